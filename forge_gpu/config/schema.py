@@ -1,0 +1,152 @@
+"""The schema of forge.yaml. Every key of the file is a field here; nothing else is a setting."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+VERSION = 1
+"""Version of the schema. A change that an old file does not fit adds one, and a step in `migrate`."""
+
+Action = Literal["off", "warn", "reject"]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are refused, values are never changed after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
+
+
+class Mapping(Section):
+    """Which columns of a record hold what. `shape` says which of the other keys are read.
+
+    flat: query (and input, appended to query after a newline where it is not empty), response, system.
+    conversation: messages (a list of {role, content} or {from, value}), system, tools.
+    preference: query or messages, chosen, rejected.
+    text: text.
+    columns: none; a format-string template names the columns itself.
+    """
+
+    shape: Literal["flat", "conversation", "preference", "text", "columns"] = "flat"
+    query: str | None = None
+    input: str | None = None
+    response: str | None = None
+    system: str | None = None
+    messages: str | None = None
+    tools: str | None = None
+    chosen: str | None = None
+    rejected: str | None = None
+    text: str | None = None
+    label: str | None = None  # a class; part of what dedup compares
+    roles: dict[str, str] = {}  # a role's name in the data -> system, user, assistant or tool
+
+
+class Data(Section):
+    inputs: list[str] = []
+    format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] = "auto"
+    encoding: str = "utf-8"
+    on_corrupt: Literal["stop", "keep_prefix"] = "stop"
+    max_row_bytes: Annotated[int, Field(ge=1)] = 64 * 2**20
+    max_rejected: Annotated[int, Field(ge=0)] | Fraction | None = None  # rows, or a fraction of them
+    mapping: Mapping = Mapping()
+
+
+class Model(Section):
+    name: str | None = None
+    architecture: str | None = None
+    chat_template: str | None = None  # a built-in's name, a format string, or Jinja source
+    template_kind: Literal["none", "builtin", "format", "jinja"] = "none"
+    template_source: str | None = None  # where it was read from
+    template_sha256: str | None = None
+    template_is_approximate: bool = False  # chosen by a family's name: not the model's own
+    template_kwargs: dict[str, object] = {}  # variables of a Jinja template, e.g. enable_thinking
+    date: str | None = None  # what strftime_now sees, YYYY-MM-DD; part of what output depends on
+    append_eos: bool = False
+    max_length: Annotated[int, Field(ge=1)] | None = None  # tokens
+    special_tokens: dict[str, str] = {}  # bos_token, eos_token, ...
+
+
+class Hardware(Section):
+    """What plan found. `prepare` looks again; nothing of this affects a byte of the output."""
+
+    gpu_arch: str | None = None
+    vram_gb: float | None = None
+    compute_capability: str | None = None
+    recommended_batch_size: int | None = None
+    use_gpu_preprocessing: bool = False
+
+
+class Checks(Section):
+    """Quality checks: off, warn (counted) or reject. They come before dedup."""
+
+    empty: Action = "reject"
+    too_short: Action = "warn"
+    too_long: Literal["off", "warn"] = "warn"  # an estimate until tokens are counted: it can only warn
+    mojibake: Action = "warn"
+    replacement_character: Action = "warn"
+    control_character: Action = "warn"
+    repetition: Action = "warn"
+    min_characters: Annotated[int, Field(ge=0)] = 3  # of the response, for too_short
+    max_repetition: Fraction = 0.6  # share of a text's bytes in repeated 8-byte shingles
+
+
+class Dedup(Section):
+    exact: bool = True
+    key: Literal["rendered"] | list[str] = "rendered"  # all rendered fields and the label, or columns
+
+
+class Split(Section):
+    mode: Literal["exact", "threshold", "temporal"] = "exact"
+    stratify: str | None = None  # a column
+    time: str | None = None  # a column, for temporal: the oldest rows go to train
+
+
+class Memory(Section):
+    budget: Literal["auto"] | Annotated[int, Field(ge=16 * 2**20)] = "auto"  # bytes beyond the imports' own
+    threads: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+
+
+class Preprocessing(Section):
+    engine: Literal["auto", "cpu", "gpu"] = "auto"
+    train_split: Fraction = 0.9
+    validation_split: Fraction = 0.1
+    test_split: Fraction = 0.0
+    chunk_size: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"  # rows
+    streaming_threshold_gb: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
+    quality_checks: Checks = Checks()
+    dedup: Dedup = Dedup()
+    split: Split = Split()
+    memory: Memory = Memory()
+
+    @model_validator(mode="after")
+    def _splits_add_up(self) -> Preprocessing:
+        total = self.train_split + self.validation_split + self.test_split
+        if abs(total - 1) > 1e-9:
+            raise ValueError(
+                f"train_split + validation_split + test_split is {total:g}, not 1 "
+                f"({self.train_split:g} + {self.validation_split:g} + {self.test_split:g})"
+            )
+        return self
+
+
+class Output(Section):
+    form: Literal["text", "prompt_completion", "messages", "preference", "source"] = "text"
+    format: Literal["jsonl", "parquet"] = "jsonl"
+    columns: list[str] = []  # columns of the input to keep, spelled as they came
+    rows_per_shard: Annotated[int, Field(ge=1)] | None = None
+    order: Literal["input", "shuffled"] = "input"
+
+
+class Config(Section):
+    """A whole forge.yaml."""
+
+    version: int = VERSION
+    goal: str | None = None
+    data: Data = Data()
+    model: Model = Model()
+    hardware: Hardware = Hardware()
+    preprocessing: Preprocessing = Preprocessing()
+    output: Output = Output()

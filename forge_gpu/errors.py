@@ -1,0 +1,50 @@
+"""The errors a user can meet: one line that says what, where and what to do, and an exit code."""
+
+
+class ForgeError(Exception):
+    """A fault of input, configuration or environment. Shown as one line, without a traceback.
+
+    `exit_code` is what the command line returns: 2 unless a subclass says otherwise.
+    """
+
+    exit_code = 2
+
+
+class NoPlanError(ForgeError):
+    """`forge prepare` was asked to run without a plan."""
+
+    exit_code = 1
+
+
+class ConfigError(ForgeError):
+    """One or more faults in forge.yaml, the environment or `--set`; one line for each, all at once."""
+
+
+class InputError(ForgeError):
+    """An input file that is missing, unreadable, damaged or of a kind that Forge does not read."""
+
+
+class TemplateError(ForgeError):
+    """A chat template that cannot be used: syntax, an unknown column, a bound it ran into."""
+
+
+class OutputError(ForgeError):
+    """The output folder cannot be used: no space, no permission, locked by another run."""
+
+
+class StrictError(ForgeError):
+    """A row was rejected under `--strict`, or more rows than `max_rejected` were."""
+
+
+class ValidationError(ForgeError):
+    """What was written does not read back as it should: a fault of Forge or of the disk."""
+
+    exit_code = 3
+
+
+class Interrupted(ForgeError):
+    """SIGINT or SIGTERM: a valid checkpoint was left. `signal_number` gives exit code 128 + n."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"stopped by signal {signal_number}; run the same command again to go on")
+        self.exit_code = 128 + signal_number

@@ -1,0 +1,160 @@
+"""Memory layouts that sources, engines and kernels share. Arrays only: no behaviour of any engine.
+
+The unit is a *span*: a start and a length, in bytes, into a byte buffer, and a kind that says how the
+bytes spell the value. A JSON line is scanned into spans of its own bytes, so a text goes from the
+input to the output without being decoded in between; an Arrow string column is spans too (kind PLAIN).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+U8 = npt.NDArray[np.uint8]
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
+
+PADDING = 64
+"""Bytes that a kernel may write past the end of its output: every output buffer has them to spare.
+
+Input buffers need no padding: a kernel reads nothing outside [0, size) of a buffer.
+"""
+
+# Kinds of a span.
+ABSENT = 0  # the record has no such key
+NULL = 1  # JSON null, Arrow null
+PLAIN = 2  # UTF-8 text as it is; may hold anything
+CLEAN = 3  # UTF-8 text that is its own JSON string body: no byte below 0x20, no quote, no backslash
+ESCAPED = 4  # body of a JSON string with at least one backslash escape, checked to be valid
+JSON = 5  # the text of a JSON value that is no string: number, true, false, object, array
+
+# Operations of a program part.
+LITERAL = 0  # write literal `literal`
+SLOT = 1  # write the text of `column`; ABSENT and NULL write nothing
+LITERAL_IF_TEXT = 2  # write literal `literal` where `column` has a text that is not empty
+RAW_SLOT = 3  # write `column` as a JSON value as the input spells it, quotes included; NULL is `null`
+LITERAL_IF_PRESENT = 4  # write literal `literal` where `column` is not ABSENT
+
+# Encodings of what a render writes.
+AS_TEXT = 0  # slots are written as plain UTF-8
+AS_JSON = 1  # slots are written as JSON string bodies in the canonical form (see reference/jsontext.py)
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """One column: `n` values inside one byte buffer.
+
+    data: uint8[size], wholly readable. start, length: int64[n], bytes; start[i]+length[i] <= size.
+    kind: uint8[n], one of the kinds above. ABSENT and NULL have start 0 and length 0.
+    """
+
+    data: U8
+    start: I64
+    length: I64
+    kind: U8
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def raw(self, i: int) -> bytes:
+        """The bytes of value `i` as the buffer spells them."""
+        return self.data[self.start[i] : self.start[i] + self.length[i]].tobytes()
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A rendered column in Arrow's layout: row i is data[offsets[i]:offsets[i+1]].
+
+    data: uint8[>= offsets[-1] + PADDING]; offsets: int64[n + 1].
+    """
+
+    data: U8
+    offsets: I64
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def row(self, i: int) -> bytes:
+        return self.data[self.offsets[i] : self.offsets[i + 1]].tobytes()
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What a scan of one chunk finds: n records and their wanted columns.
+
+    data: uint8[size], the chunk. start, length: int64[n], the source bytes of each record, without its
+    line end or comma. reason: uint8[n], a `fates.Reason`; 0 where the record is good. Where it is not,
+    all columns of the record are ABSENT. columns: one Spans over `data` a wanted key.
+    """
+
+    data: U8
+    start: I64
+    length: I64
+    reason: U8
+    columns: dict[str, Spans]
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """Conversations, flattened: row r has the messages first[r] ... first[r+1]-1.
+
+    first: int64[n + 1]. role: uint8[m], an index into the role names that the scan was given; 255 where
+    the role is none of them or is no string. content: Spans[m]. plain: uint8[n], 1 where every message of
+    the row has just a known role and a string content: such rows never need the slow path.
+    reason: uint8[n], `fates.Reason`: rows that are no list of objects.
+    """
+
+    first: I64
+    role: U8
+    content: Spans
+    plain: U8
+    reason: U8
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramTable:
+    """Templates as data: `k` programs of parts over columns; the same table is read by every engine.
+
+    part: int32[p, 4] with (operation, literal, column, element) a row. `literal` and `column` index
+    below, -1 where not used; `element` is the number of the message within the row for a column of
+    message level, 0 for a column of row level. program: int32[k + 1], parts of program j are
+    part[program[j]:program[j+1]]. literals: uint8[...] with PADDING to spare, literal i is
+    literals[literal_offsets[i]:literal_offsets[i+1]], already in the encoding of the render.
+    columns: names, in the order that `column` counts. level: uint8[c], 0 row, 1 message.
+    """
+
+    part: I32
+    program: I32
+    literals: U8
+    literal_offsets: I64
+    columns: tuple[str, ...]
+    level: U8
+
+    def __len__(self) -> int:
+        return len(self.program) - 1
+
+
+def empty_spans(n: int, kind: int = ABSENT) -> Spans:
+    """`n` values of kind ABSENT or NULL over an empty buffer."""
+    zero = np.zeros(n, np.int64)
+    return Spans(np.zeros(0, np.uint8), zero, zero, np.full(n, kind, np.uint8))
+
+
+def spans_of_offsets(data: U8, offsets: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None = None) -> Spans:
+    """Arrow's layout as spans of kind PLAIN, without a copy of the bytes; rows not `valid` are NULL."""
+    start = offsets[:-1].astype(np.int64)
+    length = np.diff(offsets).astype(np.int64)
+    kind = np.full(len(start), PLAIN, np.uint8)
+    if valid is not None:
+        gone = ~valid
+        kind[gone] = NULL
+        start[gone] = 0
+        length[gone] = 0
+    return Spans(data, start, length, kind)
