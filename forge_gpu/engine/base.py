@@ -25,7 +25,7 @@ class Engine(Protocol):
         """A column of JSON message lists, flattened (see kernels.reference.messages)."""
 
     def text(self, column: Spans) -> Text:
-        """The decoded UTF-8 of a column: escapes resolved, JSON values as their text, null and absent empty."""
+        """A column as plain UTF-8: escapes resolved, JSON values as their text, null and absent empty."""
 
     def render(
         self,

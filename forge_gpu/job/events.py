@@ -50,4 +50,11 @@ class Halved(Event):
     rows: int  # of the chunk that did not fit
 
 
+@dataclass(frozen=True, slots=True)
+class FellBack(Event):
+    """The engine failed and the job goes on with the CPU engine."""
+
+    reason: str
+
+
 Listener = Callable[[Event], None]

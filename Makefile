@@ -1,0 +1,45 @@
+# `make help` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+EXTRAS ?= dev
+
+.PHONY: help
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/forge: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[$(EXTRAS)]'
+	@touch $@
+
+.PHONY: install
+install: $(BIN)/forge ## Make the virtual environment, install, compile the kernels into their cache
+	$(BIN)/forge warm
+
+.PHONY: demo
+demo: install ## Plan and prepare the small data set in examples/
+	$(BIN)/forge plan "support assistant" --data examples/support.jsonl --template chatml --output build/demo/forge.yaml
+	$(BIN)/forge prepare --config build/demo/forge.yaml --output build/demo/prepared
+
+.PHONY: lint
+lint: $(BIN)/forge ## Style, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: test
+test: install lint ## Everything that CI runs: lint, all tests, the commands of the docs
+	$(BIN)/python -m pytest -n 2 -m "not gpu"
+
+.PHONY: quick
+quick: $(BIN)/forge ## The fast tests only
+	$(BIN)/python -m pytest -n 2 -m "not (slow or gpu or dask or docker or sim)"
+
+.PHONY: clean
+clean: ## Remove what was built; the virtual environment stays
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,61 @@
+"""`forge plan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def plan(
+    goal: Annotated[
+        str | None, typer.Argument(help="What the model is to become.", show_default=False)
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar="PATH", help="A file, folder, glob, @list or URL; may be repeated."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME|DIR", help="The model's folder, or its name.")
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option("--template", metavar="NAME|FILE", help="A built-in, a file, or a text with {column}s."),
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", metavar="auto|cpu|gpu", help="What does the work.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the plan; may be repeated."),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="Where to write.")] = Path(
+        "forge.yaml"
+    ),
+) -> None:
+    """Look at machine, data and goal, and write forge.yaml.
+
+    A different plan that is there already is kept beside it as a backup.
+    """
+    from forge_gpu.cli.sections import show
+    from forge_gpu.errors import OutputError
+    from forge_gpu.planner.describe import describe
+    from forge_gpu.planner.plan import make_plan
+
+    made = make_plan(
+        goal,
+        data=data or [],
+        model=model,
+        template=template,
+        engine=engine,
+        overrides=settings or [],
+        folder=output.parent,
+    )
+    show(describe(made))
+    try:
+        backup = made.save(output)
+    except OSError as error:
+        raise OutputError(f"{output} cannot be written: {error.strerror}") from error
+    kept = f"; the one that was there is now {backup}" if backup else ""
+    print(f"wrote {output}{kept}")

@@ -1,0 +1,136 @@
+"""Progress on stderr: a bar on a terminal, plain lines in a pipe. Reads the event stream, nothing else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from forge_gpu.job.events import (
+    ChunkDone,
+    Event,
+    FellBack,
+    Halved,
+    Listener,
+    Retried,
+    StageDone,
+    StageStarted,
+    Warned,
+)
+
+PLAIN_EVERY = 5.0
+"""Seconds between two lines of one stage in a pipe."""
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[Listener]:
+    """A listener that shows progress the way stderr can."""
+    if quiet:
+        yield _warnings_only
+    elif sys.stderr.isatty():
+        with _bar() as listener:
+            yield listener
+    else:
+        yield PlainLines()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _remark(event: Event) -> str | None:
+    """Events that are worth a line of their own, whatever shows the progress."""
+    match event:
+        case Warned(message=message):
+            return f"warning: {message}"
+        case Retried(what=what, attempt=attempt, error=error):
+            return f"retry {attempt} of {what}: {error}"
+        case Halved(rows=rows):
+            return f"a chunk of {rows} rows did not fit in memory: halved"
+        case FellBack(reason=reason):
+            return f"going on with the CPU engine: {reason}"
+    return None
+
+
+def _warnings_only(event: Event) -> None:
+    line = _remark(event)
+    if line:
+        _say(line)
+
+
+class PlainLines:
+    """One line at the start and end of a stage, and one every few seconds between."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+        self._rows = 0
+        self._total: int | None = None
+        self._started = self._said = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        line = _remark(event)
+        if line:
+            _say(line)
+        elif isinstance(event, StageStarted):
+            self._bytes = self._rows = 0
+            self._total = event.total_bytes
+            self._started = self._said = time.monotonic()
+        elif isinstance(event, StageDone):
+            _say(f"{event.stage}: {event.rows:,} rows in {event.seconds:.1f} s")
+        elif isinstance(event, ChunkDone):
+            self._bytes += event.bytes
+            self._rows += event.rows
+            now = time.monotonic()
+            if now - self._said >= PLAIN_EVERY:
+                self._said = now
+                _say(self._line(event, now - self._started))
+
+    def _line(self, event: ChunkDone, seconds: float) -> str:
+        rate = self._bytes / max(seconds, 1e-9)
+        parts = [f"{event.stage}: {self._rows:,} rows, {self._bytes / 1e6:,.0f} MB"]
+        if self._total:
+            left = max(self._total - self._bytes, 0) / max(rate, 1e-9)
+            parts.append(f"{100 * self._bytes / self._total:.0f}%, {left:.0f} s left")
+        parts.append(f"{rate / 1e6:,.0f} MB/s, {event.peak_memory / 2**20:,.0f} MiB")
+        return ", ".join(parts)
+
+
+@contextmanager
+def _bar() -> Iterator[Listener]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    bar = Progress(
+        TextColumn("{task.description:9}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[memory]}"),
+        console=Console(stderr=True),
+    )
+    with bar:
+        current = None
+
+        def listen(event: Event) -> None:
+            nonlocal current
+            line = _remark(event)
+            if line:
+                bar.console.print(line, markup=False, highlight=False)
+            elif isinstance(event, StageStarted):
+                current = bar.add_task(event.stage, total=event.total_bytes, memory="")
+            elif isinstance(event, ChunkDone) and current is not None:
+                bar.update(current, advance=event.bytes, memory=f"{event.peak_memory / 2**20:,.0f} MiB")
+            elif isinstance(event, StageDone) and current is not None:
+                total = bar.tasks[current].total
+                bar.update(current, completed=total if total is not None else 1, total=total or 1)
+
+        yield listen

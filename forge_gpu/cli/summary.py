@@ -1,0 +1,32 @@
+"""The end of `forge prepare`, told to a person."""
+
+from __future__ import annotations
+
+from forge_gpu.job.result import Result
+
+
+def show(result: Result) -> None:
+    """Print what became of the rows and where the files are."""
+    manifest = result.manifest
+    seconds = manifest["run"]["seconds"]
+    if result.was_finished:
+        print(f"{result.output}: already prepared, and nothing changed since")
+    print(f"{manifest['rows']:,} rows:")
+    for fate, count in result.counts.items():
+        if count or fate in ("train", "validation"):
+            share = 100 * count / max(manifest["rows"], 1)
+            print(f"  {fate:15}{count:>12,}  {share:5.1f}%{_reasons(manifest) if fate == 'rejected' else ''}")
+    if manifest["warned"]:
+        print("  warned of: " + ", ".join(f"{count:,} {reason}" for reason, count in manifest["warned"].items()))
+    for output in manifest["outputs"]:
+        print(f"  {result.output / output['file']}  {output['rows']:,} rows, {output['bytes'] / 1e6:,.1f} MB")
+    if not result.was_finished:
+        size = sum(entry["bytes"] or 0 for entry in manifest["inputs"])
+        print(
+            f"{seconds:.2f} s, {size / 1e6 / max(seconds, 1e-9):,.0f} MB/s, "
+            f"peak memory {result.peak_memory / 2**20:,.0f} MiB, {manifest['run']['engine']} engine"
+        )
+
+
+def _reasons(manifest: dict) -> str:
+    return "  (" + ", ".join(f"{count:,} {reason}" for reason, count in manifest["rejected"].items()) + ")"

@@ -1,0 +1,57 @@
+"""The CPU engine: the kernels of `kernels/cpu`, with buffers that are kept from chunk to chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from forge_gpu.kernels.cpu import hashing, jsontext, messages, render, scan, statistics
+from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
+from forge_gpu.kernels.reference.statistics import Statistics
+from forge_gpu.kernels.scratch import Scratch
+
+
+class CpuEngine:
+    """See `engine.base.Engine`. Uses one thread: the one that calls it."""
+
+    name = "cpu"
+
+    def __init__(self) -> None:
+        self._scan = Scratch()
+        self._messages = Scratch()
+        self._text = Scratch()
+        self._render = Scratch()
+        self._hash = Scratch()
+        self._statistics = Scratch()
+
+    def scan(self, data: U8, form: str, keys: Sequence[str], max_row_bytes: int) -> Records:
+        return scan.scan_records(data, form, keys, max_row_bytes, self._scan)
+
+    def messages(self, column: Spans, roles: Sequence[str], role_key: str, content_key: str) -> Messages:
+        return messages.scan_messages(column, roles, role_key, content_key, self._messages)
+
+    def text(self, column: Spans) -> Text:
+        return jsontext.decode(column, self._text)
+
+    def render(
+        self,
+        table: ProgramTable,
+        program: I32,
+        columns: Sequence[Spans],
+        rows: I64,
+        encoding: int,
+        first: I64 | None = None,
+    ) -> Text:
+        return render.render(table, program, columns, rows, encoding, first, self._render)
+
+    def hash128(self, text: Text) -> U64:
+        return hashing.xxh3_128(text, self._hash)
+
+    def hash64(self, text: Text, seed: int) -> U64:
+        return hashing.xxh3_64(text, seed, self._hash)
+
+    def statistics(self, text: Text, repetition: bool) -> Statistics:
+        return statistics.text_statistics(text, self._statistics, repetition)
+
+    def memory(self) -> int:
+        scratches = (self._scan, self._messages, self._text, self._render, self._hash, self._statistics)
+        return sum(scratch.nbytes for scratch in scratches)

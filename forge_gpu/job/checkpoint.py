@@ -1,0 +1,146 @@
+"""What a job leaves on disk so that it can be killed at any moment and go on to the same bytes.
+
+Everything lies in `.forge/` inside the output folder and can be looked at with `ls`:
+`job.json` (whose job it is, and how far the writing got), `index/` (one file a range, present when the
+range is done), `decisions/` (present when they are made), `spool/`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from forge_gpu import __version__
+from forge_gpu.config.schema import Config
+from forge_gpu.io.atomic import write_atomic
+from forge_gpu.io.inputs import InputFile
+from forge_gpu.job import index
+from forge_gpu.job.index import ChunkIndex
+
+FOLDER = ".forge"
+
+# Settings that change how a job runs but not one byte of what it writes.
+WITHOUT_EFFECT: Any = {
+    "goal": True,
+    "hardware": True,
+    "data": {"max_rejected", "inputs"},
+    "preprocessing": {"engine", "chunk_size", "streaming_threshold_gb", "memory"},
+    "model": {"template_source"},
+}
+
+
+@dataclass(frozen=True)
+class JobKey:
+    """What the output depends on. A checkpoint belongs to one key; any difference starts anew."""
+
+    sources: list[list[Any]]
+    config: str
+    template: str
+    limit: int | None
+    version: str
+
+    @classmethod
+    def of(cls, config: Config, files: list[InputFile], limit: int | None) -> JobKey:
+        settings = config.model_dump(mode="json", exclude=WITHOUT_EFFECT)
+        return cls(
+            sources=[[file.path, file.size, file.fingerprint] for file in files],
+            config=_digest(orjson.dumps(settings, option=orjson.OPT_SORT_KEYS)),
+            template=_digest((config.model.chat_template or "").encode()),
+            limit=limit,
+            version=__version__,
+        )
+
+    def difference(self, other: dict[str, Any]) -> str | None:
+        """Which part differs from a stored key, in the user's words; None when none does."""
+        names = {
+            "sources": "the input files",
+            "template": "the chat template",
+            "config": "settings that affect the output",
+            "limit": "--limit",
+            "version": "the version of Forge",
+        }
+        changed = [words for key, words in names.items() if other.get(key) != getattr(self, key)]
+        return " and ".join(changed) if changed else None
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@dataclass
+class State:
+    """The contents of job.json."""
+
+    key: dict[str, Any]
+    written_ranges: int = 0
+    positions: dict[str, int] = field(default_factory=dict)  # file -> bytes that are known to be on disk
+    result: dict[str, Any] | None = None  # of a finished job
+
+
+class Checkpoint:
+    """The `.forge/` folder of one output folder. Its user holds the output's lock."""
+
+    def __init__(self, output: Path) -> None:
+        self.folder = output / FOLDER
+        self.index_folder = self.folder / "index"
+        self.spool_folder = self.folder / "spool"
+        self.decisions = self.folder / "decisions"
+        self.segments = self.folder / "segments"
+        self._state_file = self.folder / "job.json"
+        self.state = State({})
+
+    def open(self, key: JobKey, *, fresh: bool) -> str | None:
+        """Take up what an earlier run left, or start anew. Returns why it starts anew, if it does."""
+        stored = self._load()
+        why = None
+        if stored is not None:
+            difference = key.difference(stored.key)
+            if fresh:
+                why = "--fresh was given"
+            elif difference:
+                why = f"{difference} changed since the last run"
+        if stored is None or why:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.state = State(orjson.loads(orjson.dumps(key.__dict__)))
+        else:
+            self.state = stored
+        self.index_folder.mkdir(parents=True, exist_ok=True)
+        self.spool_folder.mkdir(exist_ok=True)
+        self.save()
+        return why
+
+    def _load(self) -> State | None:
+        try:
+            return State(**orjson.loads(self._state_file.read_bytes()))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError):
+            return State({})  # damaged: differs from every key, so the job starts anew and says so
+
+    def save(self) -> None:
+        write_atomic(self._state_file, orjson.dumps(self.state.__dict__, option=orjson.OPT_INDENT_2))
+
+    def has_work(self) -> bool:
+        """Whether an earlier run left something to go on from."""
+        return self.state.written_ranges > 0 or any(self.index_folder.iterdir())
+
+    def index_path(self, item: int) -> Path:
+        return self.index_folder / f"{item:08d}.arrow"
+
+    def has_index(self, item: int) -> bool:
+        return self.index_path(item).exists()
+
+    def save_index(self, item: int, part: ChunkIndex) -> None:
+        index.write(self.index_path(item), part)
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """The job is done: keep only what tells a later run so."""
+        self.state.result = result
+        self.save()
+        for folder in (self.index_folder, self.spool_folder, self.segments, self.decisions):
+            shutil.rmtree(folder, ignore_errors=True)

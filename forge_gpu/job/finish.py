@@ -1,0 +1,142 @@
+"""The end of a job: name the files, write the ledger, read everything back, write the manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from forge_gpu.errors import ValidationError
+from forge_gpu.fates import Fate, Reason, name
+from forge_gpu.hardware.budget import Budget
+from forge_gpu.io.atomic import write_atomic
+from forge_gpu.io.sinks import shard_names, stale_outputs
+from forge_gpu.job import index, manifest
+from forge_gpu.job.checkpoint import Checkpoint
+from forge_gpu.job.decide import SPLITS, Decisions
+from forge_gpu.job.events import Listener
+from forge_gpu.job.index import ChunkIndex
+from forge_gpu.job.inputs import JobInputs
+from forge_gpu.job.kept import column_type
+from forge_gpu.job.ledger import write_ledger
+from forge_gpu.job.manifest import RunFacts
+from forge_gpu.job.outputs import Outputs
+from forge_gpu.job.parquet import convert
+from forge_gpu.job.result import MANIFEST, OutputFile, Result
+from forge_gpu.job.spec import JobSpec
+from forge_gpu.job.stages import stage
+from forge_gpu.job.verify import verify
+from forge_gpu.job.workspace import Workspace
+
+
+def finish(
+    spec: JobSpec,
+    inputs: JobInputs,
+    checkpoint: Checkpoint,
+    decisions: Decisions,
+    outputs: Outputs,
+    workspace: Workspace,
+    facts: RunFacts,
+    budget: Budget,
+    listener: Listener,
+) -> Result:
+    """Everything after the second pass. Raises ValidationError where what was written is not as it should."""
+    parts = [index.read(checkpoint.index_path(item.number)) for item in inputs.items]
+    columns = output_columns(workspace, parts)
+    with stage("finish", listener) as done:
+        paths = outputs.finish()
+        if spec.config.output.format == "parquet":
+            paths = {
+                fate: [convert(path, columns) for path in files] if fate != Fate.REJECTED else files
+                for fate, files in paths.items()
+            }
+        counts = decisions.counts()
+        _write_ledger(spec, inputs, parts, decisions)
+        files = _files(paths, counts, spec.config.output.rows_per_shard)
+        done(len(decisions.fate))
+    verified = None
+    if spec.config.output.verify:
+        with stage("verify", listener, sum(file.bytes for file in files)) as done:
+            files, verified = verify(spec, files, columns, workspace.reader.renderer.fields, listener)
+            done(sum(file.rows for file in files))
+    reasons = np.bincount(decisions.reason, minlength=max(Reason) + 1)
+    document = manifest.content(
+        spec.config,
+        inputs,
+        parts,
+        counts,
+        {reason: int(reasons[reason]) for reason in Reason if reason and reasons[reason]},
+        files,
+        columns,
+        verified,
+        facts.section(spec.config, workspace.engine.name, budget, inputs),
+    )
+    return _publish(spec.output, checkpoint, document)
+
+
+def _publish(output: Path, checkpoint: Checkpoint, document: dict[str, Any]) -> Result:
+    total = document["rows"]
+    if sum(document["counts"].values()) != total:
+        raise ValidationError(f"the fates of {sum(document['counts'].values())} rows are known, of {total}")
+    data = orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
+    write_atomic(output / MANIFEST, data)
+    _remove_stale(output, document)
+    checkpoint.finish({"manifest_sha256": hashlib.sha256(data).hexdigest()})
+    return Result.of(output, document)
+
+
+def _remove_stale(output: Path, document: dict[str, Any]) -> None:
+    """Outputs of an earlier job in this folder, such as shards that are no longer written."""
+    ours = [entry["file"] for entry in document["outputs"]]
+    for split in SPLITS:
+        for path in stale_outputs(output, name(split), (".jsonl", ".parquet"), ours):
+            path.unlink()
+
+
+def output_columns(workspace: Workspace, parts: Sequence[ChunkIndex]) -> dict[str, str]:
+    """The columns of the output, with their types; {} for the form `source`."""
+    if workspace.config.output.form == "source":
+        return {}
+    renderer = workspace.reader.renderer
+    columns = {field: "json" if field in renderer.json_fields else "string" for field in renderer.fields}
+    for column in workspace.config.output.columns:
+        kinds = 0
+        for part in parts:
+            kinds |= part.kinds.get(column, 0)
+        columns[column] = column_type(kinds)
+    return columns
+
+
+def _write_ledger(
+    spec: JobSpec, inputs: JobInputs, parts: Sequence[ChunkIndex], decisions: Decisions
+) -> None:
+    rows_of_file = [0] * len(inputs.sources)
+    for item, part in zip(inputs.items, parts, strict=True):
+        rows_of_file[item.file] += part.rows
+    output = spec.config.output
+    write_ledger(
+        spec.output / "ledger.parquet",
+        decisions,
+        [source.file.path for source in inputs.sources],
+        rows_of_file,
+        "." + output.format,
+        output.rows_per_shard,
+    )
+
+
+def _files(
+    paths: dict[Fate, list[Path]], counts: dict[Fate, int], rows_per_shard: int | None
+) -> list[OutputFile]:
+    files = []
+    for fate, shards in paths.items():
+        left = counts[fate]
+        assert fate == Fate.REJECTED or len(shards) == len(shard_names("", "", left, rows_per_shard))
+        for path in shards:
+            rows = left if rows_per_shard is None or fate == Fate.REJECTED else min(left, rows_per_shard)
+            left -= rows
+            files.append(OutputFile(path.name, name(fate), rows, path.stat().st_size, None))
+    return files

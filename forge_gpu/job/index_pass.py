@@ -1,0 +1,155 @@
+"""The first pass: read every row once, judge it and keep its hash."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from forge_gpu.errors import StrictError
+from forge_gpu.fates import Reason, name
+from forge_gpu.io.chunks import ArrowChunk, Chunk, JsonChunk
+from forge_gpu.job import index
+from forge_gpu.job.checkpoint import Checkpoint
+from forge_gpu.job.events import ChunkDone, Listener
+from forge_gpu.job.index import ChunkIndex
+from forge_gpu.job.inputs import Item, JobInputs
+from forge_gpu.job.kept import kinds_seen
+from forge_gpu.job.memory import peak_memory
+from forge_gpu.job.pool import OrderedPool
+from forge_gpu.job.rows import Rows
+from forge_gpu.job.workspace import Workspace
+from forge_gpu.kernels.layout import I64
+
+STAGE = "index"
+SAMPLE_EVERY = 61
+"""Of so many rows of a range one goes into the digest that notices a source that changes."""
+
+
+@dataclass(frozen=True)
+class _Rejected(Exception):
+    """The first rejected row of a range, under `strict`: its number within the range, and why."""
+
+    row: int
+    why: str
+
+
+def index_pass(
+    inputs: JobInputs,
+    checkpoint: Checkpoint,
+    pool: OrderedPool[Workspace],
+    chunk_bytes: int,
+    limit: int | None,
+    strict: bool,
+    listener: Listener,
+    check_stop: Callable[[], None],
+) -> int:
+    """Leave an index file for every range in the checkpoint; returns the rows of all of them.
+
+    Ranges that have one already are not read again. `limit`: rows after so many get none. `strict`:
+    StrictError at the first rejected row.
+    """
+    todo = [item for item in inputs.items if not checkpoint.has_index(item.number)]
+    new = {item.number for item in todo}
+    tasks = (partial(index_range, item=item, chunk_bytes=chunk_bytes, strict=strict) for item in todo)
+    rows = 0
+    rows_of_file = [0] * len(inputs.sources)
+    with closing(pool.map(tasks)) as results:
+        for item in inputs.items:
+            check_stop()
+            began = time.monotonic()
+            left = None if limit is None else limit - rows
+            try:
+                part = _part(item, checkpoint, results if item.number in new else None, left)
+            except _Rejected as first:
+                row = rows_of_file[item.file] + first.row
+                raise StrictError(f"{item.source.file.path}: row {row} is rejected: {first.why}") from None
+            rows += part.rows
+            rows_of_file[item.file] += part.rows
+            if item.number in new:
+                checkpoint.save_index(item.number, part)
+                seconds = time.monotonic() - began
+                listener(ChunkDone(STAGE, part.rows, item.part.size, seconds, peak_memory()))
+    return rows
+
+
+def _part(
+    item: Item, checkpoint: Checkpoint, results: Iterator[ChunkIndex] | None, left: int | None
+) -> ChunkIndex:
+    """The index of a range: of no rows past the limit, an earlier run's, or the next result."""
+    if left is not None and left <= 0:
+        return index.join([])
+    part = index.read(checkpoint.index_path(item.number)) if results is None else next(results)
+    return part if left is None else index.cut(part, left)
+
+
+def index_range(workspace: Workspace, item: Item, chunk_bytes: int, strict: bool) -> ChunkIndex:
+    """Judge and hash the rows of one range."""
+    parts: list[ChunkIndex] = []
+    before = 0
+    for chunk in workspace.chunks(item, chunk_bytes):
+        rows = workspace.reader.read(chunk, judge=True)
+        part = index_rows(workspace, rows, first_row=before)
+        if strict and part.reason.any():
+            row = int(np.flatnonzero(part.reason)[0])
+            detail = rows.detail(row)
+            why = name(Reason(int(part.reason[row]))) + (f": {detail}" if detail else "")
+            raise _Rejected(before + row, why)
+        before += len(rows)
+        parts.append(part)
+    return index.join(parts)
+
+
+def index_rows(workspace: Workspace, rows: Rows, first_row: int) -> ChunkIndex:
+    """The index of one chunk. `first_row`: its first row's number within the range."""
+    good = np.flatnonzero(rows.reason == 0)
+    keys = workspace.keys(rows, good)
+    lengths = np.diff(keys.offsets)
+    hashes = np.zeros((len(rows), 2), np.uint64)
+    hashes[good] = workspace.engine.hash128(keys)
+    characters = int(keys.offsets[-1])
+    empty = workspace.renders_to_nothing(rows, good, lengths)
+    rows.reason[empty] = Reason.EMPTY_TEXT
+    hashes[empty] = 0
+    return ChunkIndex(
+        reason=rows.reason,
+        hashes=hashes,
+        stratum=workspace.strata(rows),
+        time=rows.time,
+        lines=physical_lines(rows.chunk, rows),
+        bytes=chunk_size(rows.chunk),
+        characters=characters,
+        sample=sample(workspace, rows, first_row),
+        warned={reason: int(found.sum()) for reason, found in rows.warned.items()},
+        kinds={column: kinds_seen(rows.column(column)) for column in workspace.config.output.columns},
+    )
+
+
+def sample(workspace: Workspace, rows: Rows, first_row: int) -> int:
+    """A digest of some of the rows as the source spells them; the sum over chunks is the range's."""
+    chosen: I64 = np.arange(-first_row % SAMPLE_EVERY, len(rows), SAMPLE_EVERY, dtype=np.int64)
+    digests = workspace.source_hashes(rows, chosen)
+    return int(digests.sum(dtype=np.uint64))
+
+
+def physical_lines(chunk: Chunk, rows: Rows) -> int:
+    """Lines of the file that a chunk of JSON lines spans; its rows for every other form."""
+    if isinstance(chunk, ArrowChunk) or chunk.form != "lines" or chunk.truncated:
+        return len(rows)
+    text = int(rows.records.length.sum())
+    if text + len(rows) == len(chunk.data):  # every byte is of a record or its \n: no blank lines
+        return len(rows)
+    return _newlines(chunk.data) + int(len(chunk.data) > 0 and chunk.data[-1] != 10)
+
+
+def _newlines(data: npt.NDArray[np.uint8]) -> int:
+    return int(np.count_nonzero(data == 10))
+
+
+def chunk_size(chunk: Chunk) -> int:
+    return len(chunk.data) if isinstance(chunk, JsonChunk) else int(chunk.batch.nbytes)

@@ -1,0 +1,141 @@
+"""Output lines and dedup keys as programs: a template's programs, wrapped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import orjson
+
+from forge_gpu.kernels.layout import I32, ProgramTable
+from forge_gpu.templates.program import (
+    Literal,
+    LiteralIfPresent,
+    LiteralIfText,
+    Part,
+    Program,
+    RawSlot,
+    Slot,
+    pack,
+)
+from forge_gpu.templates.renderer import Bound
+
+SEPARATOR = b"\xff"
+"""Between the fields of a dedup key: a byte that no UTF-8 text holds, so that no two rows run together."""
+
+
+def json_body(text: bytes) -> bytes:
+    """UTF-8 text as the body of a JSON string, in the canonical form of the escape kernel."""
+    return orjson.dumps(text.decode())[1:-1]
+
+
+def _encode(part: Part) -> Part:
+    if isinstance(part, Literal | LiteralIfText | LiteralIfPresent):
+        return replace(part, text=json_body(part.text))
+    return part
+
+
+def line_program(
+    fields: Sequence[str], json_fields: frozenset[str], kept: Sequence[str], programs: Sequence[Program]
+) -> Program:
+    """One JSON line: the fields, each by its program, then the kept columns as the input spells them."""
+    parts: list[Part] = []
+    opener = b"{"
+    for field, program in zip(fields, programs, strict=True):
+        name = orjson.dumps(field)
+        if field in json_fields:
+            parts += [Literal(opener + name + b":"), *program]
+            opener = b","
+        else:
+            parts += [Literal(opener + name + b':"'), *map(_encode, program)]
+            opener = b'",'
+    if fields and fields[-1] not in json_fields:
+        parts.append(Literal(b'"'))
+    for column in kept:
+        parts += [LiteralIfPresent(b"," + orjson.dumps(column) + b":", column), RawSlot(column)]
+    parts.append(Literal(b"}\n"))
+    return _joined(parts)
+
+
+def key_program(label: str | None, programs: Sequence[Program]) -> Program:
+    """What makes two rows duplicates: every field and the label."""
+    parts: list[Part] = []
+    for program in programs:
+        parts += [*program, Literal(SEPARATOR)]
+    if label is not None:
+        # Absent and null differ from the text "": a present label is followed by one more separator.
+        parts += [Slot(label), LiteralIfPresent(SEPARATOR, label)]
+    return _joined(parts)
+
+
+def column_key(columns: Sequence[str]) -> Program:
+    """The dedup key where the plan names columns."""
+    parts: list[Part] = []
+    for column in columns:
+        parts += [Slot(column), Literal(SEPARATOR)]
+    return tuple(parts)
+
+
+def _joined(parts: Sequence[Part]) -> Program:
+    """Neighbouring literals become one: fewer parts, fewer copies."""
+    joined: list[Part] = []
+    for part in parts:
+        last = joined[-1] if joined else None
+        if isinstance(part, Literal) and isinstance(last, Literal):
+            joined[-1] = Literal(last.text + part.text)
+        else:
+            joined.append(part)
+    return tuple(joined)
+
+
+class Composer:
+    """Wraps the programs of each row into one program a row, and keeps the table while it does not grow.
+
+    `compose` makes one program from the fields' programs, e.g. `line_program` or `key_program`.
+    """
+
+    def __init__(self, fields: Sequence[str], compose: Callable[[Sequence[Program]], Program]) -> None:
+        self._fields = tuple(fields)
+        self._compose = compose
+        self._source: list[Program] | None = None
+        self._known: dict[tuple[int, ...], int] = {}
+        self._composed: list[Program] = []
+        self._table: ProgramTable | None = None
+        self._message_columns: frozenset[str] = frozenset()
+
+    def table(self, bound: Bound) -> tuple[ProgramTable, I32]:
+        """The table and, for each row of the chunk, its program; -1 for refused rows."""
+        if self._source is not bound.programs:
+            self._source, self._known, self._composed, self._table = bound.programs, {}, [], None
+        ids = self._ids(bound)
+        if (
+            self._table is None
+            or len(self._table) != len(self._composed)
+            or self._message_columns != bound.message_columns
+        ):
+            self._table = pack(self._composed, bound.message_columns)
+            self._message_columns = bound.message_columns
+        return self._table, ids
+
+    def _ids(self, bound: Bound) -> I32:
+        by_field = [bound.program[field] for field in self._fields]
+        good = bound.reason == 0
+        ids = np.full(len(good), -1, np.int32)
+        if len(bound.programs) == 1:  # the common case: a flat template
+            if good.any():
+                ids[good] = self._id(bound.programs, (0,) * len(by_field))
+            return ids
+        stacked = np.stack([programs[good] for programs in by_field], axis=1)
+        combinations, inverse = np.unique(stacked, axis=0, return_inverse=True)
+        composed = [self._id(bound.programs, tuple(map(int, combination))) for combination in combinations]
+        if composed:
+            ids[good] = np.array(composed, np.int32)[inverse.reshape(-1)]
+        return ids
+
+    def _id(self, programs: Sequence[Program], combination: tuple[int, ...]) -> int:
+        known = self._known.get(combination)
+        if known is None:
+            known = self._known[combination] = len(self._composed)
+            self._composed.append(self._compose([programs[p] for p in combination]))
+        return known

@@ -1,0 +1,25 @@
+"""What this process holds: for events, results and backpressure."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+_STATUS = Path("/proc/self/status")
+
+
+def peak_memory() -> int:
+    """The most resident memory this process ever had, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def anonymous_memory() -> int:
+    """Bytes of resident memory that belong to no file, now: what a budget is about. 0 where unknown."""
+    try:
+        lines = _STATUS.read_text().splitlines()
+    except OSError:
+        return 0
+    for line in lines:
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    return 0

@@ -1,0 +1,197 @@
+"""A job from start to end: open, index, decide, write, check, tell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+
+from forge_gpu.engine.base import Engine
+from forge_gpu.errors import StrictError
+from forge_gpu.fates import Fate
+from forge_gpu.hardware.budget import Budget
+from forge_gpu.io.disk import require_space
+from forge_gpu.io.inputs import InputFile, resolve
+from forge_gpu.io.lock import FolderLock
+from forge_gpu.io.sources import open_source
+from forge_gpu.io.spool import Spool
+from forge_gpu.job import decide, index
+from forge_gpu.job.checkpoint import Checkpoint, JobKey
+from forge_gpu.job.decide import Decisions
+from forge_gpu.job.events import Listener, Warned
+from forge_gpu.job.finish import finish
+from forge_gpu.job.index_pass import index_pass
+from forge_gpu.job.inputs import JobInputs
+from forge_gpu.job.manifest import RunFacts
+from forge_gpu.job.outputs import Outputs
+from forge_gpu.job.pool import OrderedPool
+from forge_gpu.job.result import Result
+from forge_gpu.job.spec import JobSpec
+from forge_gpu.job.stages import stage
+from forge_gpu.job.workspace import Workspace
+from forge_gpu.job.write_pass import write_pass
+
+MakeEngine = Callable[[], Engine]
+
+
+@dataclass
+class Job:
+    """A job that is open: its inputs, its checkpoint, its threads."""
+
+    spec: JobSpec
+    budget: Budget
+    inputs: JobInputs
+    checkpoint: Checkpoint
+    pool: OrderedPool[Workspace]
+    facts: RunFacts
+    listener: Listener
+
+
+def prepare(
+    spec: JobSpec,
+    budget: Budget,
+    make_engine: MakeEngine,
+    listener: Listener,
+    check_stop: Callable[[], None],
+) -> Result:
+    """Prepare the data of `spec` and return what came out.
+
+    A job that an earlier run left unfinished goes on where it stopped; one that is finished and unchanged
+    returns at once. `check_stop` is called between ranges and raises to stop; what was done by then is kept.
+    Raises ForgeError for every fault of input, plan or environment.
+    """
+
+    def on_wait(line: str) -> None:
+        listener(Warned("open", line))
+
+    with FolderLock(spec.output, spec.wait, on_wait):
+        opened = open_job(spec, budget, make_engine, listener)
+        if isinstance(opened, Result):
+            return opened
+        with closing(opened.inputs):
+            decisions = first_pass(opened, check_stop)
+            return _second_pass(opened, decisions, check_stop)
+
+
+def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: Listener) -> Job | Result:
+    """Open the inputs and the checkpoint; the result, where an earlier run has finished this very job."""
+    began = time.time()
+
+    def passed_over(path: str, why: str) -> None:
+        listener(Warned("open", f"{path} is passed over: {why}"))
+
+    files = resolve(spec.config.data.inputs, spec.base, passed_over)
+    key = JobKey.of(spec.config, files, spec.limit)
+    checkpoint = Checkpoint(spec.output)
+    why = checkpoint.open(key, fresh=spec.fresh)
+    if checkpoint.state.result is not None:
+        finished = Result.load(spec.output, checkpoint.state.result["manifest_sha256"])
+        if finished is not None:
+            return finished
+        why = "the output files changed since the last run"
+        checkpoint.open(key, fresh=True)
+    if why:
+        listener(Warned("open", f"starting anew: {why}"))
+    facts = RunFacts(began, resumed=checkpoint.has_work())
+    listener = facts.listening(listener)
+    inputs = _open_inputs(spec, files, checkpoint, budget, listener)
+    threads = min(budget.threads, max(len(inputs.items), 1))
+    pool = OrderedPool(threads, lambda: Workspace(spec.config, make_engine))
+    return Job(spec, budget, inputs, checkpoint, pool, facts, listener)
+
+
+def _open_inputs(
+    spec: JobSpec, files: list[InputFile], checkpoint: Checkpoint, budget: Budget, listener: Listener
+) -> JobInputs:
+    data = spec.config.data
+    spool = Spool(checkpoint.spool_folder, memory_limit=budget.bytes // 4)
+    with stage("open", listener) as done:
+        sources = [
+            open_source(
+                file,
+                data.format,
+                data.encoding,
+                spool=spool,
+                max_row_bytes=data.max_row_bytes,
+                on_corrupt=data.on_corrupt,
+            )
+            for file in files
+        ]
+        for source in sources:
+            for loss in source.losses:
+                listener(Warned("open", f"{source.file.path}: {loss.what}"))
+        done(0)
+    return JobInputs(sources)
+
+
+def first_pass(job: Job, check_stop: Callable[[], None]) -> Decisions:
+    """Index every row and decide its fate. Raises StrictError where too many rows are rejected."""
+    spec, inputs, checkpoint = job.spec, job.inputs, job.checkpoint
+    with stage("index", job.listener, inputs.total_bytes) as done:
+        rows = index_pass(
+            inputs,
+            checkpoint,
+            job.pool,
+            job.budget.chunk_bytes,
+            spec.limit,
+            spec.strict,
+            job.listener,
+            check_stop,
+        )
+        done(rows)
+    with stage("decide", job.listener) as done:
+        if not checkpoint.decisions.exists():
+            ranges = [checkpoint.index_path(item.number) for item in inputs.items]
+            made = decide.decide(checkpoint.folder, ranges, spec.config, job.budget.bytes)
+            decide.save(checkpoint.decisions, made)
+        decisions = decide.load(checkpoint.decisions)
+        done(len(decisions.fate))
+    _check_rejected(spec.config.data.max_rejected, decisions.counts())
+    return decisions
+
+
+def _second_pass(job: Job, decisions: Decisions, check_stop: Callable[[], None]) -> Result:
+    spec, inputs, checkpoint = job.spec, job.inputs, job.checkpoint
+    expected = inputs.total_bytes + inputs.total_bytes // 4
+    require_space(spec.output, expected - sum(checkpoint.state.positions.values()), "writing the output")
+    outputs = Outputs(
+        spec.output,
+        checkpoint.folder / "shuffle",
+        decisions.counts(),
+        spec.config.output.rows_per_shard,
+        decisions.rank is not None,
+        expected,
+        checkpoint.state.positions,
+        _rows_written(job, decisions),
+    )
+    with stage("write", job.listener, inputs.total_bytes) as done:
+        write_pass(
+            inputs, checkpoint, job.pool, job.budget.chunk_bytes, decisions, outputs, job.listener, check_stop
+        )
+        done(len(decisions.fate))
+    return finish(
+        spec, inputs, checkpoint, decisions, outputs, job.pool.first, job.facts, job.budget, job.listener
+    )
+
+
+def _rows_written(job: Job, decisions: Decisions) -> dict[Fate, int]:
+    """Rows of each fate in the ranges that an earlier run had written."""
+    items = job.inputs.items[: job.checkpoint.state.written_ranges]
+    rows = sum(index.read(job.checkpoint.index_path(item.number)).rows for item in items)
+    counts = np.bincount(decisions.fate[:rows], minlength=len(Fate))
+    return {fate: int(counts[fate]) for fate in Fate}
+
+
+def _check_rejected(most: int | float | None, counts: dict[Fate, int]) -> None:
+    total, rejected = sum(counts.values()), counts[Fate.REJECTED]
+    if most is None:
+        return
+    allowed = most if isinstance(most, int) else int(most * total)
+    if rejected > allowed:
+        raise StrictError(
+            f"{rejected:,} of {total:,} rows are rejected, more than data.max_rejected allows ({allowed:,}); "
+            "run with --set data.max_rejected=null to see them in rejected.jsonl"
+        )

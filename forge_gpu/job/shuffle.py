@@ -1,0 +1,80 @@
+"""A seeded shuffle of a split that fits in no memory: two steps, exact, the same for any budget.
+
+While writing, each line goes to the bucket of its rank (rank x buckets // rows). At the end the buckets
+are read one after the other, sorted by rank, and appended to the split. The order is the ranks' alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from forge_gpu.io.atomic import PARTIAL
+from forge_gpu.io.sinks import JsonlSink
+from forge_gpu.kernels.layout import I64, Text
+
+BUCKET_BYTES = 32 * 2**20
+"""Wanted size of a bucket: one is in memory at a time."""
+
+MOST_BUCKETS = 256
+"""Each holds two open files; beyond 256 x 32 MiB a split buckets grow instead."""
+
+
+class Buckets:
+    """The spilled lines of one split: a file of lines for each bucket, and one of (rank, length).
+
+    positions: bytes of each file that an earlier run left and that are kept.
+    """
+
+    def __init__(
+        self, folder: Path, split: str, rows: int, expected_bytes: int, positions: Mapping[str, int]
+    ) -> None:
+        self._rows = max(rows, 1)
+        self._count = max(1, min(expected_bytes // BUCKET_BYTES, MOST_BUCKETS))
+
+        def sink(bucket: int, suffix: str) -> JsonlSink:
+            path = folder / f"{split}-{bucket:04d}{suffix}"
+            return JsonlSink(path, positions.get(path.name, 0))
+
+        self._lines = [sink(bucket, ".lines") for bucket in range(self._count)]
+        self._ranks = [sink(bucket, ".ranks") for bucket in range(self._count)]
+
+    def append(self, lines: Text, rank: I64) -> None:
+        """Add lines to the buckets of their ranks."""
+        bucket = rank * self._count // self._rows
+        order = np.argsort(bucket, kind="stable")
+        edges = np.searchsorted(bucket[order], np.arange(self._count + 1))
+        offsets, data = lines.offsets, lines.data.data
+        lengths = np.diff(offsets)
+        for number in np.flatnonzero(np.diff(edges)):
+            chosen = order[edges[number] : edges[number + 1]]
+            self._lines[number].write(b"".join(data[offsets[row] : offsets[row + 1]] for row in chosen))
+            self._ranks[number].write(
+                np.stack([rank[chosen], lengths[chosen]], axis=1).astype("<i8").tobytes()
+            )
+
+    def sync(self) -> dict[str, int]:
+        """Bring what was written to the disk; bytes of each file there."""
+        positions = {}
+        for sink in (*self._lines, *self._ranks):
+            sink.sync()
+            positions[sink.path.name] = sink.position()
+        return positions
+
+    def in_order(self) -> Iterator[Text]:
+        """The lines by rank, a bucket at a time."""
+        for lines, ranks in zip(self._lines, self._ranks, strict=True):
+            index = np.frombuffer(_content(ranks), "<i8").reshape(-1, 2)
+            data = memoryview(_content(lines))
+            ends = np.cumsum(index[:, 1])
+            order = np.argsort(index[:, 0], kind="stable")
+            offsets = np.zeros(len(index) + 1, np.int64)
+            np.cumsum(index[order, 1], out=offsets[1:])
+            joined = b"".join(data[ends[row] - index[row, 1] : ends[row]] for row in order)
+            yield Text(np.frombuffer(joined, np.uint8), offsets)
+
+
+def _content(sink: JsonlSink) -> bytes:
+    return sink.path.with_name(sink.path.name + PARTIAL).read_bytes()

@@ -1,0 +1,103 @@
+"""What one thread needs to work on a chunk: an engine, a reader of rows, buffers, composed programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from forge_gpu.config.schema import Config
+from forge_gpu.engine.base import Engine
+from forge_gpu.io.chunks import ArrowChunk, Chunk, ReadBuffer
+from forge_gpu.job.inputs import Item
+from forge_gpu.job.lines import Composer, column_key, key_program, line_program
+from forge_gpu.job.outputs import Hold
+from forge_gpu.job.rows import RECORD, RowReader, Rows
+from forge_gpu.kernels import layout
+from forge_gpu.kernels.layout import I32, I64, U64, ProgramTable, Text
+from forge_gpu.templates.program import Literal, Program, RawSlot, pack
+
+_RECORD_TABLE = pack([(RawSlot(RECORD),)])
+
+
+class Workspace:
+    """Belongs to one range at a time; its buffers are kept from chunk to chunk."""
+
+    def __init__(self, config: Config, make_engine: Callable[[], Engine]) -> None:
+        self.config = config
+        self.engine = make_engine()
+        self.reader = RowReader(config, self.engine)
+        self.hold = Hold()
+        self._input = ReadBuffer()
+        renderer = self.reader.renderer
+        label = config.data.mapping.label
+        key = config.preprocessing.dedup.key
+        fields, json_fields, kept = renderer.fields, renderer.json_fields, config.output.columns
+
+        def as_key(programs: Sequence[Program]) -> Program:
+            return key_program(label, programs) if key == "rendered" else column_key(key)
+
+        def as_line(programs: Sequence[Program]) -> Program:
+            if config.output.form == "source":
+                return (RawSlot(RECORD), Literal(b"\n"))
+            return line_program(fields, json_fields, kept, programs)
+
+        self._keys = Composer(fields, as_key)
+        self._lines = Composer(fields, as_line)
+        self._fields = {field: Composer((field,), lambda programs: programs[0]) for field in fields}
+        # A JSON field's slots are spelled as JSON, so that its key does not depend on the output format.
+        self._key_encoding = layout.AS_JSON if json_fields else layout.AS_TEXT
+
+    def chunks(self, item: Item, chunk_bytes: int) -> Iterator[Chunk]:
+        """The chunks of a range; each is valid until the next is asked for."""
+        return item.source.read(item.part, chunk_bytes, self._input, self.reader.keys_of_tables)
+
+    def keys(self, rows: Rows, chosen: I64) -> Text:
+        """The dedup keys of the chosen rows."""
+        return self._render(rows, *self._keys.table(rows.bound), chosen, self._key_encoding)
+
+    def lines(self, rows: Rows, chosen: I64) -> Text:
+        """The output lines of the chosen rows, each with its newline."""
+        return self._render(rows, *self._lines.table(rows.bound), chosen, layout.AS_JSON)
+
+    def line_table(self, rows: Rows) -> tuple[ProgramTable, I32]:
+        """What `lines` renders."""
+        return self._lines.table(rows.bound)
+
+    def field(self, rows: Rows, field: str, chosen: I64) -> Text:
+        """One rendered field of the chosen rows."""
+        encoding = layout.AS_JSON if field in self.reader.renderer.json_fields else layout.AS_TEXT
+        return self._render(rows, *self._fields[field].table(rows.bound), chosen, encoding)
+
+    def renders_to_nothing(self, rows: Rows, chosen: I64, key_lengths: npt.NDArray[np.int64]) -> I64:
+        """Those of the chosen rows whose text is empty; only the form `text` may not have any.
+
+        key_lengths: of their dedup keys; only a short one can be of an empty text and a label.
+        """
+        if self.config.output.form != "text" or self.config.preprocessing.dedup.key != "rendered":
+            return chosen[:0]
+        most = 1 if self.config.data.mapping.label is None else 256
+        short = chosen[key_lengths <= most]
+        if not len(short):
+            return short
+        empty: I64 = short[np.diff(self.field(rows, "text", short).offsets) == 0]
+        return empty
+
+    def strata(self, rows: Rows) -> U64 | None:
+        """The hash of each row's stratum; None where the plan does not stratify."""
+        column = self.config.preprocessing.split.stratify
+        if column is None:
+            return None
+        return self.engine.hash64(self.engine.text(rows.records.columns[column]), 0).copy()
+
+    def source_hashes(self, rows: Rows, chosen: I64) -> U64:
+        """Hashes of some records as the source spells them. Zeros for tables: their files are sealed."""
+        if isinstance(rows.chunk, ArrowChunk):
+            return np.zeros(len(chosen), np.uint64)
+        program = np.zeros(len(rows), np.int32)
+        return self.engine.hash64(self._render(rows, _RECORD_TABLE, program, chosen, layout.AS_TEXT), 0)
+
+    def _render(self, rows: Rows, table: ProgramTable, program: I32, chosen: I64, encoding: int) -> Text:
+        columns = [rows.column(name) for name in table.columns]
+        return self.engine.render(table, program, columns, chosen, encoding, rows.bound.first)

@@ -1,0 +1,186 @@
+"""The second pass: read every row again and write it where the decisions say."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from forge_gpu.errors import InputError, ValidationError
+from forge_gpu.fates import Fate
+from forge_gpu.job import index
+from forge_gpu.job.checkpoint import Checkpoint
+from forge_gpu.job.decide import SPLITS, Decisions
+from forge_gpu.job.events import ChunkDone, Listener
+from forge_gpu.job.index import ChunkIndex
+from forge_gpu.job.index_pass import physical_lines, sample
+from forge_gpu.job.inputs import Item, JobInputs
+from forge_gpu.job.memory import peak_memory
+from forge_gpu.job.outputs import Outputs, Piece
+from forge_gpu.job.pool import OrderedPool
+from forge_gpu.job.rejected import rejected_lines
+from forge_gpu.job.rows import Rows
+from forge_gpu.job.workspace import Workspace
+from forge_gpu.kernels.layout import AS_JSON, Text
+from forge_gpu.kernels.reference import render as reference
+from forge_gpu.kernels.scratch import Scratch
+
+STAGE = "write"
+SAVE_EVERY = 2.0
+"""Seconds of work that a killed run may lose: how often what is written is synced and noted."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the rows of a range stand: the job's row number of its first, and that row's number and line
+    in its file."""
+
+    first: int
+    first_in_file: int
+    first_line: int
+
+
+def write_pass(
+    inputs: JobInputs,
+    checkpoint: Checkpoint,
+    pool: OrderedPool[Workspace],
+    chunk_bytes: int,
+    decisions: Decisions,
+    outputs: Outputs,
+    listener: Listener,
+    check_stop: Callable[[], None],
+) -> None:
+    """Append every range's rows to the outputs, in order, from where the checkpoint says."""
+    parts = [index.read(checkpoint.index_path(item.number)) for item in inputs.items]
+    places = _places(inputs, parts)
+    begin = checkpoint.state.written_ranges
+    saved = time.monotonic()
+    direct = outputs.append if pool.threads == 1 else None
+    tasks = (
+        partial(
+            write_range,
+            item=item,
+            part=parts[item.number],
+            place=places[item.number],
+            decisions=decisions,
+            chunk_bytes=chunk_bytes,
+            write=direct,
+        )
+        for item in inputs.items[begin:]
+    )
+    began = time.monotonic()
+    for item, pieces in zip(inputs.items[begin:], pool.map(tasks), strict=True):
+        for piece in pieces:
+            outputs.append(piece)
+        now = time.monotonic()
+        rows = parts[item.number].rows
+        listener(ChunkDone(STAGE, rows, item.part.size, now - began, peak_memory()))
+        began = now
+        if now - saved >= SAVE_EVERY or item is inputs.items[-1]:
+            _save(checkpoint, outputs, item.number + 1)
+            saved = time.monotonic()
+        _stop_here(check_stop, checkpoint, outputs, item.number + 1)
+
+
+def _stop_here(check_stop: Callable[[], None], checkpoint: Checkpoint, outputs: Outputs, ranges: int) -> None:
+    """Stop if a signal asks for it, with everything written so far noted."""
+    try:
+        check_stop()
+    except BaseException:
+        _save(checkpoint, outputs, ranges)
+        raise
+
+
+def _save(checkpoint: Checkpoint, outputs: Outputs, ranges: int) -> None:
+    checkpoint.state.positions = outputs.sync()
+    checkpoint.state.written_ranges = ranges
+    checkpoint.save()
+
+
+def _places(inputs: JobInputs, parts: Sequence[ChunkIndex]) -> list[Place]:
+    places = []
+    first = 0
+    in_file = line = 0
+    file = -1
+    for item, part in zip(inputs.items, parts, strict=True):
+        if item.file != file:
+            file, in_file, line = item.file, 0, 1
+        places.append(Place(first, in_file, line))
+        first += part.rows
+        in_file += part.rows
+        line += part.lines
+    return places
+
+
+def write_range(
+    workspace: Workspace,
+    item: Item,
+    part: ChunkIndex,
+    place: Place,
+    decisions: Decisions,
+    chunk_bytes: int,
+    write: Callable[[Piece], None] | None,
+) -> list[Piece]:
+    """Render the rows of a range. `write` takes each piece at once; without it they are copied and kept."""
+    kept: list[Piece] = []
+    row, line, digest = 0, place.first_line, 0
+    fates = np.asarray(decisions.fate[place.first : place.first + part.rows])
+    workspace.hold.clear()
+    for chunk in workspace.chunks(item, chunk_bytes) if part.rows else ():
+        rows = workspace.reader.read(chunk, judge=False)
+        digest += sample(workspace, rows, row)
+        fate = fates[row : row + len(rows)]
+        _check_sample(workspace, rows, fate)
+        ranks = decisions.rank
+        for split in (*SPLITS, Fate.REJECTED):
+            chosen = np.flatnonzero(fate == split)
+            if not len(chosen):
+                continue
+            rank = None
+            if ranks is not None and split != Fate.REJECTED:
+                rank = np.asarray(ranks[place.first + row + chosen])
+            if split == Fate.REJECTED:
+                first_line = line if item.source.format.kind == "jsonl" else None
+                reason = part.reason[row : row + len(rows)]
+                lines = list(
+                    rejected_lines(
+                        rows, chosen, reason, item.source.file.path, place.first_in_file + row, first_line
+                    )
+                )
+                piece = Piece(split, _as_text(lines), None)
+            else:
+                piece = Piece(split, workspace.lines(rows, chosen), rank)
+            if write is not None:
+                write(piece)
+            else:
+                kept.append(workspace.hold.keep(piece))
+        row += len(rows)
+        line += physical_lines(chunk, rows)
+    if part.rows and digest % 2**64 != part.sample:
+        raise InputError(f"{item.source.file.path}: changed while it was read; run the command again")
+    return kept
+
+
+def _as_text(lines: Sequence[bytes]) -> Text:
+    offsets = np.zeros(len(lines) + 1, np.int64)
+    np.cumsum([len(line) for line in lines], out=offsets[1:])
+    return Text(np.frombuffer(b"".join(lines), np.uint8), offsets)
+
+
+def _check_sample(workspace: Workspace, rows: Rows, fate: np.ndarray) -> None:
+    """The first row of every chunk is rendered by the plain-Python reference too, and compared."""
+    chosen = np.flatnonzero(fate == Fate.TRAIN)[:1]
+    if not len(chosen):
+        return
+    table, program = workspace.line_table(rows)
+    columns = [rows.column(column) for column in table.columns]
+    want = reference.render(table, program, columns, chosen, AS_JSON, rows.bound.first, Scratch()).row(0)
+    have = workspace.lines(rows, chosen).row(0)
+    if want != have:
+        raise ValidationError(
+            f"the {workspace.engine.name} engine rendered a row otherwise than the reference: "
+            f"{have[:200]!r} instead of {want[:200]!r}; please report this"
+        )
