@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from forge_gpu.engine.base import Engine
     from forge_gpu.job.result import Result
     from forge_gpu.job.spec import JobSpec
+    from forge_gpu.planner.plan import Plan
 
 PLAN_FILE = "forge.yaml"
 NO_PLAN = "No plan found. Run 'forge plan' first."
@@ -23,6 +24,26 @@ NO_PLAN = "No plan found. Run 'forge plan' first."
 
 def ignore(event: Event) -> None:
     """A listener that hears nothing."""
+
+
+def plan(
+    goal: str | None = None,
+    *,
+    data: Sequence[str | Path] | str | Path = (),
+    model: str | Path | None = None,
+    template: str | Path | None = None,
+    engine: str | None = None,
+    settings: Sequence[str] = (),
+) -> Plan:
+    """Look at this machine, the data and the goal, and choose every setting; nothing is written.
+
+    The arguments are those of `forge plan`; `settings` are its `--set`. The result's `config` goes to
+    `prepare`, its `save(path)` writes forge.yaml, its `reasons` say why each value was chosen.
+    Raises ForgeError: InputError, TemplateError, ConfigError.
+    """
+    from forge_gpu.planner.plan import make_plan
+
+    return make_plan(goal, data=data, model=model, template=template, engine=engine, overrides=settings)
 
 
 def prepare(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
+from forge_gpu.kernels.reference.statistics import Statistics
 
 
 class Engine(Protocol):
@@ -43,6 +44,9 @@ class Engine(Protocol):
 
     def hash64(self, text: Text, seed: int) -> U64:
         """XXH3-64 with a seed: uint64[n]."""
+
+    def statistics(self, text: Text, repetition: bool) -> Statistics:
+        """What the quality checks want to know of each text (see kernels.reference.statistics)."""
 
     def memory(self) -> int:
         """Bytes that this engine's buffers hold now."""

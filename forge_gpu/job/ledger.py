@@ -58,9 +58,9 @@ class _Names:
         self.files = pa.array(files, pa.string())
         self.shards = pa.array(shards, pa.string())
         self.fates = pa.array([name(fate) for fate in Fate], pa.string())
-        codes = range(max(Reason) + 1)
-        known = {int(reason): name(reason) for reason in Reason}
-        self.reasons = pa.array([known.get(code, "") for code in codes], pa.string())
+        self.reasons = pa.array([name(reason) for reason in Reason], pa.string())
+        self.reason_index = np.zeros(max(Reason) + 1, np.int32)
+        self.reason_index[list(Reason)] = np.arange(len(Reason), dtype=np.int32)
 
 
 def _batches(
@@ -93,13 +93,13 @@ def _batches(
         survivor = np.asarray(decisions.duplicate_of[begin:end])
         unique = survivor < 0
         survivor_file = np.searchsorted(starts, survivor, side="right") - 1
-        reason = np.asarray(decisions.reason[begin:end]).astype(np.int32)
+        reason = np.asarray(decisions.reason[begin:end])
         yield pa.record_batch(
             [
                 _named(file, names.files, None),
                 pa.array(np.arange(begin, end) - starts[file]),
                 _named(fate, names.fates, None),
-                _named(reason, names.reasons, reason == 0),
+                _named(names.reason_index[reason], names.reasons, reason == 0),
                 _named(survivor_file, names.files, unique),
                 pa.array(survivor - starts[np.maximum(survivor_file, 0)], mask=unique),
                 _named(shard, names.shards, ~placed),

@@ -122,7 +122,7 @@ class Composer:
         by_field = [bound.program[field] for field in self._fields]
         good = bound.reason == 0
         ids = np.full(len(good), -1, np.int32)
-        if len(bound.programs) == 1:  # the common case: a flat template
+        if len(bound.programs) == 1 or not by_field:  # the common case: a flat template; or the form `source`
             if good.any():
                 ids[good] = self._id(bound.programs, (0,) * len(by_field))
             return ids

@@ -117,6 +117,7 @@ def _open_inputs(
                 spool=spool,
                 max_row_bytes=data.max_row_bytes,
                 on_corrupt=data.on_corrupt,
+                range_bytes=spec.range_bytes,
             )
             for file in files
         ]

@@ -14,7 +14,7 @@ from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.errors import ValidationError
 from forge_gpu.io.columns import text_to_arrow
 from forge_gpu.kernels import layout
-from forge_gpu.kernels.layout import Records, Spans
+from forge_gpu.kernels.layout import Records, Spans, Text
 from forge_gpu.templates.program import RawSlot, pack
 
 BLOCK_BYTES = 4 * 2**20
@@ -108,4 +108,6 @@ def _array(engine: Engine, column: Spans, kind: str) -> pa.Array:
         text = engine.render(_VALUE, np.zeros(len(column), np.int32), [column], rows, layout.AS_TEXT)
     else:
         text = engine.text(column)
-    return text_to_arrow(text, valid).cast(_TYPES[kind])
+    # The engine's buffers are used again for the next column: the array gets memory of its own.
+    own = Text(text.data[: text.offsets[-1]].copy(), text.offsets.copy())
+    return text_to_arrow(own, valid).cast(_TYPES[kind])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forge_gpu.config.schema import Config
+from forge_gpu.io.chunks import RANGE_BYTES
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,7 @@ class JobSpec:
 
     limit: rows to take from the input's start. strict: stop at the first rejected row. fresh: forget what
     an earlier run left. wait: seconds to wait for another run on the same output; None for no bound.
+    range_bytes: of input between two checkpoints.
     """
 
     config: Config
@@ -23,3 +25,4 @@ class JobSpec:
     strict: bool = False
     fresh: bool = False
     wait: float | None = None
+    range_bytes: int = RANGE_BYTES

@@ -36,7 +36,10 @@ class Workspace:
         fields, json_fields, kept = renderer.fields, renderer.json_fields, config.output.columns
 
         def as_key(programs: Sequence[Program]) -> Program:
-            return key_program(label, programs) if key == "rendered" else column_key(key)
+            if key != "rendered":
+                return column_key(key)
+            # Nothing is rendered in the form `source`: the columns that hold the conversation stand for it.
+            return key_program(label, programs if fields else [column_key(renderer.columns)])
 
         def as_line(programs: Sequence[Program]) -> Program:
             if config.output.form == "source":

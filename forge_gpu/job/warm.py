@@ -1,0 +1,54 @@
+"""Compiling every kernel that a job uses, by running small jobs through all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import orjson
+
+from forge_gpu.config.schema import Config
+from forge_gpu.engine.cpu.engine import CpuEngine
+from forge_gpu.hardware.budget import Budget
+from forge_gpu.job.prepare import prepare
+from forge_gpu.job.spec import JobSpec
+from forge_gpu.kernels.compiled import cache_folder
+
+_FLAT = {"shape": "flat", "query": "q", "response": "r", "label": "c"}
+_CHAT = {"shape": "conversation", "messages": "messages"}
+_SETTINGS = {"split": {"stratify": "c"}}
+_ROWS = [
+    {
+        "q": f"question {row} é\n",
+        "r": "answer " * (row + 1),
+        "c": "ab"[row % 2],
+        "messages": [{"role": "user", "content": f"q{row}"}, {"role": "assistant", "content": "a\n" * row}],
+    }
+    for row in range(40)
+]
+
+
+def compile_all() -> int:
+    """Run the jobs in a temporary folder; returns how many compiled kernels the cache holds."""
+    with TemporaryDirectory(prefix="forge-warm-") as name:
+        folder = Path(name)
+        lines, array = folder / "rows.jsonl", folder / "rows.json"
+        lines.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in _ROWS))
+        array.write_bytes(orjson.dumps(_ROWS, option=orjson.OPT_INDENT_2))
+        for source, mapping, settings in (
+            (lines, _FLAT, _SETTINGS),
+            (array, _FLAT, _SETTINGS),
+            (lines, _CHAT, {}),
+        ):
+            config = Config.model_validate(
+                {
+                    "data": {"inputs": [str(source)], "mapping": mapping},
+                    "model": {"chat_template": "chatml", "template_kind": "builtin"},
+                    "preprocessing": settings,
+                    "output": {"columns": ["c"]},
+                }
+            )
+            budget = Budget(2**24, 1, 2**20, 1, "warming")
+            spec = JobSpec(config, folder, folder / "out", fresh=True)
+            prepare(spec, budget, CpuEngine, lambda event: None, lambda: None)
+    return sum(1 for _ in cache_folder().rglob("*.nbc"))

@@ -1,0 +1,190 @@
+"""A job that is stopped, killed or disturbed, and goes on to the same bytes."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jobs
+import pytest
+
+from forge_gpu.errors import InputError, Interrupted, OutputError
+from forge_gpu.io.lock import FolderLock
+from forge_gpu.job.events import ChunkDone, Event, Warned
+
+SHAPES = {
+    "plain": {},
+    "sharded": {"output": {"rows_per_shard": 70}},
+    "shuffled": {"output": {"order": "shuffled"}},
+    "parquet": {"output": {"format": "parquet", "columns": ["category"]}},
+}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    lines = jobs.rows(400)
+    lines[37] = {"instruction": "no answer"}
+    return jobs.write_lines(tmp_path / "rows.jsonl", lines)
+
+
+class Stopper:
+    """A listener that asks for a stop after so many chunks."""
+
+    def __init__(self, chunks: int) -> None:
+        self.left = chunks
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, ChunkDone):
+            self.left -= 1
+
+    def check(self) -> None:
+        if self.left <= 0:
+            raise Interrupted(signal.SIGINT)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_stopped_job_goes_on_to_the_same_bytes(shape: str, source: Path, tmp_path: Path) -> None:
+    config = jobs.plan(source, **SHAPES[shape])
+    jobs.run(config, tmp_path / "whole")
+    for chunks in (1, 5, 12, 17):
+        output = tmp_path / f"stopped-{chunks}"
+        stopper = Stopper(chunks)
+        with pytest.raises(Interrupted):
+            jobs.run(config, output, listener=stopper, check_stop=stopper.check)
+        assert not (output / "manifest.json").exists()
+        jobs.run(config, output, threads=1 + chunks % 2, chunk_bytes=1000)
+        assert jobs.content(output) == jobs.content(tmp_path / "whole")
+        assert not list(output.glob("*.partial"))
+
+
+RUN = """
+import sys, time
+sys.path.insert(0, {helpers!r})
+import jobs
+from pathlib import Path
+config = jobs.plan(Path({source!r}), **{sections!r})
+print("ready", flush=True)
+jobs.run(config, Path({output!r}), threads={threads}, listener=lambda event: time.sleep(0.004))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_killed_job_goes_on_to_the_same_bytes(shape: str, source: Path, tmp_path: Path) -> None:
+    config = jobs.plan(source, **SHAPES[shape])
+    jobs.run(config, tmp_path / "whole")
+    chance = random.Random(shape)
+    output = tmp_path / "killed"
+    kills = 0
+    for _ in range(4):
+        script = RUN.format(
+            helpers=str(Path(jobs.__file__).parent),
+            source=str(source),
+            sections=SHAPES[shape],
+            output=str(output),
+            threads=chance.choice([1, 2]),
+        )
+        process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        time.sleep(chance.uniform(0.02, 0.5))
+        process.kill()
+        kills += process.wait() == -signal.SIGKILL
+    jobs.run(config, output)
+    assert kills
+    assert jobs.content(output) == jobs.content(tmp_path / "whole")
+
+
+def test_a_finished_job_returns_at_once(source: Path, tmp_path: Path) -> None:
+    first = jobs.run(jobs.plan(source), tmp_path / "out")
+    events: list[Event] = []
+    again = jobs.run(jobs.plan(source), tmp_path / "out", listener=events.append)
+    assert again.was_finished and not events
+    assert again.counts == first.counts
+    (tmp_path / "out/train.jsonl").write_text("")
+    third = jobs.run(jobs.plan(source), tmp_path / "out", listener=events.append)
+    assert not third.was_finished
+    assert any(isinstance(event, Warned) and "output files changed" in event.message for event in events)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"preprocessing": {"seed": 1}}, "settings that affect the output"),
+        ({"model": {"chat_template": "vicuna", "template_kind": "builtin"}}, "the chat template"),
+    ],
+)
+def test_a_changed_plan_starts_anew_and_says_why(
+    change: dict, words: str, source: Path, tmp_path: Path
+) -> None:
+    stopper = Stopper(20)
+    with pytest.raises(Interrupted):
+        jobs.run(jobs.plan(source), tmp_path / "out", listener=stopper, check_stop=stopper.check)
+    events: list[Event] = []
+    jobs.run(jobs.plan(source, **change), tmp_path / "out", listener=events.append)
+    assert any(isinstance(event, Warned) and words in event.message for event in events)
+    jobs.run(jobs.plan(source, **change), tmp_path / "new")
+    assert jobs.content(tmp_path / "out") == jobs.content(tmp_path / "new")
+
+
+def test_engine_threads_and_memory_are_no_reason_to_start_anew(source: Path, tmp_path: Path) -> None:
+    stopper = Stopper(20)
+    with pytest.raises(Interrupted):
+        jobs.run(jobs.plan(source), tmp_path / "out", listener=stopper, check_stop=stopper.check)
+    other = jobs.plan(source, preprocessing={"memory": {"threads": 2}, "chunk_size": 10})
+    events: list[Event] = []
+    result = jobs.run(other, tmp_path / "out", listener=events.append)
+    assert result.manifest["run"]["resumed"]
+    assert not any(isinstance(event, Warned) for event in events)
+
+
+def test_a_changed_input_starts_anew(source: Path, tmp_path: Path) -> None:
+    jobs.run(jobs.plan(source), tmp_path / "out")
+    with source.open("a") as file:
+        file.write('{"instruction": "one more", "output": "answer"}\n')
+    events: list[Event] = []
+    result = jobs.run(jobs.plan(source), tmp_path / "out", listener=events.append)
+    assert sum(result.counts.values()) == 401
+    assert any(isinstance(event, Warned) and "the input files" in event.message for event in events)
+
+
+def test_an_input_that_changes_between_the_passes_ends_the_run(source: Path, tmp_path: Path) -> None:
+    data = source.read_bytes()
+
+    def change(event: Event) -> None:
+        if event.stage == "decide":
+            status = source.stat()
+            source.write_bytes(data.replace(b"word", b"WORD"))
+            os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    with pytest.raises(InputError, match="changed while it was read"):
+        jobs.run(jobs.plan(source), tmp_path / "out", listener=change)
+
+
+def test_a_second_run_is_told_who_holds_the_folder(source: Path, tmp_path: Path) -> None:
+    with FolderLock(tmp_path / "out"), pytest.raises(OutputError, match=f"process {os.getpid()}"):
+        jobs.run(jobs.plan(source), tmp_path / "out", wait=0)
+
+
+def test_shards_of_an_earlier_plan_are_removed(source: Path, tmp_path: Path) -> None:
+    jobs.run(jobs.plan(source, output={"rows_per_shard": 50}), tmp_path / "out")
+    jobs.run(jobs.plan(source), tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.jsonl")) == [
+        "rejected.jsonl",
+        "train.jsonl",
+        "validation.jsonl",
+    ]
+
+
+def test_a_damaged_checkpoint_starts_anew(source: Path, tmp_path: Path) -> None:
+    jobs.run(jobs.plan(source), tmp_path / "whole")
+    stopper = Stopper(8)
+    with pytest.raises(Interrupted):
+        jobs.run(jobs.plan(source), tmp_path / "out", listener=stopper, check_stop=stopper.check)
+    (tmp_path / "out/.forge/job.json").write_text("{")
+    jobs.run(jobs.plan(source), tmp_path / "out")
+    assert jobs.content(tmp_path / "out") == jobs.content(tmp_path / "whole")
