@@ -7,7 +7,7 @@ import time
 
 def warm() -> None:
     """Compile all CPU kernels into the cache (some seconds, once for every version and processor)."""
-    from forge_gpu.engine.cpu.warm import compile_all
+    from forge_gpu.job.warm import compile_all
     from forge_gpu.kernels.compiled import cache_folder
 
     began = time.monotonic()

@@ -62,6 +62,7 @@ class Model(Section):
     template_sha256: str | None = None
     template_is_approximate: bool = False  # chosen by a family's name: not the model's own
     template_kwargs: dict[str, object] = {}  # variables of a Jinja template, e.g. enable_thinking
+    compile: bool = True  # a Jinja template becomes programs; false renders every row with Jinja itself
     date: str | None = None  # what strftime_now sees, YYYY-MM-DD; part of what output depends on
     append_eos: bool = False
     max_length: Annotated[int, Field(ge=1)] | None = None  # tokens
@@ -138,6 +139,7 @@ class Output(Section):
     columns: list[str] = []  # columns of the input to keep, spelled as they came
     rows_per_shard: Annotated[int, Field(ge=1)] | None = None
     order: Literal["input", "shuffled"] = "input"
+    verify: bool = True  # read the output back, check every row, record each file's SHA-256
 
 
 class Config(Section):

@@ -83,7 +83,7 @@ def decide(folder: Path, ranges: Sequence[Path], config: Config, budget_bytes: i
     """Every row's fate, from the index files of all ranges in order."""
     scratch = folder / "gathered"
     try:
-        half = budget_bytes // 2
+        half = budget_bytes // 4  # the arrays, and what a decider takes; buffers of the passes hold the rest
         rows = Gathered(scratch, ranges, half)
         settings = config.preprocessing
         live = rows.reason == 0

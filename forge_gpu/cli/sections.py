@@ -1,0 +1,30 @@
+"""Titled lines on standard output: with colour and wrapping on a terminal, plain in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+
+
+def show(sections: Iterable[tuple[str, Sequence[str]]]) -> None:
+    """Print every line under its title, as it is: nothing in it is markup."""
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.padding import Padding
+        from rich.text import Text
+
+        console = Console()
+        for title, lines in sections:
+            console.print(Text(title, style="bold"))
+            for line in lines:
+                console.print(Padding(Text(_safe(line)), (0, 0, 0, 2)))
+        return
+    for title, lines in sections:
+        print(title)
+        for line in lines:
+            print(f"  {_safe(line)}")
+
+
+def _safe(line: str) -> str:
+    """Without the control characters that a name in the data may hold, which a terminal would obey."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)

@@ -1,0 +1,235 @@
+"""forge.yaml, the environment and `--set`, merged over the defaults and checked against the schema.
+
+Later wins: defaults < file < `FORGE_CONFIG__SECTION__KEY` < `--set section.key=value`. All faults are told
+at once, each with the file and line (or the variable, or the option) and the key.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from forge_gpu.config import keys
+from forge_gpu.config.correct import SPLITS, balance_splits, correct
+from forge_gpu.config.migrate import migrate, version_of
+from forge_gpu.config.parse import parse, parse_value
+from forge_gpu.config.schema import VERSION, Config, Preprocessing
+from forge_gpu.errors import ConfigError, NoPlanError
+
+PREFIX = "FORGE_CONFIG__"
+
+
+@dataclass(slots=True)
+class Layer:
+    """Values of one origin, nested as in the file. where: key path -> what names the origin in a message."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    where: dict[keys.Path, str] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """warnings: one line each. where: the origin of every key that is not a default."""
+
+    config: Config
+    warnings: tuple[str, ...]
+    where: dict[keys.Path, str]
+    migrated_from: int | None = None
+
+
+def load(path: Path | str, environ: Mapping[str, str] = os.environ, overrides: Sequence[str] = ()) -> Loaded:
+    """Read a plan. An older version is rewritten as the current one, with a backup beside it.
+
+    overrides: `section.key=value` each. Raises NoPlanError where there is no file, ConfigError with one
+    line for every fault.
+    """
+    path = Path(path)
+    layer, version = _file_layer(path)
+    loaded = build([layer, environment_layer(environ), override_layer(overrides)])
+    if version == VERSION:
+        return loaded
+    return Loaded(
+        loaded.config,
+        (_rewrite(path, build([layer]).config, version), *loaded.warnings),
+        loaded.where,
+        version,
+    )
+
+
+def _file_layer(path: Path) -> tuple[Layer, int]:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise NoPlanError("No plan found. Run 'forge plan' first.") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8: byte {error.start}; save it as UTF-8") from None
+    parsed = parse(text, str(path))
+    version = version_of(parsed, str(path))
+    if version < VERSION:
+        migrate(parsed, version)
+    where = {key: f"{path}:{line}" for key, line in parsed.lines.items()}
+    return Layer(parsed.values, where, parsed.faults), version
+
+
+def environment_layer(environ: Mapping[str, str]) -> Layer:
+    """`FORGE_CONFIG__PREPROCESSING__TRAIN_SPLIT=0.8`; names of keys in any case."""
+    layer = Layer()
+    for name in sorted(environ):
+        if name.startswith(PREFIX):
+            _put(layer, name[len(PREFIX) :].split("__"), environ[name], name)
+    return layer
+
+
+def override_layer(overrides: Iterable[str]) -> Layer:
+    """`preprocessing.train_split=0.8`."""
+    layer = Layer()
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        if not equals or not name.strip():
+            layer.faults.append(f"--set {override}: write --set section.key=value")
+            continue
+        _put(layer, name.strip().split("."), text, "--set")
+    return layer
+
+
+def _put(layer: Layer, names: Sequence[str], text: str, origin: str) -> None:
+    path = keys.schema_path(names)
+    if path is None:
+        layer.faults.append(f"{origin}: {_unknown(tuple(name.lower() for name in names))}")
+        return
+    if keys.is_section(keys.known().get(path)):
+        inside = ", ".join(keys.inside(path))
+        layer.faults.append(f"{origin}: {'.'.join(path)} is a section; set one of its keys: {inside}")
+        return
+    section = layer.values
+    for name in path[:-1]:
+        section = section.setdefault(name, {})
+    section[path[-1]] = parse_value(text, path)
+    layer.where[path] = origin
+
+
+def build(layers: Sequence[Layer]) -> Loaded:
+    """One config of all layers, the last winning. Raises ConfigError with one line for every fault."""
+    warnings: list[str] = []
+    values: dict[str, Any] = {}
+    where: dict[keys.Path, str] = {}
+    named: set[str] = set()
+    for layer in layers:
+
+        def warn(path: keys.Path, what: str, origins: dict[keys.Path, str] = layer.where) -> None:
+            warnings.append(_line(path, what, origins))
+
+        own = _copied(layer.values)
+        correct(own, warn)
+        _merge(values, own)
+        where.update(layer.where)
+        given = own.get("preprocessing")
+        named = {name for name in SPLITS if isinstance(given, dict) and name in given} or named
+    preprocessing = values.get("preprocessing")
+    if isinstance(preprocessing, dict):
+        defaults = {name: Preprocessing.model_fields[name].default for name in SPLITS}
+        balance_splits(preprocessing, named, defaults, lambda p, what: warnings.append(_line(p, what, where)))
+    faults = [fault for layer in layers for fault in layer.faults]
+    try:
+        config = Config.model_validate(values, strict=True)
+    except ValidationError as error:
+        faults += _explain(error, where)
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return Loaded(config, tuple(warnings), where)
+
+
+def _merge(into: dict[str, Any], values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        if isinstance(value, dict) and isinstance(into.get(name), dict):
+            _merge(into[name], value)
+        else:
+            into[name] = _copied(value)
+
+
+def _copied(value: Any) -> Any:
+    return {name: _copied(inner) for name, inner in value.items()} if isinstance(value, dict) else value
+
+
+def _explain(error: ValidationError, where: dict[keys.Path, str]) -> list[str]:
+    """One line a key: what pydantic says of the members of a union is joined."""
+    found: dict[keys.Path, list[str]] = {}
+    for fault in error.errors(include_url=False):
+        if fault["type"] == "extra_forbidden":
+            path = tuple(str(part) for part in fault["loc"])
+            message = _unknown(path)[len(".".join(path)) + 2 :]
+        else:
+            path = _key_of(fault["loc"])
+            message = _say(fault)
+        messages = found.setdefault(path, [])
+        if message not in messages:
+            messages.append(message)
+    lines = []
+    for path, messages in found.items():
+        value = next(
+            (f["input"] for f in error.errors() if _key_of(f["loc"]) == path and f["type"] not in QUIET), None
+        )
+        got = "" if value is None else f" (it is {_short(value)})"
+        lines.append(_line(path, " or ".join(messages) + got, where))
+    return lines
+
+
+QUIET = {"extra_forbidden", "value_error"}
+
+
+def _key_of(location: tuple[int | str, ...]) -> keys.Path:
+    """The schema's key for pydantic's location, which goes on with indices and names of union members."""
+    path: keys.Path = ()
+    for part in location:
+        longer = (*path, str(part))
+        if longer not in keys.known() and not keys.is_free(path):
+            break
+        path = longer
+        if len(path) > 1 and keys.is_free(path[:-1]):
+            break
+    return path
+
+
+def _say(fault: Any) -> str:
+    if fault["type"] in ("model_type", "model_attributes_type"):
+        return "must be a section with keys of its own"
+    message: str = fault["msg"].removeprefix("Value error, ")
+    return message.replace("Input should be", "must be", 1)
+
+
+def _unknown(path: keys.Path) -> str:
+    near = keys.nearest(path)
+    hint = f"did you mean {near}?" if near else f"known there: {', '.join(keys.inside(path[:-1]))}"
+    return f"{'.'.join(path)}: unknown key; {hint}"
+
+
+def _line(path: keys.Path, message: str, where: dict[keys.Path, str]) -> str:
+    origin = where.get(path)
+    key = ".".join(path)
+    if origin is None:
+        longest = next((where[path[:n]] for n in range(len(path), 0, -1) if path[:n] in where), None)
+        origin = longest
+    return f"{origin}: {key}: {message}" if origin else f"{key}: {message}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _rewrite(path: Path, config: Config, version: int) -> str:
+    from forge_gpu.config.write import save
+
+    try:
+        backup = save(path, config, {}, backup_suffix=f".v{version}.bak")
+    except OSError as error:
+        return f"{path}: version {version} read as {VERSION}, but not rewritten: {error.strerror}"
+    return f"{path}: migrated from version {version} to {VERSION}; the old file is {backup}"

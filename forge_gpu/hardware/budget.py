@@ -1,0 +1,87 @@
+"""The memory budget: bytes that may be taken beyond the imports' own, and the chunks that fit in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+from forge_gpu.errors import ConfigError
+from forge_gpu.hardware.host import Cores, Memory
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """bytes: anonymous memory beyond the imports' own, for everything that a pass holds at once.
+
+    threads: workers, each with one chunk. chunk_bytes: of input. in_flight: chunks that exist at once,
+    those of the workers included. reason: one line, why it is so much.
+    """
+
+    bytes: int
+    threads: int
+    chunk_bytes: int
+    in_flight: int
+    reason: str
+
+
+@cache
+def peak_factors() -> dict[str, Any]:
+    """The table of measured peaks, `peak_factors.yaml`."""
+    from ruamel.yaml import YAML
+
+    text = resources.files("forge_gpu.hardware").joinpath("peak_factors.yaml").read_text("utf-8")
+    table: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
+    return table
+
+
+def cpu_budget(
+    memory: Memory | None,
+    cores: Cores | None,
+    cap: int | Literal["auto"] = "auto",
+    threads: int | Literal["auto"] = "auto",
+) -> Budget:
+    """The budget of a CPU run. `cap` (bytes) and `threads` are the user's wishes.
+
+    There are never more threads than cores. Where the budget is too small for all of them with a chunk of
+    the least size, there are fewer. Raises ConfigError where `cap` is more than the memory there is.
+    """
+    table = peak_factors()
+    allowed, reason = _bytes_allowed(memory, cap, table)
+    most = cores.allowed if cores else 1
+    wanted = most if threads == "auto" else min(threads, most)
+    worker, waiting = _factors(table)
+    least, largest = table["chunk"]["least"], table["chunk"]["most"]
+    workers = max(1, min(wanted, int((allowed / least - waiting) / (worker + waiting))))
+    in_flight = 2 * workers + 1  # one waits behind each worker, and one is being read
+    chunk = int(allowed / (workers * worker + (in_flight - workers) * waiting))
+    chunk_bytes = max(least, min(largest, chunk // 65536 * 65536))
+    return Budget(allowed, workers, chunk_bytes, in_flight, reason)
+
+
+def _bytes_allowed(
+    memory: Memory | None, cap: int | Literal["auto"], table: dict[str, Any]
+) -> tuple[int, str]:
+    if cap != "auto":
+        if memory is not None and cap > memory.total:
+            raise ConfigError(
+                f"preprocessing.memory.budget is {cap} bytes, but this machine lets a process use "
+                f"{memory.total}; give less, or auto"
+            )
+        return cap, "as set"
+    if memory is None:
+        return int(table["default_bytes"]), "the default: available memory is not known"
+    share = int(memory.available * table["default_share"])
+    if share >= table["default_bytes"]:
+        return int(table["default_bytes"]), "the default, which keeps a run under 300 MB"
+    least = int(table["least_bytes"])
+    return max(
+        least, share
+    ), f"{table['default_share']:.0%} of the {memory.available / 2**20:.0f} MiB available"
+
+
+def _factors(table: dict[str, Any]) -> tuple[float, float]:
+    """Bytes for each byte of a chunk: in a worker's hands (the dearer pass), and waiting."""
+    worker = max(sum(stages.values()) for stages in table["passes"].values())
+    return worker, sum(table["waiting"].values())

@@ -1,0 +1,111 @@
+"""Whether the GPU libraries are installed and start. None of them is ever imported in this process.
+
+Importing is no probe: all of them import on a machine without a GPU. What counts is an allocation, made in
+a process of its own, so that a broken stack takes nothing down with it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+
+from forge_gpu.hardware.gpus import GPUs
+
+LIBRARIES = {  # a library -> the distributions that provide it
+    "cudf": ("cudf-cu12", "cudf-cu13", "cudf"),
+    "cupy": ("cupy-cuda12x", "cupy-cuda13x", "cupy"),
+    "numba-cuda": ("numba-cuda",),
+    "rmm": ("rmm-cu12", "rmm-cu13", "rmm"),
+    "dask-cuda": ("dask-cuda",),
+}
+REQUIREMENTS = {  # an extra -> least driver branch, least compute capability; cudf 26.10
+    "cu13": (580, (7, 5)),
+    "cu12": (535, (7, 0)),
+}
+ALLOCATION = """
+import cupy, cudf, rmm
+rmm.DeviceBuffer(size=1 << 20)
+assert int(cupy.arange(4, dtype="int64").sum()) == 6
+assert cudf.Series(["a", "b"]).str.len().sum() == 2
+from numba import cuda
+assert cuda.is_available()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """versions: library -> version, None where not installed. extra: what to install; None: nothing fits."""
+
+    versions: dict[str, str | None]
+    extra: str | None
+    reason: str | None  # why no extra fits
+
+    @property
+    def missing(self) -> list[str]:
+        return [library for library, version in self.versions.items() if version is None]
+
+    @property
+    def install_command(self) -> str | None:
+        return f"pip install 'forge-gpu[{self.extra}]'" if self.extra else None
+
+
+def installed(version: Callable[[str], str] = metadata.version) -> dict[str, str | None]:
+    """The version of each library, from the installed packages' own records."""
+    found: dict[str, str | None] = {}
+    for library, distributions in LIBRARIES.items():
+        found[library] = None
+        for distribution in distributions:
+            try:
+                found[library] = version(distribution)
+                break
+            except metadata.PackageNotFoundError:
+                continue
+    return found
+
+
+def read_stack(gpus: GPUs, version: Callable[[str], str] = metadata.version) -> Stack:
+    """What is installed, and which extra this machine's driver and GPUs can run."""
+    extra, reason = _extra_for(gpus)
+    return Stack(installed(version), extra, reason)
+
+
+def _extra_for(gpus: GPUs) -> tuple[str | None, str | None]:
+    if not gpus.devices:
+        return None, "no GPU that can be used was found"
+    capabilities = [gpu.compute_capability for gpu in gpus.devices if gpu.compute_capability]
+    best = max(capabilities, default=None)
+    branch = _branch(gpus.driver)
+    for extra, (driver, capability) in REQUIREMENTS.items():
+        if (branch is None or branch >= driver) and (best is None or best >= capability):
+            return extra, None
+    driver, capability = REQUIREMENTS["cu12"]
+    return None, (
+        f"driver {gpus.driver} and compute capability {best and '.'.join(map(str, best))} are below what is "
+        f"needed: driver {driver} and {'.'.join(map(str, capability))}"
+    )
+
+
+def _branch(driver: str | None) -> int | None:
+    head = (driver or "").split(".")[0]
+    return int(head) if head.isdecimal() else None
+
+
+def start_stack(code: str = ALLOCATION, timeout: float = 120.0) -> str | None:
+    """Allocate on the GPU with each library, in a new process. None when all is well, else one line."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, errors="replace", timeout=timeout
+        )
+    except subprocess.TimeoutExpired:
+        return f"the GPU libraries did not start within {timeout:g} s"
+    except OSError as error:
+        return f"a process to try the GPU libraries could not be started ({error})"
+    if done.returncode == 0:
+        return None
+    if done.returncode < 0:
+        return f"the GPU libraries end the process with signal {-done.returncode}"
+    lines = done.stderr.strip().splitlines()
+    return f"the GPU libraries do not start: {lines[-1] if lines else f'exit code {done.returncode}'}"

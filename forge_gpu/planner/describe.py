@@ -1,0 +1,72 @@
+"""A plan in lines for people: what was found, what was chosen, and why."""
+
+from __future__ import annotations
+
+from forge_gpu.hardware.describe import describe as describe_hardware
+from forge_gpu.planner.plan import Plan
+
+SHOWN = (
+    ("mapping", "data.mapping.shape"),
+    ("model", "model.name"),
+    ("template", "model.chat_template"),
+    ("max length", "model.max_length"),
+    ("engine", "hardware.use_gpu_preprocessing"),
+    ("batch size", "hardware.recommended_batch_size"),
+    ("output", "output.form"),
+    ("kept", "output.columns"),
+)
+MOST_COLUMNS = 20
+MOST_CHARACTERS = 60
+
+
+def describe(plan: Plan) -> list[tuple[str, list[str]]]:
+    """(title, lines) for each section; a section without lines is left away."""
+    sections = [
+        ("Hardware", [*describe_hardware(plan.hardware), _budget(plan)]),
+        ("Data", _data(plan)),
+        ("Plan", [line for title, key in SHOWN if (line := _choice(plan, title, key))]),
+        ("Notes", [*plan.notes, *plan.warnings]),
+    ]
+    return [(title, lines) for title, lines in sections if lines]
+
+
+def _budget(plan: Plan) -> str:
+    budget = plan.budget
+    threads = f"{budget.threads} thread{'s' if budget.threads > 1 else ''}"
+    return (
+        f"memory budget: {budget.bytes / 2**20:.0f} MiB ({budget.reason}), {threads}, "
+        f"chunks of {budget.chunk_bytes / 2**20:.2g} MiB"
+    )
+
+
+def _data(plan: Plan) -> list[str]:
+    lines = [plan.reasons["data.inputs"] + ": " + ", ".join(s.format.kind for s in plan.data.samples[:5])]
+    for column in list(plan.data.columns.values())[:MOST_COLUMNS]:
+        length = (
+            f", {column.mean:.0f} characters on average, longest {column.longest}" if column.longest else ""
+        )
+        lines.append(f"column {column.name!r}: {column.kind}{length}")
+    more = len(plan.data.columns) - MOST_COLUMNS
+    return lines + ([f"and {more} columns more"] if more > 0 else [])
+
+
+def _choice(plan: Plan, title: str, key: str) -> str | None:
+    value: object = plan.config
+    for name in key.split("."):
+        value = getattr(value, name)
+    reason = plan.reasons.get(key)
+    if reason is None or value in (None, []):
+        return None
+    if key == "data.mapping.shape":
+        return f"{title}: {_mapping(plan)} ({reason})"
+    if key == "hardware.use_gpu_preprocessing":
+        return f"{title}: {reason}"
+    text = ", ".join(value) if isinstance(value, list) else str(value)
+    shown = text if len(text) <= MOST_CHARACTERS and "\n" not in text else plan.config.model.template_source
+    return f"{title}: {shown} ({reason})"
+
+
+def _mapping(plan: Plan) -> str:
+    mapping = plan.config.data.mapping.model_dump(exclude={"shape", "roles"}, exclude_none=True)
+    named = ", ".join(f"{key} = {column}" for key, column in mapping.items())
+    return f"{plan.config.data.mapping.shape}: {named}" if named else plan.config.data.mapping.shape

@@ -1,0 +1,167 @@
+"""A look at the data: its files, columns, rows and lengths, and what each record is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from forge_gpu.errors import InputError
+from forge_gpu.io.inputs import InputFile, resolve
+from forge_gpu.planner.columns import Column, columns_of
+from forge_gpu.planner.mapping import Picked, pick
+from forge_gpu.planner.sample import Sample, sample
+
+MOST_FILES = 32
+TEXTS = 8  # of each column, for recognising what it holds
+
+
+@dataclass(slots=True)
+class Inspection:
+    """What plan knows of the data. rows: of all files, None where it cannot be told."""
+
+    files: list[InputFile]
+    samples: list[Sample]
+    columns: dict[str, Column]
+    picked: Picked
+    rows: int | None
+    exact: bool
+    notes: list[str]
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [record for found in self.samples for record in found.records]
+
+    @property
+    def bytes(self) -> int | None:
+        sizes = [file.size for file in self.files]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+
+def inspect(
+    paths: Sequence[str],
+    given: Mapping[str, Any] | None = None,
+    format: str = "auto",
+    encoding: str = "utf-8",
+    any_columns: bool = False,
+    base: Path | None = None,
+) -> Inspection:
+    """Look at the inputs. given: keys of data.mapping that the user set. base: where relative paths start.
+
+    any_columns: a format string will name columns itself, so data without a known mapping will do too.
+    All files must have one mapping. Raises InputError where the data cannot be used, with the reason.
+    """
+    notes: list[str] = []
+    files = resolve(
+        paths, base, on_skip=lambda path, reason: notes.append(f"{path} is passed over: {reason}")
+    )
+    chosen = _spread(files)
+    if len(chosen) < len(files):
+        notes.append(f"{len(chosen)} of {len(files)} files were looked at")
+    samples = [sample(file, format, encoding) for file in chosen]
+    picked = _agree(samples, given or {}, any_columns, notes)
+    columns = columns_of(record for found in samples for record in found.records)
+    notes += _faults(samples, columns, picked)
+    rows = _total(samples, files)
+    exact = rows is not None and len(chosen) == len(files) and all(found.exact for found in samples)
+    return Inspection(files, samples, columns, picked, rows, exact, notes)
+
+
+def _spread(files: list[InputFile]) -> list[InputFile]:
+    """At most MOST_FILES, evenly over the list."""
+    if len(files) <= MOST_FILES:
+        return files
+    return [files[i * (len(files) - 1) // (MOST_FILES - 1)] for i in range(MOST_FILES)]
+
+
+def _agree(
+    samples: Sequence[Sample], given: Mapping[str, Any], any_columns: bool, notes: list[str]
+) -> Picked:
+    """The one mapping of all files; files that need different ones are refused by name."""
+    first: tuple[Sample, Picked] | None = None
+    for found in samples:
+        if not found.records:
+            if found.format.kind != "empty":
+                raise InputError(f"{found.file.path}: {_no_records(found)}")
+            notes.append(f"{found.file.path} is empty")
+            continue
+        picked = _pick(found, given, any_columns)
+        if first is None:
+            first = (found, picked)
+        elif picked.values != first[1].values:
+            first = (found, _merge(first, (found, picked)))
+    if first is None:
+        raise InputError("the data has no records: " + ", ".join(found.file.path for found in samples[:5]))
+    return first[1]
+
+
+def _pick(found: Sample, given: Mapping[str, Any], any_columns: bool) -> Picked:
+    columns = columns_of(found.records)
+    texts: dict[str, list[str]] = {}
+    for record in found.records[:TEXTS]:
+        for name, value in record.items():
+            if isinstance(value, str):
+                texts.setdefault(name, []).append(value)
+    try:
+        return pick(columns, given, texts)
+    except InputError as error:
+        if any_columns and not given:
+            return pick(columns, {"shape": "columns"}, texts)
+        raise InputError(f"{found.file.path}: {error}") from None
+
+
+def _merge(one: tuple[Sample, Picked], other: tuple[Sample, Picked]) -> Picked:
+    """Mappings of one shape that differ only in keys that one of them lacks fit together."""
+    left, right = one[1], other[1]
+    clash = next(
+        (key for key in left.values if right.values.get(key, left.values[key]) != left.values[key]), None
+    )
+    if clash is not None:
+        raise InputError(
+            f"{one[0].file.path} and {other[0].file.path} need different mappings: {left.describe()}, but "
+            f"{right.describe()}; prepare them apart, or name one with --set data.mapping.{clash}=..."
+        )
+    merged = Picked({**right.values, **left.values}, {**right.reasons, **left.reasons})
+    merged.media = list(dict.fromkeys((*left.media, *right.media)))
+    return merged
+
+
+def _no_records(found: Sample) -> str:
+    if found.others:
+        return "holds JSON values that are no objects; Forge reads one object a record"
+    return f"none of the {found.unreadable} rows that were looked at can be read as {found.format.kind}"
+
+
+def _faults(samples: Sequence[Sample], columns: Mapping[str, Column], picked: Picked) -> list[str]:
+    """What the sample shows to be amiss: such rows will be rejected."""
+    total = sum(len(found.records) for found in samples)
+    notes = []
+    for found in samples:
+        bad = found.unreadable + found.others
+        if bad:
+            notes.append(
+                f"{found.file.path}: {bad} of {bad + len(found.records)} rows looked at cannot be read"
+            )
+    needed = [
+        name for key, name in picked.columns.items() if key in ("query", "response", "messages", "text")
+    ]
+    for name in needed:
+        column = columns[name]
+        lacking = total - column.present + column.kinds["null"]
+        if lacking:
+            notes.append(f"column {name!r} is missing or null in {lacking} of {total} rows looked at")
+    used = {*picked.columns.values(), *picked.media}
+    unused = [name for name in columns if name not in used]
+    if unused and picked.shape != "columns":
+        shown = ", ".join(unused[:8]) + (" ..." if len(unused) > 8 else "")
+        notes.append(f"columns not used: {shown}; keep any with --set output.columns=NAME")
+    return notes
+
+
+def _total(samples: Sequence[Sample], files: Sequence[InputFile]) -> int | None:
+    rows = [found.rows for found in samples]
+    known = [count for count in rows if count is not None]
+    if len(known) < len(rows):
+        return None
+    return round(sum(known) * len(files) / len(samples)) if samples else 0

@@ -1,0 +1,322 @@
+"""From the goal, the data and the machine to a plan: a config, and why each of its values was chosen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from forge_gpu.config.load import Layer, build, environment_layer, override_layer
+from forge_gpu.config.schema import Config
+from forge_gpu.errors import ConfigError, InputError
+from forge_gpu.hardware.budget import Budget, cpu_budget
+from forge_gpu.hardware.probe import Hardware, probe
+from forge_gpu.hardware.stack import read_stack
+from forge_gpu.io.inputs import STDIN
+from forge_gpu.io.urls import is_url
+from forge_gpu.models.choose import GIB, best_method, recommended_batch_size
+from forge_gpu.planner import fit
+from forge_gpu.planner.engine import decide_engine
+from forge_gpu.planner.inspect import Inspection, inspect
+from forge_gpu.planner.model import Decision, Template, decide, read_template, settings_of
+from forge_gpu.planner.talks import Talks, read_talks
+from forge_gpu.templates.validate import validate_renderer, validate_template
+
+Values = dict[str, Any]
+RENDERED = ("text", "prompt_completion", "preference")  # forms that hold what a template wrote
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """config: what prepare runs. reasons: dotted key -> why. notes, warnings: one line each, for the user.
+
+    notes are what plan found and chose; warnings are faults of the configuration that were put right.
+    """
+
+    config: Config
+    reasons: dict[str, str]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    hardware: Hardware
+    budget: Budget
+    data: Inspection
+
+    def save(self, path: Path | str = "forge.yaml") -> Path | None:
+        """Write forge.yaml; a different file that was there is kept, and the path of that backup returned."""
+        from forge_gpu.config.write import save
+
+        return save(Path(path), self.config, self.reasons)
+
+
+def make_plan(
+    goal: str | None = None,
+    *,
+    data: Sequence[str | Path] | str | Path = (),
+    model: str | Path | None = None,
+    template: str | Path | None = None,
+    engine: str | None = None,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] = os.environ,
+    hardware: Hardware | None = None,
+    folder: Path | str = ".",
+) -> Plan:
+    """Look at machine, data and goal, and choose everything else.
+
+    data: files, folders, globs, lists, URLs. model: a name or a folder. template: a built-in's name, a file,
+    or a format string. engine: auto, cpu or gpu. overrides: `section.key=value`, which always win; environ:
+    the same as FORGE_CONFIG__SECTION__KEY. hardware: what was probed, None to probe now. folder: where
+    forge.yaml will stand. Nothing is written or printed. Raises ForgeError: InputError for data that cannot
+    be used, TemplateError for a template that does not fit, ConfigError for a bad override.
+    """
+    layers = [environment_layer(environ), override_layer(overrides)]
+    given = _given(layers)
+    given_data = _section(given, "data")
+    named = [str(path) for path in ([data] if isinstance(data, (str, Path)) else data)]
+    paths, base = (named, None) if named else (given_data.get("inputs"), Path(folder))
+    if not paths:
+        raise InputError("no data: name it with --data PATH")
+    machine = hardware or probe(folder)
+    name, text = settings_of(_section(given, "model"))
+    text = _text(template) or text
+    wanted = read_template(text) if text else None
+    found = inspect(
+        paths,
+        _section(given_data, "mapping"),
+        given_data.get("format", "auto"),
+        given_data.get("encoding", "utf-8"),
+        any_columns=wanted is not None and wanted.kind == "format",
+        base=base,
+    )
+    chooser = _Chooser(goal, given, machine, found)
+    chooser.data([_seen_from(path, Path(folder)) for path in named] or paths)
+    chooser.model(_text(model) or name, wanted)
+    chooser.fit()
+    chooser.hardware(engine)
+    chooser.preprocessing(engine)
+    loaded = build([Layer(chooser.values), *layers])
+    for path in loaded.where:
+        chooser.reasons[".".join(path)] = f"as set by {loaded.where[path]}"
+    budget = cpu_budget(
+        machine.memory,
+        machine.cores,
+        loaded.config.preprocessing.memory.budget,
+        loaded.config.preprocessing.memory.threads,
+    )
+    _columns_exist(loaded.config, found)
+    validate_renderer(loaded.config, found.columns)
+    return Plan(loaded.config, chooser.reasons, tuple(chooser.notes), loaded.warnings, machine, budget, found)
+
+
+def _given(layers: Sequence[Layer]) -> Values:
+    """What the user set, checked on its own before anything is looked at."""
+    loaded = build(layers)
+    dumped = loaded.config.model_dump()
+    return _only(dumped, loaded.where)
+
+
+def _only(dumped: Values, where: Mapping[tuple[str, ...], str]) -> Values:
+    given: Values = {}
+    for path in where:
+        source, target = dumped, given
+        for name in path[:-1]:
+            source, target = source[name], target.setdefault(name, {})
+        target[path[-1]] = source[path[-1]]
+    return given
+
+
+def _seen_from(path: str, folder: Path) -> str:
+    """An input as forge.yaml names it: relative paths start at the plan's folder, not at the current one."""
+    here, mark = path.removeprefix("@"), path[: path.startswith("@")]
+    if path == STDIN or is_url(here) or here.startswith("~") or Path(here).is_absolute():
+        return path
+    if folder.absolute().resolve() == Path.cwd():
+        return path
+    return mark + os.path.relpath(here, folder)
+
+
+def _section(values: Values, *names: str) -> Values:
+    for name in names:
+        values = values.get(name, {})
+    return values
+
+
+def _text(value: str | Path | None) -> str | None:
+    return None if value is None else str(value)
+
+
+class _Chooser:
+    """Fills `values` section by section; what the user has set is never chosen, only heeded."""
+
+    def __init__(self, goal: str | None, given: Values, machine: Hardware, found: Inspection) -> None:
+        self.goal, self.given, self.machine, self.found = goal, given, machine, found
+        self.values: Values = {}
+        self.reasons: dict[str, str] = {}
+        self.notes: list[str] = []
+        self.decision = Decision()
+        self.talks: Talks | None = None
+        if goal:
+            self.put("goal", goal, "as given")
+
+    def put(self, key: str, value: Any, why: str) -> None:
+        *sections, name = key.split(".")
+        target = self.values
+        for section in sections:
+            target = target.setdefault(section, {})
+        target[name] = value
+        self.reasons[key] = why
+
+    def set_by_user(self, *names: str) -> Any:
+        section = _section(self.given, *names[:-1])
+        return section.get(names[-1])
+
+    def data(self, paths: Sequence[str]) -> None:
+        found = self.found
+        self.put("data.inputs", list(paths), _size_of(found))
+        kinds = sorted({sample.format.kind for sample in found.samples})
+        self.reasons["data.format"] = f"auto: told by content; here {', '.join(kinds)}"
+        for key, value in found.picked.values.items():
+            self.put(f"data.mapping.{key}", value, found.picked.reasons.get(key, "as set"))
+        self.notes += found.notes
+
+    def model(self, model: str | None, template: Template | None) -> None:
+        shape = self.found.picked.shape
+        if shape in ("flat", "conversation", "preference"):
+            self.talks = read_talks(self.found.records, self.found.picked)
+            self.notes += self.talks.damage()
+        form = self._form(model is not None or template is not None)
+        has_turns = shape in ("flat", "conversation", "preference")
+        self.decision = decide(
+            self.goal,
+            model,
+            template,
+            self._vram(),
+            tools=self.talks is not None and self.talks.with_tools > 0,
+            own=has_turns,
+            needed=has_turns and form in RENDERED,
+        )
+        for key, value in self.decision.values.items():
+            self.put(f"model.{key}", value, self.decision.reasons[key])
+        self.notes += self.decision.notes
+
+    def _form(self, is_named: bool) -> str:
+        """What is written: what the user said, else what the records are fit for."""
+        form = self.set_by_user("output", "form")
+        if form:
+            return str(form)
+        is_pair = self.found.picked.shape == "preference"
+        if self._is_beyond_builtins() and not is_named:
+            form, what = ("source", "as they came") if is_pair else ("messages", "as messages")
+            why = "no template of a model is at hand that takes several turns"
+            self.notes.append(
+                f"rows are written {what}: some conversations have several turns, a system message or tools, "
+                "which no built-in template takes; --model DIR writes them in its own template"
+            )
+        elif is_pair:
+            form, why = "preference", "each record is a pair of answers"
+        else:
+            form, why = "text", "the template's text, ready for the tokenizer"
+        self.put("output.form", form, why)
+        return form
+
+    def _is_beyond_builtins(self) -> bool:
+        talks = self.talks
+        return talks is not None and talks.several_turns + talks.with_system + talks.with_tools > 0
+
+    def _vram(self) -> int | None:
+        wanted = self.set_by_user("hardware", "vram_gb")
+        if wanted:
+            return int(wanted * GIB)
+        return self.machine.best_gpu.vram_total if self.machine.best_gpu else None
+
+    def fit(self) -> None:
+        """Try the template on the sample."""
+        kind, shape = self.decision.kind, self.found.picked.shape
+        form = self.set_by_user("output", "form") or self.values["output"]["form"]
+        if kind == "format":
+            validate_template(self.decision.values["chat_template"], self.found.columns)
+            if shape == "conversation":
+                label = self.found.picked.values.get("label")
+                self.values["data"]["mapping"] = {"shape": "columns", **({"label": label} if label else {})}
+                self.reasons["data.mapping.shape"] = "the template names columns of the data itself"
+        elif self.talks is not None and form in RENDERED:
+            if kind == "builtin":
+                self.notes += fit.fit_builtin(self.decision.values["chat_template"], self.talks)
+            elif kind == "jinja":
+                values = {**self.decision.values, **_section(self.given, "model")}
+                self.notes += fit.fit_jinja(values, self.talks)
+
+    def hardware(self, engine: str | None) -> None:
+        gpu = self.machine.best_gpu
+        wanted = engine or self.set_by_user("preprocessing", "engine") or "auto"
+        if wanted not in ("auto", "cpu", "gpu"):
+            raise ConfigError(f"--engine {wanted}: choose auto, cpu or gpu")
+        use, why = decide_engine(wanted, self.machine, read_stack(self.machine.gpus), self.found.bytes)
+        self.put("hardware.use_gpu_preprocessing", use, why)
+        if gpu is not None:
+            self.put("hardware.vram_gb", round(gpu.vram_total / GIB, 1), f"GiB of {gpu.name}")
+            if gpu.architecture:
+                self.put("hardware.gpu_arch", gpu.architecture, gpu.name)
+            if gpu.compute_capability:
+                self.put("hardware.compute_capability", ".".join(map(str, gpu.compute_capability)), gpu.name)
+        self._batch()
+
+    def _batch(self) -> None:
+        vram, entry = self._vram(), self.decision.entry
+        method = best_method(entry, vram) if vram and entry else None
+        if vram is None or entry is None or method is None:
+            return
+        batch = recommended_batch_size(entry, vram, method)
+        name = {"lora": "LoRA", "qlora": "QLoRA", "full": "full"}[method]
+        self.put(
+            "hardware.recommended_batch_size",
+            batch,
+            f"sequences, for {name} in {vram / GIB:.1f} GiB; an estimate",
+        )
+
+    def preprocessing(self, engine: str | None) -> None:
+        if engine:
+            self.put("preprocessing.engine", engine, self.reasons["hardware.use_gpu_preprocessing"])
+        else:
+            self.reasons["preprocessing.engine"] = self.reasons["hardware.use_gpu_preprocessing"]
+        picked = self.found.picked
+        label = picked.values.get("label")
+        if label and self.found.columns[label].kind != "text":
+            self.put("preprocessing.split.stratify", label, f"every split gets its share of each {label!r}")
+        keep = dict.fromkeys(picked.media, "what the messages refer to")
+        if "tools" in picked.columns and _section(self.values, "output").get("form") == "messages":
+            keep[picked.columns["tools"]] = "the tools that the messages may call"
+        if label:
+            keep[label] = "the label"
+        if keep:
+            self.put("output.columns", list(keep), "; ".join(dict.fromkeys(keep.values())))
+
+
+def _size_of(found: Inspection) -> str:
+    files = f"{len(found.files)} file{'s' if len(found.files) != 1 else ''}"
+    size = "" if found.bytes is None else f", {found.bytes / 2**20:.1f} MiB"
+    about = "" if found.exact else "about "
+    rows = ", rows not counted" if found.rows is None else f", {about}{found.rows} rows"
+    return files + size + rows
+
+
+def _columns_exist(config: Config, found: Inspection) -> None:
+    """Columns that the user named elsewhere than in the mapping."""
+    from forge_gpu.planner.mapping import missing_column
+
+    key = config.preprocessing.dedup.key
+    named: dict[str, list[str] | list[str | None]] = {
+        "output.columns": config.output.columns,
+        "preprocessing.split.stratify": [config.preprocessing.split.stratify],
+        "preprocessing.split.time": [config.preprocessing.split.time],
+        "preprocessing.dedup.key": key if isinstance(key, list) else [],
+    }
+    faults = [
+        f"{where}: {missing_column(name, found.columns)}"
+        for where, names in named.items()
+        for name in names
+        if name is not None and name not in found.columns
+    ]
+    if faults:
+        raise ConfigError("\n".join(faults))

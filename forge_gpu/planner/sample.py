@@ -1,0 +1,167 @@
+"""A few hundred records of each input, read as Python objects: what plan looks at. Never the whole file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from forge_gpu.io.formats import Format, decoded_head, detect
+from forge_gpu.io.inputs import InputFile
+from forge_gpu.io.streams import UTF8_BOM, as_utf8
+
+HEAD = 2**20
+PIECE = 2**16
+PLACES = (0.25, 0.5, 0.75)  # where a long file is looked at again: its head need not be like the rest
+MOST_RECORDS = 200
+
+
+@dataclass(slots=True)
+class Sample:
+    """records: those that are objects. unreadable, others: rows looked at that were not JSON, or no object.
+
+    rows: of the whole file, None where it cannot be told; exact: whether it was counted.
+    """
+
+    file: InputFile
+    format: Format
+    records: list[dict[str, Any]] = field(default_factory=list)
+    unreadable: int = 0
+    others: int = 0
+    rows: int | None = None
+    exact: bool = False
+
+    def add(self, value: Any) -> None:
+        if isinstance(value, dict):
+            self.records.append(value)
+        else:
+            self.others += 1
+
+
+def sample(file: InputFile, format: str = "auto", encoding: str = "utf-8") -> Sample:
+    """Look at one input. Raises InputError for a file that is no data."""
+    found = Sample(file, detect(file, format, encoding))
+    if found.format.kind == "empty":
+        found.rows, found.exact = 0, True
+    elif found.format.is_text:
+        _read_text(found)
+    else:
+        _read_table(found)
+    return found
+
+
+def _read_text(found: Sample) -> None:
+    raw, whole, _ = decoded_head(found.file, HEAD)
+    head = raw if found.format.encoding == "utf-8" else b"".join(as_utf8(iter([raw]), found.format.encoding))
+    head = head.removeprefix(UTF8_BOM)
+    if not whole:
+        head = head[: head.rfind(b"\n") + 1] or head
+    reader = {"jsonl": _lines, "json": _elements}.get(found.format.kind, _rows)
+    places = list(itertools.islice(reader(found, head, whole), MOST_RECORDS))
+    count, used = len(places), places[-1] if places else 0
+    complete = whole and count < MOST_RECORDS
+    if complete:
+        found.rows, found.exact = count, True
+    elif found.file.size is not None and found.format.compression is None and used:
+        found.rows = round(count * found.file.size * (len(head) / len(raw)) / used)
+    if found.format.kind == "jsonl" and not whole and _can_seek(found):
+        _look_further(found)
+
+
+def _lines(found: Sample, head: bytes, whole: bool) -> Iterator[int]:
+    """Add the records of JSON lines; like the readers below, yields the bytes used so far after each row."""
+    used = 0
+    for line in head.split(b"\n"):
+        used += len(line) + 1
+        if line.strip():
+            _add_line(found, line)
+            yield used
+
+
+def _add_line(found: Sample, line: bytes) -> None:
+    try:
+        found.add(orjson.loads(line))
+    except orjson.JSONDecodeError:
+        found.unreadable += 1
+
+
+def _elements(found: Sample, head: bytes, whole: bool) -> Iterator[int]:
+    text = head.decode("utf-8", "replace")
+    decoder = json.JSONDecoder()
+    at = text.find("[") + 1
+    while True:
+        while at < len(text) and text[at] in " \t\r\n,":
+            at += 1
+        if at >= len(text) or text[at] == "]":
+            return
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            if whole:
+                found.unreadable += 1
+            return
+        found.add(value)
+        yield len(text[:at].encode())
+
+
+def _rows(found: Sample, head: bytes, whole: bool) -> Iterator[int]:
+    text = io.StringIO(head.decode("utf-8", "replace"), newline="")
+    used = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal used
+        for line in text:
+            used += len(line.encode())
+            yield line
+
+    reader = csv.reader(counted(), delimiter=found.format.delimiter)
+    header: list[str] | None = None
+    try:
+        for row in reader:
+            if not row:
+                continue
+            if header is None:
+                header = row
+                continue
+            if len(row) == len(header):
+                found.add(dict(zip(header, row, strict=True)))
+            else:
+                found.unreadable += 1
+            yield used
+    except csv.Error:
+        found.unreadable += 1
+
+
+def _can_seek(found: Sample) -> bool:
+    return (
+        not found.file.is_remote
+        and not found.file.is_stream
+        and found.format.compression is None
+        and found.format.encoding == "utf-8"
+    )
+
+
+def _look_further(found: Sample) -> None:
+    size = found.file.size or 0
+    with found.file.open() as file:
+        for place in PLACES:
+            file.seek(int(size * place))
+            lines = file.read(PIECE).split(b"\n")[1:-1]
+            for line in lines[: MOST_RECORDS // 4]:
+                if line.strip():
+                    _add_line(found, line)
+
+
+def _read_table(found: Sample) -> None:
+    from forge_gpu.planner.tables import first_rows
+
+    records, found.rows = first_rows(found.file, found.format, MOST_RECORDS)
+    found.exact = found.rows is not None
+    for record in records:
+        found.add(record)

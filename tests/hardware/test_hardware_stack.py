@@ -1,0 +1,88 @@
+from importlib import metadata
+
+import pytest
+
+from forge_gpu.hardware.describe import describe, describe_stack
+from forge_gpu.hardware.gpus import GPU, GPUs
+from forge_gpu.hardware.probe import probe
+from forge_gpu.hardware.stack import Stack, installed, read_stack, start_stack
+
+
+def gpus(driver: str | None, capability: tuple[int, int] | None) -> GPUs:
+    return GPUs((GPU(0, "a GPU", "GPU-1", None, capability, 2**34, 2**34, 0),), 0, driver)
+
+
+def nothing(name: str) -> str:
+    raise metadata.PackageNotFoundError(name)
+
+
+@pytest.mark.parametrize(
+    ("driver", "capability", "extra"),
+    [
+        ("580.65.06", (9, 0), "cu13"),
+        ("610.1", (12, 0), "cu13"),
+        ("580.65.06", (7, 0), "cu12"),  # Volta is no longer in CUDA 13
+        ("535.104", (8, 0), "cu12"),
+        ("579.99", (8, 0), "cu12"),
+        ("525.60", (8, 0), None),
+        ("580.65.06", (6, 1), None),
+        (None, None, "cu13"),
+    ],
+)
+def test_the_extra_that_driver_and_gpu_can_run(driver, capability, extra):
+    stack = read_stack(gpus(driver, capability), nothing)
+    assert stack.extra == extra
+    assert (stack.reason is None) is (extra is not None)
+    expected = f"pip install 'forge-gpu[{extra}]'" if extra else None
+    assert stack.install_command == expected
+
+
+def test_no_gpu_has_no_command():
+    stack = read_stack(GPUs(), nothing)
+    assert stack.install_command is None
+    assert any("cannot be used" in line for line in describe_stack(stack, None))
+
+
+def test_either_build_of_a_library_counts():
+    def version(name: str) -> str:
+        return {"cudf-cu13": "26.10.2", "cupy-cuda12x": "14.2.0"}.get(name) or nothing(name)
+
+    found = installed(version)
+    assert (found["cudf"], found["cupy"], found["rmm"]) == ("26.10.2", "14.2.0", None)
+
+
+def test_doctor_names_the_command_for_what_is_missing():
+    stack = Stack({"cudf": None, "cupy": "14.2.0"}, "cu12", None)
+    assert "install it with: pip install 'forge-gpu[cu12]'" in describe_stack(stack, None)
+
+
+def test_doctor_mends_a_stack_that_does_not_start():
+    stack = Stack({"cudf": "26.10.2"}, "cu13", None)
+    lines = describe_stack(stack, "the GPU libraries do not start: boom")
+    assert "the GPU libraries do not start: boom" in lines
+    assert any("--force-reinstall" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("pass", None),
+        ("raise RuntimeError('no driver')", "RuntimeError: no driver"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "signal 11"),
+        ("import sys; sys.exit(3)", "exit code 3"),
+        ("import time; time.sleep(60)", "did not start within"),
+    ],
+)
+def test_a_broken_stack_takes_nothing_down(code, told):
+    fault = start_stack(code, timeout=5.0 if "sleep" not in code else 0.2)
+    assert (fault is None) if told is None else (fault is not None and told in fault)
+
+
+def test_a_probe_that_fails_is_a_line(tmp_path, monkeypatch):
+    def broken(*arguments):
+        raise OSError("no /proc here")
+
+    monkeypatch.setattr("forge_gpu.hardware.probe.read_memory", broken)
+    found = probe(tmp_path)
+    assert found.memory is None
+    assert any("memory could not be read" in line for line in describe(found))

@@ -1,0 +1,183 @@
+import json
+
+import pytest
+
+from forge_gpu.errors import InputError
+from forge_gpu.models.folder import read_folder
+from forge_gpu.models.locate import locate
+
+
+def write(folder, **files):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        path = folder / name.replace("__", "/").replace("_DOT_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return folder
+
+
+def model(tmp_path, **files):
+    return read_folder(write(tmp_path / "model", **files))
+
+
+def test_a_usual_folder(tmp_path):
+    found = model(
+        tmp_path,
+        config_DOT_json={"architectures": ["Qwen2ForCausalLM"], "max_position_embeddings": 32768},
+        tokenizer_config_DOT_json={
+            "chat_template": "{{ messages }}",
+            "bos_token": None,
+            "eos_token": {"content": "<|im_end|>", "lstrip": False},
+            "pad_token": "<|endoftext|>",
+            "add_bos_token": False,
+        },
+    )
+    assert (found.name, found.architecture, found.max_length) == ("model", "Qwen2ForCausalLM", 32768)
+    assert found.special_tokens == {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
+    assert found.templates == {"default": "{{ messages }}"}
+    assert found.template_for(tools=True) == "default"
+
+
+def test_the_file_wins_over_the_tokenizer(tmp_path):
+    found = model(
+        tmp_path,
+        chat_template_DOT_jinja="from the file\n",
+        tokenizer_config_DOT_json={"chat_template": "from the tokenizer"},
+        additional_chat_templates__tool_use_DOT_jinja="tools",
+    )
+    assert found.templates == {"default": "from the file\n", "tool_use": "tools"}
+    assert found.sources["default"].endswith("chat_template.jinja")
+    assert found.template_for(tools=True) == "tool_use"
+    assert found.template_for(tools=False) == "default"
+    assert any("several chat templates" in note for note in found.notes)
+
+
+def test_a_list_of_named_templates(tmp_path):
+    named = [{"name": "default", "template": "a"}, {"name": "rag", "template": "b"}]
+    assert model(tmp_path, tokenizer_config_DOT_json={"chat_template": named}).templates == {
+        "default": "a",
+        "rag": "b",
+    }
+
+
+def test_named_templates_without_a_default_are_no_choice(tmp_path):
+    named = [{"name": "one", "template": "a"}, {"name": "two", "template": "b"}]
+    assert (
+        model(tmp_path, tokenizer_config_DOT_json={"chat_template": named}).template_for(tools=False) is None
+    )
+
+
+def test_the_template_of_a_processor(tmp_path):
+    found = model(tmp_path, config_DOT_json={}, chat_template_DOT_json={"chat_template": "p"})
+    assert found.templates == {"default": "p"}
+
+
+@pytest.mark.parametrize(
+    ("config", "tokenizer", "length"),
+    [
+        ({"text_config": {"max_position_embeddings": 131072}, "architectures": ["G"]}, {}, 131072),
+        ({"n_positions": 1024}, {}, 1024),
+        ({}, {"model_max_length": 4096}, 4096),
+        ({}, {"model_max_length": 1e30}, None),
+        ({"max_position_embeddings": -1}, {"model_max_length": True}, None),
+        ({"max_position_embeddings": "many"}, {}, None),
+    ],
+)
+def test_the_context(tmp_path, config, tokenizer, length):
+    assert model(tmp_path, config_DOT_json=config, tokenizer_config_DOT_json=tokenizer).max_length == length
+
+
+def test_a_second_stop_token_is_told(tmp_path):
+    added = {"128009": {"content": "<|eot_id|>"}, "128001": {"content": "<|end_of_text|>"}}
+    found = model(
+        tmp_path,
+        generation_config_DOT_json={"eos_token_id": [128009]},
+        tokenizer_config_DOT_json={"eos_token": "<|end_of_text|>", "added_tokens_decoder": added},
+    )
+    assert any("<|eot_id|>" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("files", "line"),
+    [
+        ({"config_DOT_json": "{"}, "config.json is not JSON"),
+        ({"config_DOT_json": "[1]"}, "config.json must be a JSON object, not list"),
+        ({"tokenizer_config_DOT_json": {"chat_template": 5}}, "chat_template must be a text"),
+        ({"tokenizer_config_DOT_json": {"chat_template": [{"name": "x"}]}}, "chat_template must be a text"),
+        ({"tokenizer_config_DOT_json": {"chat_template": ["x"]}}, "chat_template must be a text"),
+        ({"config_DOT_json": "[" * 100_000}, "config.json is not JSON"),
+        ({"README_DOT_md": "x"}, "is no model folder"),
+        ({"adapter_config_DOT_json": {"base_model_name_or_path": "org/base"}}, "an adapter of org/base"),
+    ],
+)
+def test_malformed_files_are_one_line(tmp_path, files, line):
+    with pytest.raises(InputError) as caught:
+        model(tmp_path, **files)
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_template_that_is_not_utf8(tmp_path):
+    folder = write(tmp_path / "model", config_DOT_json={})
+    (folder / "chat_template.jinja").write_bytes(b"ab\xff")
+    with pytest.raises(InputError, match=r"chat_template\.jinja is not UTF-8: byte 2"):
+        read_folder(folder)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"architectures": None},
+        {"architectures": []},
+        {"architectures": [7]},
+        {"text_config": [1]},
+        {"model_type": 3},
+    ],
+)
+def test_odd_values_are_no_facts(tmp_path, config):
+    found = model(tmp_path, config_DOT_json=config, special_tokens_map_DOT_json={"eos_token": {"content": 5}})
+    assert (found.architecture, found.special_tokens) == (None, {})
+
+
+def cached(tmp_path):
+    repository = tmp_path / "hub" / "models--org--name"
+    write(repository / "snapshots" / "old", config_DOT_json={})
+    write(repository / "snapshots" / "new", config_DOT_json={})
+    write(repository / "refs", main="old\n")
+    return {"HF_HUB_CACHE": str(tmp_path / "hub")}
+
+
+def test_a_repository_in_the_cache(tmp_path):
+    place, how = locate("org/name", cached(tmp_path))
+    assert place.name == "old"
+    assert "cache" in how
+    assert read_folder(place).name == "org/name"
+
+
+def test_the_cached_repository_itself_as_a_folder(tmp_path):
+    cached(tmp_path)
+    place, _ = locate(str(tmp_path / "hub" / "models--org--name"), {})
+    assert place.name == "old"
+
+
+def test_a_reference_that_leads_out_of_the_cache_is_not_followed(tmp_path):
+    environ = cached(tmp_path)
+    (tmp_path / "hub/models--org--name/refs/main").write_text("../../../..")
+    assert locate("org/name", environ)[0].parent.name == "snapshots"
+
+
+def test_a_name_that_is_nowhere(tmp_path):
+    assert locate("qwen", {"HF_HUB_CACHE": str(tmp_path)}) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["./none", "/no/such/folder", "none/"])
+def test_a_path_must_exist(name):
+    with pytest.raises(InputError, match="there is no such folder"):
+        locate(name, {})
+
+
+def test_a_file_is_no_folder(tmp_path):
+    path = tmp_path / "model.gguf"
+    path.write_text("x")
+    with pytest.raises(InputError, match="is a file; name the model's folder"):
+        locate(str(path), {})
