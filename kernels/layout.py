@@ -32,11 +32,19 @@ CLEAN = 3  # UTF-8 text that is its own JSON string body: no byte below 0x20, no
 ESCAPED = 4  # body of a JSON string with at least one backslash escape, checked to be valid
 JSON = 5  # the text of a JSON value that is no string: number, true, false, object, array
 
+MAX_DEPTH = 512
+"""Arrays and objects may be nested this deep in a record, the record's own object included."""
+
+# Outcomes of walking a block of a streamed JSON array (see reference/structure.py).
+MORE = 0  # the block ended first
+CUT = 1  # a place between two elements
+ENDED = 2  # the bracket that closes the array
+
 # Operations of a program part.
 LITERAL = 0  # write literal `literal`
 SLOT = 1  # write the text of `column`; ABSENT and NULL write nothing
 LITERAL_IF_TEXT = 2  # write literal `literal` where `column` has a text that is not empty
-RAW_SLOT = 3  # write `column` as a JSON value as the input spells it, quotes included; NULL is `null`
+RAW_SLOT = 3  # write `column` as a JSON value as the input spells it; NULL is `null`, ABSENT nothing
 LITERAL_IF_PRESENT = 4  # write literal `literal` where `column` is not ABSENT
 
 # Encodings of what a render writes.

@@ -72,6 +72,14 @@ def _load_word(typing_context, base, index):
 
 
 @intrinsic
+def _load_half(typing_context, base, index):
+    def generate(context, builder, signature, arguments):
+        return builder.zext(builder.load(_pointer(builder, *arguments, I32), align=1), I64)
+
+    return types.uint64(types.uint64, types.int64), generate
+
+
+@intrinsic
 def _store_word(typing_context, base, index, value):
     def generate(context, builder, signature, arguments):
         builder.store(arguments[2], _pointer(builder, *arguments[:2], I64), align=1)
@@ -94,6 +102,21 @@ def _copy_bytes(typing_context, target, at, source, start, count):
     return types.void(types.uint64, types.int64, types.uint64, types.int64, types.int64), generate
 
 
+@intrinsic
+def prefetch(typing_context, base, index):
+    """Ask for the cache line at base + index; any address is allowed, and nothing is read."""
+
+    def generate(context, builder, signature, arguments):
+        pointer = _pointer(builder, *arguments, I8)
+        flags = [ir.Constant(I32, flag) for flag in (0, 3, 1)]  # to read, to be kept, data
+        kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [pointer, *flags])
+        return context.get_dummy_value()
+
+    return types.void(types.uint64, types.int64), generate
+
+
 def _copy_vector(width):
     @intrinsic
     def copy(typing_context, target, at, source, start):
@@ -109,7 +132,6 @@ def _copy_vector(width):
     return copy
 
 
-_copy32 = _copy_vector(32)
 _copy64 = _copy_vector(64)
 
 
@@ -138,6 +160,14 @@ _mask_json_special = _block_mask(_is_json_special)
 _mask_backslash = _block_mask(lambda builder, block: builder.icmp_unsigned("==", block, _splat(ord("\\"))))
 _mask_not_ascii = _block_mask(lambda builder, block: builder.icmp_signed("<", block, _splat(0)))
 _mask_newline = _block_mask(lambda builder, block: builder.icmp_unsigned("==", block, _splat(ord("\n"))))
+
+
+def _is_line_break(builder, block):
+    newline = builder.icmp_unsigned("==", block, _splat(ord("\n")))
+    return builder.or_(newline, builder.icmp_unsigned("==", block, _splat(ord("\r"))))
+
+
+_mask_line_break = _block_mask(_is_line_break)
 
 
 @intrinsic
@@ -180,6 +210,26 @@ def word(buffer, i):
 
 
 @kernel
+def half(buffer, i):
+    """Four bytes at i, little-endian, as uint64."""
+    if CHECKED:
+        _check(buffer, i, 4)
+    return _load_half(buffer[0], i)
+
+
+@kernel
+def item64(buffer, i):
+    """Item i of a buffer of int64."""
+    return np.int64(word(buffer, 8 * i))
+
+
+@kernel
+def item32(buffer, i):
+    """Item i of a buffer of int32, as int64."""
+    return np.int64(np.int32(half(buffer, 4 * i)))
+
+
+@kernel
 def put_word(buffer, i, value):
     if CHECKED:
         _check(buffer, i, 8)
@@ -219,6 +269,14 @@ def mask_newline(buffer, i):
 
 
 @kernel
+def mask_line_break(buffer, i):
+    r"""Bit k: byte i+k is \n or \r. Reads BLOCK bytes."""
+    if CHECKED:
+        _check(buffer, i, BLOCK)
+    return _mask_line_break(buffer[0], i)
+
+
+@kernel
 def copy_block(target, at, source, start):
     """Copy BLOCK bytes."""
     if CHECKED:
@@ -229,21 +287,21 @@ def copy_block(target, at, source, start):
 
 @kernel
 def copy(target, at, source, start, count):
-    """Copy `count` bytes; may write up to 31 bytes more (so outputs are written in order, with PADDING).
+    """Copy `count` bytes; may write up to 63 bytes more (so outputs are written in order, with PADDING).
 
-    Short copies go in 32-byte steps, ten times the speed of a byte loop, when the source can be read
-    that far; long ones, and those at the end of the source, are memcpy. Bytes moved: 2 x count.
+    Short copies go in whole blocks, ten times the speed of a byte loop, when the source can be read that
+    far; long ones, and those at the end of the source, are memcpy. Bytes moved: 2 x count.
     """
     if CHECKED:
         _check(target, at, count)
         _check(source, start, count)
-    if count > 512 or start + count + 32 > source[1] or at + count + 32 > target[1]:
+    if count > 4096 or start + count + BLOCK > source[1] or at + count + BLOCK > target[1]:
         _copy_bytes(target[0], at, source[0], start, count)
         return
     done = 0
     while done < count:
-        _copy32(target[0], at + done, source[0], start + done)
-        done += 32
+        _copy64(target[0], at + done, source[0], start + done)
+        done += BLOCK
 
 
 @kernel
@@ -265,3 +323,19 @@ def find_newline(buffer, start, end):
 def address(array: np.ndarray) -> np.uint64:
     """The address of an array's first byte, for tables of buffers; the array must outlive its use."""
     return np.uint64(array.ctypes.data)
+
+
+def whole(array: np.ndarray) -> tuple[np.uint64, int]:
+    """A C-contiguous array of any type as a buffer, for a kernel's argument; the array must outlive its use.
+
+    Unlike an array, a buffer has one type to numba whether it may be written or not.
+    """
+    return address(array), array.nbytes
+
+
+def buffer_at(array: np.ndarray) -> tuple[np.uint64, int]:
+    """The buffer of a C-contiguous array of any dtype, from outside a kernel; the array must outlive it.
+
+    One kernel then serves read-only and writable arrays alike, and counts no references in its loops.
+    """
+    return address(array), array.nbytes

@@ -1,0 +1,139 @@
+"""What sources deliver: ranges of an input, and the chunks inside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from forge_gpu.fates import Reason
+from forge_gpu.kernels.layout import U8
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from forge_gpu.io.formats import Format
+    from forge_gpu.io.inputs import InputFile
+
+RANGE_BYTES = 16 * 2**20
+"""Default length of a range. A constant of the format of checkpoints: never of memory or threads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A fixed part of an input, the unit of checkpoints: a function of the input alone.
+
+    begin, end: bytes of the decoded file for JSON (a row belongs to the range in which it starts), row
+    numbers for tables. size: bytes, about, for progress.
+    """
+
+    number: int
+    begin: int
+    end: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class JsonChunk:
+    """Whole records as the (decoded) file spells them.
+
+    data: uint8[size], valid until the next chunk of the same `read` is asked for. form: "lines", or
+    "array": elements with a comma after each but perhaps the last. offset: of data[0] in the decoded file.
+    truncated: `data` is one record of more than max_row_bytes: its first max_row_bytes bytes and one byte
+    more, a plus sign, so that a scan calls it ROW_TOO_LONG; the rest of it was passed over. Whether a record
+    is truncated depends on its length alone, never on the size of chunks.
+    """
+
+    data: U8
+    form: Literal["lines", "array"]
+    offset: int
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that the reader of a table refused: why, and its source text."""
+
+    reason: Reason
+    source: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ArrowChunk:
+    """Rows first_row ... first_row + len(chunk) - 1 of a table. Rows in `bad` (by their place in this
+    chunk) are null in every column of the batch."""
+
+    batch: pa.RecordBatch
+    first_row: int
+    bad: Mapping[int, BadRow] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return int(self.batch.num_rows)
+
+
+Chunk = JsonChunk | ArrowChunk
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Part of a damaged file that `on_corrupt: keep_prefix` left out. offset: byte of the file as it lies
+    on disk where it went wrong; rows: how many are lost, where that is known."""
+
+    what: str
+    offset: int | None = None
+    rows: int | None = None
+
+
+class ReadBuffer:
+    """Memory that a thread reads JSON into, kept between chunks and ranges; it grows, never shrinks."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def reserve(self, size: int) -> bytearray:
+        """At least `size` bytes; what was in them is lost when it has to grow."""
+        if len(self.data) < size:
+            self.data = bytearray(size)
+        return self.data
+
+
+class Source(Protocol):
+    """One input file, ready to be read by ranges, any number of times, by several threads at once."""
+
+    @property
+    def file(self) -> InputFile: ...
+
+    @property
+    def format(self) -> Format: ...
+
+    @property
+    def ranges(self) -> Sequence[Range]:
+        """In the order of the file; every row is in exactly one."""
+
+    @property
+    def rows(self) -> int | None:
+        """Number of rows, where it is known before reading (tables)."""
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """Names of the columns, where they are known before reading (tables)."""
+
+    @property
+    def losses(self) -> Sequence[Loss]:
+        """What `keep_prefix` left out; complete when the source is open."""
+
+    def read(
+        self,
+        part: Range,
+        chunk_bytes: int,
+        buffer: ReadBuffer | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[Chunk]:
+        """The rows of a range in order, in chunks of about `chunk_bytes`.
+
+        buffer: where JSON is read into; one a thread, for one `read` at a time. columns: those wanted of a
+        table, all if None; names that the table lacks are passed over. Raises InputError for a file that
+        is damaged or has changed.
+        """
+
+    def close(self) -> None: ...

@@ -1,0 +1,335 @@
+"""Arrow columns as spans, and rendered text as Arrow columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from forge_gpu.errors import InputError
+from forge_gpu.kernels import layout
+from forge_gpu.kernels.cpu.render import render
+from forge_gpu.kernels.layout import I64, JSON, NULL, PLAIN, Spans, Text, empty_spans, spans_of_offsets
+from forge_gpu.kernels.scratch import Scratch
+
+KEPT_NULL = "content"
+"""The one field of a nested record whose null says something: a message without text, as a tool call is."""
+
+
+def arrow_spans(column: pa.Array | pa.ChunkedArray) -> Spans:
+    """A column as spans, without a copy of its bytes where they lie in one piece.
+
+    Text, binary, dates and times (ISO 8601) give PLAIN; numbers, booleans, lists, structs and maps give JSON,
+    the text of the value: integers and decimals with every digit, floats in the shortest spelling that
+    reads back, float NaN and infinity as NULL. In nested values a field that is null is left out, for columns
+    of structs widen records with nulls that they never had, but for a message's `content`. Text is not
+    checked to be UTF-8 here; a nested value that is not UTF-8 gives PLAIN with a byte that is not.
+    Raises InputError for a type that has no JSON form, or offsets that leave their buffer.
+    """
+    array = _one_array(column)
+    kind = array.type
+    if pa.types.is_null(kind):
+        return empty_spans(len(array), NULL)
+    if _is_text(kind):
+        return _text_spans(array)
+    if pa.types.is_temporal(kind) and not pa.types.is_duration(kind):
+        return _text_spans(_iso(array))
+    if pa.types.is_nested(kind):
+        _check(array)
+    return _json_spans(_json_text(array))
+
+
+def text_to_arrow(text: Text, valid: npt.NDArray[np.bool_] | None = None) -> pa.LargeStringArray:
+    """A rendered column as Arrow large_string over the same memory; rows not `valid` are null.
+
+    The text must outlive the array, and be UTF-8, which is not checked.
+    """
+    n = len(text)
+    mask = None if valid is None or valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
+    size = int(text.offsets[-1])
+    return pa.LargeStringArray.from_buffers(
+        n, pa.py_buffer(text.offsets), pa.py_buffer(text.data[:size]), mask
+    )
+
+
+def spans_to_arrow(spans: Spans, text: Text) -> pa.LargeStringArray:
+    """A column as Arrow large_string; NULL and ABSENT are null. text: the engine's `text` of the column."""
+    return text_to_arrow(text, spans.kind >= PLAIN)
+
+
+def source_json(batch: pa.RecordBatch, i: int) -> bytes:
+    """Row i as one JSON object, for rejected rows. Bytes that are no UTF-8 become \\xff and so on."""
+    fields = []
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        spans = arrow_spans(column.slice(i, 1))
+        value = spans.raw(0)
+        if spans.kind[0] == PLAIN:
+            value = orjson.dumps(value.decode("utf-8", "backslashreplace"))
+        fields.append(orjson.dumps(name) + b":" + (b"null" if spans.kind[0] == NULL else value))
+    return b"{" + b",".join(fields) + b"}"
+
+
+def value_bytes(batch: pa.RecordBatch) -> I64:
+    """Bytes of the texts of each row, those of nested values included: int64[n]."""
+    total = np.zeros(len(batch), np.int64)
+    for column in batch.columns:
+        total += _text_bytes(column)
+    return total
+
+
+def _text_bytes(array: pa.Array) -> I64:
+    array = _one_array(array)
+    kind = array.type
+    if _is_text(kind):
+        return _text_spans(array).length
+    total = np.zeros(len(array), np.int64)
+    if pa.types.is_struct(kind):
+        for i in range(kind.num_fields):
+            total += _text_bytes(array.field(i))
+    elif _is_list(kind):
+        ends = np.concatenate([[0], np.cumsum(_text_bytes(array.flatten()))])
+        edges = np.concatenate([[0], np.cumsum(_list_lengths(array))])
+        total += ends[edges[1:]] - ends[edges[:-1]]
+    return total
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_fixed_size_list(kind) or any(is_kind(kind) for is_kind, _ in _LISTS)
+
+
+def _list_lengths(array: Any) -> I64:
+    """Elements of each list; what lies under a null is not counted, as `flatten` does not give it."""
+    lengths: I64 = (
+        pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    )
+    lengths[~array.is_valid().to_numpy(zero_copy_only=False)] = 0
+    return lengths
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
+
+
+def _one_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """One array of the value type: extension types, dictionaries and run-ends resolved."""
+    if isinstance(column, pa.ChunkedArray):
+        column = (
+            column.chunk(0)
+            if column.num_chunks == 1
+            else pa.concat_arrays(column.chunks or [pa.array([], column.type)])
+        )
+    if isinstance(column, pa.ExtensionArray):
+        column = column.storage
+    if pa.types.is_dictionary(column.type):
+        _check(column)
+        column = column.dictionary_decode()
+    if pa.types.is_run_end_encoded(column.type):
+        column = pc.run_end_decode(column)
+    return column
+
+
+def _check(array: pa.Array) -> None:
+    """Arrow files come from outside: their offsets and indices are not to be trusted."""
+    try:
+        array.view(_as_bytes(array.type)).validate(full=True)
+    except pa.ArrowInvalid as fault:
+        raise InputError(f"a column of type {array.type} is damaged: {fault}") from fault
+
+
+def _as_bytes(kind: pa.DataType) -> pa.DataType:
+    """A type with bytes wherever it has text: bytes need not be UTF-8 to be valid."""
+    if pa.types.is_string(kind):
+        return pa.binary()
+    if pa.types.is_large_string(kind):
+        return pa.large_binary()
+    if pa.types.is_string_view(kind):
+        return pa.binary_view()
+    if pa.types.is_dictionary(kind):
+        return pa.dictionary(kind.index_type, _as_bytes(kind.value_type), kind.ordered)
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_as_bytes(field.type)) for field in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_as_bytes(kind.key_type), _as_bytes(kind.item_type))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(kind.value_field.with_type(_as_bytes(kind.value_type)), kind.list_size)
+    for is_kind, make in _LISTS:
+        if is_kind(kind):
+            return make(kind.value_field.with_type(_as_bytes(kind.value_type)))
+    return kind
+
+
+_LISTS = (
+    (pa.types.is_list, pa.list_),
+    (pa.types.is_large_list, pa.large_list),
+    (pa.types.is_list_view, pa.list_view),
+    (pa.types.is_large_list_view, pa.large_list_view),
+)
+
+
+def _text_spans(array: pa.Array) -> Spans:
+    kind = array.type
+    if pa.types.is_fixed_size_binary(kind) or pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+        array = array.cast(pa.large_binary())
+        kind = array.type
+    if not len(array):
+        return empty_spans(0)
+    wide = pa.types.is_large_string(kind) or pa.types.is_large_binary(kind)
+    _, edges, data = array.buffers()
+    view = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
+    every: npt.NDArray[Any] = np.frombuffer(edges, np.int64 if wide else np.int32)
+    offsets = every[array.offset : array.offset + len(array) + 1]
+    if offsets[0] < 0 or offsets[-1] > len(view) or (offsets[1:] < offsets[:-1]).any():
+        raise InputError(f"a column of type {kind} is damaged: its offsets leave its bytes")
+    valid = array.is_valid().to_numpy(zero_copy_only=False) if array.null_count else None
+    return spans_of_offsets(view, offsets, valid)
+
+
+def _iso(array: pa.Array) -> pa.Array:
+    """Dates and times as text; date and time of day have a T between them."""
+    return pc.replace_substring(array.cast(pa.string()), " ", "T", max_replacements=1)
+
+
+def _json_spans(text: pa.LargeBinaryArray) -> Spans:
+    """Texts of JSON values as spans; those that are no UTF-8 are marked, for the engine to reject."""
+    spans = _text_spans(text)
+    spans.kind[spans.kind == PLAIN] = JSON
+    try:
+        text.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        values = text.to_pylist()
+        for i, value in enumerate(values):
+            if value is not None and not _is_utf8(value):
+                spans.kind[i] = PLAIN
+    return spans
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _json_text(array: pa.Array) -> pa.LargeBinaryArray:
+    """The JSON text of each value; null where the value is null."""
+    array = _one_array(array)
+    kind = array.type
+    if pa.types.is_null(kind):
+        return pa.nulls(len(array), pa.large_binary())
+    if _is_text(kind):
+        return _quoted(array)
+    if pa.types.is_floating(kind):
+        return _float_text(array)
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind):
+        return array.cast(pa.string()).cast(pa.large_binary())
+    if pa.types.is_duration(kind):
+        return array.cast(pa.int64()).cast(pa.string()).cast(pa.large_binary())
+    if pa.types.is_temporal(kind):
+        return _quoted(_iso(array))
+    if pa.types.is_struct(kind):
+        return _struct_text(array)
+    if pa.types.is_map(kind):
+        return _map_text(array)
+    if _is_list(kind):
+        return _list_text(array)
+    raise InputError(f"a column of type {kind} has no JSON form; convert it, or leave it out")
+
+
+def _bytes(value: bytes) -> pa.Scalar:
+    return pa.scalar(value, pa.large_binary())
+
+
+def _join(*parts: Any, nulls: str = "emit_null", between: bytes = b"") -> pa.LargeBinaryArray:
+    return pc.binary_join_element_wise(*parts, _bytes(between), null_handling=nulls)
+
+
+def _quoted(array: pa.Array) -> pa.LargeBinaryArray:
+    """Texts as JSON strings in the canonical spelling; null where they are null."""
+    spans = _text_spans(array)
+    n = len(spans)
+    if not n:
+        return pa.array([], pa.large_binary())
+    program, rows = np.zeros(n, np.int32), np.arange(n)
+    text = render(_QUOTE, program, [spans], rows, layout.AS_JSON, None, Scratch())
+    quoted = text_to_arrow(text, spans.kind != NULL)
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), n, quoted.buffers(), array.null_count)
+
+
+_QUOTE = layout.ProgramTable(
+    part=np.array([[layout.RAW_SLOT, -1, 0, 0]], np.int32),
+    program=np.array([0, 1], np.int32),
+    literals=np.zeros(layout.PADDING, np.uint8),
+    literal_offsets=np.zeros(1, np.int64),
+    columns=("text",),
+    level=np.zeros(1, np.uint8),
+)
+"""The program that writes a column as JSON values."""
+
+
+def _float_text(array: pa.Array) -> pa.LargeBinaryArray:
+    """The shortest spelling of each float of its own width; NaN and infinity are null."""
+    if not len(array):
+        return pa.array([], pa.large_binary())
+    finite = pc.fill_null(pc.is_finite(array), False)
+    values = np.ascontiguousarray(
+        pc.if_else(finite, array, pa.scalar(0, array.type)).to_numpy(zero_copy_only=False)
+    )
+    text = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+    return pc.if_else(finite, pa.array(text, pa.large_binary()), pa.scalar(None, pa.large_binary()))
+
+
+def _struct_text(array: pa.StructArray) -> pa.LargeBinaryArray:
+    members = []
+    for i, field in enumerate(array.type):
+        text = _json_text(array.field(i))
+        if field.name == KEPT_NULL:
+            text = pc.fill_null(text, _bytes(b"null"))
+        members.append(_join(_bytes(orjson.dumps(field.name) + b":"), text))
+    if not members:
+        body = pa.array([b""] * len(array), pa.large_binary())
+    else:
+        body = _join(*members, nulls="skip", between=b",")
+    return _valid_only(array, _join(_bytes(b"{"), body, _bytes(b"}")))
+
+
+def _list_text(array: Any) -> pa.LargeBinaryArray:
+    """Lists of all kinds: the texts of the elements, joined."""
+    values = pc.fill_null(_json_text(array.flatten()), _bytes(b"null"))
+    return _valid_only(array, _joined(_list_lengths(array), values, b"[", b"]"))
+
+
+def _map_text(array: pa.MapArray) -> pa.LargeBinaryArray:
+    """Maps as objects; a key that is no text is written as its JSON text in quotes."""
+    array = array.take(pa.array(np.arange(len(array))))  # compact: a slice's keys are those of the whole
+    lengths = np.diff(array.offsets.to_numpy())
+    keys = _json_text(array.keys)
+    if not _is_text(array.type.key_type):
+        keys = _join(_bytes(b'"'), keys, _bytes(b'"'))
+    entries = _join(keys, pc.fill_null(_json_text(array.items), _bytes(b"null")), between=b":")
+    return _valid_only(array, _joined(lengths, entries, b"{", b"}"))
+
+
+def _joined(lengths: Any, values: pa.LargeBinaryArray, opening: bytes, closing: bytes) -> pa.LargeBinaryArray:
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    lists = pa.LargeListArray.from_arrays(pa.array(offsets), values)
+    return _join(_bytes(opening), pc.binary_join(lists, _bytes(b",")), _bytes(closing))
+
+
+def _valid_only(array: pa.Array, text: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
+    if not array.null_count:
+        return text
+    return pc.if_else(array.is_valid(), text, pa.scalar(None, pa.large_binary()))

@@ -1,0 +1,53 @@
+"""Room on the disk, and the faults of a disk told as one line."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+from forge_gpu.errors import OutputError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def free_space(path: Path) -> int:
+    """Bytes that this user may still write on the disk of `path`, which need not exist yet."""
+    folder = path.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def require_space(folder: Path, needed: int, what: str) -> None:
+    """Raise OutputError unless `needed` bytes are free on the disk of `folder`."""
+    free = free_space(folder)
+    if free < needed:
+        raise OutputError(
+            f"{folder}: {what} needs {size_text(needed)}, {size_text(free)} are free; "
+            "free some space or choose another folder"
+        )
+
+
+def output_fault(fault: OSError, path: Path, needed: int | None = None) -> OutputError:
+    """The error for a write to `path` that failed; `needed` bytes were still to be written, if known."""
+    if fault.errno in _FULL:
+        wanted = f", {size_text(needed)} more are needed" if needed else ""
+        return OutputError(
+            f"{path.parent}: no space left to write {path.name}{wanted}; what is finished is kept: "
+            "free some space and run the same command again"
+        )
+    if fault.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return OutputError(
+            f"{path}: no permission to write here; choose another output folder or change its rights"
+        )
+    return OutputError(f"{path}: cannot be written: {os.strerror(fault.errno) if fault.errno else fault}")
+
+
+def size_text(size: int) -> str:
+    """Bytes as people read them: 17 bytes, 3.2 MiB."""
+    if size < 1024:
+        return f"{size} bytes"
+    power = min((size.bit_length() - 1) // 10, 4)
+    return f"{size / 1024**power:.1f} {('', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"

@@ -1,0 +1,236 @@
+"""What a file is, by its content: its suffix only settles what the content leaves open."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zlib
+from collections import Counter
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import Literal
+
+import orjson
+
+from forge_gpu.errors import InputError
+from forge_gpu.io.inputs import InputFile
+from forge_gpu.io.streams import (
+    UTF8_BOM,
+    Damaged,
+    as_utf8,
+    compression_of,
+    decompressed,
+    plain_encoding,
+)
+
+Kind = Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow", "arrow_stream", "empty"]
+HEAD_BYTES = 2**20
+SAMPLE_RECORDS = 200
+_MARKS = (
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+_FOREIGN = {
+    b"PK\x03\x04": "a zip archive (or an office document)",
+    b"BZh": "compressed with bzip2",
+    b"\xfd7zXZ": "compressed with xz",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"%PDF": "a PDF",
+    b"\x80\x04": "a Python pickle",
+    b"\x80\x05": "a Python pickle",
+    b"SQLite format 3": "an SQLite database",
+    b"\x89HDF": "an HDF5 file",
+    b"\x93NUMPY": "a NumPy array",
+    b"ORC": "an ORC file",
+    b"Obj\x01": "an Avro file",
+    b"\x89PNG": "an image",
+    b"\xff\xd8\xff": "an image",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """kind: "jsonl" lines, "json" an array of records, tables, or "empty" (no rows). compression: "gzip",
+    "zstd" or None. encoding: of the text. mark: bytes of a UTF-8 byte order mark that begins a file which
+    is read where it lies. delimiter: of csv and tsv."""
+
+    kind: Kind
+    compression: str | None = None
+    encoding: str = "utf-8"
+    mark: int = 0
+    delimiter: str = ","
+
+    @property
+    def is_text(self) -> bool:
+        return self.kind in ("jsonl", "json", "csv", "tsv", "empty")
+
+
+def detect(file: InputFile, format: str = "auto", encoding: str = "utf-8") -> Format:
+    """What `file` is. format: a kind that the user named, else "auto". encoding: likewise; UTF-16 and
+    UTF-32 with a byte order mark are found without being named.
+
+    Raises InputError for a file that is no data, with what it is instead.
+    """
+    head, whole, compression = decoded_head(file)
+    if head.startswith(b"PAR1") and format in ("auto", "parquet"):
+        return Format("parquet", compression)
+    if head.startswith(b"ARROW1") and format in ("auto", "arrow"):
+        return Format("arrow", compression)
+    if head.startswith(b"\xff\xff\xff\xff") and format in ("auto", "arrow"):
+        return Format("arrow_stream", compression)
+    if format in ("parquet", "arrow"):
+        if not head:
+            return Format("empty", compression)
+        raise InputError(
+            f"{file.path}: is not {format}: it does not begin as such a file does; leave data.format at auto"
+        )
+    found = Format("empty", compression, _encoding_of(head, encoding))
+    if found.encoding == "utf-8" and head.startswith(UTF8_BOM):
+        found, head = replace(found, mark=len(UTF8_BOM)), head[len(UTF8_BOM) :]
+    elif found.encoding != "utf-8":
+        head = b"".join(as_utf8(iter([head]), found.encoding)).removeprefix(UTF8_BOM)
+    if not whole:  # the last record is cut
+        head = head[: head.rfind(b"\n") + 1] or head
+    if not head.strip():
+        return found
+    if format == "jsonl":
+        return replace(found, kind="jsonl")
+    if format == "json":
+        return replace(found, kind="json")
+    if format == "auto":
+        _refuse_binary(file, head, found)
+    return _text_format(file, head, whole, format, found)
+
+
+def decoded_head(file: InputFile, size: int = HEAD_BYTES) -> tuple[bytes, bool, str | None]:
+    """The first bytes of a file, decompressed; whether they are all of it; its compression.
+
+    Raises InputError. A damaged container gives what can be read before the damage.
+    """
+    with file.open() as handle:
+        first = handle.read(8)
+    compression = compression_of(first)
+    parts: list[bytes] = []
+    have = 0
+    with file.open() as handle:
+        try:
+            for block in decompressed(handle, compression, file):
+                parts.append(block)
+                have += len(block)
+                if have > size:
+                    break
+        except (Damaged, zlib.error):
+            pass  # whoever reads on will meet it, and say so
+    head = b"".join(parts)
+    return head[:size], len(head) <= size, compression
+
+
+def _encoding_of(head: bytes, named: str) -> str:
+    encoding = plain_encoding(named)
+    if encoding != "utf-8":
+        return encoding
+    for mark, name in _MARKS:
+        if head.startswith(mark):
+            return name
+    return "utf-8"
+
+
+def _refuse_binary(file: InputFile, head: bytes, found: Format) -> None:
+    for magic, what in _FOREIGN.items():
+        if head.startswith(magic):
+            raise InputError(
+                f"{file.path}: not a data file: it is {what}; convert it to JSON lines or Parquet"
+            )
+    sample = head[: 64 * 2**10]
+    even, odd = sample[::2].count(0), sample[1::2].count(0)
+    if found.encoding == "utf-8" and max(even, odd) > len(sample) // 4:
+        order = "le" if odd > even else "be"
+        raise InputError(
+            f"{file.path}: looks like UTF-16 without a byte order mark; name it with "
+            f"data.encoding: utf-16-{order}"
+        )
+    control = sum(sample.count(byte) for byte in range(32) if byte not in b"\t\n\r\f\x1a\x1b")
+    if control > 3 + len(sample) // 50:
+        raise InputError(
+            f"{file.path}: not a data file: it holds binary data that no format known here begins with"
+        )
+
+
+def _text_format(file: InputFile, head: bytes, whole: bool, format: str, found: Format) -> Format:
+    lines = [line for line in islice(head.split(b"\n"), 4 * SAMPLE_RECORDS) if line.strip()]
+    if format == "auto":
+        first = head.lstrip()[:1]
+        if first == b"[" and not (_complete(lines[0]) and len(lines) > 1):
+            return replace(found, kind="json")
+        objects = sum(line.startswith(b"{") and _complete(line) for line in lines)
+        if objects * 2 >= len(lines) or first == b"[":
+            return replace(found, kind="jsonl")
+        if first == b"{":
+            return replace(found, kind=_objects(file, lines, objects))
+    delimiter = _delimiter(file, head, whole, format)
+    if delimiter is not None:
+        return replace(found, kind="tsv" if delimiter == "\t" else "csv", delimiter=delimiter)
+    if format == "auto" and any(line.startswith(b"{") and _complete(line) for line in lines):
+        return replace(found, kind="jsonl")
+    raise InputError(
+        f"{file.path}: not a data file: neither JSON, nor a table with the same number of fields in each "
+        "row; name it with data.format if it is one"
+    )
+
+
+def _objects(file: InputFile, lines: list[bytes], objects: int) -> Literal["jsonl"]:
+    """A text that begins with a brace: lines, some of them bad, or one object spread over lines."""
+    if len(lines) == 1 or objects or lines[0].rstrip().endswith(b"}"):
+        return "jsonl"
+    raise InputError(
+        f"{file.path}: one JSON object over several lines, not records; Forge reads an object a line or an "
+        f"array of objects: jq -c . {PurePosixPath(file.path).name} > records.jsonl makes lines (or "
+        "jq -c '.KEY[]' if the records are a list under a key)"
+    )
+
+
+def _complete(line: bytes) -> bool:
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _delimiter(file: InputFile, head: bytes, whole: bool, format: str) -> str | None:
+    """The character between fields: the one by which most records have as many as the header, and that
+    gives the most. None where the text is no table. One column is a table only if the user or the suffix
+    says that the file is one."""
+    if format == "tsv":
+        return "\t"
+    named = format == "csv" or any(
+        suffix in (".csv", ".tsv") for suffix in PurePosixPath(file.path.lower()).suffixes
+    )
+    text = head.decode("utf-8", "replace")
+    best, width = None, 1
+    for delimiter in (",", "\t", ";", "|"):
+        fields = _consistent_width(text, delimiter, whole, need_rows=not named)
+        if fields > width:
+            best, width = delimiter, fields
+    return best or ("," if named else None)
+
+
+def _consistent_width(text: str, delimiter: str, whole: bool, need_rows: bool) -> int:
+    """Fields of the header, if nine in ten records have as many; else 0."""
+    previous = csv.field_size_limit(len(text) + 1)
+    try:
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        widths = [len(row) for row in islice((row for row in rows if row), SAMPLE_RECORDS)]
+    except csv.Error:
+        return 0
+    finally:
+        csv.field_size_limit(previous)
+    if not whole and 1 < len(widths) < SAMPLE_RECORDS:
+        widths.pop()  # may be cut
+    if need_rows and len(widths) < 2:
+        return 0
+    same = Counter(widths)[widths[0]]
+    return widths[0] if same * 10 >= len(widths) * 9 else 0

@@ -1,0 +1,313 @@
+"""From what the user wrote (files, folders, globs, lists, URLs) to the files that a job reads."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import hashlib
+import os
+import re
+import stat
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, cast
+
+from forge_gpu.errors import InputError
+from forge_gpu.io import urls
+
+STDIN = "-"
+DATA_SUFFIXES = frozenset(
+    {
+        ".json",
+        ".jsonl",
+        ".ndjson",
+        ".jsonlines",
+        ".csv",
+        ".tsv",
+        ".parquet",
+        ".pq",
+        ".arrow",
+        ".feather",
+        ".ipc",
+    }
+)
+COMPRESSED_SUFFIXES = frozenset({".gz", ".gzip", ".zst", ".zstd"})
+NOT_DATA = re.compile(
+    r"(dataset_(info|infos|dict)|state|(generation_|tokenizer_|preprocessor_|adapter_)?config|tokenizer"
+    r"|special_tokens_map|package(-lock)?|tsconfig|manifest)\.json"
+)
+_EDGE = 64 * 2**10  # bytes of head and tail that go into a fingerprint
+
+OnSkip = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One file to read.
+
+    path: its name in messages and in the ledger, as the user wrote it or below the folder that was
+    named. url: the absolute path, a URL, or "-". size: bytes, None where it is not known. fingerprint:
+    of its identity: size, time of change, and content of its first and last 64 KiB; of a remote file what
+    its server says of it; empty for a stream.
+    """
+
+    path: str
+    url: str
+    size: int | None
+    fingerprint: str
+
+    @property
+    def is_remote(self) -> bool:
+        return self.url != STDIN and urls.is_url(self.url)
+
+    @property
+    def is_stream(self) -> bool:
+        """Standard input or a pipe: can be read once."""
+        return self.fingerprint == ""
+
+    def open(self) -> BinaryIO:
+        """The file's bytes from its start. Raises InputError."""
+        if self.url == STDIN:
+            return sys.stdin.buffer
+        try:
+            if self.is_remote:
+                system, path = urls.filesystem(self.url)
+                return cast(BinaryIO, system.open(path, "rb"))
+            return open(self.url, "rb")
+        except OSError as fault:
+            raise _fault(self.path, self.url, fault) from fault
+        except Exception as fault:  # what a remote backend raises is its own
+            raise urls.fault_of(self.url, fault) from fault
+
+
+def resolve(
+    paths: Sequence[str], base: Path | None = None, on_skip: OnSkip = lambda path, reason: None
+) -> list[InputFile]:
+    """The files that `paths` name, in the order given; within a folder or a glob sorted by name.
+
+    A path is a file, a folder (searched through; hidden files, and files that are no data by their name,
+    are passed over and told to `on_skip`), a glob (with ** for any depth), `@list.txt` (a path a line,
+    relative to the list's own folder), `-` (standard input) or a URL that fsspec knows. base: where relative
+    paths start, the current folder if None.
+    Raises InputError for a path that gives nothing, cannot be read, or gives a file that another gave.
+    """
+    found: list[InputFile] = []
+    given_by: dict[str, str] = {}
+    for given in paths:
+        for path, url in _expand(given, base or Path.cwd(), on_skip):
+            identity = url if url == STDIN or urls.is_url(url) else os.path.realpath(url)
+            if identity in given_by:
+                raise InputError(
+                    f"{path}: is given twice, by {given_by[identity]!r} and by {given!r}; leave one out"
+                )
+            given_by[identity] = given
+            found.append(_describe(path, url))
+    if not found:
+        raise InputError("no input: name files, folders, globs or URLs")
+    return found
+
+
+def _expand(given: str, base: Path, on_skip: OnSkip) -> Iterator[tuple[str, str]]:
+    if not given or "\0" in given:
+        raise InputError(f"{given!r} is no path")
+    if given == STDIN:
+        yield STDIN, STDIN
+    elif given.startswith("@"):
+        yield from _listed(given, base, on_skip)
+    elif given.startswith("file://"):
+        yield from _local(given.removeprefix("file://"), base, on_skip)
+    elif urls.is_url(given):
+        yield from _remote(given, on_skip)
+    else:
+        yield from _local(given, base, on_skip)
+
+
+def _listed(given: str, base: Path, on_skip: OnSkip) -> Iterator[tuple[str, str]]:
+    where = base / Path(given[1:]).expanduser()
+    try:
+        lines = where.read_text("utf-8-sig").splitlines()
+    except OSError as fault:
+        raise _fault(given, str(where), fault) from fault
+    except UnicodeDecodeError as fault:
+        raise InputError(f"{given}: a list of paths must be UTF-8 text, a path a line") from fault
+    names = [line.strip() for line in lines if line.strip()]
+    if not names:
+        raise InputError(f"{given}: the list names no file")
+    for name in names:
+        if name.startswith("@"):
+            raise InputError(
+                f"{given}: names another list, {name!r}; a list holds files, folders, globs and URLs"
+            )
+        yield from _expand(name, where.absolute().parent, on_skip)
+
+
+def _local(given: str, base: Path, on_skip: OnSkip) -> Iterator[tuple[str, str]]:
+    path = base / Path(given).expanduser()
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        if not glob.has_magic(given):
+            raise InputError(f"{given}: there is no such file or folder{_nearest(path)}") from None
+        yield from _matches(given, base, on_skip)
+        return
+    except OSError as fault:
+        raise _fault(given, str(path), fault) from fault
+    if not is_folder:
+        yield given, str(path.absolute())
+        return
+    files = list(_walk(given, path, on_skip))
+    if not files:
+        raise InputError(
+            f"{given}: the folder holds no data file ({', '.join(sorted(DATA_SUFFIXES))}; plain, .gz or .zst)"
+        )
+    yield from files
+
+
+def _matches(given: str, base: Path, on_skip: OnSkip) -> Iterator[tuple[str, str]]:
+    """Files of a glob; one that ends with a star is held to the names of data files, as a folder is."""
+    any_name = given.endswith("*")
+    pattern = os.path.expanduser(given)
+    names = sorted(glob.glob(pattern, root_dir=base, recursive=True))
+    files = [name for name in names if (base / name).is_file()]
+    if any_name:
+        reasons = {name: _not_data(PurePosixPath(name).name) for name in files}
+        for name, reason in reasons.items():
+            if reason:
+                on_skip(name, reason)
+        files = [name for name in files if not reasons[name]]
+    if not files:
+        raise InputError(f"{given}: no file matches; check the pattern (** searches all depths)")
+    for name in files:
+        yield name, str((base / name).absolute())
+
+
+def _walk(given: str, root: Path, on_skip: OnSkip) -> Iterator[tuple[str, str]]:
+    def refuse(fault: OSError) -> None:
+        raise _fault(str(fault.filename), str(fault.filename), fault) from fault
+
+    found = []
+    for folder, folders, names in os.walk(root, onerror=refuse):
+        where = Path(folder)
+        relative = PurePosixPath(given) / where.relative_to(root).as_posix()
+        if folder != str(root) and {"manifest.json", "ledger.parquet"} <= set(names):
+            on_skip(str(relative), "an output folder of Forge")
+            folders.clear()
+            continue
+        for name in folders:
+            if (where / name).is_symlink():
+                on_skip(str(relative / name), "a link to a folder; name it on its own to read it")
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            reason = _not_data(name)
+            if reason:
+                on_skip(str(relative / name), reason)
+            else:
+                found.append((str(relative / name), str((where / name).absolute())))
+    yield from sorted(found)
+
+
+def _not_data(name: str) -> str | None:
+    """Why a file found in a folder is passed over, by its name; None if it is read."""
+    path = PurePosixPath(name.lower())
+    if name.startswith((".", "_")):
+        return "hidden"
+    if NOT_DATA.fullmatch(path.name):
+        return "describes a data set, a model or a package"
+    suffix = path.suffix if path.suffix not in COMPRESSED_SUFFIXES else PurePosixPath(path.stem).suffix
+    if suffix not in DATA_SUFFIXES:
+        return "no data file by its name; name it on its own to read it"
+    return None
+
+
+def _remote(given: str, on_skip: OnSkip) -> Iterator[tuple[str, str]]:
+    system, path = urls.filesystem(given)
+    if system.protocol == "http" or "http" in system.protocol:  # folders and globs have no meaning there
+        yield urls.shown(given), given
+        return
+    try:
+        if glob.has_magic(path):
+            names = [name for name in system.glob(path) if system.isfile(name)]
+        elif system.isdir(path):
+            names = []
+            for name in system.find(path):
+                reason = _not_data(PurePosixPath(name).name)
+                if reason:
+                    on_skip(system.unstrip_protocol(name), reason)
+                else:
+                    names.append(name)
+        else:
+            yield urls.shown(given), given
+            return
+    except Exception as fault:  # what a remote backend raises is its own
+        raise urls.fault_of(given, fault) from fault
+    if not names:
+        raise InputError(f"{urls.shown(given)}: no data file is there")
+    for name in sorted(names):
+        url = system.unstrip_protocol(name)
+        yield urls.shown(url), url
+
+
+def _describe(path: str, url: str) -> InputFile:
+    if url == STDIN:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise InputError("-: standard input is a terminal; pipe data into it or name a file")
+        return InputFile(path, url, None, "")
+    if urls.is_url(url):
+        return _describe_remote(path, url)
+    try:
+        status = os.stat(url)
+        if not stat.S_ISREG(status.st_mode):
+            return InputFile(path, url, None, "")
+        with open(url, "rb") as file:
+            digest = hashlib.blake2b(f"{status.st_size} {status.st_mtime_ns}\0".encode(), digest_size=16)
+            digest.update(file.read(_EDGE))
+            file.seek(max(file.tell(), status.st_size - _EDGE))
+            digest.update(file.read(_EDGE))
+    except OSError as fault:
+        raise _fault(path, url, fault) from fault
+    return InputFile(path, url, status.st_size, digest.hexdigest())
+
+
+def _describe_remote(path: str, url: str) -> InputFile:
+    system, name = urls.filesystem(url)
+    try:
+        about: dict[str, Any] = system.info(name)
+    except Exception as fault:  # what a remote backend raises is its own
+        raise urls.fault_of(url, fault) from fault
+    size = about.get("size")
+    identity = [f"{key}={about[key]}" for key in _IDENTITY if about.get(key) is not None]
+    digest = hashlib.blake2b("\0".join([url, *identity]).encode(), digest_size=16)
+    return InputFile(path, url, int(size) if size is not None else None, digest.hexdigest())
+
+
+_IDENTITY = (
+    "size",
+    "ETag",
+    "etag",
+    "LastModified",
+    "mtime",
+    "last_modified",
+    "created",
+    "md5Hash",
+    "generation",
+    "sha256",
+)
+
+
+def _fault(path: str, url: str, fault: OSError) -> InputError:
+    if isinstance(fault, FileNotFoundError):
+        return InputError(f"{path}: there is no such file{_nearest(Path(url))}")
+    if isinstance(fault, PermissionError):
+        return InputError(f"{path}: no permission to read it; change its rights or run as its owner")
+    return InputError(f"{path}: cannot be read: {fault.strerror or fault}")
+
+
+def _nearest(path: Path) -> str:
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        return f"; nor is there a folder {path.parent}"
+    near = difflib.get_close_matches(path.name, names, 1)
+    return f"; did you mean {near[0]!r}?" if near else ""

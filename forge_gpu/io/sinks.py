@@ -1,0 +1,187 @@
+"""Where output lines go: JSON lines in one file or in shards, resumable at a position."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from forge_gpu.errors import OutputError
+from forge_gpu.io.atomic import PARTIAL, make_folder, publish
+from forge_gpu.io.disk import output_fault
+from forge_gpu.kernels.layout import I64, U8
+
+
+def shard_names(stem: str, suffix: str, rows: int, rows_per_shard: int | None) -> list[str]:
+    """The files of a split: `train.jsonl`, or `train-00000-of-00005.jsonl` and so on where it is sharded.
+
+    A split without rows has one file, which is empty.
+    """
+    if rows_per_shard is None:
+        return [stem + suffix]
+    count = max(1, -(-rows // rows_per_shard))
+    return [f"{stem}-{i:05d}-of-{count:05d}{suffix}" for i in range(count)]
+
+
+def stale_outputs(folder: Path, stem: str, suffixes: Sequence[str], keep: Sequence[str]) -> list[Path]:
+    """Files of a split that an earlier run left under other names, so that no reader takes both."""
+    name = re.compile(
+        re.escape(stem) + r"(-\d{5,}-of-\d{5,})?(" + "|".join(map(re.escape, suffixes)) + r")(\.partial)?"
+    )
+    return sorted(path for path in folder.iterdir() if name.fullmatch(path.name) and path.name not in keep)
+
+
+class JsonlSink:
+    """One file of lines, written as `NAME.partial` until `commit` gives it its name.
+
+    resume_at: bytes of an earlier run that are kept; what follows them is cut off. Raises OutputError.
+    """
+
+    def __init__(self, path: Path, resume_at: int = 0) -> None:
+        self.path = path
+        self._partial = path.with_name(path.name + PARTIAL)
+        make_folder(path.parent)
+        try:
+            self._descriptor = os.open(
+                self._partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644
+            )
+            size = os.fstat(self._descriptor).st_size
+        except OSError as fault:
+            raise output_fault(fault, path) from fault
+        if size < resume_at:
+            self.close()
+            raise OutputError(
+                f"{self._partial}: is shorter than its checkpoint says ({size} bytes, not {resume_at}); "
+                "start anew with --fresh"
+            )
+        self.truncate(resume_at)
+
+    def write(self, data: bytes | memoryview | U8) -> None:
+        """Append whole lines."""
+        view = memoryview(data).cast("B")  # type: ignore[arg-type]
+        while view:
+            try:
+                count = os.pwrite(self._descriptor, view[: 2**30], self._position)
+            except OSError as fault:
+                raise output_fault(fault, self.path, len(view)) from fault
+            view = view[count:]
+            self._position += count
+
+    def position(self) -> int:
+        """Bytes written: what `resume_at` takes, once `sync` has returned."""
+        return self._position
+
+    def truncate(self, position: int) -> None:
+        """Cut off what was written after `position`."""
+        try:
+            os.ftruncate(self._descriptor, position)
+        except OSError as fault:
+            raise output_fault(fault, self.path) from fault
+        self._position = position
+
+    def sync(self) -> None:
+        """Make what was written last through a loss of power."""
+        try:
+            os.fsync(self._descriptor)
+        except OSError as fault:
+            raise output_fault(fault, self.path) from fault
+
+    def commit(self) -> None:
+        """Sync the file, close it and give it its name."""
+        self.sync()
+        self.close()
+        try:
+            publish(self._partial, self.path)
+        except OSError as fault:
+            raise output_fault(fault, self.path) from fault
+
+    def close(self) -> None:
+        """Leave the partial file as it is."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPosition:
+    """Where a sharded split stands: `rows` of it in all, and `bytes` in the shard being written."""
+
+    rows: int = 0
+    bytes: int = 0
+
+
+class ShardedJsonl:
+    """The lines of one split in files of rows_per_shard rows each, or in one file if that is None.
+
+    rows: of the whole split, known from the decision; it is part of the names. Row i of the split is line
+    i % rows_per_shard of shard i // rows_per_shard, counted from 0. Raises OutputError.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        stem: str,
+        rows: int,
+        rows_per_shard: int | None = None,
+        resume: ShardPosition = ShardPosition(),
+    ) -> None:
+        names = shard_names(stem, ".jsonl", rows, rows_per_shard)
+        self.paths = [folder / name for name in names]
+        self._rows = rows
+        self._per_shard = rows_per_shard or max(rows, 1)
+        self._done = resume.rows
+        self._sink = JsonlSink(self.paths[self._shard()], resume.bytes)
+
+    def write(self, data: U8, offsets: I64) -> None:
+        """Append lines: line i is data[offsets[i]:offsets[i + 1]], its newline included."""
+        row, rows = 0, len(offsets) - 1
+        if self._done + rows > self._rows:
+            raise ValueError(f"{self.paths[0].name}: {self._done + rows} rows for a split of {self._rows}")
+        while row < rows:
+            if self._sink.path != self.paths[self._done // self._per_shard]:
+                self._next()
+            count = min(rows - row, self._per_shard - self._done % self._per_shard)
+            self._sink.write(data[offsets[row] : offsets[row + count]])
+            row += count
+            self._done += count
+
+    def position(self) -> ShardPosition:
+        """What `resume` takes, once `sync` has returned."""
+        return ShardPosition(self._done, self._sink.position())
+
+    def sync(self) -> None:
+        self._sink.sync()
+
+    def commit(self) -> list[Path]:
+        """Give all files their names. Doing so again after a crash in the midst of it is allowed."""
+        if self._done != self._rows:
+            raise ValueError(f"{self.paths[0].name}: {self._done} rows for a split of {self._rows}")
+        self.sync()
+        self.close()
+        publish_all(self.paths)
+        return self.paths
+
+    def close(self) -> None:
+        self._sink.close()
+
+    def _shard(self) -> int:
+        """The shard of the last row written: a full one is left when the next row comes."""
+        return max(self._done - 1, 0) // self._per_shard
+
+    def _next(self) -> None:
+        self._sink.sync()
+        self._sink.close()
+        self._sink = JsonlSink(self.paths[self._done // self._per_shard])
+
+
+def publish_all(paths: Sequence[Path]) -> None:
+    """Give finished partial files their names; those that have them already are left alone."""
+    for path in paths:
+        partial = path.with_name(path.name + PARTIAL)
+        try:
+            if partial.exists() or not path.exists():
+                publish(partial, path)
+        except OSError as fault:
+            raise output_fault(fault, path) from fault

@@ -1,0 +1,241 @@
+"""A file as a stream of decoded blocks: decompressed, and as UTF-8."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import zlib
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from forge_gpu.errors import ConfigError, InputError
+from forge_gpu.io.chunks import Loss
+from forge_gpu.io.inputs import InputFile
+
+BLOCK = 2**20
+"""Bytes of a block of a compressed or remote file; part of what a damaged file's kept prefix depends on."""
+
+GZIP = b"\x1f\x8b"
+ZSTD = b"\x28\xb5\x2f\xfd"
+UTF8_BOM = b"\xef\xbb\xbf"
+
+
+class Damaged(Exception):
+    """The container cannot be read past byte `offset` of the file as it lies on disk."""
+
+    def __init__(self, offset: int, what: str) -> None:
+        super().__init__(what)
+        self.offset = offset
+        self.what = what
+
+
+def compression_of(head: bytes) -> str | None:
+    """ "gzip", "zstd" or None, by the first bytes."""
+    if head.startswith(GZIP):
+        return "gzip"
+    skippable = head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F
+    return "zstd" if head.startswith(ZSTD) or skippable else None
+
+
+def plain_encoding(name: str) -> str:
+    """The canonical name of an encoding; "utf-8" for all those that are UTF-8 already.
+
+    Raises ConfigError for a name that no text encoding has.
+    """
+    try:
+        codec = codecs.lookup(name)
+        if not codec._is_text_encoding:
+            raise LookupError(name)
+    except LookupError:
+        raise ConfigError(
+            f"data.encoding: there is no encoding {name!r}; examples: utf-8, utf-16, cp1252, shift_jis"
+        ) from None
+    return "utf-8" if codec.name in ("utf-8", "utf-8-sig", "ascii") else codec.name
+
+
+def decoded_blocks(
+    file: InputFile, compression: str | None, encoding: str | None, keep_prefix: bool, losses: list[Loss]
+) -> Iterator[bytes]:
+    """The file's content, in blocks of any size: as UTF-8 without a byte order mark, or, with encoding
+    None, the bytes as they are.
+
+    Bytes that `encoding` does not know become bytes that are no UTF-8, so that the rows which hold them
+    are rejected, and no others. A damaged container raises InputError with the offset; with keep_prefix
+    the stream ends there and `losses` is told.
+    """
+    try:
+        with file.open() as handle:
+            blocks = _undamaged(decompressed(handle, compression, file), file, keep_prefix, losses)
+            yield from blocks if encoding is None else _without_mark(as_utf8(blocks, encoding))
+    except OSError as fault:
+        raise InputError(f"{file.path}: reading failed: {fault.strerror or fault}") from fault
+
+
+def raw_blocks(handle: BinaryIO) -> Iterator[bytes]:
+    while block := handle.read(BLOCK):
+        yield block
+
+
+def _undamaged(
+    blocks: Iterator[bytes], file: InputFile, keep_prefix: bool, losses: list[Loss]
+) -> Iterator[bytes]:
+    try:
+        yield from blocks
+    except Damaged as damage:
+        if not keep_prefix:
+            raise InputError(
+                f"{file.path}: {damage.what} at byte {damage.offset}; fetch the file again, or keep what "
+                "comes before with data.on_corrupt: keep_prefix"
+            ) from damage
+        losses.append(Loss(damage.what, damage.offset))
+
+
+def decompressed(handle: BinaryIO, compression: str | None, file: InputFile) -> Iterator[bytes]:
+    if compression == "gzip":
+        return _gunzip(handle)
+    if compression == "zstd":
+        return _unzstd(handle)
+    return _whole(handle, file)
+
+
+def _whole(handle: BinaryIO, file: InputFile) -> Iterator[bytes]:
+    """The bytes as they are; a download that ends early is damage."""
+    done = 0
+    for block in raw_blocks(handle):
+        yield block
+        done += len(block)
+    if file.size is not None and done < file.size:
+        raise Damaged(done, f"the file ends early ({file.size} bytes were announced)")
+
+
+def _gunzip(handle: BinaryIO) -> Iterator[bytes]:
+    """All members of a gzip file, as RFC 1952 has it; zeros after a member are padding."""
+    done = 0  # compressed bytes used
+    member: Any = None
+    for block in raw_blocks(handle):
+        while block:
+            if member is None:
+                stripped = block.lstrip(b"\0") if done else block
+                done += len(block) - len(stripped)
+                block = stripped
+                if not block:
+                    break
+                if done and not GZIP.startswith(block[:2]):
+                    raise Damaged(done, "what follows the gzip data is not gzip")
+                member = zlib.decompressobj(wbits=31)
+            yield from _inflate(member, block, done)
+            done += len(block) - len(member.unused_data)
+            block = member.unused_data
+            if member.eof:
+                member = None
+    if member is not None:
+        raise Damaged(done, "the gzip data is cut short")
+
+
+def _inflate(member: Any, block: bytes, done: int) -> Iterator[bytes]:
+    """Decompress in bounded pieces; at damage, everything before the damaged byte is still given."""
+    before = member.copy()
+    given, rest = 0, block
+    try:
+        while rest:
+            piece = member.decompress(rest, 4 * BLOCK)
+            yield piece
+            given += len(piece)
+            rest = member.unconsumed_tail
+    except zlib.error as fault:
+        text, at = _until_damage(before, block)
+        yield text[given:]
+        raise Damaged(done + at, f"the gzip data is damaged ({str(fault).rpartition(': ')[2]})") from fault
+
+
+def _until_damage(member: Any, block: bytes) -> tuple[bytes, int]:
+    """What a damaged block gives, and its byte that cannot be read: in large steps, then in single bytes."""
+    pieces: list[bytes] = []
+    at = 0
+    for step in (4096, 1):
+        while at < len(block):
+            before = member.copy()
+            try:
+                pieces.append(member.decompress(block[at : at + step]))
+            except zlib.error:
+                member = before
+                break
+            at += step
+    return b"".join(pieces), at
+
+
+def _unzstd(handle: BinaryIO) -> Iterator[bytes]:
+    """All frames of a zstd file."""
+    import pyarrow as pa
+
+    source = pa.PythonFile(handle, mode="r")
+    stream = pa.CompressedInputStream(source, "zstd")
+    while True:
+        try:
+            block = stream.read(64 * 2**10)
+        except OSError as fault:
+            cut = "Truncated" in str(fault)
+            what = (
+                "the zstd data is cut short"
+                if cut
+                else f"the zstd data is damaged ({str(fault).rpartition(': ')[2]})"
+            )
+            raise Damaged(source.tell(), what) from fault
+        if not block:
+            return
+        yield block
+
+
+def _mark_undecodable(fault: UnicodeError) -> tuple[str, int]:
+    assert isinstance(fault, UnicodeDecodeError)
+    return "\udc80" * (fault.end - fault.start), fault.end
+
+
+codecs.register_error("forge_gpu.mark", _mark_undecodable)
+
+
+def as_utf8(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    if encoding == "utf-8":
+        yield from blocks
+        return
+    decoder = codecs.getincrementaldecoder(encoding)("forge_gpu.mark")
+    for block in blocks:
+        yield decoder.decode(block).encode("utf-8", "surrogatepass")
+    yield decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
+
+
+def _without_mark(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    first = b""
+    for block in blocks:
+        first += block
+        if len(first) >= len(UTF8_BOM):
+            break
+    yield first.removeprefix(UTF8_BOM)
+    yield from blocks
+
+
+class BlockReader(io.RawIOBase):
+    """Blocks as a file that can be read from once, for readers that want one."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        view = memoryview(target).cast("B")
+        done = 0
+        while done < len(view):
+            if not self._rest:
+                block = next(self._blocks, None)
+                if block is None:
+                    break
+                self._rest = memoryview(block)
+                continue
+            count = min(len(self._rest), len(view) - done)
+            view[done : done + count] = self._rest[:count]
+            self._rest = self._rest[count:]
+            done += count
+        return done

@@ -1,0 +1,234 @@
+"""Parquet, Arrow IPC and spooled CSV: tables that are read by ranges of rows."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from forge_gpu.errors import InputError
+from forge_gpu.fates import Reason
+from forge_gpu.io.chunks import ArrowChunk, BadRow, Loss, Range, ReadBuffer
+from forge_gpu.io.columns import source_json, value_bytes
+from forge_gpu.io.delimited import BAD_COLUMN
+from forge_gpu.io.formats import Format
+from forge_gpu.io.inputs import InputFile
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LARGE_GROUP = 8
+"""A row group or a compressed batch of more than this many ranges is spooled, for it cannot be cut."""
+
+
+class _Table:
+    """What tables have in common. A subclass gives the record batches of a range."""
+
+    def __init__(
+        self,
+        file: InputFile,
+        format: Format,
+        names: Sequence[str],
+        max_row_bytes: int,
+        losses: Sequence[Loss],
+    ) -> None:
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise InputError(f"{file.path}: has column {twice[0]!r} more than once; rename one")
+        self.file = file
+        self.format = format
+        self.columns: tuple[str, ...] | None = tuple(name for name in names if name != BAD_COLUMN)
+        self.losses = tuple(losses)
+        self._names = tuple(names)
+        self._max = max_row_bytes
+        self.ranges: tuple[Range, ...] = ()
+        self.rows: int | None = 0
+
+    def read(
+        self,
+        part: Range,
+        chunk_bytes: int,
+        buffer: ReadBuffer | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[ArrowChunk]:
+        import pyarrow as pa
+
+        wanted = [name for name in self._names if columns is None or name in columns or name == BAD_COLUMN]
+        first = part.begin
+        try:
+            for batch in self._batches(part, chunk_bytes, wanted):
+                for piece in _pieces(batch, chunk_bytes):
+                    yield self._chunk(piece, first)
+                    first += len(piece)
+        except (pa.ArrowException, OSError) as fault:
+            raise InputError(
+                f"{self.file.path}: damaged after row {first}: {_line(fault)}; write the file anew, or keep "
+                "what is whole with data.on_corrupt: keep_prefix"
+            ) from fault
+        if first != part.end:
+            raise InputError(f"{self.file.path}: changed while it was read: row {first} is missing")
+
+    def close(self) -> None:
+        pass
+
+    def _batches(self, part: Range, chunk_bytes: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        raise NotImplementedError
+
+    def _chunk(self, batch: pa.RecordBatch, first: int) -> ArrowChunk:
+        bad: dict[int, BadRow] = {}
+        if batch.num_columns and batch.schema.names[-1] == BAD_COLUMN:
+            source = batch.column(batch.num_columns - 1)
+            batch = batch.select(batch.schema.names[:-1])
+            if source.null_count != len(source):
+                for i in np.flatnonzero(source.is_valid().to_numpy(zero_copy_only=False)).tolist():
+                    bad[i] = BadRow(Reason.WRONG_FIELD_COUNT, source[i].as_py())
+        if batch.nbytes > self._max:
+            for i in np.flatnonzero(value_bytes(batch) > self._max).tolist():
+                bad[i] = BadRow(Reason.ROW_TOO_LONG, source_json(batch, i)[: self._max])
+        return ArrowChunk(batch, first, bad)
+
+
+class ParquetSource(_Table):
+    """Ranges are whole row groups, small ones together."""
+
+    def __init__(
+        self,
+        file: InputFile,
+        format: Format,
+        content: Path | bytes,
+        range_bytes: int,
+        max_row_bytes: int,
+        keep_prefix: bool = False,
+        losses: Sequence[Loss] = (),
+    ) -> None:
+        self._content = content
+        self._metadata = parquet_metadata(file, content)
+        super().__init__(file, format, self._metadata.schema.to_arrow_schema().names, max_row_bytes, losses)
+        counts = [self._metadata.row_group(i).num_rows for i in range(self._metadata.num_row_groups)]
+        sizes = [self._metadata.row_group(i).total_byte_size for i in range(self._metadata.num_row_groups)]
+        self._groups = list(range(len(counts)))
+        if keep_prefix:
+            self._groups, lost = self._undamaged(counts)
+            self.losses += tuple(lost)
+        self._starts = np.cumsum([0, *(counts[i] for i in self._groups)]).tolist()
+        self.rows = self._starts[-1]
+        self.ranges = _grouped(self._starts, [sizes[i] for i in self._groups], range_bytes)
+
+    def has_large_group(self, range_bytes: int) -> bool:
+        """Whether a row group is too large to be a range."""
+        return any(part.size > LARGE_GROUP * range_bytes for part in self.ranges)
+
+    def _batches(self, part: Range, chunk_bytes: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        begin, end = bisect_right(self._starts, part.begin) - 1, bisect_right(self._starts, part.end - 1)
+        rows = max(1, min(65536, chunk_bytes * (part.end - part.begin) // max(part.size, 1)))
+        yield from self._groups_of(self._groups[begin:end], rows, columns)
+
+    def _groups_of(self, groups: list[int], rows: int, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+        import pyarrow.parquet as pq
+
+        reader = pq.ParquetFile(
+            _readable(self._content), metadata=self._metadata, buffer_size=2**20, pre_buffer=False
+        )
+        with reader:
+            yield from reader.iter_batches(rows, row_groups=groups, columns=columns, use_threads=False)
+
+    def _undamaged(self, counts: list[int]) -> tuple[list[int], list[Loss]]:
+        """Row groups that can be read, found by reading them all."""
+        import pyarrow as pa
+
+        good, losses = [], []
+        for group, count in enumerate(counts):
+            try:
+                if sum(map(len, self._groups_of([group], 4096, None))) != count:
+                    raise pa.ArrowInvalid("it has fewer rows than it says")
+                good.append(group)
+            except (pa.ArrowException, OSError) as fault:
+                where = self._metadata.row_group(group).column(0).file_offset
+                losses.append(Loss(f"row group {group} is damaged: {_line(fault)}", where or None, count))
+        return good, losses
+
+
+class IpcSource(_Table):
+    """Record batches that lie in a file or in memory, cut by rows wherever it suits: a slice is free.
+
+    batch: gives record batch i. starts: the first row of each, and the number of rows at the end.
+    """
+
+    def __init__(
+        self,
+        file: InputFile,
+        format: Format,
+        schema: pa.Schema,
+        batch: Callable[[int], pa.RecordBatch],
+        starts: list[int],
+        size: int,
+        range_bytes: int,
+        max_row_bytes: int,
+        losses: Sequence[Loss] = (),
+    ) -> None:
+        super().__init__(file, format, schema.names, max_row_bytes, losses)
+        self._batch = batch
+        self._starts = starts
+        self.rows = starts[-1]
+        step = max(1, range_bytes * max(self.rows, 1) // max(size, 1))
+        cuts = [*range(0, self.rows, step), self.rows]
+        self.ranges = tuple(
+            Range(number, begin, end, size * (end - begin) // self.rows)
+            for number, (begin, end) in enumerate(pairwise(cuts))
+        )
+
+    def _batches(self, part: Range, chunk_bytes: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        i = bisect_right(self._starts, part.begin) - 1
+        at = part.begin
+        while at < part.end:
+            end = min(part.end, self._starts[i + 1])
+            batch = self._batch(i).select(columns)
+            yield batch.slice(at - self._starts[i], end - at)
+            at, i = end, i + 1
+
+
+def parquet_metadata(file: InputFile, content: Path | bytes) -> Any:
+    """The footer of a Parquet file. Raises InputError."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_metadata(_readable(content))
+    except (pa.ArrowException, OSError) as fault:
+        raise InputError(
+            f"{file.path}: the Parquet file has no whole footer, so nothing of it can be read "
+            f"({_line(fault)}); fetch or write it again"
+        ) from fault
+
+
+def _grouped(starts: list[int], sizes: list[int], range_bytes: int) -> tuple[Range, ...]:
+    """Ranges of whole groups, as few groups as reach range_bytes; groups without rows add nothing."""
+    ranges: list[Range] = []
+    begin, size = 0, 0
+    for i, group_size in enumerate(sizes):
+        size += group_size
+        if starts[i + 1] > starts[begin] and (size >= range_bytes or i + 1 == len(sizes)):
+            ranges.append(Range(len(ranges), starts[begin], starts[i + 1], size))
+            begin, size = i + 1, 0
+    return tuple(ranges)
+
+
+def _pieces(batch: pa.RecordBatch, chunk_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Slices of about chunk_bytes of a batch."""
+    count = max(1, len(batch) * chunk_bytes // max(batch.nbytes, 1))
+    for at in range(0, len(batch), count):
+        yield batch.slice(at, count)
+
+
+def _readable(content: Path | bytes) -> Any:
+    import pyarrow as pa
+
+    return pa.BufferReader(content) if isinstance(content, bytes) else content
+
+
+def _line(fault: Exception) -> str:
+    return " ".join(str(fault).split())[:200]

@@ -1,0 +1,113 @@
+"""The quality checks of texts: which rows are rejected before dedup, and which are only counted.
+
+A row has one text a field: query, response, input, system, chosen, rejected or text. A check looks at every
+field it is about, and a row fails it when one of them does:
+
+empty                  a field other than input and system that is blank, null or absent
+too_short              a response, chosen, rejected or text of fewer than `min_characters` characters
+too_long               an estimated length of more than `max_length` tokens (see CHARACTERS_A_TOKEN)
+mojibake               any field with UTF-8 that was once read as Windows-1252 or Latin-1
+replacement_character  any field with U+FFFD
+control_character      any field with a control character but tab, line feed and carriage return
+repetition             any field with more than `max_repetition` of its 8-byte windows like an earlier one
+
+The exact rules are in kernels/reference/statistics.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from forge_gpu.config.schema import Checks
+from forge_gpu.engine.base import Engine
+from forge_gpu.fates import Reason
+from forge_gpu.kernels.layout import U8, Spans
+from forge_gpu.kernels.reference.statistics import Statistics
+
+Bools = npt.NDArray[np.bool_]
+
+MAY_BE_EMPTY = frozenset({"input", "system"})
+ANSWERS = frozenset({"response", "chosen", "rejected", "text"})
+
+CHARACTERS_A_TOKEN = 4
+"""A rule of thumb for English; Chinese has nearer to one. So a length in tokens is an estimate: it can warn
+of a row, never reject it."""
+
+REASONS = {
+    "empty": Reason.EMPTY_FIELD,
+    "too_short": Reason.TOO_SHORT,
+    "too_long": Reason.TOO_LONG,
+    "mojibake": Reason.MOJIBAKE,
+    "replacement_character": Reason.REPLACEMENT_CHARACTER,
+    "control_character": Reason.CONTROL_CHARACTER,
+    "repetition": Reason.REPETITION,
+}
+"""Check -> reason, in the order in which a row that fails several of them gets its reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the checks say of n rows.
+
+    reason: uint8[n], the `fates.Reason` of the first check that rejects the row, in the order of REASONS;
+    0 where none does. warned: for each check that warns, bool[n]: rows that fail it, of those not rejected.
+    """
+
+    reason: U8
+    warned: dict[Reason, Bools]
+
+
+def check(texts: Mapping[str, Spans], settings: Checks, max_length: int | None, engine: Engine) -> Checked:
+    """Run the checks that are not off over one chunk.
+
+    texts: field -> n values; at least one field. max_length: tokens; None: no length is too long.
+    """
+    n = len(next(iter(texts.values())))
+    reason = np.zeros(n, np.uint8)
+    actions = {name: getattr(settings, name) for name in REASONS}
+    wanted = [name for name, action in actions.items() if action != "off"]
+    if max_length is None and "too_long" in wanted:
+        wanted.remove("too_long")
+    if not wanted:
+        return Checked(reason, {})
+    failed = _failed(texts, settings, max_length, engine)
+    for name in wanted:
+        if actions[name] == "reject":
+            reason[(reason == 0) & failed[name]] = REASONS[name]
+    kept = reason == 0
+    warned = {REASONS[name]: failed[name] & kept for name in wanted if actions[name] == "warn"}
+    return Checked(reason, warned)
+
+
+def _failed(
+    texts: Mapping[str, Spans], settings: Checks, max_length: int | None, engine: Engine
+) -> dict[str, Bools]:
+    """Check -> bool[n]: rows that fail it."""
+    n = len(next(iter(texts.values())))
+    failed = {name: np.zeros(n, np.bool_) for name in REASONS}
+    prompt, answer = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    for field, spans in texts.items():
+        # The engine reuses its buffers: nothing of `found` may be kept beyond this turn.
+        found = engine.statistics(engine.text(spans), settings.repetition != "off")
+        if field not in MAY_BE_EMPTY:
+            failed["empty"] |= found.blank != 0
+        if field in ANSWERS:
+            failed["too_short"] |= found.characters < settings.min_characters
+            np.maximum(answer, found.characters, out=answer)
+        else:
+            prompt += found.characters
+        failed["mojibake"] |= found.mojibake > 0
+        failed["replacement_character"] |= found.replacements > 0
+        failed["control_character"] |= found.controls > 0
+        failed["repetition"] |= _repeats(found, settings.max_repetition)
+    if max_length is not None:
+        failed["too_long"] = prompt + answer > CHARACTERS_A_TOKEN * max_length
+    return failed
+
+
+def _repeats(found: Statistics, limit: float) -> Bools:
+    return np.asarray(found.repeated > limit * found.windows, np.bool_)

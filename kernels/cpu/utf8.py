@@ -1,0 +1,66 @@
+"""Whether bytes are UTF-8. See reference/utf8.py.
+
+Sixty-four bytes at a time, on bit masks: the places that must hold continuation bytes, by the lead
+bytes before them, are exactly the places that do; and the four lead bytes whose second byte has narrower
+bounds (Unicode 15, table 3-7) are looked at where there are any. Bytes read: each once.
+"""
+
+import numpy as np
+
+from forge_gpu.kernels.compiled import kernel
+from forge_gpu.kernels.cpu.masks import utf8_bounds_masks, utf8_lead_masks
+from forge_gpu.kernels.cpu.memory import BLOCK, buffer_at
+from forge_gpu.kernels.layout import U8, Spans
+
+
+@kernel
+def is_utf8(buffer, start, end):
+    """Whether the bytes [start, end) of the buffer are UTF-8."""
+    wanted = 0  # continuation bytes that the last block asks of this one
+    e0 = ed = f0 = f4 = 0  # 1 where the last block ended in that byte
+    i = start
+    while i < end:
+        high, lead, lead3, lead4 = utf8_lead_masks(buffer, i)
+        inside = -1 if end - i >= BLOCK else (1 << (end - i)) - 1
+        high &= inside
+        if high == 0:
+            if wanted != 0:
+                return False
+            e0 = ed = f0 = f4 = 0
+            i += BLOCK
+            continue
+        lead &= inside
+        lead3 &= inside
+        lead4 &= inside
+        overlong, too_large, is_e0, is_ed, is_f0, is_f4, below_90, below_a0 = utf8_bounds_masks(buffer, i)
+        expected = wanted | (lead << 1) | (lead3 << 2) | (lead4 << 3)
+        after_e0 = (is_e0 << 1) | e0
+        after_ed = (is_ed << 1) | ed
+        after_f0 = (is_f0 << 1) | f0
+        after_f4 = (is_f4 << 1) | f4
+        fault = (expected ^ (high ^ lead)) | overlong | too_large
+        fault |= (
+            (after_e0 & below_a0) | (after_ed & ~below_a0) | (after_f0 & below_90) | (after_f4 & ~below_90)
+        )
+        if fault & inside != 0:
+            return False
+        if end - i < BLOCK:
+            return expected & ~inside == 0
+        wanted = (lead >> 63) & 1 | (lead3 >> 62) & 3 | (lead4 >> 61) & 7
+        e0, ed, f0, f4 = (is_e0 >> 63) & 1, (is_ed >> 63) & 1, (is_f0 >> 63) & 1, (is_f4 >> 63) & 1
+        i += BLOCK
+    return wanted == 0
+
+
+@kernel
+def _valid_utf8(buffer, start, length, valid):
+    for i in range(len(start)):
+        valid[i] = is_utf8(buffer, start[i], start[i] + length[i])
+
+
+def valid_utf8(column: Spans) -> U8:
+    """uint8[n]: 1 where the bytes of the value are UTF-8, whatever its kind (NULL and ABSENT have none)."""
+    data = np.ascontiguousarray(column.data)
+    valid = np.empty(len(column), np.uint8)
+    _valid_utf8(buffer_at(data), column.start, column.length, valid)
+    return valid

@@ -1,0 +1,61 @@
+"""MinHash signatures of shingle sets, and the band hashes made of them.
+
+Broder, "On the resemblance and containment of documents" (1997): two sets share the least value under
+a random permutation with the probability of their Jaccard similarity. Permutation j is x -> x * a_j modulo
+2**32 over the low 32 bits of the shingle hashes, with a_j odd. The hashes are well mixed, so an added
+constant would make it no more random: for any x != y, x*a < y*a holds for just half of all odd a,
+since a and -a differ in it.
+
+Bands after Indyk and Motwani (1998): rows that agree in all values of a band fall into one bucket of it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from forge_gpu.kernels.layout import I64, U8, U64
+from forge_gpu.kernels.reference.shingles import U32, fmix64, shingles, splitmix64
+
+NOTHING = 2**32 - 1
+"""The signature of a text without shingles."""
+
+BAND_WEIGHTS = np.array([z | 1 for z in splitmix64(1, 256)], np.uint64)
+"""Odd 64-bit weights of a signature's values inside a band, and of the band's number (the last one)."""
+
+
+def multipliers(permutations: int, seed: int) -> U32:
+    """a_0 ... a_{k-1}: uint32[k], odd, drawn from `seed`."""
+    return np.array([z >> 32 | 1 for z in splitmix64(seed, permutations)], np.uint32)
+
+
+def signatures(data: U8, offsets: I64, kind: int, n: int, fold: U32, multipliers: U32) -> U32:
+    """The MinHash signature of each row of Arrow text: uint32[rows, k]; NOTHING where it has no shingle.
+
+    See `shingles` for kind, n and fold.
+    """
+    found = np.full((len(offsets) - 1, len(multipliers)), NOTHING, np.uint32)
+    for row in range(len(found)):
+        text = data[offsets[row] : offsets[row + 1]].tobytes()
+        low = [value & NOTHING for value in shingles(text, kind, n, fold)]
+        for j, a in enumerate(multipliers.tolist()):
+            found[row, j] = min((x * a & NOTHING for x in low), default=NOTHING)
+    return found
+
+
+def band_hashes(
+    data: U8, offsets: I64, kind: int, n: int, fold: U32, multipliers: U32, bands: int, rows: int
+) -> U64:
+    """One 64-bit hash for each band of `rows` values of a row's signature: uint64[rows of text, bands].
+
+    Band b is values b*rows ... b*rows + rows-1; values beyond bands*rows are not used.
+    """
+    signature = signatures(data, offsets, kind, n, fold, multipliers)
+    hashes = np.zeros((len(signature), bands), np.uint64)
+    weights = BAND_WEIGHTS.tolist()
+    for row, values in enumerate(signature.tolist()):
+        for band in range(bands):
+            total = band * weights[-1]
+            for i in range(rows):
+                total += values[band * rows + i] * weights[i]
+            hashes[row, band] = fmix64(total & (2**64 - 1))
+    return hashes

@@ -1,0 +1,143 @@
+"""checks: each check on fields made to fail it, the order of reasons, warnings and switches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from forge_gpu.config.schema import Checks
+from forge_gpu.fates import Reason
+from forge_gpu.kernels.cpu.jsontext import decode
+from forge_gpu.kernels.cpu.statistics import text_statistics
+from forge_gpu.kernels.layout import ABSENT, NULL, PLAIN, Spans, Text
+from forge_gpu.kernels.reference.statistics import Statistics
+from forge_gpu.kernels.scratch import Scratch
+from forge_gpu.quality.checks import REASONS, Checked, check
+
+ALL_OFF = dict.fromkeys(REASONS, "off")
+GOOD = "a good and sufficient answer"
+
+
+class Kernels:
+    """The part of an engine that checks use; its buffers are reused, as an engine's are."""
+
+    def __init__(self) -> None:
+        self.scratch = Scratch()
+        self.repetition_wanted: list[bool] = []
+
+    def text(self, column: Spans) -> Text:
+        return decode(column, self.scratch)
+
+    def statistics(self, text: Text, repetition: bool) -> Statistics:
+        self.repetition_wanted.append(repetition)
+        return text_statistics(text, self.scratch, repetition)
+
+
+def spans(values: Sequence[str | None]) -> Spans:
+    """Texts as a column; None is null."""
+    encoded = [(value or "").encode() for value in values]
+    length = np.array([len(value) for value in encoded], np.int64)
+    kind = np.array([NULL if value is None else PLAIN for value in values], np.uint8)
+    return Spans(np.frombuffer(b"".join(encoded), np.uint8), np.cumsum(length) - length, length, kind)
+
+
+def run(
+    max_length: int | None = None, fields: dict[str, list[str | None]] | None = None, **settings: object
+) -> Checked:
+    texts = {field: spans(values) for field, values in (fields or {}).items()}
+    return check(texts, Checks(**{**ALL_OFF, **settings}), max_length, Kernels())
+
+
+FAILING = {
+    "empty": " \u3000\n",
+    "too_short": "ab",
+    "mojibake": "donâ€™t do that",
+    "replacement_character": "a \ufffd there",
+    "control_character": "a bell \x07 here",
+    "repetition": "no, no, " * 30,
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_a_failing_response_is_rejected_or_warned_of(name: str) -> None:
+    fields = {"query": [GOOD, GOOD], "response": [GOOD, FAILING[name]]}
+    rejected = run(fields=fields, **{name: "reject"})
+    assert rejected.reason.tolist() == [0, REASONS[name]]
+    assert rejected.warned == {}
+    warned = run(fields=fields, **{name: "warn"})
+    assert warned.reason.tolist() == [0, 0]
+    assert {why: rows.tolist() for why, rows in warned.warned.items()} == {REASONS[name]: [False, True]}
+
+
+@pytest.mark.parametrize("name", [name for name in FAILING if name != "too_short"])
+@pytest.mark.parametrize("field", ["query", "text", "chosen", "rejected"])
+def test_any_field_can_fail(name: str, field: str) -> None:
+    found = run(fields={field: [FAILING[name], GOOD], "response": [GOOD, GOOD]}, **{name: "reject"})
+    assert found.reason.tolist() == [REASONS[name], 0]
+
+
+def test_input_and_system_may_be_empty() -> None:
+    fields = {"query": ["q"], "input": [""], "system": [None], "response": ["r"]}
+    assert run(fields=fields, empty="reject").reason.tolist() == [0]
+
+
+@pytest.mark.parametrize("kind", [ABSENT, NULL])
+def test_null_and_absent_are_empty(kind: int) -> None:
+    column = Spans(
+        np.zeros(0, np.uint8), np.zeros(1, np.int64), np.zeros(1, np.int64), np.array([kind], np.uint8)
+    )
+    found = check({"query": column}, Checks(), None, Kernels())
+    assert found.reason.tolist() == [Reason.EMPTY_FIELD]
+
+
+def test_a_short_query_is_not_too_short() -> None:
+    fields = {"query": ["2?", "2?"], "response": ["yes", "no"]}
+    assert run(fields=fields, too_short="reject").reason.tolist() == [0, Reason.TOO_SHORT]
+    assert run(fields=fields, too_short="reject", min_characters=2).reason.tolist() == [0, 0]
+    assert run(fields={"text": ["日本語"]}, too_short="reject").reason.tolist() == [0]
+
+
+def test_too_long_is_an_estimate_over_all_fields() -> None:
+    fields = {"query": ["q" * 20, "q" * 20], "chosen": ["c" * 20, "c" * 21], "rejected": ["r" * 20, "r"]}
+    found = run(max_length=10, fields=fields, too_long="warn")
+    assert found.reason.tolist() == [0, 0]
+    assert found.warned[Reason.TOO_LONG].tolist() == [False, True]
+    assert run(max_length=None, fields=fields, too_long="warn").warned == {}
+
+
+def test_max_repetition_is_the_limit() -> None:
+    fields = {"text": ["ab" * 300, GOOD]}
+    assert run(fields=fields, repetition="reject", max_repetition=0.9).reason.tolist() == [
+        Reason.REPETITION,
+        0,
+    ]
+    assert run(fields=fields, repetition="reject", max_repetition=1.0).reason.tolist() == [0, 0]
+
+
+def test_the_first_rejecting_check_gives_the_reason() -> None:
+    fields = {"query": ["\ufffd", "\ufffd\x07", "\x07"], "response": ["", "r", "response"]}
+    everything = dict.fromkeys([name for name in REASONS if name != "too_long"], "reject")
+    expected = [Reason.EMPTY_FIELD, Reason.TOO_SHORT, Reason.CONTROL_CHARACTER]
+    assert run(fields=fields, **everything).reason.tolist() == expected
+    expected = [Reason.EMPTY_FIELD, Reason.REPLACEMENT_CHARACTER, Reason.CONTROL_CHARACTER]
+    found = run(fields=fields, **{**everything, "too_short": "warn"})
+    assert found.reason.tolist() == expected
+    assert found.warned[Reason.TOO_SHORT].tolist() == [False, False, False]  # rejected rows are no warnings
+
+
+def test_checks_that_are_off_cost_nothing() -> None:
+    kernels = Kernels()
+    texts = {"text": spans([GOOD])}
+    assert check(texts, Checks(**ALL_OFF), 1, kernels).warned == {}
+    assert kernels.repetition_wanted == []
+    check(texts, Checks(**{**ALL_OFF, "empty": "reject"}), None, kernels)
+    check(texts, Checks(), None, kernels)
+    assert kernels.repetition_wanted == [False, True]
+
+
+def test_no_rows() -> None:
+    found = check({"text": spans([])}, Checks(), 10, Kernels())
+    assert found.reason.tolist() == []
+    assert all(rows.tolist() == [] for rows in found.warned.values())
