@@ -32,7 +32,12 @@ def cache_folder() -> Path:
     for source in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(source.relative_to(Path(__file__).parent).as_posix().encode() + b"\0")
         digest.update(source.read_bytes() + b"\0")
-    for part in (numba.__version__, llvmlite.__version__, platform.python_version(), llvmlite.binding.get_host_cpu_name()):
+    for part in (
+        numba.__version__,
+        llvmlite.__version__,
+        platform.python_version(),
+        llvmlite.binding.get_host_cpu_name(),
+    ):
         digest.update(part.encode() + b"\0")
     digest.update(llvmlite.binding.get_host_cpu_features().flatten().encode())
     name = digest.hexdigest()[:16] + ("-checked" if CHECKED else "")

@@ -155,7 +155,9 @@ def empty_spans(n: int, kind: int = ABSENT) -> Spans:
     return Spans(np.zeros(0, np.uint8), zero, zero, np.full(n, kind, np.uint8))
 
 
-def spans_of_offsets(data: U8, offsets: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None = None) -> Spans:
+def spans_of_offsets(
+    data: U8, offsets: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None = None
+) -> Spans:
     """Arrow's layout as spans of kind PLAIN, without a copy of the bytes; rows not `valid` are NULL."""
     start = offsets[:-1].astype(np.int64)
     length = np.diff(offsets).astype(np.int64)

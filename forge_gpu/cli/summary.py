@@ -17,7 +17,9 @@ def show(result: Result) -> None:
             share = 100 * count / max(manifest["rows"], 1)
             print(f"  {fate:15}{count:>12,}  {share:5.1f}%{_reasons(manifest) if fate == 'rejected' else ''}")
     if manifest["warned"]:
-        print("  warned of: " + ", ".join(f"{count:,} {reason}" for reason, count in manifest["warned"].items()))
+        print(
+            "  warned of: " + ", ".join(f"{count:,} {reason}" for reason, count in manifest["warned"].items())
+        )
     for output in manifest["outputs"]:
         print(f"  {result.output / output['file']}  {output['rows']:,} rows, {output['bytes'] / 1e6:,.1f} MB")
     if not result.was_finished:

@@ -56,11 +56,6 @@ def text_to_arrow(text: Text, valid: npt.NDArray[np.bool_] | None = None) -> pa.
     )
 
 
-def spans_to_arrow(spans: Spans, text: Text) -> pa.LargeStringArray:
-    """A column as Arrow large_string; NULL and ABSENT are null. text: the engine's `text` of the column."""
-    return text_to_arrow(text, spans.kind >= PLAIN)
-
-
 def source_json(batch: pa.RecordBatch, i: int) -> bytes:
     """Row i as one JSON object, for rejected rows. Bytes that are no UTF-8 become \\xff and so on."""
     fields = []

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from forge_gpu.errors import OutputError
 from forge_gpu.io.atomic import PARTIAL, make_folder, publish
 from forge_gpu.io.disk import output_fault
-from forge_gpu.kernels.layout import I64, U8
+from forge_gpu.kernels.layout import U8
 
 
 def shard_names(stem: str, suffix: str, rows: int, rows_per_shard: int | None) -> list[str]:
@@ -102,86 +101,3 @@ class JsonlSink:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-
-
-@dataclass(frozen=True, slots=True)
-class ShardPosition:
-    """Where a sharded split stands: `rows` of it in all, and `bytes` in the shard being written."""
-
-    rows: int = 0
-    bytes: int = 0
-
-
-class ShardedJsonl:
-    """The lines of one split in files of rows_per_shard rows each, or in one file if that is None.
-
-    rows: of the whole split, known from the decision; it is part of the names. Row i of the split is line
-    i % rows_per_shard of shard i // rows_per_shard, counted from 0. Raises OutputError.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        stem: str,
-        rows: int,
-        rows_per_shard: int | None = None,
-        resume: ShardPosition = ShardPosition(),
-    ) -> None:
-        names = shard_names(stem, ".jsonl", rows, rows_per_shard)
-        self.paths = [folder / name for name in names]
-        self._rows = rows
-        self._per_shard = rows_per_shard or max(rows, 1)
-        self._done = resume.rows
-        self._sink = JsonlSink(self.paths[self._shard()], resume.bytes)
-
-    def write(self, data: U8, offsets: I64) -> None:
-        """Append lines: line i is data[offsets[i]:offsets[i + 1]], its newline included."""
-        row, rows = 0, len(offsets) - 1
-        if self._done + rows > self._rows:
-            raise ValueError(f"{self.paths[0].name}: {self._done + rows} rows for a split of {self._rows}")
-        while row < rows:
-            if self._sink.path != self.paths[self._done // self._per_shard]:
-                self._next()
-            count = min(rows - row, self._per_shard - self._done % self._per_shard)
-            self._sink.write(data[offsets[row] : offsets[row + count]])
-            row += count
-            self._done += count
-
-    def position(self) -> ShardPosition:
-        """What `resume` takes, once `sync` has returned."""
-        return ShardPosition(self._done, self._sink.position())
-
-    def sync(self) -> None:
-        self._sink.sync()
-
-    def commit(self) -> list[Path]:
-        """Give all files their names. Doing so again after a crash in the midst of it is allowed."""
-        if self._done != self._rows:
-            raise ValueError(f"{self.paths[0].name}: {self._done} rows for a split of {self._rows}")
-        self.sync()
-        self.close()
-        publish_all(self.paths)
-        return self.paths
-
-    def close(self) -> None:
-        self._sink.close()
-
-    def _shard(self) -> int:
-        """The shard of the last row written: a full one is left when the next row comes."""
-        return max(self._done - 1, 0) // self._per_shard
-
-    def _next(self) -> None:
-        self._sink.sync()
-        self._sink.close()
-        self._sink = JsonlSink(self.paths[self._done // self._per_shard])
-
-
-def publish_all(paths: Sequence[Path]) -> None:
-    """Give finished partial files their names; those that have them already are left alone."""
-    for path in paths:
-        partial = path.with_name(path.name + PARTIAL)
-        try:
-            if partial.exists() or not path.exists():
-                publish(partial, path)
-        except OSError as fault:
-            raise output_fault(fault, path) from fault

@@ -90,7 +90,7 @@ class Checkpoint:
         self.index_folder = self.folder / "index"
         self.spool_folder = self.folder / "spool"
         self.decisions = self.folder / "decisions"
-        self.segments = self.folder / "segments"
+        self.shuffle_folder = self.folder / "shuffle"
         self._state_file = self.folder / "job.json"
         self.state = State({})
 
@@ -105,7 +105,7 @@ class Checkpoint:
             elif difference:
                 why = f"{difference} changed since the last run"
         if stored is None or why:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self._clear()
             self.state = State(orjson.loads(orjson.dumps(key.__dict__)))
         else:
             self.state = stored
@@ -113,6 +113,12 @@ class Checkpoint:
         self.spool_folder.mkdir(exist_ok=True)
         self.save()
         return why
+
+    def _clear(self) -> None:
+        """Forget all but the spool, whose files are known by what they hold."""
+        for path in (self.index_folder, self.decisions, self.shuffle_folder):
+            shutil.rmtree(path, ignore_errors=True)
+        self._state_file.unlink(missing_ok=True)
 
     def _load(self) -> State | None:
         try:
@@ -142,5 +148,5 @@ class Checkpoint:
         """The job is done: keep only what tells a later run so."""
         self.state.result = result
         self.save()
-        for folder in (self.index_folder, self.spool_folder, self.segments, self.decisions):
+        for folder in (self.index_folder, self.spool_folder, self.shuffle_folder, self.decisions):
             shutil.rmtree(folder, ignore_errors=True)

@@ -13,6 +13,7 @@ from forge_gpu.engine.base import Engine
 from forge_gpu.errors import StrictError
 from forge_gpu.fates import Fate
 from forge_gpu.hardware.budget import Budget
+from forge_gpu.io.chunks import Loss
 from forge_gpu.io.disk import require_space
 from forge_gpu.io.inputs import InputFile, resolve
 from forge_gpu.io.lock import FolderLock
@@ -83,9 +84,13 @@ def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: L
     def passed_over(path: str, why: str) -> None:
         listener(Warned("open", f"{path} is passed over: {why}"))
 
-    files = resolve(spec.config.data.inputs, spec.base, passed_over)
-    key = JobKey.of(spec.config, files, spec.limit)
     checkpoint = Checkpoint(spec.output)
+    spool = Spool(checkpoint.spool_folder, memory_limit=budget.bytes // 4)
+    files = [
+        spool.capture(file) if file.is_stream else file  # a stream is known by its content alone
+        for file in resolve(spec.config.data.inputs, spec.base, passed_over)
+    ]
+    key = JobKey.of(spec.config, files, spec.limit)
     why = checkpoint.open(key, fresh=spec.fresh)
     if checkpoint.state.result is not None:
         finished = Result.load(spec.output, checkpoint.state.result["manifest_sha256"])
@@ -97,17 +102,14 @@ def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: L
         listener(Warned("open", f"starting anew: {why}"))
     facts = RunFacts(began, resumed=checkpoint.has_work())
     listener = facts.listening(listener)
-    inputs = _open_inputs(spec, files, checkpoint, budget, listener)
+    inputs = _open_inputs(spec, files, spool, listener)
     threads = min(budget.threads, max(len(inputs.items), 1))
     pool = OrderedPool(threads, lambda: Workspace(spec.config, make_engine))
     return Job(spec, budget, inputs, checkpoint, pool, facts, listener)
 
 
-def _open_inputs(
-    spec: JobSpec, files: list[InputFile], checkpoint: Checkpoint, budget: Budget, listener: Listener
-) -> JobInputs:
+def _open_inputs(spec: JobSpec, files: list[InputFile], spool: Spool, listener: Listener) -> JobInputs:
     data = spec.config.data
-    spool = Spool(checkpoint.spool_folder, memory_limit=budget.bytes // 4)
     with stage("open", listener) as done:
         sources = [
             open_source(
@@ -123,9 +125,15 @@ def _open_inputs(
         ]
         for source in sources:
             for loss in source.losses:
-                listener(Warned("open", f"{source.file.path}: {loss.what}"))
+                listener(Warned("open", f"{source.file.path}: {_told(loss)}"))
         done(0)
     return JobInputs(sources)
+
+
+def _told(loss: Loss) -> str:
+    where = "" if loss.offset is None else f" at byte {loss.offset}"
+    rows = "" if loss.rows is None else f", {loss.rows} rows are lost"
+    return f"{loss.what}{where}{rows}; what is undamaged is kept"
 
 
 def first_pass(job: Job, check_stop: Callable[[], None]) -> Decisions:
@@ -160,7 +168,7 @@ def _second_pass(job: Job, decisions: Decisions, check_stop: Callable[[], None])
     require_space(spec.output, expected - sum(checkpoint.state.positions.values()), "writing the output")
     outputs = Outputs(
         spec.output,
-        checkpoint.folder / "shuffle",
+        checkpoint.shuffle_folder,
         decisions.counts(),
         spec.config.output.rows_per_shard,
         decisions.rank is not None,

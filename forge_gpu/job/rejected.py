@@ -47,4 +47,6 @@ def _source(rows: Rows, row: int) -> bytes:
         bad = rows.chunk.bad.get(row)
         return bad.source if bad else source_json(rows.chunk.batch, row)
     start, length = rows.records.start[row], rows.records.length[row]
+    if rows.chunk.truncated:
+        length -= 1  # the mark that makes it too long is no byte of the source
     return rows.records.data[start : start + length].tobytes()

@@ -6,19 +6,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import ArrowChunk, Chunk
-from forge_gpu.io.columns import arrow_spans, source_json
+from forge_gpu.io.columns import arrow_spans
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.utf8 import valid_utf8
-from forge_gpu.kernels.layout import Records, Spans, empty_spans
+from forge_gpu.kernels.layout import Records, Spans, empty_spans, spans_of_offsets
 from forge_gpu.quality.checks import check
 from forge_gpu.split.times import parse_times
 from forge_gpu.templates.choose import make_renderer
-from forge_gpu.templates.renderer import Bound, plain_spans
+from forge_gpu.templates.program import Literal, Part, Program, RawSlot, pack
+from forge_gpu.templates.renderer import Bound
 
 RECORD = "\0record"
 """The name under which the whole source record is a column, for the `source` form."""
@@ -28,6 +30,7 @@ RECORD = "\0record"
 class Rows:
     """One chunk, read and judged. reason: uint8[n]: why each row is rejected; 0 where it is not."""
 
+    engine: Engine
     chunk: Chunk
     records: Records
     bound: Bound
@@ -50,14 +53,31 @@ class Rows:
         kind = np.full(len(self.records), layout.JSON, np.uint8)
         if not isinstance(self.chunk, ArrowChunk):
             return Spans(self.records.data, self.records.start, self.records.length, kind)
-        texts = [source_json(self.chunk.batch, row) for row in range(len(self.records))]
-        return replace(plain_spans(texts), kind=kind)
+        batch = self.chunk.batch
+        names = batch.schema.names
+        number = len(self.records)
+        text = self.engine.render(
+            pack([_object_program(names)]),
+            np.zeros(number, np.int32),
+            [arrow_spans(batch.column(name)) for name in names],
+            np.arange(number, dtype=np.int64),
+            layout.AS_JSON,
+        )
+        return replace(spans_of_offsets(text.data.copy(), text.offsets.copy()), kind=kind)
 
     def detail(self, row: int) -> str:
         """One line about why a row is rejected."""
         if self.bound.reason[row]:
             return self.bound.detail(row)
         return ""
+
+
+def _object_program(names: list[str]) -> Program:
+    """A record of a table as one JSON object."""
+    parts: list[Part] = []
+    for number, name in enumerate(names):
+        parts += [Literal((b"," if number else b"{") + orjson.dumps(name) + b":"), RawSlot(name)]
+    return (*parts, Literal(b"}" if names else b"{}"))
 
 
 class RowReader:
@@ -98,7 +118,7 @@ class RowReader:
             if self._time:
                 time, parsed = parse_times(self.engine.text(records.columns[self._time]))
                 reason[(reason == 0) & ~parsed] = Reason.UNPARSABLE_TIME
-        return Rows(chunk, records, bound, reason, warned, time)
+        return Rows(self.engine, chunk, records, bound, reason, warned, time)
 
     @property
     def keys_of_tables(self) -> tuple[str, ...] | None:

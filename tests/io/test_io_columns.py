@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge_gpu.errors import InputError
-from forge_gpu.io.columns import arrow_spans, source_json, spans_to_arrow, text_to_arrow, value_bytes
-from forge_gpu.kernels.layout import ABSENT, JSON, NULL, PADDING, PLAIN, Spans, Text
+from forge_gpu.io.columns import arrow_spans, source_json, text_to_arrow, value_bytes
+from forge_gpu.kernels.layout import JSON, NULL, PADDING, PLAIN, Spans, Text
 
 TEXT_TYPES = [
     pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary_view(),
@@ -198,9 +198,6 @@ def test_text_to_arrow_without_a_copy() -> None:
     assert array.to_pylist() == ["ab", "", "cdef"] and array.buffers()[2].address == data.ctypes.data
     array.validate(full=True)
     assert text_to_arrow(text, np.array([True, False, True])).to_pylist() == ["ab", None, "cdef"]
-    kinds = np.array([PLAIN, ABSENT, JSON], np.uint8)
-    zero = np.zeros(3, np.int64)
-    assert spans_to_arrow(Spans(data, zero, zero, kinds), text).to_pylist() == ["ab", None, "cdef"]
 
 
 def test_source_json() -> None:
