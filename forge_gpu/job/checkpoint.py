@@ -136,7 +136,7 @@ class Checkpoint:
         return self.state.written_ranges > 0 or any(self.index_folder.iterdir())
 
     def index_path(self, item: int) -> Path:
-        return self.index_folder / f"{item:08d}.arrow"
+        return self.index_folder / f"{item:08d}.npz"
 
     def has_index(self, item: int) -> bool:
         return self.index_path(item).exists()

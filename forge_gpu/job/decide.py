@@ -19,7 +19,7 @@ from forge_gpu.config.schema import Config
 from forge_gpu.dedup.exact import duplicates
 from forge_gpu.fates import Fate
 from forge_gpu.job import index
-from forge_gpu.kernels.layout import I64, U8
+from forge_gpu.kernels.layout import I64, U8, U64
 from forge_gpu.split import exact, order, temporal, threshold
 from forge_gpu.split.fractions import Splits
 
@@ -43,40 +43,39 @@ class Decisions:
 
 
 class Gathered:
-    """The index of all ranges, as arrays of all rows."""
+    """The index of all ranges, as arrays of all rows: in mapped files where they exceed the budget."""
 
-    def __init__(self, folder: Path, ranges: Sequence[Path], budget_bytes: int) -> None:
-        parts = [index.read(path) for path in ranges]  # mapped: nothing is in memory yet
-        self.rows = sum(part.rows for part in parts)
-        self._folder = folder
-        self._in_memory = sum(part.nbytes for part in parts) <= budget_bytes
-        self.reason = self._joined("reason", [part.reason for part in parts], (), np.uint8)
-        self.hashes = self._joined("hashes", [part.hashes for part in parts], (2,), np.uint64)
-        self.stratum = self._optional("stratum", [part.stratum for part in parts], np.uint64)
-        self.time = self._optional("time", [part.time for part in parts], np.int64)
-
-    def _joined(
-        self, name: str, parts: Sequence[npt.NDArray[Any]], item: tuple[int, ...], dtype: npt.DTypeLike
-    ) -> npt.NDArray[Any]:
-        whole = self._array(name, item, dtype)
+    def __init__(self, folder: Path, ranges: Sequence[Path], config: Config, budget_bytes: int) -> None:
+        settings = config.preprocessing.split
+        items: dict[str, tuple[tuple[int, ...], npt.DTypeLike]] = {
+            "reason": ((), np.uint8),
+            "hashes": ((2,), np.uint64),
+        }
+        if settings.stratify is not None:
+            items["stratum"] = ((), np.uint64)
+        if settings.mode == "temporal":
+            items["time"] = ((), np.int64)
+        self.rows = sum(index.rows_of(path) for path in ranges)
+        in_memory = self.rows * 8 * (len(items) + 1) <= budget_bytes
+        arrays: dict[str, Any] = {}
+        for name, (item, dtype) in items.items():
+            shape = (self.rows, *item)
+            if in_memory or not self.rows:
+                arrays[name] = np.empty(shape, dtype)
+            else:
+                folder.mkdir(parents=True, exist_ok=True)
+                arrays[name] = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
         at = 0
-        for part in parts:
-            whole[at : at + len(part)] = part
-            at += len(part)
-        return whole
-
-    def _optional(
-        self, name: str, parts: Sequence[npt.NDArray[Any] | None], dtype: npt.DTypeLike
-    ) -> npt.NDArray[Any] | None:
-        present = [part for part in parts if part is not None]
-        return self._joined(name, present, (), dtype) if present else None
-
-    def _array(self, name: str, item: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        shape = (self.rows, *item)
-        if self._in_memory or self.rows == 0:
-            return np.empty(shape, dtype)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        return np.lib.format.open_memmap(self._folder / f"{name}.npy", "w+", dtype, shape)
+        for path in ranges:
+            part = index.read(path)
+            for name, whole in arrays.items():
+                if part.rows:
+                    whole[at : at + part.rows] = getattr(part, name)
+            at += part.rows
+        self.reason: U8 = arrays["reason"]
+        self.hashes: U64 = arrays["hashes"]
+        self.stratum: U64 | None = arrays.get("stratum")
+        self.time: I64 | None = arrays.get("time")
 
 
 def decide(folder: Path, ranges: Sequence[Path], config: Config, budget_bytes: int) -> Decisions:
@@ -84,7 +83,7 @@ def decide(folder: Path, ranges: Sequence[Path], config: Config, budget_bytes: i
     scratch = folder / "gathered"
     try:
         half = budget_bytes // 4  # the arrays, and what a decider takes; buffers of the passes hold the rest
-        rows = Gathered(scratch, ranges, half)
+        rows = Gathered(scratch, ranges, config, half)
         settings = config.preprocessing
         live = rows.reason == 0
         duplicate_of = np.full(rows.rows, -1, np.int64)
@@ -111,9 +110,8 @@ def _split(rows: Gathered, live: npt.NDArray[np.bool_], config: Config, budget_b
     settings = config.preprocessing
     sizes = Splits(settings.train_split, settings.validation_split, settings.test_split)
     if settings.split.mode == "temporal":
-        assert rows.time is not None or not rows.rows
-        time = rows.time if rows.time is not None else np.zeros(0, np.int64)
-        return temporal.assign(time, live, sizes)
+        assert rows.time is not None
+        return temporal.assign(rows.time, live, sizes)
     if settings.split.mode == "threshold":
         return threshold.assign(rows.hashes, live, sizes, settings.seed)
     return exact.assign(rows.stratum, rows.hashes, live, sizes, settings.seed, budget_bytes)

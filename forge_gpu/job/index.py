@@ -1,4 +1,4 @@
-"""The index: what the first pass keeps of each row, one Arrow file a checkpoint range.
+"""The index: what the first pass keeps of each row, one file a checkpoint range.
 
 16 bytes of hash and 1 of reason a row, 8 more for a stratum and 8 for a time where the plan asks for
 them. No text: the second pass reads the input again.
@@ -10,10 +10,10 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
-import pyarrow as pa
 
 from forge_gpu.fates import Reason, name
 from forge_gpu.io.atomic import write_atomic
@@ -95,16 +95,8 @@ def _joined(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
 
 def write(path: Path, index: ChunkIndex) -> None:
     """Write a range's index; the file appears whole or not at all."""
-    columns = {
-        "reason": index.reason,
-        "low": np.ascontiguousarray(index.hashes[:, 0]),
-        "high": np.ascontiguousarray(index.hashes[:, 1]),
-    }
-    if index.stratum is not None:
-        columns["stratum"] = index.stratum
-    if index.time is not None:
-        columns["time"] = index.time
     facts = {
+        "rows": index.rows,
         "lines": index.lines,
         "bytes": index.bytes,
         "characters": index.characters,
@@ -112,25 +104,28 @@ def write(path: Path, index: ChunkIndex) -> None:
         "warned": {name(reason): count for reason, count in index.warned.items()},
         "kinds": index.kinds,
     }
-    table = pa.table(columns).replace_schema_metadata({"forge": orjson.dumps(facts)})
+    arrays: dict[str, Any] = {
+        "facts": np.frombuffer(orjson.dumps(facts), np.uint8),
+        "reason": index.reason,
+        "hashes": index.hashes,
+        "stratum": index.stratum,
+        "time": index.time,
+    }
     sink = io.BytesIO()
-    with pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
+    np.savez(sink, allow_pickle=False, **{key: array for key, array in arrays.items() if array is not None})
     write_atomic(path, sink.getvalue())
 
 
 def read(path: Path) -> ChunkIndex:
-    """Read a range's index; the arrays are views of the mapped file."""
-    with pa.memory_map(str(path)) as source:
-        table = pa.ipc.open_file(source).read_all()
-    facts = orjson.loads(table.schema.metadata[b"forge"])
-    columns = {column: table[column].combine_chunks().to_numpy() for column in table.column_names}
-    hashes = np.stack([columns["low"], columns["high"]], axis=1)
+    """Read a range's index."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays = dict(file)
+    facts = orjson.loads(arrays["facts"].tobytes())
     return ChunkIndex(
-        reason=columns["reason"],
-        hashes=hashes,
-        stratum=columns.get("stratum"),
-        time=columns.get("time"),
+        reason=arrays["reason"],
+        hashes=arrays["hashes"],
+        stratum=arrays.get("stratum"),
+        time=arrays.get("time"),
         lines=facts["lines"],
         bytes=facts["bytes"],
         characters=facts["characters"],
@@ -138,3 +133,10 @@ def read(path: Path) -> ChunkIndex:
         warned={Reason[key.upper()]: count for key, count in facts["warned"].items()},
         kinds=facts["kinds"],
     )
+
+
+def rows_of(path: Path) -> int:
+    """How many rows a range's index has."""
+    with np.load(path, allow_pickle=False) as file:
+        rows: int = orjson.loads(file["facts"].tobytes())["rows"]
+    return rows

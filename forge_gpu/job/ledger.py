@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.io.atomic import replacing
+from forge_gpu.io.columns import numbers_to_arrow, texts_to_arrow
 from forge_gpu.io.sinks import shard_names
 from forge_gpu.job.decide import SPLITS, Decisions
 
@@ -67,10 +68,10 @@ def write_ledger(
 
 class _Names:
     def __init__(self, files: Sequence[str], shards: Sequence[str]) -> None:
-        self.files = pa.array(files, pa.string())
-        self.shards = pa.array(shards, pa.string())
-        self.fates = pa.array([name(fate) for fate in Fate], pa.string())
-        self.reasons = pa.array([name(reason) for reason in Reason], pa.string())
+        self.files = texts_to_arrow(files)
+        self.shards = texts_to_arrow(shards)
+        self.fates = texts_to_arrow([name(fate) for fate in Fate])
+        self.reasons = texts_to_arrow([name(reason) for reason in Reason])
         self.reason_index = np.zeros(max(Reason) + 1, np.int32)
         self.reason_index[list(Reason)] = np.arange(len(Reason), dtype=np.int32)
 
@@ -109,13 +110,13 @@ def _batches(
         yield pa.record_batch(
             [
                 _named(file, names.files, None),
-                pa.array(np.arange(begin, end) - starts[file]),
+                numbers_to_arrow(np.arange(begin, end) - starts[file], pa.int64()),
                 _named(fate, names.fates, None),
                 _named(names.reason_index[reason], names.reasons, reason == 0),
                 _named(survivor_file, names.files, unique),
-                pa.array(survivor - starts[np.maximum(survivor_file, 0)], mask=unique),
+                numbers_to_arrow(survivor - starts[np.maximum(survivor_file, 0)], pa.int64(), unique),
                 _named(shard, names.shards, ~placed),
-                pa.array(position, mask=~placed),
+                numbers_to_arrow(position, pa.int64(), ~placed),
             ],
             schema=SCHEMA,
         )
@@ -124,4 +125,5 @@ def _batches(
 def _named(
     codes: npt.NDArray[np.generic], names: pa.Array, absent: npt.NDArray[np.bool_] | None
 ) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32), mask=absent), names)
+    indices = numbers_to_arrow(codes.astype(np.int32), pa.int32(), absent)
+    return pa.DictionaryArray.from_arrays(indices, names)

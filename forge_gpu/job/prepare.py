@@ -189,7 +189,7 @@ def _second_pass(job: Job, decisions: Decisions, check_stop: Callable[[], None])
 def _rows_written(job: Job, decisions: Decisions) -> dict[Fate, int]:
     """Rows of each fate in the ranges that an earlier run had written."""
     items = job.inputs.items[: job.checkpoint.state.written_ranges]
-    rows = sum(index.read(job.checkpoint.index_path(item.number)).rows for item in items)
+    rows = sum(index.rows_of(job.checkpoint.index_path(item.number)) for item in items)
     counts = np.bincount(decisions.fate[:rows], minlength=len(Fate))
     return {fate: int(counts[fate]) for fate in Fate}
 
