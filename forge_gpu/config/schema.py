@@ -139,6 +139,7 @@ class Output(Section):
     columns: list[str] = []  # columns of the input to keep, spelled as they came
     rows_per_shard: Annotated[int, Field(ge=1)] | None = None
     order: Literal["input", "shuffled"] = "input"
+    spans: bool = False  # beside a text of a Jinja template: [start, end) of what the assistant wrote
     verify: bool = True  # read the output back, check every row, record each file's SHA-256
 
 

@@ -40,7 +40,7 @@ class LiteralIfText:
 
 @dataclass(frozen=True, slots=True)
 class RawSlot:
-    """A column as a JSON value, spelled as the input spells it; quotes included; null for NULL."""
+    """A column as a JSON value, spelled as the input spells it, quotes included; nothing for ABSENT."""
 
     column: str
     element: int = 0

@@ -1,0 +1,75 @@
+"""The inputs of a size, made once and kept in benchmarks/data (which git ignores)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import generate, work
+
+FOLDER = Path(__file__).parent / "data"
+MAKE = 1
+"""Raised when the generator writes other bytes than before, so that old files are not taken for new ones."""
+
+SIZES: dict[str, dict[str, int]] = {
+    # rows of: the flat file, the conversations, the file for near-duplicates, the smallest for memory
+    "tiny": {"flat": 2_000, "chat": 500, "near": 500, "memory": 500},
+    "small": {"flat": 30_000, "chat": 10_000, "near": 4_000, "memory": 30_000},
+    "gates": {"flat": 300_000, "chat": 50_000, "near": 10_000, "memory": 30_000},
+    "full": {"flat": 300_000, "chat": 200_000, "near": 24_000, "memory": 300_000},
+}
+
+
+class InputProblem(Exception):
+    """A file given by the user cannot serve as the flat input."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Where the files of a size are. flat_file: a real file to take instead of generated flat rows."""
+
+    size: str
+    flat_file: Path | None = None
+
+    def flat(self, times: int = 1) -> tuple[Path, int]:
+        """(path, rows) of the flat file, or of one `times` as long."""
+        if self.flat_file is not None:
+            return self.flat_file, _count_flat(self.flat_file)
+        return self._made("flat", SIZES[self.size]["flat"] * times)
+
+    def chat(self) -> tuple[Path, int]:
+        return self._made("chat", SIZES[self.size]["chat"])
+
+    def near(self) -> tuple[Path, int]:
+        return self._made("flat", SIZES[self.size]["near"])
+
+    def memory(self, times: int) -> tuple[Path, int]:
+        return self._made("flat", SIZES[self.size]["memory"] * times)
+
+    def _made(self, shape: generate.Shape, rows: int) -> tuple[Path, int]:
+        path = FOLDER / f"{shape}-{rows}-v{MAKE}.jsonl"
+        if not path.exists():
+            generate.write(path, shape, rows)
+        return path, rows
+
+
+def _count_flat(path: Path) -> int:
+    """Rows of a real file. Raises InputProblem at the first row that lacks a column or has no text there."""
+    count = 0
+    with open(path, "rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            count += 1
+            try:
+                row = json.loads(line)
+                wrong = [name for name in work.COLUMNS if not isinstance(row.get(name), str)]
+            except (ValueError, AttributeError):
+                raise InputProblem(f"{path}:{number}: not a JSON object; give a JSONL file") from None
+            if wrong:
+                raise InputProblem(
+                    f"{path}:{number}: no text in {', '.join(wrong)}; "
+                    f"every row needs {', '.join(work.COLUMNS)}"
+                )
+    return count
