@@ -13,13 +13,15 @@ from numba.extending import intrinsic
 
 from forge_gpu.kernels.compiled import CHECKED, kernel
 from forge_gpu.kernels.cpu.jsontext import contiguous, escape_at
-from forge_gpu.kernels.cpu.memory import BLOCK, BLOCK_OF_BYTES, byte, item64, trailing_zeros, whole
+from forge_gpu.kernels.cpu.memory import BLOCK, BLOCK_OF_BYTES, byte, item64, prefetch, trailing_zeros, whole
 from forge_gpu.kernels.cpu.memory import _check as check
 from forge_gpu.kernels.layout import ESCAPED, I64, NULL, Spans
 from forge_gpu.kernels.reference.textops import WHITE_SPACE, Bools
 
 BACKSLASH = ord("\\")
 I8, WORD = ir.IntType(8), ir.IntType(64)
+AHEAD = 16
+"""How many values ahead the ends of a text are fetched: a strip waits for memory, not for the processor."""
 ALL = np.int64(2**62)
 """As a number of characters: more than any text has."""
 
@@ -60,7 +62,7 @@ def _find(buffer, i, end, one, other):
         i += BLOCK
     while i < end:
         value = byte(buffer, i)
-        if value == one or value == other:
+        if value in (one, other):
             return i
         i += 1
     return min(i, end)
@@ -189,7 +191,11 @@ def _search(buffer, i, end, escaped, pattern, first_byte):
 
 @kernel
 def _strip(source, start, length, kind, at, characters, small, sides, out_start, out_length):
-    for k in range(at[1] // 8):
+    count = at[1] // 8
+    for k in range(count):
+        ahead = item64(at, min(k + AHEAD, count - 1))
+        prefetch(source[0], start[ahead])
+        prefetch(source[0], start[ahead] + length[ahead])
         i = item64(at, k)
         if kind[i] <= NULL:
             continue

@@ -6,10 +6,10 @@ import numpy as np
 
 from forge_gpu.kernels.layout import I64, U64
 
-SMALL_BUCKET = 8
+SMALL_BUCKET = 32
 """Up to so many rows all pairs of a bucket are candidates."""
 
-LINKS = 4
+LINKS = 8
 """In a larger bucket a row is paired with so many of its smallest rows, and with the row before it."""
 
 

@@ -1,0 +1,71 @@
+"""Exact duplicates: rows with the same 128-bit key; the smallest row survives."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from forge_gpu.kernels.layout import I64, U64
+
+BLOCK = 1 << 18
+"""Rows that are read at once from arrays that may be mapped files."""
+
+BYTES_A_ROW = 72
+"""Peak of one part: row, key, hash table of up to 32 bytes a row, and the result."""
+
+
+def duplicates(hashes: U64, live: npt.NDArray[np.bool_], budget_bytes: int) -> I64:
+    """The survivor of each duplicate: int64[n], the smallest live row with an equal key; -1 for survivors
+    and rows that are not live.
+
+    hashes: uint64[n, 2]; live: bool[n]; both may be mapped files: they are read in blocks. When one table
+    of all rows would exceed `budget_bytes`, rows are taken by ranges of the key, in as many passes as it
+    takes; a block's own duplicates are dropped before, so that one key with very many rows costs nothing.
+    The result is the same for any budget. Memory beyond the result: `budget_bytes` or 32 MiB, whichever is
+    more.
+    """
+    from forge_gpu.kernels.cpu.dedup import first_occurrence
+
+    n = len(live)
+    first = np.full(n, -1, np.int64)
+    rows_at_once = max(budget_bytes // BYTES_A_ROW, BLOCK)
+    if n <= rows_at_once:
+        first[:] = first_occurrence(np.ascontiguousarray(hashes), np.asarray(live).astype(np.uint8))
+        return _without_survivors(first)
+    distinct = 0
+    for start in range(0, n, BLOCK):
+        block = slice(start, min(start + BLOCK, n))
+        local = first_occurrence(
+            np.ascontiguousarray(hashes[block]), np.asarray(live[block]).astype(np.uint8)
+        )
+        first[block] = np.where(local < 0, -1, local + start)
+        distinct += int(np.count_nonzero(local == np.arange(len(local))))
+    parts = -(-distinct // rows_at_once)
+    for part in range(parts):
+        rows = _rows_of_part(hashes, first, part, parts)
+        keys = np.ascontiguousarray(hashes[rows])
+        first[rows] = rows[first_occurrence(keys, np.ones(len(rows), np.uint8))]
+    for start in range(0, n, BLOCK):  # a block's duplicates follow their block's first row
+        found = first[start : start + BLOCK]
+        found[found >= 0] = first[found[found >= 0]]
+    return _without_survivors(first)
+
+
+def _rows_of_part(hashes: U64, first: I64, part: int, parts: int) -> I64:
+    """The rows that are the first of their block, with keys in the `part`-th range of the upper half."""
+    low, high = 2**64 * part // parts, 2**64 * (part + 1) // parts - 1
+    found = []
+    for start in range(0, len(first), BLOCK):
+        rows = np.flatnonzero(
+            first[start : start + BLOCK] == np.arange(start, min(start + BLOCK, len(first)))
+        )
+        upper = np.asarray(hashes[start : start + BLOCK, 1])[rows]
+        found.append(rows[(upper >= np.uint64(low)) & (upper <= np.uint64(high))] + start)
+    return np.concatenate(found)
+
+
+def _without_survivors(first: I64) -> I64:
+    for start in range(0, len(first), BLOCK):
+        found = first[start : start + BLOCK]
+        found[found == np.arange(start, start + len(found))] = -1
+    return first

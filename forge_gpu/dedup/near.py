@@ -1,0 +1,193 @@
+"""Near-duplicates: rows whose shingle sets have at least a wanted Jaccard similarity, and their clusters.
+
+The steps, each a pure function of texts, rows and settings: `band_hashes` of each chunk (kept as an index),
+`candidates` from the index (lsh), `compare` the shingle sets of candidates exactly, join them to clusters
+with `Clusters`, choose `survivors`. `find_clusters` runs all but the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from forge_gpu.dedup.lsh import Bands, ReadBand, candidates, distinct
+from forge_gpu.dedup.shingling import Shingling
+from forge_gpu.errors import ConfigError
+from forge_gpu.kernels.layout import I64, U64, Text
+from forge_gpu.kernels.reference.minhash import multipliers
+
+F64 = npt.NDArray[np.float64]
+
+ReadRows = Callable[[I64], Text]
+"""Gives the texts of some rows, which are ascending and without repeats, in their order."""
+
+BYTES_A_BYTE = 16
+"""Peak of comparing: a text, its shingle set of 8 bytes a byte, and what the kernels need beside."""
+
+
+@dataclass(frozen=True, slots=True)
+class NearDuplicates:
+    """What a near-duplicate is: rows whose shingle sets have a Jaccard similarity of at least `threshold`.
+
+    banding: chosen from the threshold unless given. seed: of the permutations. Raises ConfigError.
+    """
+
+    threshold: float = 0.8
+    permutations: int = 128
+    seed: int = 42
+    shingling: Shingling = field(default_factory=Shingling)
+    banding: Bands | None = None
+
+    def __post_init__(self) -> None:
+        chosen = Bands.choose(self.threshold, self.permutations)
+        banding = self.banding or chosen
+        if min(banding.count, banding.rows) < 1 or banding.count * banding.rows > self.permutations:
+            raise ConfigError(
+                f"{banding.count} bands of {banding.rows} values do not fit {self.permutations} permutations"
+            )
+
+    @property
+    def bands(self) -> Bands:
+        return self.banding or Bands.choose(self.threshold, self.permutations)
+
+    def band_hashes(self, text: Text) -> U64:
+        """One hash a band of each row: uint64[rows, bands.count]. See kernels.reference.minhash.
+
+        The text of a row is what is compared: its chosen contents, joined by newlines.
+        """
+        from forge_gpu.kernels.cpu.minhash import band_hashes
+
+        bands, factors = self.bands, multipliers(self.permutations, self.seed)
+        hashes: U64 = band_hashes(
+            text.data, text.offsets, *self.shingling.arguments(), factors, bands.count, bands.rows
+        )
+        return hashes
+
+
+class Clusters:
+    """Connected components of near-duplicate pairs over n rows; 24 bytes a row.
+
+    label: int64[n], the smallest row of each row's component, final after `close`. partner: int64[n], the
+    row that this row was found most similar to (the smallest of several), -1 where there is none;
+    similarity: float64[n], that Jaccard similarity, 0 where there is none.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.label = np.arange(n, dtype=np.int64)
+        self.partner = np.full(n, -1, np.int64)
+        self.similarity = np.zeros(n, np.float64)
+
+    def add(self, pairs: I64, similarity: F64) -> None:
+        """Join the rows of each pair: int64[m, 2] and float64[m]. The order of calls does not matter."""
+        from forge_gpu.kernels.cpu.union import unite
+
+        unite(self.label, pairs)
+        row, other = pairs.T.reshape(-1), pairs[:, ::-1].T.reshape(-1)
+        order = np.lexsort((other, -np.tile(similarity, 2), row))
+        row, other, best = row[order], other[order], np.tile(similarity, 2)[order]
+        first = np.flatnonzero(np.diff(row, prepend=-1))
+        row, other, best = row[first], other[first], best[first]
+        before, than = self.similarity[row], self.partner[row]
+        better = (best > before) | ((best == before) & (other < than))
+        self.partner[row[better]], self.similarity[row[better]] = other[better], best[better]
+
+    def close(self) -> None:
+        """Give every row its final label."""
+        from forge_gpu.kernels.cpu.union import flatten
+
+        flatten(self.label)
+
+
+def find_clusters(
+    settings: NearDuplicates,
+    read_band: ReadBand,
+    live: npt.NDArray[np.bool_],
+    text_bytes: I64,
+    read_rows: ReadRows,
+    budget_bytes: int,
+) -> Clusters:
+    """Clusters of near-duplicates among the live rows.
+
+    read_band: band hashes of all n rows (see lsh.ReadBand); live: bool[n]; text_bytes: int64[n], the size of
+    each row's text (may be a mapped file); read_rows: the texts of candidate rows. The result depends on
+    no budget. Memory: Clusters' 24 bytes a row, and `budget_bytes` within the bounds that `candidates` and
+    `compare` state.
+    """
+    clusters = Clusters(len(live))
+    for pairs in candidates(read_band, settings.bands.count, live, budget_bytes // 2):
+        for batch, similarity in compare(pairs, text_bytes, read_rows, settings.shingling, budget_bytes // 2):
+            held = similarity >= settings.threshold
+            clusters.add(batch[held], similarity[held])
+    clusters.close()
+    return clusters
+
+
+def compare(
+    pairs: I64, text_bytes: I64, read_rows: ReadRows, shingling: Shingling, budget_bytes: int
+) -> Iterator[tuple[I64, F64]]:
+    """The exact Jaccard similarity of pairs: batches of (int64[m, 2], float64[m]), in the order given.
+
+    Two sets without shingles have similarity 0. A batch holds as many consecutive pairs as have texts that
+    fit `budget_bytes` at BYTES_A_BYTE a byte; more where a single pair needs more. A row whose pairs are in
+    several batches is read for each.
+    """
+    from forge_gpu.kernels.cpu.shingles import distinct as distinct_shingles
+    from forge_gpu.kernels.cpu.shingles import intersections
+
+    for batch in _batches(pairs, text_bytes, budget_bytes // BYTES_A_BYTE):
+        rows = distinct(batch.flatten())
+        text = read_rows(rows)
+        values, offsets = distinct_shingles(text.data, text.offsets, *shingling.arguments())
+        local = np.searchsorted(rows, batch)
+        shared = intersections(values, offsets, values, offsets, local)
+        sizes = np.diff(offsets)[local].sum(axis=1)
+        yield batch, shared / np.maximum(sizes - shared, 1)
+
+
+def _batches(pairs: I64, text_bytes: I64, most: int, step: int = 4096) -> Iterator[I64]:
+    """Consecutive pairs whose distinct rows have at most `most` bytes of text."""
+    start = 0
+    while start < len(pairs):
+        end, rows = start, np.zeros(0, np.int64)
+        width = step
+        while end < len(pairs):
+            wider = distinct(np.concatenate((rows, pairs[end : end + width].reshape(-1))))
+            if int(np.asarray(text_bytes[wider]).sum()) <= most:
+                rows, end = wider, min(end + width, len(pairs))
+            elif width > 1:
+                width //= 2
+            else:
+                break
+        end = max(end, start + 1)
+        yield pairs[start:end]
+        start = end
+
+
+def survivors(
+    label: I64, live: npt.NDArray[np.bool_], score: npt.NDArray[np.int64] | F64 | None = None
+) -> I64:
+    """The survivor of each removed row's cluster: int64[n], -1 for rows that stay or are not live.
+
+    The live row of the highest score survives (length, quality, a column), the smallest row of several;
+    without scores the smallest row. NaN is the lowest score. Memory: 48 bytes a row that has near-duplicates.
+    """
+    survivor = np.full(len(label), -1, np.int64)
+    joined = np.flatnonzero((label != np.arange(len(label))) & live)
+    heads = distinct(label[joined])
+    members = np.concatenate((heads[live[heads]], joined))
+    if score is None:
+        falling: npt.NDArray[Any] = np.zeros(len(members), np.int64)
+    else:
+        falling = np.asarray(score[members])
+        falling = -falling if falling.dtype.kind == "f" else ~falling  # ~ reverses integers, no overflow
+    order = np.lexsort((members, falling, label[members]))
+    members = members[order]
+    best = np.flatnonzero(np.diff(label[members], prepend=-1))
+    chosen = members[best][np.cumsum(np.diff(label[members], prepend=-1) != 0) - 1]
+    removed = chosen != members
+    survivor[members[removed]] = chosen[removed]
+    return survivor

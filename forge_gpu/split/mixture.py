@@ -1,0 +1,74 @@
+"""Mixtures: how many rows of each source are used, and which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from forge_gpu.errors import ConfigError
+from forge_gpu.kernels.layout import I64, U64
+from forge_gpu.split.fractions import rounded
+from forge_gpu.split.mixer import Stream
+from forge_gpu.split.quota import FIRST, Rows, count_strata, draw
+
+
+def shares(
+    available: Sequence[int], weights: Sequence[float] | None, caps: Sequence[int | None] | None
+) -> list[int]:
+    """How many rows of each source to use, of those it has.
+
+    caps: at most so many rows of a source. weights: the sources' shares of the mixture, of any sum; no row
+    is used twice, so the mixture is the largest in which the shares hold, up to rounding; a source of weight
+    0 is left out. Raises ConfigError.
+    """
+    counts = list(available)
+    for index, cap in enumerate(caps or ()):
+        if cap is not None:
+            if cap < 0:
+                raise ConfigError(f"the cap of source {index + 1} is {cap}: it must be 0 or more")
+            counts[index] = min(counts[index], cap)
+    if weights is None:
+        return counts
+    if len(weights) != len(counts):
+        raise ConfigError(f"{len(weights)} weights for {len(counts)} sources: give each source one")
+    exact = [_exactly(weight) for weight in weights]
+    if not any(exact):
+        raise ConfigError("all weights of the mixture are 0: give at least one source a weight above 0")
+    whole = min(Fraction(count) / weight for count, weight in zip(counts, exact, strict=True) if weight)
+    return [rounded(1, whole * weight) for weight in exact]
+
+
+def _exactly(weight: float) -> Fraction:
+    if not 0 <= weight < float("inf"):
+        raise ConfigError(f"a weight of the mixture is {weight}: it must be a number from 0 on")
+    return Fraction(str(weight))
+
+
+def sample(
+    source: npt.NDArray[np.unsignedinteger],
+    hashes: U64,
+    live: npt.NDArray[np.bool_],
+    wanted: Sequence[int],
+    seed: int,
+    budget_bytes: int,
+) -> npt.NDArray[np.bool_]:
+    """Which live rows are used: bool[n], wanted[s] rows of each source s, by seeded hash of their key.
+
+    source: unsigned[n], the number of each row's source; hashes: uint64[n, 2]; live: bool[n]; all may be
+    mapped files. The rows of a source that a smaller share would use are among those of a larger one.
+    Memory beyond twice the result: `budget_bytes` or 24 MiB, whichever is more.
+    """
+    rows = Rows(source, hashes, live, seed, Stream.SAMPLE)
+    values, counts = count_strata(rows)
+    first = np.array([wanted[value] for value in values.tolist()], np.int64)
+    drawn = draw(rows, values, counts, np.minimum(first, counts), np.zeros_like(first), budget_bytes)
+    used: npt.NDArray[np.bool_] = drawn == FIRST
+    return used
+
+
+def available(source: npt.NDArray[np.unsignedinteger], live: npt.NDArray[np.bool_], sources: int) -> I64:
+    """Live rows of each source: int64[sources]."""
+    return np.bincount(source[live], minlength=sources).astype(np.int64)

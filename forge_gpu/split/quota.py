@@ -1,0 +1,151 @@
+"""Random samples of exact size from each stratum, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from forge_gpu.kernels.layout import I64, U8, U64
+from forge_gpu.split import select
+from forge_gpu.split.mixer import Stream, mix
+
+NOT_LIVE = 255
+"""The code of rows that take no part."""
+
+FIRST, SECOND, REST = 0, 1, 2
+
+BYTES_A_ROW = 72
+"""Peak of sorting a group of strata: row, stratum, hash, order, rank, and the copies that sorting makes."""
+
+Bool = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a sample is drawn from. Arrays may be mapped files: they are read in blocks.
+
+    stratum: unsigned[n], equal for rows of one stratum, or None for one stratum of all rows.
+    hashes: uint64[n, 2], the 128-bit dedup keys; live: bool[n].
+    """
+
+    stratum: npt.NDArray[np.unsignedinteger] | None
+    hashes: U64
+    live: Bool
+    seed: int
+    stream: Stream
+
+    def keys(self, rows: I64) -> U64:
+        """The seeded hashes by which rows are ordered."""
+        return mix(np.asarray(self.hashes[rows]), self.seed, self.stream)
+
+
+def count_strata(rows: Rows) -> tuple[U64, I64]:
+    """Distinct strata of the live rows in ascending order, and how many rows each has: uint64[s], int64[s].
+
+    Memory: 32 bytes a distinct stratum.
+    """
+    values, counts = np.zeros(0, np.uint64), np.zeros(0, np.int64)
+    for block in select.blocks(len(rows.live)):
+        live = np.asarray(rows.live[block])
+        if rows.stratum is None:
+            found, times = np.zeros(1, np.uint64), np.array([np.count_nonzero(live)])
+        else:
+            found, times = np.unique(np.asarray(rows.stratum[block])[live], return_counts=True)
+            found = found.astype(np.uint64)
+        merged = np.union1d(values, found)
+        total = np.zeros(len(merged), np.int64)
+        total[np.searchsorted(merged, values)] += counts
+        total[np.searchsorted(merged, found)] += times
+        values, counts = merged, total
+    return values, counts
+
+
+def draw(rows: Rows, values: U64, counts: I64, first: I64, second: I64, budget_bytes: int) -> U8:
+    """Which rows of each stratum are drawn: uint8[n] of FIRST, SECOND or REST; NOT_LIVE where not live.
+
+    values, counts: what `count_strata` gave; first, second: int64[s]. In the order (seeded hash, row) the
+    first[k] rows of stratum k are FIRST, the next second[k] are SECOND. Beyond the result it takes
+    `budget_bytes` or 24 MiB, whichever is more: strata are sorted in groups that fit, and one that is too
+    large for it is cut by selection. The result does not depend on the budget.
+    """
+    drawn = np.full(len(rows.live), NOT_LIVE, np.uint8)
+    at_once = max(budget_bytes // BYTES_A_ROW, select.BLOCK)
+    for start, end in _groups(counts, at_once):
+        if rows.stratum is None or counts[start] > at_once:
+            pieces = _Pieces(rows, values[start], keep=counts[start] <= at_once)
+            _draw_by_selection(drawn, pieces, int(first[start]), int(second[start]))
+        else:
+            group = slice(start, end)
+            _draw_by_sorting(drawn, rows, values[group], first[group], second[group])
+    return drawn
+
+
+def _groups(counts: I64, at_once: int) -> Iterator[tuple[int, int]]:
+    """Runs [start, end) of strata that hold at most `at_once` rows, or one larger stratum."""
+    ends = np.cumsum(counts)
+    start = 0
+    while start < len(counts):
+        before = int(ends[start] - counts[start])
+        end = max(int(np.searchsorted(ends, before + at_once, side="right")), start + 1)
+        yield start, end
+        start = end
+
+
+def _draw_by_sorting(drawn: U8, rows: Rows, values: U64, first: I64, second: I64) -> None:
+    """All rows of the strata `values`, which are all that lie between the least and the greatest of them."""
+    assert rows.stratum is not None
+    found = []
+    for block in select.blocks(len(rows.live)):
+        piece = np.asarray(rows.stratum[block])
+        inside = np.asarray(rows.live[block]) & (piece >= values[0]) & (piece <= values[-1])
+        found.append(np.flatnonzero(inside) + block.start)
+    row = np.concatenate(found)
+    index = np.searchsorted(values, np.asarray(rows.stratum[row]))
+    index = index.astype(np.uint16) if len(values) < 2**16 else index  # numpy sorts 16 bits by radix
+    order = select.ascending(rows.keys(row))
+    order = order[np.argsort(index[order], kind="stable")]
+    index = index[order]
+    rank = np.arange(len(row)) - np.searchsorted(index, np.arange(len(values)))[index]
+    code = np.full(len(row), REST, np.uint8)
+    code[rank < (first + second)[index]] = SECOND
+    code[rank < first[index]] = FIRST
+    drawn[row[order]] = code
+
+
+class _Pieces:
+    """The rows of one stratum and their keys, in blocks: read anew in each pass, or kept."""
+
+    def __init__(self, rows: Rows, value: np.uint64, keep: bool) -> None:
+        self._rows, self._value = rows, value
+        self._kept = list(self._read()) if keep else None
+
+    def __iter__(self) -> Iterator[tuple[I64, U64]]:
+        return iter(self._kept) if self._kept is not None else self._read()
+
+    def _read(self) -> Iterator[tuple[I64, U64]]:
+        rows = self._rows
+        for block in select.blocks(len(rows.live)):
+            inside = np.asarray(rows.live[block])
+            if rows.stratum is not None:
+                inside = inside & (np.asarray(rows.stratum[block]) == self._value)
+            row = np.flatnonzero(inside) + block.start
+            yield row, rows.keys(row)
+
+
+def _draw_by_selection(drawn: U8, pieces: _Pieces, first: int, second: int) -> None:
+    """All rows of one stratum of any size: the keys at the two cuts are selected, ties go by row."""
+    for row, _ in pieces:
+        drawn[row] = REST
+    for count, code in ((first + second, SECOND), (first, FIRST)):
+        if count == 0:
+            continue
+        cut = select.select(lambda: (keys for _, keys in pieces), count - 1)
+        ties = count - cut.below
+        for row, keys in pieces:
+            tied = row[keys == np.uint64(cut.key)][:ties]
+            ties -= len(tied)
+            drawn[row[keys < np.uint64(cut.key)]] = code
+            drawn[tied] = code

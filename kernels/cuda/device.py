@@ -1,0 +1,75 @@
+"""What the host side of a CUDA kernel needs of a device, and how the kernels are made.
+
+A `Device` is the counterpart of `scratch.Scratch`: the last argument of every kernel's host function. The GPU
+engine has one over cupy; the tests have one over numpy, for numba's simulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numba import cuda
+
+WARP = 32
+OVER_READ = 16
+"""Readable bytes that a byte buffer on a device has behind its last (see memory)."""
+
+KERNELS: dict[str, Any] = {}
+"""Every kernel by module and name, so that a test can compile them all."""
+
+
+def function(definition: Callable[..., Any]) -> Any:
+    """A function that kernels call."""
+    return cuda.jit(device=True)(definition)
+
+
+def kernel(definition: Callable[..., Any]) -> Any:
+    """A kernel, compiled at its first launch for the types and the device at hand."""
+    made = cuda.jit(definition)
+    KERNELS[f"{definition.__module__.rpartition('.')[2]}.{definition.__name__}"] = definition
+    return made
+
+
+class Device(Protocol):
+    """One GPU, used by one thread. Arrays of a device are those of its namespace `xp`."""
+
+    @property
+    def xp(self) -> Any:
+        """cupy, or what has the same functions."""
+
+    def upload(self, array: Any) -> Any:
+        """A host array on the device; an array of the device as it is."""
+
+    def download(self, array: Any) -> Any:
+        """An array of the device as a numpy array; the host may keep it."""
+
+    def bytes(self, size: int) -> Any:
+        """uint8[size + OVER_READ and more], a multiple of 8, contents undefined."""
+
+    def window(self, buffers: Sequence[Any]) -> tuple[Any, Any, list[int]]:
+        """One view of device memory that shows all the byte buffers, of the host or of the device.
+
+        Returns (uint8 view, uint64 view of the same, where each buffer starts in them).
+        """
+
+    def words(self, buffer: Any) -> Any:
+        """The uint64 view of what `bytes` gave."""
+
+    def launch(self, made: Any, threads: int, *arguments: Any, block: int | None = None) -> None:
+        """Run a kernel with at least `threads` threads; nothing where that is 0. Arguments: arrays of the
+        device, and numbers. block: threads a block, where the kernel shares memory."""
+
+
+def offsets_of(device: Device, sizes: Any) -> Any:
+    """int64[n + 1]: where each of n items starts, and where the last ends."""
+    offsets = device.xp.zeros(len(sizes) + 1, np.int64)
+    device.xp.cumsum(sizes, out=offsets[1:])
+    return offsets
+
+
+def scalar(device: Device, array: Any, i: int) -> int:
+    """Item i of an array of the device."""
+    n = len(array)
+    return int(device.download(array[i % n : i % n + 1])[0])

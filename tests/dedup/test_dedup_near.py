@@ -1,0 +1,220 @@
+"""dedup.near and dedup.lsh: recall, precision, and independence of budgets and chunks."""
+
+from __future__ import annotations
+
+from itertools import combinations, pairwise
+
+import numpy as np
+import pytest
+from generated_texts import column, edited_pairs, jaccard, shingle_set
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from forge_gpu.dedup.lsh import RECALL, Bands, candidates
+from forge_gpu.dedup.near import Clusters, NearDuplicates, compare, find_clusters, survivors
+from forge_gpu.dedup.shingling import Shingling
+from forge_gpu.errors import ConfigError
+
+RATES = [0.005, 0.01, 0.02, 0.04, 0.08, 0.15]
+
+
+def clusters_of(texts, settings, budget=2**30, chunks=(0, None), live=None):
+    """All steps, with band hashes made in chunks and given to the search in pieces."""
+    bounds = [len(texts) if end is None else end for end in chunks]
+    pieces = [settings.band_hashes(column(texts[a:b])) for a, b in pairwise(bounds)]
+    sizes = np.array([len(text.encode()) for text in texts], np.int64)
+    return find_clusters(
+        settings,
+        lambda band: [piece[:, band] for piece in pieces],
+        np.ones(len(texts), bool) if live is None else live,
+        sizes,
+        lambda rows: column([texts[row] for row in rows]),
+        budget,
+    )
+
+
+@pytest.fixture(scope="module")
+def texts():
+    made = [text for _, one, other in edited_pairs(4, RATES, 20) for text in (one, other)]
+    return [made[i] for i in np.random.default_rng(0).permutation(len(made))]
+
+
+@pytest.fixture(scope="module")
+def truth(texts):
+    sets = [shingle_set(text) for text in texts]
+    return {(a, b): jaccard(sets[a], sets[b]) for a, b in combinations(range(len(texts)), 2)}
+
+
+def test_recall_and_precision_against_brute_force(texts, truth):
+    found = clusters_of(texts, NearDuplicates())
+    wanted = [pair for pair, similarity in truth.items() if similarity >= 0.8]
+    assert len(wanted) > 40
+    together = [found.label[a] == found.label[b] for a, b in wanted]
+    assert np.mean(together) >= 0.98
+    expected = np.arange(len(texts))  # components of the true pairs, by relabelling
+    for a, b in wanted:
+        expected[expected == max(expected[a], expected[b])] = min(expected[a], expected[b])
+    assert all(expected[found.label[row]] == expected[row] for row in range(len(texts)))  # precision 1
+    for row in np.flatnonzero(found.partner >= 0):
+        pair = (min(row, found.partner[row]), max(row, found.partner[row]))
+        assert found.similarity[row] == truth[pair] >= 0.8
+    joined = found.label != np.arange(len(texts))
+    partners = found.partner[joined]
+    assert (partners >= 0).all() and np.array_equal(found.label[partners], found.label[joined])
+
+
+@pytest.mark.parametrize("budget", [1, 20_000, 200_000])
+def test_clusters_are_independent_of_budget_and_chunks(texts, budget):
+    whole = clusters_of(texts, NearDuplicates())
+    parted = clusters_of(texts, NearDuplicates(), budget, chunks=(0, 1, 50, 51, None))
+    assert np.array_equal(parted.label, whole.label)
+    assert np.array_equal(parted.partner, whole.partner)
+    assert np.array_equal(parted.similarity, whole.similarity)
+
+
+def test_ranges_of_hashes_give_the_same_candidates():
+    random = np.random.default_rng(2)
+    bands = random.integers(0, 4000, (6000, 3)).astype(np.uint64) * np.uint64(2**52)
+    live = random.random(6000) < 0.8
+
+    def pairs(budget):
+        pieces = list(candidates(lambda band: [bands[:2500, band], bands[2500:, band]], 3, live, budget))
+        for piece in pieces:
+            assert len(np.unique(piece, axis=0)) == len(piece) and (piece[:, 0] < piece[:, 1]).all()
+        return len(pieces), np.unique(np.concatenate(pieces), axis=0)
+
+    (one, whole), (many, parted) = pairs(2**30), pairs(200_000)
+    assert one == 1 and many > 3 and np.array_equal(whole, parted)
+    assert live[whole].all()
+    assert (bands[whole[:, 0]] == bands[whole[:, 1]]).any(axis=1).all()
+
+
+def test_compare_batches_by_size_and_keeps_order(texts, truth):
+    pairs = np.array([pair for pair in truth if pair[0] < 3], np.int64)
+    sizes = np.array([len(text) for text in texts], np.int64)
+    asked = []
+
+    def read_rows(rows):
+        asked.append(int(sizes[rows].sum()))
+        assert (np.diff(rows) > 0).all()
+        return column([texts[row] for row in rows])
+
+    batches = list(compare(pairs, sizes, read_rows, Shingling(), 16 * 20_000))
+    assert len(batches) > 3 and max(asked) <= 20_000
+    assert np.array_equal(np.concatenate([batch for batch, _ in batches]), pairs)
+    found = np.concatenate([similarity for _, similarity in batches]).tolist()
+    assert found == [truth[pair] for pair in map(tuple, pairs.tolist())]
+
+
+def test_texts_without_shingles_are_like_nothing():
+    found = clusters_of(["", "", "  ", "\n", "same", "same"], NearDuplicates())
+    assert found.label.tolist() == [0, 1, 2, 3, 4, 4]
+
+
+def test_rows_that_are_not_live_join_nothing(texts):
+    live = np.arange(len(texts)) % 2 == 0
+    found = clusters_of(texts, NearDuplicates(), live=live)
+    assert (found.partner[~live] == -1).all() and live[found.partner[found.partner >= 0]].all()
+
+
+def test_normalisation_decides_what_is_equal():
+    texts = ["Hello,  World! How are you?", "hello, world! how are you?", "hello world how are you"]
+
+    def labels(**options):
+        return clusters_of(
+            texts, NearDuplicates(shingling=Shingling(**options), threshold=1.0)
+        ).label.tolist()
+
+    assert labels() == [0, 0, 2]
+    assert labels(case=False, white_space=False) == [0, 1, 2]
+    assert labels(punctuation=True) == [0, 0, 0]
+    assert labels(unit="words", size=2, punctuation=True) == [0, 0, 0]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 14), st.integers(0, 14), st.sampled_from([0.8, 0.9, 1.0])).filter(
+            lambda edge: edge[0] != edge[1]
+        ),
+        max_size=25,
+        unique_by=lambda edge: frozenset(edge[:2]),
+    ),
+    st.integers(1, 5),
+    st.randoms(),
+)
+def test_clusters_do_not_depend_on_the_order_of_pairs(edges, pieces, random):
+    def build(ordered, step):
+        built = Clusters(15)
+        for start in range(0, len(ordered), step):
+            part = ordered[start : start + step]
+            built.add(np.array([edge[:2] for edge in part], np.int64), np.array([edge[2] for edge in part]))
+        built.close()
+        return built.label.tolist(), built.partner.tolist(), built.similarity.tolist()
+
+    whole = build(edges, 100)
+    random.shuffle(edges)
+    assert build(edges, pieces) == whole
+    for row, partner in enumerate(whole[1]):
+        near = [(-s, b if a == row else a) for a, b, s in edges if row in (a, b)]
+        assert (partner, whole[2][row]) == ((min(near)[1], -min(near)[0]) if near else (-1, 0))
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data())
+def test_survivors(data):
+    label = np.array([data.draw(st.sampled_from([row, *range(min(row, 4))])) for row in range(10)])
+    label = np.array([label[label[label[row]]] for row in range(10)])
+    label = np.array([label[label[row]] for row in range(10)])
+    live = np.array(data.draw(st.lists(st.booleans(), min_size=10, max_size=10)))
+    scores = data.draw(
+        st.none()
+        | st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 1), min_size=10, max_size=10)
+        | st.lists(st.sampled_from([0.5, -1.0, float("nan"), float("-inf")]), min_size=10, max_size=10)
+    )
+    score = None if scores is None else np.array(scores, float if isinstance(scores[0], float) else np.int64)
+    found = survivors(label, live, score).tolist()
+    for row in range(10):
+        members = [other for other in range(10) if label[other] == label[row] and live[other]]
+        if not live[row]:
+            assert found[row] == -1
+            continue
+
+        def rank(member):
+            value = 0 if scores is None else scores[member]
+            return (value != value, -value if value == value else 0, member)
+
+        best = min(members, key=rank)
+        assert found[row] == (-1 if best == row else best)
+
+
+def test_bands_follow_the_threshold():
+    assert Bands.choose(0.8, 128) == Bands(21, 6)
+    assert Bands(16, 8).curve(0.8) == pytest.approx(0.947, abs=1e-3)
+    assert Bands(20, 6).curve(0.8) == pytest.approx(0.998, abs=1e-3)
+    for threshold in (0.3, 0.5, 0.7, 0.9, 1.0):
+        bands = Bands.choose(threshold, 128)
+        longer = Bands(128 // (bands.rows + 1), bands.rows + 1)
+        assert bands.curve(threshold) >= RECALL
+        assert threshold == 1.0 or longer.curve(threshold) < RECALL
+    assert Bands.choose(0.01, 16) == Bands(16, 1)
+    line = NearDuplicates().bands.explain(0.8)
+    assert (
+        line.startswith("21 bands of 6 values find 99.83% of the pairs at Jaccard 0.8;") and "30.5%" in line
+    )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: NearDuplicates(threshold=0),
+        lambda: NearDuplicates(threshold=1.1),
+        lambda: NearDuplicates(permutations=0),
+        lambda: NearDuplicates(banding=Bands(20, 8)),
+        lambda: Shingling(size=0),
+        lambda: Shingling(size=33),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(make):
+    with pytest.raises(ConfigError):
+        make()

@@ -1,0 +1,95 @@
+"""Compiles every CUDA kernel to PTX and through ptxas, without a driver, and prints one line of JSON for each.
+
+Run as a process of its own for each compute capability: `python cuda_compile.py 9.0`. Needs numba-cuda, NVVM and ptxas (the extra
+`cuda-compile`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from numba import cuda, types
+from numba.cuda import dispatcher
+
+from forge_gpu.kernels.cuda import device
+
+MODULES = ("pieces", "render")
+U8, I32, U32, I64, U64 = (
+    kind[::1] for kind in (types.uint8, types.int32, types.uint32, types.int64, types.uint64)
+)
+TABLE, PAIRS, BITS = types.int64[:, ::1], types.uint64[:, ::1], types.uint32[:, ::1]
+i64, u64 = types.int64, types.uint64
+PROGRAM = (TABLE, I64, TABLE, I64, I64, U8, I32, I64, I64, i64)
+
+SIGNATURES = {
+    "pieces.measure": [(U8, I64, I64)],
+    "pieces.write": [(U8, U64, I64, I64, U8, U64)],
+    "render.count": [(*PROGRAM, I64, I64)],
+    "render.describe": [(U8, i64, I64, *PROGRAM, I64, I64, I64)],
+}
+
+
+def ptxas_path() -> str | None:
+    """ptxas of the nvidia packages, or of the PATH."""
+    for folder in sys.path:
+        for found in Path(folder).glob("nvidia/**/bin/ptxas") if folder else ():
+            return str(found)
+    return shutil.which("ptxas")
+
+
+class StandIn:
+    """What numba asks for the capability when a kernel calls a device function: here is no device."""
+
+    def __init__(self, capability: tuple[int, int]) -> None:
+        self.compute_capability = capability
+
+
+def compile_all(capability: tuple[int, int]) -> None:
+    dispatcher.get_current_device = lambda: StandIn(capability)
+    for module in MODULES:
+        importlib.import_module(f"forge_gpu.kernels.cuda.{module}")
+    missing = set(device.KERNELS) ^ set(SIGNATURES)
+    if missing:
+        raise SystemExit(f"kernels and signatures differ: {sorted(missing)}")
+    ptxas = ptxas_path()
+    for name, signatures in SIGNATURES.items():
+        for number, signature in enumerate(signatures):
+            ptx, _ = cuda.compile_ptx(device.KERNELS[name], types.void(*signature), cc=capability)
+            found = {"kernel": name, "types": number, "capability": capability}
+            print(json.dumps(found | _assemble(ptxas, ptx, capability)), flush=True)
+
+
+def _assemble(ptxas: str | None, ptx: str, capability: tuple[int, int]) -> dict[str, object]:
+    if ptxas is None:
+        raise SystemExit("ptxas was not found: pip install 'forge-gpu[cuda-compile]'")
+    architecture = f"sm_{capability[0]}{capability[1]}"
+    with tempfile.NamedTemporaryFile("w", suffix=".ptx") as source:
+        source.write(ptx)
+        source.flush()
+        done = subprocess.run(
+            [ptxas, "-v", f"-arch={architecture}", source.name, "-o", "/dev/null"], capture_output=True, text=True
+        )
+    if done.returncode:
+        return {"error": done.stderr.strip()}
+    report = done.stderr
+    stack, stores, loads = (
+        max(map(int, found), default=0)
+        for found in zip(
+            *re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", report),
+            strict=True,
+        )
+    )
+    registers = max(int(count) for count in re.findall(r"Used (\d+) registers", report))
+    return {"registers": registers, "stack": stack, "spills": stores + loads, "local": ptx.count(".local")}
+
+
+if __name__ == "__main__":
+    major, minor = sys.argv[1].split(".")
+    compile_all((int(major), int(minor)))

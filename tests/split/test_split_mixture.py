@@ -1,0 +1,69 @@
+"""split.mixture: shares of sources, and which rows are used."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forge_gpu.errors import ConfigError
+from forge_gpu.split import mixture, select, threshold
+from forge_gpu.split.fractions import Splits
+
+
+def test_shares():
+    assert mixture.shares([10, 20], None, None) == [10, 20]
+    assert mixture.shares([10, 20], None, [None, 5]) == [10, 5]
+    assert mixture.shares([100, 1000], [1, 1], None) == [100, 100]
+    assert mixture.shares([100, 1000, 50], [0.3, 0.7, 0], None) == [100, 233, 0]
+    assert mixture.shares([100, 1000], [0.5, 0.5], [30, None]) == [30, 30]
+    assert mixture.shares([0, 1000], [1, 1], None) == [0, 0]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 1000)), min_size=1, max_size=6).filter(
+        lambda sources: any(weight for _, weight in sources)
+    )
+)
+def test_weighted_shares_are_the_largest_that_hold(sources):
+    counts, weights = [count for count, _ in sources], [weight / 1000 for _, weight in sources]
+    found = mixture.shares(counts, weights, None)
+    assert all(0 <= used <= count for used, count in zip(found, counts, strict=True))
+    assert any(used == count for used, count, weight in zip(found, counts, weights, strict=True) if weight)
+    total = sum(weights)
+    for used, weight in zip(found, weights, strict=True):
+        assert abs(used - sum(found) * weight / total) <= len(sources)
+
+
+@pytest.mark.parametrize(
+    ("weights", "caps", "message"),
+    [
+        ([1], None, "1 weights for 2 sources"),
+        ([0, 0], None, "all weights of the mixture are 0"),
+        ([1, -1], None, "a weight of the mixture is -1"),
+        ([1, float("nan")], None, "a weight of the mixture is nan"),
+        (None, [3, -2], "the cap of source 2 is -2"),
+    ],
+)
+def test_shares_that_cannot_be_are_refused(weights, caps, message):
+    with pytest.raises(ConfigError, match=message):
+        mixture.shares([5, 5], weights, caps)
+
+
+@pytest.mark.parametrize("block", [100, 1 << 18])
+def test_sample_is_of_exact_size_and_grows_with_its_share(monkeypatch, block):
+    monkeypatch.setattr(select, "BLOCK", block)
+    random = np.random.default_rng(1)
+    source = random.integers(0, 3, 3000).astype(np.uint32)
+    hashes = random.integers(0, 2**64, (3000, 2), np.uint64)
+    live = random.random(3000) < 0.9
+    counts = mixture.available(source, live, 3)
+    assert counts.tolist() == [int((live & (source == number)).sum()) for number in range(3)]
+    few = mixture.sample(source, hashes, live, [10, 0, counts[2] + 5], 7, 0)
+    many = mixture.sample(source, hashes, live, [400, 30, 0], 7, 0)
+    assert np.bincount(source[few], minlength=3).tolist() == [10, 0, counts[2]]
+    assert np.bincount(source[many], minlength=3).tolist() == [400, 30, 0]
+    assert not (few & ~live).any() and not (few & (source == 0) & ~many).any()
+    fates = threshold.assign(hashes[many], np.ones(430, bool), Splits(0.5, 0.5), 7)
+    assert 150 < np.count_nonzero(fates == 0) < 280  # the sample's hashes are not those of the split
