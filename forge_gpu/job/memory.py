@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Callable
 from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
@@ -23,3 +24,9 @@ def anonymous_memory() -> int:
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def shortage_of(budget_bytes: int) -> Callable[[], bool]:
+    """A question to ask later: has this process taken more than `budget_bytes` beyond what it holds now?"""
+    before = anonymous_memory()
+    return lambda: anonymous_memory() - before > budget_bytes

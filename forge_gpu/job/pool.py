@@ -15,12 +15,18 @@ class OrderedPool(Generic[Workspace]):
     """Runs tasks on `threads` threads and gives their results in the order of the tasks.
 
     There are `threads + 1` workspaces (one, and no thread, where `threads` is 1): so many ranges are in
-    flight and no more, which is what bounds memory. A result may point into its workspace, which is
-    handed on only when the caller asks for the next result.
+    flight and no more, which is what bounds memory; fewer while `is_memory_short`. A result may point into
+    its workspace, which is handed on only when the caller asks for the next result.
     """
 
-    def __init__(self, threads: int, make_workspace: Callable[[], Workspace]) -> None:
+    def __init__(
+        self,
+        threads: int,
+        make_workspace: Callable[[], Workspace],
+        is_memory_short: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.threads = threads
+        self._is_memory_short = is_memory_short
         self._free = deque(make_workspace() for _ in range(threads + 1 if threads > 1 else 1))
         self.first = self._free[0]
 
@@ -36,7 +42,7 @@ class OrderedPool(Generic[Workspace]):
             for task in tasks:
                 workspace = self._free.popleft()
                 waiting.append((workspace, executor.submit(task, workspace)))
-                if not self._free:
+                while waiting and (not self._free or self._is_memory_short()):
                     yield from self._take(waiting)
             while waiting:
                 yield from self._take(waiting)

@@ -27,6 +27,7 @@ from forge_gpu.job.finish import finish
 from forge_gpu.job.index_pass import index_pass
 from forge_gpu.job.inputs import JobInputs
 from forge_gpu.job.manifest import RunFacts
+from forge_gpu.job.memory import shortage_of
 from forge_gpu.job.outputs import Outputs
 from forge_gpu.job.pool import OrderedPool
 from forge_gpu.job.result import Result
@@ -104,7 +105,9 @@ def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: L
     listener = facts.listening(listener)
     inputs = _open_inputs(spec, files, spool, listener)
     threads = min(budget.threads, max(len(inputs.items), 1))
-    pool = OrderedPool(threads, lambda: Workspace(spec.config, make_engine))
+    pool = OrderedPool(
+        threads, lambda: Workspace(spec.config, make_engine, listener), shortage_of(budget.bytes)
+    )
     return Job(spec, budget, inputs, checkpoint, pool, facts, listener)
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from forge_gpu.engine.base import Engine
 from forge_gpu.engine.cpu.engine import CpuEngine
-from forge_gpu.errors import ValidationError
+from forge_gpu.errors import ForgeError, ValidationError
 from forge_gpu.io.columns import text_to_arrow
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import Records, Spans, Text
@@ -19,6 +19,8 @@ from forge_gpu.templates.program import RawSlot, pack
 
 BLOCK_BYTES = 4 * 2**20
 NO_BOUND = 2**62
+RECORD = "record"
+"""The one column of the form `source`, whose records have columns of their own: each whole, as JSON text."""
 
 _TYPES = {
     "string": pa.large_string(),
@@ -31,13 +33,20 @@ _VALUE = pack([(RawSlot("value"),)])
 
 
 def schema_of(columns: dict[str, str]) -> pa.Schema:
-    """The Arrow schema of a manifest's `columns`; columns of JSON text say so in their metadata."""
+    """The Arrow schema of a manifest's `columns`, which are {} for the form `source`; columns of JSON text
+    say so in their metadata."""
     return pa.schema(
         [
             pa.field(name, _TYPES[kind], metadata={"forge": "json"} if kind == "json" else None)
-            for name, kind in columns.items()
+            for name, kind in (columns or {RECORD: "json"}).items()
         ]
     )
+
+
+def require_rows(batch_rows: int) -> None:
+    """Raise ForgeError where batches would have no rows."""
+    if batch_rows < 1:
+        raise ForgeError(f"batch_rows is {batch_rows}: a batch has one row at least")
 
 
 def iter_batches(paths: Sequence[Path], columns: dict[str, str], batch_rows: int) -> Iterator[pa.RecordBatch]:
@@ -97,7 +106,11 @@ def check_lines(path: Path, records: Records) -> None:
 
 def batch_of_records(engine: Engine, records: Records, columns: dict[str, str]) -> pa.RecordBatch:
     """Scanned output lines as one Arrow batch with memory of its own."""
-    arrays = [_array(engine, records.columns[name], kind) for name, kind in columns.items()]
+    if columns:
+        arrays = [_array(engine, records.columns[name], kind) for name, kind in columns.items()]
+    else:
+        kinds = np.full(len(records), layout.JSON, np.uint8)
+        arrays = [_array(engine, Spans(records.data, records.start, records.length, kinds), "json")]
     return pa.record_batch(arrays, schema=schema_of(columns))
 
 

@@ -42,9 +42,11 @@ class Split:
 
     def iter_batches(self, batch_rows: int = 8192) -> Iterator[pa.RecordBatch]:
         """The rows as Arrow batches of at most `batch_rows`: text columns as large_string; kept columns as
-        int64, double, bool or large_string, as the manifest's `columns` says. Raises ForgeError."""
-        from forge_gpu.job.read_back import iter_batches
+        int64, double, bool or large_string, as the manifest's `columns` says. The form `source` has one column,
+        record: the whole of each, as JSON text. Raises ForgeError."""
+        from forge_gpu.job.read_back import iter_batches, require_rows
 
+        require_rows(batch_rows)
         return iter_batches(self.paths, self.columns, batch_rows)
 
     def to_arrow(self) -> pa.Table:
@@ -68,8 +70,10 @@ class Split:
 
         try:
             import datasets
-        except ImportError:
-            raise ForgeError("to_hf needs the package datasets: pip install datasets") from None
+        except ImportError as error:
+            lacking = isinstance(error, ModuleNotFoundError) and error.name == "datasets"
+            why = "pip install datasets" if lacking else f"it is installed, but fails: {error}"
+            raise ForgeError(f"to_hf needs the package datasets: {why}") from None
         return datasets.Dataset(self.to_arrow())
 
 

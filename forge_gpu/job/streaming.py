@@ -13,15 +13,16 @@ import pyarrow as pa
 
 from forge_gpu.engine.base import Engine
 from forge_gpu.engine.cpu.engine import CpuEngine
-from forge_gpu.errors import ForgeError
+from forge_gpu.errors import ForgeError, InputError
 from forge_gpu.fates import Fate, name
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.job import index
 from forge_gpu.job.decide import SPLITS
 from forge_gpu.job.events import Listener
 from forge_gpu.job.finish import output_columns
+from forge_gpu.job.index_pass import sample
 from forge_gpu.job.prepare import Job, first_pass, open_job
-from forge_gpu.job.read_back import NO_BOUND, batch_of_records
+from forge_gpu.job.read_back import NO_BOUND, batch_of_records, require_rows
 from forge_gpu.job.spec import JobSpec
 
 
@@ -37,6 +38,7 @@ def stream(
     fates = {name(fate): fate for fate in SPLITS}
     if split not in fates:
         raise ForgeError(f"there is no split {split!r}: choose one of {', '.join(fates)}")
+    require_rows(batch_rows)
     if spec.config.output.order == "shuffled" or spec.config.output.form == "source":
         raise ForgeError(
             "stream gives rendered rows in the order of the input: set output.order to input and "
@@ -65,10 +67,13 @@ def _batches(
             reader = CpuEngine()
             first = 0
             for item, part in zip(job.inputs.items, parts, strict=True):
-                row = first
+                fates = np.asarray(decisions.fate[first : first + part.rows])
+                first += part.rows
+                row = digest = 0
                 for chunk in workspace.chunks(item, budget.chunk_bytes):
                     rows = workspace.reader.read(chunk, judge=False)
-                    chosen = np.flatnonzero(decisions.fate[row : row + len(rows)] == fate)
+                    digest += sample(workspace, rows, row)
+                    chosen = np.flatnonzero(fates[row : row + len(rows)] == fate)
                     row += len(rows)
                     lines = workspace.lines(rows, chosen)
                     data = lines.data[: lines.offsets[-1]]
@@ -76,4 +81,7 @@ def _batches(
                     batch = batch_of_records(reader, records, columns)
                     for start in range(0, len(batch), batch_rows):
                         yield batch.slice(start, batch_rows)
-                first += part.rows
+                if row != part.rows or digest % 2**64 != part.sample:
+                    raise InputError(
+                        f"{item.source.file.path}: changed while it was read; take the rows anew"
+                    )

@@ -10,9 +10,11 @@ import numpy.typing as npt
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.io.chunks import ArrowChunk, Chunk, ReadBuffer
+from forge_gpu.job.events import Listener
 from forge_gpu.job.inputs import Item
 from forge_gpu.job.lines import Composer, column_key, key_program, line_program
 from forge_gpu.job.outputs import Hold
+from forge_gpu.job.retry import retrying
 from forge_gpu.job.rows import RECORD, RowReader, Rows
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I32, I64, U64, ProgramTable, Text
@@ -24,8 +26,9 @@ _RECORD_TABLE = pack([(RawSlot(RECORD),)])
 class Workspace:
     """Belongs to one range at a time; its buffers are kept from chunk to chunk."""
 
-    def __init__(self, config: Config, make_engine: Callable[[], Engine]) -> None:
+    def __init__(self, config: Config, make_engine: Callable[[], Engine], listener: Listener) -> None:
         self.config = config
+        self._listener = listener
         self.engine = make_engine()
         self.reader = RowReader(config, self.engine)
         self.hold = Hold()
@@ -53,8 +56,12 @@ class Workspace:
         self._key_encoding = layout.AS_JSON if json_fields else layout.AS_TEXT
 
     def chunks(self, item: Item, chunk_bytes: int) -> Iterator[Chunk]:
-        """The chunks of a range; each is valid until the next is asked for."""
-        return item.source.read(item.part, chunk_bytes, self._input, self.reader.keys_of_tables)
+        """The chunks of a range; each is valid until the next is asked for. Passing faults are retried."""
+
+        def read() -> Iterator[Chunk]:
+            return item.source.read(item.part, chunk_bytes, self._input, self.reader.keys_of_tables)
+
+        return retrying(read, "read", item.source.file.path, self._listener)
 
     def keys(self, rows: Rows, chosen: I64) -> Text:
         """The dedup keys of the chosen rows."""
