@@ -31,13 +31,16 @@ def open_source(
     on_corrupt: str = "stop",
     max_row_bytes: int = MAX_ROW_BYTES,
     range_bytes: int = RANGE_BYTES,
+    hold: bool = False,
 ) -> Source:
     """Open one input, spooling it first where it cannot be read twice or cut where it lies.
+
+    hold: spool it in any case, so that a small input is read once and kept in the spool's memory.
 
     Raises InputError (with the offset where a file is damaged, unless on_corrupt is "keep_prefix"),
     OutputError where the spool has no room.
     """
-    return _Opening(file, spool, on_corrupt == "keep_prefix", max_row_bytes, range_bytes).open(
+    return _Opening(file, spool, on_corrupt == "keep_prefix", max_row_bytes, range_bytes, hold).open(
         format, encoding
     )
 
@@ -55,13 +58,20 @@ class _Opening:
     """One input being opened, with what the job says of it."""
 
     def __init__(
-        self, file: InputFile, spool: Spool, keep_prefix: bool, max_row_bytes: int, range_bytes: int
+        self,
+        file: InputFile,
+        spool: Spool,
+        keep_prefix: bool,
+        max_row_bytes: int,
+        range_bytes: int,
+        hold: bool,
     ) -> None:
         self.file = spool.capture(file) if file.is_stream else file
         self.spool = spool
         self.keep_prefix = keep_prefix
         self.max_row_bytes = max_row_bytes
         self.range_bytes = range_bytes
+        self.hold = hold
 
     def open(self, format: Format | str, encoding: str) -> Source:
         found = format if isinstance(format, Format) else detect(self.file, format, encoding)
@@ -69,7 +79,7 @@ class _Opening:
             return LinesSource(self.file, found, MemoryStore(b""), 0, self.range_bytes, self.max_row_bytes)
         if found.kind in ("csv", "tsv"):
             return self._delimited(found)
-        in_place = is_in_place(self.file, found)
+        in_place = is_in_place(self.file, found) and not self.hold
         content = Spooled(Path(self.file.url)) if in_place else self._decoded(found)
         if found.kind == "parquet":
             return self._parquet(found, content)

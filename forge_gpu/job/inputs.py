@@ -19,9 +19,13 @@ class Item:
 
 
 class JobInputs:
-    """All sources, in the order that gives rows their identity."""
+    """All sources, in the order that gives rows their identity.
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    streamed: they are read from their files in both passes, not held in memory between them.
+    """
+
+    def __init__(self, sources: Sequence[Source], streamed: bool) -> None:
+        self.streamed = streamed
         self.sources = tuple(sources)
         self.items: list[Item] = []
         for file, source in enumerate(self.sources):

@@ -61,7 +61,7 @@ class RunFacts:
             "threads": budget.threads,
             "memory_budget": budget.bytes,
             "chunk_bytes": budget.chunk_bytes,
-            "used_streaming": inputs.total_bytes > budget.chunk_bytes,
+            "used_streaming": inputs.streamed,
             "peak_memory": peak_memory(),
             "resumed": self.resumed,
             "retries": self.retries,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.errors import StrictError
 from forge_gpu.fates import Fate
@@ -24,19 +25,23 @@ from forge_gpu.job.checkpoint import Checkpoint, JobKey
 from forge_gpu.job.decide import Decisions
 from forge_gpu.job.events import Listener, Warned
 from forge_gpu.job.finish import finish
-from forge_gpu.job.index_pass import index_pass
+from forge_gpu.job.index_pass import chunk_size, index_pass
 from forge_gpu.job.inputs import JobInputs
 from forge_gpu.job.manifest import RunFacts
 from forge_gpu.job.memory import shortage_of
 from forge_gpu.job.outputs import Outputs
 from forge_gpu.job.pool import OrderedPool
 from forge_gpu.job.result import Result
+from forge_gpu.job.rows import RowReader
 from forge_gpu.job.spec import JobSpec
 from forge_gpu.job.stages import stage
 from forge_gpu.job.workspace import Workspace
 from forge_gpu.job.write_pass import write_pass
 
 MakeEngine = Callable[[], Engine]
+
+SPOOL_SHARE = 4
+"""One part in so many of the budget may hold input that is spooled, or small enough to be read once."""
 
 
 @dataclass
@@ -86,7 +91,7 @@ def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: L
         listener(Warned("open", f"{path} is passed over: {why}"))
 
     checkpoint = Checkpoint(spec.output)
-    spool = Spool(checkpoint.spool_folder, memory_limit=budget.bytes // 4)
+    spool = Spool(checkpoint.spool_folder, memory_limit=budget.bytes // SPOOL_SHARE)
     files = [
         spool.capture(file) if file.is_stream else file  # a stream is known by its content alone
         for file in resolve(spec.config.data.inputs, spec.base, passed_over)
@@ -103,7 +108,8 @@ def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: L
         listener(Warned("open", f"starting anew: {why}"))
     facts = RunFacts(began, resumed=checkpoint.has_work())
     listener = facts.listening(listener)
-    inputs = _open_inputs(spec, files, spool, listener)
+    inputs = _open_inputs(spec, files, spool, _is_streamed(spec.config, files, budget), listener)
+    budget = _with_chunk_size(spec.config, budget, inputs, make_engine)
     threads = min(budget.threads, max(len(inputs.items), 1))
     pool = OrderedPool(
         threads, lambda: Workspace(spec.config, make_engine, listener), shortage_of(budget.bytes)
@@ -111,7 +117,33 @@ def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: L
     return Job(spec, budget, inputs, checkpoint, pool, facts, listener)
 
 
-def _open_inputs(spec: JobSpec, files: list[InputFile], spool: Spool, listener: Listener) -> JobInputs:
+def _is_streamed(config: Config, files: list[InputFile], budget: Budget) -> bool:
+    """Whether the input is read from its files in both passes. What is small is read once, and held."""
+    held = budget.bytes // SPOOL_SHARE
+    wanted = config.preprocessing.streaming_threshold_gb
+    threshold = held if wanted == "auto" else min(int(wanted * 1e9), held)
+    sizes = [file.size for file in files]
+    return None in sizes or sum(size for size in sizes if size is not None) > threshold
+
+
+def _with_chunk_size(config: Config, budget: Budget, inputs: JobInputs, make_engine: MakeEngine) -> Budget:
+    """The budget with chunks of about as many rows as the plan asks for, if those are smaller."""
+    wanted = config.preprocessing.chunk_size
+    first = next((item for item in inputs.items if item.part.size), None)
+    if wanted == "auto" or first is None:
+        return budget
+    reader = RowReader(config, make_engine())
+    chunk = next(first.source.read(first.part, 2**16, columns=reader.keys_of_tables), None)
+    rows = 0 if chunk is None else len(reader.read(chunk, judge=False))
+    if chunk is None or not rows:
+        return budget
+    chunk_bytes = max(wanted * chunk_size(chunk) // rows, 1)
+    return replace(budget, chunk_bytes=min(chunk_bytes, budget.chunk_bytes))
+
+
+def _open_inputs(
+    spec: JobSpec, files: list[InputFile], spool: Spool, streamed: bool, listener: Listener
+) -> JobInputs:
     data = spec.config.data
     with stage("open", listener) as done:
         sources = [
@@ -123,6 +155,7 @@ def _open_inputs(spec: JobSpec, files: list[InputFile], spool: Spool, listener: 
                 max_row_bytes=data.max_row_bytes,
                 on_corrupt=data.on_corrupt,
                 range_bytes=spec.range_bytes,
+                hold=not streamed,
             )
             for file in files
         ]
@@ -130,7 +163,7 @@ def _open_inputs(spec: JobSpec, files: list[InputFile], spool: Spool, listener: 
             for loss in source.losses:
                 listener(Warned("open", f"{source.file.path}: {_told(loss)}"))
         done(0)
-    return JobInputs(sources)
+    return JobInputs(sources, streamed)
 
 
 def _told(loss: Loss) -> str:

@@ -42,8 +42,8 @@ class Split:
 
     def iter_batches(self, batch_rows: int = 8192) -> Iterator[pa.RecordBatch]:
         """The rows as Arrow batches of at most `batch_rows`: text columns as large_string; kept columns as
-        int64, double, bool or large_string, as the manifest's `columns` says. The form `source` has one column,
-        record: the whole of each, as JSON text. Raises ForgeError."""
+        int64, double, bool or large_string, as the manifest's `columns` says. The form `source` has one
+        column, record: the whole of each, as JSON text. Raises ForgeError."""
         from forge_gpu.job.read_back import iter_batches, require_rows
 
         require_rows(batch_rows)
@@ -79,8 +79,9 @@ class Split:
 
 @dataclass(frozen=True)
 class Result:
-    """What `prepare` made. counts: rows of every fate. used_streaming: whether input was read in more than
-    one chunk. peak_memory: bytes, the most this process ever held. manifest: the whole of manifest.json.
+    """What `prepare` made. counts: rows of every fate. used_streaming: whether the input was read from its
+    files in both passes; what is small is read once and held in memory. peak_memory: bytes, the most this
+    process ever held. manifest: the whole of manifest.json.
     """
 
     output: Path

@@ -47,14 +47,15 @@ def write_lines(path: Path, records: list[dict[str, Any]]) -> Path:
 
 
 def plan(*inputs: Path, **sections: Any) -> Config:
-    """The plan of the tests: alpaca columns, chatml, a tenth for validation; sections replace settings."""
+    """The plan of the tests: alpaca columns, chatml, a tenth for validation, input that is
+    streamed however small; sections replace settings."""
     settings: dict[str, Any] = {
         "data": {
             "inputs": [str(path) for path in inputs],
             "mapping": {"shape": "flat", "query": "instruction", "input": "input", "response": "output"},
         },
         "model": {"chat_template": "chatml", "template_kind": "builtin"},
-        "preprocessing": {},
+        "preprocessing": {"streaming_threshold_gb": 0},
         "output": {},
     }
     for name, values in sections.items():

@@ -247,3 +247,50 @@ def test_any_text_is_rendered_and_read_back(
         for line in jobs.read_lines(folder / f"out/{split}.jsonl")
     ]
     assert sorted(written) == sorted({jobs.CHATML.format(query=q, response=r) for q, r in pairs})
+
+
+def test_small_input_is_held_and_large_is_streamed_to_the_same_bytes(source: Path, tmp_path: Path) -> None:
+    streamed = jobs.run(jobs.plan(source), tmp_path / "streamed")
+    held = jobs.run(jobs.plan(source, preprocessing={"streaming_threshold_gb": "auto"}), tmp_path / "held")
+    assert not held.used_streaming and streamed.used_streaming
+    assert jobs.content(tmp_path / "held") == jobs.content(tmp_path / "streamed")
+
+
+@pytest.mark.parametrize("rows", [1, 37, 10**6])
+def test_a_chunk_size_in_rows(rows: int, source: Path, tmp_path: Path) -> None:
+    result = jobs.run(
+        jobs.plan(source, preprocessing={"chunk_size": rows}), tmp_path / "sized", chunk_bytes=10**5
+    )
+    mean = source.stat().st_size / 400
+    assert result.manifest["run"]["chunk_bytes"] == pytest.approx(min(rows * mean, 10**5), rel=0.3)
+    jobs.run(jobs.plan(source), tmp_path / "auto")
+    assert jobs.content(tmp_path / "sized") == jobs.content(tmp_path / "auto")
+
+
+def test_a_temporal_split_keeps_the_newest_for_validation(tmp_path: Path) -> None:
+    rows = [
+        {"instruction": f"q{day}", "output": "an answer", "when": f"2026-01-{day:02}T00:00:00Z"}
+        for day in range(1, 31)
+    ]
+    rows[7]["when"] = "yesterday"
+    source = jobs.write_lines(tmp_path / "rows.jsonl", rows[::-1])
+    split = {"mode": "temporal", "time": "when"}
+    plan = jobs.plan(source, preprocessing={"split": split}, output={"columns": ["when"]})
+    result = jobs.run(plan, tmp_path / "out")
+    train, validation = (
+        [line["when"] for line in jobs.read_lines(tmp_path / f"out/{name}.jsonl")]
+        for name in ("train", "validation")
+    )
+    assert max(train) < min(validation) and len(validation) == 3
+    assert result.manifest["rejected"] == {"unparsable_time": 1}
+
+
+def test_a_threshold_split_does_not_move_rows_when_data_is_added(tmp_path: Path) -> None:
+    rows = jobs.rows(300)
+    few = jobs.write_lines(tmp_path / "few.jsonl", rows[:200])
+    many = jobs.write_lines(tmp_path / "many.jsonl", rows)
+    for source in (few, many):
+        jobs.run(jobs.plan(source, preprocessing={"split": {"mode": "threshold"}}), tmp_path / source.stem)
+    for split in ("train", "validation"):
+        before = jobs.lines(tmp_path / f"few/{split}.jsonl")
+        assert jobs.lines(tmp_path / f"many/{split}.jsonl")[: len(before)] == before
