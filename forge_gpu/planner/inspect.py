@@ -56,6 +56,12 @@ def inspect(
     files = resolve(
         paths, base, on_skip=lambda path, reason: notes.append(f"{path} is passed over: {reason}")
     )
+    for file in files:
+        if file.is_stream:
+            raise InputError(
+                f"{file.path}: plan looks at the data before prepare reads it, and this can be read once; "
+                "write it to a file, plan that, and give prepare the stream"
+            )
     chosen = _spread(files)
     if len(chosen) < len(files):
         notes.append(f"{len(chosen)} of {len(files)} files were looked at")
