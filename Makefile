@@ -40,6 +40,23 @@ test: install lint ## Everything that CI runs: lint, all tests, the commands of 
 quick: $(BIN)/forge ## The fast tests only
 	$(BIN)/python -m pytest -n 2 -m "not (slow or gpu or dask or docker or sim)"
 
+.venvs/peers/.made: benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv .venvs/peers
+	.venvs/peers/bin/python -m pip install --quiet --upgrade pip
+	.venvs/peers/bin/python -m pip install --quiet -r $<
+	@touch $@
+
+.PHONY: bench-peers
+bench-peers: .venvs/peers/.made ## Make the pinned environment of the peers that benchmarks compare with
+
+.PHONY: bench
+bench: install bench-peers ## Run all benchmarks at small sizes and write docs/performance.md
+	$(BIN)/python -m benchmarks run --size small --json benchmarks/results/latest.json --page docs/performance.md
+
+.PHONY: bench-gates
+bench-gates: install bench-peers ## Measure the ratios that must hold; fails when one has fallen
+	$(BIN)/python -m benchmarks gates
+
 .PHONY: clean
 clean: ## Remove what was built; the virtual environment stays
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

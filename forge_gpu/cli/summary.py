@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from forge_gpu.job.result import Result
 
 
@@ -30,5 +32,5 @@ def show(result: Result) -> None:
         )
 
 
-def _reasons(manifest: dict) -> str:
+def _reasons(manifest: dict[str, Any]) -> str:
     return "  (" + ", ".join(f"{count:,} {reason}" for reason, count in manifest["rejected"].items()) + ")"
