@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from forge_gpu.errors import Interrupted
+
+if TYPE_CHECKING:
+    from forge_gpu.job.events import Listener
 
 INPUT_PATHS = (
     "Files, folders, globs, @lists or URLs to prepare instead of the plan's; - reads standard input."
@@ -38,6 +41,7 @@ def prepare(
     from forge_gpu.cli.progress import progress
 
     with stopping_at_signals() as check_stop, progress(quiet) as listener:
+        _tell_of_compiling(listener)
         result = library.prepare(
             config,
             data=paths or None,
@@ -58,6 +62,17 @@ def prepare(
         from forge_gpu.cli.summary import show
 
         show(result)
+
+
+def _tell_of_compiling(listener: Listener) -> None:
+    """The first run on a machine compiles for some seconds, with nothing to show for it."""
+    from forge_gpu.job.events import Warned
+    from forge_gpu.kernels.compiled import cache_folder
+
+    if not any(cache_folder().rglob("*.nbi")):
+        listener(
+            Warned("open", "compiling kernels for this machine, once ('forge warm' does it ahead of time)")
+        )
 
 
 @contextmanager
