@@ -1,0 +1,288 @@
+"""The conversations of one chunk, flattened: what every template over messages is bound to.
+
+Two forms of the same thing. The flat arrays hold the rows that are plain: each message is a known role and
+a text, nothing else. `read` gives any row, plain or not, as the Python objects that a chat template takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from forge_gpu.engine.base import Engine
+from forge_gpu.fates import Reason
+from forge_gpu.kernels import layout
+from forge_gpu.kernels.layout import I64, U8, Records, Spans, spans_of_offsets
+from forge_gpu.templates.fields import query_parts
+from forge_gpu.templates.program import pack
+from forge_gpu.templates.records import BadRecord, Message, messages_of, tools_of
+from forge_gpu.templates.roles import FUNCTION_CALL, ROLES
+from forge_gpu.templates.values import ABSENT, as_text, has_text, lacking, missing, text_of_span, value_of
+
+Bools = npt.NDArray[np.bool_]
+UNKNOWN_ROLE = 255
+
+
+@dataclass
+class Conversation:
+    """One row as a chat template takes it. tools: ABSENT, or what the record has there."""
+
+    messages: list[Message]
+    tools: object = ABSENT
+
+
+@dataclass
+class Conversations:
+    """n conversations of m messages in all.
+
+    first: int64[n + 1]. role: uint8[m], an index into `names`. content: Spans[m], texts (no kind JSON).
+    plain: bool[n], the arrays hold all of the row; only then are role and content of the row to be read.
+    reason: uint8[n] fates.Reason. details: row -> why it was refused. read: row -> Conversation, may raise
+    BadRecord.
+    """
+
+    names: tuple[str, ...]
+    first: I64
+    role: U8
+    content: Spans
+    plain: Bools
+    reason: U8
+    read: Callable[[int], Conversation]
+    details: dict[int, str] = field(default_factory=dict)
+    needed: dict[str, Spans] = field(default_factory=dict)  # columns whose lack refuses a row
+
+    def __len__(self) -> int:
+        return len(self.plain)
+
+    def detail(self, row: int) -> str:
+        """Why a row was refused, in one line; empty where its reason says it all."""
+        return self.details.get(row) or lacking(self.needed, self.reason, row)
+
+    def refuse(self, row: int, bad: BadRecord) -> None:
+        self.reason[row] = bad.reason
+        self.details[row] = bad.detail
+
+
+def detail_of(sides: Sequence[Conversations], row: int) -> str:
+    """Why a row was refused, by the first side that was."""
+    return next((side.detail(row) for side in sides if side.reason[row]), "")
+
+
+class Shape(Protocol):
+    """Which columns of a record make a conversation."""
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+
+    def read(self, records: Records, engine: Engine) -> Conversations:
+        """The conversations of a chunk."""
+
+
+@dataclass(frozen=True)
+class FlatShape:
+    """Columns of a record of one turn; `response` None makes a prompt without its answer."""
+
+    query: str
+    response: str | None
+    input: str | None = None
+    system: str | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        named = (self.query, self.response, self.input, self.system)
+        return tuple(dict.fromkeys(name for name in named if name is not None))
+
+    def read(self, records: Records, engine: Engine) -> Conversations:
+        reason = records.reason.copy()
+        columns = records.columns
+        missing(reason, columns[self.query])
+        turns = [("user", as_text(columns[self.query]))]
+        if self.response is not None:
+            missing(reason, columns[self.response])
+            turns.append(("assistant", as_text(columns[self.response])))
+        if self.system is not None:
+            turns.insert(0, ("system", as_text(columns[self.system])))
+        talks = interleave(turns, joined_query(columns, self.query, self.input, engine), reason)
+        needed = (self.query,) if self.response is None else (self.query, self.response)
+        talks.needed = {name: columns[name] for name in needed}
+        return talks
+
+
+def joined_query(
+    columns: Mapping[str, Spans], query: str, input_column: str | None, engine: Engine
+) -> Spans | None:
+    """Query and input in one text, for the rows that have an input; NULL elsewhere."""
+    if input_column is None or not has_text(columns[input_column]).any():
+        return None
+    given = has_text(columns[input_column])
+    table = pack([(), query_parts(query, input_column)])
+    rows = np.arange(len(given))
+    text = engine.render(
+        table, given.astype(np.int32), [columns[name] for name in table.columns], rows, layout.AS_TEXT
+    )
+    return spans_of_offsets(text.data[: text.offsets[-1]].copy(), text.offsets, given)
+
+
+def interleave(turns: list[tuple[str, Spans]], query: Spans | None, reason: U8) -> Conversations:
+    """Row-level columns, one a role, as message-level arrays; a system column without a text is no message.
+
+    query: texts that take the place of the user's where they are not NULL.
+    """
+    n = len(reason)
+    data, starts = pooled([column for _, column in turns] + ([] if query is None else [query]))
+    if query is not None:
+        given, user = query.kind != layout.NULL, [role for role, _ in turns].index("user")
+        starts[user] = np.where(given, starts.pop(), starts[user])
+        turns[user] = ("user", _chosen(given, query, turns[user][1]))
+    present = np.ones((n, len(turns)), np.bool_)
+    for number, (role, column) in enumerate(turns):
+        if role == "system":
+            present[:, number] = has_text(column)
+    present[reason != Reason.NONE] = False
+    first = np.zeros(n + 1, np.int64)
+    np.cumsum(present.sum(axis=1), out=first[1:])
+    names = tuple(role for role, _ in turns)
+
+    def flat(part: str) -> Any:
+        return np.stack([getattr(column, part) for _, column in turns], axis=1)[present]
+
+    roles: U8 = np.broadcast_to(np.arange(len(turns), dtype=np.uint8), present.shape)[present]
+    content = Spans(data, np.stack(starts, axis=1)[present], flat("length"), flat("kind"))
+
+    def read(row: int) -> Conversation:
+        return Conversation(
+            [
+                {"role": names[roles[i]], "content": text_of_span(content, i)}
+                for i in range(first[row], first[row + 1])
+            ]
+        )
+
+    return Conversations(names, first, roles, content, reason == Reason.NONE, reason, read)
+
+
+def _chosen(where: Bools, one: Spans, other: Spans) -> Spans:
+    """Lengths and kinds of one column or another; starts are pooled apart."""
+    return Spans(
+        other.data,
+        other.start,
+        np.where(where, one.length, other.length),
+        np.where(where, one.kind, other.kind),
+    )
+
+
+@dataclass(frozen=True)
+class ListShape:
+    """Columns of a record with a list of messages.
+
+    aliases: names of `from` -> role. renamed: names of `role` that the user renames.
+    """
+
+    messages: str
+    aliases: Mapping[str, str]
+    renamed: Mapping[str, str]
+    system: str | None = None
+    tools: str | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        named = (self.messages, self.system, self.tools)
+        return tuple(dict.fromkeys(name for name in named if name is not None))
+
+    def read(self, records: Records, engine: Engine) -> Conversations:
+        columns = records.columns
+        column = columns[self.messages]
+        reason = records.reason.copy()
+        missing(reason, column)
+        role_key, content_key, known = self._keys(column, reason)
+        found = engine.messages(column, tuple(known), role_key, content_key)
+        names = tuple(dict.fromkeys(known.values())) or ROLES
+        code = np.full(256, UNKNOWN_ROLE, np.uint8)
+        code[: len(known)] = [names.index(role) for role in known.values()]
+        plain = (
+            (found.plain != 0) & (found.reason == 0) & (reason == Reason.NONE) & (np.diff(found.first) > 0)
+        )
+        if self.tools is not None:
+            plain &= columns[self.tools].length == 0  # absent, null or "": no tools
+        result = Conversations(
+            names,
+            found.first,
+            code[found.role],
+            as_text(found.content),
+            plain,
+            reason,
+            lambda row: self._read_row(records, row),
+            needed={self.messages: column},
+        )
+        if self.system is not None:
+            _prepend_system(result, columns[self.system])
+        return result
+
+    def _keys(self, column: Spans, reason: U8) -> tuple[str, str, dict[str, str]]:
+        """Names of the role and content keys, by a look at the first good row: only a guess for the fast
+        path, since a row that spells them otherwise is not plain and is read in Python to the same end."""
+        good = np.flatnonzero((reason == Reason.NONE) & (column.kind == layout.JSON))
+        sample = column.raw(int(good[0])) if len(good) else b""
+        if b'"from"' in sample and b'"role"' not in sample:
+            return "from", "value", {k: v for k, v in self.aliases.items() if v != FUNCTION_CALL}
+        return "role", "content", {**{role: role for role in (*ROLES, "developer")}, **self.renamed}
+
+    def _read_row(self, records: Records, row: int) -> Conversation:
+        columns = records.columns
+        messages = messages_of(value_of(columns[self.messages], row), self.aliases, self.renamed)
+        return with_columns(messages, records, row, self.system, self.tools)
+
+
+def with_columns(
+    messages: list[Message], records: Records, row: int, system: str | None, tools: str | None
+) -> Conversation:
+    """Messages with the system prompt and the tools that stand in columns of their own."""
+    columns = records.columns
+    if system is not None and has_text(columns[system])[row]:
+        if messages and messages[0]["role"] == "system":
+            raise BadRecord(f"both {system!r} and the messages have a system prompt")
+        messages = [{"role": "system", "content": text_of_span(columns[system], row)}, *messages]
+    return Conversation(messages, ABSENT if tools is None else tools_of(value_of(columns[tools], row)))
+
+
+def pooled(columns: Sequence[Spans]) -> tuple[U8, list[I64]]:
+    """One buffer for several columns, and the starts of each in it. No copy where they share it already."""
+    largest = max((column.data for column in columns), key=len)
+    pieces, starts, size = [largest], [], len(largest)
+    for column in columns:
+        if len(column.data) == 0 or column.data.ctypes.data == largest.ctypes.data:
+            starts.append(column.start)
+            continue
+        starts.append(column.start + size)
+        pieces.append(column.data)
+        size += len(column.data)
+    return (np.concatenate(pieces) if len(pieces) > 1 else largest), starts
+
+
+def _prepend_system(talks: Conversations, system: Spans) -> None:
+    """A system message before each plain row that has a system text in a column of its own."""
+    system = as_text(system)
+    given = talks.plain & has_text(system)
+    if not given.any():
+        return
+    own = np.zeros(len(talks), np.bool_)
+    if "system" in talks.names:
+        own[given] = talks.role[talks.first[:-1][given]] == talks.names.index("system")
+    talks.plain &= ~own  # two system messages: read in Python, which refuses the row
+    given &= ~own
+    if "system" not in talks.names:
+        talks.names = (*talks.names, "system")
+    data, (content_start, system_start) = pooled([talks.content, system])
+    at = talks.first[:-1][given]
+    talks.role = np.insert(talks.role, at, talks.names.index("system"))
+    talks.content = Spans(
+        data,
+        np.insert(content_start, at, system_start[given]),
+        np.insert(talks.content.length, at, system.length[given]),
+        np.insert(talks.content.kind, at, system.kind[given]),
+    )
+    talks.first = talks.first.copy()
+    talks.first[1:] += np.cumsum(given)

@@ -1,0 +1,96 @@
+"""The guard that is always on: some rows of each program are rendered with Jinja itself and compared.
+
+Of the rows that a program gets over the whole run, the 1st, 2nd, 4th, 8th ... are compared: its first rows
+always, and its later ones now and then. A difference is a fault of Forge and stops the job.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from forge_gpu.engine.base import Engine
+from forge_gpu.errors import TemplateError
+from forge_gpu.kernels import layout
+from forge_gpu.kernels.layout import I64
+from forge_gpu.templates.conversations import Conversation, Conversations
+from forge_gpu.templates.environment import ChatTemplate, Refused
+from forge_gpu.templates.jinja_rows import render_fields
+from forge_gpu.templates.program import pack
+from forge_gpu.templates.renderer import Bound
+from forge_gpu.templates.tracing.fields import Compiled, Refusal
+
+SHOWN = 60
+
+
+class Guard:
+    """Compares programs with Jinja. Counts the rows of each."""
+
+    def __init__(self, template: ChatTemplate, split: bool) -> None:
+        self.template = template
+        self.split = split
+        self.compared = 0
+        self._rows: list[int] = []
+
+    def bound(self, result: Compiled, rows: I64, talks: Conversations) -> None:
+        """Note which rows of a program are to be compared once their chunk is bound."""
+        self._rows += [int(rows[at]) for at in _due(result.rows, len(rows))]
+        result.rows += len(rows)
+
+    def refused(self, result: Refusal, rows: I64, talks: Conversations) -> None:
+        """Compare refusals at once."""
+        for at in _due(result.rows, len(rows)):
+            row = int(rows[at])
+            self._compare((f"refused: {talks.detail(row)}",), talks.read(row), row)
+        result.rows += len(rows)
+
+    def evaluated(self, result: Compiled, texts: tuple[str, ...], talk: Conversation) -> None:
+        """Compare a row that was evaluated in Python."""
+        if _due(result.rows, 1):
+            self._compare(texts, talk, None)
+        result.rows += 1
+
+    def check(self, bound: Bound, talks: Conversations, fields: tuple[str, ...], engine: Engine) -> None:
+        """Render the rows noted, by the engine, and compare them."""
+        if not self._rows:
+            return
+        rows, self._rows = np.array(sorted(self._rows), np.int64), []
+        texts: dict[str, list[str]] = {}
+        for name in fields:
+            used, index = np.unique(bound.program[name][rows], return_inverse=True)
+            table = pack([bound.programs[number] for number in used.tolist()], bound.message_columns)
+            program = np.full(len(bound.reason), -1, np.int32)
+            program[rows] = index
+            columns = [bound.columns[column] for column in table.columns]
+            text = engine.render(table, program, columns, rows, layout.AS_TEXT, bound.first)
+            texts[name] = [text.row(number).decode() for number in range(len(rows))]
+        for number, row in enumerate(rows.tolist()):
+            self._compare(tuple(texts[name][number] for name in fields), talks.read(row), row)
+
+    def _compare(self, texts: tuple[str, ...], talk: Conversation, row: int | None) -> None:
+        self.compared += 1
+        try:
+            wanted = render_fields(self.template, talk, self.split)
+        except Refused as refused:
+            wanted = (f"refused: {refused}",)
+        if texts != wanted:
+            raise TemplateError(difference(wanted, texts, row))
+
+
+def _due(before: int, rows: int) -> list[int]:
+    """Which of `rows` further rows, after `before`, are the 1st, 2nd, 4th, 8th ... in all."""
+    powers = (1 << exponent for exponent in range(64))
+    return [power - 1 - before for power in powers if before < power <= before + rows]
+
+
+def difference(wanted: tuple[str, ...], got: tuple[str, ...], row: int | None) -> str:
+    """One line about the first place where two renderings differ."""
+    left, right = "\x1e".join(wanted), "\x1e".join(got)
+    at = next((i for i, pair in enumerate(zip(left, right, strict=False)) if pair[0] != pair[1]), None)
+    at = min(len(left), len(right)) if at is None else at
+    begin = max(0, at - SHOWN // 2)
+    where = "" if row is None else f" (row {row} of a chunk)"
+    return (
+        f"a compiled program of the chat template differs from Jinja at character {at}{where}: Jinja writes "
+        f"{left[begin : at + SHOWN]!r}, the program {right[begin : at + SHOWN]!r}; "
+        "set model.compile to false to render row by row, and report this template"
+    )

@@ -1,0 +1,253 @@
+"""The renderer of a model's own chat template: compiled where that pays, row by row elsewhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from forge_gpu.engine.base import Engine
+from forge_gpu.fates import Reason
+from forge_gpu.kernels import layout
+from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans
+from forge_gpu.templates.contents import contents_by_role
+from forge_gpu.templates.conversations import Bools, Conversations, Shape
+from forge_gpu.templates.environment import ChatTemplate, Refused
+from forge_gpu.templates.guard import Guard
+from forge_gpu.templates.jinja_rows import render_fields
+from forge_gpu.templates.program import Literal, Part, Program, RawSlot, Slot
+from forge_gpu.templates.records import BadRecord
+from forge_gpu.templates.renderer import Bound, own, plain_spans
+from forge_gpu.templates.tracing.columns import CONTENT, TextColumns
+from forge_gpu.templates.tracing.compiler import Compiler
+from forge_gpu.templates.tracing.expressions import Expression, Text, evaluate
+from forge_gpu.templates.tracing.fields import Compiled, Refusal
+from forge_gpu.templates.tracing.spans import SpanFinder, as_json, spans_of
+from forge_gpu.templates.tracing.trace import Fallback
+
+SPANS = "spans"
+Rendered = dict[int, tuple[bytes, ...]]
+
+
+@dataclass
+class Counts:
+    """Rows by the way they took, over all chunks, for the report."""
+
+    compiled: int = 0
+    evaluated: int = 0
+    row_wise: int = 0
+    refused: int = 0
+
+
+@dataclass
+class JinjaRenderer:
+    """`fields`: ("text",), ("text", "spans"), ("prompt", "completion") or ("prompt", "chosen", "rejected");
+    for the last, `shapes` are the two sides of the pair, else the one conversation.
+
+    spans: a JSON list of [start, end), in characters of the text, of what the assistant wrote; null where
+    it is not known. compiled: False renders every row with Jinja itself.
+    """
+
+    template: ChatTemplate
+    shapes: tuple[Shape, ...]
+    fields: tuple[str, ...]
+    compiled: bool = True
+    counts: Counts = field(default_factory=Counts)
+
+    def __post_init__(self) -> None:
+        self.texts = tuple(name for name in self.fields if name != SPANS)
+        self.json_fields = frozenset(self.fields) - frozenset(self.texts)
+        self.programs: list[Program] = [(Slot(own(f"rendered {name}")),) for name in self.texts]
+        if SPANS in self.fields:
+            self.programs.append((RawSlot(own(SPANS)),))
+        self.split = self.texts != ("text",)
+        self.span_finder = SpanFinder(self.template) if SPANS in self.fields else None
+        turn = self.span_finder.turn if self.span_finder else None
+        compiled = self.compiled and self.template.final_field is None  # a cut at a tag is no program
+        self.compiler = Compiler(self.template, self.split, turn) if compiled else None
+        self.guard = Guard(self.template, self.split)
+        self._fallbacks: dict[str, int] = {}
+        self._message_columns: set[str] = {CONTENT}
+        self._row_columns: set[str] = set()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for shape in self.shapes for name in shape.columns))
+
+    def bind(self, records: Records, engine: Engine) -> Bound:
+        """Raises TemplateError where a program and Jinja differ, or where the template meets a bound."""
+        before = asdict(self.counts)
+        chunk = _Chunk(self, [shape.read(records, engine) for shape in self.shapes], engine)
+        chunk.bind()
+        bound = chunk.bound()
+        bound.counts = {way: rows - before[way] for way, rows in asdict(self.counts).items()}
+        return bound
+
+    def fallbacks(self) -> list[tuple[str, int]]:
+        """Why rows were rendered one by one, with how many were: what no program can be made of."""
+        return Counter(self._fallbacks).most_common()
+
+    def fell_back(self, why: str, rows: int) -> None:
+        self._fallbacks[why] = self._fallbacks.get(why, 0) + rows
+
+    def program_of(self, parts: tuple[Expression, ...], columns: TextColumns) -> int:
+        """The index of the program that writes these parts."""
+        program: list[Part] = []
+        for part in parts:
+            if isinstance(part, Text):
+                program.append(Literal(part.text.encode()))
+                continue
+            slot = columns.slot(part)
+            program.append(slot)
+            (self._message_columns if columns.is_message_level(part) else self._row_columns).add(slot.column)
+        self.programs.append(tuple(program))
+        return len(self.programs) - 1
+
+
+class _Chunk:
+    """The work on one chunk."""
+
+    def __init__(self, renderer: JinjaRenderer, sides: list[Conversations], engine: Engine) -> None:
+        self.renderer = renderer
+        self.sides = sides
+        self.talks = sides[0]
+        self.engine = engine
+        self.columns = TextColumns(self.talks, engine)
+        n = len(self.talks)
+        self.program = {name: np.full(n, -1, np.int32) for name in renderer.fields}
+        self.rendered: Rendered = {}
+        self.spans: dict[int, bytes] = {}
+
+    def bind(self) -> None:
+        left = self.talks.reason == Reason.NONE
+        if self.renderer.compiler is not None and len(self.sides) == 1:
+            self._bind_programs(self.renderer.compiler, left)
+        for row in np.flatnonzero(left).tolist():
+            self._render_row(row)
+        for number, name in enumerate(self.renderer.texts):
+            self.program[name][list(self.rendered)] = number
+        if SPANS in self.program:
+            self.program[SPANS][:] = len(self.renderer.texts)
+
+    def _bind_programs(self, compiler: Compiler, left: Bools) -> None:
+        """Bind the plain rows that have programs; takes them from `left`."""
+        for rows, result in compiler.plain(self.talks, self.columns):
+            if isinstance(result, Refusal):
+                for row in rows.tolist():
+                    message = evaluate(result.message, self.columns.lookup(row))
+                    self.talks.refuse(row, BadRecord(message, Reason.TEMPLATE_REFUSED))
+                self.renderer.guard.refused(result, rows, self.talks)
+                self.renderer.counts.refused += len(rows)
+                left[rows] = False
+            elif isinstance(result, Compiled):
+                self._bind_compiled(result, rows)
+                left[rows] = False
+            else:
+                self.renderer.fell_back(result.why, len(rows))
+
+    def _bind_compiled(self, result: Compiled, rows: I64) -> None:
+        renderer = self.renderer
+        if not result.programs:
+            result.programs = [renderer.program_of(parts, self.columns) for parts in result.fields]
+        for parts in result.fields:
+            self.columns.fill((part for part in parts if not isinstance(part, Text)), rows)
+        for name, index in zip(renderer.texts, result.programs, strict=True):
+            self.program[name][rows] = index
+        if SPANS in self.program:
+            self._find_spans(result, rows)
+        renderer.guard.bound(result, rows, self.talks)
+        renderer.counts.compiled += len(rows)
+
+    def _find_spans(self, result: Compiled, rows: I64) -> None:
+        """The spans of rows of one program: its parts' lengths, summed up."""
+        ends = np.zeros((len(rows), len(result.fields[0]) + 1), np.int64)
+        for number, part in enumerate(result.fields[0]):
+            ends[:, number + 1] = ends[:, number] + self.columns.characters(part, rows)
+        for row, end in zip(rows.tolist(), ends.tolist(), strict=True):
+            self.spans[row] = as_json(result, end)
+
+    def _render_row(self, row: int) -> None:
+        try:
+            self.rendered[row] = tuple(text.encode() for text in self._texts(row))
+        except BadRecord as bad:
+            self.talks.refuse(row, bad)
+        except Refused as refused:
+            self.talks.refuse(row, BadRecord(str(refused), Reason.TEMPLATE_REFUSED))
+            self.renderer.counts.refused += 1
+        except UnicodeEncodeError:
+            self.talks.refuse(
+                row, BadRecord("the template writes half a surrogate pair", Reason.LONE_SURROGATE)
+            )
+
+    def _texts(self, row: int) -> tuple[str, ...]:
+        texts = [self._side(side, row) for side in self.sides]
+        if len(texts) == 1:
+            return texts[0]
+        (prompt, chosen), (other, rejected) = texts
+        if prompt != other:
+            raise BadRecord("chosen and rejected answer different prompts")
+        return prompt, chosen, rejected
+
+    def _side(self, talks: Conversations, row: int) -> tuple[str, ...]:
+        renderer = self.renderer
+        if talks.reason[row]:
+            raise BadRecord(talks.detail(row), Reason(talks.reason[row]))
+        talk = talks.read(row)
+        if renderer.compiler is not None and (len(self.sides) > 1 or not talks.plain[row]):
+            result, lookup = renderer.compiler.other(talk)
+            if isinstance(result, Compiled):
+                texts = tuple("".join([evaluate(part, lookup) for part in parts]) for parts in result.fields)
+                renderer.guard.evaluated(result, texts, talk)
+                if renderer.span_finder is not None:
+                    self.spans[row] = spans_of(result, lookup)
+                renderer.counts.evaluated += 1
+                return texts
+            if isinstance(result, Fallback):
+                renderer.fell_back(result.why, 1)
+        renderer.counts.row_wise += 1
+        if renderer.span_finder is not None:
+            self.spans[row] = renderer.span_finder.find(talk)
+        return render_fields(renderer.template, talk, renderer.split)
+
+    def bound(self) -> Bound:
+        renderer, talks = self.renderer, self.talks
+        for program in self.program.values():
+            program[talks.reason != Reason.NONE] = -1
+        bound = Bound(
+            programs=renderer.programs,
+            program=self.program,
+            columns=self._columns(),
+            reason=talks.reason,
+            make_texts=self._contents,
+            message_columns=frozenset(renderer._message_columns),
+            first=talks.first,
+            detail=talks.detail,
+        )
+        renderer.guard.check(bound, talks, renderer.texts, self.engine)
+        return bound
+
+    def _columns(self) -> dict[str, Spans]:
+        """Every column that any program so far names: a table of all programs fits every chunk."""
+        n = len(self.talks)
+        columns = {name: empty_spans(0) for name in self.renderer._message_columns}
+        columns |= {name: empty_spans(n) for name in self.renderer._row_columns}
+        columns |= self.columns.spans() | self.columns.row_spans()
+        if SPANS in self.program:
+            column = plain_spans(self.spans.get(row) for row in range(n))
+            kind = np.where(column.kind == layout.PLAIN, layout.JSON, layout.NULL).astype(np.uint8)
+            columns[own(SPANS)] = Spans(column.data, column.start, column.length, kind)
+        for number, name in enumerate(self.renderer.texts):
+            values = (self.rendered[row][number] if row in self.rendered else None for row in range(n))
+            columns[own(f"rendered {name}")] = plain_spans(values) if self.rendered else empty_spans(n)
+        return columns
+
+    def _contents(self) -> dict[str, Spans]:
+        query, response = contents_by_role(self.sides[0], self.engine)
+        if len(self.sides) == 1:
+            return {"query": query, "response": response}
+        return {
+            "query": query,
+            "chosen": response,
+            "rejected": contents_by_role(self.sides[1], self.engine)[1],
+        }

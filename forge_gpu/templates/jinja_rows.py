@@ -1,0 +1,33 @@
+"""Jinja, one row after another: what every row can always fall back to."""
+
+from __future__ import annotations
+
+from forge_gpu.templates.conversations import Conversation
+from forge_gpu.templates.environment import ChatTemplate, Refused
+
+NO_COMPLETION = "the last message is not the assistant's: there is no completion"
+OTHER_PROMPT = "the template writes the prompt otherwise once it is answered: no completion can be cut off"
+
+
+def split_turn(template: ChatTemplate, talk: Conversation) -> tuple[str, str]:
+    """Prompt and completion of a conversation that ends with the assistant.
+
+    The completion begins where the last `{% generation %}` block does; without such a block it is what the
+    whole text adds to the prompt alone, rendered with add_generation_prompt. Raises Refused where the
+    text does not begin with that prompt.
+    """
+    if talk.messages[-1].get("role") != "assistant":
+        raise Refused(NO_COMPLETION)
+    text, spans = template.render_spans(talk)
+    if spans:
+        start = max(start for start, _ in spans)
+        return text[:start], text[start:]
+    prompt = template.render(Conversation(talk.messages[:-1], talk.tools), add_generation_prompt=True)
+    if not text.startswith(prompt):
+        raise Refused(OTHER_PROMPT)
+    return prompt, text[len(prompt) :]
+
+
+def render_fields(template: ChatTemplate, talk: Conversation, split: bool) -> tuple[str, ...]:
+    """The text of a conversation, or its prompt and completion."""
+    return split_turn(template, talk) if split else (template.render(talk),)

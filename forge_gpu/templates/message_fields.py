@@ -1,0 +1,126 @@
+"""The renderer of the form `messages`: conversations as OpenAI messages, one JSON list a row."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from forge_gpu.engine.base import Engine
+from forge_gpu.fates import Reason
+from forge_gpu.kernels import layout
+from forge_gpu.kernels.layout import I32, Records, Spans
+from forge_gpu.templates.contents import contents_by_role
+from forge_gpu.templates.conversations import Conversations, ListShape
+from forge_gpu.templates.fields import message_list
+from forge_gpu.templates.grouping import group_by_roles
+from forge_gpu.templates.program import Literal, Program, RawSlot, Slot
+from forge_gpu.templates.records import BadRecord, Message
+from forge_gpu.templates.renderer import Bound, own, plain_spans
+from forge_gpu.templates.values import ABSENT
+
+CONTENT, REWRITTEN, TOOLS = own("content"), own("messages"), own("tools")
+
+
+@dataclass
+class MessagesRenderer:
+    """Plain rows are programs over contents, one for each sequence of roles; other rows are spelled anew.
+
+    Where the data has OpenAI messages already and nothing is to be added, they stay as the input spells
+    them.
+    """
+
+    shape: ListShape
+
+    def __post_init__(self) -> None:
+        self.programs: list[Program] = [(RawSlot(REWRITTEN),)]
+        if self.shape.tools is not None:
+            self.programs += [(RawSlot(TOOLS),), (Literal(b"null"),)]
+        self._of_roles: dict[tuple[str, ...], int] = {}
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return ("messages",) if self.shape.tools is None else ("messages", "tools")
+
+    @property
+    def json_fields(self) -> frozenset[str]:
+        return frozenset(self.fields)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.shape.columns
+
+    def bind(self, records: Records, engine: Engine) -> Bound:
+        talks = self.shape.read(records, engine)
+        columns = {
+            CONTENT: talks.content,
+            REWRITTEN: self._rewritten(talks, records.columns[self.shape.messages]),
+        }
+        program = {"messages": self._programs(talks)}
+        good = talks.reason == Reason.NONE
+        if self.shape.tools is not None:
+            columns[TOOLS] = _tools(talks, records.columns[self.shape.tools])
+            index = np.where(columns[TOOLS].kind == layout.ABSENT, np.int32(2), np.int32(1))
+            program["tools"] = np.where(good, index, np.int32(-1))
+        program["messages"] = np.where(good, program["messages"], np.int32(-1))
+        return Bound(
+            programs=self.programs,
+            program=program,
+            columns=columns,
+            reason=talks.reason,
+            make_texts=lambda: dict(zip(("query", "response"), contents_by_role(talks, engine), strict=True)),
+            message_columns=frozenset((CONTENT,)),
+            first=talks.first,
+            detail=talks.detail,
+        )
+
+    def _programs(self, talks: Conversations) -> I32:
+        """The program of each row: one of the row's sequence of roles, 0 where it is not plain."""
+        groups, shapes = group_by_roles(talks, talks.plain & (talks.reason == Reason.NONE))
+        number = np.zeros(len(shapes) + 1, np.int32)
+        for group, roles in enumerate(shapes):
+            if roles not in self._of_roles:
+                self._of_roles[roles] = len(self.programs)
+                slots = [(role, (Slot(CONTENT, element),)) for element, role in enumerate(roles)]
+                self.programs.append(message_list(slots))
+            number[group] = self._of_roles[roles]
+        return number[groups]
+
+    def _rewritten(self, talks: Conversations, column: Spans) -> Spans:
+        values: list[bytes | None] = [None] * len(talks)
+        for row in np.flatnonzero((talks.reason == Reason.NONE) & ~talks.plain).tolist():
+            try:
+                values[row] = self._spelled(talks.read(row).messages, column, row)
+            except BadRecord as bad:
+                talks.refuse(row, bad)
+        return _as_json(plain_spans(values))
+
+    def _spelled(self, messages: list[Message], column: Spans, row: int) -> bytes:
+        """Messages that are as they came keep their spelling."""
+        if column.kind[row] == layout.JSON and json.loads(column.raw(row)) == messages:
+            return column.raw(row)
+        return json.dumps(messages, ensure_ascii=False).encode()
+
+
+def _tools(talks: Conversations, column: Spans) -> Spans:
+    """Tools as JSON: those kept inside a string are JSON too."""
+    texts = np.isin(column.kind, (layout.PLAIN, layout.CLEAN, layout.ESCAPED))
+    if not texts.any():
+        return column
+    values: list[bytes | None] = [None] * len(column)
+    for row in np.flatnonzero(talks.reason == Reason.NONE).tolist():
+        if column.kind[row] == layout.JSON:
+            values[row] = column.raw(row)
+        elif texts[row]:
+            try:
+                tools = talks.read(row).tools
+                values[row] = None if tools is ABSENT else json.dumps(tools, ensure_ascii=False).encode()
+            except BadRecord as bad:
+                talks.refuse(row, bad)
+    return _as_json(plain_spans(values))
+
+
+def _as_json(column: Spans) -> Spans:
+    kind = np.where(column.kind == layout.PLAIN, np.uint8(layout.JSON), column.kind)
+    return Spans(column.data, column.start, column.length, kind)

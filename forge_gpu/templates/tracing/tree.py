@@ -1,0 +1,48 @@
+"""The paths of a template over rows of one shape, as a tree that grows with the data.
+
+An inner node asks a predicate; a leaf is what the template makes of the rows that come there. A place that
+no row came to yet is empty: the first row that does is traced, and its path is grafted on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from forge_gpu.templates.tracing.expressions import Lookup, Predicate, holds
+from forge_gpu.templates.tracing.fields import Result
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """children: where rows go that answer no, and yes."""
+
+    predicate: Predicate
+    children: list[Node | Result | None] = field(default_factory=lambda: [None, None])
+
+
+@dataclass(eq=False, slots=True)
+class Tree:
+    root: Node | Result | None = None
+    waiting: int = 0
+    """Rows that came before the shape was worth a trace."""
+
+    def find(self, lookup: Lookup) -> Result | None:
+        """Where one row goes; None where no row went yet."""
+        node = self.root
+        while isinstance(node, Node):
+            node = node.children[holds(node.predicate, lookup)]
+        return node
+
+    def graft(self, path: Iterable[tuple[Predicate, bool]], result: Result) -> None:
+        """Add the path that one traced row took."""
+        holder: list[Node | Result | None] = [self.root]
+        place, at = holder, 0
+        for predicate, answer in path:
+            node = place[at]
+            if node is None:
+                node = place[at] = Node(predicate)
+            assert isinstance(node, Node) and node.predicate == predicate, "a template asked in another order"
+            place, at = node.children, int(answer)
+        place[at] = result
+        self.root = holder[0]

@@ -1,0 +1,68 @@
+"""Spans as Python values, for the rows that kernels do not take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from forge_gpu.fates import Reason
+from forge_gpu.kernels import layout
+from forge_gpu.kernels.layout import U8, Spans
+
+
+class Absent:
+    """The value of a key that a record does not have: to a template it is not the same as None."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Final = Absent()
+
+
+def value_of(column: Spans, i: int) -> Any:
+    """Value i as Python's json reads it, ABSENT where there is none."""
+    kind = column.kind[i]
+    if kind == layout.ABSENT:
+        return ABSENT
+    if kind == layout.NULL:
+        return None
+    return json.loads(column.raw(i)) if kind == layout.JSON else text_of_span(column, i)
+
+
+def text_of_span(column: Spans, i: int) -> str:
+    """Value i as text: what a render writes for it; a JSON value is its own text, null and absent are ""."""
+    raw = column.raw(i)
+    if column.kind[i] == layout.ESCAPED:
+        return str(json.loads(b'"' + raw + b'"'))
+    return raw.decode()
+
+
+def missing(reason: U8, column: Spans) -> None:
+    """Refuse the rows, not refused yet, that lack a column or have null there. Changes `reason`."""
+    good = reason == Reason.NONE
+    reason[good & (column.kind == layout.ABSENT)] = Reason.MISSING_FIELD
+    reason[good & (column.kind == layout.NULL)] = Reason.NULL_FIELD
+
+
+def lacking(needed: Mapping[str, Spans], reason: U8, row: int) -> str:
+    """Which column a row lacks, where that is its reason."""
+    kind = {Reason.MISSING_FIELD: layout.ABSENT, Reason.NULL_FIELD: layout.NULL}.get(Reason(reason[row]))
+    column = next((name for name, column in needed.items() if column.kind[row] == kind), None)
+    return "" if column is None else f"{column!r} is {'missing' if kind == layout.ABSENT else 'null'}"
+
+
+def has_text(column: Spans) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Where a column has a text that is not empty."""
+    return column.length > 0
+
+
+def as_text(column: Spans) -> Spans:
+    """The column with JSON values taken for their own text (kind PLAIN). No copy of bytes."""
+    if not (column.kind == layout.JSON).any():
+        return column
+    kind = np.where(column.kind == layout.JSON, np.uint8(layout.PLAIN), column.kind)
+    return Spans(column.data, column.start, column.length, kind)

@@ -1,0 +1,91 @@
+"""How many chat templates compile: prints a table for docs/templates.md.
+
+    FORGE_TEMPLATES=folder python tests/templates/count_compiled.py [ROWS]
+
+Every template renders ROWS adversarial conversations of every shape, each compared with Jinja. A template is
+fully compiled for plain shapes where no row needed Jinja but those that Jinja itself refuses.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+
+from chat_cases import OTHER_SHAPES, PLAIN_SHAPES, TOOL, conversations
+from chat_support import all_templates, chat_template, render
+
+from forge_gpu.templates.conversations import Conversation, ListShape
+from forge_gpu.templates.environment import Refused
+from forge_gpu.templates.jinja_renderer import JinjaRenderer
+from forge_gpu.templates.tracing import compiler
+
+SHAPE = ListShape("messages", {}, {}, tools="tools")
+
+
+compiler.ROWS_BEFORE_TRACE, compiler.FREE_TRACES, compiler.MAX_TRACES = 0, sys.maxsize, sys.maxsize
+"""What can be compiled is counted here, whether or not it pays."""
+
+
+def talk_of(row: dict) -> Conversation:
+    return Conversation(row["messages"], row["tools"]) if "tools" in row else Conversation(row["messages"])
+
+
+def differences(template, rows: list[dict], found: list) -> int:
+    """Rows whose text is not Jinja's, refusals included."""
+    count = 0
+    for row, got in zip(rows, found, strict=True):
+        try:
+            wanted = {"text": template.render(talk_of(row))}
+        except Refused as refused:
+            wanted = str(refused)
+        count += wanted != (got if isinstance(got, dict) else got[1])
+    return count
+
+
+def run(template, shapes: tuple[str, ...], rows: int) -> tuple[Counter[str], int]:
+    """Rows by the way they took, and how many differ from Jinja."""
+    renderer, bad = JinjaRenderer(template, (SHAPE,), ("text",)), 0
+    refused = 0
+    for shape in shapes:
+        talks = conversations("three_turns" if shape == "tools" else shape, rows, seed=21)
+        given = [{"messages": talk, **({"tools": [TOOL]} if shape == "tools" else {})} for talk in talks]
+        found = render(renderer, given)
+        bad += differences(template, given, found)
+        refused += sum(isinstance(got, tuple) for got in found)
+    counts = renderer.counts
+    ways = Counter(compiled=counts.compiled + counts.evaluated, refused=refused)
+    ways["row_wise"] = rows * len(shapes) - ways["compiled"] - refused
+    return ways, bad
+
+
+def verdict(ways: Counter[str]) -> str:
+    if not ways["compiled"] and not ways["row_wise"]:
+        return "Jinja refuses every row"
+    if not ways["row_wise"]:
+        return "fully compiled"
+    return "partly compiled" if ways["compiled"] else "row by row"
+
+
+def main(rows: int) -> None:
+    began = time.perf_counter()
+    kinds = {"plain text": tuple(PLAIN_SHAPES), "tools, parts, reasoning": (*OTHER_SHAPES, "tools")}
+    table = {kind: Counter[str]() for kind in kinds}
+    total = bad = 0
+    for name, source, tokens in all_templates():
+        for kind, shapes in kinds.items():
+            ways, different = run(chat_template(source, tokens), shapes, rows)
+            table[kind][verdict(ways)] += 1
+            total += rows * len(shapes)
+            bad += different
+            if kind == "plain text" and verdict(ways) in ("partly compiled", "row by row"):
+                print(f"{verdict(ways)}: {name} ({ways['row_wise']} rows)", file=sys.stderr)
+    outcomes = ("fully compiled", "partly compiled", "row by row", "Jinja refuses every row")
+    print(f"| shapes | {' | '.join(outcomes)} |\n|---|{'---|' * len(outcomes)}")
+    for kind, counts in table.items():
+        print(f"| {kind} | {' | '.join(str(counts[outcome]) for outcome in outcomes)} |")
+    print(f"\n{total} rows compared, {bad} different, {time.perf_counter() - began:.0f} s.")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)

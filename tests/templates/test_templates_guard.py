@@ -1,0 +1,53 @@
+"""The guard that is always on."""
+
+import pytest
+from chat_cases import conversations
+from chat_support import WRITTEN, chat_template, render
+
+from forge_gpu.errors import TemplateError
+from forge_gpu.templates import guard
+from forge_gpu.templates.conversations import ListShape
+from forge_gpu.templates.jinja_renderer import JinjaRenderer
+from forge_gpu.templates.tracing.expressions import Text
+from forge_gpu.templates.tracing.fields import Compiled
+
+SHAPE = ListShape("messages", {}, {})
+
+
+def rows(shape="single", count=40):
+    return [{"messages": talk} for talk in conversations(shape, count, seed=5)]
+
+
+def test_rows_of_every_program_are_compared():
+    renderer = JinjaRenderer(chat_template(WRITTEN["chatml"]), (SHAPE,), ("text",))
+    render(renderer, rows())
+    render(renderer, rows())
+    # 80 rows of one program: the 1st, 2nd, 4th, 8th, 16th, 32nd and 64th.
+    assert renderer.guard.compared == 7
+
+
+@pytest.mark.parametrize("shape", ["single", "reasoning"])
+def test_a_wrong_program_stops_the_job(shape, monkeypatch):
+    from forge_gpu.templates.tracing import compiler
+
+    real = compiler.trace_fields
+
+    def wrong(*arguments):
+        result = real(*arguments)
+        assert isinstance(result, Compiled)
+        result.fields = tuple((*parts, Text("!")) for parts in result.fields)
+        return result
+
+    monkeypatch.setattr(compiler, "trace_fields", wrong)
+    renderer = JinjaRenderer(chat_template(WRITTEN["chatml"]), (SHAPE,), ("text",))
+    with pytest.raises(
+        TemplateError, match=r"differs from Jinja at character \d+.*set model.compile to false"
+    ):
+        render(renderer, rows(shape))
+
+
+def test_difference_shows_both_texts():
+    line = guard.difference(("a" * 100 + "x",), ("a" * 100 + "y",), 3)
+    assert "character 100 (row 3 of a chunk)" in line
+    assert "x'" in line and "y'" in line
+    assert "\n" not in guard.difference(("a\nb",), ("a\nc",), None)

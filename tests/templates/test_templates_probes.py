@@ -1,0 +1,43 @@
+"""What probes find out about templates."""
+
+import pytest
+from chat_support import TOKENS, WRITTEN
+
+from forge_gpu.templates.environment import ChatTemplate
+from forge_gpu.templates.probes import probe
+
+FOUND = {
+    "chatml": {
+        "writes_bos": False,
+        "system": "written",
+        "takes_tools": False,
+        "end_of_turn": ("<|im_end|>",),
+    },
+    "stripped_with_bos": {"writes_bos": True, "enforces_alternation": True, "end_of_turn": ("<|eot|>",)},
+    "system_in_first_user": {"system": "written", "writes_bos": True, "end_of_turn": (" </s>",)},
+    "no_system": {"system": "refused", "enforces_alternation": False},
+    "default_system_and_tools": {"takes_tools": True, "prefix_preserving": True, "depends_on_date": False},
+    "thinking": {"drops_earlier_thinking": True, "prefix_preserving": False, "generation_tags": False},
+    "generation_tags": {"generation_tags": True, "end_of_turn": ("<eos>",)},
+    "dated": {"depends_on_date": True},
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_probe(name):
+    found = probe(ChatTemplate(WRITTEN[name], TOKENS, {}, "2026-01-02"))
+    assert {key: getattr(found, key) for key in FOUND[name]} == FOUND[name]
+    assert found.refuses is None
+
+
+def test_special_tokens_that_differ_by_place():
+    source = (
+        "{% for m in messages %}{{ m.content }}{{ '<|return|>' if loop.last else '<|end|>' }}{% endfor %}"
+    )
+    assert probe(ChatTemplate(source, {}, {})).end_of_turn == ("<|end|>", "<|return|>")
+
+
+def test_a_template_that_refuses_everything():
+    found = probe(ChatTemplate("{{ raise_exception('no') }}", {}, {}))
+    assert found.refuses == "no"
+    assert (found.writes_bos, found.system, found.end_of_turn) == (None, None, None)
