@@ -11,9 +11,12 @@ from forge_gpu.errors import NoPlanError
 from forge_gpu.job.events import Event, Listener
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
-    from forge_gpu.engine.base import Engine
+    from forge_gpu.engine.choose import EngineFactory
+    from forge_gpu.frames.engine import FrameEngine
+    from forge_gpu.hardware.budget import Budget
     from forge_gpu.job.result import Result
     from forge_gpu.job.spec import JobSpec
     from forge_gpu.planner.plan import Plan
@@ -49,7 +52,8 @@ def plan(
 def prepare(
     config: Config | str | Path = PLAN_FILE,
     *,
-    data: Sequence[str | Path] | None = None,
+    data: Sequence[str | Path] | str | Path | None = None,
+    against: Sequence[str | Path] | str | Path | None = None,
     output: str | Path = "prepared",
     settings: Sequence[str] = (),
     threads: int | None = None,
@@ -62,8 +66,8 @@ def prepare(
 ) -> Result:
     """Run a plan and return what came out.
 
-    config: a Config, or the path of a forge.yaml. data: inputs instead of the plan's. settings:
-    `section.key=value` overrides, as `--set`. threads: at most so many; no more than the cores allowed.
+    config: a Config, or the path of a forge.yaml. data: inputs instead of the plan's. against: evaluation
+    files instead of the plan's; rows that are near or equal to theirs are left out. settings: `section.key=value` overrides, as `--set`. threads: at most so many; no more than the cores allowed.
     limit: rows to take from the start. strict: raise at the first rejected row. fresh: forget what an
     earlier run left. wait: seconds to wait for another run on the same output, None for no bound.
     on_event: hears every event of the job. check_stop: called between ranges; raises to stop.
@@ -73,18 +77,18 @@ def prepare(
     """
     from forge_gpu.job.prepare import prepare as prepare_job
 
-    spec, warnings = job_spec(config, data, output, settings, limit, strict, fresh, wait)
+    spec, warnings = job_spec(config, data, output, settings, limit, strict, fresh, wait, against)
     for warning in warnings:
         on_event(warning)
-    budget = _budget(spec.config, threads)
-    return prepare_job(spec, budget, _make_engine(spec.config), on_event, check_stop)
+    budget, engines = _engines(spec.config, threads)
+    return prepare_job(spec, budget, engines, on_event, check_stop)
 
 
 def stream(
     config: Config | str | Path = PLAN_FILE,
     *,
     split: str = "train",
-    data: Sequence[str | Path] | None = None,
+    data: Sequence[str | Path] | str | Path | None = None,
     settings: Sequence[str] = (),
     threads: int | None = None,
     batch_rows: int = 8192,
@@ -101,19 +105,31 @@ def stream(
     spec, warnings = job_spec(config, data, ".", settings, None, False, False, None)
     for warning in warnings:
         on_event(warning)
-    budget = _budget(spec.config, threads)
-    return stream_job(spec, budget, _make_engine(spec.config), split, batch_rows, on_event)
+    budget, engines = _engines(spec.config, threads)
+    return stream_job(spec, budget, engines, split, batch_rows, on_event)
+
+
+def open_engine(engine: str = "auto") -> FrameEngine[pd.DataFrame, pd.Series]:
+    """The engine for frames in memory: `render`, `reasons`, `deduplicate`, `duplicate_of`, `split`, `check`.
+
+    engine: auto, cpu or gpu. What kind of frame goes into a method comes out: pandas on the CPU. It belongs
+    to one thread at a time. Raises ForgeError where the engine cannot run here.
+    """
+    from forge_gpu.frames.choose import open_frames
+
+    return open_frames(engine)
 
 
 def job_spec(
     config: Config | str | Path,
-    data: Sequence[str | Path] | None,
+    data: Sequence[str | Path] | str | Path | None,
     output: str | Path,
     settings: Sequence[str],
     limit: int | None,
     strict: bool,
     fresh: bool,
     wait: float | None,
+    against: Sequence[str | Path] | str | Path | None = None,
 ) -> tuple[JobSpec, list[Event]]:
     """The job that the arguments of `prepare` describe, and warnings of what was corrected in the plan."""
     from forge_gpu.config.load import Layer, build, load, override_layer
@@ -131,28 +147,37 @@ def job_spec(
             )
         loaded = load(path, overrides=settings)
         base = path.absolute().parent
-    plan = loaded.config
+    against_base = base if against is None else Path.cwd()
+    given = {}
     if data is not None:
         base = Path.cwd()
-        inputs = [str(path) for path in data]
-        plan = plan.model_copy(update={"data": plan.data.model_copy(update={"inputs": inputs})})
+        given["inputs"] = _paths(data)
+    if against is not None:
+        given["against"] = _paths(against)
+    plan = loaded.config
+    if given:
+        plan = plan.model_copy(update={"data": plan.data.model_copy(update=given)})
     warnings: list[Event] = [Warned("plan", warning) for warning in loaded.warnings]
-    return JobSpec(plan, base, Path(output), limit, strict, fresh, wait), warnings
+    spec = JobSpec(plan, base, Path(output), limit, strict, fresh, wait, against_base=against_base)
+    return spec, warnings
 
 
-def _budget(config: Config, threads: int | None) -> Any:
+def _paths(given: Sequence[str | Path] | str | Path) -> list[str]:
+    return [str(path) for path in ([given] if isinstance(given, str | Path) else given)]
+
+
+def _engines(config: Config, threads: int | None) -> tuple[Budget, EngineFactory]:
+    """The memory budget of a job, and what makes its engines."""
+    from forge_gpu.engine.choose import engine_factory
     from forge_gpu.hardware.budget import cpu_budget
     from forge_gpu.hardware.host import read_cores, read_memory
 
     memory = config.preprocessing.memory
     wanted = memory.threads if threads is None else threads
-    return cpu_budget(read_memory(), read_cores(), memory.budget, wanted)
-
-
-def _make_engine(config: Config) -> Callable[[], Engine]:
-    from forge_gpu.engine.choose import engine_factory
-
-    return engine_factory(config.preprocessing.engine)
+    host = read_memory()
+    engines = engine_factory(config.preprocessing.engine)
+    available = host.available if host is not None and memory.budget == "auto" else None
+    return engines.budget(cpu_budget(host, read_cores(), memory.budget, wanted), available), engines
 
 
 def summary(result: Result) -> Mapping[str, Any]:

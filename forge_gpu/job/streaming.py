@@ -17,7 +17,7 @@ from forge_gpu.errors import ForgeError, InputError
 from forge_gpu.fates import Fate, name
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.job import index
-from forge_gpu.job.decide import SPLITS
+from forge_gpu.job.decisions import SPLITS
 from forge_gpu.job.events import Listener
 from forge_gpu.job.finish import output_columns
 from forge_gpu.job.index_pass import sample
@@ -70,7 +70,7 @@ def _batches(
                 fates = np.asarray(decisions.fate[first : first + part.rows])
                 first += part.rows
                 row = digest = 0
-                for chunk in workspace.chunks(item, budget.chunk_bytes):
+                for chunk in workspace.chunks(item, job.budget.chunk_bytes):
                     rows = workspace.reader.read(chunk, judge=False)
                     digest += sample(workspace, rows, row)
                     chosen = np.flatnonzero(fates[row : row + len(rows)] == fate)

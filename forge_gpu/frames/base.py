@@ -1,0 +1,50 @@
+"""What an engine asks of a frame library. One file holds all that is particular to one: `pandas_frames.py`.
+
+Arrays are numpy's. A text that comes from an engine may lie on its device until its bytes are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from forge_gpu.kernels.layout import I64, Spans, Text
+
+Bools = npt.NDArray[np.bool_]
+
+Frame = TypeVar("Frame")
+Series = TypeVar("Series", covariant=True)
+
+
+class Frames(Protocol[Frame, Series]):
+    """The frames of one library. Every result has the index of the frame that it was made for."""
+
+    def columns(self, frame: Frame) -> tuple[str, ...]:
+        """Names of the columns. Raises TypeError for what is no frame of this library, InputError where
+        names are no strings or not unique."""
+
+    def rows(self, frame: Frame) -> int: ...
+
+    def spans(self, frame: Frame, column: str, start: int, stop: int) -> Spans:
+        """The values of rows start ... stop - 1, without a copy where the frame holds Arrow text: text is
+        PLAIN, null NULL, any other value JSON. A value with no UTF-8 is PLAIN with bytes that are none.
+        Raises InputError, with the column's name, for values that have no JSON form."""
+
+    def readable(self, column: Spans) -> Bools:
+        """bool[n]: whether the texts of a column are UTF-8; true for what is no text."""
+
+    def take(self, frame: Frame, rows: I64) -> Frame:
+        """Rows by position."""
+
+    def texts(self, frame: Frame, name: str, pieces: Iterable[tuple[Text, Bools]]) -> Series:
+        """A series of text: the rows of all pieces, null where not valid. A piece is copied before the next
+        one is asked for. Its text is UTF-8."""
+
+    def numbers(self, frame: Frame, name: str, values: I64, valid: Bools) -> Series:
+        """A series of integers, null where not valid."""
+
+    def flags(self, frame: Frame, columns: Mapping[str, Bools]) -> Frame:
+        """A frame of booleans."""

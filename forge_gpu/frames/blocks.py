@@ -1,0 +1,92 @@
+"""A frame in blocks of rows, so that what kernels write stays small beside the frame itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from forge_gpu.fates import Reason
+from forge_gpu.frames.base import Frames
+from forge_gpu.kernels import layout
+from forge_gpu.kernels.layout import I64, Records, Spans
+from forge_gpu.templates.values import value_of
+
+BLOCK_ROWS = 1 << 15
+BLOCK_BYTES = 32 * 2**20
+SAMPLE_RUNS, SAMPLE_ROWS = 10, 20
+
+Columns = Mapping[str, Spans]
+
+
+def blocks(frames: Frames[Any, Any], frame: Any, columns: Sequence[str]) -> Iterator[Columns]:
+    """The named columns in blocks of at most BLOCK_ROWS rows and BLOCK_BYTES bytes, or of one row."""
+    rows = frames.rows(frame)
+    for start in range(0, rows, BLOCK_ROWS):
+        stop = min(start + BLOCK_ROWS, rows)
+        spans = {column: frames.spans(frame, column, start, stop) for column in columns}
+        edges = _edges(sum((column.length for column in spans.values()), np.zeros(stop - start, np.int64)))
+        for begin, end in pairwise(edges):
+            yield {name: _cut(column, begin, end) for name, column in spans.items()}
+
+
+def _edges(length: I64) -> list[int]:
+    """Where blocks begin and end, from the bytes of each row."""
+    ends = np.cumsum(length)
+    edges = [0]
+    while edges[-1] < len(length):
+        before = int(ends[edges[-1] - 1]) if edges[-1] else 0
+        edges.append(max(int(np.searchsorted(ends, before + BLOCK_BYTES, side="right")), edges[-1] + 1))
+    return edges
+
+
+def _cut(column: Spans, begin: int, end: int) -> Spans:
+    """Some rows, over no more of the buffer than they need: a device gets a block, not the whole column."""
+    start, length, kind = column.start[begin:end], column.length[begin:end], column.kind[begin:end]
+    there = length > 0
+    if not there.any():
+        return Spans(np.zeros(0, np.uint8), np.zeros_like(start), length, kind)
+    low, high = int(start[there].min()), int((start + length)[there].max())
+    return Spans(column.data[low:high], np.where(there, start - low, 0), length, kind)
+
+
+def records_of(frames: Frames[Any, Any], columns: Columns) -> Records:
+    """A block as records: rows with a text that is no UTF-8 are refused, and ABSENT in all columns."""
+    rows = len(next(iter(columns.values())))
+    broken = np.zeros(rows, np.bool_)
+    for column in columns.values():
+        broken |= ~frames.readable(column)
+    if broken.any():
+        columns = {name: _without(column, broken) for name, column in columns.items()}
+    reason = np.where(broken, np.uint8(Reason.INVALID_UTF8), np.uint8(Reason.NONE))
+    zero = np.zeros(rows, np.int64)
+    return Records(np.zeros(0, np.uint8), zero, zero, reason, dict(columns))
+
+
+def _without(column: Spans, broken: np.ndarray[Any, np.dtype[np.bool_]]) -> Spans:
+    return Spans(
+        column.data,
+        np.where(broken, 0, column.start),
+        np.where(broken, 0, column.length),
+        np.where(broken, np.uint8(layout.ABSENT), column.kind),
+    )
+
+
+def sample(frames: Frames[Any, Any], frame: Any, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """At most SAMPLE_RUNS x SAMPLE_ROWS rows as Python objects, in runs that are spread over the frame; rows
+    with a text that is no UTF-8 are passed over."""
+    rows = frames.rows(frame)
+    few = rows <= SAMPLE_RUNS * SAMPLE_ROWS
+    starts = range(0, rows, SAMPLE_ROWS) if few else np.linspace(0, rows - SAMPLE_ROWS, SAMPLE_RUNS).tolist()
+    found = []
+    for start in map(int, starts):
+        stop = min(start + SAMPLE_ROWS, rows)
+        spans = {column: frames.spans(frame, column, start, stop) for column in columns}
+        records = records_of(frames, spans)
+        found += [
+            {name: value_of(column, row) for name, column in records.columns.items()}
+            for row in np.flatnonzero(records.reason == Reason.NONE).tolist()
+        ]
+    return found

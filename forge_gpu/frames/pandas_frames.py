@@ -1,0 +1,81 @@
+"""pandas: all that Forge knows of it, for the CPU engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pandas.api.types import infer_dtype
+
+from forge_gpu.errors import InputError
+from forge_gpu.frames.base import Bools
+from forge_gpu.frames.objects import object_spans
+from forge_gpu.io.columns import arrow_spans, text_to_arrow
+from forge_gpu.kernels import layout
+from forge_gpu.kernels.cpu.utf8 import valid_utf8
+from forge_gpu.kernels.layout import I64, Spans, Text
+
+
+class PandasFrames:
+    """See `frames.base.Frames`. Text comes out as ArrowDtype(large_string), whose null is pd.NA."""
+
+    def columns(self, frame: pd.DataFrame) -> tuple[str, ...]:
+        if not isinstance(frame, pd.DataFrame):
+            kind = f"{type(frame).__module__.split('.')[0]}.{type(frame).__qualname__}"
+            raise TypeError(f"this engine takes a pandas.DataFrame, not {kind}")
+        names = list(frame.columns)
+        odd = next((name for name in names if not isinstance(name, str)), None)
+        if odd is not None:
+            raise InputError(f"column {odd!r} has a name that is no string; rename it")
+        if not frame.columns.is_unique:
+            twice = frame.columns[frame.columns.duplicated()][0]
+            raise InputError(f"several columns are named {twice!r}; rename all but one")
+        return tuple(names)
+
+    def rows(self, frame: pd.DataFrame) -> int:
+        return len(frame)
+
+    def spans(self, frame: pd.DataFrame, column: str, start: int, stop: int) -> Spans:
+        values = frame[column].iloc[start:stop]
+        try:
+            array = _as_arrow(values)
+            if array is not None:
+                return arrow_spans(array)
+            return object_spans(values.to_numpy(dtype=object).tolist(), pd.isna)
+        except InputError as fault:
+            raise InputError(f"column {column!r}: {fault}") from None
+
+    def readable(self, column: Spans) -> Bools:
+        return np.asarray((column.kind != layout.PLAIN) | (valid_utf8(column) != 0))
+
+    def take(self, frame: pd.DataFrame, rows: I64) -> pd.DataFrame:
+        return frame.iloc[rows]
+
+    def texts(self, frame: pd.DataFrame, name: str, pieces: Iterable[tuple[Text, Bools]]) -> pd.Series:
+        arrays = [text_to_arrow(_own(text), valid) for text, valid in pieces]
+        array = pd.arrays.ArrowExtensionArray(pa.chunked_array(arrays, pa.large_string()))
+        return pd.Series(array, index=frame.index, name=name, copy=False)
+
+    def numbers(self, frame: pd.DataFrame, name: str, values: I64, valid: Bools) -> pd.Series:
+        return pd.Series(pd.arrays.IntegerArray(values, ~valid), index=frame.index, name=name, copy=False)
+
+    def flags(self, frame: pd.DataFrame, columns: Mapping[str, Bools]) -> pd.DataFrame:
+        return pd.DataFrame(dict(columns), index=frame.index, copy=False)
+
+
+def _as_arrow(values: pd.Series) -> pa.Array | pa.ChunkedArray | None:
+    """The values as Arrow, without a copy where they are Arrow text already; None where they are objects
+    other than text, for which Arrow would guess one type. NaN is null."""
+    if values.dtype == object and infer_dtype(values, skipna=True) != "string":
+        return None
+    try:
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError):
+        return None
+
+
+def _own(text: Text) -> Text:
+    """A copy: the engine writes the next piece into the same buffers."""
+    return Text(text.data[: int(text.offsets[-1])].copy(), np.array(text.offsets))

@@ -1,0 +1,72 @@
+"""`forge_gpu.plan`: what `forge plan` chooses, without writing or printing anything."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import jobs
+import pytest
+
+import forge_gpu
+from forge_gpu.errors import ConfigError, InputError, TemplateError
+
+HEAVY = ("numba", "pandas", "pyarrow", "dask", "cudf")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return jobs.write_lines(tmp_path / "rows.jsonl", jobs.rows(60))
+
+
+@pytest.mark.parametrize(
+    "first", ["import forge_gpu", "import forge_gpu; forge_gpu.Config; forge_gpu.ForgeError"]
+)
+def test_the_import_is_light(first: str) -> None:
+    code = f"{first}; import sys; print([name for name in {HEAVY!r} if name in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n" and told.stderr == ""
+
+
+def test_every_public_name_is_there_and_no_other() -> None:
+    for name in forge_gpu.__all__:
+        assert getattr(forge_gpu, name) is not None
+    with pytest.raises(AttributeError, match="prepair"):
+        _ = forge_gpu.prepair
+
+
+def test_a_plan_says_what_it_chose_and_why(source: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    plan = forge_gpu.plan("support assistant", data=source, template="chatml")
+    mapping = plan.config.data.mapping
+    assert (mapping.query, mapping.input, mapping.response) == ("instruction", "input", "output")
+    assert plan.config.model.template_kind == "builtin"
+    assert "instruction" in plan.reasons["data.mapping.query"]
+    assert list(source.parent.iterdir()) == [source]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_paths_are_one_or_many(source: Path) -> None:
+    one = forge_gpu.plan(data=str(source), template="chatml")
+    many = forge_gpu.plan(data=[source], template="chatml")
+    assert one.config == many.config
+
+
+def test_a_saved_plan_is_the_plan(source: Path, tmp_path: Path) -> None:
+    from forge_gpu.config.load import load
+
+    plan = forge_gpu.plan(data=source, template="alpaca", settings=["preprocessing.seed=7"])
+    assert plan.save(tmp_path / "forge.yaml") is None
+    assert load(tmp_path / "forge.yaml", environ={}).config == plan.config
+    assert plan.config.preprocessing.seed == 7
+
+
+def test_faults_are_raised(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no data"):
+        forge_gpu.plan("chat")
+    with pytest.raises(InputError, match="nothing"):
+        forge_gpu.plan(data=tmp_path / "nothing.jsonl", template="chatml")
+    with pytest.raises(TemplateError, match="chatml"):
+        forge_gpu.plan(data=source, template="chatm")
+    with pytest.raises(ConfigError, match=r"preprocessing\.seed"):
+        forge_gpu.plan(data=source, template="chatml", settings=["preprocessing.sed=7"])
