@@ -1,0 +1,88 @@
+"""pyproject.toml, conda-env.yml and the images name the same packages, versions and extras."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+import forge_gpu
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+DOCKERFILES = sorted((ROOT / "docker").glob("Dockerfile.*"))
+CONDA_ONLY = {"pip", "cuda-version"}
+CONDA_NAMES = {"cudf-cu13": "cudf", "dask-cudf-cu13": "dask-cudf", "cupy-cuda13x": "cupy"}
+
+
+def parsed(requirement: str) -> tuple[str, frozenset[str]]:
+    """Name and version bounds; `=26.10.*` of conda is `==26.10.*` of pip."""
+    match = re.fullmatch(r"([A-Za-z0-9._-]+)(\[[a-z0-9,]+\])?(.*)", requirement)
+    assert match, requirement
+    bounds = {re.sub(r"^=(?!=)", "==", bound) for bound in match[3].split(",") if bound}
+    return match[1], frozenset(bounds)
+
+
+def conda() -> tuple[dict[str, frozenset[str]], list[str]]:
+    listed = YAML(typ="safe", pure=True).load((ROOT / "conda-env.yml").read_text())["dependencies"]
+    pip = next(entry["pip"] for entry in listed if isinstance(entry, dict))
+    return dict(parsed(entry) for entry in listed if isinstance(entry, str)), pip
+
+
+def test_conda_has_the_base_dependencies_and_the_extra_of_cuda_13():
+    found, _ = conda()
+    wanted = dict(map(parsed, PROJECT["dependencies"]))
+    for requirement in PROJECT["optional-dependencies"]["cu13"]:
+        name, bounds = parsed(requirement)
+        wanted[CONDA_NAMES.get(name, name)] = bounds
+    wanted["python"] = parsed("python" + PROJECT["requires-python"])[1]
+    assert {name: bounds for name, bounds in found.items() if name not in CONDA_ONLY} == wanted
+
+
+def test_conda_installs_this_version():
+    assert conda()[1] == [f"{PROJECT['name']}=={PROJECT['version']}"]
+    assert PROJECT["version"] == forge_gpu.__version__
+
+
+def test_the_two_gpu_extras_differ_in_the_cuda_version_alone():
+    extras = PROJECT["optional-dependencies"]
+    twelve = {
+        requirement.replace("cu12", "cu13").replace("cuda12x", "cuda13x") for requirement in extras["cu12"]
+    }
+    assert twelve == set(extras["cu13"])
+
+
+def test_doctor_and_plan_know_the_extras():
+    from forge_gpu.hardware.stack import REQUIREMENTS
+
+    assert set(REQUIREMENTS) <= set(PROJECT["optional-dependencies"])
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+def test_an_image_is_built_from_what_is_there(path):
+    text = path.read_text()
+    allowed = (ROOT / ".dockerignore").read_text().split()
+    for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
+        for source in sources.split():
+            assert (ROOT / source).exists() and f"!{source}" in allowed, source
+    for extras in re.findall(r"\.\[([a-z0-9,]+)\]", text):
+        assert set(extras.split(",")) <= set(PROJECT["optional-dependencies"])
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+def test_an_image_runs_forge_without_rights_and_with_its_kernels(path):
+    lines = [line.split("#")[0].strip() for line in path.read_text().splitlines()]
+    instructions = [line for line in lines if re.match(r"[A-Z]+ ", line)]
+    last = instructions[max(i for i, line in enumerate(instructions) if line.startswith("FROM ")) :]
+    user = last.index("USER forge")
+    warm = next(i for i, line in enumerate(last) if line.startswith("RUN forge warm"))
+    assert user < warm
+    assert [line for line in last if line.startswith("USER ")] == ["USER forge"]
+    assert last[-1] == 'ENTRYPOINT ["forge"]'
+
+
+def test_both_images_are_there():
+    assert [path.name for path in DOCKERFILES] == ["Dockerfile.cpu", "Dockerfile.rapids"]

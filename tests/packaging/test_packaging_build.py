@@ -1,0 +1,116 @@
+"""The sdist and the wheel are whole: a wheel made from the sdist runs in an environment of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tarfile
+import tomllib
+import venv
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ("pyproject.toml", "README.md", "forge_gpu", "kernels")
+BUILD = """
+import os, sys
+from setuptools import build_meta
+print(getattr(build_meta, "build_" + sys.argv[1])(sys.argv[2]))
+"""
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Built:
+    """python: of an environment that has nothing but pip and setuptools."""
+
+    python: Path
+    sdist: Path
+    wheel: Path
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Built:
+    folder = tmp_path_factory.mktemp("packages")
+    source = folder / "source"
+    source.mkdir()
+    for name in SOURCES:
+        copy(ROOT / name, source / name)
+    venv.create(folder / "env", with_pip=True)
+    python = folder / "env" / "bin" / "python"
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted], folder)
+    sdist = build(python, "sdist", source, folder)
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder / "unpacked", filter="data")
+    (unpacked,) = (folder / "unpacked").iterdir()
+    return Built(python, sdist, build(python, "wheel", unpacked, folder))
+
+
+def copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy(source, target)
+
+
+def build(python: Path, kind: str, source: Path, folder: Path) -> Path:
+    name = run([python, "-c", BUILD, kind, folder], source).splitlines()[-1]
+    return folder / name
+
+
+def run(command: list, folder: Path) -> str:
+    left_out = ("FORGE_CONFIG__", "PYTHON")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    done = subprocess.run(list(map(str, command)), cwd=folder, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def files_of_the_package() -> set[str]:
+    """Every file of forge_gpu and kernels that belongs into a package, by its name in a wheel."""
+    kept = {".py", ".yaml", ".typed"}
+    found = {path.relative_to(ROOT) for path in (ROOT / "forge_gpu").rglob("*") if path.suffix in kept}
+    found |= {Path("forge_gpu") / path.relative_to(ROOT) for path in (ROOT / "kernels").rglob("*.py")}
+    found.add(Path("forge_gpu/py.typed"))
+    return {path.as_posix() for path in found if "__pycache__" not in path.parts}
+
+
+def test_the_wheel_holds_every_file(built):
+    with zipfile.ZipFile(built.wheel) as archive:
+        names = set(archive.namelist())
+    assert files_of_the_package() - names == set()
+    strangers = {name for name in names if not name.startswith(("forge_gpu/", "forge_gpu-"))}
+    assert strangers == set()
+    for name in ("forge_gpu/kernels/layout.py", "forge_gpu/templates/builtin.yaml", "forge_gpu/py.typed"):
+        assert name in names
+
+
+def test_the_sdist_holds_every_file(built):
+    with tarfile.open(built.sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert files_of_the_package() - names == set()
+    assert {"pyproject.toml", "README.md"} <= names
+
+
+def test_the_wheel_runs_on_its_own(built, tmp_path):
+    """Its dependencies are those installed here, found behind the new environment's own packages."""
+    import numpy
+
+    run([built.python, "-m", "pip", "install", "--quiet", "--no-deps", built.wheel], tmp_path)
+    library = run([built.python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"], tmp_path)
+    Path(library.strip(), "borrowed.pth").write_text(f"{Path(numpy.__file__).parents[1]}\n")
+    where = run([built.python, "-c", "import forge_gpu; print(forge_gpu.__file__)"], tmp_path)
+    assert Path(where.strip()).is_relative_to(library.strip())
+    forge = built.python.with_name("forge")
+    assert "Commands:" in run([forge, "--help"], tmp_path)
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    run([forge, "plan", "--data", "examples/support.jsonl", "--template", "chatml"], tmp_path)
+    told = run([forge, "prepare"], tmp_path)
+    assert told.startswith("201 rows:\n")
+    assert len((tmp_path / "prepared" / "train.jsonl").read_bytes().splitlines()) == 173
