@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from forge_gpu.io.disk import size_text
 from forge_gpu.job.result import Result
 
 
@@ -23,11 +24,11 @@ def show(result: Result) -> None:
             "  warned of: " + ", ".join(f"{count:,} {reason}" for reason, count in manifest["warned"].items())
         )
     for output in manifest["outputs"]:
-        print(f"  {result.output / output['file']}  {output['rows']:,} rows, {output['bytes'] / 1e6:,.1f} MB")
+        print(f"  {result.output / output['file']}  {output['rows']:,} rows, {size_text(output['bytes'])}")
     if not result.was_finished:
         size = sum(entry["bytes"] or 0 for entry in manifest["inputs"])
         print(
-            f"{seconds:.2f} s, {size / 1e6 / max(seconds, 1e-9):,.0f} MB/s, "
+            f"{seconds:.2f} s for {size_text(size)} of input, "
             f"peak memory {result.peak_memory / 2**20:,.0f} MiB, {manifest['run']['engine']} engine"
         )
 

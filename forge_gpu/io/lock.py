@@ -21,18 +21,24 @@ class FolderLock:
     """Held by one process for a `with` block; freed by the kernel if the process dies.
 
     wait: seconds to wait for another run to end, None for no bound, 0 to fail at once. on_wait is called
-    once, before waiting, with a line that says who holds the lock. Raises OutputError.
+    once, before waiting, with a line that says who holds the lock; check_stop while waiting, and raises to
+    stop. Raises OutputError.
     """
 
     name = ".forge.lock"
     poll = 0.2  # seconds between two attempts
 
     def __init__(
-        self, folder: Path, wait: float | None = None, on_wait: Callable[[str], None] = lambda line: None
+        self,
+        folder: Path,
+        wait: float | None = None,
+        on_wait: Callable[[str], None] = lambda line: None,
+        check_stop: Callable[[], None] = lambda: None,
     ) -> None:
         self._path = folder / self.name
         self._wait = wait
         self._on_wait = on_wait
+        self._check_stop = check_stop
         self._descriptor = -1
 
     def __enter__(self) -> FolderLock:
@@ -49,6 +55,7 @@ class FolderLock:
             if not told:
                 self._on_wait(f"{self._path.parent}: waiting for {holder} to end")
                 told = True
+            self._check_stop()
             time.sleep(self.poll)
         return self
 
