@@ -2,18 +2,135 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import cycle
+from threading import Lock
 
 from forge_gpu.engine.base import Engine
+from forge_gpu.engine.resilient import Health, ResilientEngine
 from forge_gpu.errors import ForgeError
+from forge_gpu.hardware.budget import Budget
+from forge_gpu.hardware.gpus import GPU, GPUs, read_gpus
+from forge_gpu.hardware.stack import Stack, read_stack, start_stack
+
+WORTH_BYTES = 2**30
+"""Input below this the CPU has prepared before the GPU's libraries have started."""
+
+HOST_SHARE = 0.25
+"""Of the host's available memory a job on a GPU may take so much, where the plan does not say."""
 
 
-def engine_factory(wanted: str) -> Callable[[], Engine]:
-    """What makes engines, one for each thread. wanted: auto, cpu or gpu."""
+@dataclass
+class EngineFactory:
+    """Makes engines, one for each thread. name: cpu or gpu; reason: one line, why it is that.
+
+    gpus: the devices that a GPU engine works on. health: what happened to the engines that were made. pools:
+    bytes of each device that engines may take, as `budget` found it; fixed_pools, where given, count instead.
+    """
+
+    name: str
+    reason: str
+    make: Callable[[EngineFactory], Engine]
+    gpus: tuple[GPU, ...] = ()
+    health: Health = field(default_factory=Health)
+    pools: tuple[int, ...] = ()
+    fixed_pools: tuple[int, ...] = ()
+
+    def __call__(self) -> Engine:
+        return self.make(self)
+
+    def watch(self, on_halved: Callable[[int], None], on_fell_back: Callable[[str], None]) -> None:
+        """Who is told the rows of each call that had to be halved, and why the engine was given up."""
+        self.health.on_halved, self.health.on_fell_back = on_halved, on_fell_back
+
+    def budget(self, host: Budget, available: int | None) -> Budget:
+        """The budget of a job on these engines. available: bytes of the host's memory, None where the plan
+        sets the budget or they are not known. Raises ConfigError where a GPU has too little."""
+        if self.name == "cpu":
+            return host
+        from forge_gpu.engine.gpu.budget import gpu_budget, with_gpu_chunks
+
+        found = gpu_budget([gpu.vram_free for gpu in self.gpus], host.threads + 1)
+        self.pools = self.fixed_pools or found.pools
+        host_bytes = host.bytes if available is None else max(host.bytes, int(available * HOST_SHARE))
+        return with_gpu_chunks(host, found, host_bytes)
+
+
+def engine_factory(
+    wanted: str,
+    size: Callable[[], int | None] = lambda: None,
+    gpus: Callable[[], GPUs] = read_gpus,
+    stack: Callable[[GPUs], Stack] = read_stack,
+    start: Callable[[], str | None] = start_stack,
+) -> EngineFactory:
+    """What makes engines. wanted: auto, cpu or gpu. size: tells the bytes of input, None where not known; it
+    is asked where `auto` finds a GPU.
+
+    gpus, stack, start: how the machine is asked. Raises ForgeError where the GPU was asked for and cannot be
+    used.
+    """
+    if wanted == "cpu":
+        return EngineFactory("cpu", "the CPU, as asked for", _cpu)
+    found = gpus()
+    if wanted == "auto" and found.devices:
+        bytes_of_input = size()
+        if bytes_of_input is not None and bytes_of_input < WORTH_BYTES:
+            much = f"{bytes_of_input / 2**20:.0f} MiB of input"
+            return EngineFactory("cpu", f"the CPU: {much} is less than a GPU is worth starting for", _cpu)
+    obstacle = _obstacle(found, stack, start)
+    if obstacle is None:
+        why = "as asked for" if wanted == "gpu" else "it can be used and its libraries start"
+        names = ", ".join(gpu.name for gpu in found.devices)
+        return EngineFactory("gpu", f"the GPU ({names}): {why}", gpu_maker(found.devices), found.devices)
     if wanted == "gpu":
         raise ForgeError(
-            "preprocessing.engine is gpu, but this build has no GPU engine; set it to auto or cpu"
+            f"preprocessing.engine is gpu, but {obstacle}; 'forge doctor' says what is missing, "
+            "or set it to auto or cpu"
         )
+    return EngineFactory("cpu", f"the CPU: {obstacle}", _cpu)
+
+
+def _obstacle(gpus: GPUs, stack: Callable[[GPUs], Stack], start: Callable[[], str | None]) -> str | None:
+    """Why no GPU can be used; the cheap questions first."""
+    if not gpus.devices:
+        return next((note for note in gpus.notes if "GPU" in note), "no GPU was found")
+    found = stack(gpus)
+    if found.reason:
+        return found.reason
+    if found.missing:
+        return f"{', '.join(found.missing)} not installed: {found.install_command}"
+    return start()
+
+
+def _cpu(factory: EngineFactory) -> Engine:
     from forge_gpu.engine.cpu.engine import CpuEngine
 
-    return CpuEngine
+    return CpuEngine()
+
+
+def gpu_maker(gpus: Sequence[GPU]) -> Callable[[EngineFactory], Engine]:
+    """Engines on the devices in turn, each backed by one of the CPU; that alone where none can be made."""
+    turns = cycle(range(len(gpus)))
+    lock = Lock()
+    pools: dict[int, object] = {}
+
+    def make(factory: EngineFactory) -> Engine:
+        from forge_gpu.engine.cpu.engine import CpuEngine
+
+        safe = CpuEngine()
+        if factory.health.failure:
+            return safe
+        try:
+            from forge_gpu.engine.gpu.engine import GpuEngine
+            from forge_gpu.engine.gpu.start import open_device
+
+            with lock:
+                turn = next(turns)
+                device = open_device(gpus[turn], factory.pools[turn] if factory.pools else None, pools)
+            return ResilientEngine(GpuEngine(device, CpuEngine()), safe, factory.health)
+        except Exception as error:
+            factory.health.failed(error)
+            return safe
+
+    return make

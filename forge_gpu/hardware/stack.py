@@ -25,14 +25,8 @@ REQUIREMENTS = {  # an extra -> least driver branch, least compute capability; c
     "cu13": (580, (7, 5)),
     "cu12": (535, (7, 0)),
 }
-ALLOCATION = """
-import cupy, cudf, rmm
-rmm.DeviceBuffer(size=1 << 20)
-assert int(cupy.arange(4, dtype="int64").sum()) == 6
-assert cudf.Series(["a", "b"]).str.len().sum() == 2
-from numba import cuda
-assert cuda.is_available()
-"""
+PROBE = "forge_gpu.engine.gpu.probe"
+"""The module that uses each library; it is only ever run, in a process of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +87,15 @@ def _branch(driver: str | None) -> int | None:
     return int(head) if head.isdecimal() else None
 
 
-def start_stack(code: str = ALLOCATION, timeout: float = 120.0) -> str | None:
-    """Allocate on the GPU with each library, in a new process. None when all is well, else one line."""
+def start_stack(code: str | None = None, timeout: float = 120.0) -> str | None:
+    """Use the GPU with each library, in a new process. None when all is well, else one line.
+
+    code: Python to run instead of the probe.
+    """
+    what = ["-m", PROBE] if code is None else ["-c", code]
     try:
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, errors="replace", timeout=timeout
+            [sys.executable, *what], capture_output=True, text=True, errors="replace", timeout=timeout
         )
     except subprocess.TimeoutExpired:
         return f"the GPU libraries did not start within {timeout:g} s"

@@ -65,7 +65,8 @@ class Device(Protocol):
 def offsets_of(device: Device, sizes: Any) -> Any:
     """int64[n + 1]: where each of n items starts, and where the last ends."""
     offsets = device.xp.zeros(len(sizes) + 1, np.int64)
-    device.xp.cumsum(sizes, out=offsets[1:])
+    if len(sizes):
+        device.xp.cumsum(sizes, out=offsets[1:])
     return offsets
 
 

@@ -3,8 +3,8 @@ r"""The canonical JSON string body (see reference/jsontext.py), token by token.
 A text is worked on in *blocks* of about BLOCK source bytes, each by one thread. A token is what is decoded or
 spelled as a whole: one byte, an escape of 2, 6 or 12 bytes, a run of line breaks and indentation. `cut` finds
 the place between two tokens where a block ends, so that every block can be read without its neighbours; only
-where a backslash (or white space) stands close before the place does it have to read the block from its start.
-A token's output is at most 6 bytes and is carried in one word.
+where a backslash (or white space) stands close before the place does it have to read the block from its
+start. A token's output is at most 6 bytes and is carried in one word.
 """
 
 import numpy as np
@@ -123,11 +123,11 @@ def escape_at(memory, i, end):
         return NONE, np.int64(1)
     if high < 0xD800 or high >= 0xE000:
         return high, np.int64(6)
-    if high < 0xDC00 and i + LONGEST <= end:
-        if byte(memory, i + 6) == BACKSLASH and byte(memory, i + 7) == LETTER_U:
-            low = _unit(memory, i + 8, end)
-            if low >= 0xDC00 and low < 0xE000:
-                return 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00), np.int64(LONGEST)
+    paired = high < 0xDC00 and i + LONGEST <= end
+    if paired and byte(memory, i + 6) == BACKSLASH and byte(memory, i + 7) == LETTER_U:
+        low = _unit(memory, i + 8, end)
+        if low >= 0xDC00 and low < 0xE000:
+            return 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00), np.int64(LONGEST)
     return np.int64(REPLACEMENT), np.int64(6)
 
 
@@ -138,7 +138,7 @@ def _is_space(value):
 
 @function
 def token(work, memory, i, end):
-    """(output bytes, their number, source bytes) of the token at i; `end` is the end of the value or block."""
+    """(output bytes, their number, source bytes) of the token at i; `end`: of the value or the block."""
     value = byte(memory, i)
     if work == ESCAPE:
         bits, count = _escaped(value)

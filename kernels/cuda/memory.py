@@ -55,7 +55,7 @@ def thread():
 
 @function
 def row_at(offsets, count, position):
-    """The last of `count` rows whose offset is at most `position`: a binary search. offsets[0] <= position."""
+    """The last of `count` rows whose offset is at most `position`, which is at least offsets[0]."""
     low, high = np.int64(0), np.int64(count)
     while high - low > 1:
         middle = (low + high) >> 1

@@ -1,4 +1,4 @@
-"""Output as pieces: where each comes from and what is done with its bytes. All that writes text goes this way.
+"""Output as pieces: where each comes from and what is done with its bytes. All text is written this way.
 
 A piece is one number: the address of its source in a window of device memory, the number of source bytes
 (none for a copy, whose size is that of its output) and what is done with them (see jsontext). Literals, whole
@@ -7,9 +7,9 @@ texts and blocks of texts to escape are pieces; the pieces' sizes, summed up, sa
 The copy is balanced over output bytes: a warp has TILE of them, finds the piece where they start by a binary
 search, and goes on from there. So one long text is written by many warps and many short ones by one, and what
 rows the bytes belong to does not matter. Bytes moved: 2 x the output, and 16 a piece, which are read twice.
-Expected: 70-85% of the device's copy bandwidth where pieces have 1 kB (a word is put together from two aligned
-loads, of which the second is in the L1 cache), about a third of it for texts full of escapes, whose blocks go
-one a lane.
+Expected: 70-85% of the device's copy bandwidth where pieces have 1 kB (a word is put together from two
+aligned loads, of which the second is in the L1 cache), about a third of it for texts full of escapes, whose
+blocks go one a lane.
 """
 
 import numpy as np
@@ -61,7 +61,7 @@ def measure(memory, source, size):
 
 @kernel
 def write(memory, words, source, offsets, target, target_words):
-    """Write all pieces, a warp a tile. offsets: int64[p + 1]. target has offsets[p] bytes and some to spare."""
+    """Write all pieces, a warp a tile. offsets: int64[p + 1]; target: uint8[offsets[p] and more]."""
     tile, lane = place()
     pieces = np.int64(len(source))
     low = tile * TILE
@@ -85,9 +85,7 @@ def write(memory, words, source, offsets, target, target_words):
             if work_of(number) == COPY:
                 begin, end = max(at, low), min(offsets[np.uint64(q + 1)], high)
                 if begin < end:
-                    copy_by_warp(
-                        memory, words, number + begin - at, target, target_words, begin, end, lane
-                    )
+                    copy_by_warp(memory, words, number + begin - at, target, target_words, begin, end, lane)
         p += WARP
 
 

@@ -1,7 +1,7 @@
 """Running programs over columns (see reference/render.py): count pieces, describe them, write them.
 
-A thread a row counts the pieces of its program and describes each; no byte of text is read for that but the few
-around the ends of blocks. Measuring and writing go by pieces and bytes (see pieces). Bytes moved: 2 x the
+A thread a row counts the pieces of its program and describes each; no byte of text is read for that but the
+few around the ends of blocks. Measuring and writing go by pieces and bytes (see pieces). Bytes moved: 2 x the
 output; 17 a slot, 16 a part and 28 a row, twice; 32 a piece.
 """
 
@@ -57,7 +57,7 @@ def _work(encoding, raw, kind):
         return jsontext.COMPACT if kind == JSON else jsontext.COPY
     if encoding == AS_TEXT:
         return jsontext.UNESCAPE if kind == ESCAPED else jsontext.COPY
-    if kind == PLAIN or kind == JSON:
+    if kind in (PLAIN, JSON):
         return jsontext.ESCAPE
     return jsontext.RECODE if kind == ESCAPED else jsontext.COPY
 
@@ -112,7 +112,7 @@ def count(part, starts, column, start, length, kind, program, rows, first, encod
                 if bad or kind[v] > JSON:
                     cuda.atomic.min(fault, 0, j)
                     return
-                if operation == SLOT or operation == RAW_SLOT:
+                if operation in (SLOT, RAW_SLOT):
                     raw = operation == RAW_SLOT
                     total += _blocks(_work(encoding, raw, kind[v]), length[v])
                     total += 2 if raw else 0
@@ -148,7 +148,7 @@ def describe(
         operation = part[p, 0]
         c = part[p, 2]
         v = _value(column, c, first, r, part[p, 3]) if operation != LITERAL else np.int64(0)
-        if operation == SLOT or operation == RAW_SLOT:
+        if operation in (SLOT, RAW_SLOT):
             raw = operation == RAW_SLOT
             quoted = np.int64(1 if raw and kind[v] >= PLAIN and kind[v] <= ESCAPED else 0)
             if raw:
@@ -222,9 +222,7 @@ def render(
     source = device.xp.empty(total, np.int64)
     size = device.xp.empty(total, np.int64)
     bounds = device.upload(table.literal_offsets.astype(np.int64))
-    device.launch(
-        describe, len(rows), memory, bases[0], bounds, *tables, encoding, piece_first, source, size
-    )
+    device.launch(describe, len(rows), memory, bases[0], bounds, *tables, encoding, piece_first, source, size)
     return pieces.write_all(memory, words, source, size, piece_first, device)
 
 

@@ -1,7 +1,8 @@
-"""Compiles every CUDA kernel to PTX and through ptxas, without a driver, and prints one line of JSON for each.
+"""Compiles every CUDA kernel to PTX and through ptxas, without a driver, and prints one line of JSON for
+each.
 
-Run as a process of its own for each compute capability: `python cuda_compile.py 9.0`. Needs numba-cuda, NVVM and ptxas (the extra
-`cuda-compile`).
+Run as a process of its own for each compute capability: `python cuda_compile.py 9.0`. Needs numba-cuda, NVVM
+and ptxas (the extra `cuda-compile`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numba.cuda import dispatcher
 
 from forge_gpu.kernels.cuda import device
 
-MODULES = ("pieces", "render")
+MODULES = ("pieces", "render", "hashing", "dedup", "statistics", "shingles", "minhash")
 U8, I32, U32, I64, U64 = (
     kind[::1] for kind in (types.uint8, types.int32, types.uint32, types.int64, types.uint64)
 )
@@ -33,6 +34,18 @@ SIGNATURES = {
     "pieces.write": [(U8, U64, I64, I64, U8, U64)],
     "render.count": [(*PROGRAM, I64, I64)],
     "render.describe": [(U8, i64, I64, *PROGRAM, I64, I64, I64)],
+    "hashing.short64": [(U8, U64, i64, I64, U64, u64, U64)],
+    "hashing.short128": [(U8, U64, i64, I64, U64, PAIRS)],
+    "hashing.long64": [(U64, i64, I64, U64, U64, U64)],
+    "hashing.long128": [(U64, i64, I64, U64, U64, PAIRS)],
+    "dedup.insert": [(PAIRS, U8, I64, u64, I64)],
+    "dedup.lookup": [(I64, I64)],
+    "statistics.count": [(U8, i64, I64, I32, U8, TABLE)],
+    "statistics.blank": [(U8, i64, I64, U8)],
+    "statistics.repeated_windows": [(U64, i64, I64, TABLE)],
+    "shingles.units": [(U8, i64, I64, i64, U32, units, I64) for units in (U32, U64)],
+    "minhash.signatures_of_units": [(units, I64, I64, i64, i64, U64, U32, BITS) for units in (U32, U64)],
+    "minhash.bands_of_signatures": [(BITS, i64, U64, PAIRS)],
 }
 
 
@@ -74,7 +87,9 @@ def _assemble(ptxas: str | None, ptx: str, capability: tuple[int, int]) -> dict[
         source.write(ptx)
         source.flush()
         done = subprocess.run(
-            [ptxas, "-v", f"-arch={architecture}", source.name, "-o", "/dev/null"], capture_output=True, text=True
+            [ptxas, "-v", f"-arch={architecture}", source.name, "-o", "/dev/null"],
+            capture_output=True,
+            text=True,
         )
     if done.returncode:
         return {"error": done.stderr.strip()}
@@ -82,7 +97,9 @@ def _assemble(ptxas: str | None, ptx: str, capability: tuple[int, int]) -> dict[
     stack, stores, loads = (
         max(map(int, found), default=0)
         for found in zip(
-            *re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", report),
+            *re.findall(
+                r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", report
+            ),
             strict=True,
         )
     )

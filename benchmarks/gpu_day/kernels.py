@@ -1,0 +1,115 @@
+"""Each kernel against the device's own copy bandwidth, on rows of 1 kB.
+
+A kernel's bandwidth counts the bytes that it has to read and to write, as its docstring does. The goal of a
+row is what the kernel is held to; without one its figure is only shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from benchmarks.gpu_day.places import kernel_device, seconds
+from benchmarks.gpu_day.row import Row, held
+from forge_gpu.kernels.layout import AS_JSON, AS_TEXT, CLEAN, ESCAPED, PLAIN, Spans, Text
+from forge_gpu.kernels.reference.minhash import multipliers
+from forge_gpu.kernels.reference.shingles import CHARACTERS, fold_table
+from forge_gpu.templates.program import Literal, Slot, pack
+
+ROW = 1024
+GOALS = {"render, copied": 0.5, "gather": 0.5, "XXH3-128": 0.6}
+
+
+def rows(dry: bool) -> Iterator[Row]:
+    device = kernel_device(dry)
+    count = 6 if dry else 400_000
+    length = 100 if dry else ROW
+    copy = copy_bandwidth(device, 2**12 if dry else 2**30, dry)
+    if not dry:
+        yield Row("kernels", "copy bandwidth of the device", f"{copy / 1e9:.1f} GB/s, read + written")
+    for name, work, moved in _works(device, count, length):
+        took = seconds(work, dry)
+        if dry:
+            yield Row("kernels", name, "ran")
+            continue
+        share = moved / took / copy
+        goal = GOALS.get(name)
+        wanted = f", goal {goal:.0%}" if goal else ""
+        figure = f"{moved / took / 1e9:.1f} GB/s, {share:.0%} of copy{wanted}"
+        yield Row("kernels", name, figure, held(goal is None or share >= goal))
+
+
+def copy_bandwidth(device: Any, size: int, dry: bool) -> float:
+    """Bytes read and written a second by the device's own copy."""
+    source, target = device.xp.zeros(size, np.uint8), device.xp.zeros(size, np.uint8)
+
+    def copy() -> None:
+        target[:] = source
+
+    return 2 * size / seconds(copy, dry)
+
+
+def _works(device: Any, count: int, length: int) -> Iterator[tuple[str, Callable[[], object], int]]:
+    """(name, what to time, bytes that it moves)."""
+    from forge_gpu.kernels.cuda import dedup, hashing, minhash, render, statistics
+
+    data = _sentences(count * length)
+    resident = device.upload(data)
+    start = np.arange(count, dtype=np.int64) * length
+    lengths = np.full(count, length, np.int64)
+    total = count * length
+
+    def spans(kind: int) -> Spans:
+        return Spans(device.upload(_padded(device, resident)), start, lengths, np.full(count, kind, np.uint8))
+
+    clean, plain, escaped = spans(CLEAN), spans(PLAIN), spans(ESCAPED)
+    table = pack([(Literal(b'{"text":"'), Slot("v"), Literal(b'"}\n'))])
+    program, order = np.zeros(count, np.int32), np.arange(count)
+    written = total + count * 12
+
+    def rendered(column: Spans, encoding: int, which: Any = order) -> Callable[[], object]:
+        return lambda: render.render(table, program, [column], which, encoding, None, device)
+
+    shuffled = np.random.default_rng(1).permutation(count)
+    yield "render, copied", rendered(clean, AS_TEXT), total + written
+    yield "gather", rendered(clean, AS_TEXT, shuffled), total + written
+    yield "render, escaped", rendered(plain, AS_JSON), total + written
+    yield "render, unescaped", rendered(escaped, AS_TEXT), total + written
+    text = Text(clean.data, np.append(start, total))
+    yield "XXH3-128", lambda: hashing.xxh3_128(text, device), total + 24 * count
+    yield "XXH3-64", lambda: hashing.xxh3_64(text, 7, device), total + 16 * count
+    yield "statistics", lambda: statistics.text_statistics(text, device, False), total + 57 * count
+    yield "statistics, repetition", lambda: statistics.text_statistics(text, device), 2 * total
+    hashes = hashing.xxh3_128(text, device)
+    live = device.xp.ones(count, np.uint8)
+    yield "dedup table", lambda: dedup.first_occurrence(hashes, live, device), 56 * count
+    few = Text(text.data, text.offsets[: max(count // 8, 1) + 1])
+    arguments = (
+        few.data,
+        few.offsets,
+        CHARACTERS,
+        5,
+        fold_table(True, True, False),
+        multipliers(128, 1),
+        16,
+        8,
+    )
+    moved = int(few.offsets[-1])
+    yield "minhash, 128 permutations", lambda: minhash.band_hashes(*arguments, device), moved
+
+
+def _padded(device: Any, data: Any) -> Any:
+    """A copy in a buffer that kernels may read behind."""
+    buffer = device.bytes(len(data))
+    buffer[: len(data)] = data
+    return buffer
+
+
+def _sentences(size: int) -> Any:
+    """Text with a quote or a newline every hundred bytes or so."""
+    sentence = (
+        b'The quick brown fox said "hello" to the lazy dog, who did not care for it.\\n Then it slept, '
+    )
+    return np.frombuffer((sentence * (size // len(sentence) + 1))[:size], np.uint8)

@@ -1,0 +1,52 @@
+"""Where the day's kernels and engines run: a GPU, or numba's simulator in a dry run."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+TESTS = Path(__file__).parents[2] / "tests"
+
+
+def simulated(limit: int | None = None) -> Any:
+    """The simulator's device of the tests. limit: bytes of an allocation."""
+    sys.path.insert(0, str(TESTS / "kernels"))
+    from simulated_device import SimulatedDevice  # type: ignore[import-not-found]
+
+    return SimulatedDevice(limit)
+
+
+def kernel_device(dry: bool) -> Any:
+    """A device for kernels, entered."""
+    if dry:
+        return simulated()
+    import cupy
+
+    from forge_gpu.engine.gpu.device import CupyDevice
+
+    return CupyDevice(0, cupy.get_default_memory_pool().malloc).__enter__()
+
+
+def seconds(work: Callable[[], object], dry: bool, runs: int = 5) -> float:
+    """The least time of some runs, after one that compiles; until the device has done the work."""
+    if dry:
+        runs = 1
+
+    def settled() -> None:
+        if not dry:
+            import cupy
+
+            cupy.cuda.runtime.deviceSynchronize()
+
+    work()
+    settled()
+    times = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        work()
+        settled()
+        times.append(time.perf_counter() - began)
+    return min(times)

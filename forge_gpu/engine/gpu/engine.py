@@ -1,0 +1,111 @@
+"""The GPU engine: the kernels of `kernels/cuda` over one device; what needs a scan is done on the host.
+
+JSON is scanned by the CPU's kernels. A chunk's bytes go to the device once, with the spans that each call is
+about; texts that are made there stay there, and come to the host when their bytes are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from forge_gpu.engine.base import Engine
+from forge_gpu.engine.gpu.device import ChunkDevice
+from forge_gpu.engine.lazy import LazyText
+from forge_gpu.kernels.cuda import hashing, render, statistics
+from forge_gpu.kernels.layout import I32, I64, PADDING, U8, U64, Messages, ProgramTable, Records, Spans, Text
+from forge_gpu.kernels.reference.statistics import Statistics
+
+LEAST_ROWS = 256
+"""Calls about fewer rows are done on the host, which is done before a device has started."""
+
+
+class GpuEngine:
+    """See `engine.base.Engine`. What it returns is on the host, or comes there by itself (LazyText)."""
+
+    name = "gpu"
+
+    def __init__(self, device: ChunkDevice, host: Engine, least_rows: int = LEAST_ROWS) -> None:
+        self._device = device
+        self._host = host
+        self._least_rows = least_rows
+
+    def scan(self, data: U8, form: str, keys: Sequence[str], max_row_bytes: int) -> Records:
+        self._device.forget()  # the memory of the chunk before may hold another one now
+        return self._host.scan(data, form, keys, max_row_bytes)
+
+    def messages(self, column: Spans, roles: Sequence[str], role_key: str, content_key: str) -> Messages:
+        return self._host.messages(column, roles, role_key, content_key)
+
+    def text(self, column: Spans) -> Text:
+        if len(column) < self._least_rows:
+            return self._host.text(column)
+        with self._device:
+            return self._lazy(render.decode(column, self._device))
+
+    def render(
+        self,
+        table: ProgramTable,
+        program: I32,
+        columns: Sequence[Spans],
+        rows: I64,
+        encoding: int,
+        first: I64 | None = None,
+    ) -> Text:
+        if len(rows) < self._least_rows:
+            return self._host.render(table, program, columns, rows, encoding, first)
+        with self._device:
+            return self._lazy(render.render(table, program, columns, rows, encoding, first, self._device))
+
+    def hash128(self, text: Text) -> U64:
+        if len(text) < self._least_rows:
+            return self._host.hash128(text)
+        with self._device:
+            hashes: U64 = self._device.download(hashing.xxh3_128(_there(text), self._device))
+            return hashes
+
+    def hash64(self, text: Text, seed: int) -> U64:
+        if len(text) < self._least_rows:
+            return self._host.hash64(text, seed)
+        with self._device:
+            hashes: U64 = self._device.download(hashing.xxh3_64(_there(text), seed, self._device))
+            return hashes
+
+    def statistics(self, text: Text, repetition: bool) -> Statistics:
+        if len(text) < self._least_rows:
+            return self._host.statistics(text, repetition)
+        with self._device:
+            found = statistics.text_statistics(_there(text), self._device, repetition)
+            return Statistics(*map(self._device.download, found))
+
+    def memory(self) -> int:
+        return self._host.memory()
+
+    def _lazy(self, text: Text) -> LazyText:
+        offsets: I64 = self._device.download(text.offsets)
+
+        def fetch() -> U8:
+            with self._device:
+                data: U8 = self._device.download(text.data[: int(offsets[-1])])
+            return _padded(data)
+
+        return LazyText(offsets, text, fetch)
+
+
+def _there(text: Text) -> Text:
+    """A text where it is: on the device, if it was made there."""
+    return text.source if isinstance(text, LazyText) else text
+
+
+def _padded(data: U8) -> U8:
+    """The bytes with PADDING behind them, as layout.Text has it; the device leaves room for that."""
+    room = data.base
+    if (
+        isinstance(room, np.ndarray)
+        and room.dtype == np.uint8
+        and room.ctypes.data == data.ctypes.data
+        and len(room) >= len(data) + PADDING
+    ):
+        return room[: len(data) + PADDING]
+    return np.concatenate([data, np.zeros(PADDING, np.uint8)])

@@ -1,0 +1,34 @@
+"""From a device that NVML names to one that engines work on, with its pool of memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from forge_gpu.engine.gpu.budget import gpu_budget
+from forge_gpu.engine.gpu.device import CupyDevice
+from forge_gpu.engine.gpu.pool import BudgetedPool
+from forge_gpu.hardware.gpus import GPU
+
+
+def open_device(gpu: GPU, pool_bytes: int | None, pools: dict[int, Any]) -> CupyDevice:
+    """A device for one engine; all engines of a GPU share its pool in `pools`, made by the first.
+
+    pool_bytes: what the pool may hold; None for the budget of a single engine.
+    """
+    import cupy
+
+    number = ordinal(gpu, cupy.cuda.runtime)
+    if number not in pools:
+        with cupy.cuda.Device(number):
+            pools[number] = BudgetedPool(number, pool_bytes or gpu_budget([gpu.vram_free], 1).pools[0])
+    return CupyDevice(number, pools[number].allocator)
+
+
+def ordinal(gpu: GPU, runtime: Any) -> int:
+    """CUDA's number of a device: it counts by speed, NVML by slot, so the UUID decides."""
+    wanted = gpu.uuid.removeprefix("GPU-").replace("-", "").lower()
+    for number in range(runtime.getDeviceCount()):
+        uuid = runtime.getDeviceProperties(number).get("uuid", b"")
+        if bytes(uuid).hex() == wanted:
+            return number
+    return 0  # a MIG instance has a UUID of its own, and CUDA shows one instance to a process

@@ -1,0 +1,76 @@
+"""Parts of what an engine is asked, and their results put together: for work that does not fit in memory.
+
+A part's columns show only the bytes between the first and the last of their spans, so half of the rows is
+half of the memory, however large the chunk is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from forge_gpu.kernels.layout import I32, I64, PADDING, ProgramTable, Spans, Text
+from forge_gpu.kernels.reference.statistics import Statistics
+
+
+def halves(count: int) -> tuple[slice, slice]:
+    """The first and the second half of `count` > 1 rows."""
+    return slice(0, count // 2), slice(count // 2, count)
+
+
+def part_of_spans(column: Spans, part: slice) -> Spans:
+    """Some consecutive values, over no more bytes than they need."""
+    start, length, kind = column.start[part], column.length[part], column.kind[part]
+    used = length > 0
+    if not used.any():
+        return Spans(column.data[:0], np.zeros_like(start), np.zeros_like(length), kind)
+    low = int(start[used].min())
+    high = int((start[used] + length[used]).max())
+    return Spans(column.data[low:high], np.where(used, start - low, 0), length, kind)
+
+
+def part_of_text(text: Text, part: slice) -> Text:
+    """Some consecutive rows."""
+    offsets = text.offsets[part.start : part.stop + 1]
+    return Text(text.data[offsets[0] : offsets[-1]], offsets - offsets[0])
+
+
+def part_of_render(
+    table: ProgramTable,
+    program: I32,
+    columns: Sequence[Spans],
+    rows: I64,
+    first: I64 | None,
+    part: slice,
+) -> tuple[I32, list[Spans], I64, I64 | None]:
+    """(program, columns, rows, first) of a render of rows[part] alone."""
+    chosen = rows[part]
+    low, high = int(chosen.min()), int(chosen.max()) + 1
+    of_rows = slice(low, high)
+    of_messages = slice(0, 0) if first is None else slice(int(first[low]), int(first[high]))
+    parts = [
+        part_of_spans(column, of_messages if level else of_rows)
+        for column, level in zip(columns, table.level, strict=True)
+    ]
+    begin = None if first is None else first[low : high + 1] - first[low]
+    return program[of_rows], parts, chosen - low, begin
+
+
+def joined_texts(parts: Sequence[Text]) -> Text:
+    """The rows of all parts, one after the other, in new memory."""
+    sizes = np.concatenate([np.diff(part.offsets) for part in parts])
+    offsets = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    data = np.empty(int(offsets[-1]) + PADDING, np.uint8)
+    at = 0
+    for part in parts:
+        begin, end = int(part.offsets[0]), int(part.offsets[-1])
+        data[at : at + end - begin] = part.data[begin:end]
+        at += end - begin
+    return Text(data, offsets)
+
+
+def joined_statistics(parts: Sequence[Statistics]) -> Statistics:
+    """The statistics of all parts' rows."""
+    return Statistics(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))

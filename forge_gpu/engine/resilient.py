@@ -1,0 +1,193 @@
+"""An engine that goes on: work that does not fit is halved, an engine that fails is replaced by the CPU's.
+
+Every call is a pure function of its arguments, so doing it again in parts, or on the other engine, gives the
+same bytes. What has been asked of the failed engine before and is still on its device is made again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from threading import Lock
+from typing import Any, TypeVar
+
+import numpy as np
+
+from forge_gpu.engine import halving
+from forge_gpu.engine.base import Engine
+from forge_gpu.engine.lazy import LazyText
+from forge_gpu.errors import ForgeError
+from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
+from forge_gpu.kernels.reference.statistics import Statistics
+
+Result = TypeVar("Result")
+
+
+def no_rows(rows: int) -> None:
+    """Hears of a halving and does nothing."""
+
+
+def no_reason(reason: str) -> None:
+    """Hears of a failure and does nothing."""
+
+
+@dataclass
+class Health:
+    """What happened to the engines of one run: shared by those of all threads.
+
+    halvings: calls that did not fit and were done in halves. rows_on_cpu: rows that did not fit alone.
+    failure: why the engine was given up, None while it works.
+    """
+
+    halvings: int = 0
+    rows_on_cpu: int = 0
+    failure: str | None = None
+    on_halved: Callable[[int], None] = no_rows
+    on_fell_back: Callable[[str], None] = no_reason
+
+    def __post_init__(self) -> None:
+        self._lock = Lock()
+
+    def halved(self, rows: int) -> None:
+        with self._lock:
+            self.halvings += 1
+            self.on_halved(rows)
+
+    def went_to_cpu(self, rows: int) -> None:
+        with self._lock:
+            self.rows_on_cpu += rows
+
+    def failed(self, error: BaseException) -> None:
+        with self._lock:
+            if self.failure is None:
+                self.failure = f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
+                logging.getLogger(__name__).debug("the engine failed", exc_info=error)
+                self.on_fell_back(self.failure)
+
+
+class ResilientEngine:
+    """See `engine.base.Engine`. `fast` does the work while it can, `safe` what it cannot."""
+
+    def __init__(self, fast: Engine, safe: Engine, health: Health) -> None:
+        self._fast = fast
+        self._safe = safe
+        self._health = health
+
+    @property
+    def name(self) -> str:
+        return self._safe.name if self._health.failure else self._fast.name
+
+    def scan(self, data: U8, form: str, keys: Sequence[str], max_row_bytes: int) -> Records:
+        return self._call(lambda engine: engine.scan(data, form, keys, max_row_bytes))
+
+    def messages(self, column: Spans, roles: Sequence[str], role_key: str, content_key: str) -> Messages:
+        return self._call(lambda engine: engine.messages(column, roles, role_key, content_key))
+
+    def text(self, column: Spans) -> Text:
+        def part(rows: slice) -> Text:
+            return self.text(halving.part_of_spans(column, rows))
+
+        return self._text(lambda engine: engine.text(column), len(column), part)
+
+    def render(
+        self,
+        table: ProgramTable,
+        program: I32,
+        columns: Sequence[Spans],
+        rows: I64,
+        encoding: int,
+        first: I64 | None = None,
+    ) -> Text:
+        def part(of_rows: slice) -> Text:
+            arguments = halving.part_of_render(table, program, columns, rows, first, of_rows)
+            some, spans, chosen, begin = arguments
+            return self.render(table, some, spans, chosen, encoding, begin)
+
+        def whole(engine: Engine) -> Text:
+            return engine.render(table, program, columns, rows, encoding, first)
+
+        return self._text(whole, len(rows), part)
+
+    def hash128(self, text: Text) -> U64:
+        def part(rows: slice) -> U64:
+            return self.hash128(halving.part_of_text(text, rows))
+
+        return self._call(lambda engine: engine.hash128(text), len(text), part, np.concatenate)
+
+    def hash64(self, text: Text, seed: int) -> U64:
+        def part(rows: slice) -> U64:
+            return self.hash64(halving.part_of_text(text, rows), seed)
+
+        return self._call(lambda engine: engine.hash64(text, seed), len(text), part, np.concatenate)
+
+    def statistics(self, text: Text, repetition: bool) -> Statistics:
+        def part(rows: slice) -> Statistics:
+            return self.statistics(halving.part_of_text(text, rows), repetition)
+
+        return self._call(
+            lambda engine: engine.statistics(text, repetition), len(text), part, halving.joined_statistics
+        )
+
+    def memory(self) -> int:
+        return self._safe.memory() + (0 if self._health.failure else self._fast.memory())
+
+    def _text(self, whole: Callable[[Engine], Text], rows: int, part: Callable[[slice], Text]) -> Text:
+        """A call that makes a text: its bytes are still to be had when the engine fails before they are."""
+        made = self._call(whole, rows, partial(_kept, part), halving.joined_texts)
+        if not isinstance(made, LazyText):
+            return made
+        return made.guarded(lambda: self._fetched(made, whole))
+
+    def _fetched(self, made: LazyText, whole: Callable[[Engine], Text]) -> U8:
+        try:
+            return made.data
+        except Exception as error:
+            self._health.failed(error)
+            return whole(self._safe).data
+
+    def _call(
+        self,
+        whole: Callable[[Engine], Result],
+        rows: int = 1,
+        part: Callable[[slice], Result] | None = None,
+        join: Callable[[Sequence[Any]], Result] | None = None,
+    ) -> Result:
+        if self._health.failure:
+            return whole(self._safe)
+        try:
+            return whole(self._fast)
+        except (ValueError, ForgeError):
+            raise  # of the data, not of the engine
+        except Exception as error:
+            if not out_of_memory(error):
+                self._health.failed(error)
+                return whole(self._safe)
+        # Outside of the handler, so that the error's frames no longer hold what was allocated.
+        if part is None or join is None or rows <= 1:
+            self._health.went_to_cpu(rows)
+            return whole(self._safe)
+        self._health.halved(rows)
+        first, second = halving.halves(rows)
+        return join([_own(part(first)), part(second)])
+
+
+def _kept(part: Callable[[slice], Text], rows: slice) -> Text:
+    """A part's text in memory of its own: the next part may use the engine's buffers again."""
+    return halving.joined_texts([part(rows)])
+
+
+def _own(result: Result) -> Result:
+    """A result in memory of its own, where the engine may use that of its arrays again."""
+    if isinstance(result, Statistics):
+        return halving.joined_statistics([result])  # type: ignore[return-value]
+    return result.copy() if isinstance(result, np.ndarray) else result
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice, in the words of any of the GPU libraries."""
+    if isinstance(error, MemoryError):
+        return True
+    text = str(error).lower().replace("_", " ")
+    return "out of memory" in text or "bad alloc" in text or "memory allocation" in text

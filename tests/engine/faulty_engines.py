@@ -1,0 +1,81 @@
+"""Engines with faults, at the seam that every engine has: a call, and the memory it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from forge_gpu.engine.cpu.engine import CpuEngine
+from forge_gpu.engine.lazy import LazyText
+from forge_gpu.kernels.layout import I32, I64, U8, U64, ProgramTable, Spans, Text
+from forge_gpu.kernels.reference.statistics import Statistics
+
+
+class DeviceLost(RuntimeError):
+    """What a driver says when a GPU has gone."""
+
+
+class Allocator:
+    """Grants up to `limit` bytes at once, and nothing any more after `calls` grants."""
+
+    def __init__(self, limit: int | None = None, calls: int | None = None) -> None:
+        self.limit = limit
+        self.calls = calls
+        self.granted = 0
+
+    def grant(self, size: int) -> None:
+        if self.calls is not None and self.granted >= self.calls:
+            raise DeviceLost("CUDA_ERROR_LAUNCH_FAILED: unspecified launch failure\nmore of it")
+        if self.limit is not None and size > self.limit:
+            raise MemoryError(f"std::bad_alloc: out_of_memory: {size} of {self.limit} bytes")
+        self.granted += 1
+
+
+class FaultyEngine(CpuEngine):
+    """An engine like the GPU's, with the CPU's kernels: it asks its allocator for the bytes of each call, and
+    keeps its texts "on the device" until they are fetched."""
+
+    name = "gpu"  # type: ignore[assignment]
+
+    def __init__(self, allocator: Allocator) -> None:
+        super().__init__()
+        self._allocator = allocator
+
+    def text(self, column: Spans) -> Text:
+        self._allocator.grant(len(column.data))
+        return self._away(super().text(column))
+
+    def render(
+        self,
+        table: ProgramTable,
+        program: I32,
+        columns: Sequence[Spans],
+        rows: I64,
+        encoding: int,
+        first: I64 | None = None,
+    ) -> Text:
+        self._allocator.grant(sum({id(column.data): len(column.data) for column in columns}.values()))
+        return self._away(super().render(table, program, columns, rows, encoding, first))
+
+    def hash128(self, text: Text) -> U64:
+        return super().hash128(self._there(text))
+
+    def hash64(self, text: Text, seed: int) -> U64:
+        return super().hash64(self._there(text), seed)
+
+    def statistics(self, text: Text, repetition: bool) -> Statistics:
+        return super().statistics(self._there(text), repetition)
+
+    def _there(self, text: Text) -> Text:
+        self._allocator.grant(int(text.offsets[-1]) - int(text.offsets[0]))
+        return text.source if isinstance(text, LazyText) else text
+
+    def _away(self, text: Text) -> LazyText:
+        kept = Text(text.data.copy(), text.offsets.copy())
+
+        def fetch() -> U8:
+            self._allocator.grant(0)
+            return np.array(kept.data)
+
+        return LazyText(kept.offsets, kept, fetch)

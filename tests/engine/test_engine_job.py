@@ -1,0 +1,60 @@
+"""A whole job on engines with faults: the bytes of a job on the CPU engine, and what happened is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from faulty_engines import Allocator, FaultyEngine
+from jobs import content, plan, rows, write_lines
+
+from forge_gpu.engine.choose import EngineFactory
+from forge_gpu.engine.cpu.engine import CpuEngine
+from forge_gpu.engine.resilient import ResilientEngine
+from forge_gpu.hardware.budget import Budget
+from forge_gpu.job.events import FellBack, Halved
+from forge_gpu.job.prepare import prepare
+from forge_gpu.job.spec import JobSpec
+
+
+def run(folder: Path, make: Any, threads: int, events: list[Any]) -> dict[str, str]:
+    source = folder / "in.jsonl"
+    if not source.exists():
+        write_lines(source, rows(300))
+    output = folder / "out"
+    budget = Budget(2**24, threads, 4096, threads + 1, "a test")
+    spec = JobSpec(plan(source), folder, output, fresh=True, range_bytes=16384)
+    prepare(spec, budget, make, events.append, lambda: None)
+    return content(output)
+
+
+def factory(allocator: Allocator) -> EngineFactory:
+    return EngineFactory(
+        "gpu", "a test", lambda made: ResilientEngine(FaultyEngine(allocator), CpuEngine(), made.health)
+    )
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("limit", [3000, 300, 20])
+def test_a_device_with_little_memory(tmp_path: Path, limit: int, threads: int) -> None:
+    expected = run(tmp_path, CpuEngine, 1, [])
+    events: list[Any] = []
+    engines = factory(Allocator(limit))
+    assert run(tmp_path, engines, threads, events) == expected
+    halved = [event for event in events if isinstance(event, Halved)]
+    assert len(halved) == engines.health.halvings > 0
+    run_facts = orjson.loads((tmp_path / "out" / "manifest.json").read_bytes())["run"]
+    assert run_facts["halvings"] == len(halved) and run_facts["fell_back"] is None
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("calls", [0, 1, 40, 150])
+def test_a_device_that_is_lost_in_mid_run(tmp_path: Path, calls: int, threads: int) -> None:
+    expected = run(tmp_path, CpuEngine, 1, [])
+    events: list[Any] = []
+    assert run(tmp_path, factory(Allocator(calls=calls)), threads, events) == expected
+    assert len([event for event in events if isinstance(event, FellBack)]) == 1
+    run_facts = orjson.loads((tmp_path / "out" / "manifest.json").read_bytes())["run"]
+    assert "DeviceLost" in run_facts["fell_back"] and run_facts["engine"] == "cpu"

@@ -1,0 +1,38 @@
+"""Every CUDA kernel compiles to PTX and through ptxas, without a driver; registers and spills are bounded."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+COPY_KERNELS = {"pieces.measure", "pieces.write", "render.count", "render.describe"}
+MOST_REGISTERS = 64
+"""With more, an SM of sm_80 or sm_90 (65,536 registers) holds fewer than 32 warps."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", ["8.0", "9.0"])
+def test_every_kernel_compiles(capability: str) -> None:
+    if find_spec("numba_cuda") is None:
+        if os.environ.get("FORGE_REQUIRE_CUDA_COMPILE") == "1":
+            pytest.fail("numba-cuda is missing: pip install 'forge-gpu[cuda-compile]'")
+        pytest.skip("the extra cuda-compile is not installed")
+    program = Path(__file__).parent / "cuda_compile.py"
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"}
+    command = [sys.executable, str(program), capability]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-4000:]
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    for kernel in found:
+        print(kernel)
+    assert {kernel["kernel"] for kernel in found} >= COPY_KERNELS
+    for kernel in found:
+        assert "error" not in kernel, kernel
+        assert kernel["registers"] <= MOST_REGISTERS, kernel
+        assert kernel["spills"] == kernel["stack"] == 0, kernel
