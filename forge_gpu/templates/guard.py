@@ -1,7 +1,7 @@
 """The guard that is always on: some rows of each program are rendered with Jinja itself and compared.
 
-Of the rows that a program gets over the whole run, the 1st, 2nd, 4th, 8th ... are compared: its first rows
-always, and its later ones now and then. A difference is a fault of Forge and stops the job.
+Of the rows that a program gets over the whole run, the 1st, 8th, 64th, 512th ... are compared: its first
+row always, and later ones now and then. A difference is a fault of Forge and stops the job.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class Guard:
 
 
 def _due(before: int, rows: int) -> list[int]:
-    """Which of `rows` further rows, after `before`, are the 1st, 2nd, 4th, 8th ... in all."""
-    powers = (1 << exponent for exponent in range(64))
+    """Which of `rows` further rows, after `before`, are the 1st, 8th, 64th, 512th ... in all."""
+    powers = (8**exponent for exponent in range(21))
     return [power - 1 - before for power in powers if before < power <= before + rows]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from time import perf_counter
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from forge_gpu.fates import Reason
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans
 from forge_gpu.templates.contents import contents_by_role
-from forge_gpu.templates.conversations import Bools, Conversations, Shape
+from forge_gpu.templates.conversations import Bools, Conversation, Conversations, Shape
 from forge_gpu.templates.environment import ChatTemplate, Refused
 from forge_gpu.templates.guard import Guard
 from forge_gpu.templates.jinja_rows import render_fields
@@ -20,7 +21,8 @@ from forge_gpu.templates.program import Literal, Part, Program, RawSlot, Slot
 from forge_gpu.templates.records import BadRecord
 from forge_gpu.templates.renderer import Bound, own, plain_spans
 from forge_gpu.templates.tracing.columns import CONTENT, TextColumns
-from forge_gpu.templates.tracing.compiler import Compiler
+from forge_gpu.templates.tracing.compiler import EAGER, TOO_RARE, Compiler, Patience
+from forge_gpu.templates.tracing.cutover import Cutover
 from forge_gpu.templates.tracing.expressions import Expression, Text, evaluate
 from forge_gpu.templates.tracing.fields import Compiled, Refusal
 from forge_gpu.templates.tracing.spans import SpanFinder, as_json, spans_of
@@ -53,6 +55,7 @@ class JinjaRenderer:
     shapes: tuple[Shape, ...]
     fields: tuple[str, ...]
     compiled: bool = True
+    patience: Patience = Patience()  # noqa: RUF009 (it never changes)
     counts: Counts = field(default_factory=Counts)
 
     def __post_init__(self) -> None:
@@ -65,7 +68,8 @@ class JinjaRenderer:
         self.span_finder = SpanFinder(self.template) if SPANS in self.fields else None
         turn = self.span_finder.turn if self.span_finder else None
         compiled = self.compiled and self.template.final_field is None  # a cut at a tag is no program
-        self.compiler = Compiler(self.template, self.split, turn) if compiled else None
+        self.compiler = Compiler(self.template, self.split, turn, self.patience) if compiled else None
+        self.cutover = Cutover()
         self.guard = Guard(self.template, self.split)
         self._fallbacks: dict[str, int] = {}
         self._message_columns: set[str] = {CONTENT}
@@ -77,11 +81,11 @@ class JinjaRenderer:
 
     def bind(self, records: Records, engine: Engine) -> Bound:
         """Raises TemplateError where a program and Jinja differ, or where the template meets a bound."""
-        before = asdict(self.counts)
+        before = dict(vars(self.counts))
         chunk = _Chunk(self, [shape.read(records, engine) for shape in self.shapes], engine)
         chunk.bind()
         bound = chunk.bound()
-        bound.counts = {way: rows - before[way] for way, rows in asdict(self.counts).items()}
+        bound.counts = {way: rows - before[way] for way, rows in vars(self.counts).items()}
         return bound
 
     def fallbacks(self) -> list[tuple[str, int]]:
@@ -194,21 +198,40 @@ class _Chunk:
         if talks.reason[row]:
             raise BadRecord(talks.detail(row), Reason(talks.reason[row]))
         talk = talks.read(row)
-        if renderer.compiler is not None and (len(self.sides) > 1 or not talks.plain[row]):
-            result, lookup = renderer.compiler.other(talk)
-            if isinstance(result, Compiled):
-                texts = tuple("".join([evaluate(part, lookup) for part in parts]) for parts in result.fields)
-                renderer.guard.evaluated(result, texts, talk)
-                if renderer.span_finder is not None:
-                    self.spans[row] = spans_of(result, lookup)
-                renderer.counts.evaluated += 1
-                return texts
-            if isinstance(result, Fallback):
-                renderer.fell_back(result.why, 1)
-        renderer.counts.row_wise += 1
+        cutover, compiler = renderer.cutover, renderer.compiler
+        if compiler is not None and (len(self.sides) > 1 or not talks.plain[row]):
+            if renderer.patience is EAGER or cutover.programs_pay():
+                began = perf_counter()
+                texts = self._evaluate(compiler, talk, row)
+                cutover.program_seconds += perf_counter() - began
+                if texts is not None:
+                    cutover.program_rows += 1
+                    return texts
+            else:
+                renderer.fell_back(TOO_RARE.why, 1)
+        began = perf_counter()
         if renderer.span_finder is not None:
             self.spans[row] = renderer.span_finder.find(talk)
-        return render_fields(renderer.template, talk, renderer.split)
+        texts = render_fields(renderer.template, talk, renderer.split)
+        cutover.jinja_seconds += perf_counter() - began
+        cutover.jinja_rows += 1
+        renderer.counts.row_wise += 1
+        return texts
+
+    def _evaluate(self, compiler: Compiler, talk: Conversation, row: int) -> tuple[str, ...] | None:
+        """The texts of a row by its program, run in Python; None where it has none."""
+        renderer = self.renderer
+        result, lookup = compiler.other(talk)
+        if isinstance(result, Fallback):
+            renderer.fell_back(result.why, 1)
+        if not isinstance(result, Compiled):
+            return None
+        texts = tuple("".join([evaluate(part, lookup) for part in parts]) for parts in result.fields)
+        renderer.guard.evaluated(result, texts, talk)
+        if renderer.span_finder is not None:
+            self.spans[row] = spans_of(result, lookup)
+        renderer.counts.evaluated += 1
+        return texts
 
     def bound(self) -> Bound:
         renderer, talks = self.renderer, self.talks

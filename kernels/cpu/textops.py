@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from forge_gpu.kernels.compiled import CHECKED, kernel
+from forge_gpu.kernels.compiled import CHECKED, inner, kernel
 from forge_gpu.kernels.cpu.jsontext import contiguous, escape_at
 from forge_gpu.kernels.cpu.memory import BLOCK, BLOCK_OF_BYTES, byte, item64, prefetch, trailing_zeros, whole
 from forge_gpu.kernels.cpu.memory import _check as check
@@ -50,7 +50,7 @@ def _mask_of_bytes(typing_context, base, index, one, other):
     return types.int64(types.uint64, types.int64, types.int64, types.int64), generate
 
 
-@kernel
+@inner
 def _find(buffer, i, end, one, other):
     """The first byte in [i, end) that is `one` or `other`; `end` if there is none."""
     while i + BLOCK <= buffer[1] and i < end:
@@ -68,7 +68,7 @@ def _find(buffer, i, end, one, other):
     return min(i, end)
 
 
-@kernel
+@inner
 def _next(buffer, i, end, escaped):
     """(code point, end) of the character at i."""
     value = byte(buffer, i)
@@ -86,7 +86,7 @@ def _next(buffer, i, end, escaped):
     return code, i + size
 
 
-@kernel
+@inner
 def _escape_before(buffer, start, i):
     """Where the escape that ends at i starts, or i: a backslash that a run of others does not take."""
     for size in (2, 6):
@@ -103,7 +103,7 @@ def _escape_before(buffer, start, i):
     return i
 
 
-@kernel
+@inner
 def _previous(buffer, start, i, escaped):
     """(code point, start) of the character that ends at i > start."""
     if escaped:
@@ -126,7 +126,7 @@ def _previous(buffer, start, i, escaped):
     return code, at
 
 
-@kernel
+@inner
 def _unit(buffer, at, end):
     """The UTF-16 unit of a six-byte escape; 0 for another."""
     if end - at != 6:
@@ -138,7 +138,7 @@ def _unit(buffer, at, end):
     return value
 
 
-@kernel
+@inner
 def _among(code, characters, small):
     """Is a code point one of the characters? A buffer of int64; `small`: bit c, for c below 64."""
     if code < 64:
@@ -151,7 +151,7 @@ def _among(code, characters, small):
     return False
 
 
-@kernel
+@inner
 def _match(buffer, i, end, escaped, pattern):
     """Where the text at i has gone on past `pattern` (a buffer of int64 code points); -1 if it differs."""
     for k in range(pattern[1] // 8):
@@ -163,7 +163,7 @@ def _match(buffer, i, end, escaped, pattern):
     return i
 
 
-@kernel
+@inner
 def _match_before(buffer, start, i, escaped, pattern):
     """Where the text before i starts with `pattern` as its end; -1 if it differs."""
     for k in range(pattern[1] // 8 - 1, -1, -1):
@@ -175,7 +175,7 @@ def _match_before(buffer, start, i, escaped, pattern):
     return i
 
 
-@kernel
+@inner
 def _search(buffer, i, end, escaped, pattern, first_byte):
     """(start, end) of the first `pattern` at or after i; (-1, -1) if there is none."""
     other = BACKSLASH if escaped else first_byte
@@ -215,7 +215,7 @@ def _strip(source, start, length, kind, at, characters, small, sides, out_start,
         out_length[k] = high - low
 
 
-@kernel
+@inner
 def _skip(source, i, end, escaped, count):
     """Past `count` characters, or the end."""
     while count > 0 and i < end:
@@ -224,7 +224,7 @@ def _skip(source, i, end, escaped, count):
     return i
 
 
-@kernel
+@inner
 def _skip_back(source, start, i, escaped, count):
     while count > 0 and i > start:
         i = _previous(source, start, i, escaped)[1]
@@ -281,7 +281,7 @@ def _piece(source, start, length, kind, at, pattern, first_byte, limit, index, o
         out_length[k] = stop - low if there else 0
 
 
-@kernel
+@inner
 def _count(source, i, end, escaped, pattern, first_byte, enough):
     """How often the text has `pattern`, at most `enough` times, without overlap."""
     found = np.int64(0)

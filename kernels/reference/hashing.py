@@ -7,6 +7,7 @@ All values are Python integers, kept below 2^64 by `& MASK`; all reads are littl
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 
 import numpy as np
 
@@ -48,6 +49,7 @@ def check_seed(seed: int) -> None:
         raise ValueError(f"seed {seed} is no unsigned 64-bit integer")
 
 
+@lru_cache(maxsize=64)
 def derived_secret(seed: int) -> bytes:
     """The secret of long inputs: the default one with the seed added and subtracted in turn."""
     words = struct.unpack("<24Q", SECRET)

@@ -8,11 +8,16 @@ of its body, any other value is compacted (see jsontext.compact), NULL is `null`
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I32, I64, ProgramTable, Spans, Text
 from forge_gpu.kernels.reference import jsontext
 from forge_gpu.kernels.scratch import Scratch
+
+
+KEPT_TABLES = 64
+"""Of so many tables it is known that they are good, and what kernels read instead of them."""
 
 
 def render(
@@ -55,6 +60,7 @@ def check_table(
     _check_parts(table)
 
 
+@lru_cache(maxsize=KEPT_TABLES)
 def _check_parts(table: ProgramTable) -> None:
     starts, offsets = table.program, table.literal_offsets
     if len(starts) == 0 or starts[0] < 0 or (starts[1:] < starts[:-1]).any() or starts[-1] > len(table.part):

@@ -18,13 +18,9 @@ from chat_support import all_templates, chat_template, render
 from forge_gpu.templates.conversations import Conversation, ListShape
 from forge_gpu.templates.environment import Refused
 from forge_gpu.templates.jinja_renderer import JinjaRenderer
-from forge_gpu.templates.tracing import compiler
+from forge_gpu.templates.tracing.compiler import EAGER
 
 SHAPE = ListShape("messages", {}, {}, tools="tools")
-
-
-compiler.ROWS_BEFORE_TRACE, compiler.FREE_TRACES, compiler.MAX_TRACES = 0, sys.maxsize, sys.maxsize
-"""What can be compiled is counted here, whether or not it pays."""
 
 
 def talk_of(row: dict) -> Conversation:
@@ -45,7 +41,7 @@ def differences(template, rows: list[dict], found: list) -> int:
 
 def run(template, shapes: tuple[str, ...], rows: int) -> tuple[Counter[str], int]:
     """Rows by the way they took, and how many differ from Jinja."""
-    renderer, bad = JinjaRenderer(template, (SHAPE,), ("text",)), 0
+    renderer, bad = JinjaRenderer(template, (SHAPE,), ("text",), patience=EAGER), 0
     refused = 0
     for shape in shapes:
         talks = conversations("three_turns" if shape == "tools" else shape, rows, seed=21)

@@ -13,6 +13,7 @@ from forge_gpu.templates.conversations import Conversation, ListShape
 from forge_gpu.templates.environment import Refused
 from forge_gpu.templates.jinja_renderer import JinjaRenderer
 from forge_gpu.templates.jinja_rows import render_fields
+from forge_gpu.templates.tracing.compiler import EAGER
 
 ROWS = int(os.environ.get("FORGE_TEMPLATE_ROWS", "25"))
 SHAPE = ListShape("messages", {}, {}, tools="tools")
@@ -32,7 +33,7 @@ def expected(template, talk, fields):
 def test_equals_jinja(source, tokens):
     template = chat_template(source, tokens)
     for fields in FIELDS:
-        renderer = JinjaRenderer(template, (SHAPE,), fields)
+        renderer = JinjaRenderer(template, (SHAPE,), fields, patience=EAGER)
         for shape in (*PLAIN_SHAPES, *OTHER_SHAPES):
             talks = conversations(shape, ROWS, seed=7)
             found = render(renderer, [{"messages": talk} for talk in talks])
@@ -47,7 +48,7 @@ def test_equals_jinja(source, tokens):
 def test_most_templates_compile():
     """Those written for the tests have no fallback for plain rows, but the one that loops over characters."""
     for name, source in WRITTEN.items():
-        renderer = JinjaRenderer(chat_template(source), (SHAPE,), ("text",))
+        renderer = JinjaRenderer(chat_template(source), (SHAPE,), ("text",), patience=EAGER)
         render(renderer, [{"messages": talk} for talk in conversations("single", 40, seed=1)])
         counts = renderer.counts
         if name == "characters":
@@ -67,7 +68,7 @@ def test_any_text(pairs):
     ]
     for name in ("stripped_with_bos", "thinking", "pieces", "escaped_json", "joined_contents"):
         template = chat_template(WRITTEN[name])
-        renderer = JinjaRenderer(template, (SHAPE,), ("text",))
+        renderer = JinjaRenderer(template, (SHAPE,), ("text",), patience=EAGER)
         for row, got in zip(rows, render(renderer, rows), strict=True):
             assert got == expected(template, Conversation(row["messages"]), ("text",))
 
@@ -80,7 +81,7 @@ def test_bytes_do_not_depend_on_chunks():
     for fields in (("text", "spans"), ("prompt", "completion")):
         for name in ("thinking", "default_system_and_tools", "generation_tags"):
             template = chat_template(WRITTEN[name])
-            whole = render(JinjaRenderer(template, (SHAPE,), fields), rows)
-            one = JinjaRenderer(template, (SHAPE,), fields)
+            whole = render(JinjaRenderer(template, (SHAPE,), fields, patience=EAGER), rows)
+            one = JinjaRenderer(template, (SHAPE,), fields, patience=EAGER)
             assert [render(one, [row])[0] for row in rows] == whole
             assert render(JinjaRenderer(template, (SHAPE,), fields, compiled=False), rows) == whole

@@ -9,6 +9,7 @@ from chat_support import DATE, all_templates, chat_template, render
 from forge_gpu.templates.conversations import Conversation, ListShape
 from forge_gpu.templates.environment import Refused
 from forge_gpu.templates.jinja_renderer import JinjaRenderer
+from forge_gpu.templates.tracing.compiler import EAGER
 
 oracle = pytest.importorskip("transformers.utils.chat_template_utils")
 SHAPE = ListShape("messages", {}, {}, tools="tools")
@@ -38,7 +39,7 @@ def wanted(source, tokens, messages, **options):
 )
 def test_equals_apply_chat_template(source, tokens):
     template = chat_template(source, tokens)
-    renderer = JinjaRenderer(template, (SHAPE,), ("text",))
+    renderer = JinjaRenderer(template, (SHAPE,), ("text",), patience=EAGER)
     for shape in (*PLAIN_SHAPES, *OTHER_SHAPES):
         talks = conversations(shape, 6, seed=11)
         tools = [TOOL] if shape == "tool_calls" else None

@@ -8,11 +8,13 @@ seen, and rows beyond it are rendered one by one. Bytes are the same either way.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
-from forge_gpu.kernels.layout import I64
+from forge_gpu.kernels.layout import I32, I64
 from forge_gpu.templates.conversations import Conversation, Conversations
 from forge_gpu.templates.environment import ChatTemplate
 from forge_gpu.templates.grouping import group_by_roles
@@ -23,21 +25,44 @@ from forge_gpu.templates.tracing.trace import Fallback, Questions, Tracer, stand
 from forge_gpu.templates.tracing.tree import Node, Tree
 from forge_gpu.templates.values import ABSENT
 
-FREE_TRACES = 64
-ROWS_A_TRACE = 64
-"""A trace costs about as much as five rows of Jinja: one for each 64 rows adds less than a tenth."""
 MAX_TRACES = 4096
-ROWS_BEFORE_TRACE = 2
-"""Rows of a shape that are rendered one by one before it is traced: most shapes of agents come once."""
+MAX_SHAPES = 1 << 16
+"""Shapes of rows that are not plain that are counted; the rows of later ones are rendered one by one."""
+
+FEW_GROUPS = 4
+"""Up to so many a look for each is faster than a sort."""
 
 TOO_RARE = Fallback("few rows have this shape: a program of its own would gain nothing")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """When a path is traced. A trace costs as much as some ten rows of Jinja.
+
+    rows_before_trace: rows of the path that have come by then. rows_a_trace: rows in all for each trace.
+    """
+
+    rows_before_trace: int = 16
+    rows_a_trace: int = 64
+
+
+EAGER = Patience(0, 0)
+"""Trace whatever comes: to look at programs, and to test them."""
 
 
 class Compiler:
     """Finds what a template makes of each row. split: prompt and completion, not one text.
     turn: given where the spans of what the assistant wrote are asked for."""
 
-    def __init__(self, template: ChatTemplate, split: bool, turn: Turn | None = None) -> None:
+    def __init__(
+        self,
+        template: ChatTemplate,
+        split: bool,
+        turn: Turn | None = None,
+        patience: Patience = Patience(),
+    ) -> None:
+        self.patience = patience
+        self._seen: Counter[Hashable] = Counter()
         self.tracer = Tracer(template)
         self.split = split
         self.turn = turn
@@ -49,9 +74,7 @@ class Compiler:
         """What becomes of the plain rows of a chunk: rows and where they went."""
         groups, shapes = group_by_roles(talks, talks.plain & (talks.reason == 0))
         self.rows += int((groups >= 0).sum())
-        order = np.argsort(groups, kind="stable")
-        bounds = np.searchsorted(groups[order], np.arange(len(shapes) + 1))
-        members = [order[bounds[group] : bounds[group + 1]] for group in range(len(shapes))]
+        members = _members(groups, len(shapes))
         for group in sorted(range(len(shapes)), key=lambda group: -len(members[group])):
             tree = self.trees.setdefault(shapes[group], Tree())
             yield from self._descend(tree, members[group], talks, columns)
@@ -64,7 +87,8 @@ class Compiler:
             above, side, rows = todo.pop()
             node = tree.root if above is None else above.children[side]
             if node is None:
-                if not self._worth(tree, len(rows)):
+                waiting = tree.wait(above, side, len(rows))
+                if not self._worth(waiting):
                     yield rows, TOO_RARE
                     continue
                 row = int(rows[0])
@@ -83,18 +107,32 @@ class Compiler:
     def other(self, talk: Conversation) -> tuple[Result, Lookup]:
         """What becomes of a row that is not plain, and its texts."""
         self.rows += 1
-        tree = self.trees.setdefault(_shape_of(talk), Tree())
         lookup = texts_of(talk)
+        if not self._is_common(talk):
+            return TOO_RARE, lookup
+        tree = self.trees.setdefault(_shape_of(talk), Tree())
         found = tree.find(lookup)
         if found is None:
-            found = self._trace(tree, talk, lookup) if self._worth(tree, 1) else TOO_RARE
+            worth = self._worth(tree.wait(None, 0, 1))
+            found = self._trace(tree, talk, lookup) if worth else TOO_RARE
         return found, lookup
 
-    def _worth(self, tree: Tree, rows: int) -> bool:
-        """May a new path of the shape be traced?"""
-        tree.waiting += rows
-        budget = min(FREE_TRACES + self.rows // ROWS_A_TRACE, MAX_TRACES)
-        return tree.waiting > ROWS_BEFORE_TRACE and self.traces < budget
+    def _is_common(self, talk: Conversation) -> bool:
+        """Have rows with these roles and keys come before? A cheap look, before the shape is spelled out."""
+        outline = tuple((message.get("role"), *message) for message in talk.messages)
+        try:
+            if outline not in self._seen and len(self._seen) >= MAX_SHAPES:
+                return False
+            self._seen[outline] += 1
+        except TypeError:  # a role that is no text
+            return False
+        return self._seen[outline] > self.patience.rows_before_trace // 2
+
+    def _worth(self, waiting: int) -> bool:
+        """May a path be traced for which so many rows have come?"""
+        if self.traces >= MAX_TRACES or self.traces * self.patience.rows_a_trace > self.rows:
+            return False
+        return waiting >= self.patience.rows_before_trace
 
     def _trace(self, tree: Tree, talk: Conversation, lookup: Lookup) -> Result:
         self.traces += 1
@@ -102,6 +140,15 @@ class Compiler:
         result = trace_fields(self.tracer, talk, questions, self.split, self.turn)
         tree.graft(questions.answers.items(), result)
         return result
+
+
+def _members(groups: I32, count: int) -> list[I64]:
+    """The rows of each group, in their order."""
+    if count <= FEW_GROUPS:
+        return [np.flatnonzero(groups == group) for group in range(count)]
+    order = np.argsort(groups, kind="stable")
+    bounds = np.searchsorted(groups[order], np.arange(count + 1))
+    return [order[bounds[group] : bounds[group + 1]] for group in range(count)]
 
 
 def texts_of(talk: Conversation) -> Lookup:

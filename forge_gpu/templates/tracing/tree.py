@@ -15,17 +15,25 @@ from forge_gpu.templates.tracing.fields import Result
 
 @dataclass(eq=False, slots=True)
 class Node:
-    """children: where rows go that answer no, and yes."""
+    """children: where rows go that answer no, and yes. waiting: rows that came to an empty place."""
 
     predicate: Predicate
     children: list[Node | Result | None] = field(default_factory=lambda: [None, None])
+    waiting: list[int] = field(default_factory=lambda: [0, 0])
 
 
 @dataclass(eq=False, slots=True)
 class Tree:
     root: Node | Result | None = None
     waiting: int = 0
-    """Rows that came before the shape was worth a trace."""
+
+    def wait(self, above: Node | None, side: int, rows: int) -> int:
+        """Rows came to an empty place, below a node or at the root; how many so far."""
+        if above is None:
+            self.waiting += rows
+            return self.waiting
+        above.waiting[side] += rows
+        return above.waiting[side]
 
     def find(self, lookup: Lookup) -> Result | None:
         """Where one row goes; None where no row went yet."""

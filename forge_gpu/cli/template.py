@@ -1,0 +1,78 @@
+"""`forge template`: show, render and check the chat template of a plan on its data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from forge_gpu.engine.base import Engine
+    from forge_gpu.job.spec import JobSpec
+
+app = typer.Typer(
+    help="Show and try chat templates.", rich_markup_mode=None, add_completion=False, no_args_is_help=True
+)
+
+Paths = Annotated[
+    list[str] | None, typer.Argument(help="Data to use instead of the plan's.", show_default=False)
+]
+Plan = Annotated[Path, typer.Option("--config", metavar="FILE", help="The plan.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the plan.")
+]
+
+
+@app.command()
+def show(
+    paths: Paths = None,
+    config: Plan = Path("forge.yaml"),
+    settings: Settings = None,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most so many programs of each field.")] = 5,
+) -> None:
+    """Show what the template does, its programs, and how many rows of the data take each."""
+    from forge_gpu.cli.sections import show as show_sections
+    from forge_gpu.job.template_sections import about_data, about_template
+
+    spec, engine, _ = _open(paths, config, settings)
+    show_sections(about_template(spec.config))
+    show_sections(about_data(spec, engine, limit))
+
+
+@app.command()
+def render(
+    row: Annotated[int, typer.Argument(min=1, help="Its number, counted from 1 over all files.")],
+    paths: Paths = None,
+    config: Plan = Path("forge.yaml"),
+    settings: Settings = None,
+) -> None:
+    """Render one row as the job does, and beside it by Jinja itself."""
+    from forge_gpu.cli.sections import show as show_sections
+    from forge_gpu.job.template_sections import about_row
+
+    spec, *engines = _open(paths, config, settings)
+    show_sections(about_row(spec, (engines[0], engines[1]), row))
+
+
+@app.command()
+def check(paths: Paths = None, config: Plan = Path("forge.yaml"), settings: Settings = None) -> None:
+    """Compare every row with Jinja itself; stop at the first that differs."""
+    from forge_gpu.cli.sections import show as show_sections
+    from forge_gpu.job.template_sections import about_check
+
+    spec, *engines = _open(paths, config, settings)
+    show_sections(about_check(spec, (engines[0], engines[1])))
+
+
+def _open(
+    paths: list[str] | None, config: Path, settings: list[str] | None
+) -> tuple[JobSpec, Engine, Engine]:
+    """The job of a plan, and two engines: what one returns is stale after its next call."""
+    from forge_gpu.engine.cpu.engine import CpuEngine
+    from forge_gpu.library import job_spec
+
+    spec, warnings = job_spec(config, paths or None, ".", settings or (), None, False, False, None)
+    for warning in warnings:
+        typer.echo(f"warning: {getattr(warning, 'message', warning)}", err=True)
+    return spec, CpuEngine(), CpuEngine()

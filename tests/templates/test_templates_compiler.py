@@ -1,0 +1,80 @@
+"""When a template is traced, and when rows are left to Jinja."""
+
+from chat_cases import conversations
+from chat_support import WRITTEN, chat_template, render
+
+from forge_gpu.templates.conversations import ListShape
+from forge_gpu.templates.jinja_renderer import JinjaRenderer
+from forge_gpu.templates.tracing.compiler import Patience
+from forge_gpu.templates.tracing.cutover import ALLOWANCE, Cutover
+from forge_gpu.templates.tracing.expressions import Join, Leaf, Operation, Predicate, Text, joined, known
+
+SHAPE = ListShape("messages", {}, {})
+A, B = Leaf((0, "content")), Leaf((1, "content"))
+
+
+def rows(shape, count):
+    return [{"messages": talk} for talk in conversations(shape, count, seed=9)]
+
+
+def test_a_path_is_traced_once_enough_rows_came():
+    renderer = JinjaRenderer(chat_template(WRITTEN["chatml"]), (SHAPE,), ("text",))
+    render(renderer, rows("single", 15))
+    assert (renderer.counts.compiled, renderer.counts.row_wise) == (0, 15)
+    render(renderer, rows("single", 1))
+    assert (renderer.counts.compiled, renderer.counts.row_wise) == (1, 15)
+    render(renderer, rows("single", 100))
+    assert (renderer.counts.compiled, renderer.counts.row_wise) == (101, 15)
+    assert renderer.compiler.traces == 1
+
+
+def test_traces_have_a_budget():
+    """Fifty paths of two rows each: a trace for each 64 rows, no more."""
+    talks = [talk for length in range(1, 51) for talk in [[{"role": "user", "content": "x"}] * length] * 2]
+    patience = Patience(rows_before_trace=1, rows_a_trace=64)
+    renderer = JinjaRenderer(chat_template(WRITTEN["chatml"]), (SHAPE,), ("text",), patience=patience)
+    render(renderer, [{"messages": talk} for talk in talks])
+    assert renderer.compiler.traces == 2
+    assert renderer.counts.compiled == 4
+
+
+def test_only_paths_that_rows_take_are_traced():
+    renderer = JinjaRenderer(chat_template(WRITTEN["thinking"]), (SHAPE,), ("text",), patience=Patience(0, 0))
+    talk = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
+    render(renderer, [{"messages": talk}] * 50)
+    assert renderer.compiler.traces == 1
+
+
+def test_programs_in_python_are_left_where_they_gain_nothing():
+    cutover = Cutover()
+    assert cutover.programs_pay()
+    cutover.jinja_seconds, cutover.jinja_rows = 1.0, 10
+    cutover.program_seconds = ALLOWANCE * 0.9
+    assert cutover.programs_pay()
+    cutover.program_seconds = ALLOWANCE * 1.1
+    assert not cutover.programs_pay()
+    cutover.program_rows = 1  # saved a tenth of a second
+    assert cutover.programs_pay()
+
+
+def test_joined_is_the_simplest_form():
+    assert joined((Text("a"), Text(""), Text("b"))) == Text("ab")
+    assert joined((Join((Text("a"), A)), Text("b"), Text("c"))) == Join((Text("a"), A, Text("bc")))
+    assert joined(()) == Text("")
+
+
+def test_what_is_known_without_a_row():
+    text = joined((Text("<a>"), A, Text("\n")))
+    assert known(Predicate("truthy", text)) is True
+    assert known(Predicate("truthy", A)) is None
+    assert known(Predicate("truthy", Operation("tojson", A, (False,)))) is True
+    assert known(Predicate("contains", text, (Text("<a>"),))) is True
+    assert known(Predicate("contains", text, (Text("x"),))) is None
+    assert known(Predicate("starts", text, ("<a",))) is True
+    assert known(Predicate("starts", text, ("<b",))) is False
+    assert known(Predicate("starts", text, ("<a>b",))) is None
+    assert known(Predicate("ends", text, ("x\n",))) is None
+    assert known(Predicate("ends", text, ("x",))) is False
+    assert known(Predicate("equals", A, (A,))) is True
+    assert known(Predicate("equals", A, (B,))) is None
+    assert known(Predicate("equals", text, (Text("<a>"),))) is False
