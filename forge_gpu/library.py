@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forge_gpu.config.schema import Config
-from forge_gpu.errors import NoPlanError
+from forge_gpu.errors import ConfigError, NoPlanError
 from forge_gpu.job.events import Event, Listener
 
 if TYPE_CHECKING:
@@ -61,26 +62,35 @@ def prepare(
     strict: bool = False,
     fresh: bool = False,
     wait: float | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
     on_event: Listener = ignore,
     check_stop: Callable[[], None] = lambda: None,
 ) -> Result:
     """Run a plan and return what came out.
 
     config: a Config, or the path of a forge.yaml. data: inputs instead of the plan's. against: evaluation
-    files instead of the plan's; rows that are near or equal to theirs are left out. settings: `section.key=value` overrides, as `--set`. threads: at most so many; no more than the cores allowed.
+    files instead of the plan's; rows that are near or equal to theirs are left out. settings:
+    `section.key=value` overrides, as `--set`. threads: at most so many; no more than the cores allowed.
     limit: rows to take from the start. strict: raise at the first rejected row. fresh: forget what an
     earlier run left. wait: seconds to wait for another run on the same output, None for no bound.
-    on_event: hears every event of the job. check_stop: called between ranges; raises to stop.
+    workers: processes of a Dask cluster made for the job on this machine (a script that asks for them must
+    be importable: keep what it does under `if __name__ == "__main__":`). scheduler: the address of a running
+    cluster, whose workers see the inputs and the output folder by the same names. on_event: hears every event
+    of the job. check_stop: called between ranges; raises to stop.
 
     Raises ForgeError: NoPlanError without a plan, ConfigError, InputError, TemplateError, OutputError,
     StrictError, ValidationError.
     """
     from forge_gpu.job.prepare import prepare as prepare_job
 
+    if workers is not None and scheduler is not None:
+        raise ConfigError("workers and scheduler: name one; a running cluster has its own workers")
     spec, warnings = job_spec(config, data, output, settings, limit, strict, fresh, wait, against)
+    spec = replace(spec, workers=workers, scheduler=scheduler)
     for warning in warnings:
         on_event(warning)
-    budget, engines = _engines(spec.config, threads)
+    budget, engines = _engines(spec, threads)
     return prepare_job(spec, budget, engines, on_event, check_stop)
 
 
@@ -105,7 +115,7 @@ def stream(
     spec, warnings = job_spec(config, data, ".", settings, None, False, False, None)
     for warning in warnings:
         on_event(warning)
-    budget, engines = _engines(spec.config, threads)
+    budget, engines = _engines(spec, threads)
     return stream_job(spec, budget, engines, split, batch_rows, on_event)
 
 
@@ -166,18 +176,26 @@ def _paths(given: Sequence[str | Path] | str | Path) -> list[str]:
     return [str(path) for path in ([given] if isinstance(given, str | Path) else given)]
 
 
-def _engines(config: Config, threads: int | None) -> tuple[Budget, EngineFactory]:
+def _engines(spec: JobSpec, threads: int | None) -> tuple[Budget, EngineFactory]:
     """The memory budget of a job, and what makes its engines."""
     from forge_gpu.engine.choose import engine_factory
     from forge_gpu.hardware.budget import cpu_budget
     from forge_gpu.hardware.host import read_cores, read_memory
 
-    memory = config.preprocessing.memory
+    memory = spec.config.preprocessing.memory
     wanted = memory.threads if threads is None else threads
     host = read_memory()
-    engines = engine_factory(config.preprocessing.engine)
+    engines = engine_factory(spec.config.preprocessing.engine, lambda: _input_bytes(spec))
     available = host.available if host is not None and memory.budget == "auto" else None
     return engines.budget(cpu_budget(host, read_cores(), memory.budget, wanted), available), engines
+
+
+def _input_bytes(spec: JobSpec) -> int | None:
+    """The size of all inputs; None where that of one is not known."""
+    from forge_gpu.io.inputs import resolve
+
+    sizes = [file.size for file in resolve(spec.config.data.inputs, spec.base)]
+    return None if None in sizes else sum(size or 0 for size in sizes)
 
 
 def summary(result: Result) -> Mapping[str, Any]:

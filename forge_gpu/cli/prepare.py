@@ -29,7 +29,17 @@ def prepare(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the plan.")
     ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="Leave out rows near or equal to those of an evaluation file."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Use at most so many threads.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Run on a Dask cluster of so many processes, made for the job.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="URL", help="Run on a Dask cluster, e.g. tcp://host:8786.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Take only the first so many rows.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first rejected row.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run left.")] = False,
@@ -41,13 +51,17 @@ def prepare(
     from forge_gpu.cli.progress import progress
 
     with stopping_at_signals() as check_stop, progress(quiet) as listener:
-        _tell_of_compiling(listener)
+        if config.exists():
+            _tell_of_compiling(listener)
         result = library.prepare(
             config,
             data=paths or None,
+            against=against or None,
             output=output,
             settings=settings or (),
             threads=threads,
+            workers=workers,
+            scheduler=scheduler,
             limit=limit,
             strict=strict,
             fresh=fresh,

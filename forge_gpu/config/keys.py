@@ -24,12 +24,24 @@ def known() -> dict[Path, Any]:
 def _walk(section: type[BaseModel], path: Path) -> Iterator[tuple[Path, Any]]:
     for name, field in section.model_fields.items():
         yield (*path, name), field.annotation
-        if is_section(field.annotation):
-            yield from _walk(field.annotation, (*path, name))  # type: ignore[arg-type]
+        inner = section_of(field.annotation)
+        if inner is not None:
+            yield from _walk(inner, (*path, name))
+
+
+def section_of(annotation: Any) -> type[BaseModel] | None:
+    """The section that an annotation is, or that may stand there (`Near | None`)."""
+    found = [choice for choice in _choices(annotation) if isinstance(choice, type)]
+    return next((choice for choice in found if issubclass(choice, BaseModel)), None)
 
 
 def is_section(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return section_of(annotation) is not None
+
+
+def is_optional(annotation: Any) -> bool:
+    """Whether null can stand there: of a section, that it is switched off."""
+    return accepts(annotation, type(None))
 
 
 def _choices(annotation: Any) -> list[Any]:

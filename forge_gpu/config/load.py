@@ -105,7 +105,8 @@ def _put(layer: Layer, names: Sequence[str], text: str, origin: str) -> None:
     if path is None:
         layer.faults.append(f"{origin}: {_unknown(tuple(name.lower() for name in names))}")
         return
-    if keys.is_section(keys.known().get(path)):
+    annotation = keys.known().get(path)
+    if keys.is_section(annotation) and not (keys.is_optional(annotation) and text in ("", "null", "{}")):
         inside = ", ".join(keys.inside(path))
         layer.faults.append(f"{origin}: {'.'.join(path)} is a section; set one of its keys: {inside}")
         return

@@ -13,6 +13,10 @@ Action = Literal["off", "warn", "reject"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Cap = Annotated[int, Field(ge=0)]
+
+
 class Section(BaseModel):
     """Base of all sections: unknown keys are refused, values are never changed after loading."""
 
@@ -51,6 +55,10 @@ class Data(Section):
     max_row_bytes: Annotated[int, Field(ge=1)] = 64 * 2**20
     max_rejected: Annotated[int, Field(ge=0)] | Fraction | None = None  # rows, or a fraction of them
     mapping: Mapping = Mapping()
+    weights: list[Weight] | dict[str, Weight] | None = None  # the share of each input, of any sum
+    caps: list[Cap | None] | dict[str, Cap] | None = None  # rows of an input to use at most
+    against: list[str] = []  # evaluation files: rows near or equal to one of theirs are left out
+    against_mapping: Mapping | None = None  # columns of the evaluation files; null: those of `mapping`
 
 
 class Model(Section):
@@ -93,15 +101,50 @@ class Checks(Section):
     max_repetition: Fraction = 0.6  # share of a text's bytes in repeated 8-byte shingles
 
 
+Role = Literal["query", "input", "system", "response", "chosen", "rejected", "text"]
+ShingleSize = Annotated[int, Field(ge=1, le=32)]
+Similarity = Annotated[float, Field(gt=0, le=1)]
+
+
+class Near(Section):
+    """Near-duplicates: rows whose contents have a Jaccard similarity of at least `threshold`."""
+
+    threshold: Similarity = 0.8
+    permutations: Annotated[int, Field(ge=1, le=4096)] = 128
+    unit: Literal["characters", "words"] = "characters"
+    size: ShingleSize = 5  # units in a shingle
+    case: bool = True  # normalisation, see dedup.shingling: letters that differ in case are equal
+    white_space: bool = True  # a run of white space is one blank
+    punctuation: bool = False  # punctuation and symbols count as white space
+    roles: Annotated[list[Role], Field(min_length=1)] = ["query", "response"]
+    keep: str = "first"  # of a cluster: the first row, the longest, or that of the largest number in a column
+    action: Literal["remove", "group"] = "remove"  # group: all rows stay, and no cluster is torn by the split
+
+
 class Dedup(Section):
     exact: bool = True
     key: Literal["rendered"] | list[str] = "rendered"  # all rendered fields and the label, or columns
+    near: Near | None = None
+
+
+class Decontamination(Section):
+    """How queries are compared with those of `data.against`: a row goes when a rule that is on says so."""
+
+    ngram: ShingleSize | None = 13  # words in a row that both have
+    threshold: Similarity | None = 0.8  # Jaccard similarity of their character 5-grams
 
 
 class Split(Section):
     mode: Literal["exact", "threshold", "temporal"] = "exact"
     stratify: str | None = None  # a column
     time: str | None = None  # a column, for temporal: the oldest rows go to train
+    group: str | None = None  # a column: rows with the same value all go to one split
+
+    @model_validator(mode="after")
+    def _groups_are_exact(self) -> Split:
+        if self.group is not None and self.mode != "exact":
+            raise ValueError(f"group needs mode exact: it is {self.mode}; remove one of the two")
+        return self
 
 
 class Memory(Section):
@@ -119,8 +162,18 @@ class Preprocessing(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
     quality_checks: Checks = Checks()
     dedup: Dedup = Dedup()
+    decontamination: Decontamination | None = None  # null: the usual rules, where there are evaluation files
     split: Split = Split()
     memory: Memory = Memory()
+
+    @model_validator(mode="after")
+    def _clusters_are_split_exactly(self) -> Preprocessing:
+        near = self.dedup.near
+        if near is not None and near.action == "group" and self.split.mode != "exact":
+            raise ValueError(
+                f"dedup.near.action group needs split.mode exact: it is {self.split.mode}; set remove"
+            )
+        return self
 
     @model_validator(mode="after")
     def _splits_add_up(self) -> Preprocessing:

@@ -112,8 +112,10 @@ def _section(
     for name, value in values.items():
         here = (*path, name)
         key = ".".join(here)
-        if keys.is_section(keys.known()[here]):
-            section[name] = _section(value, defaults[name], here, reasons, pretty)
+        inner = keys.section_of(keys.known()[here])
+        if inner is not None and value is not None:
+            usual = defaults[name] or inner().model_dump()
+            section[name] = _section(value, usual, here, reasons, pretty)
             continue
         if value == defaults[name] and value in (None, [], {}) and key not in reasons:
             continue

@@ -16,6 +16,8 @@ from forge_gpu.io.stores import ByteStore
 from forge_gpu.kernels.layout import CUT, ENDED, I64, U8
 
 BLOCK = 2**20
+OVERLAP = 2**16
+"""How far a range is read past its end at first, for its last line; and to find the first line of one."""
 BLANK = b" \t\r\n"
 _TOO_LONG_MARK = ord("+")  # no blank and no quote: the byte after the kept part of a row that is too long
 
@@ -53,11 +55,11 @@ class _JsonSource:
         self._store.read_into(memoryview(data)[: end - begin], begin)
         return data
 
-    def _blocks(self, begin: int, end: int) -> Iterator[tuple[int, bytearray, int]]:
+    def _blocks(self, begin: int, end: int, block: int = BLOCK) -> Iterator[tuple[int, bytearray, int]]:
         """(offset, data, size) of the bytes [begin, end) in small blocks of their own."""
-        data = bytearray(min(BLOCK, max(end - begin, 0)))
-        for offset in range(begin, end, BLOCK):
-            size = min(BLOCK, end - offset)
+        data = bytearray(min(block, max(end - begin, 0)))
+        for offset in range(begin, end, block):
+            size = min(block, end - offset)
             self._store.read_into(memoryview(data)[:size], offset)
             yield offset, data, size
 
@@ -97,15 +99,17 @@ class LinesSource(_JsonSource):
     ) -> Iterator[JsonChunk]:
         buffer = buffer or ReadBuffer()
         at = self._first_line(part)
-        want = chunk_bytes
+        want, evenly = chunk_bytes, True
         while at < part.end:
-            stop = min(at + want, self._store.size)
+            stop = min(at + (_even_share(part.end - at, want) if evenly else want), self._store.size)
             data = self._load(buffer, at, stop)
             size = self._whole_lines(data, at, stop, part.end)
             if size:
                 yield from self._bounded(data, size, at)
                 at += size
-                want = chunk_bytes
+                want, evenly = chunk_bytes, True
+            elif evenly:
+                evenly = False
             elif want < self._max + 2:  # with two bytes more, a line end that is \r\n has shown itself
                 want = min(2 * want, self._max + 2)
             else:
@@ -113,13 +117,13 @@ class LinesSource(_JsonSource):
                 if not blank:
                     yield self._too_long(buffer, at)
                 at = end
-                want = chunk_bytes
+                want, evenly = chunk_bytes, True
 
     def _first_line(self, part: Range) -> int:
         """Where the first line that begins in the range begins; its end if none does."""
         if part.begin == self._begin:
             return part.begin
-        for offset, data, size in self._blocks(part.begin - 1, part.end - 1):
+        for offset, data, size in self._blocks(part.begin - 1, part.end - 1, OVERLAP):
             found = data.find(b"\n", 0, size)
             if found >= 0:
                 return offset + found + 1
@@ -327,6 +331,12 @@ def _closed(cuts: list[int], end: int) -> list[int]:
 
 def _even_cuts(begin: int, size: int, step: int) -> list[int]:
     return [*range(begin, size, step), size] if begin < size else []
+
+
+def _even_share(left: int, most: int) -> int:
+    """Bytes to read of the `left` ones of a range and OVERLAP more, in chunks of one size and of `most` bytes."""
+    left += OVERLAP
+    return -(-left // -(-left // most))
 
 
 def _view(data: bytearray, size: int) -> U8:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ FOLDER = ".forge"
 WITHOUT_EFFECT: Any = {
     "goal": True,
     "hardware": True,
-    "data": {"max_rejected", "inputs"},
+    "data": {"max_rejected", "inputs", "against"},
     "preprocessing": {"engine", "chunk_size", "streaming_threshold_gb", "memory"},
     "model": {"template_source"},
 }
@@ -43,16 +45,24 @@ class JobKey:
     template: str
     limit: int | None
     version: str
+    against: list[list[Any]] = field(default_factory=list)
+    unicode: str | None = None  # the version of Python's Unicode database, where texts are normalised by it
 
     @classmethod
-    def of(cls, config: Config, files: list[InputFile], limit: int | None) -> JobKey:
+    def of(
+        cls, config: Config, files: list[InputFile], limit: int | None, against: Sequence[InputFile] = ()
+    ) -> JobKey:
         settings = config.model_dump(mode="json", exclude=WITHOUT_EFFECT)
+        if config.data.weights is not None or config.data.caps is not None:
+            settings["data"]["inputs"] = config.data.inputs  # which files are one source
         return cls(
             sources=[[file.path, file.size, file.fingerprint] for file in files],
             config=_digest(orjson.dumps(settings, option=orjson.OPT_SORT_KEYS)),
             template=_digest((config.model.chat_template or "").encode()),
             limit=limit,
             version=__version__,
+            against=[[file.path, file.size, file.fingerprint] for file in against],
+            unicode=unicodedata.unidata_version if against or config.preprocessing.dedup.near else None,
         )
 
     def difference(self, other: dict[str, Any]) -> str | None:
@@ -63,6 +73,8 @@ class JobKey:
             "config": "settings that affect the output",
             "limit": "--limit",
             "version": "the version of Forge",
+            "against": "the evaluation files",
+            "unicode": "the version of Python's Unicode database",
         }
         changed = [words for key, words in names.items() if other.get(key) != getattr(self, key)]
         return " and ".join(changed) if changed else None
@@ -136,7 +148,7 @@ class Checkpoint:
         return self.state.written_ranges > 0 or any(self.index_folder.iterdir())
 
     def index_path(self, item: int) -> Path:
-        return self.index_folder / f"{item:08d}.npz"
+        return self.index_folder / f"{item:08d}.index"
 
     def has_index(self, item: int) -> bool:
         return self.index_path(item).exists()

@@ -15,10 +15,11 @@ from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.io.atomic import write_atomic
 from forge_gpu.io.sinks import shard_names, stale_outputs
-from forge_gpu.job import index, manifest
+from forge_gpu.job import index, leaks, manifest
 from forge_gpu.job.checkpoint import Checkpoint
-from forge_gpu.job.decide import SPLITS, Decisions
-from forge_gpu.job.events import Listener
+from forge_gpu.job.decisions import SPLITS, Decisions
+from forge_gpu.job.evaluation import Evaluation
+from forge_gpu.job.events import Listener, Warned
 from forge_gpu.job.index import ChunkIndex
 from forge_gpu.job.inputs import JobInputs
 from forge_gpu.job.kept import column_type
@@ -55,7 +56,7 @@ def finish(
                 for fate, files in paths.items()
             }
         counts = decisions.counts()
-        _write_ledger(spec, inputs, parts, decisions)
+        _write_ledger(spec, inputs, parts, decisions, workspace.evaluation)
         files = _files(paths, counts, spec.config.output.rows_per_shard)
         done(len(decisions.fate))
     verified = None
@@ -63,6 +64,11 @@ def finish(
         with stage("verify", listener, sum(file.bytes for file in files)) as done:
             files, verified = verify(spec, files, columns, workspace.reader.renderer.fields, listener)
             done(sum(file.rows for file in files))
+    exact = spec.config.preprocessing.dedup.exact
+    found = leaks.check(parts, decisions, exact, budget.bytes // 4)
+    if found["keys_in_several_splits"]:
+        listener(Warned("verify", leaks.told(found["keys_in_several_splits"])))
+    verified = (verified or {}) | found
     reasons = np.bincount(decisions.reason, minlength=max(Reason) + 1)
     document = manifest.content(
         spec.config,
@@ -74,6 +80,7 @@ def finish(
         columns,
         verified,
         facts.section(spec.config, workspace.engine.name, budget, inputs),
+        decisions.facts | _against(workspace.evaluation),
     )
     return _publish(spec.output, checkpoint, document)
 
@@ -111,8 +118,16 @@ def output_columns(workspace: Workspace, parts: Sequence[ChunkIndex]) -> dict[st
     return columns
 
 
+def _against(evaluation: Evaluation | None) -> dict[str, Any]:
+    return {} if evaluation is None else {"against": evaluation.facts()}
+
+
 def _write_ledger(
-    spec: JobSpec, inputs: JobInputs, parts: Sequence[ChunkIndex], decisions: Decisions
+    spec: JobSpec,
+    inputs: JobInputs,
+    parts: Sequence[ChunkIndex],
+    decisions: Decisions,
+    evaluation: Evaluation | None,
 ) -> None:
     rows_of_file = [0] * len(inputs.sources)
     for item, part in zip(inputs.items, parts, strict=True):
@@ -125,6 +140,7 @@ def _write_ledger(
         rows_of_file,
         "." + output.format,
         output.rows_per_shard,
+        evaluation,
     )
 
 

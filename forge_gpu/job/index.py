@@ -1,33 +1,45 @@
 """The index: what the first pass keeps of each row, one file a checkpoint range.
 
-16 bytes of hash and 1 of reason a row, 8 more for a stratum and 8 for a time where the plan asks for
-them. No text: the second pass reads the input again.
+16 bytes of hash and 1 of reason a row; 8 more for a stratum, a time or a group where the plan asks for
+them, and 8 a band and 16 for near-duplicates. No text: the second pass reads the input again.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from forge_gpu.fates import Reason, name
-from forge_gpu.io.atomic import write_atomic
+from forge_gpu.job import arrays as stored
 from forge_gpu.kernels.layout import I64, U8, U64
+
+F64 = npt.NDArray[np.float64]
+
+ROW_ARRAYS = ("reason", "hashes", "stratum", "time", "group")
+"""Arrays of a row each that `read` gives."""
+
+NEAR_ARRAYS = ("text_bytes", "score", "bands")
+"""Those that only the search for near-duplicates wants, one at a time."""
 
 
 @dataclass(slots=True)
 class ChunkIndex:
     """One chunk's, or one range's, part of the index.
 
-    reason: uint8[n]. hashes: uint64[n, 2], zero where reason is not 0. stratum: uint64[n]; time:
-    int64[n], nanoseconds; None where the plan does not need them. lines: physical lines of a JSON lines
-    chunk. warned: rows a check warned of. kinds: for each kept column the kinds of span seen, a bit each.
-    sample: a digest of some of the source rows, to notice a source that changes between the passes.
+    reason: uint8[n]. hashes: uint64[n, 2], zero where reason is not 0. None where the plan has no use for it:
+    stratum: uint64[n]; time: int64[n], nanoseconds; group: uint64[n], 0 where the row has none; bands:
+    uint64[bands, n], band hashes of the compared text; text_bytes: int64[n], its size; score: float64[n], by
+    which one of a cluster is kept, NaN where the row has none. matched: int64[m, 3], (row, evaluation row by
+    the n-gram rule, by the MinHash rule), -1 where that rule finds none, for rows that are contaminated;
+    similarity: float64[m]. lines: physical lines of a JSON lines chunk. warned: rows a check warned of.
+    kinds: for each kept column the kinds of span seen, a bit each. sample: a digest of some of the source
+    rows, to notice a source that changes between the passes.
     """
 
     reason: U8
@@ -40,6 +52,12 @@ class ChunkIndex:
     sample: int
     warned: dict[Reason, int] = field(default_factory=dict)
     kinds: dict[str, int] = field(default_factory=dict)
+    group: U64 | None = None
+    bands: U64 | None = None
+    text_bytes: I64 | None = None
+    score: F64 | None = None
+    matched: I64 | None = None
+    similarity: F64 | None = None
 
     @property
     def rows(self) -> int:
@@ -48,7 +66,8 @@ class ChunkIndex:
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays."""
-        arrays = (self.reason, self.hashes, self.stratum, self.time)
+        names = (*ROW_ARRAYS, *NEAR_ARRAYS, "matched", "similarity")
+        arrays = [getattr(self, key) for key in names]
         return sum(array.nbytes for array in arrays if array is not None)
 
 
@@ -72,29 +91,45 @@ def join(parts: Sequence[ChunkIndex]) -> ChunkIndex:
         sample=sum(part.sample for part in parts) % 2**64,
         warned=warned,
         kinds=kinds,
+        group=_joined([part.group for part in parts]),
+        bands=_joined([part.bands for part in parts], axis=1),
+        text_bytes=_joined([part.text_bytes for part in parts]),
+        score=_joined([part.score for part in parts]),
+        matched=_joined(_moved(parts)),
+        similarity=_joined([part.similarity for part in parts]),
     )
+
+
+def _moved(parts: Sequence[ChunkIndex]) -> list[I64 | None]:
+    """The matches of each part, with row numbers of the whole."""
+    starts = np.cumsum([0, *(part.rows for part in parts)])
+    return [
+        None if part.matched is None else part.matched + np.array([start, 0, 0])
+        for part, start in zip(parts, starts, strict=False)
+    ]
 
 
 def cut(part: ChunkIndex, rows: int) -> ChunkIndex:
     """The first `rows` rows of a range's index. Counters of what was read stay as they are."""
     if rows >= part.rows:
         return part
-    return replace(
-        part,
-        reason=part.reason[:rows],
-        hashes=part.hashes[:rows],
-        stratum=None if part.stratum is None else part.stratum[:rows],
-        time=None if part.time is None else part.time[:rows],
-    )
+    arrays: dict[str, Any] = {}
+    for key in (*ROW_ARRAYS, *NEAR_ARRAYS):
+        array = getattr(part, key)
+        arrays[key] = array if array is None else array[..., :rows] if key == "bands" else array[:rows]
+    if part.matched is not None and part.similarity is not None:
+        kept = part.matched[:, 0] < rows
+        arrays |= {"matched": part.matched[kept], "similarity": part.similarity[kept]}
+    return replace(part, **arrays)
 
 
-def _joined(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
+def _joined(arrays: Sequence[np.ndarray | None], axis: int = 0) -> np.ndarray | None:
     present = [array for array in arrays if array is not None]
-    return np.concatenate(present) if present else None
+    return np.concatenate(present, axis) if present else None
 
 
 def write(path: Path, index: ChunkIndex) -> None:
-    """Write a range's index; the file appears whole or not at all."""
+    """Write a range's index; the file appears whole or not at all. Each band is a member of its own."""
     facts = {
         "rows": index.rows,
         "lines": index.lines,
@@ -104,22 +139,23 @@ def write(path: Path, index: ChunkIndex) -> None:
         "warned": {name(reason): count for reason, count in index.warned.items()},
         "kinds": index.kinds,
     }
-    arrays: dict[str, Any] = {
-        "facts": np.frombuffer(orjson.dumps(facts), np.uint8),
-        "reason": index.reason,
-        "hashes": index.hashes,
-        "stratum": index.stratum,
-        "time": index.time,
+    arrays: dict[str, Any] = {"facts": np.frombuffer(orjson.dumps(facts), np.uint8)}
+    arrays |= {
+        key: getattr(index, key) for key in (*ROW_ARRAYS, "text_bytes", "score", "matched", "similarity")
     }
-    sink = io.BytesIO()
-    np.savez(sink, allow_pickle=False, **{key: array for key, array in arrays.items() if array is not None})
-    write_atomic(path, sink.getvalue())
+    for number, band in enumerate(index.bands if index.bands is not None else ()):
+        arrays[band_name(number)] = band
+    stored.write(path, {key: array for key, array in arrays.items() if array is not None})
+
+
+def band_name(number: int) -> str:
+    """The array of one band in an index file."""
+    return f"band_{number:03d}"
 
 
 def read(path: Path) -> ChunkIndex:
-    """Read a range's index."""
-    with np.load(path, allow_pickle=False) as file:
-        arrays = dict(file)
+    """Read a range's index, without NEAR_ARRAYS."""
+    arrays = stored.read(path, (*ROW_ARRAYS, "facts", "matched", "similarity"))
     facts = orjson.loads(arrays["facts"].tobytes())
     return ChunkIndex(
         reason=arrays["reason"],
@@ -132,11 +168,18 @@ def read(path: Path) -> ChunkIndex:
         sample=facts["sample"],
         warned={Reason[key.upper()]: count for key, count in facts["warned"].items()},
         kinds=facts["kinds"],
+        group=arrays.get("group"),
+        matched=arrays.get("matched"),
+        similarity=arrays.get("similarity"),
     )
+
+
+def read_array(path: Path, key: str) -> np.ndarray | None:
+    """One array of a range's index; None where it has none, as a range without rows."""
+    return stored.read(path, (key,)).get(key)
 
 
 def rows_of(path: Path) -> int:
     """How many rows a range's index has."""
-    with np.load(path, allow_pickle=False) as file:
-        rows: int = orjson.loads(file["facts"].tobytes())["rows"]
+    rows: int = orjson.loads(stored.read(path, ("facts",))["facts"].tobytes())["rows"]
     return rows

@@ -21,7 +21,7 @@ from forge_gpu.job.index import ChunkIndex
 from forge_gpu.job.inputs import Item, JobInputs
 from forge_gpu.job.kept import kinds_seen
 from forge_gpu.job.memory import peak_memory
-from forge_gpu.job.pool import OrderedPool
+from forge_gpu.job.pool import Executor
 from forge_gpu.job.rows import Rows
 from forge_gpu.job.workspace import Workspace
 from forge_gpu.kernels.layout import I64
@@ -31,7 +31,7 @@ SAMPLE_EVERY = 61
 """Of so many rows of a range one goes into the digest that notices a source that changes."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Rejected(Exception):
     """The first rejected row of a range, under `strict`: its number within the range, and why."""
 
@@ -42,7 +42,7 @@ class _Rejected(Exception):
 def index_pass(
     inputs: JobInputs,
     checkpoint: Checkpoint,
-    pool: OrderedPool[Workspace],
+    pool: Executor[Workspace],
     chunk_bytes: int,
     limit: int | None,
     strict: bool,
@@ -116,7 +116,7 @@ def index_rows(workspace: Workspace, rows: Rows, first_row: int) -> ChunkIndex:
     empty = workspace.renders_to_nothing(rows, good, lengths)
     rows.reason[empty] = Reason.EMPTY_TEXT
     hashes[empty] = 0
-    return ChunkIndex(
+    part = ChunkIndex(
         reason=rows.reason,
         hashes=hashes,
         stratum=workspace.strata(rows),
@@ -127,7 +127,13 @@ def index_rows(workspace: Workspace, rows: Rows, first_row: int) -> ChunkIndex:
         sample=sample(workspace, rows, first_row),
         warned={reason: int(found.sum()) for reason, found in rows.warned.items()},
         kinds={column: kinds_seen(rows.column(column)) for column in workspace.config.output.columns},
+        group=workspace.groups(rows),
     )
+    if workspace.near is not None:
+        workspace.near.index(part, rows)
+    if workspace.evaluation is not None:
+        workspace.evaluation.index(part, rows, workspace.against_text)
+    return part
 
 
 def sample(workspace: Workspace, rows: Rows, first_row: int) -> int:

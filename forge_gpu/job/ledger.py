@@ -14,7 +14,8 @@ from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.io.atomic import replacing
 from forge_gpu.io.columns import numbers_to_arrow, texts_to_arrow
 from forge_gpu.io.sinks import shard_names
-from forge_gpu.job.decide import SPLITS, Decisions
+from forge_gpu.job.decisions import SPLITS, Decisions
+from forge_gpu.job.evaluation import RULES, Evaluation
 
 ROWS_AT_ONCE = 1 << 16
 
@@ -31,6 +32,38 @@ SCHEMA = pa.schema(
     ]
 )
 
+CLUSTERS = pa.schema(
+    [
+        ("cluster_file", pa.dictionary(pa.int32(), pa.string())),  # the smallest row of the cluster
+        ("cluster_row", pa.int64()),
+        ("similar_file", pa.dictionary(pa.int32(), pa.string())),  # the row it is most similar to
+        ("similar_row", pa.int64()),
+    ]
+)
+"""Columns of a job that looks for near-duplicates; null for rows that have none."""
+
+MATCHES = pa.schema(
+    [
+        ("matched_file", pa.dictionary(pa.int32(), pa.string())),  # the evaluation row
+        ("matched_row", pa.int64()),
+        ("matched_by", pa.dictionary(pa.int32(), pa.string())),  # the rule
+    ]
+)
+"""Columns of a job with evaluation files; null for rows that match none."""
+
+SIMILARITY = pa.schema([("similarity", pa.float64())])
+"""The exact Jaccard similarity to the similar row, or to the matched one; null where neither was measured."""
+
+
+def schema_of(decisions: Decisions) -> pa.Schema:
+    """The columns of the ledger of a job."""
+    columns = list(SCHEMA)
+    if decisions.cluster is not None:
+        columns += list(CLUSTERS)
+    if decisions.matched is not None:
+        columns += list(MATCHES)
+    return pa.schema(columns + list(SIMILARITY) if len(columns) > len(SCHEMA) else columns)
+
 
 def write_ledger(
     path: Path,
@@ -39,8 +72,10 @@ def write_ledger(
     rows_of_file: Sequence[int],
     suffix: str,
     rows_per_shard: int | None,
+    evaluation: Evaluation | None = None,
 ) -> None:
     """Write ledger.parquet in row groups of ROWS_AT_ONCE rows; the file appears whole or not at all."""
+    schema = schema_of(decisions)
     counts = decisions.counts()
     shards: list[str] = []
     first_shard = {}
@@ -50,20 +85,20 @@ def write_ledger(
     names = _Names(files, shards)
     starts = np.concatenate([[0], np.cumsum(rows_of_file)]).astype(np.int64)
     # Row numbers and lines rise by ones: as differences they take almost nothing, and no dictionary.
-    rising = {
-        "row": "DELTA_BINARY_PACKED",
-        "duplicate_of_row": "DELTA_BINARY_PACKED",
-        "line": "DELTA_BINARY_PACKED",
-    }
-    named = [field.name for field in SCHEMA if field.name not in rising]
+    rising = {field.name: "DELTA_BINARY_PACKED" for field in schema if field.type == pa.int64()}
+    named = [field.name for field in schema if field.name not in rising and field.type != pa.float64()]
     with (
         replacing(path) as partial,
         pq.ParquetWriter(
-            partial, SCHEMA, compression="lz4", use_dictionary=named, column_encoding=rising
+            partial, schema, compression="lz4", use_dictionary=named, column_encoding=rising
         ) as writer,
     ):
+        begin = 0
         for batch in _batches(decisions, starts, names, first_shard, rows_per_shard):
-            writer.write_batch(batch)
+            rows = slice(begin, begin + len(batch))
+            more = _similar(decisions, rows, starts, names, evaluation)
+            writer.write_batch(pa.record_batch([*batch.columns, *more], schema=schema))
+            begin = rows.stop
 
 
 class _Names:
@@ -127,3 +162,41 @@ def _named(
 ) -> pa.DictionaryArray:
     indices = numbers_to_arrow(codes.astype(np.int32), pa.int32(), absent)
     return pa.DictionaryArray.from_arrays(indices, names)
+
+
+def _similar(
+    decisions: Decisions,
+    rows: slice,
+    starts: npt.NDArray[np.int64],
+    names: _Names,
+    evaluation: Evaluation | None,
+) -> list[pa.Array]:
+    """The columns of CLUSTERS, MATCHES and SIMILARITY that this job has."""
+    columns: list[pa.Array] = []
+    similarity = np.zeros(rows.stop - rows.start)
+    if decisions.cluster is not None and decisions.partner is not None and decisions.similarity is not None:
+        for row in (decisions.cluster, decisions.partner):
+            columns += _place(np.asarray(row[rows]), starts, names.files)
+        similarity = np.asarray(decisions.similarity[rows]).copy()
+    if decisions.matched is not None and decisions.matched_similarity is not None:
+        assert evaluation is not None
+        matched = np.full(len(similarity), -1, np.int64)
+        rule = np.zeros(len(similarity), np.int32)
+        begin, end = np.searchsorted(decisions.matched[:, 0], (rows.start, rows.stop))
+        row, ngram, near = np.asarray(decisions.matched[begin:end]).T
+        row = row - rows.start
+        # Where both rules hold, the more similar row tells more than the first shared run of words.
+        matched[row] = np.where(near >= 0, near, ngram)
+        rule[row] = np.where(near >= 0, RULES.index("minhash"), RULES.index("ngram"))
+        similarity[row] = np.asarray(decisions.matched_similarity[begin:end])
+        columns += _place(matched, evaluation.starts, texts_to_arrow(evaluation.files))
+        columns.append(_named(rule, texts_to_arrow(RULES), matched < 0))
+    return [*columns, numbers_to_arrow(similarity, pa.float64(), similarity == 0)] if columns else []
+
+
+def _place(
+    row: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], files: pa.Array
+) -> tuple[pa.DictionaryArray, pa.Array]:
+    """A row of the job, -1 for none, as its file and its number there."""
+    file = np.maximum(np.searchsorted(starts, row, side="right") - 1, 0)
+    return _named(file, files, row < 0), numbers_to_arrow(row - starts[file], pa.int64(), row < 0)

@@ -85,8 +85,9 @@ def content(
     columns: dict[str, str],
     verified: dict[str, Any] | None,
     run: dict[str, Any],
+    facts: dict[str, Any],
 ) -> dict[str, Any]:
-    """The whole manifest."""
+    """The whole manifest. facts: sections that only some plans have."""
     rows_of_file = [0] * len(inputs.sources)
     warned: dict[Reason, int] = {}
     for item, part in zip(inputs.items, parts, strict=True):
@@ -108,6 +109,7 @@ def content(
         "outputs": [asdict(output) for output in outputs],
         "columns": columns,
         "verified": verified,
+        **facts,
         "template": {
             "kind": model.template_kind,
             "sha256": model.template_sha256,

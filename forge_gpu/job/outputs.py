@@ -15,7 +15,7 @@ import numpy as np
 from forge_gpu.fates import Fate, name
 from forge_gpu.io.atomic import PARTIAL
 from forge_gpu.io.sinks import JsonlSink, shard_names
-from forge_gpu.job.decide import SPLITS
+from forge_gpu.job.decisions import SPLITS
 from forge_gpu.job.shuffle import Buckets
 from forge_gpu.kernels.layout import I64, Text
 
@@ -50,7 +50,7 @@ class Hold:
         data = self._buffers[self._used]
         self._used += 1
         data[:size] = piece.lines.data[:size]
-        return Piece(piece.fate, Text(data, piece.lines.offsets.copy()), piece.rank)
+        return Piece(piece.fate, Text(data[:size], piece.lines.offsets.copy()), piece.rank)
 
 
 class ShardedLines:

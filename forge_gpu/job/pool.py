@@ -5,10 +5,30 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 Workspace = TypeVar("Workspace")
 Result = TypeVar("Result")
+Given = TypeVar("Given", covariant=True)
+
+
+class Executor(Protocol[Given]):
+    """What runs tasks, wherever that is: few at once, results in the order of the tasks.
+
+    threads: how many tasks are in flight; where it is 1, they run in the caller's own thread. first: a
+    workspace of this process. A task is a `functools.partial` of a step, with an `item`: its range.
+    """
+
+    @property
+    def threads(self) -> int: ...
+
+    @property
+    def first(self) -> Given: ...
+
+    def map(self, tasks: Iterable[Callable[[Given], Result]]) -> Generator[Result, None, None]:
+        """Run every task with a workspace. An exception of a task is raised in its place."""
+
+    def close(self) -> None: ...
 
 
 class OrderedPool(Generic[Workspace]):
@@ -49,6 +69,9 @@ class OrderedPool(Generic[Workspace]):
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
             self._free.extend(workspace for workspace, _ in waiting)
+
+    def close(self) -> None:
+        """Nothing is held between two calls of `map`."""
 
     def _take(self, waiting: deque[tuple[Workspace, Future[Result]]]) -> Iterator[Result]:
         workspace, future = waiting[0]

@@ -11,26 +11,32 @@ import numpy as np
 
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
+from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.errors import StrictError
 from forge_gpu.fates import Fate
 from forge_gpu.hardware.budget import Budget
-from forge_gpu.io.chunks import Loss
 from forge_gpu.io.disk import require_space
 from forge_gpu.io.inputs import InputFile, resolve
 from forge_gpu.io.lock import FolderLock
-from forge_gpu.io.sources import open_source
 from forge_gpu.io.spool import Spool
-from forge_gpu.job import decide, index
+from forge_gpu.job import decisions as decided
+from forge_gpu.job import index
+from forge_gpu.job.candidates import CandidateTexts
 from forge_gpu.job.checkpoint import Checkpoint, JobKey
-from forge_gpu.job.decide import Decisions
-from forge_gpu.job.events import Listener, Warned
+from forge_gpu.job.cluster import ClusterPool, worker_job
+from forge_gpu.job.decide import decide
+from forge_gpu.job.decisions import Decisions
+from forge_gpu.job.evaluation import read_evaluation
+from forge_gpu.job.events import FellBack, Halved, Listener, Warned
 from forge_gpu.job.finish import finish
 from forge_gpu.job.index_pass import chunk_size, index_pass
 from forge_gpu.job.inputs import JobInputs
 from forge_gpu.job.manifest import RunFacts
 from forge_gpu.job.memory import shortage_of
+from forge_gpu.job.mixture import Mixture, mixture_of
+from forge_gpu.job.opening import open_inputs
 from forge_gpu.job.outputs import Outputs
-from forge_gpu.job.pool import OrderedPool
+from forge_gpu.job.pool import Executor, OrderedPool
 from forge_gpu.job.result import Result
 from forge_gpu.job.rows import RowReader
 from forge_gpu.job.spec import JobSpec
@@ -52,9 +58,10 @@ class Job:
     budget: Budget
     inputs: JobInputs
     checkpoint: Checkpoint
-    pool: OrderedPool[Workspace]
+    pool: Executor[Workspace]
     facts: RunFacts
     listener: Listener
+    mixture: Mixture | None = None
 
 
 def prepare(
@@ -74,11 +81,11 @@ def prepare(
     def on_wait(line: str) -> None:
         listener(Warned("open", line))
 
-    with FolderLock(spec.output, spec.wait, on_wait):
+    with FolderLock(spec.output, spec.wait, on_wait, check_stop):
         opened = open_job(spec, budget, make_engine, listener)
         if isinstance(opened, Result):
             return opened
-        with closing(opened.inputs):
+        with closing(opened.inputs), closing(opened.pool):
             decisions = first_pass(opened, check_stop)
             return _second_pass(opened, decisions, check_stop)
 
@@ -91,12 +98,16 @@ def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: L
         listener(Warned("open", f"{path} is passed over: {why}"))
 
     checkpoint = Checkpoint(spec.output)
-    spool = Spool(checkpoint.spool_folder, memory_limit=budget.bytes // SPOOL_SHARE)
+    # What workers are to read as well is spooled in files, not in memory.
+    spool = Spool(checkpoint.spool_folder, 0 if spec.on_cluster else budget.bytes // SPOOL_SHARE)
     files = [
         spool.capture(file) if file.is_stream else file  # a stream is known by its content alone
         for file in resolve(spec.config.data.inputs, spec.base, passed_over)
     ]
-    key = JobKey.of(spec.config, files, spec.limit)
+    named = spec.config.data.against
+    against = resolve(named, spec.against_base or spec.base, passed_over) if named else []
+    mixture = mixture_of(spec.config.data, spec.base)
+    key = JobKey.of(spec.config, files, spec.limit, against)
     why = checkpoint.open(key, fresh=spec.fresh)
     if checkpoint.state.result is not None:
         finished = Result.load(spec.output, checkpoint.state.result["manifest_sha256"])
@@ -108,13 +119,25 @@ def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: L
         listener(Warned("open", f"starting anew: {why}"))
     facts = RunFacts(began, resumed=checkpoint.has_work())
     listener = facts.listening(listener)
-    inputs = _open_inputs(spec, files, spool, _is_streamed(spec.config, files, budget), listener)
+    streamed = spec.on_cluster or _is_streamed(spec.config, files, budget)
+    inputs = open_inputs(spec, files, spool, streamed, listener)
+    if isinstance(make_engine, EngineFactory):
+        make_engine.watch(
+            lambda rows: listener(Halved("engine", rows)), lambda why: listener(FellBack("engine", why))
+        )
     budget = _with_chunk_size(spec.config, budget, inputs, make_engine)
-    threads = min(budget.threads, max(len(inputs.items), 1))
-    pool = OrderedPool(
-        threads, lambda: Workspace(spec.config, make_engine, listener), shortage_of(budget.bytes)
-    )
-    return Job(spec, budget, inputs, checkpoint, pool, facts, listener)
+    evaluation = read_evaluation(spec.config, against, spool, make_engine, listener)
+
+    def make_workspace() -> Workspace:
+        return Workspace(spec.config, make_engine, listener, evaluation)
+
+    pool: Executor[Workspace]
+    if spec.on_cluster:
+        pool = ClusterPool(spec, worker_job(spec, files, against, checkpoint.spool_folder), make_workspace())
+    else:
+        threads = min(budget.threads, max(len(inputs.items), 1))
+        pool = OrderedPool(threads, make_workspace, shortage_of(budget.bytes))
+    return Job(spec, budget, inputs, checkpoint, pool, facts, listener, mixture)
 
 
 def _is_streamed(config: Config, files: list[InputFile], budget: Budget) -> bool:
@@ -141,37 +164,6 @@ def _with_chunk_size(config: Config, budget: Budget, inputs: JobInputs, make_eng
     return replace(budget, chunk_bytes=min(chunk_bytes, budget.chunk_bytes))
 
 
-def _open_inputs(
-    spec: JobSpec, files: list[InputFile], spool: Spool, streamed: bool, listener: Listener
-) -> JobInputs:
-    data = spec.config.data
-    with stage("open", listener) as done:
-        sources = [
-            open_source(
-                file,
-                data.format,
-                data.encoding,
-                spool=spool,
-                max_row_bytes=data.max_row_bytes,
-                on_corrupt=data.on_corrupt,
-                range_bytes=spec.range_bytes,
-                hold=not streamed,
-            )
-            for file in files
-        ]
-        for source in sources:
-            for loss in source.losses:
-                listener(Warned("open", f"{source.file.path}: {_told(loss)}"))
-        done(0)
-    return JobInputs(sources, streamed)
-
-
-def _told(loss: Loss) -> str:
-    where = "" if loss.offset is None else f" at byte {loss.offset}"
-    rows = "" if loss.rows is None else f", {loss.rows} rows are lost"
-    return f"{loss.what}{where}{rows}; what is undamaged is kept"
-
-
 def first_pass(job: Job, check_stop: Callable[[], None]) -> Decisions:
     """Index every row and decide its fate. Raises StrictError where too many rows are rejected."""
     spec, inputs, checkpoint = job.spec, job.inputs, job.checkpoint
@@ -190,9 +182,20 @@ def first_pass(job: Job, check_stop: Callable[[], None]) -> Decisions:
     with stage("decide", job.listener) as done:
         if not checkpoint.decisions.exists():
             ranges = [checkpoint.index_path(item.number) for item in inputs.items]
-            made = decide.decide(checkpoint.folder, ranges, spec.config, job.budget.bytes)
-            decide.save(checkpoint.decisions, made)
-        decisions = decide.load(checkpoint.decisions)
+            texts = CandidateTexts(
+                checkpoint.folder / "candidates",
+                inputs.items,
+                job.pool,
+                job.budget.chunk_bytes,
+                job.listener,
+                check_stop,
+            )
+            files = [item.file for item in inputs.items]
+            made = decide(checkpoint.folder, ranges, spec.config, job.budget.bytes, texts, job.mixture, files)
+            decided.save(checkpoint.decisions, made)
+        decisions = decided.load(checkpoint.decisions)
+        for warning in decisions.warnings:
+            job.listener(Warned("decide", warning))
         done(len(decisions.fate))
     _check_rejected(spec.config.data.max_rejected, decisions.counts())
     return decisions

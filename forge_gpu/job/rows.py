@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from forge_gpu.config.schema import Config
+from forge_gpu.config.schema import Config, Near
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import ArrowChunk, Chunk
@@ -21,6 +21,9 @@ from forge_gpu.split.times import parse_times
 from forge_gpu.templates.choose import make_renderer
 from forge_gpu.templates.program import Literal, Part, Program, RawSlot, pack
 from forge_gpu.templates.renderer import Bound
+
+RANKED_BY_WORD = ("first", "longest")
+"""What `dedup.near.keep` may say besides the name of a column."""
 
 RECORD = "\0record"
 """The name under which the whole source record is a column, for the `source` form."""
@@ -72,6 +75,11 @@ class Rows:
         return ""
 
 
+def kept_by(near: Near | None) -> str | None:
+    """The column whose number decides which row of a cluster of near-duplicates is kept."""
+    return near.keep if near is not None and near.keep not in RANKED_BY_WORD else None
+
+
 def _object_program(names: list[str]) -> Program:
     """A record of a table as one JSON object."""
     parts: list[Part] = []
@@ -94,6 +102,7 @@ class RowReader:
             *([] if key == "rendered" else key),
             *config.output.columns,
             *(column for column in (config.data.mapping.label, split.stratify, split.time) if column),
+            *(column for column in (split.group, kept_by(config.preprocessing.dedup.near)) if column),
         ]
         self.keys = tuple(dict.fromkeys(wanted))
         self._time = split.time if split.mode == "temporal" else None

@@ -15,7 +15,9 @@ class JobSpec:
 
     limit: rows to take from the input's start. strict: stop at the first rejected row. fresh: forget what
     an earlier run left. wait: seconds to wait for another run on the same output; None for no bound.
-    range_bytes: of input between two checkpoints.
+    range_bytes: of input between two checkpoints. against_base: where relative evaluation files start
+    from; None for `base`. workers: processes of a Dask cluster made for the job, on this machine; scheduler:
+    the address of a running one; without either the job runs in this process's threads.
     """
 
     config: Config
@@ -26,3 +28,11 @@ class JobSpec:
     fresh: bool = False
     wait: float | None = None
     range_bytes: int = RANGE_BYTES
+    against_base: Path | None = None
+    workers: int | None = None
+    scheduler: str | None = None
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether ranges go to the workers of a Dask cluster instead of this process's threads."""
+        return self.workers is not None or self.scheduler is not None

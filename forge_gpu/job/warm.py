@@ -17,6 +17,7 @@ from forge_gpu.kernels.compiled import cache_folder
 _FLAT = {"shape": "flat", "query": "q", "response": "r", "label": "c"}
 _CHAT = {"shape": "conversation", "messages": "messages"}
 _SETTINGS = {"split": {"stratify": "c"}}
+_GROUPS = {"split": {"group": "c"}, "dedup": {"near": {"action": "group"}}}
 _ROWS = [
     {
         "q": f"question {row} é\n",
@@ -39,6 +40,7 @@ def compile_all() -> int:
             (lines, _FLAT, _SETTINGS),
             (array, _FLAT, _SETTINGS),
             (lines, _CHAT, {}),
+            (lines, _FLAT, _GROUPS),
         ):
             config = Config.model_validate(
                 {

@@ -10,9 +10,11 @@ import numpy.typing as npt
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.io.chunks import ArrowChunk, Chunk, ReadBuffer
+from forge_gpu.job.evaluation import Evaluation, compared_text
 from forge_gpu.job.events import Listener
 from forge_gpu.job.inputs import Item
 from forge_gpu.job.lines import Composer, column_key, key_program, line_program
+from forge_gpu.job.near import NearIndexer
 from forge_gpu.job.outputs import Hold
 from forge_gpu.job.retry import retrying
 from forge_gpu.job.rows import RECORD, RowReader, Rows
@@ -26,8 +28,17 @@ _RECORD_TABLE = pack([(RawSlot(RECORD),)])
 class Workspace:
     """Belongs to one range at a time; its buffers are kept from chunk to chunk."""
 
-    def __init__(self, config: Config, make_engine: Callable[[], Engine], listener: Listener) -> None:
+    def __init__(
+        self,
+        config: Config,
+        make_engine: Callable[[], Engine],
+        listener: Listener,
+        evaluation: Evaluation | None = None,
+    ) -> None:
         self.config = config
+        self.near = NearIndexer.of(config)
+        self.evaluation = evaluation
+        self.against_text = compared_text()
         self._listener = listener
         self.engine = make_engine()
         self.reader = RowReader(config, self.engine)
@@ -100,6 +111,15 @@ class Workspace:
         if column is None:
             return None
         return self.engine.hash64(self.engine.text(rows.records.columns[column]), 0).copy()
+
+    def groups(self, rows: Rows) -> U64 | None:
+        """The hash of each row's group, 0 where it has none; None where the plan keeps no groups whole."""
+        column = self.config.preprocessing.split.group
+        if column is None:
+            return None
+        text = self.engine.text(rows.records.columns[column])
+        named = np.diff(text.offsets) > 0
+        return np.where(named, np.maximum(self.engine.hash64(text, 0), np.uint64(1)), np.uint64(0))
 
     def source_hashes(self, rows: Rows, chosen: I64) -> U64:
         """Hashes of some records as the source spells them. Zeros for tables: their files are sealed."""

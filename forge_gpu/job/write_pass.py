@@ -13,22 +13,24 @@ from forge_gpu.errors import InputError, ValidationError
 from forge_gpu.fates import Fate
 from forge_gpu.job import index
 from forge_gpu.job.checkpoint import Checkpoint
-from forge_gpu.job.decide import SPLITS, Decisions
+from forge_gpu.job.decisions import SPLITS, Decisions
 from forge_gpu.job.events import ChunkDone, Listener
 from forge_gpu.job.index import ChunkIndex
 from forge_gpu.job.index_pass import physical_lines, sample
 from forge_gpu.job.inputs import Item, JobInputs
 from forge_gpu.job.memory import peak_memory
 from forge_gpu.job.outputs import Outputs, Piece
-from forge_gpu.job.pool import OrderedPool
+from forge_gpu.job.pool import Executor
 from forge_gpu.job.rejected import rejected_lines
 from forge_gpu.job.rows import Rows
 from forge_gpu.job.workspace import Workspace
-from forge_gpu.kernels.layout import AS_JSON, Text
+from forge_gpu.kernels.layout import AS_JSON, I64, U8, Text
 from forge_gpu.kernels.reference import render as reference
 from forge_gpu.kernels.scratch import Scratch
 
 STAGE = "write"
+CHECKED_ROWS = 16
+"""Of the first so many training rows of a range, one is rendered by the reference too."""
 SAVE_EVERY = 2.0
 """Seconds of work that a killed run may lose: how often what is written is synced and noted."""
 
@@ -46,7 +48,7 @@ class Place:
 def write_pass(
     inputs: JobInputs,
     checkpoint: Checkpoint,
-    pool: OrderedPool[Workspace],
+    pool: Executor[Workspace],
     chunk_bytes: int,
     decisions: Decisions,
     outputs: Outputs,
@@ -65,7 +67,10 @@ def write_pass(
             item=item,
             part=parts[item.number],
             place=places[item.number],
-            decisions=decisions,
+            fates=_rows_of(decisions.fate, places[item.number], parts[item.number]),
+            ranks=None
+            if decisions.rank is None
+            else _rows_of(decisions.rank, places[item.number], parts[item.number]),
             chunk_bytes=chunk_bytes,
             write=direct,
         )
@@ -83,6 +88,11 @@ def write_pass(
             _save(checkpoint, outputs, item.number + 1)
             saved = time.monotonic()
         _stop_here(check_stop, checkpoint, outputs, item.number + 1)
+
+
+def _rows_of(array: np.ndarray, place: Place, part: ChunkIndex) -> np.ndarray:
+    """A range's part of an array of all rows."""
+    return np.asarray(array[place.first : place.first + part.rows])
 
 
 def _stop_here(check_stop: Callable[[], None], checkpoint: Checkpoint, outputs: Outputs, ranges: int) -> None:
@@ -120,28 +130,30 @@ def write_range(
     item: Item,
     part: ChunkIndex,
     place: Place,
-    decisions: Decisions,
+    fates: U8,
+    ranks: I64 | None,
     chunk_bytes: int,
     write: Callable[[Piece], None] | None,
 ) -> list[Piece]:
-    """Render the rows of a range. `write` takes each piece at once; without it they are copied and kept."""
+    """Render the rows of a range. fates, ranks: its part of the decisions. `write` takes each piece at
+    once; without it they are copied and kept."""
     kept: list[Piece] = []
     row, line, digest = 0, place.first_line, 0
-    fates = np.asarray(decisions.fate[place.first : place.first + part.rows])
+    checked = False
     workspace.hold.clear()
     for chunk in workspace.chunks(item, chunk_bytes) if part.rows else ():
         rows = workspace.reader.read(chunk, judge=False)
         digest += sample(workspace, rows, row)
         fate = fates[row : row + len(rows)]
-        _check_sample(workspace, rows, fate)
-        ranks = decisions.rank
+        if not checked:
+            checked = _check_sample(workspace, rows, fate)
         for split in (*SPLITS, Fate.REJECTED):
             chosen = np.flatnonzero(fate == split)
             if not len(chosen):
                 continue
             rank = None
             if ranks is not None and split != Fate.REJECTED:
-                rank = np.asarray(ranks[place.first + row + chosen])
+                rank = ranks[row + chosen]
             if split == Fate.REJECTED:
                 first_line = line if item.source.format.kind == "jsonl" else None
                 reason = part.reason[row : row + len(rows)]
@@ -170,11 +182,15 @@ def _as_text(lines: Sequence[bytes]) -> Text:
     return Text(np.frombuffer(b"".join(lines), np.uint8), offsets)
 
 
-def _check_sample(workspace: Workspace, rows: Rows, fate: np.ndarray) -> None:
-    """The first row of every chunk is rendered by the plain-Python reference too, and compared."""
-    chosen = np.flatnonzero(fate == Fate.TRAIN)[:1]
-    if not len(chosen):
-        return
+def _check_sample(workspace: Workspace, rows: Rows, fate: U8) -> bool:
+    """Render one row, the shortest of the first few, by the plain-Python reference too, and compare.
+
+    Returns whether there was a row to compare.
+    """
+    first = np.flatnonzero(fate == Fate.TRAIN)[:CHECKED_ROWS]
+    if not len(first):
+        return False
+    chosen = first[[np.argmin(rows.records.length[first])]]
     table, program = workspace.line_table(rows)
     columns = [rows.column(column) for column in table.columns]
     want = reference.render(table, program, columns, chosen, AS_JSON, rows.bound.first, Scratch()).row(0)
@@ -184,3 +200,4 @@ def _check_sample(workspace: Workspace, rows: Rows, fate: np.ndarray) -> None:
             f"the {workspace.engine.name} engine rendered a row otherwise than the reference: "
             f"{have[:200]!r} instead of {want[:200]!r}; please report this"
         )
+    return True

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
 import numpy as np
 
 from forge_gpu.engine.base import Engine
@@ -10,7 +13,7 @@ from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Spans, spans_of_offsets
 from forge_gpu.templates.conversations import Bools, Conversations
 from forge_gpu.templates.program import Literal, Program, Slot, pack
-from forge_gpu.templates.records import BadRecord, text_of
+from forge_gpu.templates.records import BadRecord, Message, text_of
 from forge_gpu.templates.renderer import overlay
 
 CONTENT = "content"
@@ -30,11 +33,19 @@ def contents_by_role(talks: Conversations, engine: Engine) -> tuple[Spans, Spans
             talks.refuse(row, bad)
             continue
         for role, found in slow.items():
-            texts = [text_of(message.get("content")) for message in messages if message.get("role") == role]
-            said = [text for text in texts if text]
+            said = [text for message in messages if message.get("role") == role for text in _said(message)]
             if said:
                 found[row] = "\n".join(said).encode("utf-8", "replace")
     return tuple(overlay(_of_role(talks, role, engine), slow[role]) for role in slow)  # type: ignore[return-value]
+
+
+def _said(message: Message) -> Iterator[str]:
+    """The texts of a message: its content, and the calls of tools, which are an answer as well."""
+    content = text_of(message.get("content"))
+    if content:
+        yield content
+    for call in message.get("tool_calls") or ():
+        yield json.dumps(call, ensure_ascii=False, default=str)
 
 
 def _of_role(talks: Conversations, role: str, engine: Engine) -> Spans:

@@ -1,0 +1,60 @@
+"""Named arrays in one small file, each readable by itself.
+
+A line of JSON says of each array its type, shape, place after that line, and CRC-32; then come their bytes.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Mapping
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from forge_gpu.errors import OutputError
+from forge_gpu.io.atomic import write_atomic
+
+
+def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays of numbers; the file appears whole or not at all. Raises OutputError."""
+    header: dict[str, list[Any]] = {}
+    bodies: list[bytes] = []
+    at = 0
+    for name, array in arrays.items():
+        body = array.tobytes()
+        header[name] = [array.dtype.str, array.shape, at, zlib.crc32(body)]
+        bodies.append(body)
+        at += len(body)
+    write_atomic(path, b"".join([orjson.dumps(header), b"\n", *bodies]))
+
+
+def read(path: Path, wanted: Collection[str]) -> dict[str, np.ndarray]:
+    """Those of the wanted arrays that the file has, in memory of their own.
+
+    Raises OutputError where the file is not as it was written.
+    """
+    with path.open("rb") as file:
+        try:
+            line = file.readline()
+            header = orjson.loads(line)
+            return {
+                name: _array(file, len(line), *header[name]) for name in header.keys() & frozenset(wanted)
+            }
+        except (ValueError, TypeError) as fault:
+            raise OutputError(f"{path}: is damaged ({fault}); start anew with --fresh") from None
+
+
+def _array(
+    file: BufferedReader, begin: int, kind: str, shape: list[int], at: int, checksum: int
+) -> np.ndarray:
+    array = np.empty(shape, np.dtype(kind))
+    file.seek(begin + at)
+    if (
+        file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes
+        or zlib.crc32(array.data) != checksum
+    ):
+        raise ValueError("its bytes changed")
+    return array

@@ -1,0 +1,115 @@
+"""That nothing is in two splits: dedup keys, groups and clusters, from the index and the decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from forge_gpu.errors import ValidationError
+from forge_gpu.fates import Fate
+from forge_gpu.job.decisions import Decisions
+from forge_gpu.job.index import ChunkIndex
+from forge_gpu.kernels.layout import U8, U64
+
+_FILTER_BITS = 22
+_MIXER = np.uint64(0x9E3779B97F4A7C15)
+BYTES_A_ROW = 64
+"""Peak of comparing: key, split, their copies and the order."""
+
+Blocks = Sequence[tuple[U64, U8]]
+"""Keys uint64[m, 2] and fates uint8[m] of all rows, in parts."""
+
+
+def check(
+    parts: Sequence[ChunkIndex], decisions: Decisions, exact: bool, budget_bytes: int
+) -> dict[str, Any]:
+    """How many keys, groups and clusters are in more than one split; what the manifest says of it.
+
+    exact: whether exact duplicates were removed. Where they were not, equal rows may well be in two splits,
+    and are only counted. Raises ValidationError for everything else.
+    """
+    ends = np.cumsum([part.rows for part in parts]).tolist()
+    fates = [np.asarray(decisions.fate[end - part.rows : end]) for part, end in zip(parts, ends, strict=True)]
+    found: dict[str, Any] = {}
+    found["keys_in_several_splits"] = count(
+        [(part.hashes, fate) for part, fate in zip(parts, fates, strict=True)], budget_bytes
+    )
+    if any(part.group is not None for part in parts):
+        blocks = [
+            (_wide(part.group), np.where(part.group == 0, np.uint8(Fate.REJECTED), fate))
+            for part, fate in zip(parts, fates, strict=True)
+            if part.group is not None
+        ]
+        found["groups_in_several_splits"] = count(blocks, budget_bytes)
+    if decisions.cluster is not None:
+        labels = [
+            np.asarray(decisions.cluster[end - part.rows : end])
+            for part, end in zip(parts, ends, strict=True)
+        ]
+        blocks = [
+            (_wide(label.astype(np.uint64)), np.where(label < 0, np.uint8(Fate.REJECTED), fate))
+            for label, fate in zip(labels, fates, strict=True)
+        ]
+        found["clusters_in_several_splits"] = count(blocks, budget_bytes)
+    for what, number in found.items():
+        if number and (exact or not what.startswith("keys")):
+            raise ValidationError(f"{number} {what.replace('_', ' ')}: a fault of Forge; please report this")
+    return found
+
+
+def told(keys: int) -> str:
+    """What to tell of equal rows that were kept."""
+    return f"{keys} dedup keys are in several splits: equal rows stay while dedup.exact is false"
+
+
+def _wide(keys: U64) -> U64:
+    return np.stack((keys, np.zeros_like(keys)), axis=1)
+
+
+def count(blocks: Blocks, budget_bytes: int) -> int:
+    """How many distinct keys are in more than one split. Rows of other fates take no part.
+
+    Rows of validation and test, and those of train that a filter of them lets pass, are sorted, by ranges of
+    the key where they are many. Memory: 4 MiB and `budget_bytes`, or what one key's rows need.
+    """
+    held = np.zeros(1 << _FILTER_BITS, np.bool_)
+    rows = 0
+    for keys, fate in blocks:
+        mixed = _mixed(keys[(fate == Fate.VALIDATION) | (fate == Fate.TEST)])
+        held[mixed >> np.uint64(64 - _FILTER_BITS)] = True
+    for _, _, chosen in _suspects(blocks, held):
+        rows += len(chosen)
+    parts = max(-(-rows * BYTES_A_ROW // max(budget_bytes, 1)), 1)
+    return sum(_torn(blocks, held, part, parts) for part in range(parts))
+
+
+def _suspects(blocks: Blocks, held: npt.NDArray[np.bool_]) -> Iterator[tuple[U64, U8, npt.NDArray[np.intp]]]:
+    for keys, fate in blocks:
+        likely = held[_mixed(keys) >> np.uint64(64 - _FILTER_BITS)] & (fate <= Fate.TEST)
+        yield keys, fate, np.flatnonzero(likely)
+
+
+def _torn(blocks: Blocks, held: npt.NDArray[np.bool_], part: int, parts: int) -> int:
+    """Torn keys of one range of the mixed key."""
+    low, high = np.uint64(2**64 * part // parts), np.uint64(2**64 * (part + 1) // parts - 1)
+    found, splits = [np.zeros((0, 2), np.uint64)], [np.zeros(0, np.uint8)]
+    for keys, fate, chosen in _suspects(blocks, held):
+        mixed = _mixed(keys[chosen])
+        chosen = chosen[(mixed >= low) & (mixed <= high)]
+        found.append(keys[chosen])
+        splits.append(fate[chosen])
+    keys, split = np.concatenate(found), np.concatenate(splits)
+    order = np.lexsort((split, keys[:, 1], keys[:, 0]))
+    keys, split = keys[order], split[order]
+    same = (keys[1:] == keys[:-1]).all(axis=1)
+    changes = same & (split[1:] != split[:-1])
+    key = np.cumsum(np.concatenate(([True], ~same))) if len(keys) else np.zeros(0, np.int64)
+    return len(np.unique(key[1:][changes]))
+
+
+def _mixed(keys: U64) -> U64:
+    mixed: U64 = (keys[:, 0] ^ keys[:, 1]) * _MIXER
+    return mixed

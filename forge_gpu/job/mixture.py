@@ -1,0 +1,87 @@
+"""Mixtures of several inputs: how the plan's weights and caps fall to sources, and which rows are used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from forge_gpu.config.schema import Data
+from forge_gpu.errors import ConfigError
+from forge_gpu.io.inputs import resolve
+from forge_gpu.kernels.layout import U64
+from forge_gpu.split import mixture
+
+Number = TypeVar("Number")
+
+_MIXER = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """inputs: as the plan names them, a source each. source: the number of each file's source. weights, caps:
+    of each source; None where the plan has none."""
+
+    inputs: tuple[str, ...]
+    source: tuple[int, ...]
+    weights: list[float] | None
+    caps: list[int | None] | None
+
+    def sample(
+        self,
+        source: npt.NDArray[np.uint32],
+        hashes: U64,
+        live: npt.NDArray[np.bool_],
+        seed: int,
+        budget_bytes: int,
+    ) -> tuple[npt.NDArray[np.bool_], list[dict[str, Any]]]:
+        """Which live rows are used, and what the manifest says of it. source: of each row."""
+        there = mixture.available(source, live, len(self.inputs)).tolist()
+        wanted = mixture.shares(there, self.weights, self.caps)
+        used = mixture.sample(source, hashes, live, wanted, seed, budget_bytes)
+        names = zip(self.inputs, there, wanted, strict=True)
+        return used, [{"input": path, "rows": rows, "used": use} for path, rows, use in names]
+
+
+def strata(source: npt.NDArray[np.uint32], stratum: U64 | None) -> U64:
+    """Strata that are parted by source as well: uint64[n]."""
+    if stratum is None:
+        return source.astype(np.uint64)
+    parted: U64 = np.asarray(stratum) ^ (source.astype(np.uint64) * _MIXER)
+    return parted
+
+
+def mixture_of(data: Data, base: Path) -> Mixture | None:
+    """The mixture that the plan asks for; None where it takes all rows. Raises ConfigError."""
+    if data.weights is None and data.caps is None:
+        return None
+    weights = None if data.weights is None else _per_input(data.weights, data.inputs, "weights")
+    caps = None if data.caps is None else _per_input(data.caps, data.inputs, "caps")
+    if weights is not None and None in weights:
+        lacking = data.inputs[weights.index(None)]
+        raise ConfigError(
+            f"data.weights: {lacking!r} has no weight; give each of data.inputs one, 0 to leave it out"
+        )
+    given = None if weights is None else [weight for weight in weights if weight is not None]
+    mixture.shares([1] * len(data.inputs), given, caps)  # what it would refuse after the first pass
+    source = [number for number, path in enumerate(data.inputs) for _ in resolve([path], base)]
+    return Mixture(tuple(data.inputs), tuple(source), given, caps)
+
+
+def _per_input(
+    values: Sequence[Number | None] | Mapping[str, Number], inputs: Sequence[str], key: str
+) -> list[Number | None]:
+    if not isinstance(values, Mapping):
+        if len(values) != len(inputs):
+            raise ConfigError(
+                f"data.{key}: {len(values)} numbers for {len(inputs)} inputs: {', '.join(inputs)}"
+            )
+        return list(values)
+    unknown = [path for path in values if path not in inputs]
+    if unknown:
+        raise ConfigError(f"data.{key}: {unknown[0]!r} is none of data.inputs: {', '.join(inputs)}")
+    return [values.get(path) for path in inputs]

@@ -1,0 +1,146 @@
+"""Workers of a Dask cluster: the same bytes, whatever becomes of them."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jobs
+import pytest
+import similar
+
+from forge_gpu.errors import ForgeError, Interrupted, StrictError
+from forge_gpu.job import cluster
+from forge_gpu.job.events import ChunkDone
+
+pytest.importorskip("distributed")
+pytestmark = pytest.mark.dask
+
+PREPROCESSING = {
+    "dedup": {"near": {"action": "group"}},
+    "split": {"group": "user", "stratify": "category"},
+}
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    """Two inputs, one of which has to be spooled, a bad row, an evaluation file, groups and a shuffle."""
+    folder = tmp_path_factory.mktemp("dask")
+    rows = similar.rows(400, seed=9)
+    one = jobs.write_lines(folder / "one.jsonl", [*rows[:250], {"instruction": "no answer"}])
+    two = folder / "two.jsonl.gz"
+    two.write_bytes(gzip.compress(jobs.write_lines(folder / "two.jsonl", rows[250:]).read_bytes()))
+    asked = jobs.write_lines(folder / "asked.jsonl", [{"question": rows[5]["instruction"]}])
+    base = jobs.plan(one, two).data.model_dump()
+    against = {"against": [str(asked)], "against_mapping": {"shape": "flat", "query": "question"}}
+    return jobs.plan(data=base | against, preprocessing=PREPROCESSING, output={"order": "shuffled"})
+
+
+@pytest.fixture(scope="module")
+def whole(config, tmp_path_factory) -> dict[str, str]:
+    output = tmp_path_factory.mktemp("whole") / "out"
+    result = jobs.run(config, output)
+    assert result.counts["contaminated"] and result.counts["rejected"] and result.counts["duplicate"]
+    return jobs.content(output)
+
+
+def workers_of(process: int) -> list[int]:
+    """The worker processes below a process: children of spawned processes that run a Dask worker."""
+    import psutil
+
+    found = []
+    for child in psutil.Process(process).children(recursive=True):
+        if "spawn_main" in " ".join(child.cmdline()):
+            found.append(child.pid)
+    return found
+
+
+@pytest.mark.slow
+def test_one_thread_two_threads_two_workers_and_a_resumed_run_give_the_same_bytes(
+    config, whole, tmp_path
+) -> None:
+    jobs.run(config, tmp_path / "threads", threads=2, chunk_bytes=900)
+    assert jobs.content(tmp_path / "threads") == whole
+
+    left = 30
+
+    def listen(event) -> None:
+        nonlocal left
+        left -= isinstance(event, ChunkDone)
+
+    def check() -> None:
+        if left <= 0:
+            raise Interrupted(2)
+
+    with pytest.raises(Interrupted):
+        jobs.run(config, tmp_path / "resumed", listener=listen, check_stop=check)
+    jobs.run(config, tmp_path / "resumed", threads=2)
+    assert jobs.content(tmp_path / "resumed") == whole
+
+    killed: list[int] = []
+
+    def kill(event) -> None:
+        """Kill a worker when the first range of each pass is done: others are in flight."""
+        passes = ("index", "write")
+        if isinstance(event, ChunkDone) and event.stage in passes[len(killed) : len(killed) + 1]:
+            worker = workers_of(os.getpid())[0]
+            os.kill(worker, signal.SIGKILL)
+            killed.append(worker)
+
+    jobs.run(config, tmp_path / "workers", workers=2, listener=kill)
+    assert len(killed) == 2
+    assert jobs.content(tmp_path / "workers") == whole
+    assert not workers_of(os.getpid())
+
+
+SCHEDULER = """
+import asyncio, sys
+from distributed import Scheduler, Worker
+async def main():
+    async with Scheduler(port=0, host="127.0.0.1", dashboard_address=None) as scheduler:
+        async with Worker(scheduler.address, nthreads=1, host="127.0.0.1", dashboard_address=None):
+            print(scheduler.address, flush=True)
+            await scheduler.finished()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_a_dead_scheduler_leaves_a_checkpoint(config, whole, tmp_path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", SCHEDULER], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    address = process.stdout.readline().strip()
+    done = 0
+
+    def listen(event) -> None:
+        nonlocal done
+        done += isinstance(event, ChunkDone)
+        if done == 4 and process.poll() is None:
+            process.kill()
+            process.wait()
+
+    began = time.monotonic()
+    with pytest.raises(ForgeError, match="the Dask cluster is gone"):
+        jobs.run(config, tmp_path / "out", scheduler=address, listener=listen)
+    assert time.monotonic() - began < 90
+    assert len(list((tmp_path / "out/.forge/index").glob("*.index"))) >= 4
+    result = jobs.run(config, tmp_path / "out")
+    assert result.manifest["run"]["resumed"]
+    assert jobs.content(tmp_path / "out") == whole
+
+
+@pytest.mark.slow
+def test_a_fault_of_a_row_is_told_as_in_a_thread(config, tmp_path) -> None:
+    with pytest.raises(StrictError, match=r"one.jsonl: row 250 is rejected: missing_field"):
+        jobs.run(config, tmp_path / "out", workers=1, strict=True)
+
+
+def test_no_scheduler_is_one_line(config, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(cluster, "CONNECT", 1)
+    with pytest.raises(ForgeError, match=r"no Dask scheduler answers at tcp://127.0.0.1:9") as refused:
+        jobs.run(config, tmp_path / "out", scheduler="tcp://127.0.0.1:9")
+    assert "\n" not in str(refused.value)

@@ -1,0 +1,109 @@
+"""Mixtures: how many rows of each input are used, and that what was left out is told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import jobs
+import pyarrow.parquet as pq
+import pytest
+
+from forge_gpu.errors import ConfigError
+from forge_gpu.job.events import Warned
+
+SIZES = {"a": 300, "b": 100, "c": 50}
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> list[Path]:
+    """Two files and a folder of two."""
+    made = []
+    for name, count in SIZES.items():
+        records = [
+            {"instruction": f"{name} {n}", "output": f"answer {n}", "category": "x"} for n in range(count)
+        ]
+        if name == "c":
+            (tmp_path / "c").mkdir()
+            jobs.write_lines(tmp_path / "c" / "1.jsonl", records[:20])
+            jobs.write_lines(tmp_path / "c" / "2.jsonl", records[20:])
+            made.append(tmp_path / "c")
+        else:
+            made.append(jobs.write_lines(tmp_path / f"{name}.jsonl", records))
+    return made
+
+
+def plan(sources: list[Path], **data):
+    base = jobs.plan(*sources).data.model_dump()
+    return jobs.plan(data=base | data)
+
+
+def used(output: Path) -> Counter:
+    """(source, fate) of every row."""
+    ledger = pq.read_table(output / "ledger.parquet").to_pylist()
+    names = {"1.jsonl": "c", "2.jsonl": "c", "a.jsonl": "a", "b.jsonl": "b"}
+    return Counter((names[Path(entry["file"]).name], entry["fate"]) for entry in ledger)
+
+
+def test_weights_give_the_largest_mixture_stratified_by_source(sources, tmp_path) -> None:
+    result = jobs.run(plan(sources, weights=[2.0, 1.0, 1.0]), tmp_path / "out")
+    found = used(tmp_path / "out")
+    for name, rows in (("a", 100), ("b", 50), ("c", 50)):
+        assert found[name, "train"] + found[name, "validation"] == rows
+        assert found[name, "validation"] == rows // 10
+        assert found[name, "unsampled"] == SIZES[name] - rows
+    assert [entry["used"] for entry in result.manifest["mixture"]] == [100, 50, 50]
+    assert result.counts["unsampled"] == 250
+
+
+def test_caps_by_name(sources, tmp_path) -> None:
+    jobs.run(plan(sources, caps={str(sources[0]): 30}), tmp_path / "out")
+    found = used(tmp_path / "out")
+    assert found["a", "unsampled"] == 270 and found["b", "unsampled"] == found["c", "unsampled"] == 0
+
+
+def test_a_weight_of_none_and_a_cap_together(sources, tmp_path) -> None:
+    jobs.run(plan(sources, weights=[1.0, 1.0, 0.0], caps=[40, None, None]), tmp_path / "out")
+    found = used(tmp_path / "out")
+    left = {name: found[name, "unsampled"] for name in SIZES}
+    assert left == {"a": 260, "b": 60, "c": 50}
+
+
+def test_the_same_bytes_for_any_chunks_and_a_smaller_share_is_part_of_a_larger(sources, tmp_path) -> None:
+    jobs.run(plan(sources, caps=[60, None, None]), tmp_path / "a")
+    jobs.run(
+        plan(sources, caps=[60, None, None]), tmp_path / "b", threads=2, chunk_bytes=500, range_bytes=2000
+    )
+    assert jobs.content(tmp_path / "a") == jobs.content(tmp_path / "b")
+    jobs.run(plan(sources, caps=[20, None, None]), tmp_path / "less")
+
+    def kept(output: Path) -> set:
+        ledger = pq.read_table(output / "ledger.parquet").to_pylist()
+        return {(entry["file"], entry["row"]) for entry in ledger if entry["fate"] != "unsampled"}
+
+    assert kept(tmp_path / "less") < kept(tmp_path / "a")
+
+
+def test_other_weights_start_the_job_anew(sources, tmp_path) -> None:
+    jobs.run(plan(sources, caps=[60, None, None]), tmp_path / "out")
+    events = []
+    jobs.run(plan(sources, caps=[50, None, None]), tmp_path / "out", listener=events.append)
+    assert any(isinstance(event, Warned) and "settings that affect" in event.message for event in events)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"weights": [1.0, 2.0]}, "data.weights: 2 numbers for 3 inputs"),
+        ({"caps": {"d.jsonl": 3}}, "data.caps: 'd.jsonl' is none of data.inputs"),
+        ({"weights": [0.0, 0.0, 0.0]}, "all weights of the mixture are 0"),
+    ],
+)
+def test_faults_are_told(data, words, sources, tmp_path) -> None:
+    with pytest.raises(ConfigError, match=words):
+        jobs.run(plan(sources, **data), tmp_path / "out")
+
+
+def test_a_source_without_a_weight_is_told(sources, tmp_path) -> None:
+    with pytest.raises(ConfigError, match="has no weight"):
+        jobs.run(plan(sources, weights={str(sources[0]): 1.0}), tmp_path / "out")
