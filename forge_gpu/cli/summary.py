@@ -7,6 +7,13 @@ from typing import Any
 from forge_gpu.io.disk import size_text
 from forge_gpu.job.result import Result
 
+WAYS = {
+    "compiled": "by compiled programs",
+    "evaluated": "by programs evaluated one by one",
+    "row_wise": "by Jinja, one by one",
+    "refused": "refused",
+}
+
 
 def show(result: Result) -> None:
     """Print what became of the rows and where the files are."""
@@ -23,6 +30,9 @@ def show(result: Result) -> None:
         print(
             "  warned of: " + ", ".join(f"{count:,} {reason}" for reason, count in manifest["warned"].items())
         )
+    ways = {WAYS[way]: rows for way, rows in manifest["run"]["template_rows"].items() if rows}
+    if ways:
+        print("  template: " + ", ".join(f"{rows:,} rows {way}" for way, rows in ways.items()))
     for output in manifest["outputs"]:
         print(f"  {result.output / output['file']}  {output['rows']:,} rows, {size_text(output['bytes'])}")
     if not result.was_finished:

@@ -334,7 +334,7 @@ def _even_cuts(begin: int, size: int, step: int) -> list[int]:
 
 
 def _even_share(left: int, most: int) -> int:
-    """Bytes to read of the `left` ones of a range and OVERLAP more, in chunks of one size and of `most` bytes."""
+    """Bytes of one chunk, of a range with `left` bytes and OVERLAP more: all of one size, at most `most`."""
     left += OVERLAP
     return -(-left // -(-left // most))
 

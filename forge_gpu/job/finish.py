@@ -79,7 +79,7 @@ def finish(
         files,
         columns,
         verified,
-        facts.section(spec.config, workspace.engine.name, budget, inputs),
+        facts.section(spec.config, workspace.engine.name, budget, inputs, parts),
         decisions.facts | _against(workspace.evaluation),
     )
     return _publish(spec.output, checkpoint, document)

@@ -6,6 +6,7 @@ them, and 8 a band and 16 for near-duplicates. No text: the second pass reads th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -52,6 +53,7 @@ class ChunkIndex:
     sample: int
     warned: dict[Reason, int] = field(default_factory=dict)
     kinds: dict[str, int] = field(default_factory=dict)
+    ways: dict[str, int] = field(default_factory=dict)  # rows by the way their template was run
     group: U64 | None = None
     bands: U64 | None = None
     text_bytes: I64 | None = None
@@ -75,9 +77,11 @@ def join(parts: Sequence[ChunkIndex]) -> ChunkIndex:
     """The chunks of a range, in order, as one."""
     warned: dict[Reason, int] = {}
     kinds: dict[str, int] = {}
+    ways: Counter[str] = Counter()
     for part in parts:
         for reason, count in part.warned.items():
             warned[reason] = warned.get(reason, 0) + count
+        ways.update(part.ways)
         for column, bits in part.kinds.items():
             kinds[column] = kinds.get(column, 0) | bits
     return ChunkIndex(
@@ -91,6 +95,7 @@ def join(parts: Sequence[ChunkIndex]) -> ChunkIndex:
         sample=sum(part.sample for part in parts) % 2**64,
         warned=warned,
         kinds=kinds,
+        ways=dict(ways),
         group=_joined([part.group for part in parts]),
         bands=_joined([part.bands for part in parts], axis=1),
         text_bytes=_joined([part.text_bytes for part in parts]),
@@ -138,6 +143,7 @@ def write(path: Path, index: ChunkIndex) -> None:
         "sample": index.sample,
         "warned": {name(reason): count for reason, count in index.warned.items()},
         "kinds": index.kinds,
+        "ways": index.ways,
     }
     arrays: dict[str, Any] = {"facts": np.frombuffer(orjson.dumps(facts), np.uint8)}
     arrays |= {
@@ -168,6 +174,7 @@ def read(path: Path) -> ChunkIndex:
         sample=facts["sample"],
         warned={Reason[key.upper()]: count for key, count in facts["warned"].items()},
         kinds=facts["kinds"],
+        ways=facts["ways"],
         group=arrays.get("group"),
         matched=arrays.get("matched"),
         similarity=arrays.get("similarity"),

@@ -126,6 +126,7 @@ def index_rows(workspace: Workspace, rows: Rows, first_row: int) -> ChunkIndex:
         characters=characters,
         sample=sample(workspace, rows, first_row),
         warned={reason: int(found.sum()) for reason, found in rows.warned.items()},
+        ways=dict(rows.bound.counts),
         kinds={column: kinds_seen(rows.column(column)) for column in workspace.config.output.columns},
         group=workspace.groups(rows),
     )

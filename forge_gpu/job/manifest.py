@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
@@ -52,7 +53,12 @@ class RunFacts:
 
         return listen
 
-    def section(self, config: Config, engine: str, budget: Budget, inputs: JobInputs) -> dict[str, Any]:
+    def section(
+        self, config: Config, engine: str, budget: Budget, inputs: JobInputs, parts: Sequence[ChunkIndex]
+    ) -> dict[str, Any]:
+        ways: Counter[str] = Counter()
+        for part in parts:
+            ways.update(part.ways)
         return {
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
             "seconds": round(time.time() - self.started, 6),
@@ -63,6 +69,7 @@ class RunFacts:
             "chunk_bytes": budget.chunk_bytes,
             "used_streaming": inputs.streamed,
             "peak_memory": peak_memory(),
+            "template_rows": dict(ways),
             "resumed": self.resumed,
             "retries": self.retries,
             "halvings": self.halvings,
