@@ -91,13 +91,16 @@ def _publish(output: Path, checkpoint: Checkpoint, document: dict[str, Any]) -> 
         raise ValidationError(f"the fates of {sum(document['counts'].values())} rows are known, of {total}")
     data = orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
     write_atomic(output / MANIFEST, data)
-    _remove_stale(output, document)
     checkpoint.finish({"manifest_sha256": hashlib.sha256(data).hexdigest()})
+    remove_stale(output, document)
     return Result.of(output, document)
 
 
-def _remove_stale(output: Path, document: dict[str, Any]) -> None:
-    """Outputs of an earlier job in this folder, such as shards that are no longer written."""
+def remove_stale(output: Path, document: dict[str, Any]) -> None:
+    """Remove what the manifest does not name: an earlier job's outputs, and lines that became Parquet.
+
+    Only a finished job can do without its lines: one that is killed before goes on from them.
+    """
     ours = [entry["file"] for entry in document["outputs"]]
     for split in SPLITS:
         for path in stale_outputs(output, name(split), (".jsonl", ".parquet"), ours):

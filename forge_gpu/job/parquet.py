@@ -17,14 +17,13 @@ GROUP_BYTES = 64 * 2**20
 
 
 def convert(lines: Path, columns: dict[str, str]) -> Path:
-    """Write `<name>.parquet` beside `<name>.jsonl`, and remove that. Returns the new path."""
+    """Write `<name>.parquet` beside `<name>.jsonl`. Returns the new path."""
     path = lines.with_suffix(".parquet")
     schema = schema_of(columns)
     with replacing(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
         for group in _groups(iter_batches([lines], columns, GROUP_ROWS)):
             # One chunk a column: the writer's pages would otherwise follow the batches' edges.
             writer.write_table(group.combine_chunks(), row_group_size=GROUP_ROWS)
-    lines.unlink()
     return path
 
 

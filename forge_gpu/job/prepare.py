@@ -28,7 +28,7 @@ from forge_gpu.job.decide import decide
 from forge_gpu.job.decisions import Decisions
 from forge_gpu.job.evaluation import read_evaluation
 from forge_gpu.job.events import FellBack, Halved, Listener, Warned
-from forge_gpu.job.finish import finish
+from forge_gpu.job.finish import finish, remove_stale
 from forge_gpu.job.index_pass import chunk_size, index_pass
 from forge_gpu.job.inputs import JobInputs
 from forge_gpu.job.manifest import RunFacts
@@ -112,6 +112,7 @@ def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: L
     if checkpoint.state.result is not None:
         finished = Result.load(spec.output, checkpoint.state.result["manifest_sha256"])
         if finished is not None:
+            remove_stale(spec.output, finished.manifest)  # where it was killed before it could
             return finished
         why = "the output files changed since the last run"
         checkpoint.open(key, fresh=True)
