@@ -8,6 +8,7 @@ The folder is set only while a kernel is decorated: no other numba user of the p
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import platform
 import tempfile
@@ -19,7 +20,15 @@ from typing import Any
 import llvmlite
 import llvmlite.binding
 import numba
+from numba import _dynfunc
 from numba.core import config as numba_config
+from numba.core.caching import FunctionCache
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import register_pass
+from numba.core.runtime import rtsys
+from numba.core.typed_passes import InlineOverloads, NativeLowering, NopythonRewrites
+from numba.core.untyped_passes import InlineClosureLikes
 
 CHECKED = os.environ.get("FORGE_CHECKED_KERNELS", "0") == "1"
 """Checked mode: every byte access of a kernel is compared with its buffer and raises IndexError outside."""
@@ -64,11 +73,76 @@ def _candidate_roots() -> list[Path]:
     return [user / "forge_gpu"]
 
 
+class _InnerLibrary(JITCodeLibrary):  # type: ignore[misc]
+    """LLVM IR that is optimised and made machine code only within the kernels it is linked into."""
+
+    def add_llvm_module(self, module: Any) -> None:
+        self._final_module.link_in(module)
+
+    def finalize(self) -> None:
+        for library in dict.fromkeys(self._linking_libraries):
+            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._finalized = True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _InnerLowering(NativeLowering):  # type: ignore[misc]
+    """Lowers a function to LLVM IR for its callers' libraries; as numba's own, but for machine code."""
+
+    _name = "inner_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = _InnerLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.flags.no_compile = True
+        super().run_pass(state)
+        lowered = state["cr"]
+        name = state.func_id.func_name
+        entry = _dynfunc.make_function(inspect.getmodule(inner), name, "", 0, lowered.env, (state.library,))
+        state.targetctx.insert_user_function(entry, lowered.fndesc, [state.library])
+        state["cr"] = lowered._replace(cfunc=entry)
+        return True
+
+
+class _InnerCompiler(CompilerBase):  # type: ignore[misc]
+    """Numba's passes, but for the lowering, and those that are about expressions of arrays and closures."""
+
+    def define_pipelines(self) -> list[Any]:
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.add_pass_after(_InnerLowering, NativeLowering)
+        left_out = (NativeLowering, NopythonRewrites, InlineClosureLikes, InlineOverloads)
+        passes.passes = [(step, about) for step, about in passes.passes if step not in left_out]
+        passes.finalize()
+        return [passes]
+
+
+class _KernelCache(FunctionCache):  # type: ignore[misc]
+    """Numba's cache, without its import of the whole compiler before machine code is loaded."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile `function` for this processor on its first call: no GIL, C arithmetic, cached on disk."""
+    dispatcher = numba.njit(nogil=True, error_model="numpy", boundscheck=CHECKED)(function)
     before = numba_config.CACHE_DIR
     numba_config.CACHE_DIR = str(cache_folder())
     try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=CHECKED)(function)
+        dispatcher._cache = _KernelCache(function)
     finally:
         numba_config.CACHE_DIR = before
+    return dispatcher
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """Compile `function` as a part of the kernels that call it: nothing else can call it."""
+    return numba.njit(
+        nogil=True,
+        error_model="numpy",
+        boundscheck=CHECKED,
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+        pipeline_class=_InnerCompiler,
+    )(function)

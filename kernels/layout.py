@@ -126,9 +126,12 @@ class Messages:
     reason: U8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ProgramTable:
     """Templates as data: `k` programs of parts over columns; the same table is read by every engine.
+
+    Its arrays do not change once it is made, and a table equals itself alone: what is derived from one is
+    kept, and found again by the table.
 
     part: int32[p, 4] with (operation, literal, column, element) a row. `literal` and `column` index
     below, -1 where not used; `element` is the number of the message within the row for a column of

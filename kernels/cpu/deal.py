@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from forge_gpu.kernels.compiled import kernel
+from forge_gpu.kernels.compiled import inner, kernel
 
 
 @kernel
@@ -32,7 +32,7 @@ def deal(bounds, column, times, keys, lacking):
     return codes
 
 
-@kernel
+@inner
 def _lack(column, times, start, end, lacks):
     """What a split lacks in the group's strata; 0 where it lacks less than the group has in one of them."""
     lack = np.int64(0)
@@ -43,7 +43,7 @@ def _lack(column, times, start, end, lacks):
     return lack
 
 
-@kernel
+@inner
 def _drawn(chance, key):
     """A split drawn with these chances; -1 when all are 0."""
     whole = chance.sum()

@@ -6,7 +6,7 @@ hashes that share a word or lie in one range spread all the same; equal hashes m
 
 import numpy as np
 
-from forge_gpu.kernels.compiled import kernel
+from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.cpu.memory import item64, prefetch, whole, word
 from forge_gpu.kernels.layout import I64, U8, U64
 from forge_gpu.kernels.reference.dedup import check_shapes
@@ -15,14 +15,14 @@ LOW_FACTOR, HIGH_FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1B54A32D19
 AHEAD = 16  # rows between asking for a slot's cache line and using it
 
 
-@kernel
+@inner
 def _slot(hashes, i, shift):
     mixed = word(hashes, 16 * i) * LOW_FACTOR + word(hashes, 16 * i + 8) * HIGH_FACTOR
     mixed ^= mixed >> np.uint64(32)
     return np.int64(mixed * LOW_FACTOR >> shift)
 
 
-@kernel
+@inner
 def _equal(hashes, i, j):
     same_low = item64(hashes, 2 * i) == item64(hashes, 2 * j)
     return same_low and item64(hashes, 2 * i + 1) == item64(hashes, 2 * j + 1)

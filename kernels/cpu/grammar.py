@@ -6,7 +6,7 @@ Indices, `high` and `marks` are those of `strings`. `blank` is a mask of the byt
 import numpy as np
 
 from forge_gpu.fates import Reason
-from forge_gpu.kernels.compiled import kernel
+from forge_gpu.kernels.compiled import inner
 from forge_gpu.kernels.cpu.memory import byte, put_byte, put_word, word
 from forge_gpu.kernels.cpu.names import find_escaped, find_raw, name_length, next_name
 from forge_gpu.kernels.cpu.strings import HAS_ESCAPE, INVALID, NONE, QUOTE, string_end
@@ -25,7 +25,7 @@ OPEN_TO_CLOSE = 2  # both brackets close two code points later
 TRUE, FALSE, NULL_WORD = (np.int64(int.from_bytes(s, "little")) for s in (b"true", b"false", b"null"))
 
 
-@kernel
+@inner
 def put_span(columns, k, row, start, length, kind):
     """Write value `row` of column k. columns: (start, length, kind, rows), three buffers of [k, rows]
     int64, int64 and uint8 items."""
@@ -36,7 +36,7 @@ def put_span(columns, k, row, start, length, kind):
     put_byte(kinds, i, kind)
 
 
-@kernel
+@inner
 def get_span(columns, k, row):
     """(start, length, kind) of value `row` of column k."""
     starts, lengths, kinds, rows = columns
@@ -44,7 +44,7 @@ def get_span(columns, k, row):
     return np.int64(word(starts, 8 * i)), np.int64(word(lengths, 8 * i)), byte(kinds, i)
 
 
-@kernel
+@inner
 def after_blank(buffer, p, blank):
     """Index of the first byte from p on that is none of `blank`, or the buffer's size."""
     while p < buffer[1]:
@@ -55,14 +55,14 @@ def after_blank(buffer, p, blank):
     return p
 
 
-@kernel
+@inner
 def _digits_end(buffer, p):
     while p < buffer[1] and ZERO <= byte(buffer, p) <= NINE:
         p += 1
     return p
 
 
-@kernel
+@inner
 def _number_end(buffer, p):
     size = buffer[1]
     if byte(buffer, p) == MINUS:
@@ -87,7 +87,7 @@ def _number_end(buffer, p):
     return p
 
 
-@kernel
+@inner
 def _literal_end(buffer, p, literal):
     """Index after the bytes of `literal`, the first one lowest, at p."""
     while literal != 0:
@@ -98,7 +98,7 @@ def _literal_end(buffer, p, literal):
     return p
 
 
-@kernel
+@inner
 def _scalar_end(buffer, p):
     """Index after the number, true, false or null at p."""
     c = byte(buffer, p)
@@ -111,7 +111,7 @@ def _scalar_end(buffer, p):
     return _number_end(buffer, p)
 
 
-@kernel
+@inner
 def _colon_end(buffer, p, blank):
     """Index of the value that follows the key whose closing quote is just before p."""
     p = after_blank(buffer, p, blank)
@@ -120,7 +120,7 @@ def _colon_end(buffer, p, blank):
     return after_blank(buffer, p + 1, blank)
 
 
-@kernel
+@inner
 def _key_end(buffer, p, blank):
     """(index of the value, high, marks) of the member that begins at p."""
     if p >= buffer[1] or byte(buffer, p) != QUOTE:
@@ -131,7 +131,7 @@ def _key_end(buffer, p, blank):
     return _colon_end(buffer, quote + 1, blank), high, marks
 
 
-@kernel
+@inner
 def value_end(buffer, p, blank, depth, closings):
     """(index after the value, high, marks) of any value at p, inside `depth` brackets, wholly checked.
 
@@ -182,7 +182,7 @@ def value_end(buffer, p, blank, depth, closings):
             marks |= more_marks
 
 
-@kernel
+@inner
 def _known_key_end(buffer, p, names, expected):
     """(index of the closing quote, name or -1, high, marks) of the key whose body begins at p."""
     k = find_raw(buffer, p, names, expected)
@@ -194,7 +194,7 @@ def _known_key_end(buffer, p, names, expected):
     return end, k, high, marks
 
 
-@kernel
+@inner
 def members_end(buffer, p, blank, depth, closings, names, columns, row):
     """(index after the object, high, marks, members) of the object whose opening bracket is just before p.
 

@@ -6,7 +6,7 @@ compared item by item, so a collision cannot join two shapes. Bytes read: the it
 
 import numpy as np
 
-from forge_gpu.kernels.compiled import kernel
+from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.cpu.memory import byte, item64, whole
 from forge_gpu.kernels.layout import I32, I64, U8
 from forge_gpu.kernels.reference.grouping import check
@@ -15,7 +15,7 @@ OFFSET, PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 FREE = -1
 
 
-@kernel
+@inner
 def _hash(code, start, end):
     value = OFFSET
     for i in range(start, end):
@@ -23,7 +23,7 @@ def _hash(code, start, end):
     return np.int64((value ^ (value >> np.uint64(32))) & np.uint64(0x7FFFFFFF))
 
 
-@kernel
+@inner
 def _same(code, start, other, count):
     for k in range(count):
         if byte(code, start + k) != byte(code, other + k):

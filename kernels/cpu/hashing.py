@@ -7,7 +7,7 @@ Arithmetic is uint64 throughout: numba makes int64 or float64 of a mix.
 
 import numpy as np
 
-from forge_gpu.kernels.compiled import kernel
+from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.cpu import lanes
 from forge_gpu.kernels.cpu.lanes import folded_product, rotate_left, swap_bytes, wide_product
 from forge_gpu.kernels.cpu.memory import byte, half, whole, word
@@ -27,16 +27,22 @@ STRIPES_A_BLOCK = xxh3.STRIPES_A_BLOCK
 SECRET_SIZE = len(xxh3.SECRET)
 _SECRET = np.frombuffer(xxh3.SECRET, np.uint8).copy()
 _START = np.array(xxh3.START, np.uint64)
+_WORDS, _HALF_WORDS = _SECRET.view(np.uint64), _SECRET.view(np.uint32).astype(np.uint64)
+_PAIRS = tuple(_WORDS[:-1] ^ _WORDS[1:])  # [k]: the words of the secret at 8 k and 8 k + 8
+_HALVES = tuple(_HALF_WORDS[::2] ^ _HALF_WORDS[1::2])  # [k]: its half words at 8 k and 8 k + 4
+# Where the secret is used at the end of a row: by the length of rows, and by the result.
+TAIL64_AT, TAIL128_AT, STRIPE_AT = np.int64(119), np.int64(103), np.int64(SECRET_SIZE - 71)
+LOW_AT, HIGH_AT = np.int64(11), np.int64(SECRET_SIZE - 75)
 
 
-@kernel
+@inner
 def _avalanche(value):
     value ^= value >> np.uint64(37)
     value *= PRIME_MX1
     return value ^ value >> np.uint64(32)
 
 
-@kernel
+@inner
 def _finish(value):
     """The avalanche of XXH64."""
     value ^= value >> np.uint64(33)
@@ -46,49 +52,39 @@ def _finish(value):
     return value ^ value >> np.uint64(32)
 
 
-@kernel
-def _secret_pair(secret, i):
-    return word(secret, i) ^ word(secret, i + 8)
-
-
-@kernel
-def _secret_halves(secret, i):
-    return half(secret, i) ^ half(secret, i + 4)
-
-
-@kernel
+@inner
 def _combined(data, i, n):
     """1 to 3 bytes and their number as 32 bits."""
     return np.uint64(byte(data, i + n - 1) | n << 8 | byte(data, i) << 16 | byte(data, i + (n >> 1)) << 24)
 
 
-@kernel
+@inner
 def _mixed(data, i, secret, at, seed):
     left = word(data, i) ^ word(secret, at) + seed
     right = word(data, i + 8) ^ word(secret, at + 8) - seed
     return folded_product(left, right)
 
 
-@kernel
+@inner
 def _hash64_to_16(data, i, n, secret, seed):
     if n > 8:
-        low = _secret_pair(secret, 24) + seed ^ word(data, i)
-        high = _secret_pair(secret, 40) - seed ^ word(data, i + n - 8)
+        low = _PAIRS[3] + seed ^ word(data, i)
+        high = _PAIRS[5] - seed ^ word(data, i + n - 8)
         return _avalanche(np.uint64(n) + swap_bytes(low) + high + folded_product(low, high))
     if n > 3:
         seed ^= swap_bytes(seed & LOW_HALF) >> np.uint64(32) << np.uint64(32)
-        value = _secret_pair(secret, 8) - seed ^ (half(data, i + n - 4) | half(data, i) << np.uint64(32))
+        value = _PAIRS[1] - seed ^ (half(data, i + n - 4) | half(data, i) << np.uint64(32))
         value ^= rotate_left(value, 49) ^ rotate_left(value, 24)
         value *= PRIME_MX2
         value ^= (value >> np.uint64(35)) + np.uint64(n)
         value *= PRIME_MX2
         return value ^ value >> np.uint64(28)
     if n > 0:
-        return _finish(_secret_halves(secret, 0) + seed ^ _combined(data, i, n))
-    return _finish(seed ^ _secret_pair(secret, 56))
+        return _finish(_HALVES[0] + seed ^ _combined(data, i, n))
+    return _finish(seed ^ _PAIRS[7])
 
 
-@kernel
+@inner
 def _hash64_to_240(data, i, n, secret, seed):
     total = np.uint64(n) * PRIME64_1
     if n <= 128:
@@ -101,22 +97,22 @@ def _hash64_to_240(data, i, n, secret, seed):
     total = _avalanche(total)
     for k in range(8, n >> 4):
         total += _mixed(data, i + 16 * k, secret, 16 * (k - 8) + 3, seed)
-    return _avalanche(total + _mixed(data, i + n - 16, secret, 119, seed))
+    return _avalanche(total + _mixed(data, i + n - 16, secret, TAIL64_AT, seed))
 
 
-@kernel
+@inner
 def _hash128_to_16(data, i, n, secret):
     if n > 8:
         last = word(data, i + n - 8)
-        low, high = wide_product(_secret_pair(secret, 32) ^ word(data, i) ^ last, PRIME64_1)
-        other = _secret_pair(secret, 48) ^ last
+        low, high = wide_product(_PAIRS[4] ^ word(data, i) ^ last, PRIME64_1)
+        other = _PAIRS[6] ^ last
         low += np.uint64(n - 1) << np.uint64(54)
         high += other + (other & LOW_HALF) * (PRIME32_2 - np.uint64(1))
         low ^= swap_bytes(high)
         low, carry = wide_product(low, PRIME64_2)
         return _avalanche(low), _avalanche(carry + high * PRIME64_2)
     if n > 3:
-        value = _secret_pair(secret, 16) ^ (half(data, i) | half(data, i + n - 4) << np.uint64(32))
+        value = _PAIRS[2] ^ (half(data, i) | half(data, i + n - 4) << np.uint64(32))
         low, high = wide_product(value, PRIME64_1 + np.uint64(n << 2))
         high += low << np.uint64(1)
         low ^= high >> np.uint64(3)
@@ -127,18 +123,18 @@ def _hash128_to_16(data, i, n, secret):
         combined = _combined(data, i, n)
         swapped = swap_bytes(combined) >> np.uint64(32)
         turned = (swapped << np.uint64(13) | swapped >> np.uint64(19)) & LOW_HALF
-        return _finish(_secret_halves(secret, 0) ^ combined), _finish(_secret_halves(secret, 8) ^ turned)
-    return _finish(_secret_pair(secret, 64)), _finish(_secret_pair(secret, 80))
+        return _finish(_HALVES[0] ^ combined), _finish(_HALVES[1] ^ turned)
+    return _finish(_PAIRS[8]), _finish(_PAIRS[10])
 
 
-@kernel
+@inner
 def _mix_two(low, high, data, i, j, secret, at):
     low = low + _mixed(data, i, secret, at, ZERO) ^ word(data, j) + word(data, j + 8)
     high = high + _mixed(data, j, secret, at + 16, ZERO) ^ word(data, i) + word(data, i + 8)
     return low, high
 
 
-@kernel
+@inner
 def _hash128_to_240(data, i, n, secret):
     low, high = np.uint64(n) * PRIME64_1, ZERO
     if n <= 128:
@@ -150,12 +146,12 @@ def _hash128_to_240(data, i, n, secret):
         low, high = _avalanche(low), _avalanche(high)
         for k in range(4, n >> 5):
             low, high = _mix_two(low, high, data, i + 32 * k, i + 32 * k + 16, secret, 32 * (k - 4) + 3)
-        low, high = _mix_two(low, high, data, i + n - 16, i + n - 32, secret, 103)
+        low, high = _mix_two(low, high, data, i + n - 16, i + n - 32, secret, TAIL128_AT)
     mixed = low * PRIME64_1 + high * PRIME64_4 + np.uint64(n) * PRIME64_2
     return _avalanche(low + high), ZERO - _avalanche(mixed)
 
 
-@kernel
+@inner
 def _accumulated(state, data, i, secret, at):
     """The accumulators after the stripe at i with the secret at `at`."""
     stripe = lanes.load(data, i)
@@ -164,7 +160,7 @@ def _accumulated(state, data, i, secret, at):
     return lanes.add(state, lanes.low_times_high(keyed, keyed))
 
 
-@kernel
+@inner
 def _accumulators(data, i, n, secret, start):
     """The accumulators after all of a row of more than 240 bytes."""
     state = lanes.load(start, 0)
@@ -180,10 +176,10 @@ def _accumulators(data, i, n, secret, start):
             )
             state = lanes.scale(scrambled, PRIME32_1)
         left -= STRIPES_A_BLOCK
-    return _accumulated(state, data, i + n - STRIPE, secret, SECRET_SIZE - 71)
+    return _accumulated(state, data, i + n - STRIPE, secret, STRIPE_AT)
 
 
-@kernel
+@inner
 def _merged(state, secret, at, total):
     keyed = lanes.xor(state, lanes.load(secret, at))
     total += folded_product(lanes.lane(keyed, 0), lanes.lane(keyed, 1))
@@ -193,7 +189,7 @@ def _merged(state, secret, at, total):
     return _avalanche(total)
 
 
-@kernel
+@inner
 def hash64(data, i, n, secret, long_secret, start, seed):
     """XXH3-64 of the n bytes at i. `long_secret`: the secret derived from `seed`."""
     if n <= 16:
@@ -201,10 +197,10 @@ def hash64(data, i, n, secret, long_secret, start, seed):
     if n <= 240:
         return _hash64_to_240(data, i, n, secret, seed)
     state = _accumulators(data, i, n, long_secret, start)
-    return _merged(state, long_secret, 11, np.uint64(n) * PRIME64_1)
+    return _merged(state, long_secret, LOW_AT, np.uint64(n) * PRIME64_1)
 
 
-@kernel
+@inner
 def hash128(data, i, n, secret, start):
     """XXH3-128 of the n bytes at i with seed 0: (low, high)."""
     if n <= 16:
@@ -212,8 +208,8 @@ def hash128(data, i, n, secret, start):
     if n <= 240:
         return _hash128_to_240(data, i, n, secret)
     state = _accumulators(data, i, n, secret, start)
-    low = _merged(state, secret, 11, np.uint64(n) * PRIME64_1)
-    return low, _merged(state, secret, SECRET_SIZE - 75, ~(np.uint64(n) * PRIME64_2))
+    low = _merged(state, secret, LOW_AT, np.uint64(n) * PRIME64_1)
+    return low, _merged(state, secret, HIGH_AT, ~(np.uint64(n) * PRIME64_2))
 
 
 @kernel

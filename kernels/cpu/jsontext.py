@@ -7,7 +7,7 @@ has them to spare; they read nothing outside the source buffer (the last block o
 
 import numpy as np
 
-from forge_gpu.kernels.compiled import kernel
+from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.cpu.memory import (
     BLOCK,
     byte,
@@ -17,6 +17,7 @@ from forge_gpu.kernels.cpu.memory import (
     mask_backslash,
     mask_json_special,
     mask_line_break,
+    mask_slash_or_u,
     put_byte,
     trailing_zeros,
     whole,
@@ -39,7 +40,7 @@ for _digit in b"0123456789abcdefABCDEF":
 _HEX_DIGIT = np.frombuffer(b"0123456789abcdef", np.uint8).copy()
 
 
-@kernel
+@inner
 def put_escaped(target, at, value):
     """One byte as the canonical body spells it."""
     letter = _LETTER[value]
@@ -59,7 +60,7 @@ def put_escaped(target, at, value):
     return at + 6
 
 
-@kernel
+@inner
 def put_code_point(target, at, value):
     """One code point as UTF-8."""
     if value < 0x80:
@@ -81,7 +82,7 @@ def put_code_point(target, at, value):
     return at + 4
 
 
-@kernel
+@inner
 def _unit(source, i, end):
     """Value of the four hex digits at i; -1 where they are none."""
     if i + 4 > end:
@@ -95,7 +96,7 @@ def _unit(source, i, end):
     return a << 12 | b << 8 | c << 4 | d
 
 
-@kernel
+@inner
 def escape_at(source, i, end):
     """(code point, length in bytes) of the escape at i; (-1, 1) where the backslash starts none."""
     if i + 2 > end:
@@ -126,7 +127,7 @@ def escape_at(source, i, end):
 # partly behind the end of the value: what it was too long is taken back after the loop.
 
 
-@kernel
+@inner
 def escape(target, at, source, start, count):
     """UTF-8 -> canonical body; `escaped_size` tells its length, at most 6 x count."""
     i = start
@@ -150,7 +151,7 @@ def escape(target, at, source, start, count):
     return at
 
 
-@kernel
+@inner
 def _growth(value):
     """Bytes that the canonical spelling of a byte has beyond one."""
     if _LETTER[value]:
@@ -158,7 +159,7 @@ def _growth(value):
     return 5 if value < 0x20 else 0
 
 
-@kernel
+@inner
 def escaped_size(source, start, count):
     """Length in bytes of what `escape` writes."""
     size = count
@@ -176,7 +177,7 @@ def escaped_size(source, start, count):
     return size
 
 
-@kernel
+@inner
 def _put_unescaped(target, at, source, i, end):
     """The byte or escape at i as UTF-8. Returns (end of the output, next i)."""
     value = byte(source, i)
@@ -189,7 +190,7 @@ def _put_unescaped(target, at, source, i, end):
     return put_code_point(target, at, value), i + size
 
 
-@kernel
+@inner
 def unescape(target, at, source, start, count):
     """Body -> UTF-8; never longer."""
     i = start
@@ -211,7 +212,7 @@ def unescape(target, at, source, start, count):
     return at
 
 
-@kernel
+@inner
 def _canonical_bytes(source, i):
     r"""How many bytes of the block at i are canonical: those before a \/ or a \u, or before a split escape.
 
@@ -223,13 +224,13 @@ def _canonical_bytes(source, i):
         if k == BLOCK - 1:
             return k, False
         letter = byte(source, i + k + 1)
-        if letter in (SLASH, LETTER_U):
+        if letter == SLASH or letter == LETTER_U:
             return k, True
         mask &= np.int64(-4) << k  # both bytes of the escape
     return np.int64(BLOCK), False
 
 
-@kernel
+@inner
 def _put_recoded(target, at, source, i, end):
     """The byte or escape at i in canonical form. Returns (end of the output, next i)."""
     value = byte(source, i)
@@ -244,13 +245,18 @@ def _put_recoded(target, at, source, i, end):
     return put_code_point(target, at, value), i + size
 
 
-@kernel
+@inner
 def recode(target, at, source, start, count):
     r"""Body -> canonical body; never longer. Only \/ and \u need a look: a canonical body is just copied."""
     i = start
     end = start + count
     while i < end and i + BLOCK <= source[1]:
         copy_block(target, at, source, i)
+        backslash = mask_backslash(source, i)
+        if backslash >= 0 and (backslash << 1) & mask_slash_or_u(source, i) == 0:  # the last byte is none
+            at += BLOCK
+            i += BLOCK
+            continue
         canonical, foreign = _canonical_bytes(source, i)
         at += canonical
         i += canonical
@@ -262,12 +268,12 @@ def recode(target, at, source, start, count):
     return at
 
 
-@kernel
+@inner
 def _is_space(value):
     return value == 32 or value == 9 or value == 10 or value == 13
 
 
-@kernel
+@inner
 def compact(target, at, source, start, count):
     """A JSON value without its line breaks and the indentation after them; never longer."""
     i = start
@@ -291,12 +297,12 @@ def compact(target, at, source, start, count):
     return at - max(i - end, 0)
 
 
-@kernel
+@inner
 def put_plain(target, at, source, start, count, kind):
     """The UTF-8 of a span, at most `count` bytes."""
     if kind == ESCAPED:
         return unescape(target, at, source, start, count)
-    if kind in (CLEAN, PLAIN, JSON):
+    if kind == CLEAN or kind == PLAIN or kind == JSON:
         copy(target, at, source, start, count)
         return at + count
     return at
@@ -317,7 +323,7 @@ def _measure(source, start, length, kind, n):
 
 @kernel
 def _decode(target, offsets, source, start, length, kind, n):
-    at = 0
+    at = np.int64(0)
     offsets[0] = 0
     for i in range(n):
         at = put_plain(target, at, source, item64(start, i), item64(length, i), byte(kind, i))

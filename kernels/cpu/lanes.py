@@ -4,13 +4,11 @@ A `lanes` value lives in vector registers, wherever the processor has them; LLVM
 narrower. It can be a local variable and an argument, not an item of an array.
 """
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-from forge_gpu.kernels.compiled import CHECKED, kernel
-from forge_gpu.kernels.cpu.memory import BLOCK, _check
+from forge_gpu.kernels.cpu.memory import BLOCK, BUFFER, int64_of, place
 
 COUNT = 8
 I64, I128 = ir.IntType(64), ir.IntType(128)
@@ -59,12 +57,13 @@ low_times_high = _binary(_low_times_high)  # low half of the left x high half of
 
 
 @intrinsic
-def _load(typing_context, base, index):
-    def generate(context, builder, signature, arguments):
-        pointer = builder.inttoptr(builder.add(*arguments), VECTOR.as_pointer())
-        return builder.load(pointer, align=1)
+def load(typing_context, buffer, i):
+    """The 64 bytes at i as eight little-endian uint64."""
 
-    return lanes_type(types.uint64, types.int64), generate
+    def generate(context, builder, signature, arguments):
+        return builder.load(place(context, builder, *arguments, int64_of(BLOCK), VECTOR), align=1)
+
+    return lanes_type(BUFFER, types.int64), generate
 
 
 @intrinsic
@@ -116,17 +115,44 @@ def lane(typing_context, value, index):
     return types.uint64(lanes_type, types.int64), generate
 
 
+def _halves(builder, left, right):
+    """(low, high) of the 128-bit product of two values of 64 bits."""
+    product = builder.mul(builder.zext(left, I128), builder.zext(right, I128))
+    high = builder.trunc(builder.lshr(product, ir.Constant(I128, 64)), I64)
+    return builder.trunc(product, I64), high
+
+
 @intrinsic
 def wide_product(typing_context, left, right):
     """(low, high) halves of the 128-bit product of two uint64."""
     result = types.UniTuple(types.uint64, 2)
 
     def generate(context, builder, signature, arguments):
-        product = builder.mul(*(builder.zext(argument, I128) for argument in arguments))
-        high = builder.trunc(builder.lshr(product, ir.Constant(I128, 64)), I64)
-        return context.make_tuple(builder, result, (builder.trunc(product, I64), high))
+        return context.make_tuple(builder, result, _halves(builder, *arguments))
 
     return result(types.uint64, types.uint64), generate
+
+
+@intrinsic
+def folded_product(typing_context, left, right):
+    """The halves of the 128-bit product of two uint64, xored."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.xor(*_halves(builder, *arguments))
+
+    return types.uint64(types.uint64, types.uint64), generate
+
+
+@intrinsic
+def rotate_left(typing_context, value, count):
+    """A uint64 rotated by 1 to 63 bits."""
+
+    def generate(context, builder, signature, arguments):
+        value, count = arguments
+        right = builder.lshr(value, builder.sub(int64_of(64), count))
+        return builder.or_(builder.shl(value, count), right)
+
+    return types.uint64(types.uint64, types.uint64), generate
 
 
 @intrinsic
@@ -137,23 +163,3 @@ def swap_bytes(typing_context, value):
         return builder.bswap(arguments[0])
 
     return types.uint64(types.uint64), generate
-
-
-@kernel
-def load(buffer, i):
-    """The 64 bytes at i as eight little-endian uint64."""
-    if CHECKED:
-        _check(buffer, i, BLOCK)
-    return _load(buffer[0], i)
-
-
-@kernel
-def folded_product(left, right):
-    """The halves of the 128-bit product, xored."""
-    low, high = wide_product(left, right)
-    return low ^ high
-
-
-@kernel
-def rotate_left(value, count):
-    return value << np.uint64(count) | value >> np.uint64(64 - count)

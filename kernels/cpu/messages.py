@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from forge_gpu.fates import Reason
-from forge_gpu.kernels.compiled import kernel
+from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.cpu.grammar import (
     BLANK,
     COMMA,
@@ -17,7 +17,7 @@ from forge_gpu.kernels.cpu.grammar import (
     members_end,
     put_span,
 )
-from forge_gpu.kernels.cpu.memory import buffer_at, byte, put_byte
+from forge_gpu.kernels.cpu.memory import byte, put_byte, whole
 from forge_gpu.kernels.cpu.names import find_escaped, find_raw, next_name, pack_names
 from forge_gpu.kernels.cpu.strings import INVALID, NONE, TWO
 from forge_gpu.kernels.layout import ABSENT, CLEAN, ESCAPED, JSON, MAX_DEPTH, NULL, Messages, Spans
@@ -32,7 +32,7 @@ ROLE, CONTENT = np.int64(0), np.int64(1)
 FULL = INVALID - 256  # no fault of the row: there was no room for its messages
 
 
-@kernel
+@inner
 def _role(buffer, found, roles, expected):
     """The number of the role that a span spells, or UNKNOWN; `expected` is tried first."""
     start, length, kind = found
@@ -44,7 +44,7 @@ def _role(buffer, found, roles, expected):
     return role if role >= 0 else UNKNOWN
 
 
-@kernel
+@inner
 def _list_end(buffer, p, closings, keys, roles, m, role, columns):
     """(index after the list at p, its messages' end, 1 where all are plain); messages go to m and after."""
     size = buffer[1]
@@ -124,7 +124,7 @@ def scan_messages(
     check(roles, role_key, content_key)
     scratch = scratch or Scratch()
     data = np.ascontiguousarray(column.data)
-    (keys, key_count), (names, role_count) = pack_names((role_key, content_key)), pack_names(roles)
+    (keys, key_count), (names, role_count) = pack_names((role_key, content_key)), pack_names(tuple(roles))
     closings = scratch.array("messages.closings", MAX_DEPTH, np.uint8)
     n, row = len(column), 0
     first = scratch.array("messages.first", n + 1, np.int64)
@@ -135,17 +135,17 @@ def scan_messages(
     found = _columns(scratch, capacity)
     while True:
         row = _scan_messages(
-            buffer_at(data),
+            whole(data),
             column.start,
             column.length,
             column.kind,
-            (buffer_at(keys), key_count),
-            (buffer_at(names), role_count),
-            buffer_at(closings),
+            (whole(keys), key_count),
+            (whole(names), role_count),
+            whole(closings),
             row,
             (first, plain, reason),
-            buffer_at(found[0]),
-            (*map(buffer_at, found[1:]), capacity),
+            whole(found[0]),
+            (*map(whole, found[1:]), capacity),
         )
         if row == n:
             break

@@ -10,7 +10,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from forge_gpu.kernels.compiled import kernel
+from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.cpu.memory import buffer_of
 from forge_gpu.kernels.cpu.shingles import (
     I32,
@@ -63,7 +63,7 @@ def _minimise(typing_context, hashes, count, multipliers, signature):
     return types.void(types.uint64, types.int64, types.uint64, types.uint64), generate
 
 
-@kernel
+@inner
 def _padded(multipliers):
     """The multipliers with zeros up to a whole number of groups."""
     padded = np.zeros((len(multipliers) + GROUP - 1) // GROUP * GROUP, np.uint32)
@@ -71,7 +71,7 @@ def _padded(multipliers):
     return padded
 
 
-@kernel
+@inner
 def _signature(buffer, start, end, kind, n, fold, padded, scratch, signature):
     """The signature of the row at bytes [start, end)."""
     signature[:] = _NOTHING

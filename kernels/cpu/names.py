@@ -1,11 +1,11 @@
 """Names looked for in JSON strings: keys of records, roles of messages."""
 
 import re
-from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
-from forge_gpu.kernels.compiled import kernel
+from forge_gpu.kernels.compiled import inner
 from forge_gpu.kernels.cpu.memory import byte, word
 from forge_gpu.kernels.cpu.strings import BACKSLASH, NONE, QUOTE, escape
 from forge_gpu.kernels.layout import PADDING, U8
@@ -13,7 +13,8 @@ from forge_gpu.kernels.layout import PADDING, U8
 NAME_ENTRY = 24  # bytes: where the name's text is, its length, 1 if JSON may spell it with its own bytes
 
 
-def pack_names(names: Sequence[str]) -> tuple[U8, int]:
+@lru_cache(maxsize=64)
+def pack_names(names: tuple[str, ...]) -> tuple[U8, int]:
     """(table, n) of names to look for; kernels take `((address, size), n)`.
 
     table: uint8, an entry of three int64 a name, then the names in UTF-8 and PADDING. A name with a
@@ -28,24 +29,24 @@ def pack_names(names: Sequence[str]) -> tuple[U8, int]:
     return np.frombuffer(table, np.uint8), len(bodies)
 
 
-@kernel
+@inner
 def _name(names, k):
     """(table, first byte, length, 1 if JSON may spell it raw) of name k."""
     table, at = names[0], NAME_ENTRY * k
     return table, np.int64(word(table, at)), np.int64(word(table, at + 8)), np.int64(word(table, at + 16))
 
 
-@kernel
+@inner
 def name_length(names, k):
     return _name(names, k)[2]
 
 
-@kernel
+@inner
 def next_name(names, k):
     return k + 1 if k + 1 < names[1] else NONE
 
 
-@kernel
+@inner
 def _same(buffer, p, text, at, count):
     """Whether `count` bytes are equal; `text` has PADDING after it."""
     while count >= 8:
@@ -64,7 +65,7 @@ def _same(buffer, p, text, at, count):
     return count == 0
 
 
-@kernel
+@inner
 def _spells(buffer, p, end, text, at, stop):
     """Whether the string body [p, end), decoded, is the bytes [at, stop) of `text`."""
     while p < end:
@@ -89,7 +90,7 @@ def _spells(buffer, p, end, text, at, stop):
     return at == stop
 
 
-@kernel
+@inner
 def find_raw(buffer, p, names, expected):
     """The name that a string body at p spells with its own bytes, or -1; `expected` is tried first."""
     k = expected
@@ -102,7 +103,7 @@ def find_raw(buffer, p, names, expected):
     return -1
 
 
-@kernel
+@inner
 def find_escaped(buffer, p, end, names):
     """The name that the string body [p, end) spells, escapes decoded, or -1."""
     for k in range(names[1]):

@@ -6,12 +6,13 @@ far from its size (six times): there the exact size is counted before the buffer
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
-from forge_gpu.kernels.compiled import kernel
+from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.cpu.jsontext import compact, contiguous, escape, escaped_size, recode, unescape
-from forge_gpu.kernels.cpu.memory import byte, copy, item32, item64, put_byte, whole
+from forge_gpu.kernels.cpu.memory import address, byte, copy, item32, item64, put_byte, whole
 from forge_gpu.kernels.layout import (
     ABSENT,
     ESCAPED,
@@ -29,7 +30,7 @@ from forge_gpu.kernels.layout import (
     Spans,
     Text,
 )
-from forge_gpu.kernels.reference.render import check_table
+from forge_gpu.kernels.reference.render import KEPT_TABLES, check_table
 from forge_gpu.kernels.scratch import Scratch
 
 # How a call of the kernel ends; BAD_* carry the number of the column.
@@ -58,7 +59,7 @@ _WORK = np.array(
 )
 
 
-@kernel
+@inner
 def _bound(source, start, count, work, room):
     """The most bytes that a slot writes; exact where the easy bound of an escape is more than `room`."""
     if work != ESCAPE:
@@ -68,7 +69,7 @@ def _bound(source, start, count, work, room):
     return escaped_size(source, start, count) + VALUE_EXTRA
 
 
-@kernel
+@inner
 def _put(target, at, source, start, count, work, quoted):
     """Write a span of `count` bytes at `start`. Returns the end of the output."""
     if quoted:
@@ -95,7 +96,7 @@ def _put(target, at, source, start, count, work, quoted):
     return at
 
 
-@kernel
+@inner
 def _locate(table, c, first, r, element):
     """Where column c has the value of row r: (DONE or a fault, its index, kind, start, length)."""
     zero = np.int64(0)
@@ -141,7 +142,7 @@ def _render(part, starts, literals, bounds, table, program, rows, first, encodin
                 fault, i, kind, start, count = _locate(table, c, first, r, part[p, 3])
                 if fault != DONE:
                     return fault, j, row_at, np.int64(p) if fault == BAD_ELEMENT else i
-                if operation in (SLOT, RAW_SLOT):
+                if operation == SLOT or operation == RAW_SLOT:
                     source = (np.uint64(table[c, DATA]), table[c, SIZE])
                     raw = operation == RAW_SLOT
                     work = _WORK[RAW if raw else encoding, kind]
@@ -188,14 +189,8 @@ def render(
     program = np.ascontiguousarray(program, np.int32)
     rows = np.ascontiguousarray(rows, np.int64)
     first = np.zeros(0, np.int64) if first is None else np.ascontiguousarray(first, np.int64)
-    literals = np.ascontiguousarray(table.literals, np.uint8)
-    tables = (
-        table.part.astype(np.int64, order="C"),
-        table.program.astype(np.int64),
-        whole(literals),
-        table.literal_offsets.astype(np.int64),
-        _column_table(spans, table),
-    )
+    part, starts, literals, bounds = _arrays(table)
+    tables = part, starts, whole(literals), bounds, _column_table(spans, table)
     offsets = scratch.array("render.offsets", len(rows) + 1, np.int64)
     offsets[0] = 0
     size = max(scratch.held("render.data"), FIRST_CAPACITY)
@@ -216,13 +211,24 @@ def render(
         target[:at] = before[:at]
 
 
+@lru_cache(maxsize=KEPT_TABLES)
+def _arrays(table: ProgramTable) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(part, program, literals, literal_offsets) of a table as the kernel reads them."""
+    return (
+        table.part.astype(np.int64, order="C"),
+        table.program.astype(np.int64),
+        np.ascontiguousarray(table.literals, np.uint8),
+        table.literal_offsets.astype(np.int64),
+    )
+
+
 def _column_table(spans: Sequence[tuple[np.ndarray, ...]], table: ProgramTable) -> np.ndarray:
-    """Where the columns lie: int64[c, 7]."""
-    items = np.zeros((len(spans), 7), np.int64)
-    for c, (data, start, length, kind) in enumerate(spans):
-        items[c, [DATA, START, LENGTH, KIND]] = [array.ctypes.data for array in (data, start, length, kind)]
-        items[c, [SIZE, COUNT, LEVEL]] = len(data), len(kind), table.level[c]
-    return items
+    """Where the columns lie: int64[c, 7], items in the order of DATA ... LEVEL."""
+    rows = [
+        (address(data), len(data), address(start), address(length), address(kind), len(kind), level)
+        for (data, start, length, kind), level in zip(spans, table.level.tolist(), strict=True)
+    ]
+    return np.array(rows, np.int64).reshape(len(rows), LEVEL + 1)
 
 
 def _message(ended: int, row: int, detail: int, table: ProgramTable) -> str:

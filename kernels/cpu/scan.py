@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from forge_gpu.fates import Reason
-from forge_gpu.kernels.compiled import kernel
+from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.cpu.grammar import (
     BLANK,
     COMMA,
@@ -20,7 +20,7 @@ from forge_gpu.kernels.cpu.grammar import (
     put_span,
     value_end,
 )
-from forge_gpu.kernels.cpu.memory import buffer_at, byte, find_newline
+from forge_gpu.kernels.cpu.memory import byte, find_newline, whole
 from forge_gpu.kernels.cpu.names import pack_names
 from forge_gpu.kernels.cpu.strings import INVALID, LONE_SURROGATE, NONE, ONE
 from forge_gpu.kernels.cpu.structure import walk
@@ -40,7 +40,7 @@ INVALID_UTF8, HALF_PAIR, NOT_AN_OBJECT, ROW_TOO_LONG = (
 )
 
 
-@kernel
+@inner
 def _element_end(buffer, start):
     """Index of the comma after the array element that begins at `start`, or the buffer's size."""
     at, _, _, _, outcome = walk(buffer, start, start, ONE, NONE, NONE)
@@ -49,14 +49,14 @@ def _element_end(buffer, start):
     return at - 1 if outcome == CUT else at
 
 
-@kernel
+@inner
 def _trimmed_end(buffer, start, end):
     while end > start and byte(buffer, end - 1) <= 32 and (BLANK >> byte(buffer, end - 1)) & 1:
         end -= 1
     return end
 
 
-@kernel
+@inner
 def _forget(columns, count, row):
     for k in range(count):
         put_span(columns, k, row, NONE, NONE, np.int64(ABSENT))
@@ -126,14 +126,14 @@ def scan_records(
     found = _columns(scratch, count + 1, capacity)
     while True:
         p, row = _scan(
-            buffer_at(readable),
+            whole(readable),
             form == "array",
-            (buffer_at(table), count),
+            (whole(table), count),
             max_row_bytes,
-            buffer_at(closings),
+            whole(closings),
             p,
             row,
-            (*map(buffer_at, found), capacity),
+            (*map(whole, found), capacity),
         )
         if p >= size:
             break

@@ -11,7 +11,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from forge_gpu.kernels.compiled import CHECKED, kernel
+from forge_gpu.kernels.compiled import CHECKED, inner, kernel
 from forge_gpu.kernels.cpu.memory import BLOCK, buffer_of, byte, mask_not_ascii, trailing_zeros
 from forge_gpu.kernels.reference.shingles import (
     CHARACTER_WEIGHTS,
@@ -106,7 +106,7 @@ def _widen_block(typing_context, base, index, points, at):
     return types.void(types.uint64, types.int64, types.uint64, types.int64), generate
 
 
-@kernel
+@inner
 def new_scratch():
     """(state, points, keys, low, high): what `next_tile` works in; `low` and `high` are its results."""
     return (
@@ -118,7 +118,7 @@ def new_scratch():
     )
 
 
-@kernel
+@inner
 def begin(scratch, start):
     """Go to the row whose text starts at byte `start`."""
     scratch[0][:] = 0
@@ -126,7 +126,7 @@ def begin(scratch, start):
     scratch[2][_ROOM] = 0
 
 
-@kernel
+@inner
 def next_tile(buffer, end, kind, n, fold, high, scratch):
     """Hash the next shingles of the row that ends at byte `end`: how many there are, 0 after the last.
 
@@ -161,7 +161,7 @@ def next_tile(buffer, end, kind, n, fold, high, scratch):
             return 0
 
 
-@kernel
+@inner
 def _hash_points(points, count, length, high, low, up):
     at, start = buffer_of(points)[0], np.uint32(np.uint32(length) * _LENGTH32)
     _hash_characters(at, count, length, buffer_of(_LOW_WEIGHTS)[0], start, buffer_of(low)[0])
@@ -169,7 +169,7 @@ def _hash_points(points, count, length, high, low, up):
         _hash_characters(at, count, length, buffer_of(_HIGH_WEIGHTS)[0], start, buffer_of(up)[0])
 
 
-@kernel
+@inner
 def _hash_words(keys, count, length, low, up):
     for i in range(count):
         h = np.uint64(length) * _LENGTH64
@@ -180,7 +180,7 @@ def _hash_words(keys, count, length, low, up):
         up[i] = np.uint32(h >> np.uint64(32))
 
 
-@kernel
+@inner
 def fmix64(h):
     """MurmurHash3's 64-bit finaliser."""
     h = (h ^ (h >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
@@ -188,7 +188,7 @@ def fmix64(h):
     return h ^ (h >> np.uint64(33))
 
 
-@kernel
+@inner
 def _more_words(buffer, end, fold, scratch):
     """Append the keys of the words of the next points; the last word of a tile may go on in the next."""
     state, points, keys, _, _ = scratch
@@ -209,7 +209,7 @@ def _more_words(buffer, end, fold, scratch):
     state[_UNITS], keys[_ROOM] = units, key
 
 
-@kernel
+@inner
 def _more_points(buffer, end, fold, state, points, count):
     """Append normalised code points to the `count` there are, up to about TILE; the new count."""
     i = state[_AT]
@@ -247,7 +247,7 @@ def _more_points(buffer, end, fold, state, points, count):
     return count
 
 
-@kernel
+@inner
 def _table_size(count):
     size = 64
     while size < 2 * count:
@@ -255,7 +255,7 @@ def _table_size(count):
     return size
 
 
-@kernel
+@inner
 def _slot(table, value):
     """Where a value is in an open-addressing table, or the free slot where it belongs."""
     mask = len(table) - 1
@@ -328,7 +328,7 @@ def intersections(values, offsets, other_values, other_offsets, pairs):
     return found
 
 
-@kernel
+@inner
 def _fill(table, values, start, end):
     """Empty a table and put values into it. 0 marks a free slot: whether there was one is returned."""
     table[:] = 0

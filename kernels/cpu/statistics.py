@@ -7,7 +7,7 @@ followed by a byte that can begin an image, which healthy text hardly has, are c
 
 import numpy as np
 
-from forge_gpu.kernels.compiled import kernel
+from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.cpu.masks import ascii_masks, count_ones, text_masks
 from forge_gpu.kernels.cpu.memory import BLOCK, byte, item64, trailing_zeros, whole, word
 from forge_gpu.kernels.layout import Text
@@ -26,11 +26,13 @@ from forge_gpu.kernels.scratch import Scratch
 FACTOR = np.uint64(WINDOW_FACTOR)
 SEEN_WORDS = SLOTS_A_WINDOW * MAX_WINDOWS // 64
 
-_IMAGES = np.array(sorted(map(ord, IMAGES)), np.int64)
-_IS_HARMLESS = np.array([chr(value) in HARMLESS for value in _IMAGES], np.bool_)
+NO_IMAGE, HARMLESS_IMAGE, TELLING_IMAGE = range(3)
+_IMAGE = np.zeros(max(map(ord, IMAGES)) + 1, np.uint8)  # by code point
+for _image in IMAGES:
+    _IMAGE[ord(_image)] = HARMLESS_IMAGE if _image in HARMLESS else TELLING_IMAGE
 
 
-@kernel
+@inner
 def _white_space(data, i, end):
     """Length in bytes of the white space character at i; 0 where it is none."""
     first = byte(data, i)
@@ -50,7 +52,7 @@ def _white_space(data, i, end):
     return 0
 
 
-@kernel
+@inner
 def _blank(data, i, end):
     while i < end:
         size = _white_space(data, i, end)
@@ -60,7 +62,7 @@ def _blank(data, i, end):
     return True
 
 
-@kernel
+@inner
 def _character(data, i, end):
     """(code point, length) of the character at i if it is below U+0800 or in U+2000-U+2FFF, else (-1, 0)."""
     if i + 2 > end:
@@ -75,7 +77,7 @@ def _character(data, i, end):
     return np.int64(-1), np.int64(0)
 
 
-@kernel
+@inner
 def _is_mojibake(data, i, end):
     """Whether the lead U+00C2-U+00F4 at i is followed by its images, not all of them harmless."""
     lead = byte(data, i + 1)
@@ -84,15 +86,14 @@ def _is_mojibake(data, i, end):
     i += 2
     for _ in range(wanted):
         value, size = _character(data, i, end)
-        at = np.searchsorted(_IMAGES, value)
-        if at == len(_IMAGES) or _IMAGES[at] != value:
+        if value < 0 or value >= len(_IMAGE) or _IMAGE[value] == NO_IMAGE:
             return False
-        sure |= not _IS_HARMLESS[at]
+        sure |= _IMAGE[value] == TELLING_IMAGE
         i += size
     return sure
 
 
-@kernel
+@inner
 def _count(data, start, end):
     """(characters, replacements, controls, mojibake) of a row."""
     continuations = replacements = controls = mojibake = 0
@@ -126,7 +127,7 @@ def _count(data, start, end):
     return end - start - continuations, replacements, controls, mojibake
 
 
-@kernel
+@inner
 def _repetition(data, start, end, seen):
     """(windows like an earlier one, windows) of a row. seen: uint64[SEEN_WORDS], a bit a slot."""
     count = end - start - WINDOW + 1

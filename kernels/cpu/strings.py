@@ -8,7 +8,7 @@ LONE_SURROGATE.
 import numpy as np
 
 from forge_gpu.fates import Reason
-from forge_gpu.kernels.compiled import kernel
+from forge_gpu.kernels.compiled import inner
 from forge_gpu.kernels.cpu.masks import string_masks
 from forge_gpu.kernels.cpu.memory import BLOCK, byte, trailing_zeros
 
@@ -29,7 +29,7 @@ for _digit in b"0123456789abcdefABCDEF":
     HEX_OF[_digit] = int(chr(_digit), 16)
 
 
-@kernel
+@inner
 def _unit(buffer, p):
     """The UTF-16 unit of the four hexadecimal digits at p, or -1."""
     if p + 4 > buffer[1]:
@@ -43,7 +43,7 @@ def _unit(buffer, p):
     return unit
 
 
-@kernel
+@inner
 def escape(buffer, p):
     """(index after the escape whose backslash is at p, its code point); a lone surrogate is its own."""
     if p + 1 >= buffer[1]:
@@ -64,7 +64,7 @@ def escape(buffer, p):
     return p, unit
 
 
-@kernel
+@inner
 def string_end(buffer, p):
     """(index of the closing quote, high, marks) of the string whose body begins at p."""
     high = 0

@@ -6,13 +6,13 @@ xor over the quotes that count says what is inside a string. Bytes read: each on
 
 import numpy as np
 
-from forge_gpu.kernels.compiled import kernel
+from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.cpu.masks import count_ones, structure_masks
-from forge_gpu.kernels.cpu.memory import BLOCK, buffer_at, trailing_zeros
+from forge_gpu.kernels.cpu.memory import BLOCK, trailing_zeros, whole
 from forge_gpu.kernels.layout import CUT, ENDED, I64, MORE, U8
 
 
-@kernel
+@inner
 def _escaped(backslash, carry):
     """(mask of the bytes after a backslash that counts, 1 if the last byte is such a backslash)."""
     escaped = carry
@@ -26,7 +26,7 @@ def _escaped(backslash, carry):
     return escaped, last
 
 
-@kernel
+@inner
 def _prefix_xor(mask):
     """Bit k: whether an odd number of the bits 0 ... k is set."""
     mask ^= mask << 1
@@ -37,7 +37,7 @@ def _prefix_xor(mask):
     return mask ^ (mask << 32)
 
 
-@kernel
+@inner
 def walk(buffer, begin, want, depth, in_string, after_backslash):
     """(index, depth, in_string, after_backslash, outcome), as `walk_array` has them."""
     i, size = begin, buffer[1]
@@ -85,4 +85,4 @@ def _walk_array(buffer, begin, want, state):
 def walk_array(data: U8, begin: int, want: int, state: I64) -> int:
     """Find where a streamed JSON array can be cut. See reference/structure.py for state and result."""
     data = np.ascontiguousarray(data)
-    return int(_walk_array(buffer_at(data), begin, want, state))
+    return int(_walk_array(whole(data), begin, want, state))

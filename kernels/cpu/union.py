@@ -7,7 +7,7 @@ bucket ascending.
 
 import numpy as np
 
-from forge_gpu.kernels.compiled import kernel
+from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.layout import I64, U64
 from forge_gpu.kernels.reference.union import LINKS, SMALL_BUCKET
 
@@ -45,7 +45,7 @@ def _pairs(packed, bits, hashes, rows):
     return pairs
 
 
-@kernel
+@inner
 def _part_by_hash(packed, start, end, mask, hashes):
     """Bring equal whole hashes together where a run has several; stable, so places stay ascending."""
     first = hashes[np.int64(packed[start] & mask)]
@@ -60,7 +60,7 @@ def _part_by_hash(packed, start, end, mask, hashes):
         packed[start:end] = run[np.argsort(whole, kind="mergesort")]
 
 
-@kernel
+@inner
 def _run_pairs(packed, start, end, mask, hashes, rows, pairs, total, writing):
     """The pairs of a run's buckets, written from `total` on; the new total."""
     first = start
@@ -86,7 +86,7 @@ def _run_pairs(packed, start, end, mask, hashes, rows, pairs, total, writing):
     return total
 
 
-@kernel
+@inner
 def _root(parent, row):
     while parent[row] != row:
         parent[row] = parent[parent[row]]

@@ -7,13 +7,13 @@ bounds (Unicode 15, table 3-7) are looked at where there are any. Bytes read: ea
 
 import numpy as np
 
-from forge_gpu.kernels.compiled import kernel
+from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.cpu.masks import utf8_bounds_masks, utf8_lead_masks
-from forge_gpu.kernels.cpu.memory import BLOCK, buffer_at
+from forge_gpu.kernels.cpu.memory import BLOCK, whole
 from forge_gpu.kernels.layout import U8, Spans
 
 
-@kernel
+@inner
 def is_utf8(buffer, start, end):
     """Whether the bytes [start, end) of the buffer are UTF-8."""
     wanted = 0  # continuation bytes that the last block asks of this one
@@ -62,5 +62,5 @@ def valid_utf8(column: Spans) -> U8:
     """uint8[n]: 1 where the bytes of the value are UTF-8, whatever its kind (NULL and ABSENT have none)."""
     data = np.ascontiguousarray(column.data)
     valid = np.empty(len(column), np.uint8)
-    _valid_utf8(buffer_at(data), column.start, column.length, valid)
+    _valid_utf8(whole(data), column.start, column.length, valid)
     return valid
