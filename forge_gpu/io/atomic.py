@@ -32,6 +32,21 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         raise output_fault(fault, path, len(data)) from fault
 
 
+def write_checked(path: Path, content: bytes) -> None:
+    """Write a whole file that tells by checksums whether it is torn: beside its name, then renamed over it.
+
+    Nothing waits for the disk: a loss of power may leave it torn, a killed process cannot.
+    Raises OutputError.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    except OSError as fault:
+        partial.unlink(missing_ok=True)
+        raise output_fault(fault, path, len(content)) from fault
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; at the end of the block it is synced and given the name.

@@ -1,6 +1,7 @@
 """Named arrays in one small file, each readable by itself.
 
 A line of JSON says of each array its type, shape, place after that line, and CRC-32; then come their bytes.
+So a file that a loss of power has torn is known, and nothing waits for the disk when one is written.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import numpy as np
 import orjson
 
 from forge_gpu.errors import OutputError
-from forge_gpu.io.atomic import write_atomic
+from forge_gpu.io.atomic import write_checked
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays of numbers; the file appears whole or not at all. Raises OutputError."""
+    """Write arrays of numbers; see `is_whole`. Raises OutputError."""
     header: dict[str, list[Any]] = {}
     bodies: list[bytes] = []
     at = 0
@@ -28,11 +29,20 @@ def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         header[name] = [array.dtype.str, array.shape, at, zlib.crc32(body)]
         bodies.append(body)
         at += len(body)
-    write_atomic(path, b"".join([orjson.dumps(header), b"\n", *bodies]))
+    write_checked(path, b"".join([orjson.dumps(header), b"\n", *bodies]))
 
 
-def read(path: Path, wanted: Collection[str]) -> dict[str, np.ndarray]:
-    """Those of the wanted arrays that the file has, in memory of their own.
+def is_whole(path: Path) -> bool:
+    """Whether the file is as it was written."""
+    try:
+        read(path, None)
+    except OutputError:
+        return False
+    return True
+
+
+def read(path: Path, wanted: Collection[str] | None) -> dict[str, np.ndarray]:
+    """Those of the wanted arrays that the file has, in memory of their own; all, where `wanted` is None.
 
     Raises OutputError where the file is not as it was written.
     """
@@ -40,10 +50,9 @@ def read(path: Path, wanted: Collection[str]) -> dict[str, np.ndarray]:
         try:
             line = file.readline()
             header = orjson.loads(line)
-            return {
-                name: _array(file, len(line), *header[name]) for name in header.keys() & frozenset(wanted)
-            }
-        except (ValueError, TypeError) as fault:
+            names = header.keys() if wanted is None else header.keys() & frozenset(wanted)
+            return {name: _array(file, len(line), *header[name]) for name in names}
+        except (ValueError, TypeError, AttributeError) as fault:
             raise OutputError(f"{path}: is damaged ({fault}); start anew with --fresh") from None
 
 

@@ -19,9 +19,9 @@ import orjson
 
 from forge_gpu import __version__
 from forge_gpu.config.schema import Config
-from forge_gpu.io.atomic import write_atomic
+from forge_gpu.io.atomic import PARTIAL, write_atomic
 from forge_gpu.io.inputs import InputFile
-from forge_gpu.job import index
+from forge_gpu.job import arrays, index
 from forge_gpu.job.index import ChunkIndex
 
 FOLDER = ".forge"
@@ -123,6 +123,9 @@ class Checkpoint:
             self.state = stored
         self.index_folder.mkdir(parents=True, exist_ok=True)
         self.spool_folder.mkdir(exist_ok=True)
+        for path in self.index_folder.iterdir():
+            if path.suffix == PARTIAL or not arrays.is_whole(path):
+                path.unlink()  # of a run that was killed, or torn by a loss of power
         self.save()
         return why
 

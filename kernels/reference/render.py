@@ -15,7 +15,6 @@ from forge_gpu.kernels.layout import I32, I64, ProgramTable, Spans, Text
 from forge_gpu.kernels.reference import jsontext
 from forge_gpu.kernels.scratch import Scratch
 
-
 KEPT_TABLES = 64
 """Of so many tables it is known that they are good, and what kernels read instead of them."""
 

@@ -73,6 +73,20 @@ jobs.run(config, Path({output!r}), threads={threads}, listener=lambda event: tim
 """
 
 
+def test_a_torn_index_is_made_again(source: Path, tmp_path: Path) -> None:
+    config = jobs.plan(source)
+    jobs.run(config, tmp_path / "whole")
+    output = tmp_path / "torn"
+    stopper = Stopper(5)
+    with pytest.raises(Interrupted):
+        jobs.run(config, output, listener=stopper, check_stop=stopper.check)
+    torn, emptied, *_ = sorted((output / ".forge/index").glob("*.index"))
+    torn.write_bytes(torn.read_bytes()[:-20])
+    emptied.write_bytes(bytes(emptied.stat().st_size))
+    jobs.run(config, output)
+    assert jobs.content(output) == jobs.content(tmp_path / "whole")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_killed_job_goes_on_to_the_same_bytes(shape: str, source: Path, tmp_path: Path) -> None:
