@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS ?= dev,cuda-compile
+EXTRAS ?= dev,dask,cuda-compile
 
 .PHONY: help
 help: ## List the targets

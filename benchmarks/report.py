@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from benchmarks.results import CaseResult, Outcome, PointResult, Results, ratio
 HERE = Path(__file__).parent
 OURS = "forge"
 """Name of the contender that others are held against; variants of it are "forge, ..."."""
+
+WIDTH = 118
+"""Characters of a line of prose."""
 
 HEAD = ("who", "seconds", "±", "times forge", "CPU s", "MB/s", "peak MB", "")
 
@@ -82,7 +86,18 @@ def page(results: Results) -> str:
     for case in results.cases:
         parts += list(_case(case))
     parts += ["## Imports and versions", *_imports(results)]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(_wrapped(part) for part in parts) + "\n"
+
+
+def _wrapped(part: str) -> str:
+    """Prose in lines of a width that can be read; tables as they are."""
+    wrapped: list[str] = []
+    for line in part.split("\n"):
+        if line.startswith("|"):
+            wrapped.append(line)
+        else:
+            wrapped += textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) or [""]
+    return "\n".join(wrapped)
 
 
 def _measured(results: Results) -> str:

@@ -18,6 +18,13 @@ _FLAT = {"shape": "flat", "query": "q", "response": "r", "label": "c"}
 _CHAT = {"shape": "conversation", "messages": "messages"}
 _SETTINGS = {"split": {"stratify": "c"}}
 _GROUPS = {"split": {"group": "c"}, "dedup": {"near": {"action": "group"}}}
+_CHATML = {"chat_template": "chatml", "template_kind": "builtin"}
+_JINJA = {  # what a template can do to a text
+    "template_kind": "jinja",
+    "chat_template": "{% for m in messages %}{% set c = m['content'] | trim %}"
+    "{% if c.startswith('a') and 'b' not in c and c | length > 1 %}{{ c }}"
+    "{% else %}{{ c[1:].removeprefix('u') }}{% endif %}{{ m['content'].split('1')[0] }}{% endfor %}",
+}
 _ROWS = [
     {
         "q": f"question {row} é\n",
@@ -33,19 +40,23 @@ def compile_all() -> int:
     """Run the jobs in a temporary folder; returns how many compiled kernels the cache holds."""
     with TemporaryDirectory(prefix="forge-warm-") as name:
         folder = Path(name)
-        lines, array = folder / "rows.jsonl", folder / "rows.json"
+        lines, array, table = (folder / f"rows.{kind}" for kind in ("jsonl", "json", "csv"))
         lines.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in _ROWS))
         array.write_bytes(orjson.dumps(_ROWS, option=orjson.OPT_INDENT_2))
-        for source, mapping, settings in (
-            (lines, _FLAT, _SETTINGS),
-            (array, _FLAT, _SETTINGS),
-            (lines, _CHAT, {}),
-            (lines, _FLAT, _GROUPS),
+        table.write_text("q,r,c\n" + "".join(f"question {row},answer,a\n" for row in range(4)))
+        for source, mapping, model, settings in (
+            (lines, _FLAT, _CHATML, _SETTINGS),
+            (array, _FLAT, _CHATML, _SETTINGS),
+            (table, _FLAT, _CHATML, {}),
+            (lines, _CHAT, _CHATML, {}),
+            (lines, _CHAT, _JINJA, {}),
+            (lines, _FLAT, _CHATML, _GROUPS),
         ):
+            against = [str(array)] if settings is _GROUPS else []
             config = Config.model_validate(
                 {
-                    "data": {"inputs": [str(source)], "mapping": mapping},
-                    "model": {"chat_template": "chatml", "template_kind": "builtin"},
+                    "data": {"inputs": [str(source)], "mapping": mapping, "against": against},
+                    "model": model,
                     "preprocessing": settings,
                     "output": {"columns": ["c"]},
                 }
