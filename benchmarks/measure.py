@@ -120,6 +120,7 @@ def _rounds(case: Case, warm: list[Ready], report: Report) -> None:
             if outcome.failed or (number and spent + spent / number > case.budget):
                 continue
             report(f"{case.name}: {outcome.contender}: round {number + 1} of {case.rounds}")
+            os.sync()  # so that nobody waits for the disk to take what another has written
             try:
                 sample = ready.process.run()
             except ContenderError as problem:
