@@ -76,8 +76,14 @@ def _from(byte):
     return lambda builder, block: builder.icmp_unsigned(">=", block, splat(byte))
 
 
-def _ends_clean_run(builder, block):
-    return builder.or_(_is_either(ord('"'), ord("\\"))(builder, block), _below(0x20)(builder, block))
+def _is_any(bytes):
+    def condition(builder, block):
+        found = _is(bytes[0])(builder, block)
+        for byte in bytes[1:]:
+            found = builder.or_(found, _is(byte)(builder, block))
+        return found
+
+    return condition
 
 
 def _between(first, last):
@@ -99,7 +105,13 @@ def _begins_image(builder, block):
     return builder.or_(two, _is(0xE2)(builder, block))
 
 
-string_masks = _masks(_ends_clean_run, _from(0x80))  # below 0x20, quote, backslash; not ASCII
+string_masks = _masks(
+    _is(ord('"')),
+    _is(ord("\\")),
+    _below(0x20),
+    _is_any(b'"\\/bfnrt'),  # letters of an escape of two bytes
+    _from(0x80),
+)
 structure_masks = _masks(
     _is(ord("\\")),
     _is(ord('"')),

@@ -171,6 +171,18 @@ def test_every_truncation(form: str) -> None:
         check(b"\n" * 70 + text[:end] + b"\n" + text, form)
 
 
+@pytest.mark.parametrize("escape", [b"\\n", b'\\"', b"\\\\", b"\\u0041", b"\\x", b"\\\x01", b"\x01"])
+def test_escapes_at_every_place_of_a_block(escape: bytes) -> None:
+    """Alone and after runs of backslashes, at every place of a block, before a quote or more text."""
+    bodies = [
+        b"a" * before + b"\\" * run + escape + after
+        for before in range(66)
+        for run in (0, 1, 2, 3, 63, 64, 65)
+        for after in (b"", b"b" * 70)
+    ]
+    check(b"\n".join(b'{"a":"' + body + b'"}' for body in bodies))
+
+
 def test_block_edges() -> None:
     """Quotes, escapes, pairs and letters of several bytes at every place around a block's edge."""
     for middle in ("", '\\"', "\\\\", "\\u00e9", "\\ud83d\\ude00", "é", "中", "😀", "\\ud83d", "\t"):
