@@ -39,7 +39,7 @@ class ChunkIndex:
     which one of a cluster is kept, NaN where the row has none. matched: int64[m, 3], (row, evaluation row by
     the n-gram rule, by the MinHash rule), -1 where that rule finds none, for rows that are contaminated;
     similarity: float64[m]. lines: physical lines of a JSON lines chunk. warned: rows a check warned of.
-    kinds: for each kept column the kinds of span seen, a bit each. sample: a digest of some of the source
+    kinds: for each kept column the kinds of span seen, a bit each. digest: of the bytes of the source's
     rows, to notice a source that changes between the passes.
     """
 
@@ -49,8 +49,7 @@ class ChunkIndex:
     time: I64 | None
     lines: int
     bytes: int
-    characters: int
-    sample: int
+    digest: int
     warned: dict[Reason, int] = field(default_factory=dict)
     kinds: dict[str, int] = field(default_factory=dict)
     ways: dict[str, int] = field(default_factory=dict)  # rows by the way their template was run
@@ -91,8 +90,7 @@ def join(parts: Sequence[ChunkIndex]) -> ChunkIndex:
         time=_joined([part.time for part in parts]),
         lines=sum(part.lines for part in parts),
         bytes=sum(part.bytes for part in parts),
-        characters=sum(part.characters for part in parts),
-        sample=sum(part.sample for part in parts) % 2**64,
+        digest=sum(part.digest for part in parts) % 2**64,
         warned=warned,
         kinds=kinds,
         ways=dict(ways),
@@ -139,8 +137,7 @@ def write(path: Path, index: ChunkIndex) -> None:
         "rows": index.rows,
         "lines": index.lines,
         "bytes": index.bytes,
-        "characters": index.characters,
-        "sample": index.sample,
+        "digest": index.digest,
         "warned": {name(reason): count for reason, count in index.warned.items()},
         "kinds": index.kinds,
         "ways": index.ways,
@@ -170,8 +167,7 @@ def read(path: Path) -> ChunkIndex:
         time=arrays.get("time"),
         lines=facts["lines"],
         bytes=facts["bytes"],
-        characters=facts["characters"],
-        sample=facts["sample"],
+        digest=facts["digest"],
         warned={Reason[key.upper()]: count for key, count in facts["warned"].items()},
         kinds=facts["kinds"],
         ways=facts["ways"],

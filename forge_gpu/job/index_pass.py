@@ -24,11 +24,9 @@ from forge_gpu.job.memory import peak_memory
 from forge_gpu.job.pool import Executor
 from forge_gpu.job.rows import Rows
 from forge_gpu.job.workspace import Workspace
-from forge_gpu.kernels.layout import I64
+from forge_gpu.kernels.cpu.hashing import digest
 
 STAGE = "index"
-SAMPLE_EVERY = 61
-"""Of so many rows of a range one goes into the digest that notices a source that changes."""
 
 
 @dataclass(eq=False)
@@ -94,7 +92,7 @@ def index_range(workspace: Workspace, item: Item, chunk_bytes: int, strict: bool
     before = 0
     for chunk in workspace.chunks(item, chunk_bytes):
         rows = workspace.reader.read(chunk, judge=True)
-        part = index_rows(workspace, rows, first_row=before)
+        part = index_rows(workspace, rows)
         if strict and part.reason.any():
             row = int(np.flatnonzero(part.reason)[0])
             detail = rows.detail(row)
@@ -105,15 +103,13 @@ def index_range(workspace: Workspace, item: Item, chunk_bytes: int, strict: bool
     return index.join(parts)
 
 
-def index_rows(workspace: Workspace, rows: Rows, first_row: int) -> ChunkIndex:
-    """The index of one chunk. `first_row`: its first row's number within the range."""
+def index_rows(workspace: Workspace, rows: Rows) -> ChunkIndex:
+    """The index of one chunk."""
     good = np.flatnonzero(rows.reason == 0)
     keys = workspace.keys(rows, good)
-    lengths = np.diff(keys.offsets)
     hashes = np.zeros((len(rows), 2), np.uint64)
     hashes[good] = workspace.engine.hash128(keys)
-    characters = int(keys.offsets[-1])
-    empty = workspace.renders_to_nothing(rows, good, lengths)
+    empty = workspace.renders_to_nothing(rows, good, np.diff(keys.offsets))
     rows.reason[empty] = Reason.EMPTY_TEXT
     hashes[empty] = 0
     part = ChunkIndex(
@@ -123,8 +119,7 @@ def index_rows(workspace: Workspace, rows: Rows, first_row: int) -> ChunkIndex:
         time=rows.time,
         lines=physical_lines(rows.chunk, rows),
         bytes=chunk_size(rows.chunk),
-        characters=characters,
-        sample=sample(workspace, rows, first_row),
+        digest=source_digest(rows),
         warned={reason: int(found.sum()) for reason, found in rows.warned.items()},
         ways=dict(rows.bound.counts),
         kinds={column: kinds_seen(rows.column(column)) for column in workspace.config.output.columns},
@@ -137,11 +132,14 @@ def index_rows(workspace: Workspace, rows: Rows, first_row: int) -> ChunkIndex:
     return part
 
 
-def sample(workspace: Workspace, rows: Rows, first_row: int) -> int:
-    """A digest of some of the rows as the source spells them; the sum over chunks is the range's."""
-    chosen: I64 = np.arange(-first_row % SAMPLE_EVERY, len(rows), SAMPLE_EVERY, dtype=np.int64)
-    digests = workspace.source_hashes(rows, chosen)
-    return int(digests.sum(dtype=np.uint64))
+def source_digest(rows: Rows) -> int:
+    """A digest of the rows as the source spells them; the sum over chunks, modulo 2^64, is the range's.
+
+    0 for tables: their files are sealed.
+    """
+    if isinstance(rows.chunk, ArrowChunk):
+        return 0
+    return digest(rows.records.data, rows.records.start, rows.records.length)
 
 
 def physical_lines(chunk: Chunk, rows: Rows) -> int:

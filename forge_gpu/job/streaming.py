@@ -20,7 +20,7 @@ from forge_gpu.job import index
 from forge_gpu.job.decisions import SPLITS
 from forge_gpu.job.events import Listener
 from forge_gpu.job.finish import output_columns
-from forge_gpu.job.index_pass import sample
+from forge_gpu.job.index_pass import source_digest
 from forge_gpu.job.prepare import Job, first_pass, open_job
 from forge_gpu.job.read_back import NO_BOUND, batch_of_records, require_rows
 from forge_gpu.job.spec import JobSpec
@@ -72,7 +72,7 @@ def _batches(
                 row = digest = 0
                 for chunk in workspace.chunks(item, job.budget.chunk_bytes):
                     rows = workspace.reader.read(chunk, judge=False)
-                    digest += sample(workspace, rows, row)
+                    digest += source_digest(rows)
                     chosen = np.flatnonzero(fates[row : row + len(rows)] == fate)
                     row += len(rows)
                     lines = workspace.lines(rows, chosen)
@@ -81,7 +81,7 @@ def _batches(
                     batch = batch_of_records(reader, records, columns)
                     for start in range(0, len(batch), batch_rows):
                         yield batch.slice(start, batch_rows)
-                if row != part.rows or digest % 2**64 != part.sample:
+                if row != part.rows or digest % 2**64 != part.digest:
                     raise InputError(
                         f"{item.source.file.path}: changed while it was read; take the rows anew"
                     )

@@ -5,24 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
-from forge_gpu.io.chunks import ArrowChunk, Chunk, ReadBuffer
+from forge_gpu.io.chunks import Chunk, ReadBuffer
 from forge_gpu.job.evaluation import Evaluation, compared_text
 from forge_gpu.job.events import Listener
 from forge_gpu.job.inputs import Item
-from forge_gpu.job.lines import Composer, column_key, key_program, line_program
+from forge_gpu.job.lines import BODY_BYTES, SEPARATOR, Composer, column_key, key_program, line_program
 from forge_gpu.job.near import NearIndexer
 from forge_gpu.job.outputs import Hold
 from forge_gpu.job.retry import retrying
 from forge_gpu.job.rows import RECORD, RowReader, Rows
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I32, I64, U64, ProgramTable, Text
-from forge_gpu.templates.program import Literal, Program, RawSlot, pack
-
-_RECORD_TABLE = pack([(RawSlot(RECORD),)])
+from forge_gpu.templates.program import Literal, Program, RawSlot
 
 
 class Workspace:
@@ -52,8 +49,9 @@ class Workspace:
         def as_key(programs: Sequence[Program]) -> Program:
             if key != "rendered":
                 return column_key(key)
-            # Nothing is rendered in the form `source`: the columns that hold the conversation stand for it.
-            return key_program(label, programs if fields else [column_key(renderer.columns)])
+            if not fields:  # the form `source` renders nothing: its conversation's columns stand for it
+                return key_program(("source",), frozenset({"source"}), label, [column_key(renderer.columns)])
+            return key_program(fields, json_fields, label, programs)
 
         def as_line(programs: Sequence[Program]) -> Program:
             if config.output.form == "source":
@@ -63,8 +61,6 @@ class Workspace:
         self._keys = Composer(fields, as_key)
         self._lines = Composer(fields, as_line)
         self._fields = {field: Composer((field,), lambda programs: programs[0]) for field in fields}
-        # A JSON field's slots are spelled as JSON, so that its key does not depend on the output format.
-        self._key_encoding = layout.AS_JSON if json_fields else layout.AS_TEXT
 
     def chunks(self, item: Item, chunk_bytes: int) -> Iterator[Chunk]:
         """The chunks of a range; each is valid until the next is asked for. Passing faults are retried."""
@@ -76,7 +72,7 @@ class Workspace:
 
     def keys(self, rows: Rows, chosen: I64) -> Text:
         """The dedup keys of the chosen rows."""
-        return self._render(rows, *self._keys.table(rows.bound), chosen, self._key_encoding)
+        return self._render(rows, *self._keys.table(rows.bound), chosen, layout.AS_JSON)
 
     def lines(self, rows: Rows, chosen: I64) -> Text:
         """The output lines of the chosen rows, each with its newline."""
@@ -91,15 +87,17 @@ class Workspace:
         encoding = layout.AS_JSON if field in self.reader.renderer.json_fields else layout.AS_TEXT
         return self._render(rows, *self._fields[field].table(rows.bound), chosen, encoding)
 
-    def renders_to_nothing(self, rows: Rows, chosen: I64, key_lengths: npt.NDArray[np.int64]) -> I64:
+    def renders_to_nothing(self, rows: Rows, chosen: I64, key_lengths: I64) -> I64:
         """Those of the chosen rows whose text is empty; only the form `text` may not have any.
 
-        key_lengths: of their dedup keys; only a short one can be of an empty text and a label.
+        key_lengths: of their dedup keys. Of an empty text a key has its separators and the label, of which
+        a byte takes BODY_BYTES at most; so only rows with a shorter one are rendered.
         """
         if self.config.output.form != "text" or self.config.preprocessing.dedup.key != "rendered":
             return chosen[:0]
-        most = 1 if self.config.data.mapping.label is None else 256
-        short = chosen[key_lengths <= most]
+        label = self.config.data.mapping.label
+        most = 0 if label is None else BODY_BYTES * rows.records.columns[label].length[chosen]
+        short = chosen[key_lengths <= most + 2 * len(SEPARATOR)]
         if not len(short):
             return short
         empty: I64 = short[np.diff(self.field(rows, "text", short).offsets) == 0]
@@ -120,13 +118,6 @@ class Workspace:
         text = self.engine.text(rows.records.columns[column])
         named = np.diff(text.offsets) > 0
         return np.where(named, np.maximum(self.engine.hash64(text, 0), np.uint64(1)), np.uint64(0))
-
-    def source_hashes(self, rows: Rows, chosen: I64) -> U64:
-        """Hashes of some records as the source spells them. Zeros for tables: their files are sealed."""
-        if isinstance(rows.chunk, ArrowChunk):
-            return np.zeros(len(chosen), np.uint64)
-        program = np.zeros(len(rows), np.int32)
-        return self.engine.hash64(self._render(rows, _RECORD_TABLE, program, chosen, layout.AS_TEXT), 0)
 
     def _render(self, rows: Rows, table: ProgramTable, program: I32, chosen: I64, encoding: int) -> Text:
         columns = [rows.column(name) for name in table.columns]

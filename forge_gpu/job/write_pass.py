@@ -16,7 +16,7 @@ from forge_gpu.job.checkpoint import Checkpoint
 from forge_gpu.job.decisions import SPLITS, Decisions
 from forge_gpu.job.events import ChunkDone, Listener
 from forge_gpu.job.index import ChunkIndex
-from forge_gpu.job.index_pass import physical_lines, sample
+from forge_gpu.job.index_pass import physical_lines, source_digest
 from forge_gpu.job.inputs import Item, JobInputs
 from forge_gpu.job.memory import peak_memory
 from forge_gpu.job.outputs import Outputs, Piece
@@ -143,7 +143,7 @@ def write_range(
     workspace.hold.clear()
     for chunk in workspace.chunks(item, chunk_bytes) if part.rows else ():
         rows = workspace.reader.read(chunk, judge=False)
-        digest += sample(workspace, rows, row)
+        digest += source_digest(rows)
         fate = fates[row : row + len(rows)]
         if not checked:
             checked = _check_sample(workspace, rows, fate)
@@ -171,7 +171,7 @@ def write_range(
                 kept.append(workspace.hold.keep(piece))
         row += len(rows)
         line += physical_lines(chunk, rows)
-    if part.rows and digest % 2**64 != part.sample:
+    if part.rows and digest % 2**64 != part.digest:
         raise InputError(f"{item.source.file.path}: changed while it was read; run the command again")
     return kept
 

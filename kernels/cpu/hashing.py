@@ -10,8 +10,8 @@ import numpy as np
 from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.cpu import lanes
 from forge_gpu.kernels.cpu.lanes import folded_product, rotate_left, swap_bytes, wide_product
-from forge_gpu.kernels.cpu.memory import byte, half, whole, word
-from forge_gpu.kernels.layout import U64, Text
+from forge_gpu.kernels.cpu.memory import byte, half, item64, whole, word
+from forge_gpu.kernels.layout import I64, U8, U64, Text
 from forge_gpu.kernels.reference import hashing as xxh3
 from forge_gpu.kernels.scratch import Scratch
 
@@ -230,6 +230,33 @@ def _hash128_rows(data, offsets, secret, start, result):
             return r
         result[r, 0], result[r, 1] = hash128(data, i, end - i, secret, start)
     return -1
+
+
+@kernel
+def _digest(data, start, length, count, secret, long_secret, first):
+    """(sum of the hashes, -1), or (0, the first span outside the data)."""
+    total = ZERO
+    for r in range(count):
+        i, n = item64(start, r), item64(length, r)
+        if i < 0 or n < 0 or n > data[1] or i > data[1] - n:
+            return ZERO, r
+        total += hash64(data, i, n, secret, long_secret, first, ZERO)
+    return total, -1
+
+
+def digest(data: U8, start: I64, length: I64) -> int:
+    """The sum, modulo 2^64, of the XXH3-64 with seed 0 of spans of `data`, whatever their order.
+
+    start, length: int64[n], bytes. Raises ValueError where a span lies outside the data. Bytes moved: the
+    spans read once, and 16 a span.
+    """
+    data = np.ascontiguousarray(data, np.uint8)
+    start, length = np.ascontiguousarray(start, np.int64), np.ascontiguousarray(length, np.int64)
+    secret = whole(_SECRET)
+    total, bad = _digest(whole(data), whole(start), whole(length), len(start), secret, secret, whole(_START))
+    if bad >= 0:
+        raise ValueError(f"span {bad} lies outside the data")
+    return int(total)
 
 
 def xxh3_128(text: Text, scratch: Scratch) -> U64:

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from forge_gpu.kernels.layout import U64, Text
+from forge_gpu.kernels.layout import I64, U8, U64, Text
 from forge_gpu.kernels.scratch import Scratch
 
 MASK = 2**64 - 1
@@ -31,6 +31,12 @@ SECRET = bytes.fromhex(
 STRIPE = 64
 STRIPES_A_BLOCK = (len(SECRET) - STRIPE) // 8
 START = (PRIME32_3, PRIME64_1, PRIME64_2, PRIME64_3, PRIME64_4, PRIME32_2, PRIME64_5, PRIME32_1)
+
+
+def digest(data: U8, start: I64, length: I64) -> int:
+    """The sum, modulo 2^64, of the XXH3-64 with seed 0 of the spans."""
+    spans = zip(start.tolist(), length.tolist(), strict=True)
+    return sum(hash64(data[first : first + count].tobytes(), 0) for first, count in spans) & MASK
 
 
 def xxh3_128(text: Text, scratch: Scratch) -> U64:

@@ -76,6 +76,29 @@ def test_a_row_outside_the_data_is_refused(offsets: list[int]) -> None:
             call()
 
 
+def spans(rows: list[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    text = edge_text(rows)
+    return text.data, text.offsets[:-1], np.diff(text.offsets)
+
+
+def test_the_digest_is_the_sum_of_hashes_in_any_order() -> None:
+    data, start, length = spans(REFERENCE_ROWS)
+    expected = sum(xxhash.xxh3_64_intdigest(row) for row in REFERENCE_ROWS) % 2**64
+    backwards = start[::-1], length[::-1]
+    for module in (cpu, reference):
+        assert module.digest(data, start, length) == module.digest(data, *backwards) == expected
+        assert module.digest(data, start[:0], length[:0]) == 0
+
+
+@pytest.mark.parametrize(
+    ("start", "length"), [(-1, 2), (2, -1), (0, 2**62), (2**62, 2), (2**63 - 1, 2**63 - 1)]
+)
+def test_a_span_outside_the_data_is_refused(start: int, length: int) -> None:
+    data, _, _ = spans([b"abc"])
+    with pytest.raises(ValueError, match="span 1 lies outside"):
+        cpu.digest(data, np.array([0, start]), np.array([3, length]))
+
+
 @pytest.mark.parametrize("seed", [-1, 2**64])
 def test_a_seed_out_of_range_is_refused(seed: int) -> None:
     for module in (cpu, reference):
