@@ -192,20 +192,36 @@ def _put_unescaped(target, at, source, i, end):
 
 @inner
 def unescape(target, at, source, start, count):
-    """Body -> UTF-8; never longer."""
+    """Body -> UTF-8; never longer.
+
+    A block's escapes are found at once and the bytes between them are copied block by block, so that where
+    the next block begins does not wait for what this one held. One with a \\u, a stray backslash or an
+    escape that its end cuts is taken byte by byte from there.
+    """
     i = start
     end = start + count
-    while i < end and i + BLOCK <= source[1]:
+    while i < end and i + 2 * BLOCK <= source[1]:
         copy_block(target, at, source, i)
         mask = mask_backslash(source, i)
+        if end - i < BLOCK:
+            mask &= (1 << (end - i)) - 1
+        done = np.int64(0)
+        while mask != 0:
+            k = trailing_zeros(mask)
+            value = np.int64(_MEANING[byte(source, i + k + 1)])
+            at += k - done
+            if value < 0 or i + k + 2 > end or k >= BLOCK - 2:
+                break
+            put_byte(target, at, value)
+            at += 1
+            done = k + 2
+            copy_block(target, at, source, i + done)
+            mask &= np.int64(-1) << done
         if mask == 0:
-            at += BLOCK
+            at += BLOCK - done
             i += BLOCK
-            continue
-        at += trailing_zeros(mask)
-        i += trailing_zeros(mask)
-        if i < end:
-            at, i = _put_unescaped(target, at, source, i, end)
+        else:
+            at, i = _put_unescaped(target, at, source, i + k, end)
     at -= max(i - end, 0)
     while i < end:
         at, i = _put_unescaped(target, at, source, i, end)
