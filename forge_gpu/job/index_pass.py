@@ -10,9 +10,10 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
-from forge_gpu.errors import StrictError
-from forge_gpu.fates import Reason, name
+from forge_gpu.errors import InputError, StrictError
+from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import ArrowChunk, Chunk, JsonChunk
 from forge_gpu.job import index
 from forge_gpu.job.checkpoint import Checkpoint
@@ -22,19 +23,12 @@ from forge_gpu.job.inputs import Item, JobInputs
 from forge_gpu.job.kept import kinds_seen
 from forge_gpu.job.memory import peak_memory
 from forge_gpu.job.pool import Executor
+from forge_gpu.job.rejected import rejected_lines
 from forge_gpu.job.rows import Rows
 from forge_gpu.job.workspace import Workspace
 from forge_gpu.kernels.cpu.hashing import digest
 
 STAGE = "index"
-
-
-@dataclass(eq=False)
-class _Rejected(Exception):
-    """The first rejected row of a range, under `strict`: its number within the range, and why."""
-
-    row: int
-    why: str
 
 
 def index_pass(
@@ -54,26 +48,61 @@ def index_pass(
     """
     todo = [item for item in inputs.items if not checkpoint.has_index(item.number)]
     new = {item.number for item in todo}
-    tasks = (partial(index_range, item=item, chunk_bytes=chunk_bytes, strict=strict) for item in todo)
+    tasks = (partial(index_range, item=item, chunk_bytes=chunk_bytes) for item in todo)
     rows = 0
-    rows_of_file = [0] * len(inputs.sources)
+    place = FilePlace(-1, 0, 0)
+    refused = None
     with closing(pool.map(tasks)) as results:
         for item in inputs.items:
             check_stop()
             began = time.monotonic()
             left = None if limit is None else limit - rows
-            try:
-                part = _part(item, checkpoint, results if item.number in new else None, left)
-            except _Rejected as first:
-                row = rows_of_file[item.file] + first.row
-                raise StrictError(f"{item.source.file.path}: row {row} is rejected: {first.why}") from None
+            part = _part(item, checkpoint, results if item.number in new else None, left)
+            place = place if place.file == item.file else FilePlace(item.file, 0, 1)
+            if strict and part.reason.any():
+                refused = item, part, place
+                break
             rows += part.rows
-            rows_of_file[item.file] += part.rows
+            place = FilePlace(item.file, place.row + part.rows, place.line + part.lines)
             if item.number in new:
                 checkpoint.save_index(item.number, part)
                 seconds = time.monotonic() - began
                 listener(ChunkDone(STAGE, part.rows, item.part.size, seconds, peak_memory()))
+    if refused is not None:  # the pool is at rest: its first workspace can read the range again
+        raise StrictError(_first_rejected(pool.first, chunk_bytes, *refused))
     return rows
+
+
+@dataclass(frozen=True)
+class FilePlace:
+    """Where a range begins in its file: the numbers of its first row, from 0, and its first line, from 1."""
+
+    file: int
+    row: int
+    line: int
+
+
+def _first_rejected(
+    workspace: Workspace, chunk_bytes: int, item: Item, part: ChunkIndex, place: FilePlace
+) -> str:
+    """Which row of a range is the first that is rejected, and why."""
+    first = int(np.flatnonzero(part.reason)[0])
+    row, line = 0, place.line
+    for chunk in workspace.chunks(item, chunk_bytes):
+        rows = workspace.reader.read(chunk, judge=False)
+        if first < row + len(rows):
+            reason = part.reason[row : row + len(rows)]
+            first_line = line if item.source.format.kind == "jsonl" else None
+            found = rejected_lines(
+                rows, np.array([first - row]), reason, item.source.file.path, place.row + row, first_line
+            )
+            record = orjson.loads(next(found))
+            at = f"line {record['line']}" if "line" in record else f"row {record['row']}"
+            detail = f": {record['detail']}" if "detail" in record else ""
+            return f"{record['file']}: {at} is rejected: {record['reason']}{detail}"
+        row += len(rows)
+        line += physical_lines(chunk, rows)
+    raise InputError(f"{item.source.file.path}: changed while it was read; run the command again")
 
 
 def _part(
@@ -86,21 +115,14 @@ def _part(
     return part if left is None else index.cut(part, left)
 
 
-def index_range(workspace: Workspace, item: Item, chunk_bytes: int, strict: bool) -> ChunkIndex:
+def index_range(workspace: Workspace, item: Item, chunk_bytes: int) -> ChunkIndex:
     """Judge and hash the rows of one range."""
-    parts: list[ChunkIndex] = []
-    before = 0
-    for chunk in workspace.chunks(item, chunk_bytes):
-        rows = workspace.reader.read(chunk, judge=True)
-        part = index_rows(workspace, rows)
-        if strict and part.reason.any():
-            row = int(np.flatnonzero(part.reason)[0])
-            detail = rows.detail(row)
-            why = name(Reason(int(part.reason[row]))) + (f": {detail}" if detail else "")
-            raise _Rejected(before + row, why)
-        before += len(rows)
-        parts.append(part)
-    return index.join(parts)
+    return index.join(
+        [
+            index_rows(workspace, workspace.reader.read(chunk, judge=True))
+            for chunk in workspace.chunks(item, chunk_bytes)
+        ]
+    )
 
 
 def index_rows(workspace: Workspace, rows: Rows) -> ChunkIndex:

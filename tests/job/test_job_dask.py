@@ -135,7 +135,7 @@ def test_a_dead_scheduler_leaves_a_checkpoint(config, whole, tmp_path) -> None:
 
 @pytest.mark.slow
 def test_a_fault_of_a_row_is_told_as_in_a_thread(config, tmp_path) -> None:
-    with pytest.raises(StrictError, match=r"one.jsonl: row 250 is rejected: missing_field"):
+    with pytest.raises(StrictError, match=r"one.jsonl: line 251 is rejected: missing_field"):
         jobs.run(config, tmp_path / "out", workers=1, strict=True)
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge_gpu.errors import StrictError
+from forge_gpu.job.events import Event
 
 
 @pytest.fixture
@@ -118,8 +119,26 @@ def test_bad_rows_are_rejected_with_their_reason_and_source(tmp_path: Path) -> N
 
 def test_strict_stops_at_the_first_rejected_row(tmp_path: Path) -> None:
     source = tmp_path / "rows.jsonl"
-    source.write_text('{"instruction": "q", "output": "abc"}\n{"instruction": "q"}\n')
-    with pytest.raises(StrictError, match=r"row 1 is rejected: missing_field"):
+    source.write_text('{"instruction": "q", "output": "abc"}\n\n{"instruction": "q"}\n')
+    told = r"rows.jsonl: line 3 is rejected: missing_field: 'output' is missing"
+    with pytest.raises(StrictError, match=told):
+        jobs.run(jobs.plan(source), tmp_path / "out", strict=True)
+    result = jobs.run(jobs.plan(source), tmp_path / "out", strict=True, limit=1)  # it is past the limit
+    assert result.counts["train"] == 1
+
+
+def test_strict_sees_what_an_earlier_run_let_pass(tmp_path: Path) -> None:
+    source = tmp_path / "rows.jsonl"
+    source.write_text('{"instruction": "q"}\n')
+
+    def stop(event: Event) -> None:
+        if event.stage == "decide":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        jobs.run(jobs.plan(source), tmp_path / "out", listener=stop)
+    assert list((tmp_path / "out/.forge/index").glob("*.index"))
+    with pytest.raises(StrictError, match="line 1 is rejected"):
         jobs.run(jobs.plan(source), tmp_path / "out", strict=True)
 
 
