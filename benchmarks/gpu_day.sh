@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that has to be seen on a GPU, in under nine minutes: parity, kernels against copy bandwidth, whole
-# job against the CPU, a capped pool, several GPUs. Run in the project's root; prints one table last.
+# Everything that has to be seen on a GPU, in under nine minutes: parity, kernels against copy bandwidth, frames
+# of cuDF, whole job against the CPU, a capped pool, several GPUs. Run in the project's root; prints one table last.
 #   bash benchmarks/gpu_day.sh         on a machine with a GPU (docs/gpu.md says how a box without a network gets
 #                                      its libraries; export PYTHONPATH first)
 #   bash benchmarks/gpu_day.sh --dry   on any machine: numba's simulator and tiny data
@@ -11,7 +11,7 @@ PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo pyth
 OUT=${GPU_DAY_OUT:-$(mktemp -d)/rows.jsonl}
 DRY=
 if [ "${1:-}" = --dry ]; then DRY=--dry; shift; fi
-WANTED=${*:-machine parity kernels job memory several}
+WANTED=${*:-machine parity kernels frames job memory several}
 : >"$OUT"
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 if [ "$DRY" = --dry ]; then export NUMBA_ENABLE_CUDASIM=1; else export FORGE_REQUIRE_GPU=1; fi
@@ -32,17 +32,18 @@ section() { # name, seconds
 parity() { # seconds
   echo "== parity"
   if ! "$PYTHON" -c 'import pytest' 2>/dev/null; then row parity "engine tests" "pytest is missing" "not run"; return; fi
-  local which="gpu and not simulator"
+  local which="(gpu or cudf) and not simulator"
   [ "$DRY" = --dry ] && which="sim and not simulator"
   local log; log=$(mktemp)
   timeout "$1" "$PYTHON" -m pytest -o addopts= -p no:cacheprovider -q -W ignore -k "$which" \
-    tests/kernels/test_cuda_parity.py tests/engine/test_engine_gpu.py 2>&1 | tee "$log" | tail -20
+    tests/kernels/test_cuda_parity.py tests/engine/test_engine_gpu.py tests/engine/test_engine_cudf_adapter.py \
+    tests/frames/test_frames_cudf.py 2>&1 | tee "$log" | tail -20
   local rc=${PIPESTATUS[0]} verdict=ok
   [ "$rc" -eq 0 ] || verdict=FAILED
   row parity "engine tests" "$(tail -1 "$log")" $verdict
 }
 
-declare -A SECONDS_OF=([machine]=60 [parity]=150 [kernels]=120 [job]=120 [memory]=45 [several]=30)
+declare -A SECONDS_OF=([machine]=45 [parity]=135 [kernels]=90 [frames]=75 [job]=110 [memory]=45 [several]=30)
 for name in $WANTED; do
   if [ "$name" = parity ]; then parity "${SECONDS_OF[parity]}"; else section "$name" "${SECONDS_OF[$name]}"; fi
 done

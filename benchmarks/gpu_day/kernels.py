@@ -53,7 +53,7 @@ def copy_bandwidth(device: Any, size: int, dry: bool) -> float:
 
 def _works(device: Any, count: int, length: int) -> Iterator[tuple[str, Callable[[], object], int]]:
     """(name, what to time, bytes that it moves)."""
-    from forge_gpu.kernels.cuda import dedup, hashing, minhash, render, statistics
+    from forge_gpu.kernels.cuda import dedup, hashing, minhash, render, statistics, utf8
 
     data = _sentences(count * length)
     resident = device.upload(data)
@@ -80,6 +80,7 @@ def _works(device: Any, count: int, length: int) -> Iterator[tuple[str, Callable
     text = Text(clean.data, np.append(start, total))
     yield "XXH3-128", lambda: hashing.xxh3_128(text, device), total + 24 * count
     yield "XXH3-64", lambda: hashing.xxh3_64(text, 7, device), total + 16 * count
+    yield "UTF-8", lambda: utf8.valid_utf8(clean, device), total + 25 * count
     yield "statistics", lambda: statistics.text_statistics(text, device, False), total + 57 * count
     yield "statistics, repetition", lambda: statistics.text_statistics(text, device), 2 * total
     hashes = hashing.xxh3_128(text, device)

@@ -12,11 +12,12 @@ TESTS = Path(__file__).parents[2] / "tests"
 
 
 def simulated(limit: int | None = None) -> Any:
-    """The simulator's device of the tests. limit: bytes of an allocation."""
+    """The simulator's device of the tests, as kernels and engines want it. limit: bytes of an allocation."""
     sys.path.insert(0, str(TESTS / "kernels"))
     from simulated_device import SimulatedDevice  # type: ignore[import-not-found]
+    from simulated_engine import Entered  # type: ignore[import-not-found]
 
-    return SimulatedDevice(limit)
+    return Entered(SimulatedDevice(limit))
 
 
 def kernel_device(dry: bool) -> Any:

@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from benchmarks.gpu_day.places import simulated
 from benchmarks.gpu_day.row import Row, held
@@ -31,8 +30,7 @@ LITTLE = 192 << 20
 def engines(dry: bool) -> Iterator[Row]:
     """The same job on both engines, from JSON lines and from Parquet: the same bytes, and how fast."""
     with _folder() as folder:
-        forms = ("jsonl",) if dry else ("jsonl", "parquet")
-        for source in (_written(folder, 4000 if dry else SIZE, form) for form in forms):
+        for source in (write_rows(folder, 4000 if dry else SIZE, form) for form in ("jsonl", "parquet")):
             size = source.stat().st_size
             cpu, cpu_seconds = _run(source, folder / "cpu", EngineFactory("cpu", "", _cpu), dry)
             gpu, gpu_seconds = _run(source, folder / "gpu", _factory(dry), dry)
@@ -44,7 +42,7 @@ def engines(dry: bool) -> Iterator[Row]:
 def little_memory(dry: bool) -> Iterator[Row]:
     """A pool that chunks do not fit in: halved, and the same bytes."""
     with _folder() as folder:
-        source = _written(folder, 3000 if dry else SIZE // 4, "jsonl")
+        source = write_rows(folder, 3000 if dry else SIZE // 4, "jsonl")
         expected, _ = _run(source, folder / "cpu", EngineFactory("cpu", "", _cpu), dry)
         factory = _factory(dry, limit=2000 if dry else LITTLE)
         found, _ = _run(source, folder / "gpu", factory, dry, chunk_bytes=4096 if dry else 64 << 20)
@@ -63,7 +61,7 @@ def several_gpus(dry: bool) -> Iterator[Row]:
         yield Row("several", "all GPUs", "there are not two", "not run")
         return
     with _folder() as folder:
-        source = _written(folder, SIZE, "jsonl")
+        source = write_rows(folder, SIZE, "jsonl")
         one, one_seconds = _run(source, folder / "one", _factory(dry, gpus=1), dry)
         many, many_seconds = _run(source, folder / "all", factory, dry)
         figure = f"{len(factory.gpus)} GPUs {one_seconds / many_seconds:.2f} times as fast as one"
@@ -88,24 +86,7 @@ def _simulated_engine(factory: EngineFactory, limit: int | None) -> Engine:
     from forge_gpu.engine.gpu.engine import GpuEngine
     from forge_gpu.engine.resilient import ResilientEngine
 
-    return ResilientEngine(GpuEngine(_Entered(simulated(limit)), CpuEngine(), 0), CpuEngine(), factory.health)
-
-
-class _Entered:
-    """A simulated device as an engine wants it."""
-
-    def __init__(self, device: Any) -> None:
-        self._device = device
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._device, name)
-
-    def forget(self) -> None: ...
-
-    def __enter__(self) -> _Entered:
-        return self
-
-    def __exit__(self, *error: object) -> None: ...
+    return ResilientEngine(GpuEngine(simulated(limit), CpuEngine(), 0), CpuEngine(), factory.health)
 
 
 def _cpu(factory: EngineFactory) -> Engine:
@@ -168,7 +149,7 @@ class _folder:
         self._folder.cleanup()
 
 
-def _written(folder: Path, size: int, form: str) -> Path:
+def write_rows(folder: Path, size: int, form: str) -> Path:
     """Rows of about 1.2 kB, one in ten like an earlier one."""
     path = folder / f"in.{form}"
     answer = 'It depends on "what" you mean.\nFirst, look at the data; then look again — gründlich. ' * 12

@@ -2,7 +2,8 @@
 
 An engine works on one chunk at a time and reuses its buffers, so an instance belongs to one thread, and
 what it returns is valid until the next call of the same method. What it returns lives on the engine's
-device: numpy arrays for `cpu`, cupy arrays for `gpu`.
+device: numpy arrays for `cpu`; for `gpu`, a text's bytes come to the host when they are asked for. A column
+that lies on a device (`lazy.LazySpans`) may be given to any engine.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ class Engine(Protocol):
 
     def statistics(self, text: Text, repetition: bool) -> Statistics:
         """What the quality checks want to know of each text (see kernels.reference.statistics)."""
+
+    def valid_utf8(self, column: Spans) -> U8:
+        """uint8[n]: 1 where the bytes of the value are UTF-8, whatever its kind."""
 
     def memory(self) -> int:
         """Bytes that this engine's buffers hold now."""

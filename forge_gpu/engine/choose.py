@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from threading import Lock
+from typing import Any, Protocol
 
 from forge_gpu.engine.base import Engine
 from forge_gpu.engine.resilient import Health, ResilientEngine
@@ -21,12 +22,23 @@ HOST_SHARE = 0.25
 """Of the host's available memory a job on a GPU may take so much, where the plan does not say."""
 
 
+class Pool(Protocol):
+    """Memory of a device that engines share. Bytes: `budget`, the most it may have; `peak`, what it had."""
+
+    @property
+    def budget(self) -> int: ...
+
+    @property
+    def peak(self) -> int: ...
+
+
 @dataclass
 class EngineFactory:
     """Makes engines, one for each thread. name: cpu or gpu; reason: one line, why it is that.
 
     gpus: the devices that a GPU engine works on. health: what happened to the engines that were made. pools:
     bytes of each device that engines may take, as `budget` found it; fixed_pools, where given, count instead.
+    opened: the pools that engines have, by the number that CUDA gives the device.
     """
 
     name: str
@@ -36,6 +48,7 @@ class EngineFactory:
     health: Health = field(default_factory=Health)
     pools: tuple[int, ...] = ()
     fixed_pools: tuple[int, ...] = ()
+    opened: dict[int, Pool] = field(default_factory=dict)
 
     def __call__(self) -> Engine:
         return self.make(self)
@@ -43,6 +56,17 @@ class EngineFactory:
     def watch(self, on_halved: Callable[[int], None], on_fell_back: Callable[[str], None]) -> None:
         """Who is told the rows of each call that had to be halved, and why the engine was given up."""
         self.health.on_halved, self.health.on_fell_back = on_halved, on_fell_back
+
+    def report(self) -> dict[str, Any]:
+        """What the section `run` of the manifest says of the engines."""
+        return {
+            "engine_reason": self.reason,
+            "rows_on_cpu": self.health.rows_on_cpu,
+            "gpus": [
+                {"gpu": number, "pool": pool.budget, "peak": pool.peak}
+                for number, pool in sorted(self.opened.items())
+            ],
+        }
 
     def budget(self, host: Budget, available: int | None) -> Budget:
         """The budget of a job on these engines. available: bytes of the host's memory, None where the plan
@@ -113,7 +137,6 @@ def gpu_maker(gpus: Sequence[GPU]) -> Callable[[EngineFactory], Engine]:
     """Engines on the devices in turn, each backed by one of the CPU; that alone where none can be made."""
     turns = cycle(range(len(gpus)))
     lock = Lock()
-    pools: dict[int, object] = {}
 
     def make(factory: EngineFactory) -> Engine:
         from forge_gpu.engine.cpu.engine import CpuEngine
@@ -127,7 +150,8 @@ def gpu_maker(gpus: Sequence[GPU]) -> Callable[[EngineFactory], Engine]:
 
             with lock:
                 turn = next(turns)
-                device = open_device(gpus[turn], factory.pools[turn] if factory.pools else None, pools)
+                pool = factory.pools[turn] if factory.pools else None
+                device = open_device(gpus[turn], pool, factory.opened)
             return ResilientEngine(GpuEngine(device, CpuEngine()), safe, factory.health)
         except Exception as error:
             factory.health.failed(error)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from forge_gpu.engine.lazy import spans_over
 from forge_gpu.kernels.layout import I32, I64, PADDING, ProgramTable, Spans, Text
 from forge_gpu.kernels.reference.statistics import Statistics
 
@@ -24,10 +25,10 @@ def part_of_spans(column: Spans, part: slice) -> Spans:
     start, length, kind = column.start[part], column.length[part], column.kind[part]
     used = length > 0
     if not used.any():
-        return Spans(column.data[:0], np.zeros_like(start), np.zeros_like(length), kind)
+        return spans_over(column, 0, 0, np.zeros_like(start), np.zeros_like(length), kind)
     low = int(start[used].min())
     high = int((start[used] + length[used]).max())
-    return Spans(column.data[low:high], np.where(used, start - low, 0), length, kind)
+    return spans_over(column, low, high, np.where(used, start - low, 0), length, kind)
 
 
 def part_of_text(text: Text, part: slice) -> Text:

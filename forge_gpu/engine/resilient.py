@@ -130,6 +130,12 @@ class ResilientEngine:
             lambda engine: engine.statistics(text, repetition), len(text), part, halving.joined_statistics
         )
 
+    def valid_utf8(self, column: Spans) -> U8:
+        def part(rows: slice) -> U8:
+            return self.valid_utf8(halving.part_of_spans(column, rows))
+
+        return self._call(lambda engine: engine.valid_utf8(column), len(column), part, np.concatenate)
+
     def memory(self) -> int:
         return self._safe.memory() + (0 if self._health.failure else self._fast.memory())
 

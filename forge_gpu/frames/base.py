@@ -1,16 +1,19 @@
-"""What an engine asks of a frame library. One file holds all that is particular to one: `pandas_frames.py`.
+"""What an engine asks of a frame library. One file holds all that is particular to one: `pandas_frames.py`,
+`cudf_frames.py`.
 
-Arrays are numpy's. A text that comes from an engine may lie on its device until its bytes are asked for.
+Arrays are numpy's. A text that comes from an engine may lie on its device until its bytes are asked for, and
+so may a column that goes to one (`engine.lazy`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from forge_gpu.errors import InputError
 from forge_gpu.kernels.layout import I64, Spans, Text
 
 Bools = npt.NDArray[np.bool_]
@@ -33,9 +36,6 @@ class Frames(Protocol[Frame, Series]):
         PLAIN, null NULL, any other value JSON. A value with no UTF-8 is PLAIN with bytes that are none.
         Raises InputError, with the column's name, for values that have no JSON form."""
 
-    def readable(self, column: Spans) -> Bools:
-        """bool[n]: whether the texts of a column are UTF-8; true for what is no text."""
-
     def take(self, frame: Frame, rows: I64) -> Frame:
         """Rows by position."""
 
@@ -48,3 +48,25 @@ class Frames(Protocol[Frame, Series]):
 
     def flags(self, frame: Frame, columns: Mapping[str, Bools]) -> Frame:
         """A frame of booleans."""
+
+
+def named(index: Any) -> tuple[str, ...]:
+    """The names of a frame's columns. index: pandas', as cuDF has them too. Raises InputError."""
+    names = list(index)
+    odd = next((name for name in names if not isinstance(name, str)), None)
+    if odd is not None:
+        raise InputError(f"column {odd!r} has a name that is no string; rename it")
+    if not index.is_unique:
+        twice = index[index.duplicated()][0]
+        raise InputError(f"several columns are named {twice!r}; rename all but one")
+    return tuple(names)
+
+
+def kind_of(frame: object) -> str:
+    """What something is that was given for a frame, as in pandas.DataFrame."""
+    return f"{library_of(frame)}.{type(frame).__qualname__}"
+
+
+def library_of(frame: object) -> str:
+    """The package that something's type comes from."""
+    return type(frame).__module__.partition(".")[0]

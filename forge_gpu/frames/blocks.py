@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from forge_gpu.engine.base import Engine
+from forge_gpu.engine.lazy import spans_over
 from forge_gpu.fates import Reason
 from forge_gpu.frames.base import Frames
 from forge_gpu.kernels import layout
@@ -49,15 +51,15 @@ def _cut(column: Spans, begin: int, end: int) -> Spans:
     if not there.any():
         return Spans(np.zeros(0, np.uint8), np.zeros_like(start), length, kind)
     low, high = int(start[there].min()), int((start + length)[there].max())
-    return Spans(column.data[low:high], np.where(there, start - low, 0), length, kind)
+    return spans_over(column, low, high, np.where(there, start - low, 0), length, kind)
 
 
-def records_of(frames: Frames[Any, Any], columns: Columns) -> Records:
+def records_of(engine: Engine, columns: Columns) -> Records:
     """A block as records: rows with a text that is no UTF-8 are refused, and ABSENT in all columns."""
     rows = len(next(iter(columns.values())))
     broken = np.zeros(rows, np.bool_)
     for column in columns.values():
-        broken |= ~frames.readable(column)
+        broken |= (column.kind == layout.PLAIN) & (engine.valid_utf8(column) == 0)
     if broken.any():
         columns = {name: _without(column, broken) for name, column in columns.items()}
     reason = np.where(broken, np.uint8(Reason.INVALID_UTF8), np.uint8(Reason.NONE))
@@ -66,15 +68,19 @@ def records_of(frames: Frames[Any, Any], columns: Columns) -> Records:
 
 
 def _without(column: Spans, broken: np.ndarray[Any, np.dtype[np.bool_]]) -> Spans:
-    return Spans(
-        column.data,
+    return spans_over(
+        column,
+        0,
+        int((column.start + column.length).max()),
         np.where(broken, 0, column.start),
         np.where(broken, 0, column.length),
         np.where(broken, np.uint8(layout.ABSENT), column.kind),
     )
 
 
-def sample(frames: Frames[Any, Any], frame: Any, columns: Sequence[str]) -> list[dict[str, Any]]:
+def sample(
+    frames: Frames[Any, Any], engine: Engine, frame: Any, columns: Sequence[str]
+) -> list[dict[str, Any]]:
     """At most SAMPLE_RUNS x SAMPLE_ROWS rows as Python objects, in runs that are spread over the frame; rows
     with a text that is no UTF-8 are passed over."""
     rows = frames.rows(frame)
@@ -84,7 +90,7 @@ def sample(frames: Frames[Any, Any], frame: Any, columns: Sequence[str]) -> list
     for start in map(int, starts):
         stop = min(start + SAMPLE_ROWS, rows)
         spans = {column: frames.spans(frame, column, start, stop) for column in columns}
-        records = records_of(frames, spans)
+        records = records_of(engine, spans)
         found += [
             {name: value_of(column, row) for name, column in records.columns.items()}
             for row in np.flatnonzero(records.reason == Reason.NONE).tolist()

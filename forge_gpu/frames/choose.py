@@ -1,11 +1,13 @@
-"""Which engine a library user gets, and with it which library's frames."""
+"""Which engine a library user gets, and with it which libraries' frames."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from forge_gpu.engine.choose import engine_factory
+from forge_gpu.engine.base import Engine
+from forge_gpu.engine.choose import engine_factory, gpu_maker
 from forge_gpu.errors import ConfigError
+from forge_gpu.frames.base import Frames
 from forge_gpu.frames.engine import FrameEngine
 
 
@@ -13,6 +15,23 @@ def open_frames(wanted: str) -> FrameEngine[Any, Any]:
     """An engine over the frames of its library. wanted: auto, cpu or gpu."""
     if wanted not in ("auto", "cpu", "gpu"):
         raise ConfigError(f"engine is {wanted!r}: choose auto, cpu or gpu")
+    engines = engine_factory(wanted)
+    if engines.gpus:
+        from forge_gpu.engine.gpu.start import current_gpu
+
+        engines.make = gpu_maker([current_gpu(engines.gpus)])  # where cuDF's frames are
+    engine = engines()
+    return FrameEngine(engine, frames_for(engine))
+
+
+def frames_for(engine: Engine) -> Frames[Any, Any]:
+    """The frames that an engine takes: pandas', and on a GPU cuDF's as well."""
     from forge_gpu.frames.pandas_frames import PandasFrames
 
-    return FrameEngine(engine_factory(wanted)(), PandasFrames())
+    if engine.name == "cpu":
+        return PandasFrames()
+    from forge_gpu.engine.gpu.cudf_adapter import CudfAdapter
+    from forge_gpu.frames.any_frames import AnyFrames
+    from forge_gpu.frames.cudf_frames import CudfFrames
+
+    return AnyFrames({"pandas": PandasFrames(), "cudf": CudfFrames(CudfAdapter())})

@@ -18,6 +18,7 @@ from forge_gpu.config import schema
 from forge_gpu.config.schema import Config
 from forge_gpu.dedup.exact import duplicates
 from forge_gpu.engine.base import Engine
+from forge_gpu.engine.lazy import text_over
 from forge_gpu.errors import ConfigError, InputError
 from forge_gpu.fates import Fate, Reason
 from forge_gpu.fates import name as spelled
@@ -219,26 +220,26 @@ class FrameEngine(Generic[Frame, Series]):
         names = self._frames.columns(frame)
         if not self._frames.rows(frame):
             return
-        rows = partial(sample, self._frames, frame, names)
+        rows = partial(sample, self._frames, self._engine, frame, names)
         renderer = make_renderer(render_config(template, mapping, append_eos, names, rows))
         composer = Composer(("text",), lambda programs: programs[0])
         for columns in self._blocks(frame, renderer.columns):
-            bound = renderer.bind(records_of(self._frames, columns), self._engine)
+            bound = renderer.bind(records_of(self._engine, columns), self._engine)
             yield self._render(bound, composer)
 
     def _render(self, bound: Bound, composer: Composer) -> Rendered:
         reason = bound.reason.copy()
         chosen = np.flatnonzero(reason == Reason.NONE)
-        offsets = np.zeros(len(reason) + 1, np.int64)
-        data: U8 = np.zeros(PADDING, np.uint8)
+        lengths = np.zeros(len(reason), np.int64)
+        text = Text(np.zeros(PADDING, np.uint8), np.zeros(1, np.int64))
         if len(chosen):
             table, program = composer.table(bound)
             columns = [bound.columns[name] for name in table.columns]
             text = self._engine.render(table, program, columns, chosen, layout.AS_TEXT, bound.first)
-            offsets[chosen + 1] = np.diff(text.offsets)
-            reason[chosen[np.diff(text.offsets) == 0]] = Reason.EMPTY_TEXT
-            data = text.data
-        return Rendered(Text(data, np.cumsum(offsets)), reason, bound.detail)
+            lengths[chosen] = np.diff(text.offsets)
+            reason[chosen[lengths[chosen] == 0]] = Reason.EMPTY_TEXT
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        return Rendered(text_over(text, offsets), reason, bound.detail)
 
     def _texts(
         self, frame: Frame, mapping: Mapping[str, Any] | schema.Mapping | None
@@ -247,10 +248,10 @@ class FrameEngine(Generic[Frame, Series]):
         names = self._frames.columns(frame)
         if not self._frames.rows(frame):
             return
-        rows = partial(sample, self._frames, frame, names)
+        rows = partial(sample, self._frames, self._engine, frame, names)
         renderer = make_renderer(check_config(mapping, names, rows))
         for columns in self._blocks(frame, renderer.columns):
-            bound = renderer.bind(records_of(self._frames, columns), self._engine)
+            bound = renderer.bind(records_of(self._engine, columns), self._engine)
             yield bound.reason != Reason.NONE, [bound.texts]
 
     def _texts_of(
@@ -258,7 +259,7 @@ class FrameEngine(Generic[Frame, Series]):
     ) -> Iterator[tuple[Bools, list[dict[str, Spans]]]]:
         """For each block the rows with a null or a text that is no UTF-8, and each column on its own."""
         for spans in self._blocks(frame, self._columns(frame, columns)):
-            records = records_of(self._frames, spans)
+            records = records_of(self._engine, spans)
             malformed = np.zeros(len(records), np.bool_)
             for column in records.columns.values():
                 malformed |= column.kind < layout.PLAIN
@@ -282,7 +283,7 @@ class FrameEngine(Generic[Frame, Series]):
             spans = [block[name] for name in table.columns]
             rows = np.arange(len(spans[0]))
             program = np.zeros(len(rows), np.int32)
-            keys = self._engine.render(table, program, spans, rows, layout.AS_TEXT)
+            keys = self._engine.render(table, program, spans, rows, layout.AS_JSON)
             hashes[start : start + len(rows)] = self._engine.hash128(keys)
             start += len(rows)
         return hashes

@@ -10,11 +10,9 @@ import pyarrow as pa
 from pandas.api.types import infer_dtype
 
 from forge_gpu.errors import InputError
-from forge_gpu.frames.base import Bools
+from forge_gpu.frames.base import Bools, kind_of, named
 from forge_gpu.frames.objects import object_spans
 from forge_gpu.io.columns import arrow_spans, text_to_arrow
-from forge_gpu.kernels import layout
-from forge_gpu.kernels.cpu.utf8 import valid_utf8
 from forge_gpu.kernels.layout import I64, Spans, Text
 
 
@@ -23,16 +21,10 @@ class PandasFrames:
 
     def columns(self, frame: pd.DataFrame) -> tuple[str, ...]:
         if not isinstance(frame, pd.DataFrame):
-            kind = f"{type(frame).__module__.split('.')[0]}.{type(frame).__qualname__}"
-            raise TypeError(f"this engine takes a pandas.DataFrame, not {kind}")
-        names = list(frame.columns)
-        odd = next((name for name in names if not isinstance(name, str)), None)
-        if odd is not None:
-            raise InputError(f"column {odd!r} has a name that is no string; rename it")
-        if not frame.columns.is_unique:
-            twice = frame.columns[frame.columns.duplicated()][0]
-            raise InputError(f"several columns are named {twice!r}; rename all but one")
-        return tuple(names)
+            kind = kind_of(frame)
+            hint = "; a GPU engine takes it, or pass frame.to_pandas()" if kind == "cudf.DataFrame" else ""
+            raise TypeError(f"this engine takes a pandas.DataFrame, not {kind}{hint}")
+        return named(frame.columns)
 
     def rows(self, frame: pd.DataFrame) -> int:
         return len(frame)
@@ -46,9 +38,6 @@ class PandasFrames:
             return object_spans(values.to_numpy(dtype=object).tolist(), pd.isna)
         except InputError as fault:
             raise InputError(f"column {column!r}: {fault}") from None
-
-    def readable(self, column: Spans) -> Bools:
-        return np.asarray((column.kind != layout.PLAIN) | (valid_utf8(column) != 0))
 
     def take(self, frame: pd.DataFrame, rows: I64) -> pd.DataFrame:
         return frame.iloc[rows]

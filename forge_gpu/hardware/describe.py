@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from forge_gpu.hardware.gpus import GPU
 from forge_gpu.hardware.probe import Hardware
-from forge_gpu.hardware.stack import Stack
+from forge_gpu.hardware.stack import REQUIREMENTS, Stack
 
 GIB = 2**30
 
@@ -46,6 +46,9 @@ def describe_stack(stack: Stack, start_fault: str | None) -> list[str]:
         lines.append(f"not installed: {', '.join(stack.missing)}")
     if stack.reason:
         lines.append(f"the GPU path cannot be used: {stack.reason}")
+        for extra, (driver, capability) in REQUIREMENTS.items() if stack.missing else ():
+            needed = f"driver {driver} and compute capability {'.'.join(map(str, capability))}"
+            lines.append(f"  from {needed} on it needs: pip install 'forge-gpu[{extra}]'")
     elif stack.missing:
         lines.append(f"install it with: {stack.install_command}")
     elif start_fault:

@@ -231,15 +231,15 @@ def _merged(shared, first, secret, at, total):
 
 @kernel
 def short64(memory, words, base, offsets, secret, seed, result):
-    """Rows of at most SHORT bytes, a thread a row. offsets: int64[n + 1]; result: uint64[n]."""
+    """Rows of at most SHORT bytes, a thread a row. offsets: int64[n + 1]; result: uint64[n, 1]."""
     r = thread()
     if r >= len(result):
         return
     i, n = base + offsets[r], offsets[r + 1] - offsets[r]
     if n <= 16:
-        result[r] = _hash64_to_16(memory, words, i, n, secret, seed)
+        result[r, 0] = _hash64_to_16(memory, words, i, n, secret, seed)
     elif n <= SHORT:
-        result[r] = _hash64_to_240(words, i, n, secret, seed)
+        result[r, 0] = _hash64_to_240(words, i, n, secret, seed)
 
 
 @kernel
@@ -256,8 +256,11 @@ def short128(memory, words, base, offsets, secret, result):
 
 
 @kernel
-def long64(words, base, offsets, secret, start, result):
-    """Rows of more than SHORT bytes, eight lanes a row; `secret` is the one derived from the seed."""
+def long(words, base, offsets, secret, start, result):
+    """Rows of more than SHORT bytes, eight lanes a row. result: uint64[n, 1] or, for 128 bits, uint64[n, 2].
+
+    secret: for 64 bits the one derived from the seed.
+    """
     shared = cuda.shared.array(BLOCK, dtype=types.uint64)
     t = np.int64(cuda.threadIdx.x)
     r, lane = thread() // LANES, t % LANES
@@ -265,25 +268,10 @@ def long64(words, base, offsets, secret, start, result):
     if n > SHORT:
         shared[t] = _accumulator(words, base + offsets[r], n, lane, secret, start)
     cuda.syncthreads()
-    if n > SHORT and lane == 0:
-        result[r] = _merged(shared, t, secret, 11, np.uint64(n) * PRIME64_1)
-
-
-@kernel
-def long128(words, base, offsets, secret, start, result):
-    """Rows of more than SHORT bytes, eight lanes a row."""
-    shared = cuda.shared.array(BLOCK, dtype=types.uint64)
-    t = np.int64(cuda.threadIdx.x)
-    r, lane = thread() // LANES, t % LANES
-    n = offsets[r + 1] - offsets[r] if r < len(result) else np.int64(0)
-    if n > SHORT:
-        shared[t] = _accumulator(words, base + offsets[r], n, lane, secret, start)
-    cuda.syncthreads()
-    if n > SHORT and lane == 0:
-        result[r, 0] = _merged(shared, t, secret, 11, np.uint64(n) * PRIME64_1)
-    if n > SHORT and lane == 1:
-        low = ~(np.uint64(n) * PRIME64_2)
-        result[r, 1] = _merged(shared, t - 1, secret, SECRET_SIZE - 75, low)
+    if n > SHORT and lane < result.shape[1]:
+        key = 11 if lane == 0 else SECRET_SIZE - 75
+        total = np.uint64(n) * PRIME64_1 if lane == 0 else ~(np.uint64(n) * PRIME64_2)
+        result[r, lane] = _merged(shared, t - lane, secret, key, total)
 
 
 def xxh3_128(text: Text, device: Device) -> U64:
@@ -291,14 +279,11 @@ def xxh3_128(text: Text, device: Device) -> U64:
 
     The text may be on the host or the device. Raises ValueError where a row lies outside the data.
     """
-    n = len(text)
-    offsets = text_offsets(text, device)
-    memory, words, bases = device.window([text.data])
+    offsets, memory, words, base = _read(text, device)
     secret = device.upload(words_of(xxh3.SECRET))
-    result = device.xp.zeros((n, 2), np.uint64)
-    device.launch(short128, n, memory, words, bases[0], offsets, secret, result)
-    start = device.upload(START)
-    device.launch(long128, LANES * n, words, bases[0], offsets, secret, start, result, block=BLOCK)
+    result = device.xp.zeros((len(text), 2), np.uint64)
+    device.launch(short128, len(text), memory, words, base, offsets, secret, result)
+    _hash_long(words, base, offsets, secret, result, device)
     return result
 
 
@@ -308,16 +293,25 @@ def xxh3_64(text: Text, seed: int, device: Device) -> U64:
     Raises ValueError unless 0 <= seed < 2^64, and where a row lies outside the data.
     """
     xxh3.check_seed(seed)
-    n = len(text)
-    offsets = text_offsets(text, device)
-    memory, words, bases = device.window([text.data])
+    offsets, memory, words, base = _read(text, device)
     secret = device.upload(words_of(xxh3.SECRET))
     derived = device.upload(words_of(xxh3.derived_secret(seed)))
-    result = device.xp.zeros(n, np.uint64)
-    device.launch(short64, n, memory, words, bases[0], offsets, secret, np.uint64(seed), result)
-    start = device.upload(START)
-    device.launch(long64, LANES * n, words, bases[0], offsets, derived, start, result, block=BLOCK)
-    return result
+    result = device.xp.zeros((len(text), 1), np.uint64)
+    device.launch(short64, len(text), memory, words, base, offsets, secret, np.uint64(seed), result)
+    _hash_long(words, base, offsets, derived, result, device)
+    return result[:, 0]
+
+
+def _read(text: Text, device: Device) -> tuple:
+    """(offsets, memory, words, base) of a text, as the kernels take them."""
+    offsets = text_offsets(text, device)
+    memory, words, bases = device.window([text.data])
+    return offsets, memory, words, bases[0]
+
+
+def _hash_long(words, base, offsets, secret, result, device) -> None:
+    threads = LANES * len(result)
+    device.launch(long, threads, words, base, offsets, secret, device.upload(START), result, block=BLOCK)
 
 
 def text_offsets(text: Text, device: Device) -> U64:

@@ -17,12 +17,17 @@ class DeviceLost(RuntimeError):
 
 
 class Allocator:
-    """Grants up to `limit` bytes at once, and nothing any more after `calls` grants."""
+    """Grants up to `limit` bytes at once, and nothing any more after `calls` grants.
+
+    budget, peak: as a pool has them.
+    """
 
     def __init__(self, limit: int | None = None, calls: int | None = None) -> None:
         self.limit = limit
         self.calls = calls
         self.granted = 0
+        self.budget = limit or 0
+        self.peak = 0
 
     def grant(self, size: int) -> None:
         if self.calls is not None and self.granted >= self.calls:
@@ -30,6 +35,7 @@ class Allocator:
         if self.limit is not None and size > self.limit:
             raise MemoryError(f"std::bad_alloc: out_of_memory: {size} of {self.limit} bytes")
         self.granted += 1
+        self.peak = max(self.peak, size)
 
 
 class FaultyEngine(CpuEngine):
@@ -57,6 +63,10 @@ class FaultyEngine(CpuEngine):
     ) -> Text:
         self._allocator.grant(sum({id(column.data): len(column.data) for column in columns}.values()))
         return self._away(super().render(table, program, columns, rows, encoding, first))
+
+    def valid_utf8(self, column: Spans) -> U8:
+        self._allocator.grant(len(column.data))
+        return super().valid_utf8(column)
 
     def hash128(self, text: Text) -> U64:
         return super().hash128(self._there(text))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from cuda_backends import SIMULATED, open_device, run_simulated
 from jobs import content, plan, rows, write_lines
+from simulated_engine import Entered
 
 from forge_gpu.engine.base import Engine
 from forge_gpu.engine.choose import EngineFactory
@@ -24,31 +25,12 @@ BACKENDS = [pytest.param("sim", marks=pytest.mark.sim), pytest.param("gpu", mark
 CHATML = {"output": {"columns": ["score"]}, "preprocessing": {"split": {"stratify": "category"}}}
 
 
-class Chunked:
-    """A device of the kernels' tests, as an engine wants it."""
-
-    def __init__(self, device: Any) -> None:
-        self._device = device
-        self.forgotten = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._device, name)
-
-    def forget(self) -> None:
-        self.forgotten += 1
-
-    def __enter__(self) -> Chunked:
-        return self
-
-    def __exit__(self, *error: object) -> None: ...
-
-
 @pytest.fixture(params=BACKENDS)
-def device(request: pytest.FixtureRequest) -> Chunked:
-    return Chunked(open_device(request.param))
+def device(request: pytest.FixtureRequest) -> Entered:
+    return Entered(open_device(request.param))
 
 
-def gpu_engine(device: Chunked) -> Engine:
+def gpu_engine(device: Entered) -> Engine:
     from forge_gpu.engine.gpu.engine import GpuEngine
 
     return GpuEngine(device, CpuEngine(), least_rows=0)
@@ -61,14 +43,14 @@ def run(config: Any, output: Path, make: Any, events: list[Any]) -> None:
     )
 
 
-def on(device: Chunked) -> EngineFactory:
+def on(device: Entered) -> EngineFactory:
     """What makes the engines of a job on this device."""
     return EngineFactory(
         "gpu", "a test", lambda made: ResilientEngine(gpu_engine(device), CpuEngine(), made.health)
     )
 
 
-def test_a_job_writes_the_same_bytes(device: Chunked, tmp_path: Path) -> None:
+def test_a_job_writes_the_same_bytes(device: Entered, tmp_path: Path) -> None:
     config = plan(write_lines(tmp_path / "in.jsonl", rows(9)), **CHATML)
     events: list[Any] = []
     run(config, tmp_path / "cpu", CpuEngine, [])
@@ -78,7 +60,7 @@ def test_a_job_writes_the_same_bytes(device: Chunked, tmp_path: Path) -> None:
     assert not [event for event in events if isinstance(event, FellBack | Halved)]
 
 
-def test_texts_stay_on_the_device_until_they_are_asked_for(device: Chunked) -> None:
+def test_texts_stay_on_the_device_until_they_are_asked_for(device: Entered) -> None:
     data = np.frombuffer(b"abcdefgh", np.uint8)
     column = Spans(data, np.array([0, 3, 8]), np.array([3, 5, 0]), np.full(3, CLEAN, np.uint8))
     engine, cpu = gpu_engine(device), CpuEngine()
@@ -94,8 +76,8 @@ def test_texts_stay_on_the_device_until_they_are_asked_for(device: Chunked) -> N
 def test_a_job_whose_device_has_no_room_sim(tmp_path: Path) -> None:
     if not SIMULATED:
         pytest.skip("runs in a process of its own, with NUMBA_ENABLE_CUDASIM=1")
-    device = Chunked(open_device("sim"))
-    device._device.limit = 1500
+    device = Entered(open_device("sim"))
+    device.device.limit = 1500
     config = plan(write_lines(tmp_path / "in.jsonl", rows(6)))
     events: list[Any] = []
     run(config, tmp_path / "cpu", CpuEngine, [])

@@ -14,9 +14,19 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.sim
 def test_a_dry_day_has_no_failed_row() -> None:
-    command = ["bash", "benchmarks/gpu_day.sh", "--dry", "machine", "kernels", "job", "memory", "several"]
+    command = [
+        "bash",
+        "benchmarks/gpu_day.sh",
+        "--dry",
+        "machine",
+        "kernels",
+        "frames",
+        "job",
+        "memory",
+        "several",
+    ]
     environment = {**os.environ, "PYTHON": sys.executable}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     assert " 0 failed" in done.stdout.splitlines()[-1]
-    assert "halvings" in done.stdout and "whole job" in done.stdout
+    assert "halvings" in done.stdout and "whole job, parquet" in done.stdout and "duplicate_of" in done.stdout

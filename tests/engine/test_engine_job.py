@@ -10,6 +10,7 @@ import pytest
 from faulty_engines import Allocator, FaultyEngine
 from jobs import content, plan, rows, write_lines
 
+from forge_gpu.cli.summary import engine_lines
 from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.resilient import ResilientEngine
@@ -31,9 +32,10 @@ def run(folder: Path, make: Any, threads: int, events: list[Any]) -> dict[str, s
 
 
 def factory(allocator: Allocator) -> EngineFactory:
-    return EngineFactory(
-        "gpu", "a test", lambda made: ResilientEngine(FaultyEngine(allocator), CpuEngine(), made.health)
-    )
+    def make(made: EngineFactory) -> ResilientEngine:
+        return ResilientEngine(FaultyEngine(allocator), CpuEngine(), made.health)
+
+    return EngineFactory("gpu", "a test", make, opened={1: allocator})
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -41,12 +43,20 @@ def factory(allocator: Allocator) -> EngineFactory:
 def test_a_device_with_little_memory(tmp_path: Path, limit: int, threads: int) -> None:
     expected = run(tmp_path, CpuEngine, 1, [])
     events: list[Any] = []
-    engines = factory(Allocator(limit))
+    allocator = Allocator(limit)
+    engines = factory(allocator)
     assert run(tmp_path, engines, threads, events) == expected
     halved = [event for event in events if isinstance(event, Halved)]
     assert len(halved) == engines.health.halvings > 0
     run_facts = orjson.loads((tmp_path / "out" / "manifest.json").read_bytes())["run"]
     assert run_facts["halvings"] == len(halved) and run_facts["fell_back"] is None
+    assert run_facts["gpus"] == [{"gpu": 1, "pool": limit, "peak": allocator.peak}]
+    assert 0 < allocator.peak <= limit and run_facts["engine_reason"] == "a test"
+    assert run_facts["rows_on_cpu"] == engines.health.rows_on_cpu
+    assert run_facts["rows_on_cpu"] > 0 or limit > 20
+    assert run_facts["chunks"] >= 2 * (tmp_path / "in.jsonl").stat().st_size // run_facts["chunk_bytes"]
+    told = "\n".join(engine_lines(run_facts))
+    assert "engine: a test" in told and f"{len(halved):,} halvings" in told and "GPU 1: peak" in told
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -58,3 +68,4 @@ def test_a_device_that_is_lost_in_mid_run(tmp_path: Path, calls: int, threads: i
     assert len([event for event in events if isinstance(event, FellBack)]) == 1
     run_facts = orjson.loads((tmp_path / "out" / "manifest.json").read_bytes())["run"]
     assert "DeviceLost" in run_facts["fell_back"] and run_facts["engine"] == "cpu"
+    assert f"the CPU engine went on: {run_facts['fell_back']}" in "\n".join(engine_lines(run_facts))

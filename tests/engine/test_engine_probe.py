@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from forge_gpu.engine.gpu.start import ordinal
+from forge_gpu.engine.gpu.start import current_gpu, ordinal
 from forge_gpu.hardware.gpus import GPU
 from forge_gpu.hardware.stack import PROBE, start_stack
 
@@ -38,3 +38,13 @@ def test_cuda_and_nvml_number_devices_differently() -> None:
     assert ordinal(device, runtime(fast, slow)) == 1
     assert ordinal(device, runtime(slow, fast)) == 0
     assert ordinal(GPU(0, "a part", f"MIG-{slow}", None, None, 0, 0, 0, True), runtime(fast)) == 0
+
+
+def test_frames_go_to_the_gpu_that_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, fast = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
+    gpus = [GPU(i, name, f"GPU-{name}", None, None, 0, 0, 0) for i, name in enumerate((slow, fast))]
+    found = runtime(fast, slow)
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=SimpleNamespace(runtime=found)))
+    for current, name in enumerate((fast, slow)):
+        found.getDevice = lambda current=current: current
+        assert current_gpu(gpus).name == name

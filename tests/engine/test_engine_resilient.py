@@ -12,7 +12,7 @@ from forge_gpu.engine.resilient import Health, ResilientEngine, out_of_memory
 from forge_gpu.kernels.layout import ABSENT, AS_JSON, AS_TEXT, CLEAN, ESCAPED, PLAIN, Spans, Text
 from forge_gpu.templates.program import Literal, RawSlot, Slot, pack
 
-VALUES = [b"a" * 40, b"", b"\\n\\u0041" * 3, b"c" * 200, b"d", b"e" * 39, b"f" * 41]
+VALUES = [b"a" * 40, b"", b"\\n\\u0041" * 3, b"c" * 200, b"d", b"e" * 39, b"f" * 40 + b"\xff"]
 KINDS = [CLEAN, ABSENT, ESCAPED, PLAIN, CLEAN, CLEAN, PLAIN]
 
 
@@ -46,6 +46,7 @@ def everything(engine: object) -> list[object]:
         found.append(
             rows_of(engine.render(table, program, columns, np.array([0, 1, 3, 4, 6]), encoding, first))
         )
+    found.append(engine.valid_utf8(texts).tolist())
     decoded = engine.text(texts)
     found += [engine.hash128(decoded).tolist(), engine.hash64(decoded, 7).tolist()]
     found += [[field.tolist() for field in engine.statistics(decoded, True)], rows_of(decoded)]

@@ -37,10 +37,12 @@ def test_the_extra_that_driver_and_gpu_can_run(driver, capability, extra):
     assert stack.install_command == expected
 
 
-def test_no_gpu_has_no_command():
+def test_without_a_gpu_the_command_depends_on_the_one_to_come():
     stack = read_stack(GPUs(), nothing)
     assert stack.install_command is None
-    assert any("cannot be used" in line for line in describe_stack(stack, None))
+    lines = describe_stack(stack, None)
+    assert any("cannot be used" in line for line in lines)
+    assert any("driver 535" in line and line.endswith("pip install 'forge-gpu[cu12]'") for line in lines)
 
 
 def test_either_build_of_a_library_counts():

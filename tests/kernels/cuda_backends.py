@@ -26,7 +26,7 @@ BACKENDS = [
     pytest.param("gpu", marks=pytest.mark.gpu),
 ]
 CPU_NAMES = {"render.decode": "jsontext.decode"}
-OWN_MEMORY = {"dedup.first_occurrence", "minhash.signatures", "minhash.band_hashes"}
+OWN_MEMORY = {"dedup.first_occurrence", "minhash.signatures", "minhash.band_hashes", "utf8.valid_utf8"}
 """CPU kernels that take no scratch."""
 
 

@@ -21,11 +21,11 @@ from numba.cuda import dispatcher
 
 from forge_gpu.kernels.cuda import device
 
-MODULES = ("pieces", "render", "hashing", "dedup", "statistics", "shingles", "minhash")
+MODULES = ("pieces", "render", "hashing", "dedup", "statistics", "shingles", "minhash", "utf8")
 U8, I32, U32, I64, U64 = (
     kind[::1] for kind in (types.uint8, types.int32, types.uint32, types.int64, types.uint64)
 )
-TABLE, PAIRS, BITS = types.int64[:, ::1], types.uint64[:, ::1], types.uint32[:, ::1]
+TABLE, HASHES, BITS = types.int64[:, ::1], types.uint64[:, ::1], types.uint32[:, ::1]
 i64, u64 = types.int64, types.uint64
 PROGRAM = (TABLE, I64, TABLE, I64, I64, U8, I32, I64, I64, i64)
 
@@ -34,18 +34,18 @@ SIGNATURES = {
     "pieces.write": [(U8, U64, I64, I64, U8, U64)],
     "render.count": [(*PROGRAM, I64, I64)],
     "render.describe": [(U8, i64, I64, *PROGRAM, I64, I64, I64)],
-    "hashing.short64": [(U8, U64, i64, I64, U64, u64, U64)],
-    "hashing.short128": [(U8, U64, i64, I64, U64, PAIRS)],
-    "hashing.long64": [(U64, i64, I64, U64, U64, U64)],
-    "hashing.long128": [(U64, i64, I64, U64, U64, PAIRS)],
-    "dedup.insert": [(PAIRS, U8, I64, u64, I64)],
+    "hashing.short64": [(U8, U64, i64, I64, U64, u64, HASHES)],
+    "hashing.short128": [(U8, U64, i64, I64, U64, HASHES)],
+    "hashing.long": [(U64, i64, I64, U64, U64, HASHES)],
+    "dedup.insert": [(HASHES, U8, I64, u64, I64)],
     "dedup.lookup": [(I64, I64)],
     "statistics.count": [(U8, i64, I64, I32, U8, TABLE)],
     "statistics.blank": [(U8, i64, I64, U8)],
     "statistics.repeated_windows": [(U64, i64, I64, TABLE)],
     "shingles.units": [(U8, i64, I64, i64, U32, units, I64) for units in (U32, U64)],
-    "minhash.signatures_of_units": [(units, I64, I64, i64, i64, U64, U32, BITS) for units in (U32, U64)],
-    "minhash.bands_of_signatures": [(BITS, i64, U64, PAIRS)],
+    "minhash.signatures_of_units": [(units, I64, I64, i64, i64, U64, U32, U32, BITS) for units in (U32, U64)],
+    "minhash.bands_of_signatures": [(BITS, i64, U64, HASHES)],
+    "utf8.find_faults": [(U8, U64, i64, I64, I64, U8)],
 }
 
 

@@ -11,7 +11,7 @@ from adversarial import rows_of
 from cuda_backends import BACKENDS, SIMULATED, Kernels, equal, run_simulated
 
 from forge_gpu.kernels.layout import ABSENT, AS_JSON, AS_TEXT, CLEAN, ESCAPED, JSON, NULL, PLAIN, Spans, Text
-from forge_gpu.kernels.reference import dedup, hashing, jsontext, minhash, render, shingles, statistics
+from forge_gpu.kernels.reference import dedup, hashing, jsontext, minhash, render, shingles, statistics, utf8
 from forge_gpu.kernels.scratch import Scratch
 from forge_gpu.templates.program import Literal, LiteralIfPresent, LiteralIfText, RawSlot, Slot, pack
 
@@ -203,6 +203,57 @@ def test_minhash(kernels: Kernels, kind: int, fold: tuple[bool, bool, bool]) -> 
         arguments = text.data, text.offsets, kind, n, table, factors
         assert equal(kernels("minhash.signatures", *arguments), minhash.signatures(*arguments))
         assert equal(kernels("minhash.band_hashes", *arguments, 5, 4), minhash.band_hashes(*arguments, 5, 4))
+
+
+CHARACTERS = [b"a", b"\x00", "é".encode(), b"\xe0\xa0\x80", "中".encode(), b"\xed\x9f\xbf",
+              b"\xf0\x90\x80\x80", b"\xf4\x8f\xbf\xbf", b"\xef\xbf\xbf"]  # fmt: skip
+FAULTS = [b"\x80", b"\xc0\x80", b"\xc1\xbf", b"\xc2", b"\xc2a", b"\xe0\x9f\xbf", b"\xe0\xa0", b"\xe4",
+          b"\xed\xa0\x80", b"\xf0\x8f\xbf\xbf", b"\xf0\x9f\x98", b"\xf4\x90\x80\x80",
+          b"\xf5\x80\x80\x80", b"\xff", b"\xc3\xc3\xa9", b"\xe4\xb8\xad\xad",
+          b"\xf0\x9f\x98\x80\x80"]  # fmt: skip
+
+
+def assert_judges(kernels: Kernels, texts: Spans) -> None:
+    found = kernels("utf8.valid_utf8", texts)
+    assert equal(found, utf8.valid_utf8(texts))
+    assert found.dtype == np.uint8
+
+
+def test_utf8_with_every_fault(kernels: Kernels) -> None:
+    random = np.random.default_rng(11)
+    values = [b"x" * before + part + b"y" * after for part in (*CHARACTERS, *FAULTS) for before in (0, 3, 7)
+              for after in (0, 1, 9)]  # fmt: skip
+    values += [b"".join(random.choice(np.array(CHARACTERS, object), 12)) for _ in range(10)]
+    values += [random.bytes(6) for _ in range(10)]
+    values += [b"\xe4\xb8", b"\xad", b"", b"\xf0", b"\x9f\x98\x80"]  # nobody's neighbour mends it
+    assert_judges(kernels, column([(PLAIN, value) for value in values]))
+
+
+def test_utf8_over_the_ends_of_tiles(kernels: Kernels) -> None:
+    long = [b"a" * (4096 - k) + "😀".encode() + b"b" * 40 for k in range(1, 4)]
+    broken = b"c" * 4094 + b"\xe4\xb8" + b"d" * 30
+    assert_judges(kernels, column([(PLAIN, value) for value in (*long, broken, b"", b"e")]))
+
+
+def test_utf8_of_values_in_any_order(kernels: Kernels) -> None:
+    data = np.frombuffer("aé\xff中".encode("latin-1", "ignore") + "é中".encode(), np.uint8)
+    size = len(data)
+    start, length = np.array([size - 3, 0, 0, size - 5, size - 4, 3]), np.array([3, 1, 0, 2, 2, size - 3])
+    assert_judges(
+        kernels, Spans(data, start, length, np.array([PLAIN, CLEAN, NULL, JSON, PLAIN, ABSENT], np.uint8))
+    )
+    none = np.zeros(0, np.int64)
+    assert_judges(kernels, Spans(data[:0], none, none, np.zeros(0, np.uint8)))
+
+
+@pytest.mark.sim
+def test_utf8_outside_of_the_buffer_sim() -> None:
+    if not SIMULATED:
+        pytest.skip("runs in a process of its own, with NUMBA_ENABLE_CUDASIM=1")
+    good = column([(PLAIN, b"ab"), (PLAIN, b"cd")])
+    for start, length in ([0, 5], [2, 2]), ([-1, 0], [1, 1]), ([0, 2**62], [1, 2**62]), ([0, 0], [1, -1]):
+        with pytest.raises(ValueError, match="outside its buffer"):
+            Kernels("sim")("utf8.valid_utf8", Spans(good.data, np.array(start), np.array(length), good.kind))
 
 
 @pytest.mark.sim

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from forge_gpu.kernels.cpu import hashing, jsontext, messages, render, scan, statistics
+from forge_gpu.kernels.cpu.utf8 import valid_utf8
 from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
 from forge_gpu.kernels.reference.statistics import Statistics
 from forge_gpu.kernels.scratch import Scratch
@@ -51,6 +52,9 @@ class CpuEngine:
 
     def statistics(self, text: Text, repetition: bool) -> Statistics:
         return statistics.text_statistics(text, self._statistics, repetition)
+
+    def valid_utf8(self, column: Spans) -> U8:
+        return valid_utf8(column)
 
     def memory(self) -> int:
         scratches = (self._scan, self._messages, self._text, self._render, self._hash, self._statistics)

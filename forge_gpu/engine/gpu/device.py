@@ -1,7 +1,10 @@
 """The device over cupy: arrays, one window of memory for many buffers, launches, a chunk's uploads kept.
 
-All work of a process is put on the legacy default stream, by cupy, rmm and numba alike: in order, so that
-memory which is given back while a kernel runs is not handed out before it has ended.
+An engine has a stream of its own, so that the copies of one thread run beside the kernels of another. All
+that an engine does is put on it, by cupy, numba and rmm alike: in order, so that memory which is given back
+while a kernel runs is handed out again behind it. The host sees bytes of the device only after it has waited
+for the stream (`download`). The stream and the legacy default stream wait for each other, as CUDA has it for
+streams that are not told otherwise; so arrays made outside, on that one, may be given to an engine.
 """
 
 from __future__ import annotations
@@ -9,12 +12,14 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from threading import local
 from typing import Any, Protocol
 
 import numpy as np
 
+from forge_gpu.engine.gpu.staging import SLOT_BYTES, SLOTS, Staging
 from forge_gpu.kernels.cuda.device import OVER_READ, Device
-from forge_gpu.kernels.layout import PADDING
+from forge_gpu.kernels.layout import PADDING, U8
 
 THREADS = 128  # of a block, where the kernel does not say
 ALIGNMENT = 256
@@ -47,18 +52,22 @@ class CupyDevice:
         self._cuda = cuda
         self._number = number
         self._allocator = allocator
-        self._entered: list[ExitStack] = []
+        with cupy.cuda.Device(number):
+            self._stream = cupy.cuda.Stream()
+            self._staging = Staging([_pinned(SLOT_BYTES) for _ in range(SLOTS)], StreamCopies(self._stream))
+        self._entered = _Entered()
         self._kept: dict[int, tuple[weakref.ref[Any], Any]] = {}
 
     def __enter__(self) -> CupyDevice:
         with ExitStack() as entered:
             entered.enter_context(self.xp.cuda.Device(self._number))
+            entered.enter_context(self._stream)
             entered.enter_context(self.xp.cuda.using_allocator(self._allocator))
-            self._entered.append(entered.pop_all())
+            self._entered.scopes.append(entered.pop_all())
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._entered.pop().close()
+        self._entered.scopes.pop().close()
 
     def forget(self) -> None:
         self._kept.clear()
@@ -66,21 +75,24 @@ class CupyDevice:
     def upload(self, array: Any) -> Any:
         if isinstance(array, self.xp.ndarray):
             return array
-        return self.xp.asarray(np.ascontiguousarray(array))
+        array = np.ascontiguousarray(array)
+        there = self.xp.empty(array.shape, array.dtype)
+        self._staging.upload(array.reshape(-1).view(np.uint8), there.data.ptr)
+        return there
 
     def download(self, array: Any) -> Any:
-        """Through pinned memory, with PADDING to spare behind it."""
-        from cupyx import empty_pinned  # type: ignore[import-not-found,unused-ignore]
-
+        """Into pinned memory that is the host's then, with PADDING to spare behind it."""
         if array.size == 0:
             return np.zeros(array.shape, array.dtype)
         array = self.xp.ascontiguousarray(array)
-        room = empty_pinned(array.nbytes + PADDING, np.uint8)
+        room = _pinned(array.nbytes + PADDING)
         target = room[: array.nbytes]
-        self.xp.cuda.runtime.memcpy(
-            target.ctypes.data, array.data.ptr, array.nbytes, self.xp.cuda.runtime.memcpyDeviceToHost
+        runtime = self.xp.cuda.runtime
+        runtime.memcpyAsync(
+            target.ctypes.data, array.data.ptr, array.nbytes, runtime.memcpyDeviceToHost, self._stream.ptr
         )
-        return target if array.dtype == np.uint8 else target.view(array.dtype).reshape(array.shape)
+        self._stream.synchronize()
+        return target.view(array.dtype).reshape(array.shape)
 
     def bytes(self, size: int) -> Any:
         return self.xp.empty((size + OVER_READ + 7) // 8, np.uint64).view(np.uint8)
@@ -106,7 +118,7 @@ class CupyDevice:
         if kept is not None and kept[0]() is buffer:
             return kept[1]
         there = self.bytes(len(buffer))
-        there[: len(buffer)].set(np.ascontiguousarray(buffer))
+        self._staging.upload(np.ascontiguousarray(buffer), there.data.ptr)
         key = id(buffer)
         self._kept[key] = weakref.ref(buffer, lambda _: self._kept.pop(key, None)), there
         return there
@@ -119,4 +131,40 @@ class CupyDevice:
             self._cuda.as_cuda_array(item, sync=False) if isinstance(item, self.xp.ndarray) else item
             for item in arguments
         ]
-        made[-(-threads // block), block](*arrays)
+        made[-(-threads // block), block, self._cuda.external_stream(self._stream.ptr)](*arrays)
+
+
+class _Entered(local):
+    """Scopes of the thread that asks: the bytes of a text may be fetched by another than the engine's."""
+
+    def __init__(self) -> None:
+        self.scopes: list[ExitStack] = []
+
+
+class StreamCopies:
+    """See staging.Copies; on a stream of cupy's."""
+
+    def __init__(self, stream: Any) -> None:
+        import cupy
+
+        self._stream = stream
+        self._cuda = cupy.cuda
+
+    def start(self, source: U8, target: int) -> None:
+        runtime = self._cuda.runtime
+        runtime.memcpyAsync(
+            target, source.ctypes.data, len(source), runtime.memcpyHostToDevice, self._stream.ptr
+        )
+
+    def mark(self) -> Any:
+        return self._stream.record(self._cuda.Event(block=True, disable_timing=True))
+
+    def wait(self, mark: Any) -> None:
+        mark.synchronize()
+
+
+def _pinned(size: int) -> U8:
+    from cupyx import empty_pinned  # type: ignore[import-not-found,unused-ignore]
+
+    memory: U8 = empty_pinned(size, np.uint8)
+    return memory

@@ -12,8 +12,9 @@ import numpy as np
 
 from forge_gpu.engine.base import Engine
 from forge_gpu.engine.gpu.device import ChunkDevice
-from forge_gpu.engine.lazy import LazyText
+from forge_gpu.engine.lazy import LazySpans, LazyText
 from forge_gpu.kernels.cuda import hashing, render, statistics
+from forge_gpu.kernels.cuda.utf8 import valid_utf8
 from forge_gpu.kernels.layout import I32, I64, PADDING, U8, U64, Messages, ProgramTable, Records, Spans, Text
 from forge_gpu.kernels.reference.statistics import Statistics
 
@@ -42,7 +43,7 @@ class GpuEngine:
         if len(column) < self._least_rows:
             return self._host.text(column)
         with self._device:
-            return self._lazy(render.decode(column, self._device))
+            return self._lazy(render.decode(_bytes_there(column), self._device))
 
     def render(
         self,
@@ -55,8 +56,9 @@ class GpuEngine:
     ) -> Text:
         if len(rows) < self._least_rows:
             return self._host.render(table, program, columns, rows, encoding, first)
+        there = [_bytes_there(column) for column in columns]
         with self._device:
-            return self._lazy(render.render(table, program, columns, rows, encoding, first, self._device))
+            return self._lazy(render.render(table, program, there, rows, encoding, first, self._device))
 
     def hash128(self, text: Text) -> U64:
         if len(text) < self._least_rows:
@@ -79,10 +81,18 @@ class GpuEngine:
             found = statistics.text_statistics(_there(text), self._device, repetition)
             return Statistics(*map(self._device.download, found))
 
+    def valid_utf8(self, column: Spans) -> U8:
+        if not isinstance(column, LazySpans) or len(column) < self._least_rows:
+            return self._host.valid_utf8(column)  # it is done there before its bytes were on the device
+        with self._device:
+            valid: U8 = self._device.download(valid_utf8(_bytes_there(column), self._device))
+            return valid
+
     def memory(self) -> int:
         return self._host.memory()
 
     def _lazy(self, text: Text) -> LazyText:
+        """The offsets come behind the bytes, so when they are here the device has written both."""
         offsets: I64 = self._device.download(text.offsets)
 
         def fetch() -> U8:
@@ -96,6 +106,13 @@ class GpuEngine:
 def _there(text: Text) -> Text:
     """A text where it is: on the device, if it was made there."""
     return text.source if isinstance(text, LazyText) else text
+
+
+def _bytes_there(column: Spans) -> Spans:
+    """A column with its bytes where they are."""
+    if isinstance(column, LazySpans):
+        return Spans(column.source, column.start, column.length, column.kind)
+    return column
 
 
 def _padded(data: U8) -> U8:

@@ -37,9 +37,11 @@ class BudgetedPool:
         """An allocator as cupy takes one."""
         import cupy
         import rmm
+        from rmm.pylibrmm.stream import Stream
 
         def allocate(size: int) -> Any:
-            buffer = rmm.DeviceBuffer(size=size, mr=self._resource)
+            stream = Stream(cupy.cuda.get_current_stream())  # it is given back on this one too
+            buffer = rmm.DeviceBuffer(size=size, stream=stream, mr=self._resource)
             memory = cupy.cuda.UnownedMemory(buffer.ptr, buffer.size, buffer, self.number)
             return cupy.cuda.MemoryPointer(memory, 0)
 

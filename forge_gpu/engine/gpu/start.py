@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from forge_gpu.engine.gpu.budget import gpu_budget
@@ -22,6 +23,15 @@ def open_device(gpu: GPU, pool_bytes: int | None, pools: dict[int, Any]) -> Cupy
         with cupy.cuda.Device(number):
             pools[number] = BudgetedPool(number, pool_bytes or gpu_budget([gpu.vram_free], 1).pools[0])
     return CupyDevice(number, pools[number].allocator)
+
+
+def current_gpu(gpus: Sequence[GPU]) -> GPU:
+    """The one that is CUDA's current device: there libraries put what they are not told to put elsewhere."""
+    import cupy
+
+    runtime = cupy.cuda.runtime
+    current = runtime.getDevice()
+    return next((gpu for gpu in gpus if ordinal(gpu, runtime) == current), gpus[0])
 
 
 def ordinal(gpu: GPU, runtime: Any) -> int:

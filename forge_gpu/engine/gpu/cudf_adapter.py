@@ -1,0 +1,181 @@
+"""All that is bound to a version of cuDF (26.10): columns of text as device memory, and the other way.
+
+A column of text has its bytes in one buffer and, in a child column, int32 or int64 offsets to them; a slice
+has an offset, which counts rows, into the same buffers. The bits of its mask are 1 where a row is not null.
+Nothing of a text is copied to the host here, except by `to_host`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from forge_gpu.engine.lazy import LazyText
+from forge_gpu.kernels.cuda.device import OVER_READ
+from forge_gpu.kernels.layout import I64, U8, Text
+
+Bools = npt.NDArray[np.bool_]
+
+NARROW = 2**31 - 1
+"""Bytes of a column that int32 offsets reach."""
+
+MASK_GRAIN = 64
+"""Bytes that the size of a mask is a multiple of."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextBlock:
+    """Some rows of a column of text.
+
+    data: uint8[size] on the device, readable OVER_READ bytes behind its end. offsets: int64[n + 1], from 0,
+    and valid: bool[n], None where no row is null; both on the host.
+    """
+
+    data: Any
+    offsets: I64
+    valid: Bools | None
+
+
+class CudfAdapter:
+    """What `frames.cudf_frames.CudfFrames` asks of cuDF.
+
+    Our work and cuDF's may be on different streams, so the device is waited for whenever one of them is to
+    see what the other has written. cupy: the module, or what has its names over other memory.
+    """
+
+    def __init__(self, cupy: Any = None) -> None:
+        import cudf
+        import pylibcudf
+        import rmm
+
+        self._cudf, self._plc, self._rmm = cudf, pylibcudf, rmm
+        self._cupy = importlib.import_module("cupy") if cupy is None else cupy
+
+    def is_frame(self, frame: object) -> bool:
+        return isinstance(frame, self._cudf.DataFrame)
+
+    def frame(self, columns: Mapping[str, npt.NDArray[Any]], index: Any) -> Any:
+        """A frame of arrays of the host."""
+        return self._cudf.DataFrame(columns, index=index)
+
+    def is_text(self, series: Any) -> bool:
+        """Whether a series holds strings, and not their codes."""
+        return bool(series._column.plc_column.type().id() == self._plc.TypeId.STRING)
+
+    def arrow_block(self, series: Any, start: int, stop: int) -> Any:
+        """Rows start ... stop - 1 as an Arrow array, on the host."""
+        return series.iloc[start:stop].to_arrow()
+
+    def text_block(self, series: Any, start: int, stop: int) -> TextBlock:
+        """Rows start ... stop - 1 of a series of strings.
+
+        The bytes are those of the column itself, but for a block at the column's end, behind which nothing
+        may be read, and for columns that cuDF may spill: those are copied, on the device.
+        """
+        self._settle()
+        with series._column.access(mode="read", scope="internal") as held:
+            column = held.plc_column
+            first = column.offset() + start
+            valid = self._valid(column, first, stop - start)
+            offsets = self._offsets(column, first, stop - start)
+            data = self._bytes(column.data(), int(offsets[0]), int(offsets[-1]))
+            self._settle()
+        return TextBlock(data, offsets - offsets[0], valid)
+
+    def to_host(self, data: Any) -> U8:
+        """Bytes of the device on the host."""
+        found: U8 = self._cupy.asnumpy(data)
+        return found
+
+    def text_series(self, pieces: Iterable[tuple[Text, Bools]], name: str, index: Any) -> Any:
+        """A series of strings: the rows of all pieces, null where not valid. Each is copied, on the device,
+        into memory of cuDF's before the next is asked for."""
+        columns = []
+        for text, valid in pieces:
+            column = self._text_column(text, valid)
+            self._settle()
+            columns.append(column.copy())
+            self._settle()
+        if len(columns) > 1:
+            return self._series(self._plc.concatenate.concatenate(columns), name, index)
+        if columns:
+            return self._series(columns[0], name, index)
+        import pyarrow as pa
+
+        return self.arrow_series(pa.array([], pa.string()), name, index)
+
+    def arrow_series(self, array: Any, name: str, index: Any) -> Any:
+        """An Arrow array of the host as a series."""
+        return self._series(self._plc.Column.from_arrow(array), name, index)
+
+    def _series(self, column: Any, name: str, index: Any) -> Any:
+        return self._cudf.Series.from_pylibcudf(column, {"name": name, "index": index})
+
+    def _text_column(self, text: Text, valid: Bools) -> Any:
+        """A column over the memory of a text, which has to live as long."""
+        plc, cupy = self._plc, self._cupy
+        low, high = int(text.offsets[0]), int(text.offsets[-1])
+        data = text.source.data if isinstance(text, LazyText) else text.data
+        data = cupy.asarray(data[low:high])
+        kind, width = (plc.TypeId.INT32, np.int32) if high - low <= NARROW else (plc.TypeId.INT64, np.int64)
+        offsets = cupy.asarray((text.offsets - low).astype(width))
+        child = plc.Column(plc.DataType(kind), len(offsets), self._view(offsets), None, 0, 0, [])
+        nulls = len(text) - int(valid.sum())
+        mask = None if nulls == 0 else self._view(cupy.asarray(packed_mask(valid)))
+        string = plc.DataType(plc.TypeId.STRING)
+        return plc.Column(string, len(text), self._view(data), mask, nulls, 0, [child])
+
+    def _view(self, array: Any) -> Any:
+        return self._plc.gpumemoryview(array)
+
+    def _valid(self, column: Any, first: int, rows: int) -> Bools | None:
+        mask = column.null_mask()
+        if mask is None or rows == 0:
+            return None
+        begin, end = first // 8, (first + rows + 7) // 8
+        bits = np.unpackbits(self.to_host(self._array(mask, begin, end - begin, np.uint8)), bitorder="little")
+        valid = bits[first % 8 : first % 8 + rows].astype(np.bool_)
+        return None if valid.all() else valid
+
+    def _offsets(self, column: Any, first: int, rows: int) -> I64:
+        """int64[rows + 1], on the host."""
+        if rows == 0 or column.num_children() == 0:  # a column without rows may have no offsets
+            return np.zeros(rows + 1, np.int64)
+        child = column.child(0)
+        width = np.int32 if child.type().id() == self._plc.TypeId.INT32 else np.int64
+        at = (child.offset() + first) * np.dtype(width).itemsize
+        found: I64 = self._cupy.asnumpy(self._array(child.data(), at, rows + 1, width)).astype(np.int64)
+        return found
+
+    def _bytes(self, buffer: Any, low: int, high: int) -> Any:
+        if high == low:
+            return self._cupy.zeros(OVER_READ, np.uint8)[:0]
+        data = self._array(buffer, low, high - low, np.uint8)
+        if high + OVER_READ <= buffer.size and not self._cudf.get_option("spill"):
+            return data
+        memory = self._rmm.DeviceBuffer(size=high - low + OVER_READ)
+        copy = self._array(memory, 0, high - low, np.uint8)
+        copy[:] = data
+        return copy
+
+    def _array(self, buffer: Any, at: int, items: int, dtype: Any) -> Any:
+        """Items of a buffer, which has `ptr` and `size`, from byte `at` on; it lives as long as they do."""
+        cuda = self._cupy.cuda
+        memory = cuda.UnownedMemory(buffer.ptr, buffer.size, buffer, cuda.runtime.getDevice())
+        return self._cupy.ndarray(items, dtype, cuda.MemoryPointer(memory, at))
+
+    def _settle(self) -> None:
+        self._cupy.cuda.runtime.deviceSynchronize()
+
+
+def packed_mask(valid: Bools) -> U8:
+    """The bits of a null mask, 1 where valid, in whole grains."""
+    bits = np.packbits(valid, bitorder="little")
+    mask = np.zeros(-(-len(bits) // MASK_GRAIN) * MASK_GRAIN, np.uint8)
+    mask[: len(bits)] = bits
+    return mask

@@ -1,0 +1,60 @@
+"""cuDF: frames on the GPU, for the GPU engine. Texts stay on the device; all else goes by the host, as Arrow.
+
+What comes to the host of a column of texts is what decisions are made of: where each begins, and which are
+null. What is bound to a version of cuDF is in `engine/gpu/cudf_adapter.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from forge_gpu.engine.lazy import LazySpans
+from forge_gpu.errors import InputError
+from forge_gpu.frames.base import Bools, kind_of, named
+from forge_gpu.io.columns import arrow_spans, numbers_to_arrow
+from forge_gpu.kernels.layout import I64, Spans, Text, spans_of_offsets
+
+
+class CudfFrames:
+    """See `frames.base.Frames`. Text comes out as cuDF's own type of strings.
+
+    adapter: an `engine.gpu.cudf_adapter.CudfAdapter`, or what has its methods.
+    """
+
+    def __init__(self, adapter: Any) -> None:
+        self._cudf = adapter
+
+    def columns(self, frame: Any) -> tuple[str, ...]:
+        if not self._cudf.is_frame(frame):
+            raise TypeError(f"this engine takes a cudf.DataFrame, not {kind_of(frame)}")
+        return named(frame.columns)
+
+    def rows(self, frame: Any) -> int:
+        return len(frame)
+
+    def spans(self, frame: Any, column: str, start: int, stop: int) -> Spans:
+        series = frame[column]
+        if self._cudf.is_text(series):
+            block = self._cudf.text_block(series, start, stop)
+            spans = spans_of_offsets(np.zeros(0, np.uint8), block.offsets, block.valid)
+            return LazySpans(block.data, spans.start, spans.length, spans.kind, self._cudf.to_host)
+        try:
+            return arrow_spans(self._cudf.arrow_block(series, start, stop))
+        except InputError as fault:
+            raise InputError(f"column {column!r}: {fault}") from None
+
+    def take(self, frame: Any, rows: I64) -> Any:
+        return frame.take(rows)
+
+    def texts(self, frame: Any, name: str, pieces: Iterable[tuple[Text, Bools]]) -> Any:
+        return self._cudf.text_series(pieces, name, frame.index)
+
+    def numbers(self, frame: Any, name: str, values: I64, valid: Bools) -> Any:
+        return self._cudf.arrow_series(numbers_to_arrow(values, pa.int64(), ~valid), name, frame.index)
+
+    def flags(self, frame: Any, columns: Mapping[str, Bools]) -> Any:
+        return self._cudf.frame(dict(columns), frame.index)

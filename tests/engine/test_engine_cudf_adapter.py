@@ -1,0 +1,171 @@
+"""The adapter on cuDF's own columns, without a GPU: host memory stands where the device's does.
+
+No function of cuDF that needs a driver is called, so this runs wherever cuDF is installed.
+"""
+
+from __future__ import annotations
+
+import inspect
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from host_cupy import Buffer, cupy, on_device
+
+from forge_gpu.engine.cpu.engine import CpuEngine
+from forge_gpu.engine.gpu.cudf_adapter import CudfAdapter, packed_mask
+from forge_gpu.engine.lazy import LazyText
+from forge_gpu.frames.cudf_frames import CudfFrames
+from forge_gpu.frames.engine import FrameEngine
+from forge_gpu.io.columns import text_to_arrow
+from forge_gpu.kernels.layout import Text
+
+CUDF_IS_MISSING = "cuDF is not installed: pip install 'forge-gpu[cu13]'"
+
+
+@pytest.fixture(scope="module")
+def adapter() -> CudfAdapter:
+    pytest.importorskip("cudf", reason=CUDF_IS_MISSING)
+    made = CudfAdapter(cupy)
+    made._rmm = SimpleNamespace(DeviceBuffer=Buffer)
+    return made
+
+
+def series(
+    adapter: CudfAdapter, values: list[str | None], width: Any, offset: int = 0, spare: int = 16
+) -> Any:
+    """A series over host memory: rows from `offset` on of a longer column, with `spare` bytes behind."""
+    import cudf
+    import pylibcudf as plc
+
+    encoded = [(value or "").encode() for value in values]
+    data = on_device(np.frombuffer(b"".join(encoded) + bytes(spare), np.uint8))
+    offsets = on_device(np.concatenate([[0], np.cumsum([len(value) for value in encoded])]).astype(width))
+    kind = plc.TypeId.INT32 if width is np.int32 else plc.TypeId.INT64
+    child = plc.Column(plc.DataType(kind), len(offsets), plc.gpumemoryview(offsets), None, 0, 0, [])
+    valid = np.array([value is not None for value in values])
+    mask = None if valid.all() else plc.gpumemoryview(on_device(packed_mask(valid)))
+    nulls = int((~valid[offset:]).sum())
+    string = plc.DataType(plc.TypeId.STRING)
+    column = plc.Column(string, len(values) - offset, plc.gpumemoryview(data), mask, nulls, offset, [child])
+    return cudf.Series.from_pylibcudf(column)
+
+
+VALUES = ["a", None, "", "två", "x" * 50, None, "中", "end", "", "\0"]
+
+
+def rows(block: Any) -> list[str | None]:
+    found = [
+        bytes(block.data[a:b]).decode() for a, b in zip(block.offsets[:-1], block.offsets[1:], strict=True)
+    ]
+    valid = [True] * len(found) if block.valid is None else block.valid
+    return [text if there else None for text, there in zip(found, valid, strict=True)]
+
+
+@pytest.mark.parametrize("width", [np.int32, np.int64])
+@pytest.mark.parametrize("offset", [0, 1, 3])
+def test_blocks_of_columns_with_offsets_and_nulls(adapter: CudfAdapter, width: Any, offset: int) -> None:
+    made = series(adapter, VALUES, width, offset)
+    assert adapter.is_text(made)
+    left = len(VALUES) - offset
+    for start, stop in ((0, left), (1, left - 1), (2, 2), (left - 1, left), (0, 1)):
+        assert rows(adapter.text_block(made, start, stop)) == VALUES[offset:][start:stop]
+    assert adapter.text_block(series(adapter, ["a", "b"], width), 0, 2).valid is None
+
+
+def test_bytes_are_the_columns_own_where_they_may_be_read_behind(adapter: CudfAdapter) -> None:
+    made = series(adapter, ["abc", "de"], np.int32)
+    column = made._column.plc_column.data()
+    assert adapter.text_block(made, 1, 2).data.ctypes.data == column.ptr + 3
+    made = series(adapter, ["abc", "de"], np.int32, spare=15)
+    column = made._column.plc_column.data()
+    assert adapter.text_block(made, 0, 1).data.ctypes.data == column.ptr
+    block = adapter.text_block(made, 0, 2)
+    assert rows(block) == ["abc", "de"] and block.data.ctypes.data != column.ptr
+
+
+def test_an_empty_column_has_no_offsets(adapter: CudfAdapter) -> None:
+    import cudf
+    import pylibcudf as plc
+
+    empty = cudf.Series.from_pylibcudf(plc.Column(plc.DataType(plc.TypeId.STRING), 0, None, None, 0, 0, []))
+    block = adapter.text_block(empty, 0, 0)
+    assert block.offsets.tolist() == [0] and len(block.data) == 0
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_texts_become_columns_over_their_own_memory(adapter: CudfAdapter, lazy: bool) -> None:
+    data = on_device(np.frombuffer(b"??abcdef" + bytes(64), np.uint8))
+    text = Text(data, np.array([2, 4, 4, 8]))
+    if lazy:
+        text = LazyText(
+            text.offsets, Text(data, text.offsets), lambda: pytest.fail("the bytes were asked for")
+        )
+    valid = np.array([True, False, True])
+    column = adapter._text_column(text, valid)
+    assert column.data().ptr == data.ctypes.data + 2
+    assert (column.size(), column.null_count(), column.offset()) == (3, 1, 0)
+    made = adapter._series(column, "text", None)
+    assert made.name == "text" and str(made.dtype) == "str"
+    expected = text_to_arrow(Text(data, np.array([2, 4, 4, 8])), valid).to_pylist()
+    assert rows(adapter.text_block(made, 0, 3)) == expected == ["ab", None, "cdef"]
+
+
+def test_a_frame_of_cudf_goes_through_an_engine(
+    adapter: CudfAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cudf
+
+    query = series(adapter, ["a", None, "två", "a"], np.int32)._column
+    response = series(adapter, ["x", "y", "z", "x"], np.int64)._column
+    index = cudf.RangeIndex(4)
+    frame = cudf.DataFrame._from_data({"query": query, "response": response}, index=index)
+    # What makes columns of device memory calls cuDF's functions; here the pieces are looked at instead.
+    monkeypatch.setattr(adapter, "text_series", lambda pieces, name, index: [*map(listed, pieces)])
+    monkeypatch.setattr(adapter, "arrow_series", lambda array, name, index: array.to_pylist())
+    monkeypatch.setattr(adapter, "frame", lambda columns, index: columns)
+    engine: FrameEngine[Any, Any] = FrameEngine(CpuEngine(), CudfFrames(adapter))
+    assert engine.render(frame, "{query}|{response}") == [["a|x", None, "två|z", "a|x"]]
+    assert engine.duplicate_of(frame) == [None, None, None, 0]
+    assert engine.check(frame, ["query"])["malformed"].tolist() == [False, True, False, False]
+
+
+def listed(piece: tuple[Text, Any]) -> list[str | None]:
+    text, valid = piece
+    return [text.row(i).decode() if valid[i] else None for i in range(len(text))]
+
+
+def test_what_else_is_called_has_the_parameters_that_it_is_given() -> None:
+    cudf = pytest.importorskip("cudf", reason=CUDF_IS_MISSING)
+    import cupy
+    import pylibcudf
+    import rmm
+    import rmm.mr
+    from numba import cuda
+    from rmm.pylibrmm.stream import Stream
+
+    assert {"mode", "kwargs"} <= set(inspect.signature(type(_buffer()).access).parameters)
+    assert "index" in inspect.signature(cudf.DataFrame).parameters
+    assert callable(cudf.DataFrame.take) and callable(cudf.Series.to_arrow)
+    assert callable(pylibcudf.Column.from_arrow) and callable(pylibcudf.Column.copy)
+    assert callable(pylibcudf.concatenate.concatenate) and callable(cuda.external_stream)
+    assert cudf.get_option("spill") in (True, False)
+    for name in ("memcpyAsync", "memcpyHostToDevice", "memcpyDeviceToHost", "deviceSynchronize", "getDevice"):
+        assert hasattr(cupy.cuda.runtime, name)
+    for name in (
+        "Stream",
+        "Event",
+        "UnownedMemory",
+        "MemoryPointer",
+        "using_allocator",
+        "get_current_stream",
+    ):
+        assert hasattr(cupy.cuda, name)
+    assert hasattr(rmm, "DeviceBuffer") and hasattr(rmm.mr, "StatisticsResourceAdaptor") and Stream
+
+
+def _buffer() -> Any:
+    from cudf.core.buffer import as_buffer
+
+    return as_buffer(on_device(np.zeros(8, np.uint8)))

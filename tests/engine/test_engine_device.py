@@ -1,0 +1,123 @@
+"""The device over cupy, where cupy's names stand for the host's memory and the simulator for the kernels."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from cuda_backends import SIMULATED, run_simulated
+from host_cupy import STREAMS, DeviceArray, Scope, cupy, cupyx
+from jobs import content, plan, rows, write_lines
+
+from forge_gpu.engine.choose import EngineFactory
+from forge_gpu.engine.cpu.engine import CpuEngine
+from forge_gpu.engine.resilient import ResilientEngine
+from forge_gpu.hardware.budget import Budget
+from forge_gpu.job.prepare import prepare
+from forge_gpu.job.spec import JobSpec
+from forge_gpu.kernels.layout import CLEAN, PADDING, Spans
+
+pytestmark = pytest.mark.sim
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> Any:
+    if not SIMULATED:
+        pytest.skip("runs in a process of its own, with NUMBA_ENABLE_CUDASIM=1")
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setitem(sys.modules, "cupyx", cupyx)
+    from numba import cuda
+    from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
+
+    monkeypatch.setattr(
+        cuda, "as_cuda_array", lambda array, sync: FakeCUDAArray(np.asarray(array)), raising=False
+    )
+    monkeypatch.setattr(cuda, "external_stream", lambda pointer: pointer, raising=False)
+    from forge_gpu.engine.gpu import device as module
+
+    monkeypatch.setattr(module, "SLOT_BYTES", 512)
+    return module.CupyDevice(3, object())
+
+
+def test_work_is_done_on_the_engines_own_stream_sim(device: Any) -> None:
+    assert Scope.entered == ()
+    with device:
+        number, stream, allocator = Scope.entered
+        assert number.what == (3,) and stream is STREAMS[-1] and stream is device._stream
+        with device:
+            assert Scope.entered == (number, stream, allocator, *Scope.entered[3:])
+    assert Scope.entered == ()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int32, np.uint64, np.float64])
+@pytest.mark.parametrize("shape", [(0,), (1,), (700,), (40, 5)])
+def test_arrays_go_there_and_back_sim(device: Any, kind: Any, shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(1).integers(0, 200, shape).astype(kind)
+    with device:
+        there = device.upload(array)
+        assert isinstance(there, DeviceArray) and device.upload(there) is there
+        back = device.download(there)
+        assert back.dtype == kind and back.shape == shape and np.array_equal(back, array)
+        if shape == (40, 5):
+            assert np.array_equal(device.download(there[3:, 1]), array[3:, 1])
+    assert not isinstance(back, DeviceArray)
+
+
+def test_a_window_shows_every_buffer_sim(device: Any) -> None:
+    host = np.arange(100, dtype=np.uint8)
+    with device:
+        there = device.bytes(40)
+        there[:40] = 7
+        memory, words, bases = device.window([host, there[3:40], host[:0]])
+        assert bytes(memory[bases[0] : bases[0] + 100]) == bytes(host)
+        assert bytes(memory[bases[1] : bases[1] + 37]) == b"\x07" * 37
+        assert words.nbytes == len(memory) and words.ctypes.data == memory.ctypes.data
+        assert memory.ctypes.data % 256 == 0
+
+
+def test_a_buffer_is_kept_while_its_array_lives_sim(device: Any) -> None:
+    host = np.arange(100, dtype=np.uint8)
+    with device:
+        first = device._resident(host)
+        assert device._resident(host) is first and device._resident(host.copy()) is not first
+        gc.collect()
+        assert len(device._kept) == 1
+        device.forget()
+        assert device._resident(host) is not first
+
+
+def test_texts_have_room_behind_them_sim(device: Any) -> None:
+    from forge_gpu.engine.gpu.engine import GpuEngine
+
+    data = np.frombuffer(b"abcdefgh", np.uint8)
+    column = Spans(data, np.array([0, 3]), np.array([3, 5]), np.full(2, CLEAN, np.uint8))
+    text = GpuEngine(device, CpuEngine(), 0).text(column)
+    assert [text.row(i) for i in range(2)] == [b"abc", b"defgh"]
+    assert len(text.data) >= int(text.offsets[-1]) + PADDING
+
+
+def test_a_job_writes_the_same_bytes_sim(device: Any, tmp_path: Path) -> None:
+    from forge_gpu.engine.gpu.engine import GpuEngine
+
+    config = plan(write_lines(tmp_path / "in.jsonl", rows(8)), output={"columns": ["score"]})
+
+    def make(made: EngineFactory) -> ResilientEngine:
+        return ResilientEngine(GpuEngine(device, CpuEngine(), 0), CpuEngine(), made.health)
+
+    engines = EngineFactory("gpu", "a test", make, opened={3: SimpleNamespace(budget=9, peak=8)})
+    budget = Budget(2**24, 1, 4096, 2, "a test")
+    for name, maker in (("cpu", CpuEngine), ("gpu", engines)):
+        spec = JobSpec(config, tmp_path, tmp_path / name, range_bytes=8192)
+        prepare(spec, budget, maker, lambda event: None, lambda: None)
+    assert content(tmp_path / "gpu") == content(tmp_path / "cpu")
+    assert engines.health.failure is None and Scope.entered == ()
+
+
+@pytest.mark.skipif(SIMULATED, reason="this is the simulator's process")
+def test_in_the_simulator() -> None:
+    run_simulated(__file__)
