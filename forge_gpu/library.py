@@ -62,6 +62,7 @@ def prepare(
     strict: bool = False,
     fresh: bool = False,
     wait: float | None = None,
+    staging: str | Path | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
     on_event: Listener = ignore,
@@ -74,6 +75,8 @@ def prepare(
     `section.key=value` overrides, as `--set`. threads: at most so many; no more than the cores allowed.
     limit: rows to take from the start. strict: raise at the first rejected row. fresh: forget what an
     earlier run left. wait: seconds to wait for another run on the same output, None for no bound.
+    output: a folder, or a URL of a store that fsspec knows; staging: the folder in which output for a URL is
+    made before it is uploaded, below .forge-upload if None.
     workers: processes of a Dask cluster made for the job on this machine (a script that asks for them must
     be importable: keep what it does under `if __name__ == "__main__":`). scheduler: the address of a running
     cluster, whose workers see the inputs and the output folder by the same names. on_event: hears every event
@@ -83,11 +86,13 @@ def prepare(
     StrictError, ValidationError.
     """
     from forge_gpu.job.prepare import prepare as prepare_job
+    from forge_gpu.job.publish import place_of
 
     if workers is not None and scheduler is not None:
         raise ConfigError("workers and scheduler: name one; a running cluster has its own workers")
-    spec, warnings = job_spec(config, data, output, settings, limit, strict, fresh, wait, against)
-    spec = replace(spec, workers=workers, scheduler=scheduler)
+    folder, destination = place_of(output, staging)
+    spec, warnings = job_spec(config, data, folder, settings, limit, strict, fresh, wait, against)
+    spec = replace(spec, destination=destination, workers=workers, scheduler=scheduler)
     for warning in warnings:
         on_event(warning)
     budget, engines = _engines(spec, threads)
@@ -122,8 +127,8 @@ def stream(
 def open_engine(engine: str = "auto") -> FrameEngine[pd.DataFrame, pd.Series]:
     """The engine for frames in memory: `render`, `reasons`, `deduplicate`, `duplicate_of`, `split`, `check`.
 
-    engine: auto, cpu or gpu. What kind of frame goes into a method comes out: pandas on the CPU. It belongs
-    to one thread at a time. Raises ForgeError where the engine cannot run here.
+    engine: auto, cpu or gpu. What kind of frame goes into a method comes out: pandas, and on a GPU cuDF's as
+    well. It belongs to one thread at a time. Raises ForgeError where the engine cannot run here.
     """
     from forge_gpu.frames.choose import open_frames
 
@@ -145,6 +150,7 @@ def job_spec(
     from forge_gpu.config.load import Layer, build, load, override_layer
     from forge_gpu.job.events import Warned
     from forge_gpu.job.spec import JobSpec
+    from forge_gpu.planner.check import check_inputs
 
     base = Path.cwd()
     if isinstance(config, Config):
@@ -167,7 +173,8 @@ def job_spec(
     plan = loaded.config
     if given:
         plan = plan.model_copy(update={"data": plan.data.model_copy(update=given)})
-    warnings: list[Event] = [Warned("plan", warning) for warning in loaded.warnings]
+    told = [*loaded.warnings, *(check_inputs(plan, base) if data is not None else ())]
+    warnings: list[Event] = [Warned("plan", warning) for warning in told]
     spec = JobSpec(plan, base, Path(output), limit, strict, fresh, wait, against_base=against_base)
     return spec, warnings
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from forge_gpu.fates import Reason
@@ -31,6 +31,25 @@ class Range:
     begin: int
     end: int
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a source is made from: a file, what it is, and how the job reads it.
+
+    keep_prefix: what comes before damage is kept. losses: what was lost to damage so far.
+    """
+
+    file: InputFile
+    format: Format
+    range_bytes: int
+    max_row_bytes: int
+    keep_prefix: bool = False
+    losses: tuple[Loss, ...] = ()
+
+    def after(self, losses: Sequence[Loss]) -> Origin:
+        """The same, with more that was lost."""
+        return replace(self, losses=(*self.losses, *losses)) if losses else self
 
 
 @dataclass(frozen=True, slots=True)

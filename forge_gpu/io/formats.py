@@ -14,6 +14,7 @@ from typing import Literal
 import orjson
 
 from forge_gpu.errors import InputError
+from forge_gpu.io.faults import OnRetry, ignore_retry
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.streams import (
     UTF8_BOM,
@@ -68,13 +69,15 @@ class Format:
         return self.kind in ("jsonl", "json", "csv", "tsv", "empty")
 
 
-def detect(file: InputFile, format: str = "auto", encoding: str = "utf-8") -> Format:
+def detect(
+    file: InputFile, format: str = "auto", encoding: str = "utf-8", on_retry: OnRetry = ignore_retry
+) -> Format:
     """What `file` is. format: a kind that the user named, else "auto". encoding: likewise; UTF-16 and
     UTF-32 with a byte order mark are found without being named.
 
     Raises InputError for a file that is no data, with what it is instead.
     """
-    head, whole, compression = decoded_head(file)
+    head, whole, compression = decoded_head(file, on_retry=on_retry)
     if head.startswith(b"PAR1") and format in ("auto", "parquet"):
         return Format("parquet", compression)
     if head.startswith(b"ARROW1") and format in ("auto", "arrow"):
@@ -105,17 +108,18 @@ def detect(file: InputFile, format: str = "auto", encoding: str = "utf-8") -> Fo
     return _text_format(file, head, whole, format, found)
 
 
-def decoded_head(file: InputFile, size: int = HEAD_BYTES) -> tuple[bytes, bool, str | None]:
+def decoded_head(
+    file: InputFile, size: int = HEAD_BYTES, on_retry: OnRetry = ignore_retry
+) -> tuple[bytes, bool, str | None]:
     """The first bytes of a file, decompressed; whether they are all of it; its compression.
 
     Raises InputError. A damaged container gives what can be read before the damage.
     """
-    with file.open() as handle:
-        first = handle.read(8)
-    compression = compression_of(first)
     parts: list[bytes] = []
     have = 0
-    with file.open() as handle:
+    with file.open(on_retry) as handle:
+        compression = compression_of(handle.read(8))
+        handle.seek(0)
         try:
             for block in decompressed(handle, compression, file):
                 parts.append(block)

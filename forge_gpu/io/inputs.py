@@ -15,7 +15,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from forge_gpu.errors import InputError
-from forge_gpu.io import urls
+from forge_gpu.io import faults, urls
+from forge_gpu.io.faults import OnRetry, ignore_retry
+from forge_gpu.io.remote import RemoteFile
 
 STDIN = "-"
 DATA_SUFFIXES = frozenset(
@@ -67,64 +69,64 @@ class InputFile:
         """Standard input or a pipe: can be read once."""
         return self.fingerprint == ""
 
-    def open(self) -> BinaryIO:
-        """The file's bytes from its start. Raises InputError."""
+    def open(self, on_retry: OnRetry = ignore_retry) -> BinaryIO:
+        """The file's bytes from its start; remote ones go on after faults that pass. Raises ForgeError."""
         if self.url == STDIN:
             return sys.stdin.buffer
+        if self.is_remote:
+            return cast(BinaryIO, RemoteFile(self.url, self.fingerprint, on_retry))
         try:
-            if self.is_remote:
-                system, path = urls.filesystem(self.url)
-                return cast(BinaryIO, system.open(path, "rb"))
             return open(self.url, "rb")
         except OSError as fault:
             raise _fault(self.path, self.url, fault) from fault
-        except Exception as fault:  # what a remote backend raises is its own
-            raise urls.fault_of(self.url, fault) from fault
 
 
 def resolve(
-    paths: Sequence[str], base: Path | None = None, on_skip: OnSkip = lambda path, reason: None
+    paths: Sequence[str],
+    base: Path | None = None,
+    on_skip: OnSkip = lambda path, reason: None,
+    on_retry: OnRetry = ignore_retry,
 ) -> list[InputFile]:
     """The files that `paths` name, in the order given; within a folder or a glob sorted by name.
 
     A path is a file, a folder (searched through; hidden files, and files that are no data by their name,
     are passed over and told to `on_skip`), a glob (with ** for any depth), `@list.txt` (a path a line,
     relative to the list's own folder), `-` (standard input) or a URL that fsspec knows. base: where relative
-    paths start, the current folder if None.
+    paths start, the current folder if None. on_retry: is told where a remote store is asked again.
     Raises InputError for a path that gives nothing, cannot be read, or gives a file that another gave.
     """
     found: list[InputFile] = []
     given_by: dict[str, str] = {}
     for given in paths:
-        for path, url in _expand(given, base or Path.cwd(), on_skip):
+        for path, url in _expand(given, base or Path.cwd(), on_skip, on_retry):
             identity = url if url == STDIN or urls.is_url(url) else os.path.realpath(url)
             if identity in given_by:
                 raise InputError(
                     f"{path}: is given twice, by {given_by[identity]!r} and by {given!r}; leave one out"
                 )
             given_by[identity] = given
-            found.append(_describe(path, url))
+            found.append(_describe(path, url, on_retry))
     if not found:
-        raise InputError("no input: name files, folders, globs or URLs")
+        raise InputError("no input: name files, folders, globs or URLs, or set data.inputs")
     return found
 
 
-def _expand(given: str, base: Path, on_skip: OnSkip) -> Iterator[tuple[str, str]]:
+def _expand(given: str, base: Path, on_skip: OnSkip, on_retry: OnRetry) -> Iterator[tuple[str, str]]:
     if not given or "\0" in given:
         raise InputError(f"{given!r} is no path")
     if given == STDIN:
         yield STDIN, STDIN
     elif given.startswith("@"):
-        yield from _listed(given, base, on_skip)
+        yield from _listed(given, base, on_skip, on_retry)
     elif given.startswith("file://"):
         yield from _local(given.removeprefix("file://"), base, on_skip)
     elif urls.is_url(given):
-        yield from _remote(given, on_skip)
+        yield from _remote(given, on_skip, on_retry)
     else:
         yield from _local(given, base, on_skip)
 
 
-def _listed(given: str, base: Path, on_skip: OnSkip) -> Iterator[tuple[str, str]]:
+def _listed(given: str, base: Path, on_skip: OnSkip, on_retry: OnRetry) -> Iterator[tuple[str, str]]:
     where = base / Path(given[1:]).expanduser()
     try:
         lines = where.read_text("utf-8-sig").splitlines()
@@ -140,7 +142,7 @@ def _listed(given: str, base: Path, on_skip: OnSkip) -> Iterator[tuple[str, str]
             raise InputError(
                 f"{given}: names another list, {name!r}; a list holds files, folders, globs and URLs"
             )
-        yield from _expand(name, where.absolute().parent, on_skip)
+        yield from _expand(name, where.absolute().parent, on_skip, on_retry)
 
 
 def _local(given: str, base: Path, on_skip: OnSkip) -> Iterator[tuple[str, str]]:
@@ -221,41 +223,63 @@ def _not_data(name: str) -> str | None:
     return None
 
 
-def _remote(given: str, on_skip: OnSkip) -> Iterator[tuple[str, str]]:
+def _remote(given: str, on_skip: OnSkip, on_retry: OnRetry) -> Iterator[tuple[str, str]]:
     system, path = urls.filesystem(given)
-    if system.protocol == "http" or "http" in system.protocol:  # folders and globs have no meaning there
+    system.invalidate_cache()  # what an earlier job in this process was told may be old
+    if "http" in system.protocol:  # folders and globs have no meaning there
         yield urls.shown(given), given
         return
     try:
-        if glob.has_magic(path):
-            names = [name for name in system.glob(path) if system.isfile(name)]
-        elif system.isdir(path):
-            names = []
-            for name in system.find(path):
-                reason = _not_data(PurePosixPath(name).name)
-                if reason:
-                    on_skip(system.unstrip_protocol(name), reason)
-                else:
-                    names.append(name)
-        else:
-            yield urls.shown(given), given
-            return
+        names = faults.persist(lambda: _names_at(system, path), urls.shown(given), on_retry)
     except Exception as fault:  # what a remote backend raises is its own
         raise urls.fault_of(given, fault) from fault
+    if names is None:
+        yield urls.shown(given), given
+        return
+    if not glob.has_magic(path) or path.endswith("*"):
+        names = list(_data_at(system, path, names, on_skip))
     if not names:
         raise InputError(f"{urls.shown(given)}: no data file is there")
-    for name in sorted(names):
+    for name in names:
         url = system.unstrip_protocol(name)
         yield urls.shown(url), url
 
 
-def _describe(path: str, url: str) -> InputFile:
+def _names_at(system: Any, path: str) -> list[str] | None:
+    """The files of a remote glob or folder, sorted; None where the path is a file, or nothing."""
+    if glob.has_magic(path):
+        found = system.glob(path, detail=True)
+        return sorted(name for name, about in found.items() if about["type"] != "directory")
+    return sorted(system.find(path)) if system.info(path)["type"] == "directory" else None
+
+
+def _data_at(system: Any, root: str, names: list[str], on_skip: OnSkip) -> Iterator[str]:
+    """Those of remote files that a folder on this machine would give."""
+    known = set(names)
+    root = root.partition("*")[0].rstrip("/")
+    outputs: set[str] = set()
+    for name in names:
+        folder, _, last = name.rpartition("/")
+        inner = folder[len(root) :].strip("/").split("/")
+        if folder != root and {f"{folder}/manifest.json", f"{folder}/ledger.parquet"} <= known:
+            if folder not in outputs:
+                on_skip(urls.shown(system.unstrip_protocol(folder)), "an output folder of Forge")
+            outputs.add(folder)
+        elif not any(part.startswith(".") for part in inner):
+            reason = _not_data(last)
+            if reason:
+                on_skip(urls.shown(system.unstrip_protocol(name)), reason)
+            else:
+                yield name
+
+
+def _describe(path: str, url: str, on_retry: OnRetry) -> InputFile:
     if url == STDIN:
         if sys.stdin is None or sys.stdin.isatty():
             raise InputError("-: standard input is a terminal; pipe data into it or name a file")
         return InputFile(path, url, None, "")
     if urls.is_url(url):
-        return _describe_remote(path, url)
+        return _describe_remote(path, url, on_retry)
     try:
         status = os.stat(url)
         if not stat.S_ISREG(status.st_mode):
@@ -270,30 +294,14 @@ def _describe(path: str, url: str) -> InputFile:
     return InputFile(path, url, status.st_size, digest.hexdigest())
 
 
-def _describe_remote(path: str, url: str) -> InputFile:
+def _describe_remote(path: str, url: str, on_retry: OnRetry) -> InputFile:
     system, name = urls.filesystem(url)
     try:
-        about: dict[str, Any] = system.info(name)
+        about: dict[str, Any] = faults.persist(lambda: system.info(name), path, on_retry)
     except Exception as fault:  # what a remote backend raises is its own
         raise urls.fault_of(url, fault) from fault
     size = about.get("size")
-    identity = [f"{key}={about[key]}" for key in _IDENTITY if about.get(key) is not None]
-    digest = hashlib.blake2b("\0".join([url, *identity]).encode(), digest_size=16)
-    return InputFile(path, url, int(size) if size is not None else None, digest.hexdigest())
-
-
-_IDENTITY = (
-    "size",
-    "ETag",
-    "etag",
-    "LastModified",
-    "mtime",
-    "last_modified",
-    "created",
-    "md5Hash",
-    "generation",
-    "sha256",
-)
+    return InputFile(path, url, int(size) if size is not None else None, urls.fingerprint(url, about))
 
 
 def _fault(path: str, url: str, fault: OSError) -> InputError:

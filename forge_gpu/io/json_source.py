@@ -9,9 +9,7 @@ from typing import Literal
 import numpy as np
 
 from forge_gpu.errors import InputError
-from forge_gpu.io.chunks import JsonChunk, Loss, Range, ReadBuffer
-from forge_gpu.io.formats import Format
-from forge_gpu.io.inputs import InputFile
+from forge_gpu.io.chunks import JsonChunk, Loss, Origin, Range, ReadBuffer
 from forge_gpu.io.stores import ByteStore
 from forge_gpu.kernels.layout import CUT, ENDED, I64, U8
 
@@ -27,25 +25,17 @@ class _JsonSource:
 
     form: Literal["lines", "array"]
 
-    def __init__(
-        self,
-        file: InputFile,
-        format: Format,
-        store: ByteStore,
-        cuts: Sequence[int],
-        max_row_bytes: int,
-        losses: Sequence[Loss],
-    ) -> None:
-        self.file = file
-        self.format = format
-        self.losses = tuple(losses)
+    def __init__(self, origin: Origin, store: ByteStore, cuts: Sequence[int]) -> None:
+        self.file = origin.file
+        self.format = origin.format
+        self.losses = origin.losses
         self.rows: int | None = None
         self.columns: tuple[str, ...] | None = None
         self.ranges = tuple(
             Range(number, begin, end, end - begin) for number, (begin, end) in enumerate(pairwise(cuts))
         )
         self._store = store
-        self._max = max_row_bytes
+        self._max = origin.max_row_bytes
 
     def close(self) -> None:
         self._store.close()
@@ -75,20 +65,9 @@ class LinesSource(_JsonSource):
 
     form = "lines"
 
-    def __init__(
-        self,
-        file: InputFile,
-        format: Format,
-        store: ByteStore,
-        begin: int,
-        range_bytes: int,
-        max_row_bytes: int,
-        losses: Sequence[Loss] = (),
-    ) -> None:
+    def __init__(self, origin: Origin, store: ByteStore, begin: int = 0) -> None:
         self._begin = begin
-        super().__init__(
-            file, format, store, _even_cuts(begin, store.size, range_bytes), max_row_bytes, losses
-        )
+        super().__init__(origin, store, _even_cuts(begin, store.size, origin.range_bytes))
 
     def read(
         self,
@@ -173,23 +152,13 @@ class ArraySource(_JsonSource):
 
     form = "array"
 
-    def __init__(
-        self,
-        file: InputFile,
-        format: Format,
-        store: ByteStore,
-        begin: int,
-        range_bytes: int,
-        max_row_bytes: int,
-        keep_prefix: bool = False,
-        losses: Sequence[Loss] = (),
-    ) -> None:
+    def __init__(self, origin: Origin, store: ByteStore, begin: int = 0) -> None:
         from forge_gpu.kernels.cpu.structure import walk_array
 
         self._walk = walk_array
         self._store = store
-        cuts, lost = self._cuts(file, begin, range_bytes, keep_prefix)
-        super().__init__(file, format, store, cuts, max_row_bytes, [*losses, *lost])
+        cuts, lost = self._cuts(origin, begin)
+        super().__init__(origin.after(lost), store, cuts)
 
     def read(
         self,
@@ -252,9 +221,7 @@ class ArraySource(_JsonSource):
                 return max(first, begin), max(last, begin), offset + stop
         return max(first, begin), max(last, begin), end
 
-    def _cuts(
-        self, file: InputFile, begin: int, range_bytes: int, keep_prefix: bool
-    ) -> tuple[list[int], list[Loss]]:
+    def _cuts(self, origin: Origin, begin: int) -> tuple[list[int], list[Loss]]:
         """Where ranges begin, and the end of the last; what was lost after it."""
         state = np.zeros(4, np.int64)
         cuts: list[int] = []
@@ -266,43 +233,41 @@ class ArraySource(_JsonSource):
                     continue
                 if data[at] != ord("["):
                     raise InputError(
-                        f"{file.path}: not a JSON array: it begins with {chr(data[at])!r}; "
+                        f"{origin.file.path}: not a JSON array: it begins with {chr(data[at])!r}; "
                         "leave data.format at auto"
                     )
                 cuts.append(offset + at + 1)
             while at < size:
-                at = self._walk(_view(data, size), at, max(0, cuts[-1] + range_bytes - 1 - offset), state)
+                at = self._walk(
+                    _view(data, size), at, max(0, cuts[-1] + origin.range_bytes - 1 - offset), state
+                )
                 if state[3] == ENDED:
-                    return self._ended(file, cuts, offset + at, keep_prefix)
+                    return self._ended(origin, cuts, offset + at)
                 if state[3] == CUT:
                     cuts.append(offset + at)
-        return self._not_ended(file, cuts, state, keep_prefix) if cuts else ([], [])
+        return self._not_ended(origin, cuts, state) if cuts else ([], [])
 
-    def _ended(
-        self, file: InputFile, cuts: list[int], end: int, keep_prefix: bool
-    ) -> tuple[list[int], list[Loss]]:
+    def _ended(self, origin: Origin, cuts: list[int], end: int) -> tuple[list[int], list[Loss]]:
         for offset, data, size in self._blocks(end + 1, self._store.size):
             rest = data[:size].lstrip(BLANK)
             if rest:
                 where = offset + size - len(rest)
                 what = "something follows the end of the array"
-                if not keep_prefix:
+                if not origin.keep_prefix:
                     raise InputError(
-                        f"{file.path}: {what} (byte {end}) at byte {where}; mend the file, or keep the array "
-                        "with data.on_corrupt: keep_prefix"
+                        f"{origin.file.path}: {what} (byte {end}) at byte {where}; mend the file, or "
+                        "keep the array with data.on_corrupt: keep_prefix"
                     )
                 return _closed(cuts, end), [Loss(what, where)]
         return _closed(cuts, end), []
 
-    def _not_ended(
-        self, file: InputFile, cuts: list[int], state: I64, keep_prefix: bool
-    ) -> tuple[list[int], list[Loss]]:
+    def _not_ended(self, origin: Origin, cuts: list[int], state: I64) -> tuple[list[int], list[Loss]]:
         inside = "in a string" if state[1] else f"{int(state[0])} brackets deep"
         what = f"the array is not closed: the file ends {inside}"
-        if not keep_prefix:
+        if not origin.keep_prefix:
             raise InputError(
-                f"{file.path}: {what} at byte {self._store.size}; fetch or mend the file, or keep its whole "
-                "elements with data.on_corrupt: keep_prefix"
+                f"{origin.file.path}: {what} at byte {self._store.size}; fetch or mend the file, or keep "
+                "its whole elements with data.on_corrupt: keep_prefix"
             )
         if state[0] == 1 and not state[1]:  # only the bracket is missing
             return _closed(cuts, self._store.size), [Loss(what, self._store.size)]

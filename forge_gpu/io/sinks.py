@@ -26,10 +26,17 @@ def shard_names(stem: str, suffix: str, rows: int, rows_per_shard: int | None) -
 
 def stale_outputs(folder: Path, stem: str, suffixes: Sequence[str], keep: Sequence[str]) -> list[Path]:
     """Files of a split that an earlier run left under other names, so that no reader takes both."""
-    name = re.compile(
-        re.escape(stem) + r"(-\d{5,}-of-\d{5,})?(" + "|".join(map(re.escape, suffixes)) + r")(\.partial)?"
+    return sorted(
+        path for path in folder.iterdir() if path.name not in keep and is_output(path.name, stem, suffixes)
     )
-    return sorted(path for path in folder.iterdir() if name.fullmatch(path.name) and path.name not in keep)
+
+
+def is_output(name: str, stem: str, suffixes: Sequence[str]) -> bool:
+    """Whether a file's name is one that `shard_names` gives, or of such a file while it is written."""
+    endings = "|".join(map(re.escape, suffixes))
+    return (
+        re.fullmatch(rf"{re.escape(stem)}(-\d{{5,}}-of-\d{{5,}})?({endings})(\.partial)?", name) is not None
+    )
 
 
 class JsonlSink:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from forge_gpu.io.chunks import RANGE_BYTES, Loss, Source
+from forge_gpu.io import urls
+from forge_gpu.io.chunks import RANGE_BYTES, Loss, Origin, Source
+from forge_gpu.io.faults import OnRetry, ignore_retry
 from forge_gpu.io.formats import Format, detect
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.json_source import ArraySource, LinesSource
 from forge_gpu.io.spool import Spool, Spooled, SpoolFile
-from forge_gpu.io.stores import MemoryStore, open_store
+from forge_gpu.io.stores import MemoryStore, RemoteStore, open_store
 from forge_gpu.io.streams import decoded_blocks
 
 if TYPE_CHECKING:
-    from forge_gpu.io.ipc import Batches
     from forge_gpu.io.tables import IpcSource
 
 MAX_ROW_BYTES = 64 * 2**20
@@ -32,17 +33,27 @@ def open_source(
     max_row_bytes: int = MAX_ROW_BYTES,
     range_bytes: int = RANGE_BYTES,
     hold: bool = False,
+    by_parts: bool = False,
+    on_retry: OnRetry = ignore_retry,
 ) -> Source:
     """Open one input, spooling it first where it cannot be read twice or cut where it lies.
 
-    hold: spool it in any case, so that a small input is read once and kept in the spool's memory.
+    hold: spool it in any case, so that a small input is read once and kept in the spool's memory. by_parts:
+    read a remote file where it lies, if it can be, each part when it is needed: where several machines read
+    it, a copy on one of them would be in their way. on_retry: is told where a remote file is asked for again.
 
     Raises InputError (with the offset where a file is damaged, unless on_corrupt is "keep_prefix"),
     OutputError where the spool has no room.
     """
-    return _Opening(file, spool, on_corrupt == "keep_prefix", max_row_bytes, range_bytes, hold).open(
-        format, encoding
-    )
+    if file.is_stream:
+        file = spool.capture(file)
+    found = format if isinstance(format, Format) else detect(file, format, encoding, on_retry)
+    origin = Origin(file, found, range_bytes, max_row_bytes, on_corrupt == "keep_prefix")
+    if found.kind == "empty":
+        return LinesSource(origin, MemoryStore(b""))
+    if by_parts and file.size is not None and has_parts(file, found):
+        return LinesSource(origin, RemoteStore(file.url, file.size), found.mark)
+    return _Opening(origin, spool, on_retry).open(in_place=is_in_place(file, found) and not hold)
 
 
 def is_in_place(file: InputFile, format: Format) -> bool:
@@ -54,80 +65,65 @@ def is_in_place(file: InputFile, format: Format) -> bool:
     )
 
 
+def has_parts(file: InputFile, format: Format) -> bool:
+    """Whether a file is remote, and can be cut where it lies: plain lines, on a store that gives parts."""
+    in_parts = file.is_remote and urls.protocol(file.url) not in ("http", "https")
+    return in_parts and format.kind == "jsonl" and format.compression is None and format.encoding == "utf-8"
+
+
 class _Opening:
     """One input being opened, with what the job says of it."""
 
-    def __init__(
-        self,
-        file: InputFile,
-        spool: Spool,
-        keep_prefix: bool,
-        max_row_bytes: int,
-        range_bytes: int,
-        hold: bool,
-    ) -> None:
-        self.file = spool.capture(file) if file.is_stream else file
+    def __init__(self, origin: Origin, spool: Spool, on_retry: OnRetry) -> None:
+        self.origin = origin
+        self.file = origin.file
+        self.format = origin.format
         self.spool = spool
-        self.keep_prefix = keep_prefix
-        self.max_row_bytes = max_row_bytes
-        self.range_bytes = range_bytes
-        self.hold = hold
+        self.on_retry = on_retry
 
-    def open(self, format: Format | str, encoding: str) -> Source:
-        found = format if isinstance(format, Format) else detect(self.file, format, encoding)
-        if found.kind == "empty":
-            return LinesSource(self.file, found, MemoryStore(b""), 0, self.range_bytes, self.max_row_bytes)
-        if found.kind in ("csv", "tsv"):
-            return self._delimited(found)
-        in_place = is_in_place(self.file, found) and not self.hold
-        content = Spooled(Path(self.file.url)) if in_place else self._decoded(found)
-        if found.kind == "parquet":
-            return self._parquet(found, content)
-        if found.kind in ("arrow", "arrow_stream"):
-            return self._arrow(found, content)
+    def open(self, in_place: bool) -> Source:
+        if self.format.kind in ("csv", "tsv"):
+            return self._delimited()
+        content = Spooled(Path(self.file.url)) if in_place else self._decoded()
+        origin = self.origin.after(content.losses)
+        if self.format.kind == "parquet":
+            return self._parquet(origin, content)
+        if self.format.kind in ("arrow", "arrow_stream"):
+            return self._arrow(origin, content)
         store = open_store(content.content, self.file.path)
-        begin = found.mark if in_place else 0
-        if found.kind == "jsonl":
-            return LinesSource(
-                self.file, found, store, begin, self.range_bytes, self.max_row_bytes, content.losses
-            )
-        return ArraySource(
-            self.file,
-            found,
-            store,
-            begin,
-            self.range_bytes,
-            self.max_row_bytes,
-            self.keep_prefix,
-            content.losses,
+        kind = LinesSource if self.format.kind == "jsonl" else ArraySource
+        return kind(origin, store, self.format.mark if in_place else 0)
+
+    def _blocks(self, encoding: str | None, losses: list[Loss]) -> Iterator[bytes]:
+        keep_prefix = self.origin.keep_prefix
+        return decoded_blocks(
+            self.file, self.format.compression, encoding, keep_prefix, losses, self.on_retry
         )
 
-    def _decoded(self, found: Format) -> Spooled:
+    def _decoded(self) -> Spooled:
         """The file's decoded bytes, spooled."""
-        encoding = found.encoding if found.is_text else None
+        encoding = self.format.encoding if self.format.is_text else None
 
         def write(spooled: SpoolFile, losses: list[Loss]) -> None:
-            for block in decoded_blocks(self.file, found.compression, encoding, self.keep_prefix, losses):
+            for block in self._blocks(encoding, losses):
                 spooled.write(block)
 
-        return self.spool.keep(self.file, ("bytes", found.compression, encoding, self.keep_prefix), write)
+        how = ("bytes", self.format.compression, encoding, self.origin.keep_prefix)
+        return self.spool.keep(self.file, how, write)
 
-    def _delimited(self, found: Format) -> IpcSource:
+    def _delimited(self) -> IpcSource:
         from forge_gpu.io import delimited, ipc
 
-        largest = delimited.largest_block(self.max_row_bytes)
+        keep_prefix, delimiter = self.origin.keep_prefix, self.format.delimiter
+        largest = delimited.largest_block(self.origin.max_row_bytes)
 
         def write(spooled: SpoolFile, losses: list[Loss]) -> None:
             block_bytes = delimited.BLOCK_BYTES
             while True:
-                blocks = decoded_blocks(
-                    self.file, found.compression, found.encoding, self.keep_prefix, losses
-                )
-                rows = delimited.batches(
-                    self.file, blocks, found.delimiter, block_bytes, self.keep_prefix, losses
-                )
+                blocks = self._blocks(self.format.encoding, losses)
+                rows = delimited.batches(self.file, blocks, delimiter, block_bytes, keep_prefix, losses)
                 try:
-                    ipc.write(spooled, rows, self.range_bytes)
+                    ipc.write(spooled, rows, self.origin.range_bytes)
                     return
                 except delimited.RowTooLarge as fault:
                     if block_bytes >= largest:
@@ -136,67 +132,48 @@ class _Opening:
                 spooled.restart()
                 block_bytes = min(4 * block_bytes, largest)
 
-        how = (found.compression, found.encoding, found.delimiter, largest)
-        return self._rewritten(found, ("table", *how), write)
+        how = (self.format.compression, self.format.encoding, delimiter, largest)
+        return self._rewritten(("table", *how), write)
 
-    def _parquet(self, found: Format, content: Spooled) -> Source:
+    def _parquet(self, origin: Origin, content: Spooled) -> Source:
         from forge_gpu.io import ipc, tables
 
-        source = tables.ParquetSource(
-            self.file,
-            found,
-            content.content,
-            self.range_bytes,
-            self.max_row_bytes,
-            self.keep_prefix,
-            content.losses,
-        )
-        if not source.has_large_group(self.range_bytes):
+        source = tables.ParquetSource(origin, content.content)
+        if not source.has_large_group(origin.range_bytes):
             return source
 
         def write(spooled: SpoolFile, losses: list[Loss]) -> None:
             losses.extend(source.losses)
             chunks = (chunk for part in source.ranges for chunk in source.read(part, _BATCH_BYTES))
-            ipc.write(spooled, (ipc.plain(chunk.batch) for chunk in chunks), self.range_bytes)
+            ipc.write(spooled, (ipc.plain(chunk.batch) for chunk in chunks), origin.range_bytes)
 
-        return self._rewritten(found, ("groups",), write)
+        return self._rewritten(("groups",), write)
 
-    def _arrow(self, found: Format, content: Spooled) -> IpcSource:
+    def _arrow(self, origin: Origin, content: Spooled) -> IpcSource:
         from forge_gpu.io import ipc, tables
 
-        losses = list(content.losses)
-        opener = ipc.open_file if found.kind == "arrow" else ipc.open_stream
-        opened = opener(self.file, content.content, self.keep_prefix, losses)
-        if not opened.needs_order and opened.largest <= tables.LARGE_GROUP * self.range_bytes:
-            return self._ipc(found, opened, losses)
+        losses: list[Loss] = []
+        opener = ipc.open_file if self.format.kind == "arrow" else ipc.open_stream
+        opened = opener(self.file, content.content, origin.keep_prefix, losses)
+        origin = origin.after(losses)
+        if not opened.needs_order and opened.largest <= tables.LARGE_GROUP * origin.range_bytes:
+            return tables.IpcSource(origin, opened)
 
         def write(spooled: SpoolFile, lost: list[Loss]) -> None:
-            lost.extend(losses)
-            batches = ipc.in_order(self.file, opened, self.keep_prefix, lost)
-            ipc.write(spooled, batches, self.range_bytes, ipc.plain_schema(opened.schema))
+            lost.extend(origin.losses)
+            batches = ipc.in_order(self.file, opened, origin.keep_prefix, lost)
+            ipc.write(spooled, batches, origin.range_bytes, ipc.plain_schema(opened.schema))
 
-        return self._rewritten(found, ("batches",), write)
+        return self._rewritten(("batches",), write)
 
     def _rewritten(
-        self, found: Format, how: tuple[object, ...], write: Callable[[SpoolFile, list[Loss]], None]
+        self, how: tuple[object, ...], write: Callable[[SpoolFile, list[Loss]], None]
     ) -> IpcSource:
         """A table that is spooled as an IPC file, which can be cut at any row."""
-        from forge_gpu.io import ipc
+        from forge_gpu.io import ipc, tables
 
-        spooled = self.spool.keep(self.file, (*how, self.keep_prefix, self.range_bytes), write)
-        return self._ipc(found, ipc.open_file(self.file, spooled.content, False, []), spooled.losses)
-
-    def _ipc(self, found: Format, opened: Batches, losses: Sequence[Loss]) -> IpcSource:
-        from forge_gpu.io import tables
-
+        how = (*how, self.origin.keep_prefix, self.origin.range_bytes)
+        spooled = self.spool.keep(self.file, how, write)
         return tables.IpcSource(
-            self.file,
-            found,
-            opened.schema,
-            opened.reader,
-            opened.starts,
-            opened.size,
-            self.range_bytes,
-            self.max_row_bytes,
-            losses,
+            self.origin.after(spooled.losses), ipc.open_file(self.file, spooled.content, False, [])
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from forge_gpu.errors import InputError
+from forge_gpu.io import urls
 
 
 class ByteStore(Protocol):
@@ -48,6 +49,29 @@ class FileStore:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+class RemoteStore:
+    """A file of a remote store, each part of which is asked for when it is needed."""
+
+    def __init__(self, url: str, size: int) -> None:
+        self._url = url
+        self._system, self._path = urls.filesystem(url)
+        self.size = size
+
+    def read_into(self, target: memoryview, offset: int) -> None:
+        try:
+            data = self._system.cat_file(self._path, start=offset, end=offset + len(target))
+        except Exception as fault:  # what a remote backend raises is its own; who reads tries again
+            raise urls.fault_of(self._url, fault) from fault
+        if len(data) != len(target):
+            raise InputError(
+                f"{urls.shown(self._url)}: became shorter while it was read; run again when it is complete"
+            )
+        target[:] = data
+
+    def close(self) -> None:
+        pass
 
 
 class MemoryStore:

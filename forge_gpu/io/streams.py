@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from forge_gpu.errors import ConfigError, InputError
 from forge_gpu.io.chunks import Loss
+from forge_gpu.io.faults import OnRetry, ignore_retry
 from forge_gpu.io.inputs import InputFile
 
 BLOCK = 2**20
@@ -54,7 +55,12 @@ def plain_encoding(name: str) -> str:
 
 
 def decoded_blocks(
-    file: InputFile, compression: str | None, encoding: str | None, keep_prefix: bool, losses: list[Loss]
+    file: InputFile,
+    compression: str | None,
+    encoding: str | None,
+    keep_prefix: bool,
+    losses: list[Loss],
+    on_retry: OnRetry = ignore_retry,
 ) -> Iterator[bytes]:
     """The file's content, in blocks of any size: as UTF-8 without a byte order mark, or, with encoding
     None, the bytes as they are.
@@ -64,7 +70,7 @@ def decoded_blocks(
     the stream ends there and `losses` is told.
     """
     try:
-        with file.open() as handle:
+        with file.open(on_retry) as handle:
             blocks = _undamaged(decompressed(handle, compression, file), file, keep_prefix, losses)
             yield from blocks if encoding is None else _without_mark(as_utf8(blocks, encoding))
     except OSError as fault:

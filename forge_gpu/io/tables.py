@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +12,15 @@ import numpy as np
 
 from forge_gpu.errors import InputError
 from forge_gpu.fates import Reason
-from forge_gpu.io.chunks import ArrowChunk, BadRow, Loss, Range, ReadBuffer
+from forge_gpu.io.chunks import ArrowChunk, BadRow, Loss, Origin, Range, ReadBuffer
 from forge_gpu.io.columns import source_json, value_bytes
 from forge_gpu.io.delimited import BAD_COLUMN
-from forge_gpu.io.formats import Format
 from forge_gpu.io.inputs import InputFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from forge_gpu.io.ipc import Batches
 
 LARGE_GROUP = 8
 """A row group or a compressed batch of more than this many ranges is spooled, for it cannot be cut."""
@@ -28,23 +29,16 @@ LARGE_GROUP = 8
 class _Table:
     """What tables have in common. A subclass gives the record batches of a range."""
 
-    def __init__(
-        self,
-        file: InputFile,
-        format: Format,
-        names: Sequence[str],
-        max_row_bytes: int,
-        losses: Sequence[Loss],
-    ) -> None:
+    def __init__(self, origin: Origin, names: Sequence[str]) -> None:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise InputError(f"{file.path}: has column {twice[0]!r} more than once; rename one")
-        self.file = file
-        self.format = format
+            raise InputError(f"{origin.file.path}: has column {twice[0]!r} more than once; rename one")
+        self.file = origin.file
+        self.format = origin.format
         self.columns: tuple[str, ...] | None = tuple(name for name in names if name != BAD_COLUMN)
-        self.losses = tuple(losses)
+        self.losses = origin.losses
         self._names = tuple(names)
-        self._max = max_row_bytes
+        self._max = origin.max_row_bytes
         self.ranges: tuple[Range, ...] = ()
         self.rows: int | None = 0
 
@@ -95,28 +89,19 @@ class _Table:
 class ParquetSource(_Table):
     """Ranges are whole row groups, small ones together."""
 
-    def __init__(
-        self,
-        file: InputFile,
-        format: Format,
-        content: Path | bytes,
-        range_bytes: int,
-        max_row_bytes: int,
-        keep_prefix: bool = False,
-        losses: Sequence[Loss] = (),
-    ) -> None:
+    def __init__(self, origin: Origin, content: Path | bytes) -> None:
         self._content = content
-        self._metadata = parquet_metadata(file, content)
-        super().__init__(file, format, self._metadata.schema.to_arrow_schema().names, max_row_bytes, losses)
+        self._metadata = parquet_metadata(origin.file, content)
+        super().__init__(origin, self._metadata.schema.to_arrow_schema().names)
         counts = [self._metadata.row_group(i).num_rows for i in range(self._metadata.num_row_groups)]
         sizes = [self._metadata.row_group(i).total_byte_size for i in range(self._metadata.num_row_groups)]
         self._groups = list(range(len(counts)))
-        if keep_prefix:
+        if origin.keep_prefix:
             self._groups, lost = self._undamaged(counts)
             self.losses += tuple(lost)
         self._starts = np.cumsum([0, *(counts[i] for i in self._groups)]).tolist()
         self.rows = self._starts[-1]
-        self.ranges = _grouped(self._starts, [sizes[i] for i in self._groups], range_bytes)
+        self.ranges = _grouped(self._starts, [sizes[i] for i in self._groups], origin.range_bytes)
 
     def has_large_group(self, range_bytes: int) -> bool:
         """Whether a row group is too large to be a range."""
@@ -153,31 +138,17 @@ class ParquetSource(_Table):
 
 
 class IpcSource(_Table):
-    """Record batches that lie in a file or in memory, cut by rows wherever it suits: a slice is free.
+    """Record batches that lie in a file or in memory, cut by rows wherever it suits: a slice is free."""
 
-    batch: gives record batch i. starts: the first row of each, and the number of rows at the end.
-    """
-
-    def __init__(
-        self,
-        file: InputFile,
-        format: Format,
-        schema: pa.Schema,
-        batch: Callable[[int], pa.RecordBatch],
-        starts: list[int],
-        size: int,
-        range_bytes: int,
-        max_row_bytes: int,
-        losses: Sequence[Loss] = (),
-    ) -> None:
-        super().__init__(file, format, schema.names, max_row_bytes, losses)
-        self._batch = batch
-        self._starts = starts
-        self.rows = starts[-1]
-        step = max(1, range_bytes * max(self.rows, 1) // max(size, 1))
+    def __init__(self, origin: Origin, batches: Batches) -> None:
+        super().__init__(origin, batches.schema.names)
+        self._batch = batches.reader
+        self._starts = batches.starts
+        self.rows = batches.starts[-1]
+        step = max(1, origin.range_bytes * max(self.rows, 1) // max(batches.size, 1))
         cuts = [*range(0, self.rows, step), self.rows]
         self.ranges = tuple(
-            Range(number, begin, end, size * (end - begin) // self.rows)
+            Range(number, begin, end, batches.size * (end - begin) // self.rows)
             for number, (begin, end) in enumerate(pairwise(cuts))
         )
 

@@ -1,13 +1,19 @@
-"""Files that are not on this machine, through fsspec."""
+"""Files that are not on this machine, through fsspec: their names, their file systems, their faults."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from forge_gpu.errors import ForgeError, InputError
+from forge_gpu.io.faults import first_line, is_passing, status_of, without_secrets
+
+if TYPE_CHECKING:
+    from forge_gpu.io.remote import RemoteFile
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+(::|://)")
 _PACKAGES = {
@@ -17,6 +23,14 @@ _PACKAGES = {
     "ssh": "paramiko",
     "smb": "smbprotocol",
 }
+_CREDENTIALS = (
+    "NoCredentials",
+    "PartialCredentials",
+    "TokenRetrieval",
+    "UnauthorizedSSOToken",
+    "DefaultCred",
+)
+"""What the names of the errors of a store's library begin with where it finds nobody to act for."""
 
 
 def is_url(text: str) -> bool:
@@ -24,15 +38,13 @@ def is_url(text: str) -> bool:
 
 
 def shown(url: str) -> str:
-    """A URL without what is secret in it: the user's name and password, and the query (signatures)."""
-    parts = urlsplit(url)
-    if not parts.netloc and not parts.query:
-        return url
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    """A URL without the user's name, password and query, which may be secret."""
+    return without_secrets(url)
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """The fsspec file system of a URL and the path in it.
+    """The fsspec file system of a URL and the path in it. Who may read or write is what the store's own
+    package finds: in the environment, in its files, in those of fsspec.
 
     Raises ForgeError with the command that installs a missing backend, InputError for an unknown protocol.
     """
@@ -42,25 +54,93 @@ def filesystem(url: str) -> tuple[Any, str]:
         found, path = fsspec.core.url_to_fs(url)
     except ImportError as fault:
         raise ForgeError(
-            f"{shown(url)}: reading {_protocol(url)}:// needs a package that is not installed; install it "
-            f"with: {sys.executable} -m pip install {_package(_protocol(url))}"
+            f"{shown(url)}: {protocol(url)}:// needs a package that is not installed; install it "
+            f"with: {sys.executable} -m pip install {_package(protocol(url))}"
         ) from fault
     except ValueError as fault:
-        raise InputError(f"{shown(url)}: {fault}") from fault
+        raise InputError(f"{shown(url)}: {first_line(fault)}") from fault
     return found, path
 
 
+@dataclass(frozen=True)
+class RemotePath:
+    """A file or a folder at a URL, with what readers of output files ask of a `pathlib.Path`."""
+
+    url: str
+
+    def __str__(self) -> str:
+        return shown(self.url)
+
+    def __truediv__(self, name: str) -> RemotePath:
+        return RemotePath(f"{self.url.rstrip('/')}/{name}")
+
+    @property
+    def name(self) -> str:
+        return self.url.rstrip("/").rpartition("/")[2]
+
+    @property
+    def suffix(self) -> str:
+        return "." + self.name.rpartition(".")[2] if "." in self.name else ""
+
+    def open(self, mode: Literal["rb"] = "rb", buffering: int = 0) -> RemoteFile:
+        """The file's bytes, to read. Raises ForgeError."""
+        from forge_gpu.io.remote import RemoteFile
+
+        return RemoteFile(self.url)
+
+
+def fingerprint(url: str, about: Mapping[str, Any]) -> str:
+    """A digest of a file's URL, its size, and what the store says of its content; where it says nothing of
+    that, of when it was written."""
+    told = [f"{key}={about[key]}" for key in _TAGS if about.get(key) is not None]
+    told = told or [f"{key}={about[key]}" for key in _TIMES if about.get(key) is not None]
+    whole = "\0".join([url, f"size={about.get('size')}", *told])
+    return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
+
+
+_TAGS = ("ETag", "etag", "md5Hash", "generation", "sha256")
+_TIMES = ("LastModified", "mtime", "last_modified", "created")
+
+
+def fingerprint_now(url: str) -> str:
+    """The fingerprint by what the store says now, not by what it said to an earlier question. Raises what its
+    backend raises."""
+    system, path = filesystem(url)
+    system.invalidate_cache()
+    return fingerprint(url, system.info(path))
+
+
 def fault_of(url: str, fault: Exception) -> InputError:
-    """The error for a URL that could not be read."""
-    if isinstance(fault, FileNotFoundError):
-        return InputError(f"{shown(url)}: there is no such file; check the URL")
-    if isinstance(fault, PermissionError):
-        return InputError(f"{shown(url)}: no permission; check the credentials for {_protocol(url)}://")
-    first = str(fault).replace(url, shown(url)).partition("\n")[0]
-    return InputError(f"{shown(url)}: cannot be read: {type(fault).__name__}: {first}")
+    """The error for a URL that could not be read, by what its backend raised."""
+    name = shown(url)
+    if isinstance(fault, FileNotFoundError) or status_of(fault) in (404, 410):
+        return InputError(f"{name}: there is no such file; check the URL")
+    if is_forbidden(fault):
+        return InputError(f"{name}: no permission to read it; {credentials(url)}")
+    told = f"{name}: cannot be read: {type(fault).__name__}: {first_line(fault)}"
+    if is_passing(fault):
+        told += "; it was tried again and again: check the network, then run the same command again"
+    return InputError(told)
 
 
-def _protocol(url: str) -> str:
+def is_forbidden(fault: Exception) -> bool:
+    """Whether a store refuses the one who asks, or its package knows nobody to ask for."""
+    return (
+        isinstance(fault, PermissionError)
+        or status_of(fault) in (401, 403)
+        or type(fault).__name__.startswith(_CREDENTIALS)
+    )
+
+
+def credentials(url: str) -> str:
+    """What to do where they are lacking."""
+    return (
+        f"check the credentials for {protocol(url)}:// (those that its own tools use: the environment, or a "
+        "profile)"
+    )
+
+
+def protocol(url: str) -> str:
     return re.split(r"::|://", url, maxsplit=1)[0].lower()
 
 

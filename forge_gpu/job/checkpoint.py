@@ -20,6 +20,7 @@ import orjson
 from forge_gpu import __version__
 from forge_gpu.config.schema import Config
 from forge_gpu.io.atomic import PARTIAL, write_atomic
+from forge_gpu.io.disk import output_fault
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.job import arrays, index
 from forge_gpu.job.index import ChunkIndex
@@ -107,7 +108,16 @@ class Checkpoint:
         self.state = State({})
 
     def open(self, key: JobKey, *, fresh: bool) -> str | None:
-        """Take up what an earlier run left, or start anew. Returns why it starts anew, if it does."""
+        """Take up what an earlier run left, or start anew. Returns why it starts anew, if it does.
+
+        Raises OutputError.
+        """
+        try:
+            return self._open(key, fresh)
+        except OSError as fault:
+            raise output_fault(fault, Path(fault.filename or self.folder)) from fault
+
+    def _open(self, key: JobKey, fresh: bool) -> str | None:
         stored = self._load()
         why = None
         if stored is not None:
@@ -128,6 +138,10 @@ class Checkpoint:
                 path.unlink()  # of a run that was killed, or torn by a loss of power
         self.save()
         return why
+
+    def exists(self) -> bool:
+        """Whether an earlier run wrote to the output folder."""
+        return self._state_file.exists()
 
     def _clear(self) -> None:
         """Forget all but the spool, whose files are known by what they hold."""

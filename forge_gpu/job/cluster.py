@@ -11,16 +11,20 @@ import copy
 import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from forge_gpu.engine.base import Engine
+from forge_gpu.engine.choose import EngineFactory, engine_factory
 from forge_gpu.errors import ForgeError
+from forge_gpu.hardware.gpus import GPUs, read_gpus
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.spool import Spool
+from forge_gpu.job.cuda_cluster import CudaWorkers
 from forge_gpu.job.evaluation import read_evaluation
 from forge_gpu.job.events import Event
 from forge_gpu.job.inputs import JobInputs
@@ -39,7 +43,8 @@ CONNECT = 30
 
 @dataclass(frozen=True)
 class WorkerJob:
-    """What a worker must know of a job. token: tells jobs apart; engine: what the plan asks for."""
+    """What a worker must know of a job. token: tells jobs apart; engine: what it asks for; cuda: workers on
+    GPUs, None where they are not, or not of this job's making."""
 
     token: str
     spec: JobSpec
@@ -47,6 +52,7 @@ class WorkerJob:
     against: tuple[InputFile, ...]
     spool_folder: Path
     engine: str
+    cuda: CudaWorkers | None = None
 
 
 class ClusterPool:
@@ -66,17 +72,10 @@ class ClusterPool:
             raise ForgeError("--workers and --scheduler need dask: pip install 'forge-gpu[dask]'") from None
         try:
             if spec.scheduler is None:
-                self._cluster = distributed.LocalCluster(
-                    n_workers=spec.workers,
-                    threads_per_worker=1,
-                    processes=True,
-                    memory_limit=0,  # the job's own budget bounds memory
-                    dashboard_address="127.0.0.1:0",
-                    silence_logs=logging.ERROR,
-                )
+                self._cluster = _local_cluster(distributed, spec, job.cuda)
             address = self._cluster or spec.scheduler
             self._client = distributed.Client(address, set_as_default=False, timeout=CONNECT)
-        except (OSError, TimeoutError) as fault:
+        except (OSError, TimeoutError, ValueError) as fault:
             where = spec.scheduler or "this machine"
             raise ForgeError(
                 f"no Dask scheduler answers at {where}: {' '.join(str(fault).split())}"
@@ -123,12 +122,39 @@ class ClusterPool:
             self._cluster.close()
 
 
+def _local_cluster(distributed: Any, spec: JobSpec, cuda: CudaWorkers | None) -> Any:
+    """A cluster on this machine: a worker a process, or a worker a GPU."""
+    options = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.ERROR}
+    if cuda is not None:
+        return cuda.start(**options)
+    return distributed.LocalCluster(
+        n_workers=spec.workers,
+        threads_per_worker=1,
+        processes=True,
+        memory_limit=0,  # the job's own budget bounds memory
+        **options,
+    )
+
+
 def worker_job(
-    spec: JobSpec, files: Sequence[InputFile], against: Sequence[InputFile], spool_folder: Path
+    spec: JobSpec,
+    files: Sequence[InputFile],
+    against: Sequence[InputFile],
+    spool_folder: Path,
+    make_engine: Callable[[], Engine],
 ) -> WorkerJob:
-    """The job as its workers are told of it, with folders by their whole names."""
-    engine = spec.config.preprocessing.engine
-    return WorkerJob(uuid4().hex, spec, tuple(files), tuple(against), spool_folder.absolute(), engine)
+    """The job as its workers are told of it, with folders by their whole names.
+
+    Workers of this machine have the engine that was chosen for the job; those of a running cluster choose
+    their own, as the plan asks. Raises ConfigError where there are fewer GPUs than workers.
+    """
+    engine: str = spec.config.preprocessing.engine
+    cuda = None
+    if spec.workers is not None and isinstance(make_engine, EngineFactory):
+        engine = make_engine.name
+        cuda = CudaWorkers.of(spec.workers, make_engine.gpus) if engine == "gpu" else None
+    folder = spool_folder.absolute()
+    return WorkerJob(uuid4().hex, spec, tuple(files), tuple(against), folder, engine, cuda)
 
 
 @dataclass(frozen=True)
@@ -142,13 +168,19 @@ class _Opened:
     """A job as a worker has it open."""
 
     def __init__(self, job: WorkerJob) -> None:
-        from forge_gpu.engine.choose import engine_factory
-
-        engines = engine_factory(job.engine)
+        engines = engine_factory(job.engine, gpus=own_gpu if job.cuda else read_gpus)
+        if job.cuda is not None:
+            engines.pools = (job.cuda.engine_pool,)
         spool = Spool(job.spool_folder)
         self.inputs: JobInputs = open_inputs(job.spec, job.files, spool, True, _ignore)
         evaluation = read_evaluation(job.spec.config, job.against, spool, engines, _ignore)
         self.workspace = Workspace(job.spec.config, engines, _ignore, evaluation)
+
+
+def own_gpu() -> GPUs:
+    """A worker on a GPU sees all of them, its own first: the others belong to other workers."""
+    found = read_gpus()
+    return replace(found, devices=found.devices[:1])
 
 
 _opened: dict[str, _Opened] = {}

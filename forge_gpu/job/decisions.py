@@ -1,8 +1,13 @@
-"""What was decided of every row, and how it lies in the checkpoint."""
+"""What was decided of every row, and how it lies in the checkpoint.
+
+A folder with a `.npy` file an array, and `facts.json`: a line with its own CRC-32, then the rest with that of
+every file. So decisions that a loss of power has torn are known, and nothing waits for the disk.
+"""
 
 from __future__ import annotations
 
 import shutil
+import zlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +16,8 @@ import numpy as np
 import orjson
 
 from forge_gpu.fates import Fate
+from forge_gpu.io.atomic import PARTIAL, make_folder, write_checked
+from forge_gpu.io.disk import output_fault
 from forge_gpu.job.index import F64
 from forge_gpu.kernels.layout import I64, U8
 
@@ -46,36 +53,65 @@ class Decisions:
 
 
 _DOCUMENT = "facts.json"
+_PIECE = 2**20
 
 
 def save(folder: Path, decisions: Decisions) -> None:
-    """Write the decisions as a folder that appears whole or not at all."""
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    document = {"facts": decisions.facts, "warnings": decisions.warnings}
-    (partial / _DOCUMENT).write_bytes(orjson.dumps(document))
-    for name in _arrays():
-        array = getattr(decisions, name)
+    """Write the decisions as a folder, in the place of one that is there. Raises OutputError."""
+    partial = folder.with_name(folder.name + PARTIAL)
+    for old in (partial, folder):
+        shutil.rmtree(old, ignore_errors=True)
+    make_folder(partial)
+    arrays = {name: getattr(decisions, name) for name in _arrays()}
+    for name, array in arrays.items():
         if array is not None:
-            with (partial / f"{name}.npy").open("wb") as file:
-                np.save(file, array, allow_pickle=False)
-                file.flush()
+            _save_array(partial / f"{name}.npy", array)
+    document = {
+        "arrays": {path.name: _checksum(path) for path in sorted(partial.iterdir())},
+        "facts": decisions.facts,
+        "warnings": decisions.warnings,
+    }
+    body = orjson.dumps(document)
+    write_checked(partial / _DOCUMENT, b"%08x\n%b" % (zlib.crc32(body), body))
     partial.rename(folder)
 
 
-def load(folder: Path) -> Decisions:
-    """Map decisions that were saved."""
+def _save_array(path: Path, array: np.ndarray) -> None:
+    try:
+        with path.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+    except OSError as fault:
+        raise output_fault(fault, path, array.nbytes) from fault
 
-    def array(name: str) -> Any:
-        path = folder / f"{name}.npy"
-        if not path.exists():
+
+def load(folder: Path) -> Decisions | None:
+    """Map decisions that were saved; None where there are none, or not as they were written."""
+    try:
+        checksum, _, body = (folder / _DOCUMENT).read_bytes().partition(b"\n")
+        if int(checksum, 16) != zlib.crc32(body):
             return None
-        return np.load(path, mmap_mode="r" if path.stat().st_size > 2**20 else None, allow_pickle=False)
-
-    document = orjson.loads((folder / _DOCUMENT).read_bytes())
-    arrays = {name: array(name) for name in _arrays()}
+        document = orjson.loads(body)
+        if any(_checksum(folder / name) != known for name, known in document["arrays"].items()):
+            return None
+    except (FileNotFoundError, ValueError):
+        return None
+    arrays = {name: _load_array(folder / f"{name}.npy", document["arrays"]) for name in _arrays()}
     return Decisions(**arrays, facts=document["facts"], warnings=tuple(document["warnings"]))
+
+
+def _load_array(path: Path, present: dict[str, int]) -> Any:
+    if path.name not in present:
+        return None
+    return np.load(path, mmap_mode="r" if path.stat().st_size > _PIECE else None, allow_pickle=False)
+
+
+def _checksum(path: Path) -> int:
+    """CRC-32 of a file's bytes."""
+    checksum = 0
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            checksum = zlib.crc32(piece, checksum)
+    return checksum
 
 
 def _arrays() -> list[str]:

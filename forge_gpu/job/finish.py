@@ -27,7 +27,7 @@ from forge_gpu.job.ledger import write_ledger
 from forge_gpu.job.manifest import RunFacts
 from forge_gpu.job.outputs import Outputs
 from forge_gpu.job.parquet import convert
-from forge_gpu.job.result import MANIFEST, OutputFile, Result
+from forge_gpu.job.result import LEDGER, MANIFEST, OutputFile, Result
 from forge_gpu.job.spec import JobSpec
 from forge_gpu.job.stages import stage
 from forge_gpu.job.verify import verify
@@ -137,7 +137,7 @@ def _write_ledger(
         rows_of_file[item.file] += part.rows
     output = spec.config.output
     write_ledger(
-        spec.output / "ledger.parquet",
+        spec.output / LEDGER,
         decisions,
         [source.file.path for source in inputs.sources],
         rows_of_file,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.config.schema import Config
+from forge_gpu.io.atomic import make_folder
+from forge_gpu.io.disk import output_fault
 from forge_gpu.job import index
 from forge_gpu.job.index import F64
 from forge_gpu.job.rows import kept_by
@@ -72,9 +75,20 @@ class Gathered:
             if in_memory or not self.rows:
                 arrays[name] = np.empty(shape, dtype)
             else:
-                folder.mkdir(parents=True, exist_ok=True)
-                arrays[name] = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
+                path = make_folder(folder) / f"{name}.npy"
+                arrays[name] = np.lib.format.open_memmap(path, "w+", dtype, shape)
+                _reserve(path)
         return arrays
+
+
+def _reserve(path: Path) -> None:
+    """Take the room of a file that is mapped: a full disk would end the process when a page is written."""
+    with path.open("r+b") as file:
+        size = path.stat().st_size
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as fault:
+            raise output_fault(fault, path, size) from fault
 
 
 def _items(config: Config) -> dict[str, tuple[tuple[int, ...], npt.DTypeLike]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from forge_gpu import __version__
 from forge_gpu.config.schema import Config
+from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.job.checkpoint import WITHOUT_EFFECT
@@ -20,11 +21,12 @@ from forge_gpu.job.index import ChunkIndex
 from forge_gpu.job.inputs import JobInputs
 from forge_gpu.job.memory import peak_memory
 from forge_gpu.job.result import OutputFile
+from forge_gpu.job.workspace import Workspace
 
 
 @dataclass
 class RunFacts:
-    """What one run did, gathered from its events: the section `run`."""
+    """What one run did, gathered from its events, engines and workspaces: the section `run`."""
 
     started: float
     resumed: bool
@@ -33,6 +35,8 @@ class RunFacts:
     retries: int = 0
     halvings: int = 0
     fell_back: str | None = None
+    engines: EngineFactory | None = None
+    workspaces: list[Workspace] = field(default_factory=list)
 
     def listening(self, listener: Listener) -> Listener:
         """A listener that notes events before it passes them on."""
@@ -64,9 +68,11 @@ class RunFacts:
             "seconds": round(time.time() - self.started, 6),
             "stages": self.stages,
             "engine": engine,
+            **(self.engines.report() if self.engines else {}),
             "threads": budget.threads,
             "memory_budget": budget.bytes,
             "chunk_bytes": budget.chunk_bytes,
+            "chunks": sum(workspace.chunks_read for workspace in self.workspaces),
             "used_streaming": inputs.streamed,
             "peak_memory": peak_memory(),
             "template_rows": dict(ways),

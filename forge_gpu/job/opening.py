@@ -10,6 +10,7 @@ from forge_gpu.io.sources import open_source
 from forge_gpu.io.spool import Spool
 from forge_gpu.job.events import Listener, Warned
 from forge_gpu.job.inputs import JobInputs
+from forge_gpu.job.retry import telling
 from forge_gpu.job.spec import JobSpec
 from forge_gpu.job.stages import stage
 
@@ -29,6 +30,8 @@ def open_inputs(
                 on_corrupt=data.on_corrupt,
                 range_bytes=spec.range_bytes,
                 hold=not streamed,
+                by_parts=spec.on_cluster,
+                on_retry=telling("open", listener),
             )
             for file in files
         ]

@@ -12,10 +12,9 @@ import numpy as np
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.engine.choose import EngineFactory
-from forge_gpu.errors import StrictError
-from forge_gpu.fates import Fate
+from forge_gpu.errors import OutputError, StrictError
+from forge_gpu.fates import Fate, name
 from forge_gpu.hardware.budget import Budget
-from forge_gpu.io.disk import require_space
 from forge_gpu.io.inputs import InputFile, resolve
 from forge_gpu.io.lock import FolderLock
 from forge_gpu.io.spool import Spool
@@ -36,9 +35,13 @@ from forge_gpu.job.memory import shortage_of
 from forge_gpu.job.mixture import Mixture, mixture_of
 from forge_gpu.job.opening import open_inputs
 from forge_gpu.job.outputs import Outputs
+from forge_gpu.job.own_folder import require_own
 from forge_gpu.job.pool import Executor, OrderedPool
+from forge_gpu.job.publish import find_finished, publish, require_own_store, require_store
 from forge_gpu.job.result import Result
+from forge_gpu.job.retry import telling
 from forge_gpu.job.rows import RowReader
+from forge_gpu.job.space import require_for_job, require_for_writing
 from forge_gpu.job.spec import JobSpec
 from forge_gpu.job.stages import stage
 from forge_gpu.job.workspace import Workspace
@@ -82,12 +85,16 @@ def prepare(
         listener(Warned("open", line))
 
     with FolderLock(spec.output, spec.wait, on_wait, check_stop):
+        require_store(spec, listener)
         opened = open_job(spec, budget, make_engine, listener)
         if isinstance(opened, Result):
-            return opened
-        with closing(opened.inputs), closing(opened.pool):
-            decisions = first_pass(opened, check_stop)
-            return _second_pass(opened, decisions, check_stop)
+            result = opened
+        else:
+            with closing(opened.inputs), closing(opened.pool):
+                require_for_job(spec, opened.inputs, opened.checkpoint)
+                decisions = first_pass(opened, check_stop)
+                result = _second_pass(opened, decisions, check_stop)
+        return publish(spec, result, listener, check_stop)
 
 
 def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: Listener) -> Job | Result:
@@ -97,20 +104,23 @@ def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: L
     def passed_over(path: str, why: str) -> None:
         listener(Warned("open", f"{path} is passed over: {why}"))
 
+    retried = telling("open", listener)
     checkpoint = Checkpoint(spec.output)
     # What workers are to read as well is spooled in files, not in memory.
     spool = Spool(checkpoint.spool_folder, 0 if spec.on_cluster else budget.bytes // SPOOL_SHARE)
     files = [
         spool.capture(file) if file.is_stream else file  # a stream is known by its content alone
-        for file in resolve(spec.config.data.inputs, spec.base, passed_over)
+        for file in resolve(spec.config.data.inputs, spec.base, passed_over, retried)
     ]
     named = spec.config.data.against
-    against = resolve(named, spec.against_base or spec.base, passed_over) if named else []
+    against = resolve(named, spec.against_base or spec.base, passed_over, retried) if named else []
     mixture = mixture_of(spec.config.data, spec.base)
+    require_own(spec.output, checkpoint, [*files, *against])
+    require_own_store(spec, [*files, *against], listener)
     key = JobKey.of(spec.config, files, spec.limit, against)
     why = checkpoint.open(key, fresh=spec.fresh)
     if checkpoint.state.result is not None:
-        finished = Result.load(spec.output, checkpoint.state.result["manifest_sha256"])
+        finished = find_finished(spec, checkpoint.state.result["manifest_sha256"], listener)
         if finished is not None:
             remove_stale(spec.output, finished.manifest)  # where it was killed before it could
             return finished
@@ -123,6 +133,7 @@ def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: L
     streamed = spec.on_cluster or _is_streamed(spec.config, files, budget)
     inputs = open_inputs(spec, files, spool, streamed, listener)
     if isinstance(make_engine, EngineFactory):
+        facts.engines = make_engine
         make_engine.watch(
             lambda rows: listener(Halved("engine", rows)), lambda why: listener(FellBack("engine", why))
         )
@@ -130,11 +141,14 @@ def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: L
     evaluation = read_evaluation(spec.config, against, spool, make_engine, listener)
 
     def make_workspace() -> Workspace:
-        return Workspace(spec.config, make_engine, listener, evaluation)
+        made = Workspace(spec.config, make_engine, listener, evaluation)
+        facts.workspaces.append(made)
+        return made
 
     pool: Executor[Workspace]
     if spec.on_cluster:
-        pool = ClusterPool(spec, worker_job(spec, files, against, checkpoint.spool_folder), make_workspace())
+        told = worker_job(spec, files, against, checkpoint.spool_folder, make_engine)
+        pool = ClusterPool(spec, told, make_workspace())
     else:
         threads = min(budget.threads, max(len(inputs.items), 1))
         pool = OrderedPool(threads, make_workspace, shortage_of(budget.bytes))
@@ -181,31 +195,39 @@ def first_pass(job: Job, check_stop: Callable[[], None]) -> Decisions:
         )
         done(rows)
     with stage("decide", job.listener) as done:
-        if not checkpoint.decisions.exists():
-            ranges = [checkpoint.index_path(item.number) for item in inputs.items]
-            texts = CandidateTexts(
-                checkpoint.folder / "candidates",
-                inputs.items,
-                job.pool,
-                job.budget.chunk_bytes,
-                job.listener,
-                check_stop,
-            )
-            files = [item.file for item in inputs.items]
-            made = decide(checkpoint.folder, ranges, spec.config, job.budget.bytes, texts, job.mixture, files)
-            decided.save(checkpoint.decisions, made)
         decisions = decided.load(checkpoint.decisions)
+        if decisions is None:
+            decisions = _decide(job, check_stop)
         for warning in decisions.warnings:
             job.listener(Warned("decide", warning))
         done(len(decisions.fate))
+    _tell_of_nothing(job, decisions)
     _check_rejected(spec.config.data.max_rejected, decisions.counts())
+    return decisions
+
+
+def _decide(job: Job, check_stop: Callable[[], None]) -> Decisions:
+    """Make the decisions, and leave them in the checkpoint."""
+    checkpoint, items = job.checkpoint, job.inputs.items
+    texts = CandidateTexts(
+        checkpoint.folder / "candidates", items, job.pool, job.budget.chunk_bytes, job.listener, check_stop
+    )
+    ranges = [checkpoint.index_path(item.number) for item in items]
+    files = [item.file for item in items]
+    config, budget = job.spec.config, job.budget.bytes
+    decided.save(
+        checkpoint.decisions, decide(checkpoint.folder, ranges, config, budget, texts, job.mixture, files)
+    )
+    decisions = decided.load(checkpoint.decisions)
+    if decisions is None:
+        raise OutputError(f"{checkpoint.decisions}: does not read back as it was written; check the disk")
     return decisions
 
 
 def _second_pass(job: Job, decisions: Decisions, check_stop: Callable[[], None]) -> Result:
     spec, inputs, checkpoint = job.spec, job.inputs, job.checkpoint
     expected = inputs.total_bytes + inputs.total_bytes // 4
-    require_space(spec.output, expected - sum(checkpoint.state.positions.values()), "writing the output")
+    require_for_writing(spec, inputs, checkpoint, decisions, _rows_of_ranges(job))
     outputs = Outputs(
         spec.output,
         checkpoint.shuffle_folder,
@@ -226,12 +248,31 @@ def _second_pass(job: Job, decisions: Decisions, check_stop: Callable[[], None])
     )
 
 
+def _rows_of_ranges(job: Job) -> list[int]:
+    """How many rows each range has."""
+    return [index.rows_of(job.checkpoint.index_path(item.number)) for item in job.inputs.items]
+
+
 def _rows_written(job: Job, decisions: Decisions) -> dict[Fate, int]:
     """Rows of each fate in the ranges that an earlier run had written."""
-    items = job.inputs.items[: job.checkpoint.state.written_ranges]
-    rows = sum(index.rows_of(job.checkpoint.index_path(item.number)) for item in items)
+    rows = sum(_rows_of_ranges(job)[: job.checkpoint.state.written_ranges])
     counts = np.bincount(decisions.fate[:rows], minlength=len(Fate))
     return {fate: int(counts[fate]) for fate in Fate}
+
+
+def _tell_of_nothing(job: Job, decisions: Decisions) -> None:
+    """A warning for each input without rows, and where no row is left to train on."""
+    rows = [0] * len(job.inputs.sources)
+    for item, count in zip(job.inputs.items, _rows_of_ranges(job), strict=True):
+        rows[item.file] += count
+    if job.spec.limit is None or not any(rows):
+        for source, count in zip(job.inputs.sources, rows, strict=True):
+            if not count:
+                job.listener(Warned("index", f"{source.file.path}: has no rows"))
+    counts = decisions.counts()
+    if not counts[Fate.TRAIN]:
+        others = ", ".join(f"{count:,} {name(fate)}" for fate, count in counts.items() if count)
+        job.listener(Warned("decide", f"no row goes to train: {others or 'the input has no rows'}"))
 
 
 def _check_rejected(most: int | float | None, counts: dict[Fate, int]) -> None:

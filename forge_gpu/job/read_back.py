@@ -13,6 +13,7 @@ from forge_gpu.engine.base import Engine
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.errors import ForgeError, ValidationError
 from forge_gpu.io.columns import text_to_arrow
+from forge_gpu.io.urls import RemotePath
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import Records, Spans, Text
 from forge_gpu.templates.program import RawSlot, pack
@@ -49,12 +50,14 @@ def require_rows(batch_rows: int) -> None:
         raise ForgeError(f"batch_rows is {batch_rows}: a batch has one row at least")
 
 
-def iter_batches(paths: Sequence[Path], columns: dict[str, str], batch_rows: int) -> Iterator[pa.RecordBatch]:
+def iter_batches(
+    paths: Sequence[Path | RemotePath], columns: dict[str, str], batch_rows: int
+) -> Iterator[pa.RecordBatch]:
     """The rows of some output files, of either format, in batches of at most `batch_rows`."""
     engine = CpuEngine()
     for path in paths:
         if path.suffix == ".parquet":
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path if isinstance(path, Path) else path.open()) as file:
                 yield from file.iter_batches(batch_rows)
             continue
         for block in blocks_of_lines(path):
@@ -65,9 +68,9 @@ def iter_batches(paths: Sequence[Path], columns: dict[str, str], batch_rows: int
                 yield batch.slice(start, batch_rows)
 
 
-def blocks_of_lines(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[layout.U8]:
+def blocks_of_lines(path: Path | RemotePath, block_bytes: int = BLOCK_BYTES) -> Iterator[layout.U8]:
     """A file of JSON lines in blocks of whole lines; a block is longer than wanted where a line is."""
-    with open(path, "rb", buffering=0) as file:
+    with path.open("rb", buffering=0) as file:
         buffer = np.empty(block_bytes, np.uint8)
         held = 0
         while True:
@@ -94,7 +97,7 @@ def _after_last_newline(data: layout.U8) -> int:
     return 0
 
 
-def check_lines(path: Path, records: Records) -> None:
+def check_lines(path: Path | RemotePath, records: Records) -> None:
     """Raise ValidationError where a line is no JSON object."""
     if records.reason.any():
         row = int(np.flatnonzero(records.reason)[0])

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from forge_gpu.io.urls import RemotePath
+
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
 MANIFEST = "manifest.json"
+LEDGER = "ledger.parquet"
+
+OutputPath = Path | RemotePath
+"""Of a file or folder of output: on this machine, or at a URL."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Split:
     """The rows of one split, in its files. Nothing is read before a method asks for it."""
 
     name: str
-    paths: list[Path]
+    paths: Sequence[OutputPath]
     rows: int
     columns: dict[str, str]
 
@@ -84,7 +90,7 @@ class Result:
     process ever held. manifest: the whole of manifest.json.
     """
 
-    output: Path
+    output: OutputPath
     counts: dict[str, int]
     splits: dict[str, Split]
     used_streaming: bool
@@ -93,15 +99,15 @@ class Result:
     was_finished: bool = False  # nothing was done: an earlier run had made exactly this
 
     @property
-    def rejected_path(self) -> Path:
+    def rejected_path(self) -> OutputPath:
         return self.output / "rejected.jsonl"
 
     @property
-    def ledger_path(self) -> Path:
-        return self.output / "ledger.parquet"
+    def ledger_path(self) -> OutputPath:
+        return self.output / LEDGER
 
     @classmethod
-    def of(cls, output: Path, manifest: dict[str, Any], was_finished: bool = False) -> Result:
+    def of(cls, output: OutputPath, manifest: dict[str, Any], was_finished: bool = False) -> Result:
         files = [OutputFile(**entry) for entry in manifest["outputs"]]
         splits = {}
         for split in dict.fromkeys(file.split for file in files if file.split != "rejected"):

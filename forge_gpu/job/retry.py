@@ -1,46 +1,16 @@
-"""Faults that pass: what is worth another try, and how long to wait before it."""
+"""Chunks of a range, read on after a fault that passes."""
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from forge_gpu.io import faults
+from forge_gpu.io.faults import ATTEMPTS, OnRetry, first_line, is_passing
 from forge_gpu.job.events import Listener, Retried
 
-ATTEMPTS = 5
-FIRST_WAIT = 0.25
-"""Seconds before the second try; doubled before each further one."""
-
-# What a network file system says while its server is away, and a device under strain.
-_PASSING = {
-    errno.EIO,
-    errno.EAGAIN,
-    errno.EINTR,
-    errno.ETIMEDOUT,
-    errno.ESTALE,
-    errno.EREMOTEIO,
-    errno.ECONNRESET,
-    errno.ECONNREFUSED,
-    errno.ENETDOWN,
-    errno.ENETUNREACH,
-    errno.EHOSTUNREACH,
-}
-
 Item = TypeVar("Item")
-
-
-def is_passing(error: BaseException) -> bool:
-    """Whether an error, or one that caused it, is of a kind that may be gone at the next try."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ConnectionError | TimeoutError):
-            return True
-        if isinstance(cause, OSError) and cause.errno in _PASSING:
-            return True
-        cause = cause.__cause__
-    return False
 
 
 def retrying(
@@ -68,5 +38,14 @@ def retrying(
             failures += 1
             if failures >= ATTEMPTS or not is_passing(error):
                 raise
-            listener(Retried(stage, what, failures, str(error)))
-            sleep(FIRST_WAIT * 2 ** (failures - 1))
+            listener(Retried(stage, what, failures, first_line(error)))
+            faults.pause(failures, sleep)
+
+
+def telling(stage: str, listener: Listener) -> OnRetry:
+    """What tells `listener` of the retries of a stage."""
+
+    def tell(what: str, attempt: int, fault: str) -> None:
+        listener(Retried(stage, what, attempt, fault))
+
+    return tell

@@ -16,8 +16,9 @@ class JobSpec:
     limit: rows to take from the input's start. strict: stop at the first rejected row. fresh: forget what
     an earlier run left. wait: seconds to wait for another run on the same output; None for no bound.
     range_bytes: of input between two checkpoints. against_base: where relative evaluation files start
-    from; None for `base`. workers: processes of a Dask cluster made for the job, on this machine; scheduler:
-    the address of a running one; without either the job runs in this process's threads.
+    from; None for `base`. destination: the URL that the finished output is moved to. workers: processes of a
+    Dask cluster made for the job, on this machine; scheduler: the address of a running one; without either
+    the job runs in this process's threads.
     """
 
     config: Config
@@ -29,6 +30,7 @@ class JobSpec:
     wait: float | None = None
     range_bytes: int = RANGE_BYTES
     against_base: Path | None = None
+    destination: str | None = None
     workers: int | None = None
     scheduler: str | None = None
 

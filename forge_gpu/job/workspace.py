@@ -40,6 +40,7 @@ class Workspace:
         self.engine = make_engine()
         self.reader = RowReader(config, self.engine)
         self.hold = Hold()
+        self.chunks_read = 0
         self._input = ReadBuffer()
         renderer = self.reader.renderer
         label = config.data.mapping.label
@@ -68,7 +69,9 @@ class Workspace:
         def read() -> Iterator[Chunk]:
             return item.source.read(item.part, chunk_bytes, self._input, self.reader.keys_of_tables)
 
-        return retrying(read, "read", item.source.file.path, self._listener)
+        for chunk in retrying(read, "read", item.source.file.path, self._listener):
+            self.chunks_read += 1
+            yield chunk
 
     def keys(self, rows: Rows, chosen: I64) -> Text:
         """The dedup keys of the chosen rows."""

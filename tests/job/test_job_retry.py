@@ -12,9 +12,10 @@ import jobs
 import pytest
 
 from forge_gpu.errors import InputError
+from forge_gpu.io.faults import ATTEMPTS, FIRST_WAIT, is_passing
 from forge_gpu.io.stores import FileStore
 from forge_gpu.job.events import Event, Retried
-from forge_gpu.job.retry import ATTEMPTS, FIRST_WAIT, is_passing, retrying
+from forge_gpu.job.retry import retrying
 
 
 class Flaky:
@@ -68,7 +69,7 @@ def test_other_faults_are_raised_at_once() -> None:
 def test_a_job_survives_a_file_system_that_stumbles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = jobs.write_lines(tmp_path / "rows.jsonl", jobs.rows(300))
     jobs.run(jobs.plan(source), tmp_path / "calm")
-    monkeypatch.setattr("forge_gpu.job.retry.FIRST_WAIT", 0.0)
+    monkeypatch.setattr("forge_gpu.io.faults.FIRST_WAIT", 0.0)
     chance = random.Random(3)
     read_into = FileStore.read_into
 

@@ -1,0 +1,74 @@
+"""A worker a GPU: how dask-cuda's LocalCUDACluster is made, out of the memory that is free on the GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from forge_gpu.engine.gpu.budget import gpu_budget
+from forge_gpu.errors import ConfigError, ForgeError
+from forge_gpu.hardware.gpus import GPU
+
+CUDF_SHARE = 4
+"""cuDF gets one part for so many of the engine's pool, which is the job's own."""
+
+FIRST_SHARE = 4
+"""cuDF's pool starts with one part in so many of what it may grow to."""
+
+GRAIN = 256  # bytes: what RMM aligns pools to
+
+
+@dataclass(frozen=True)
+class CudaWorkers:
+    """One worker on each of `gpus`. engine_pool: bytes of device memory that a worker's engine may take;
+    cudf_pool: bytes that cuDF may take beside it, before it spills to the host."""
+
+    gpus: tuple[GPU, ...]
+    engine_pool: int
+    cudf_pool: int
+
+    @classmethod
+    def of(cls, workers: int, gpus: Sequence[GPU]) -> CudaWorkers:
+        """As many workers as are asked for, on the GPUs with most free memory, all with the share of the
+        one that has least. Raises ConfigError where there are fewer GPUs, or too little memory."""
+        if workers > len(gpus):
+            raise ConfigError(
+                f"workers is {workers}, but a worker takes a GPU of its own and {len(gpus)} can be used: "
+                f"ask for {len(gpus)}, or set preprocessing.engine to cpu"
+            )
+        chosen = sorted(gpus, key=lambda gpu: -gpu.vram_free)[:workers]
+        pool = min(gpu_budget([gpu.vram_free for gpu in chosen], workers).pools) // GRAIN * GRAIN
+        return cls(tuple(chosen), pool, pool // CUDF_SHARE // GRAIN * GRAIN)
+
+    def arguments(self) -> dict[str, Any]:
+        """Those of LocalCUDACluster. Memory of the host is bounded by the job's own budget, not by Dask."""
+        return {
+            "CUDA_VISIBLE_DEVICES": [gpu.uuid or str(gpu.index) for gpu in self.gpus],
+            "n_workers": len(self.gpus),
+            "threads_per_worker": 1,
+            "memory_limit": 0,
+            "device_memory_limit": self.cudf_pool,
+            "enable_cudf_spill": True,
+            "rmm_pool_size": max(self.cudf_pool // FIRST_SHARE // GRAIN * GRAIN, GRAIN),
+            "rmm_maximum_pool_size": self.cudf_pool,
+        }
+
+    def start(self, **options: Any) -> Any:
+        """The running cluster. Raises ForgeError with what is missing."""
+        try:
+            made: Any = import_module("dask_cuda").LocalCUDACluster
+        except ImportError:
+            raise ForgeError(
+                "workers on GPUs need dask-cuda: pip install 'forge-gpu[cu13]' (cu12 for an older driver), "
+                "or set preprocessing.engine to cpu"
+            ) from None
+        try:
+            return made(**self.arguments(), **options)
+        except Exception as fault:  # what CUDA, NVML and RMM raise is their own
+            told = " ".join(str(fault).split())[:200] or type(fault).__name__
+            raise ForgeError(
+                f"the workers on GPUs do not start: {told}; 'forge doctor' says what is missing, or set "
+                "preprocessing.engine to cpu"
+            ) from fault

@@ -1,0 +1,60 @@
+"""The room that a job needs on its disk: asked for before it reads, and again before it writes.
+
+Estimates, from the size of the input: what a template adds and a row leaves out is not known before.
+"""
+
+from __future__ import annotations
+
+from forge_gpu.config.schema import Config
+from forge_gpu.fates import Fate
+from forge_gpu.io.disk import require_space
+from forge_gpu.job.checkpoint import Checkpoint
+from forge_gpu.job.decisions import SPLITS, Decisions
+from forge_gpu.job.inputs import JobInputs
+from forge_gpu.job.near import settings_of
+from forge_gpu.job.spec import JobSpec
+
+ROW = 500
+"""Bytes of input that a row is taken to have. Shorter ones take more index, and less of all else."""
+
+INDEX_OF_A_ROW = 48
+"""Bytes that a row takes in the index and the decisions; band hashes of near-duplicates come on top."""
+
+
+def require_for_job(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint) -> None:
+    """Raise OutputError where index and outputs will not fit; what a job with a limit reads is not known."""
+    if spec.limit is not None:
+        return
+    rows = inputs.total_bytes // ROW
+    needed = rows * _index_of_a_row(spec.config) + _of_lines(inputs.total_bytes, spec.config)
+    there = sum(path.stat().st_size for path in checkpoint.index_folder.iterdir())
+    require_space(spec.output, needed - there - _written(checkpoint), "preparing this input")
+
+
+def require_for_writing(
+    spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, decisions: Decisions, rows_of: list[int]
+) -> None:
+    """Raise OutputError where the outputs will not fit. rows_of: how many rows each range has."""
+    read = sum(item.part.size for item, rows in zip(inputs.items, rows_of, strict=True) if rows)
+    counts = decisions.counts()
+    kept = sum(counts[fate] for fate in (*SPLITS, Fate.REJECTED))
+    share = read * kept // max(sum(counts.values()), 1)
+    require_space(spec.output, _of_lines(share, spec.config) - _written(checkpoint), "writing the output")
+
+
+def _of_lines(input_bytes: int, config: Config) -> int:
+    """What the outputs of so much input take: lines, their buckets while they are shuffled, their Parquet."""
+    lines = input_bytes + input_bytes // 4
+    shuffled = lines if config.output.order == "shuffled" else 0
+    tables = lines // 2 if config.output.format == "parquet" else 0
+    return lines + shuffled + tables
+
+
+def _index_of_a_row(config: Config) -> int:
+    near = config.preprocessing.dedup.near
+    bands = 0 if near is None else settings_of(near, config.preprocessing.seed).bands.count
+    return INDEX_OF_A_ROW + 8 * bands
+
+
+def _written(checkpoint: Checkpoint) -> int:
+    return sum(checkpoint.state.positions.values())

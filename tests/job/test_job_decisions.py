@@ -1,0 +1,113 @@
+"""Decisions on disk: whole, or known not to be and made again."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import jobs
+import numpy as np
+import pytest
+
+from forge_gpu.errors import Interrupted
+from forge_gpu.fates import Fate
+from forge_gpu.job import decisions, prepare
+from forge_gpu.job.events import ChunkDone, Event
+
+
+class StopWhileWriting:
+    """Stops the second pass after its first range."""
+
+    stops = False
+
+    def __call__(self, event: Event) -> None:
+        self.stops |= isinstance(event, ChunkDone) and event.stage == "write"
+
+    def check(self) -> None:
+        if self.stops:
+            raise Interrupted(signal.SIGINT)
+
+
+def halve(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def blank(path: Path) -> None:
+    """As a file whose size, but not its bytes, had reached the disk."""
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a whole output and one that was stopped while it was written."""
+    folder = tmp_path_factory.mktemp("decisions")
+    config = jobs.plan(jobs.write_lines(folder / "rows.jsonl", jobs.rows(400)), output={"order": "shuffled"})
+    jobs.run(config, folder / "whole")
+    stopper = StopWhileWriting()
+    with pytest.raises(Interrupted):
+        jobs.run(config, folder / "stopped", listener=stopper, check_stop=stopper.check)
+    return folder
+
+
+def go_on(stopped: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Finish the stopped run in `output`; how often decisions were made."""
+    made = []
+
+    def counted(*arguments: object) -> object:
+        made.append(1)
+        return decide(*arguments)
+
+    decide = prepare.decide
+    monkeypatch.setattr(prepare, "decide", counted)
+    jobs.run(jobs.plan(stopped / "rows.jsonl", output={"order": "shuffled"}), output)
+    return len(made)
+
+
+def test_whole_decisions_are_taken_up(stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(stopped / "stopped", tmp_path / "out")
+    assert go_on(stopped, tmp_path / "out", monkeypatch) == 0
+    assert jobs.content(tmp_path / "out") == jobs.content(stopped / "whole")
+
+
+@pytest.mark.parametrize("damage", [halve, blank, flip, Path.unlink])
+@pytest.mark.parametrize("name", ["facts.json", "fate.npy", "duplicate_of.npy", "rank.npy"])
+def test_torn_decisions_are_made_again(
+    name: str,
+    damage: Callable[[Path], None],
+    stopped: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.copytree(stopped / "stopped", tmp_path / "out")
+    damage(tmp_path / "out/.forge/decisions" / name)
+    assert go_on(stopped, tmp_path / "out", monkeypatch) == 1
+    assert jobs.content(tmp_path / "out") == jobs.content(stopped / "whole")
+
+
+@pytest.mark.parametrize("rows", [0, 5, 300_000])
+def test_what_is_saved_is_loaded(rows: int, tmp_path: Path) -> None:
+    random = np.random.default_rng(rows)
+    made = decisions.Decisions(
+        fate=random.integers(0, len(Fate), rows).astype(np.uint8),
+        duplicate_of=random.integers(-1, 9, rows),
+        reason=np.zeros(rows, np.uint8),
+        rank=None,
+        facts={"groups": {"largest": rows}},
+        warnings=("a line",),
+    )
+    for _ in range(2):  # the second in the place of the first
+        decisions.save(tmp_path / "decisions", made)
+        found = decisions.load(tmp_path / "decisions")
+        assert found is not None
+        assert (found.facts, found.warnings, found.rank) == (made.facts, made.warnings, None)
+        assert np.array_equal(found.fate, made.fate)
+        assert np.array_equal(found.duplicate_of, made.duplicate_of)
+    assert decisions.load(tmp_path / "none") is None

@@ -1,0 +1,95 @@
+"""Room on the disk: asked for before the input is read, and again before the output is written."""
+
+from __future__ import annotations
+
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import jobs
+import pytest
+
+from forge_gpu.errors import OutputError
+from forge_gpu.io import disk
+from forge_gpu.job.events import Event, StageDone
+
+Usage = namedtuple("Usage", "total used free")
+
+
+class Disk:
+    """A disk with so many bytes free, or fewer once a stage is done."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+        self.free = free
+        self.after: dict[str, int] = {}
+        self.stages: list[str] = []
+        monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: Usage(0, 0, self.free))
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StageDone):
+            self.stages.append(event.stage)
+            self.free = self.after.get(event.stage, self.free)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return jobs.write_lines(tmp_path / "rows.jsonl", jobs.rows(400))
+
+
+def test_a_disk_too_small_is_told_before_anything_is_read(source, tmp_path, monkeypatch) -> None:
+    room = Disk(monkeypatch, source.stat().st_size)
+    with pytest.raises(OutputError, match=r"out: preparing this input needs .* KiB, .* are free; free some"):
+        jobs.run(jobs.plan(source), tmp_path / "out", listener=room)
+    assert room.stages == ["open"]
+    room.free = 2 * source.stat().st_size
+    jobs.run(jobs.plan(source), tmp_path / "out", listener=room)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"output": {"order": "shuffled"}},
+        {"output": {"format": "parquet"}},
+        {"preprocessing": {"dedup": {"near": {}}}},
+    ],
+)
+def test_what_takes_more_room_asks_for_more(more, source, tmp_path, monkeypatch) -> None:
+    room = Disk(monkeypatch, source.stat().st_size * 3 // 2)
+    jobs.run(jobs.plan(source), tmp_path / "plain", listener=room)
+    with pytest.raises(OutputError, match="preparing this input needs"):
+        jobs.run(jobs.plan(source, **more), tmp_path / "out", listener=room)
+
+
+def test_it_is_asked_for_again_before_the_output_is_written(source, tmp_path, monkeypatch) -> None:
+    room = Disk(monkeypatch, 10**9)
+    room.after["decide"] = 100
+    with pytest.raises(OutputError, match=r"out: writing the output needs .* 100 bytes are free"):
+        jobs.run(jobs.plan(source), tmp_path / "out", listener=room)
+    assert room.stages[-1] == "decide"
+    room.free, room.after = 10**9, {}
+    result = jobs.run(jobs.plan(source), tmp_path / "out", listener=room)
+    assert result.manifest["run"]["resumed"]
+
+
+def test_the_first_rows_of_a_large_input_need_little_room(source, tmp_path, monkeypatch) -> None:
+    room = Disk(monkeypatch, 30_000)
+    jobs.run(jobs.plan(source), tmp_path / "out", listener=room, limit=5)
+    with pytest.raises(OutputError):
+        jobs.run(jobs.plan(source), tmp_path / "all", listener=room)
+
+
+def test_what_a_stopped_run_left_is_not_asked_for_twice(source, tmp_path, monkeypatch) -> None:
+    room = Disk(monkeypatch, 10**9)
+    room.after["decide"] = 100
+    with pytest.raises(OutputError):
+        jobs.run(jobs.plan(source), tmp_path / "out", listener=room)
+    index = sum(path.stat().st_size for path in (tmp_path / "out/.forge/index").iterdir())
+    room.after = {}
+    with pytest.raises(OutputError) as new:
+        room.free = 100
+        jobs.run(jobs.plan(source), tmp_path / "new", listener=room)
+    with pytest.raises(OutputError) as resumed:
+        jobs.run(jobs.plan(source), tmp_path / "out", listener=room)
+    needs = [float(str(error.value).split("needs ")[1].split()[0]) for error in (new, resumed)]
+    assert needs[0] - needs[1] == pytest.approx(index / 1024, abs=0.2)
+    shutil.rmtree(tmp_path / "new")
