@@ -1,5 +1,7 @@
 """The errors a user can meet: one line that says what, where and what to do, and an exit code."""
 
+import signal
+
 
 class ForgeError(Exception):
     """A fault of input, configuration or environment. Shown as one line, without a traceback.
@@ -46,5 +48,6 @@ class Interrupted(ForgeError):
     """SIGINT or SIGTERM: a valid checkpoint was left. `signal_number` gives exit code 128 + n."""
 
     def __init__(self, signal_number: int) -> None:
-        super().__init__(f"stopped by signal {signal_number}; run the same command again to go on")
+        name = signal.Signals(signal_number).name
+        super().__init__(f"stopped by {name}; run the same command again to go on")
         self.exit_code = 128 + signal_number

@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+
+from forge_gpu.cli import usage
 
 COMMANDS = {  # name -> its help; forge_gpu.cli.<name> holds a function of that name, or a Typer `app`
     "plan": "Look at machine, data and goal, and write forge.yaml.",
@@ -20,7 +21,7 @@ COMMANDS = {  # name -> its help; forge_gpu.cli.<name> holds a function of that 
 }
 
 
-class Commands(TyperGroup):
+class Commands(usage.Group):
     """Commands that are imported when they are used: help needs only the table above."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -74,6 +75,7 @@ def main() -> None:
     """Entry point. --debug may stand anywhere before a `--`."""
     # Arrow's own pools keep what they once took; a run's memory is to be what it needs.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    _open_streams()
     arguments = sys.argv[1:]
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     debug = "--debug" in options
@@ -81,15 +83,22 @@ def main() -> None:
     sys.exit(_run(rest, debug))
 
 
+def _open_streams() -> None:
+    """A stream that whoever started us has closed takes what is written, and drops it."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (as long as the process lives)
+
+
 def _run(arguments: list[str], debug: bool) -> int:
     from forge_gpu.errors import ForgeError
 
     try:
-        app(arguments, prog_name="forge")
+        code = app(arguments, prog_name="forge", standalone_mode=False)
     except ForgeError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        _say(error)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -97,12 +106,37 @@ def _run(arguments: list[str], debug: bool) -> int:
         sys.stderr.close()
         return 141
     except Exception as error:
+        if usage.is_usage(error):
+            return _explain_usage(error, arguments)
         if debug:
             raise
-        told = " ".join(f"{type(error).__name__}: {error}".split())
-        print(
-            f"error: a fault of Forge: {told}; run again with --debug and report what it shows",
-            file=sys.stderr,
-        )
-        return 70
-    return 0
+        return _explain_fault(error)
+    if code == 130:
+        print("stopped", file=sys.stderr)
+    return code if isinstance(code, int) else 0
+
+
+def _explain_fault(error: Exception) -> int:
+    """What no command foresaw: of a file, it says which one; all else is a fault of ours."""
+    if isinstance(error, OSError) and error.strerror:
+        _say(f"{error.filename or 'standard output, or a file that --debug tells'}: {error.strerror}")
+        return 2
+    told = " ".join(f"{type(error).__name__}: {error}".split())
+    _say(f"a fault of Forge: {told}; run again with --debug and report what it shows")
+    return 70
+
+
+def _say(told: object) -> None:
+    """An error, without the control characters that a name in it may hold, which a terminal would obey."""
+    lines = str(told).split("\n")
+    safe = ("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line) for line in lines)
+    print("error: " + "\n".join(safe), file=sys.stderr)
+
+
+def _explain_usage(error: Any, arguments: list[str]) -> int:
+    if not arguments or type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+    else:
+        program = f"forge {arguments[0]}" if arguments[0] in COMMANDS else "forge"
+        _say(usage.told(error, program))
+    return int(error.exit_code)

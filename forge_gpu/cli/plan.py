@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -39,10 +41,11 @@ def plan(
     A different plan that is there already is kept beside it as a backup.
     """
     from forge_gpu.cli.sections import show
-    from forge_gpu.errors import OutputError
+    from forge_gpu.io.disk import output_fault
     from forge_gpu.planner.describe import describe
     from forge_gpu.planner.plan import make_plan
 
+    _require_writable(output)
     made = make_plan(
         goal,
         data=data or [],
@@ -52,10 +55,22 @@ def plan(
         overrides=settings or [],
         folder=output.parent,
     )
-    show(describe(made))
     try:
         backup = made.save(output)
     except OSError as error:
-        raise OutputError(f"{output} cannot be written: {error.strerror}") from error
+        raise output_fault(error, output) from error
+    show(describe(made))
     kept = f"; the one that was there is now {backup}" if backup else ""
     print(f"wrote {output}{kept}")
+
+
+def _require_writable(output: Path) -> None:
+    """Raise OutputError where the plan cannot be written, before the data is looked at."""
+    from forge_gpu.errors import OutputError
+    from forge_gpu.io.disk import output_fault
+
+    if output.is_dir():
+        raise OutputError(f"{output}: is a folder; name the file to write, as {output / 'forge.yaml'}")
+    there = next(folder for folder in output.absolute().parents if folder.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise output_fault(PermissionError(errno.EACCES, "Permission denied"), output)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from forge_gpu.cli.usage import address, whole_number
 from forge_gpu.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -24,8 +25,14 @@ INPUT_PATHS = (
 
 def prepare(
     paths: Annotated[list[str] | None, typer.Argument(help=INPUT_PATHS, show_default=False)] = None,
-    config: Annotated[Path, typer.Option(help="The plan to run.")] = Path("forge.yaml"),
-    output: Annotated[Path, typer.Option(help="The folder to write.")] = Path("prepared"),
+    config: Annotated[Path, typer.Option(metavar="FILE", help="The plan to run.")] = Path("forge.yaml"),
+    output: Annotated[
+        str, typer.Option(metavar="FOLDER", help="The folder to write, or a URL, e.g. s3://bucket/prepared.")
+    ] = "prepared",
+    staging: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where output for a URL is made before it is uploaded."),
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the plan.")
     ] = None,
@@ -33,14 +40,24 @@ def prepare(
         list[str] | None,
         typer.Option(metavar="FILE", help="Leave out rows near or equal to those of an evaluation file."),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Use at most so many threads.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", parser=whole_number, help="Use at most so many threads.")
+    ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Run on a Dask cluster of so many processes, made for the job.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            parser=whole_number,
+            help="Run on a Dask cluster of so many processes, made for the job.",
+        ),
     ] = None,
     scheduler: Annotated[
-        str | None, typer.Option(metavar="URL", help="Run on a Dask cluster, e.g. tcp://host:8786.")
+        str | None,
+        typer.Option(metavar="URL", parser=address, help="Run on a Dask cluster, e.g. tcp://host:8786."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Take only the first so many rows.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", parser=whole_number, help="Take only the first so many rows.")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first rejected row.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run left.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show warnings only.")] = False,
@@ -50,14 +67,14 @@ def prepare(
     from forge_gpu import library
     from forge_gpu.cli.progress import progress
 
-    with stopping_at_signals() as check_stop, progress(quiet) as listener:
-        if config.exists():
-            _tell_of_compiling(listener)
+    with stopping_at_signals() as check_stop, progress(quiet) as shown:
+        listener = _telling_of_compiling(shown)
         result = library.prepare(
             config,
             data=paths or None,
             against=against or None,
             output=output,
+            staging=staging,
             settings=settings or (),
             threads=threads,
             workers=workers,
@@ -78,15 +95,22 @@ def prepare(
         show(result)
 
 
-def _tell_of_compiling(listener: Listener) -> None:
+def _telling_of_compiling(listener: Listener) -> Listener:
     """The first run on a machine compiles for some seconds, with nothing to show for it."""
-    from forge_gpu.job.events import Warned
+    from forge_gpu.job.events import Event, StageStarted, Warned
     from forge_gpu.kernels.compiled import cache_folder
 
-    if not any(cache_folder().rglob("*.nbi")):
-        listener(
-            Warned("open", "compiling kernels for this machine, once ('forge warm' does it ahead of time)")
-        )
+    told = any(cache_folder().rglob("*.nbi"))
+
+    def listen(event: Event) -> None:
+        nonlocal told
+        if not told and isinstance(event, StageStarted):
+            told = True
+            what = "compiling kernels for this machine, once ('forge warm' does it ahead of time)"
+            listener(Warned("open", what))
+        listener(event)
+
+    return listen
 
 
 @contextmanager

@@ -22,6 +22,9 @@ from forge_gpu.job.events import (
 PLAIN_EVERY = 5.0
 """Seconds between two lines of one stage in a pipe."""
 
+WIDE = 72
+"""Columns of a terminal that has room for rate and memory beside the bar."""
+
 
 @contextmanager
 def progress(quiet: bool) -> Iterator[Listener]:
@@ -99,26 +102,24 @@ class PlainLines:
 @contextmanager
 def _bar() -> Iterator[Listener]:
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
+    def text(template: str) -> TextColumn:
+        return TextColumn(template, table_column=Column(no_wrap=True))
+
+    console = Console(stderr=True)
+    wide = [text("{task.fields[rate]}"), text("{task.fields[memory]}")] if console.width >= WIDE else []
     bar = Progress(
-        TextColumn("{task.description:9}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[memory]}"),
-        console=Console(stderr=True),
+        text("{task.description:9}"),
+        BarColumn(bar_width=None if console.width < WIDE else 30),
+        text("{task.fields[amount]}"),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
+        *wide,
+        console=console,
     )
     with bar:
-        current = None
+        current: TaskID | None = None
 
         def listen(event: Event) -> None:
             nonlocal current
@@ -126,9 +127,15 @@ def _bar() -> Iterator[Listener]:
             if line:
                 bar.console.print(line, markup=False, highlight=False)
             elif isinstance(event, StageStarted):
-                current = bar.add_task(event.stage, total=event.total_bytes, memory="")
+                current = bar.add_task(event.stage, total=event.total_bytes, amount="", rate="", memory="")
             elif isinstance(event, ChunkDone) and current is not None:
                 bar.update(current, advance=event.bytes, memory=f"{event.peak_memory / 2**20:,.0f} MiB")
+                task = bar.tasks[current]
+                of = "" if task.total is None else f"/{task.total / 1e6:,.0f}"
+                rate = task.completed / max(task.elapsed or 0, 1e-9)
+                bar.update(
+                    current, amount=f"{task.completed / 1e6:,.0f}{of} MB", rate=f"{rate / 1e6:,.0f} MB/s"
+                )
             elif isinstance(event, StageDone) and current is not None:
                 total = bar.tasks[current].total
                 bar.update(current, completed=total if total is not None else 1, total=total or 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -14,10 +15,11 @@ def show(sections: Iterable[tuple[str, Sequence[str]]]) -> None:
         from rich.text import Text
 
         console = Console()
+        style = "" if os.environ.get("NO_COLOR") else "bold"
         for title, lines in sections:
-            console.print(Text(title, style="bold"))
+            console.print(Text(title, style=style))
             for line in lines:
-                console.print(Padding(Text(_safe(line)), (0, 0, 0, 2)))
+                console.print(Padding(Text(_safe(line)), (0, 0, 0, 2), expand=False))
         return
     for title, lines in sections:
         print(title)

@@ -39,9 +39,27 @@ def show(result: Result) -> None:
         size = sum(entry["bytes"] or 0 for entry in manifest["inputs"])
         print(
             f"{seconds:.2f} s for {size_text(size)} of input, "
-            f"peak memory {result.peak_memory / 2**20:,.0f} MiB, {manifest['run']['engine']} engine"
+            f"peak memory {result.peak_memory / 2**20:,.0f} MiB"
         )
+        for line in engine_lines(manifest["run"]):
+            print(line)
 
 
 def _reasons(manifest: dict[str, Any]) -> str:
     return "  (" + ", ".join(f"{count:,} {reason}" for reason, count in manifest["rejected"].items()) + ")"
+
+
+def engine_lines(run: dict[str, Any]) -> list[str]:
+    """Why the engine was chosen, and how a GPU did. run: the section of the manifest."""
+    lines = [f"engine: {run['engine_reason']}"]
+    for gpu in run["gpus"]:
+        peak = f"peak {size_text(gpu['peak'])} of the {size_text(gpu['pool'])} it may take"
+        lines.append(f"  GPU {gpu['gpu']}: {peak}")
+    if run["gpus"]:
+        lines.append(
+            f"  {run['chunks']:,} chunks, {run['halvings']:,} halvings, "
+            f"{run['rows_on_cpu']:,} rows that fit on no GPU were done by the CPU engine"
+        )
+    if run["fell_back"]:
+        lines.append(f"  the GPU was given up, and the CPU engine went on: {run['fell_back']}")
+    return lines

@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from forge_gpu.cli.usage import Group, whole_number
+
 if TYPE_CHECKING:
     from forge_gpu.engine.base import Engine
     from forge_gpu.job.spec import JobSpec
 
 app = typer.Typer(
-    help="Show and try chat templates.", rich_markup_mode=None, add_completion=False, no_args_is_help=True
+    cls=Group,
+    help="Show and try chat templates.",
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
 )
 
 Paths = Annotated[
@@ -29,9 +35,12 @@ def show(
     paths: Paths = None,
     config: Plan = Path("forge.yaml"),
     settings: Settings = None,
-    limit: Annotated[int, typer.Option(min=1, help="Show at most so many programs of each field.")] = 5,
+    limit: Annotated[
+        int,
+        typer.Option(metavar="N", parser=whole_number, help="Show at most so many programs of each field."),
+    ] = 5,
 ) -> None:
-    """Show what the template does, its programs, and how many rows of the data take each."""
+    """Show what the template does, and its programs on the data."""
     from forge_gpu.cli.sections import show as show_sections
     from forge_gpu.job.template_sections import about_data, about_template
 
@@ -42,7 +51,10 @@ def show(
 
 @app.command()
 def render(
-    row: Annotated[int, typer.Argument(min=1, help="Its number, counted from 1 over all files.")],
+    row: Annotated[
+        int,
+        typer.Argument(metavar="ROW", parser=whole_number, help="Its number, counted from 1 over all files."),
+    ],
     paths: Paths = None,
     config: Plan = Path("forge.yaml"),
     settings: Settings = None,
@@ -57,7 +69,7 @@ def render(
 
 @app.command()
 def check(paths: Paths = None, config: Plan = Path("forge.yaml"), settings: Settings = None) -> None:
-    """Compare every row with Jinja itself; stop at the first that differs."""
+    """Compare every row with Jinja itself; stop at the first difference."""
     from forge_gpu.cli.sections import show as show_sections
     from forge_gpu.job.template_sections import about_check
 

@@ -31,13 +31,24 @@ def _values(values: dict[str, Any], path: keys.Path, warn: Warn) -> None:
         if annotation is None:
             continue
         if keys.is_section(annotation):
-            if isinstance(value, dict):
+            if value is None and not keys.is_optional(annotation):
+                warn(here, "the empty section is left as its defaults")
+                values[name] = {}
+            elif isinstance(value, dict):
                 _values(value, here, warn)
             continue
         better = _better(value, annotation)
+        if here == ("output", "columns") and isinstance(better, list):
+            better = _once(better)
         if better is not value:
             warn(here, f"{value!r} taken as {better!r}")
             values[name] = better
+
+
+def _once(columns: list[Any]) -> list[Any]:
+    """A list without repeats: a column can be kept once only."""
+    once = [column for place, column in enumerate(columns) if column not in columns[:place]]
+    return columns if len(once) == len(columns) else once
 
 
 def _better(value: Any, annotation: Any) -> Any:

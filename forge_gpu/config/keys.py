@@ -23,7 +23,8 @@ def known() -> dict[Path, Any]:
 
 def _walk(section: type[BaseModel], path: Path) -> Iterator[tuple[Path, Any]]:
     for name, field in section.model_fields.items():
-        yield (*path, name), field.annotation
+        bounds = tuple(field.metadata)
+        yield (*path, name), Annotated[(field.annotation, *bounds)] if bounds else field.annotation
         inner = section_of(field.annotation)
         if inner is not None:
             yield from _walk(inner, (*path, name))

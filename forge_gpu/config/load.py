@@ -16,8 +16,10 @@ from pydantic import ValidationError
 
 from forge_gpu.config import keys
 from forge_gpu.config.correct import SPLITS, balance_splits, correct
+from forge_gpu.config.explain import explain, line, unknown
 from forge_gpu.config.migrate import migrate, version_of
 from forge_gpu.config.parse import parse, parse_value
+from forge_gpu.config.rules import Rule, broken
 from forge_gpu.config.schema import VERSION, Config, Preprocessing
 from forge_gpu.errors import ConfigError, NoPlanError
 
@@ -103,7 +105,8 @@ def override_layer(overrides: Iterable[str]) -> Layer:
 def _put(layer: Layer, names: Sequence[str], text: str, origin: str) -> None:
     path = keys.schema_path(names)
     if path is None:
-        layer.faults.append(f"{origin}: {_unknown(tuple(name.lower() for name in names))}")
+        named = tuple(name.lower() for name in names)
+        layer.faults.append(f"{origin}: {'.'.join(named)}: {unknown(named)}")
         return
     annotation = keys.known().get(path)
     if keys.is_section(annotation) and not (keys.is_optional(annotation) and text in ("", "null", "{}")):
@@ -126,7 +129,7 @@ def build(layers: Sequence[Layer]) -> Loaded:
     for layer in layers:
 
         def warn(path: keys.Path, what: str, origins: dict[keys.Path, str] = layer.where) -> None:
-            warnings.append(_line(path, what, origins))
+            warnings.append(line(path, what, origins))
 
         own = _copied(layer.values)
         correct(own, warn)
@@ -137,15 +140,39 @@ def build(layers: Sequence[Layer]) -> Loaded:
     preprocessing = values.get("preprocessing")
     if isinstance(preprocessing, dict):
         defaults = {name: Preprocessing.model_fields[name].default for name in SPLITS}
-        balance_splits(preprocessing, named, defaults, lambda p, what: warnings.append(_line(p, what, where)))
+        balance_splits(preprocessing, named, defaults, lambda p, what: warnings.append(line(p, what, where)))
     faults = [fault for layer in layers for fault in layer.faults]
-    try:
-        config = Config.model_validate(values, strict=True)
-    except ValidationError as error:
-        faults += _explain(error, where)
+    config, invalid = _validated(values, where)
+    faults += invalid
     if faults:
         raise ConfigError("\n".join(faults))
     return Loaded(config, tuple(warnings), where)
+
+
+def _validated(values: dict[str, Any], where: dict[keys.Path, str]) -> tuple[Config, list[str]]:
+    """The config, and a line for every fault; where there are some, the config of the values without them."""
+    faults: dict[keys.Path, list[str]] = {}
+    try:
+        config = Config.model_validate(values, strict=True)
+    except ValidationError as error:
+        faults = explain(error, values, where)
+        sound = _copied(values)
+        for path in faults:
+            _remove(sound, path)
+        config = Config.model_validate(sound, strict=True)
+    lines = [line for told in faults.values() for line in told]
+    return config, lines + [_rule_line(rule, fault, where) for rule, fault in broken(config, faults)]
+
+
+def _rule_line(rule: Rule, fault: str, where: dict[keys.Path, str]) -> str:
+    origin = next((where[path] for path in rule.paths if path in where), None)
+    return f"{f'{origin}: ' if origin else ''}{rule.name}: {fault}"
+
+
+def _remove(values: dict[str, Any], path: keys.Path) -> None:
+    for name in path[:-1]:
+        values = values.get(name, {})
+    values.pop(path[-1], None)
 
 
 def _merge(into: dict[str, Any], values: dict[str, Any]) -> None:
@@ -158,72 +185,6 @@ def _merge(into: dict[str, Any], values: dict[str, Any]) -> None:
 
 def _copied(value: Any) -> Any:
     return {name: _copied(inner) for name, inner in value.items()} if isinstance(value, dict) else value
-
-
-def _explain(error: ValidationError, where: dict[keys.Path, str]) -> list[str]:
-    """One line a key: what pydantic says of the members of a union is joined."""
-    found: dict[keys.Path, list[str]] = {}
-    for fault in error.errors(include_url=False):
-        if fault["type"] == "extra_forbidden":
-            path = tuple(str(part) for part in fault["loc"])
-            message = _unknown(path)[len(".".join(path)) + 2 :]
-        else:
-            path = _key_of(fault["loc"])
-            message = _say(fault)
-        messages = found.setdefault(path, [])
-        if message not in messages:
-            messages.append(message)
-    lines = []
-    for path, messages in found.items():
-        value = next(
-            (f["input"] for f in error.errors() if _key_of(f["loc"]) == path and f["type"] not in QUIET), None
-        )
-        got = "" if value is None else f" (it is {_short(value)})"
-        lines.append(_line(path, " or ".join(messages) + got, where))
-    return lines
-
-
-QUIET = {"extra_forbidden", "value_error"}
-
-
-def _key_of(location: tuple[int | str, ...]) -> keys.Path:
-    """The schema's key for pydantic's location, which goes on with indices and names of union members."""
-    path: keys.Path = ()
-    for part in location:
-        longer = (*path, str(part))
-        if longer not in keys.known() and not keys.is_free(path):
-            break
-        path = longer
-        if len(path) > 1 and keys.is_free(path[:-1]):
-            break
-    return path
-
-
-def _say(fault: Any) -> str:
-    if fault["type"] in ("model_type", "model_attributes_type"):
-        return "must be a section with keys of its own"
-    message: str = fault["msg"].removeprefix("Value error, ")
-    return message.replace("Input should be", "must be", 1)
-
-
-def _unknown(path: keys.Path) -> str:
-    near = keys.nearest(path)
-    hint = f"did you mean {near}?" if near else f"known there: {', '.join(keys.inside(path[:-1]))}"
-    return f"{'.'.join(path)}: unknown key; {hint}"
-
-
-def _line(path: keys.Path, message: str, where: dict[keys.Path, str]) -> str:
-    origin = where.get(path)
-    key = ".".join(path)
-    if origin is None:
-        longest = next((where[path[:n]] for n in range(len(path), 0, -1) if path[:n] in where), None)
-        origin = longest
-    return f"{origin}: {key}: {message}" if origin else f"{key}: {message}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _rewrite(path: Path, config: Config, version: int) -> str:

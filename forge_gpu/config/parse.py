@@ -14,6 +14,13 @@ from forge_gpu.errors import ConfigError
 
 MOST_NODES = 100_000
 MOST_DEPTH = 50
+PLAIN_WORDS = {  # for the commonest faults
+    "determine a constructor": "this tag has no meaning in a plan; leave it out",
+    "'\\t'": "a tab stands where a value begins; indent with blanks",
+    "<document start>": "something goes on after the mapping has ended",
+    "<block end>": "a line is not indented as those around it",
+    "mapping values are not allowed": "a second ':' stands in one line; put the value in quotes",
+}
 PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "timestamp")}
 
 
@@ -34,7 +41,7 @@ def parse(text: str, name: str) -> Parsed:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
-        raise ConfigError(f"{where}: this is not YAML: {error.problem or error.context}") from None
+        raise ConfigError(f"{where}: this is not YAML: {_plain(error.problem or error.context)}") from None
     except (YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{name}: this is not YAML: {' '.join(str(error).split())}") from None
     parsed = Parsed()
@@ -46,26 +53,45 @@ def parse(text: str, name: str) -> Parsed:
     return parsed
 
 
+def _plain(problem: object) -> str:
+    """What YAML's reader says, in plain words where it is one of the commonest faults."""
+    told = " ".join(str(problem).split())
+    return next((ours for theirs, ours in PLAIN_WORDS.items() if theirs in told), told)
+
+
 def parse_value(text: str, path: keys.Path) -> Any:
     """The value of one key, from the environment or `--set`.
 
-    A text is taken as it stands, a list may be written `a,b`, all else is YAML; nothing at all is null.
+    A text is taken as it stands, a list may be written `a,b`, all else is YAML; nothing at all is null, or
+    an empty text where null cannot stand.
     Text that is no YAML comes back as it is, to be refused by the schema.
     """
     annotation = keys.known().get(path)
-    if text == "" or (text == "null" and keys.accepts(annotation, type(None))):
+    if text in ("", "null") and keys.accepts(annotation, type(None)):
         return None
     if keys.accepts(annotation, str) or (annotation is None and keys.is_text(path)):
         return text
-    if keys.accepts(annotation, list) and text not in keys.words(annotation) and not text.startswith("["):
-        return [part.strip() for part in text.split(",")]
+    if text == "":
+        return None
+    opens = "[{" if keys.accepts(annotation, dict) else "["
+    if keys.accepts(annotation, list) and text not in keys.words(annotation) and text[0] not in opens:
+        parts = [part.strip() for part in text.split(",")]
+        return parts if keys.is_text(path) else [_yaml(part, path) for part in parts]
+    return _yaml(text, path)
+
+
+def _yaml(text: str, path: keys.Path) -> Any:
+    """A text as YAML, or as it is where it is none."""
     yaml = YAML(typ="safe", pure=True)
     try:
         node = yaml.compose(text)
     except (YAMLError, ValueError, RecursionError):
         return text
     parsed = Parsed()
-    value = None if node is None else _Reader(yaml, "", parsed).value(node, path, 0)
+    try:
+        value = None if node is None else _Reader(yaml, "", parsed).value(node, path, 0)
+    except ConfigError:  # too large, or nested too deep
+        return text
     return text if parsed.faults else value
 
 
@@ -107,8 +133,6 @@ class _Reader:
         try:
             return self.yaml.constructor.construct_object(node)
         except (YAMLError, ValueError, ArithmeticError) as error:
-            problem = getattr(error, "problem", None) or str(error)
-            self.parsed.faults.append(
-                f"{self.name}:{node.start_mark.line + 1}: {'.'.join(path)}: {' '.join(problem.split())}"
-            )
+            told = _plain(getattr(error, "problem", None) or error)
+            self.parsed.faults.append(f"{self.name}:{node.start_mark.line + 1}: {'.'.join(path)}: {told}")
             return None

@@ -1,18 +1,19 @@
-"""The schema of forge.yaml. Every key of the file is a field here; nothing else is a setting."""
+"""The schema of forge.yaml. Every key of the file is a field here; nothing else is a setting.
+
+What must hold between several keys stands in `rules`.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 VERSION = 1
 """Version of the schema. A change that an old file does not fit adds one, and a step in `migrate`."""
 
 Action = Literal["off", "warn", "reject"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Cap = Annotated[int, Field(ge=0)]
 
@@ -81,9 +82,9 @@ class Hardware(Section):
     """What plan found. `prepare` looks again; nothing of this affects a byte of the output."""
 
     gpu_arch: str | None = None
-    vram_gb: float | None = None
+    vram_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     compute_capability: str | None = None
-    recommended_batch_size: int | None = None
+    recommended_batch_size: Annotated[int, Field(ge=1)] | None = None
     use_gpu_preprocessing: bool = False
 
 
@@ -140,12 +141,6 @@ class Split(Section):
     time: str | None = None  # a column, for temporal: the oldest rows go to train
     group: str | None = None  # a column: rows with the same value all go to one split
 
-    @model_validator(mode="after")
-    def _groups_are_exact(self) -> Split:
-        if self.group is not None and self.mode != "exact":
-            raise ValueError(f"group needs mode exact: it is {self.mode}; remove one of the two")
-        return self
-
 
 class Memory(Section):
     budget: Literal["auto"] | Annotated[int, Field(ge=16 * 2**20)] = "auto"  # bytes beyond the imports' own
@@ -158,32 +153,13 @@ class Preprocessing(Section):
     validation_split: Fraction = 0.1
     test_split: Fraction = 0.0
     chunk_size: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"  # rows
-    streaming_threshold_gb: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+    streaming_threshold_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto"] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
     quality_checks: Checks = Checks()
     dedup: Dedup = Dedup()
     decontamination: Decontamination | None = None  # null: the usual rules, where there are evaluation files
     split: Split = Split()
     memory: Memory = Memory()
-
-    @model_validator(mode="after")
-    def _clusters_are_split_exactly(self) -> Preprocessing:
-        near = self.dedup.near
-        if near is not None and near.action == "group" and self.split.mode != "exact":
-            raise ValueError(
-                f"dedup.near.action group needs split.mode exact: it is {self.split.mode}; set remove"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _splits_add_up(self) -> Preprocessing:
-        total = self.train_split + self.validation_split + self.test_split
-        if abs(total - 1) > 1e-9:
-            raise ValueError(
-                f"train_split + validation_split + test_split is {total:g}, not 1 "
-                f"({self.train_split:g} + {self.validation_split:g} + {self.test_split:g})"
-            )
-        return self
 
 
 class Output(Section):

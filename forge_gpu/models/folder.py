@@ -49,7 +49,11 @@ class ModelFolder:
 def read_folder(path: Path | str) -> ModelFolder:
     """Read a model's folder. Raises InputError with one line that names the file at fault."""
     folder = Path(path)
-    if not any((folder / name).is_file() for name in FILES):
+    try:
+        is_model = any((folder / name).is_file() for name in FILES)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror}") from None
+    if not is_model:
         raise InputError(
             f"{folder} is no model folder: it has none of {', '.join(FILES)}{_adapter_hint(folder)}"
         )
@@ -109,6 +113,15 @@ def _object(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path} must be a JSON object, not {type(value).__name__}")
     return value
+
+
+def templates_in(path: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """The chat templates, by name, and the special tokens of one JSON file, as a tokenizer_config.json.
+
+    Raises InputError.
+    """
+    about = _object(path)
+    return dict(_named(about.get("chat_template"), path)), _tokens(about)
 
 
 def _templates(folder: Path, tokenizer: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:

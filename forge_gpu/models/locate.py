@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from forge_gpu.errors import InputError
+from forge_gpu.models.folder import FILES
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 PATTERNS = ["*.json", "*.jinja", "additional_chat_templates/*"]
@@ -24,15 +25,23 @@ def locate(name: str, environ: Mapping[str, str] = os.environ) -> tuple[Path | N
     """
     path = Path(name).expanduser()
     if path.is_dir():
-        inside = _snapshot(path)
+        try:
+            inside = _snapshot(path)
+        except OSError as error:
+            raise InputError(f"--model {name}: cannot be read: {error.strerror}") from None
         return (inside, f"newest snapshot in {path}") if inside else (path, None)
+    if path.name in FILES and path.is_file():
+        return path.parent, f"the folder of {path}"
     if path.exists():
         raise InputError(f"--model {name}: is a file; name the model's folder")
     if name.startswith(("./", "../", "/", "~")) or name in (".", "..") or name.endswith("/"):
         raise InputError(f"--model {name}: there is no such folder")
     if not REPOSITORY.fullmatch(name):
         return None, None
-    cached = _snapshot(_cache(environ) / f"models--{name.replace('/', '--')}")
+    try:
+        cached = _snapshot(_cache(environ) / f"models--{name.replace('/', '--')}")
+    except OSError:  # a cache that is not ours to read
+        cached = None
     if cached is not None:
         return cached, f"{name} is in the Hugging Face cache"
     return _ask_hub(name)

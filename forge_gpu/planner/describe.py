@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from forge_gpu.hardware.describe import describe as describe_hardware
+from forge_gpu.job.probe_lines import probe_lines
 from forge_gpu.planner.plan import Plan
 
 SHOWN = (
     ("mapping", "data.mapping.shape"),
     ("model", "model.name"),
     ("template", "model.chat_template"),
+    ("date", "model.date"),
     ("max length", "model.max_length"),
     ("engine", "hardware.use_gpu_preprocessing"),
     ("batch size", "hardware.recommended_batch_size"),
@@ -25,6 +27,7 @@ def describe(plan: Plan) -> list[tuple[str, list[str]]]:
         ("Hardware", [*describe_hardware(plan.hardware), _budget(plan)]),
         ("Data", _data(plan)),
         ("Plan", [line for title, key in SHOWN if (line := _choice(plan, title, key))]),
+        ("What the chat template does", [] if plan.probes is None else probe_lines(plan.probes)),
         ("Notes", [*plan.notes, *plan.warnings]),
     ]
     return [(title, lines) for title, lines in sections if lines]

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from jinja2.meta import find_undeclared_variables
+
 from forge_gpu.errors import TemplateError
 from forge_gpu.planner.talks import Talks
 from forge_gpu.templates.environment import ChatTemplate, Refused
+from forge_gpu.templates.probes import Probes
 
 
 def fit_builtin(name: str, talks: Talks) -> list[str]:
@@ -31,14 +34,27 @@ def fit_builtin(name: str, talks: Talks) -> list[str]:
     return [f"{told}; these will be rejected"]
 
 
-def fit_jinja(model: dict[str, Any], talks: Talks) -> list[str]:
-    """Render the sample. Raises TemplateError where the template is not valid, or refuses all of it."""
-    template = ChatTemplate(
+def chat_template(model: dict[str, Any]) -> ChatTemplate:
+    """The Jinja template of a section `model`. Raises TemplateError where it is not valid."""
+    return ChatTemplate(
         model["chat_template"],
         model.get("special_tokens", {}),
         model.get("template_kwargs", {}),
         model.get("date"),
     )
+
+
+def variables_of(source: str) -> list[str]:
+    """The variables that a Jinja template reads and does not set, by name; none where it is not valid."""
+    try:
+        parsed = ChatTemplate(source, {}, {}, None).environment.parse(source)
+    except TemplateError:
+        return []
+    return sorted(find_undeclared_variables(parsed))
+
+
+def fit_jinja(template: ChatTemplate, talks: Talks) -> list[str]:
+    """Render the sample. Raises TemplateError where the template refuses all of it."""
     refusals: Counter[str] = Counter()
     for talk in talks.talks:
         try:
@@ -55,3 +71,24 @@ def fit_jinja(model: dict[str, Any], talks: Talks) -> list[str]:
             f"{told}; use another template (--template) or write messages (--set output.form=messages)"
         )
     return [f"{told}; such rows will be rejected"]
+
+
+def lost(probes: Probes, talks: Talks) -> list[str]:
+    """What the sampled conversations hold and the template does not write: a line each."""
+    amiss = {
+        "drops the system message": (probes.system == "dropped", talks.with_system),
+        "takes no tools": (probes.takes_tools is False, talks.with_tools),
+        "drops the thinking of earlier turns": (probes.drops_earlier_thinking, talks.with_earlier_thinking),
+    }
+    lines = [
+        f"the chat template {what}: {count} of {len(talks)} conversations looked at have such, "
+        "and lose it in silence"
+        for what, (is_so, count) in amiss.items()
+        if is_so and count
+    ]
+    if probes.end_of_turn == ():
+        lines.append(
+            "the chat template writes no end of turn after the assistant: nothing in the text teaches the "
+            "model to stop"
+        )
+    return lines

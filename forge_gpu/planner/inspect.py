@@ -62,7 +62,7 @@ def inspect(
                 f"{file.path}: plan looks at the data before prepare reads it, and this can be read once; "
                 "write it to a file, plan that, and give prepare the stream"
             )
-    chosen = _spread(files)
+    chosen = spread(files)
     if len(chosen) < len(files):
         notes.append(f"{len(chosen)} of {len(files)} files were looked at")
     samples = [sample(file, format, encoding) for file in chosen]
@@ -74,7 +74,7 @@ def inspect(
     return Inspection(files, samples, columns, picked, rows, exact, notes)
 
 
-def _spread(files: list[InputFile]) -> list[InputFile]:
+def spread(files: list[InputFile]) -> list[InputFile]:
     """At most MOST_FILES, evenly over the list."""
     if len(files) <= MOST_FILES:
         return files
@@ -88,9 +88,9 @@ def _agree(
     first: tuple[Sample, Picked] | None = None
     for found in samples:
         if not found.records:
-            if found.format.kind != "empty":
+            if found.unreadable or found.others:
                 raise InputError(f"{found.file.path}: {_no_records(found)}")
-            notes.append(f"{found.file.path} is empty")
+            notes.append(f"{found.file.path} has no rows: it is passed over")
             continue
         picked = _pick(found, given, any_columns)
         if first is None:
@@ -98,7 +98,8 @@ def _agree(
         elif picked.values != first[1].values:
             first = (found, _merge(first, (found, picked)))
     if first is None:
-        raise InputError("the data has no records: " + ", ".join(found.file.path for found in samples[:5]))
+        named = ", ".join(found.file.path for found in samples[:5]) + (", ..." if len(samples) > 5 else "")
+        raise InputError(f"the data has no rows, so there is nothing to plan for: {named}")
     return first[1]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -11,23 +11,29 @@ from typing import Any
 
 from forge_gpu.errors import TemplateError
 from forge_gpu.models import choose, registry
-from forge_gpu.models.folder import ModelFolder, read_folder
+from forge_gpu.models.folder import ModelFolder, read_folder, templates_in
 from forge_gpu.models.locate import locate
+from forge_gpu.planner.fit import variables_of
 from forge_gpu.templates import builtin
 
 ASSUMED_VRAM_GIB = 16
+SPECIAL_TOKENS = {f"{kind}_token" for kind in ("bos", "eos", "pad", "unk", "sep", "cls", "mask")}
 JINJA_SUFFIXES = (".jinja", ".jinja2", ".j2")
 MOST_TEMPLATE_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """kind: builtin, format or jinja. text: its source, or the built-in's name. source: where it is from."""
+    """kind: builtin, format or jinja. text: its source, or the built-in's name. source: where it is from.
+
+    special_tokens: those that stand beside it, in a tokenizer_config.json.
+    """
 
     kind: str
     text: str
     source: str
     why: str
+    special_tokens: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -57,10 +63,12 @@ def decide(
     tools: bool,
     own: bool,
     needed: bool,
+    tokens: Collection[str] = (),
 ) -> Decision:
     """The section `model` of the plan.
 
-    template: the one that the user named. vram: bytes, None without a GPU. tools: the data has tools.
+    template: the one that the user named; tokens: the special tokens that the user set. vram: bytes, None
+    without a GPU. tools: the data has tools.
     own: the data can be put into the model's own chat template. needed: what is to be written depends
     on a template; where none can be had, TemplateError says what to pass.
     """
@@ -68,6 +76,8 @@ def decide(
     folder, match = _model(decision, goal, model, vram, approximate=needed and template is None)
     if template is not None:
         _put_template(decision, template)
+        if template.kind == "jinja" and folder is None and needed:
+            _own_tokens(decision, template, model is not None, tokens)
     elif folder is not None and folder.templates and own:
         _of_folder(decision, folder, tools)
     elif needed:
@@ -149,6 +159,8 @@ def read_template(template: str) -> Template:
     is_name = len(template) < 4096 and "\n" not in template and "\0" not in template
     path = Path(template).expanduser()
     if is_name and path.is_file():
+        if path.suffix == ".json":
+            return _of_json(path)
         text = _file_text(path)
         return Template(_kind_of(text, path), text, str(path), f"the file {path}")
     if "{" in template:
@@ -157,6 +169,16 @@ def read_template(template: str) -> Template:
         raise TemplateError(f"--template {template}: there is no such file")
     builtin.builtin(template)  # names the nearest one
     raise AssertionError("unreachable")
+
+
+def _of_json(path: Path) -> Template:
+    """The chat template in a tokenizer_config.json, or a file like it."""
+    templates, tokens = templates_in(path)
+    name = "default" if "default" in templates or len(templates) != 1 else next(iter(templates))
+    if name not in templates:
+        names = f"several chat templates ({', '.join(templates)}), none the default" if templates else "none"
+        raise TemplateError(f"--template {path}: it has {names}; write the one to use to a file of its own")
+    return Template("jinja", templates[name], str(path), f"the file {path}", tokens)
 
 
 def _file_text(path: Path) -> str:
@@ -174,6 +196,23 @@ def _kind_of(text: str, path: Path | None) -> str:
     """Jinja by its suffix or by its statements; all else is a format string."""
     jinja = (path is not None and path.suffix in JINJA_SUFFIXES) or "{%" in text or "{#" in text
     return "jinja" if jinja else "format"
+
+
+def _own_tokens(decision: Decision, template: Template, named: bool, tokens: Collection[str]) -> None:
+    """Special tokens for a template without its model's folder. Those of a model that was only chosen are not
+    the template's. Raises TemplateError where it writes one that is not known."""
+    if template.special_tokens:
+        decision.put("special_tokens", template.special_tokens, f"from {template.source}")
+    elif not named:
+        decision.values.pop("special_tokens", None)
+    known = {*decision.values.get("special_tokens", {}), *tokens}
+    unknown = [token for token in variables_of(template.text) if token in SPECIAL_TOKENS - known]
+    if unknown:
+        raise TemplateError(
+            f"{template.source}: the template writes {' and '.join(unknown)}, which only its model tells; "
+            "name the model's folder with --model DIR, or set it, as "
+            f"--set model.special_tokens.{unknown[0]}=TEXT"
+        )
 
 
 def _of_folder(decision: Decision, folder: ModelFolder, tools: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from forge_gpu.config.load import Layer, build, environment_layer, override_layer
 from forge_gpu.config.schema import Config
-from forge_gpu.errors import ConfigError, InputError
+from forge_gpu.errors import ConfigError, InputError, TemplateError
 from forge_gpu.hardware.budget import Budget, cpu_budget
 from forge_gpu.hardware.probe import Hardware, probe
 from forge_gpu.hardware.stack import read_stack
@@ -22,6 +22,9 @@ from forge_gpu.planner.engine import decide_engine
 from forge_gpu.planner.inspect import Inspection, inspect
 from forge_gpu.planner.model import Decision, Template, decide, read_template, settings_of
 from forge_gpu.planner.talks import Talks, read_talks
+from forge_gpu.templates.environment import ChatTemplate
+from forge_gpu.templates.probes import Probes
+from forge_gpu.templates.probes import probe as probe_template
 from forge_gpu.templates.validate import validate_renderer, validate_template
 
 Values = dict[str, Any]
@@ -31,6 +34,7 @@ RENDERED = ("text", "prompt_completion", "preference")  # forms that hold what a
 @dataclass(frozen=True, slots=True)
 class Plan:
     """config: what prepare runs. reasons: dotted key -> why. notes, warnings: one line each, for the user.
+    probes: what the chat template does, where it is a Jinja template.
 
     notes are what plan found and chose; warnings are faults of the configuration that were put right.
     """
@@ -42,6 +46,7 @@ class Plan:
     hardware: Hardware
     budget: Budget
     data: Inspection
+    probes: Probes | None = None
 
     def save(self, path: Path | str = "forge.yaml") -> Path | None:
         """Write forge.yaml; a different file that was there is kept, and the path of that backup returned."""
@@ -70,6 +75,9 @@ def make_plan(
     forge.yaml will stand. Nothing is written or printed. Raises ForgeError: InputError for data that cannot
     be used, TemplateError for a template that does not fit, ConfigError for a bad override.
     """
+    for option, value in (("--model", model), ("--template", template)):
+        if value is not None and not str(value).strip():
+            raise ConfigError(f"{option}: is empty; name one, or leave the option out")
     layers = [environment_layer(environ), override_layer(overrides)]
     given = _given(layers)
     given_data = _section(given, "data")
@@ -106,7 +114,16 @@ def make_plan(
     )
     _columns_exist(loaded.config, found)
     validate_renderer(loaded.config, found.columns)
-    return Plan(loaded.config, chooser.reasons, tuple(chooser.notes), loaded.warnings, machine, budget, found)
+    return Plan(
+        loaded.config,
+        chooser.reasons,
+        tuple(chooser.notes),
+        loaded.warnings,
+        machine,
+        budget,
+        found,
+        chooser.probes,
+    )
 
 
 def _given(layers: Sequence[Layer]) -> Values:
@@ -156,6 +173,7 @@ class _Chooser:
         self.notes: list[str] = []
         self.decision = Decision()
         self.talks: Talks | None = None
+        self.probes: Probes | None = None
         if goal:
             self.put("goal", goal, "as given")
 
@@ -195,6 +213,7 @@ class _Chooser:
             tools=self.talks is not None and self.talks.with_tools > 0,
             own=has_turns,
             needed=has_turns and form in RENDERED,
+            tokens=self.set_by_user("model", "special_tokens") or {},
         )
         for key, value in self.decision.values.items():
             self.put(f"model.{key}", value, self.decision.reasons[key])
@@ -244,8 +263,32 @@ class _Chooser:
             if kind == "builtin":
                 self.notes += fit.fit_builtin(self.decision.values["chat_template"], self.talks)
             elif kind == "jinja":
-                values = {**self.decision.values, **_section(self.given, "model")}
-                self.notes += fit.fit_jinja(values, self.talks)
+                self.notes += fit.fit_jinja(self._chat_template(), self.talks)
+        if kind == "jinja":
+            self._probe(form)
+
+    def _chat_template(self) -> ChatTemplate:
+        try:
+            return fit.chat_template({**self.decision.values, **_section(self.given, "model")})
+        except TemplateError as error:
+            raise TemplateError(f"{self.decision.values['template_source']}: {error}") from None
+
+    def _probe(self, form: str) -> None:
+        """Ask the template what it does, and say where the data has what it does not write."""
+        try:
+            found = self.probes = probe_template(self._chat_template())
+        except TemplateError as error:
+            if form in RENDERED:
+                raise
+            self.notes.append(f"{error}; it is not used for the form {form!r}")
+            return
+        if self.talks is not None:
+            self.notes += fit.lost(found, self.talks)
+        if found.writes_bos:
+            origin = self.reasons.get("model.special_tokens", "as set")
+            self.reasons["model.special_tokens"] = (
+                f"{origin}; the template writes bos_token itself: the tokenizer must not add another"
+            )
 
     def hardware(self, engine: str | None) -> None:
         gpu = self.machine.best_gpu
@@ -285,8 +328,6 @@ class _Chooser:
         if label and self.found.columns[label].kind != "text":
             self.put("preprocessing.split.stratify", label, f"every split gets its share of each {label!r}")
         keep = dict.fromkeys(picked.media, "what the messages refer to")
-        if "tools" in picked.columns and _section(self.values, "output").get("form") == "messages":
-            keep[picked.columns["tools"]] = "the tools that the messages may call"
         if label:
             keep[label] = "the label"
         if keep:

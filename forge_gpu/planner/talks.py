@@ -11,6 +11,7 @@ from forge_gpu.errors import InputError
 from forge_gpu.planner.columns import messages_in
 from forge_gpu.planner.mapping import Picked
 from forge_gpu.templates.conversations import Conversation
+from forge_gpu.templates.final_message import REASONING
 from forge_gpu.templates.records import BadRecord, messages_of, text_of, tools_of
 from forge_gpu.templates.roles import ROLES, role_aliases
 from forge_gpu.templates.values import ABSENT
@@ -29,6 +30,7 @@ class Talks:
     with_system: int = 0
     with_tools: int = 0
     with_parts: int = 0
+    with_earlier_thinking: int = 0
 
     def __len__(self) -> int:
         return len(self.talks)
@@ -37,8 +39,8 @@ class Talks:
         """A line on the records that are no conversations, if any."""
         if not self.bad:
             return []
-        why, count = self.bad.most_common(1)[0]
-        return [f"{self.bad.total()} conversations looked at are damaged: {count} times {why}"]
+        whys = "; ".join(f"{why} ({count})" for why, count in self.bad.most_common(3))
+        return [f"{self.bad.total()} conversations looked at are damaged: {whys}"]
 
 
 def read_talks(records: Sequence[dict[str, Any]], picked: Picked) -> Talks:
@@ -100,6 +102,14 @@ def _count(found: Talks, talk: Conversation) -> None:
     found.with_system += "system" in roles and bool(text_of(talk.messages[0].get("content")))
     found.with_tools += bool(talk.tools is not ABSENT and talk.tools) or "tool" in roles
     found.with_parts += any(isinstance(message.get("content"), list) for message in talk.messages)
+    answers = [message for message in talk.messages if message["role"] == "assistant"]
+    found.with_earlier_thinking += any(map(_thinks, answers[:-1]))
+
+
+def _thinks(message: Mapping[str, Any]) -> bool:
+    return "</think>" in (text_of(message.get("content")) or "") or any(
+        message.get(name) for name in REASONING
+    )
 
 
 def _refuse_unknown_roles(

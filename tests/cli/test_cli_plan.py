@@ -54,6 +54,7 @@ def test_an_existing_plan_is_kept_beside(data):
         (["--data", "a.jsonl", "--engine", "tpu"], "--engine tpu: choose auto, cpu or gpu"),
         (["--data", "a.jsonl", "--model", "llama"], "could be any of llama-2, llama-3"),
         (["--data", "a.jsonl", "--output", "/proc/none/forge.yaml"], "cannot be written"),
+        (["--data", "a.jsonl", "--output", "."], ".: is a folder; name the file to write, as forge.yaml"),
     ],
 )
 def test_an_error_is_one_line_and_exit_code_2(data, arguments, told):

@@ -68,13 +68,11 @@ def test_check(plan, settings):
 def test_check_stops_at_a_difference(plan, monkeypatch):
     from forge_gpu.templates.tracing import columns
 
-    monkeypatch.setattr(
-        columns,
-        "cut_in_place",
-        lambda name, arguments, column, at: columns.Spans(
-            column.data, column.start[at], column.length[at] * 0, column.kind[at]
-        ),
-    )
+    def cut_to_nothing(name, arguments, column, at):
+        at = slice(None) if at is None else at
+        return columns.Spans(column.data, column.start[at], column.length[at] * 0, column.kind[at])
+
+    monkeypatch.setattr(columns, "cut_in_place", cut_to_nothing)
     monkeypatch.setattr("forge_gpu.templates.guard._due", lambda before, rows: [])
     with pytest.raises(TemplateError, match=r"row 1: .*differs from Jinja"):
         run("check")

@@ -60,9 +60,10 @@ def test_every_fault_is_told_at_once_with_its_place(tmp_path):
     path = tmp_path / "forge.yaml"
     expected = [
         f"{path}:3: data.formt: unknown key; did you mean data.format?",
-        f"{path}:5: model.max_length: must be a valid integer (it is 'lots')",
-        f"{path}:7: preprocessing.seed: must be greater than or equal to 0 (it is -1)",
-        f"{path}:9: preprocessing.memory.budget: must be 'auto' or must be greater than or equal to 16777216"
+        f"{path}:5: model.max_length: must be a whole number at least 1 or null (it is 'lots')",
+        f"{path}:7: preprocessing.seed: must be a whole number at least 0 and below 9223372036854775808"
+        " (it is -1)",
+        f"{path}:9: preprocessing.memory.budget: must be 'auto' or a whole number at least 16777216"
         " (it is 5)",
         f"{path}:10: train_splt: unknown key; did you mean preprocessing.train_split?",
         "FORGE_CONFIG__OUTPUT__FORM: output.form: must be 'text', 'prompt_completion', 'messages', "
@@ -116,10 +117,10 @@ def test_a_section_cannot_be_set():
         ("version: one", "1: version: 'one' is not a version"),
         ("version: true", "1: version: True is not a version"),
         ("data: 5", "1: data: must be a section with keys of its own (it is 5)"),
-        ("data:\n  inputs: {a: 1}", "2: data.inputs: must be a valid list"),
+        ("data:\n  inputs: {a: 1}", "2: data.inputs: must be a list (each item a text) (it is {'a': '1'})"),
         (
             "preprocessing: {train_split: true}",
-            "1: preprocessing.train_split: must be a valid number (it is True)",
+            "1: preprocessing.train_split: must be a number at least 0 and at most 1 (it is true)",
         ),
         ("\tdata: 1", "this is not YAML"),
         ("data: \x00", "this is not YAML"),

@@ -83,7 +83,7 @@ def configs(draw) -> Config:
             "max_length": draw(st.none() | st.integers(1, 2**40)),
             "special_tokens": draw(st.dictionaries(TEXT, TEXT, max_size=3)),
         },
-        "hardware": {"vram_gb": draw(st.none() | st.floats(0, 1e3))},
+        "hardware": {"vram_gb": draw(st.none() | st.floats(0, 1e3, exclude_min=True))},
         "preprocessing": {
             "seed": draw(st.integers(0, 2**63 - 1)),
             "chunk_size": draw(st.just("auto") | st.integers(1, 10**9)),
@@ -91,7 +91,7 @@ def configs(draw) -> Config:
             "memory": {"budget": draw(st.just("auto") | st.integers(2**24, 2**40))},
             "quality_checks": {"max_repetition": draw(FRACTION)},
         },
-        "output": {"columns": draw(st.lists(TEXT, max_size=3))},
+        "output": {"columns": draw(st.lists(TEXT, max_size=3, unique=True))},
     }
     train = draw(FRACTION)
     values["preprocessing"] |= {

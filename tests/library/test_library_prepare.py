@@ -152,7 +152,7 @@ def test_strict_and_limit(tmp_path: Path) -> None:
     records = [{"instruction": "a question", "output": "an answer"}, {"instruction": None, "output": "b"}]
     source = jobs.write_lines(tmp_path / "rows.jsonl", records)
     config = jobs.plan(source)
-    with pytest.raises(StrictError, match="row 1 is rejected: null_field"):
+    with pytest.raises(StrictError, match="line 2 is rejected: null_field"):
         forge_gpu.prepare(config, output=tmp_path / "a", strict=True)
     assert sum(forge_gpu.prepare(config, output=tmp_path / "b", limit=1).counts.values()) == 1
 

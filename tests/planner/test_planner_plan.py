@@ -12,6 +12,7 @@ from forge_gpu.errors import ConfigError, ForgeError, InputError, TemplateError
 from forge_gpu.hardware.gpus import GPU, GPUs
 from forge_gpu.hardware.host import Cores, Disk, Memory
 from forge_gpu.hardware.probe import Hardware
+from forge_gpu.library import prepare
 from forge_gpu.planner.describe import describe
 from forge_gpu.planner.plan import make_plan
 
@@ -241,9 +242,13 @@ def test_labels_and_media_are_kept(tmp_path):
     assert config.preprocessing.split.stratify == "label"
 
 
-def test_tools_are_kept_beside_messages(tmp_path):
-    records = [{"messages": TURN * 2, "tools": "[]"}] * 4
-    assert planned(lines(tmp_path / "a.jsonl", records)).config.output.columns == ["tools"]
+def test_tools_are_written_beside_messages_once(tmp_path):
+    records = [{"messages": TURN * 2, "tools": [{"name": n}]} for n in range(9)]
+    plan = planned(lines(tmp_path / "a.jsonl", records))
+    assert (plan.config.output.form, plan.config.output.columns) == ("messages", [])
+    prepare(plan.config, output=tmp_path / "out")
+    line = (tmp_path / "out/train.jsonl").read_text().split("\n")[0]
+    assert json.loads(line)["tools"] == [{"name": 0}] and line.count('"tools"') == 1
 
 
 def test_overrides_win_and_say_so(tmp_path):
@@ -339,8 +344,8 @@ def test_files_of_one_shape_may_lack_optional_columns(tmp_path):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("", "no records"),
-        ("[]", "no rows|no records|none of the 0|holds no"),
+        ("", "the data has no rows"),
+        ("[]", "the data has no rows"),
         ("[1, 2, 3]", "no objects"),
         ('{"version": 1,\n "templates": ["a"],\n "x": {}\n}', "one JSON object over several lines"),
         ('{"a": 1}\n{"b\n{"c\n', "no column looks like"),

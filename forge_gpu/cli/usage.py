@@ -1,0 +1,88 @@
+"""A command line that cannot be understood, as one line: what is amiss, what was meant, where help is."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+
+class Group(TyperGroup):
+    """Commands with the nearest name for one that there is not."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        known = self.list_commands(ctx)
+        if name not in known and not name.startswith("-"):
+            ctx.fail(
+                f"there is no command {name!r}" + (_nearest(name, known) or f"; known: {', '.join(known)}")
+            )
+        return super().resolve_command(ctx, args)
+
+
+def whole_number(text: str) -> int:
+    """Of an option or argument: how many, from 1 on."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise typer.BadParameter(f"{text!r} is no whole number from 1 on")
+    return number
+
+
+def address(text: str) -> str:
+    """Of an option: where something listens, as tcp://host:8786."""
+    if not re.fullmatch(r"(\w+://)?[^\s/]+:\d+", text):
+        raise typer.BadParameter(f"{text!r} is no address with a port, as tcp://host:8786")
+    return text
+
+
+def is_usage(error: Exception) -> bool:
+    """Whether typer raised it to say that it does not understand the command line."""
+    return hasattr(error, "format_message") and hasattr(error, "exit_code")
+
+
+def told(error: Any, program: str) -> str:
+    """The line. program: the command that was meant, for an error that does not say."""
+    context = getattr(error, "ctx", None)
+    fault = _fault(error, context)
+    help_ = f"'{context.command_path if context else program} --help'"
+    return f"{fault} See {help_}" if fault.endswith("?") else f"{fault}; see {help_}"
+
+
+def _fault(error: Any, context: Any) -> str:
+    message = str(error.format_message())
+    match type(error).__name__:
+        case "NoSuchOption":
+            known = [name for option in context.command.params for name in option.opts] if context else []
+            name = error.option_name
+            return f"there is no option {name!r}" + _nearest(name, [n for n in known if n.startswith("-")])
+        case "MissingParameter":
+            return f"{_hint(error)} is missing"
+        case "BadParameter" if error.param is not None:
+            return f"{_hint(error)}: {str(error.message).rstrip('.')}"
+        case "BadOptionUsage":
+            return f"{error.option_name} {'takes no' if 'does not take' in message else 'needs a'} value"
+    extra = re.fullmatch(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", message, re.DOTALL)
+    if extra is None:
+        return message[:1].lower() + message[1:].rstrip(".")
+    takes = context is not None and any(
+        param.param_type_name == "argument" for param in context.command.params
+    )
+    return f"{extra[1]!r} is too much" + ("; put an argument of several words in quotes" if takes else "")
+
+
+def _hint(error: Any) -> str:
+    """The option or argument, as it is written."""
+    param = error.param
+    return param.opts[-1] if param.param_type_name == "option" else str(param.name).upper()
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), 1, 0.7)
+    return f"; did you mean {near[0]!r}?" if near else ""

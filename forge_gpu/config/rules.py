@@ -1,0 +1,128 @@
+"""What must hold of settings beyond their types. Each rule names its keys, so that it is asked only where all
+of them are valid, and its fault is told together with the others."""
+
+from __future__ import annotations
+
+import codecs
+import datetime
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+from forge_gpu.config.keys import Path
+from forge_gpu.config.schema import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """name: the key or section that its fault is told of. keys: dotted. fault: what is amiss, or None."""
+
+    name: str
+    keys: tuple[str, ...]
+    fault: Callable[[Config], str | None]
+
+    @property
+    def paths(self) -> list[Path]:
+        return [tuple(key.split(".")) for key in self.keys]
+
+
+def broken(config: Config, faulty: Collection[Path]) -> Iterator[tuple[Rule, str]]:
+    """The rules that a config breaks. faulty: keys whose values are told as faults of their own."""
+    for rule in RULES:
+        if any(path[:n] in faulty for path in rule.paths for n in range(1, len(path) + 1)):
+            continue
+        fault = rule.fault(config)
+        if fault is not None:
+            yield rule, fault
+
+
+def _encoding_is_known(config: Config) -> str | None:
+    name = config.data.encoding
+    try:
+        is_known = codecs.lookup(name)._is_text_encoding
+    except (LookupError, ValueError):
+        is_known = False
+    return None if is_known else f"there is no encoding {name!r}; examples: utf-8, utf-16, cp1252, shift_jis"
+
+
+def _date_is_one(config: Config) -> str | None:
+    date = config.model.date
+    try:
+        datetime.date.fromisoformat(date or "2000-01-01")
+    except ValueError:
+        return f"{date!r} is no date; write YYYY-MM-DD"
+    return None
+
+
+def _splits_add_up(config: Config) -> str | None:
+    sizes = config.preprocessing
+    shares = (sizes.train_split, sizes.validation_split, sizes.test_split)
+    if abs(sum(shares) - 1) <= 1e-9:
+        return None
+    told = " + ".join(f"{share:g}" for share in shares)
+    return f"train_split + validation_split + test_split is {sum(shares):g}, not 1 ({told})"
+
+
+def _groups_are_exact(config: Config) -> str | None:
+    split = config.preprocessing.split
+    if split.group is None or split.mode == "exact":
+        return None
+    return f"group needs mode exact: it is {split.mode}; remove one of the two"
+
+
+def _clusters_are_split_exactly(config: Config) -> str | None:
+    near, mode = config.preprocessing.dedup.near, config.preprocessing.split.mode
+    if near is None or near.action != "group" or mode == "exact":
+        return None
+    return f"dedup.near.action group needs split.mode exact: it is {mode}; set remove"
+
+
+def _time_has_a_column(config: Config) -> str | None:
+    split = config.preprocessing.split
+    if split.mode != "temporal" or split.time is not None:
+        return None
+    return "mode temporal needs time: name the column that holds it"
+
+
+def _spans_are_of_a_text(config: Config) -> str | None:
+    if not config.output.spans or config.output.form == "text":
+        return None
+    return f"spans are spans of the text: they need form text, and it is {config.output.form}"
+
+
+def _columns_are_no_fields(config: Config) -> str | None:
+    output = config.output
+    fields = {
+        "text": ["text", *(["spans"] if output.spans else [])],
+        "prompt_completion": ["prompt", "completion"],
+        "messages": ["messages", *(["tools"] if config.data.mapping.tools is not None else [])],
+        "preference": ["prompt", "chosen", "rejected"],
+        "source": [],
+    }[output.form]
+    clash = next((column for column in output.columns if column in fields), None)
+    if clash is None:
+        return None
+    return f"{clash!r} is a field that the form {output.form} writes already; leave the column out"
+
+
+RULES = (
+    Rule("data.encoding", ("data.encoding",), _encoding_is_known),
+    Rule("model.date", ("model.date",), _date_is_one),
+    Rule(
+        "preprocessing",
+        tuple(f"preprocessing.{name}_split" for name in ("train", "validation", "test")),
+        _splits_add_up,
+    ),
+    Rule("preprocessing.split", ("preprocessing.split.group", "preprocessing.split.mode"), _groups_are_exact),
+    Rule("preprocessing.split", ("preprocessing.split.time", "preprocessing.split.mode"), _time_has_a_column),
+    Rule(
+        "preprocessing",
+        ("preprocessing.dedup.near", "preprocessing.dedup.near.action", "preprocessing.split.mode"),
+        _clusters_are_split_exactly,
+    ),
+    Rule("output", ("output.spans", "output.form"), _spans_are_of_a_text),
+    Rule(
+        "output.columns",
+        ("output.columns", "output.form", "output.spans", "data.mapping.tools"),
+        _columns_are_no_fields,
+    ),
+)

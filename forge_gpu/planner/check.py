@@ -1,0 +1,54 @@
+"""Whether inputs that a plan was not made for fit it: asked before a night goes into rejecting their rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from forge_gpu.config.schema import Config
+from forge_gpu.errors import InputError
+from forge_gpu.io.inputs import InputFile, resolve
+from forge_gpu.planner.columns import Column, columns_of
+from forge_gpu.planner.inspect import spread
+from forge_gpu.planner.mapping import missing_column
+from forge_gpu.planner.sample import sample
+from forge_gpu.templates.choose import make_renderer
+
+
+def check_inputs(config: Config, base: Path) -> list[str]:
+    """A line for each input that has none of a column that every row needs.
+
+    Raises InputError where none of the inputs has it. What cannot be looked at, as a stream or a damaged
+    file, is left to the job.
+    """
+    needed = _needed(config)
+    columns = {}
+    for file in spread(resolve(config.data.inputs, base)) if needed else ():
+        found = _columns(file, config)
+        if found:
+            columns[file.path] = found
+    lines = {}
+    for name in needed:
+        lacking = [path for path, found in columns.items() if name not in found]
+        for path in lacking:
+            lines[path] = f"{path}: {missing_column(name, columns[path])}"
+        if lacking and len(lacking) == len(columns):
+            raise InputError(f"{lines[lacking[0]]}: the plan is for other data; run 'forge plan' for this")
+    return [f"{line}: its rows will be rejected" for line in lines.values()]
+
+
+def _needed(config: Config) -> list[str]:
+    """Columns without which a row is rejected."""
+    mapping, time = config.data.mapping, config.preprocessing.split.time
+    optional = {mapping.input, mapping.system, mapping.tools, mapping.label}
+    named = [name for name in make_renderer(config).columns if name not in optional]
+    return [*named, *([time] if time is not None else ())]
+
+
+def _columns(file: InputFile, config: Config) -> dict[str, Column]:
+    """Those of the first records and some later ones; none where the file cannot be looked at."""
+    if file.is_stream:
+        return {}
+    try:
+        return columns_of(sample(file, config.data.format, config.data.encoding).records)
+    except InputError:
+        return {}
