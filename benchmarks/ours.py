@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ import pyarrow as pa
 
 import forge_gpu
 from benchmarks.work import (
+    BANDS,
     COLUMNS,
     END,
     MIDDLE,
     PERMUTATIONS,
+    ROWS,
     SEED,
     SHINGLE,
     SPECIAL_TOKENS,
@@ -34,6 +37,7 @@ from benchmarks.work import (
 )
 from forge_gpu.config.schema import Config, Data, Mapping, Model
 from forge_gpu.dedup.exact import duplicates
+from forge_gpu.dedup.lsh import Bands
 from forge_gpu.dedup.near import NearDuplicates, find_clusters
 from forge_gpu.dedup.shingling import Shingling
 from forge_gpu.engine.cpu.engine import CpuEngine
@@ -41,8 +45,9 @@ from forge_gpu.fates import Fate
 from forge_gpu.kernels.layout import (
     AS_JSON,
     AS_TEXT,
+    CLEAN,
+    ESCAPED,
     I64,
-    PADDING,
     PLAIN,
     U8,
     Messages,
@@ -59,6 +64,7 @@ from forge_gpu.templates.program import Literal, LiteralIfText, Program, Slot, p
 
 VERSIONS = {"forge": forge_gpu.__version__}
 CHUNK = 2 << 20
+CHAT_CHUNK = 8 << 20  # bytes of conversations at once; a job, that is to stay small, takes half as many
 MAX_ROW = 64 << 20
 BUDGET = 1 << 30
 
@@ -155,19 +161,15 @@ def split(input: str) -> Callable[[], Any]:
 
 
 def near_dedup(input: str) -> Callable[[], Any]:
-    """Its default bands for the threshold, and the exact comparison of candidates that peers leave out."""
-    texts = _render(CpuEngine(), pack([CONTENT]), _plain_columns(input), AS_TEXT)
-    settings = NearDuplicates(
-        THRESHOLD, PERMUTATIONS, SEED, Shingling(size=SHINGLE, case=False, white_space=False)
-    )
-    live, sizes = np.ones(len(texts), bool), np.diff(texts.offsets)
+    """With the exact comparison of candidates, which peers leave out."""
+    columns = {"text": _spans(_render(CpuEngine(), pack([CONTENT]), _plain_columns(input), AS_TEXT))}
+    texts, engine, table = _text(columns["text"]), CpuEngine(), pack([(Slot("text"),)])
+    shingling = Shingling(size=SHINGLE, case=False, white_space=False)
+    settings = NearDuplicates(THRESHOLD, PERMUTATIONS, SEED, shingling, Bands(BANDS, ROWS))
+    live, sizes, program = np.ones(len(texts), bool), np.diff(texts.offsets), np.zeros(len(texts), np.int32)
 
     def read_rows(rows: I64) -> Text:
-        ends = np.concatenate([[0], np.cumsum(sizes[rows])])
-        data = np.empty(ends[-1] + PADDING, np.uint8)
-        for row, at in zip(rows.tolist(), ends.tolist(), strict=False):
-            data[at : at + sizes[row]] = texts.data[texts.offsets[row] : texts.offsets[row + 1]]
-        return Text(data, ends)
+        return engine.render(table, program, [columns["text"]], rows, AS_TEXT)
 
     def work() -> Callable[[], Any]:
         hashes = np.ascontiguousarray(settings.band_hashes(texts).T)
@@ -179,7 +181,7 @@ def near_dedup(input: str) -> Callable[[], Any]:
 
 
 class Parsed(CpuEngine):
-    """An engine of one chunk that reads its messages once, as a peer holds parsed ones."""
+    """An engine of one chunk that reads its messages once and decodes them, as a peer holds parsed ones."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -187,22 +189,40 @@ class Parsed(CpuEngine):
 
     def messages(self, column: Spans, roles: Sequence[str], role_key: str, content_key: str) -> Messages:
         if self._held is None:
-            self._held = super().messages(column, roles, role_key, content_key)
+            found = super().messages(column, roles, role_key, content_key)
+            texts = _spans(CpuEngine().text(found.content))
+            self._held = replace(found, content=replace(texts, kind=_decoded(found.content.kind)))
         return self._held
 
 
 def render_chat(input: str, template: str) -> Callable[[], Any]:
     """From messages that were read before: choose each row's program, then run it."""
-    return _render_chat(input, template, Parsed)
+    texts = chat_texts(input, template, Parsed)
+
+    def work() -> Callable[[], Any]:
+        held = texts()
+        return lambda: facts_of(held)
+
+    return work
 
 
 def chat_from_json(input: str, template: str) -> Callable[[], Any]:
     """The same from the lines' bytes."""
-    return _render_chat(input, template, CpuEngine)
+    texts = chat_texts(input, template, CpuEngine)
+
+    def work() -> Callable[[], Any]:
+        held = texts()
+        return lambda: facts_of(held)
+
+    return work
 
 
-def _render_chat(input: str, template: str, make_engine: type[CpuEngine]) -> Callable[[], Any]:
-    """An engine a chunk, so that every chunk's texts stay where they were rendered."""
+def facts_of(texts: list[Text]) -> dict[str, int]:
+    return facts(text.row(i) for text in texts for i in range(len(text)))
+
+
+def chat_texts(input: str, template: str, make_engine: type[CpuEngine]) -> Callable[[], list[Text]]:
+    """Texts chunk by chunk; an engine a chunk, so that every chunk's texts stay where they were rendered."""
     source, mapping = Path(template).read_text(), Mapping(shape="conversation", messages="messages")
     model = Model(chat_template=source, template_kind="jinja", special_tokens=SPECIAL_TOKENS)
     renderer = make_renderer(Config(data=Data(mapping=mapping), model=model))
@@ -211,15 +231,16 @@ def _render_chat(input: str, template: str, make_engine: type[CpuEngine]) -> Cal
     parsed = make_engine is Parsed
     records = [engine.scan(data, "lines", renderer.columns, MAX_ROW) for data, engine in chunks]
 
-    def work() -> Callable[[], Any]:
-        texts = []
+    def work() -> list[Text]:
+        texts, table = [], pack(())
         for number, (data, engine) in enumerate(chunks):
             scanned = records[number] if parsed else engine.scan(data, "lines", renderer.columns, MAX_ROW)
             bound = renderer.bind(scanned, engine)
-            table = pack(bound.programs, bound.message_columns)
+            if len(table) != len(bound.programs):  # they only ever grow
+                table = pack(bound.programs, bound.message_columns)
             columns, rows = [bound.columns[name] for name in table.columns], np.arange(len(scanned))
             texts.append(engine.render(table, bound.program["text"], columns, rows, AS_TEXT, bound.first))
-        return lambda: facts(text.row(i) for text in texts for i in range(len(text)))
+        return texts
 
     return work
 
@@ -237,11 +258,16 @@ def whole_job(input: str, folder: str, plan: str = "bare") -> Callable[[], Any]:
     return work
 
 
+def _decoded(kind: U8) -> U8:
+    """The kinds of values once they are decoded."""
+    return np.where((kind == CLEAN) | (kind == ESCAPED), PLAIN, kind).astype(np.uint8)
+
+
 def _cuts(data: U8) -> list[int]:
-    """Where chunks of about CHUNK bytes begin, and the end: each after a newline."""
+    """Where chunks of about CHAT_CHUNK bytes begin, and the end: each after a newline."""
     cuts = [0]
     while cuts[-1] < len(data):
-        end = min(cuts[-1] + CHUNK, len(data))
+        end = min(cuts[-1] + CHAT_CHUNK, len(data))
         while end < len(data) and data[end - 1] != ord("\n"):
             end += 1
         cuts.append(end)

@@ -109,13 +109,18 @@ class Records:
         return len(self.start)
 
 
+ROLE_FIRST, CONTENT_FIRST, WITH_LISTS = 1, 2, 4
+"""How the messages of a plain row spell their two keys: templates that write messages as JSON show it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Messages:
     """Conversations, flattened: row r has the messages first[r] ... first[r+1]-1.
 
     first: int64[n + 1]. role: uint8[m], an index into the role names that the scan was given; 255 where
-    the role is none of them or is no string. content: Spans[m]. plain: uint8[n], 1 where every message of
-    the row has just a known role and a string content: such rows never need the slow path.
+    the role is none of them or is no string. content: Spans[m]. plain: uint8[n], ROLE_FIRST or CONTENT_FIRST
+    where every message of the row has just a known role and a string content, all in that order: such rows
+    never need the slow path; with WITH_LISTS added, where contents are lists instead; else 0.
     reason: uint8[n], `fates.Reason`: rows that are no list of objects.
     """
 

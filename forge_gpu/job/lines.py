@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import orjson
 
-from forge_gpu.kernels.layout import I32, ProgramTable
+from forge_gpu.kernels.layout import I32, I64, ProgramTable
 from forge_gpu.templates.program import (
     Literal,
     LiteralIfPresent,
@@ -24,6 +24,9 @@ from forge_gpu.templates.renderer import Bound
 SEPARATOR = b"\xff"
 """Between the fields of a dedup key: a byte that no UTF-8 text holds, so that no two rows run together."""
 
+
+MOST_FLAGS = 1 << 20
+"""Combinations of programs that may have a number each; more are sorted."""
 
 BODY_BYTES = 6
 """At most so many bytes does one byte become in `json_body`."""
@@ -137,11 +140,15 @@ class Composer:
             if good.any():
                 ids[good] = self._id(bound.programs, (0,) * len(by_field))
             return ids
-        stacked = np.stack([programs[good] for programs in by_field], axis=1)
-        combinations, inverse = np.unique(stacked, axis=0, return_inverse=True)
-        composed = [self._id(bound.programs, tuple(map(int, combination))) for combination in combinations]
-        if composed:
-            ids[good] = np.array(composed, np.int32)[inverse.reshape(-1)]
+        # The combination of a row as one number, with a digit for each field; few of them occur.
+        base = len(bound.programs)
+        code = np.zeros(int(np.count_nonzero(good)), np.int64)
+        for programs in by_field:
+            code = code * base + programs[good]
+        present, which = _distinct(code, base ** len(by_field))
+        combinations = np.stack(np.unravel_index(present, (base,) * len(by_field)), axis=1)
+        composed = [self._id(bound.programs, tuple(combination)) for combination in combinations.tolist()]
+        ids[good] = np.array(composed, np.int32)[which]
         return ids
 
     def _id(self, programs: Sequence[Program], combination: tuple[int, ...]) -> int:
@@ -150,3 +157,14 @@ class Composer:
             known = self._known[combination] = len(self._composed)
             self._composed.append(self._compose([programs[p] for p in combination]))
         return known
+
+
+def _distinct(code: I64, bound: int) -> tuple[I64, I64]:
+    """(the different codes, ascending, and which of them each is). code: int64[n] in [0, bound)."""
+    if bound > MOST_FLAGS:
+        return np.unique(code, return_inverse=True)
+    number = np.zeros(bound, np.int64)
+    number[code] = 1
+    present = np.flatnonzero(number)
+    number[present] = np.arange(len(present))
+    return present, number[code]

@@ -7,21 +7,30 @@ a text, nothing else. `read` gives any row, plain or not, as the Python objects 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.engine.base import Engine
-from forge_gpu.fates import Reason
 from forge_gpu.kernels import layout
-from forge_gpu.kernels.layout import I64, U8, Records, Spans, spans_of_offsets
+from forge_gpu.kernels.layout import I64, U8, Messages, Records, Spans, spans_of_offsets
 from forge_gpu.templates.fields import query_parts
+from forge_gpu.templates.parts import STYLES, unfold
 from forge_gpu.templates.program import pack
 from forge_gpu.templates.records import BadRecord, Message, messages_of, tools_of
 from forge_gpu.templates.roles import FUNCTION_CALL, ROLES
-from forge_gpu.templates.values import ABSENT, as_text, has_text, lacking, missing, text_of_span, value_of
+from forge_gpu.templates.values import (
+    ABSENT,
+    GOOD,
+    as_text,
+    has_text,
+    lacking,
+    missing,
+    text_of_span,
+    value_of,
+)
 
 Bools = npt.NDArray[np.bool_]
 UNKNOWN_ROLE = 255
@@ -37,7 +46,7 @@ class Conversation:
 
 @dataclass
 class Conversations:
-    """n conversations of m messages in all.
+    """n conversations of m messages in all; of m texts, where some are `parted`.
 
     first: int64[n + 1]. role: uint8[m], an index into `names`. content: Spans[m], texts (no kind JSON).
     plain: bool[n], the arrays hold all of the row; only then are role and content of the row to be read.
@@ -54,6 +63,8 @@ class Conversations:
     read: Callable[[int], Conversation]
     details: dict[int, str] = field(default_factory=dict)
     needed: dict[str, Spans] = field(default_factory=dict)  # columns whose lack refuses a row
+    content_first: Bools | None = None  # rows that spell contents before roles; None: no row
+    parted: Bools | None = None  # rows that the arrays hold with a text for each part (see parts.py)
 
     def __len__(self) -> int:
         return len(self.plain)
@@ -142,7 +153,7 @@ def interleave(turns: list[tuple[str, Spans]], query: Spans | None, reason: U8) 
     for number, (role, column) in enumerate(turns):
         if role == "system":
             present[:, number] = has_text(column)
-    present[reason != Reason.NONE] = False
+    present[reason != GOOD] = False
     first = np.zeros(n + 1, np.int64)
     np.cumsum(present.sum(axis=1), out=first[1:])
     names = tuple(role for role, _ in turns)
@@ -161,7 +172,7 @@ def interleave(turns: list[tuple[str, Spans]], query: Spans | None, reason: U8) 
             ]
         )
 
-    return Conversations(names, first, roles, content, reason == Reason.NONE, reason, read)
+    return Conversations(names, first, roles, content, reason == GOOD, reason, read)
 
 
 def _chosen(where: Bools, one: Spans, other: Spans) -> Spans:
@@ -197,35 +208,48 @@ class ListShape:
         column = columns[self.messages]
         reason = records.reason.copy()
         missing(reason, column)
-        role_key, content_key, known = self._keys(column, reason)
-        found = engine.messages(column, tuple(known), role_key, content_key)
-        names = tuple(dict.fromkeys(known.values())) or ROLES
-        code = np.full(256, UNKNOWN_ROLE, np.uint8)
-        code[: len(known)] = [names.index(role) for role in known.values()]
-        plain = (
-            (found.plain != 0) & (found.reason == 0) & (reason == Reason.NONE) & (np.diff(found.first) > 0)
-        )
+        names, texts, parted = self._texts(column, reason, engine)
+        good = (reason == GOOD) & (texts.reason == GOOD) & (texts.first[1:] > texts.first[:-1])
         if self.tools is not None:
-            plain &= columns[self.tools].length == 0  # absent, null or "": no tools
+            good &= columns[self.tools].length == 0  # absent, null or "": no tools
+        plain = (texts.plain == layout.ROLE_FIRST) | (texts.plain == layout.CONTENT_FIRST)
         result = Conversations(
             names,
-            found.first,
-            code[found.role],
-            as_text(found.content),
-            plain,
+            texts.first,
+            texts.role,
+            as_text(texts.content),
+            plain & good,
             reason,
             lambda row: self._read_row(records, row),
             needed={self.messages: column},
+            content_first=(texts.plain & layout.CONTENT_FIRST) != 0,
+            parted=None if parted is None else parted & good,
         )
         if self.system is not None:
             _prepend_system(result, columns[self.system])
         return result
 
+    def _texts(
+        self, column: Spans, reason: U8, engine: Engine
+    ) -> tuple[tuple[str, ...], Messages, Bools | None]:
+        """(names, messages whose roles count them, None); where lists were unfolded (see parts.py) (names of
+        roles and styles, texts instead of messages, the rows that have lists)."""
+        role_key, content_key, known = self._keys(column, reason)
+        found = engine.messages(column, tuple(known), role_key, content_key)
+        names = tuple(dict.fromkeys(known.values())) or ROLES
+        numbers = [names.index(role) for role in known.values()]
+        if not (found.plain & layout.WITH_LISTS).any() or STYLES * len(names) > UNKNOWN_ROLE:
+            return names, replace(found, role=_numbers_of(found.role, numbers)), None
+        found, style, parted = unfold(found, engine)
+        role = _numbers_of(found.role, numbers) + np.uint8(len(names)) * style
+        styled = [f"{name}\0{number}" if number else name for number in range(STYLES) for name in names]
+        return tuple(styled), replace(found, role=role), parted
+
     def _keys(self, column: Spans, reason: U8) -> tuple[str, str, dict[str, str]]:
         """Names of the role and content keys, by a look at the first good row: only a guess for the fast
         path, since a row that spells them otherwise is not plain and is read in Python to the same end."""
-        good = np.flatnonzero((reason == Reason.NONE) & (column.kind == layout.JSON))
-        sample = column.raw(int(good[0])) if len(good) else b""
+        good = (reason == GOOD) & (column.kind == layout.JSON)
+        sample = column.raw(int(good.argmax())) if good.any() else b""
         if b'"from"' in sample and b'"role"' not in sample:
             return "from", "value", {k: v for k, v in self.aliases.items() if v != FUNCTION_CALL}
         return "role", "content", {**{role: role for role in (*ROLES, "developer")}, **self.renamed}
@@ -234,6 +258,15 @@ class ListShape:
         columns = records.columns
         messages = messages_of(value_of(columns[self.messages], row), self.aliases, self.renamed)
         return with_columns(messages, records, row, self.system, self.tools)
+
+
+def _numbers_of(code: U8, numbers: Sequence[int]) -> U8:
+    """`numbers[code]`, UNKNOWN_ROLE for what is no role; no copy where nothing changes."""
+    if list(numbers) == list(range(len(numbers))):
+        return code
+    table = np.full(256, UNKNOWN_ROLE, np.uint8)
+    table[: len(numbers)] = numbers
+    return table[code]
 
 
 def with_columns(
@@ -265,12 +298,16 @@ def pooled(columns: Sequence[Spans]) -> tuple[U8, list[I64]]:
 def _prepend_system(talks: Conversations, system: Spans) -> None:
     """A system message before each plain row that has a system text in a column of its own."""
     system = as_text(system)
+    if talks.parted is not None:
+        talks.parted &= ~has_text(system)
     given = talks.plain & has_text(system)
     if not given.any():
         return
     own = np.zeros(len(talks), np.bool_)
     if "system" in talks.names:
         own[given] = talks.role[talks.first[:-1][given]] == talks.names.index("system")
+    if talks.content_first is not None:
+        own |= given & talks.content_first  # the one put before them has its role first
     talks.plain &= ~own  # two system messages: read in Python, which refuses the row
     given &= ~own
     if "system" not in talks.names:

@@ -78,8 +78,12 @@ class Guard:
 
 def _due(before: int, rows: int) -> list[int]:
     """Which of `rows` further rows, after `before`, are the 1st, 8th, 64th, 512th ... in all."""
-    powers = (8**exponent for exponent in range(21))
-    return [power - 1 - before for power in powers if before < power <= before + rows]
+    due = []
+    power = 8 ** ((before.bit_length() + 2) // 3)  # the first that is more than `before`
+    while power <= before + rows:
+        due.append(power - 1 - before)
+        power *= 8
+    return due
 
 
 def difference(wanted: tuple[str, ...], got: tuple[str, ...], row: int | None) -> str:

@@ -20,13 +20,14 @@ from forge_gpu.templates.jinja_rows import render_fields
 from forge_gpu.templates.program import Literal, Part, Program, RawSlot, Slot
 from forge_gpu.templates.records import BadRecord
 from forge_gpu.templates.renderer import Bound, own, plain_spans
-from forge_gpu.templates.tracing.columns import CONTENT, TextColumns
+from forge_gpu.templates.tracing.columns import CONTENT, TextColumns, needs_of
 from forge_gpu.templates.tracing.compiler import EAGER, TOO_RARE, Compiler, Patience
 from forge_gpu.templates.tracing.cutover import Cutover
 from forge_gpu.templates.tracing.expressions import Expression, Text, evaluate
 from forge_gpu.templates.tracing.fields import Compiled, Refusal
 from forge_gpu.templates.tracing.spans import SpanFinder, as_json, spans_of
 from forge_gpu.templates.tracing.trace import Fallback
+from forge_gpu.templates.values import GOOD
 
 SPANS = "spans"
 Rendered = dict[int, tuple[bytes, ...]]
@@ -124,7 +125,7 @@ class _Chunk:
         self.spans: dict[int, bytes] = {}
 
     def bind(self) -> None:
-        left = self.talks.reason == Reason.NONE
+        left = self.talks.reason == GOOD
         if self.renderer.compiler is not None and len(self.sides) == 1:
             self._bind_programs(self.renderer.compiler, left)
         for row in np.flatnonzero(left).tolist():
@@ -152,10 +153,11 @@ class _Chunk:
 
     def _bind_compiled(self, result: Compiled, rows: I64) -> None:
         renderer = self.renderer
-        if not result.programs:
+        if result.needs is None:
             result.programs = [renderer.program_of(parts, self.columns) for parts in result.fields]
-        for parts in result.fields:
-            self.columns.fill((part for part in parts if not isinstance(part, Text)), rows)
+            texts = [part for parts in result.fields for part in parts if not isinstance(part, Text)]
+            result.needs = needs_of(texts)
+        self.columns.fill(result.needs, rows)
         for name, index in zip(renderer.texts, result.programs, strict=True):
             self.program[name][rows] = index
         if SPANS in self.program:
@@ -236,7 +238,7 @@ class _Chunk:
     def bound(self) -> Bound:
         renderer, talks = self.renderer, self.talks
         for program in self.program.values():
-            program[talks.reason != Reason.NONE] = -1
+            program[talks.reason != GOOD] = -1
         bound = Bound(
             programs=renderer.programs,
             program=self.program,

@@ -12,6 +12,9 @@ from forge_gpu.fates import Reason
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import U8, Spans
 
+GOOD = int(Reason.NONE)
+"""For comparisons with arrays: a member of an enumeration is converted anew each time."""
+
 
 class Absent:
     """The value of a key that a record does not have: to a template it is not the same as None."""
@@ -43,7 +46,9 @@ def text_of_span(column: Spans, i: int) -> str:
 
 def missing(reason: U8, column: Spans) -> None:
     """Refuse the rows, not refused yet, that lack a column or have null there. Changes `reason`."""
-    good = reason == Reason.NONE
+    if not len(column) or column.kind.min() > layout.NULL:
+        return
+    good = reason == GOOD
     reason[good & (column.kind == layout.ABSENT)] = Reason.MISSING_FIELD
     reason[good & (column.kind == layout.NULL)] = Reason.NULL_FIELD
 

@@ -121,6 +121,7 @@ word = _reader(I64, types.uint64)  # eight bytes at i, little-endian, as uint64
 item32 = _item_reader(I32, lambda builder, value: builder.sext(value, I64))  # item i of a buffer of int32
 item64 = _item_reader(I64)  # item i of a buffer of int64
 put_byte = _writer(I8, types.int64)
+put_half = _writer(I32, types.uint64)
 put_word = _writer(I64, types.uint64)
 
 
@@ -261,7 +262,7 @@ def find_newline(buffer, start, end):
 
 def address(array: np.ndarray) -> np.uint64:
     """The address of an array's first byte, for tables of buffers; the array must outlive its use."""
-    return np.uint64(array.__array_interface__["data"][0])
+    return np.uint64(array.ctypes.data)
 
 
 def whole(array: np.ndarray) -> tuple[np.uint64, int]:

@@ -20,7 +20,19 @@ from forge_gpu.kernels.cpu.grammar import (
 from forge_gpu.kernels.cpu.memory import byte, put_byte, whole
 from forge_gpu.kernels.cpu.names import find_escaped, find_raw, next_name, pack_names
 from forge_gpu.kernels.cpu.strings import INVALID, NONE, TWO
-from forge_gpu.kernels.layout import ABSENT, CLEAN, ESCAPED, JSON, MAX_DEPTH, NULL, Messages, Spans
+from forge_gpu.kernels.layout import (
+    ABSENT,
+    CLEAN,
+    CONTENT_FIRST,
+    ESCAPED,
+    JSON,
+    MAX_DEPTH,
+    NULL,
+    ROLE_FIRST,
+    WITH_LISTS,
+    Messages,
+    Spans,
+)
 from forge_gpu.kernels.reference.messages import UNKNOWN, check
 from forge_gpu.kernels.scratch import Scratch
 
@@ -46,9 +58,9 @@ def _role(buffer, found, roles, expected):
 
 @inner
 def _list_end(buffer, p, closings, keys, roles, m, role, columns):
-    """(index after the list at p, its messages' end, 1 where all are plain); messages go to m and after."""
+    """(index after the list at p, its messages' end, its `plain`); messages go to m and after."""
     size = buffer[1]
-    plain = 1
+    plain, lists = -1, 0  # not known yet; WITH_LISTS
     expected = NONE
     p = after_blank(buffer, p + 1, BLANK)
     if p < size and byte(buffer, p) == CLOSE_ARRAY:
@@ -63,12 +75,21 @@ def _list_end(buffer, p, closings, keys, roles, m, role, columns):
         p, _, _, members = members_end(buffer, p + 1, BLANK, TWO, closings, keys, columns, m)
         if p < 0:
             return INVALID, m, 0
-        found = _role(buffer, get_span(columns, ROLE, m), roles, expected)
+        role_at, content_at = get_span(columns, ROLE, m), get_span(columns, CONTENT, m)
+        found = _role(buffer, role_at, roles, expected)
         put_byte(role, m, found)
         if found != UNKNOWN:
             expected = next_name(roles, found)
-        kind = get_span(columns, CONTENT, m)[2]
-        if found == UNKNOWN or members != 2 or (kind != CLEAN and kind != ESCAPED):
+        kind = content_at[2]
+        order = ROLE_FIRST if role_at[0] < content_at[0] else CONTENT_FIRST
+        a_list = kind == JSON and byte(buffer, content_at[0]) == OPEN_ARRAY
+        if a_list:
+            lists = WITH_LISTS
+        if found == UNKNOWN or members != 2 or (kind != CLEAN and kind != ESCAPED and not a_list):
+            plain = 0
+        elif plain < 0:
+            plain = order
+        elif plain != order:
             plain = 0
         m += 1
         p = after_blank(buffer, p, BLANK)
@@ -76,7 +97,7 @@ def _list_end(buffer, p, closings, keys, roles, m, role, columns):
             return INVALID, m, 0
         c = byte(buffer, p)
         if c == CLOSE_ARRAY:
-            return p + 1, m, plain
+            return p + 1, m, plain + lists if plain > 0 else 0
         if c != COMMA:
             return INVALID, m, 0
         p = after_blank(buffer, p + 1, BLANK)

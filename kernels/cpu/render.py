@@ -7,19 +7,33 @@ far from its size (six times): there the exact size is counted before the buffer
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
 from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.cpu.jsontext import compact, contiguous, escape, escaped_size, recode, unescape
-from forge_gpu.kernels.cpu.memory import address, byte, copy, item32, item64, put_byte, whole
+from forge_gpu.kernels.cpu.memory import (
+    BLOCK,
+    address,
+    byte,
+    copy,
+    copy_block,
+    item32,
+    item64,
+    put_byte,
+    whole,
+)
 from forge_gpu.kernels.layout import (
     ABSENT,
+    AS_JSON,
+    CLEAN,
     ESCAPED,
     I32,
     I64,
     JSON,
     LITERAL,
+    LITERAL_IF_PRESENT,
     LITERAL_IF_TEXT,
     NULL,
     PADDING,
@@ -37,11 +51,25 @@ from forge_gpu.kernels.scratch import Scratch
 DONE, FULL, BAD_ROW, BAD_PROGRAM, BAD_ELEMENT, BAD_SPAN = range(6)
 
 # Items of a column's row in the column table.
-DATA, SIZE, START, LENGTH, KIND, COUNT, LEVEL = range(7)
+DATA, SIZE, START, LENGTH, KIND, COUNT, LEVEL, ITEMS = range(8)
+
+# Items of a step: a literal, and what is done with it and a value. Operations of a step:
+LITERAL_START, LITERAL_SIZE, OPERATION, COLUMN, ELEMENT, STEP = range(6)
+ALONE, THEN_TEXT, THEN_VALUE, IF_TEXT, IF_PRESENT = range(5)
+_STEP_OF = {
+    LITERAL: ALONE,
+    SLOT: THEN_TEXT,
+    RAW_SLOT: THEN_VALUE,
+    LITERAL_IF_TEXT: IF_TEXT,
+    LITERAL_IF_PRESENT: IF_PRESENT,
+}
 
 QUOTE = ord('"')
 NULL_WORD = int.from_bytes(b"null", "little")
 FIRST_CAPACITY = 1 << 16
+OVERCOPY = 4 * BLOCK  # bytes that the output has to spare while it is written
+LONG = 4096  # bytes
+MOST_MESSAGES = 1 << 62
 ESCAPED_MAX = 6  # bytes that one byte can become
 VALUE_EXTRA = 4  # bytes of a value beyond its body: two quotes, or `null`
 
@@ -57,6 +85,11 @@ _WORK = np.array(
     ],
     np.uint8,
 )
+
+
+# Bit k: a value of kind k is its own text, or its own body of a JSON string.
+COPIED_AS_TEXT = 1 << PLAIN | 1 << CLEAN | 1 << JSON
+COPIED_AS_JSON = 1 << CLEAN
 
 
 @inner
@@ -97,69 +130,106 @@ def _put(target, at, source, start, count, work, quoted):
 
 
 @inner
-def _locate(table, c, first, r, element):
-    """Where column c has the value of row r: (DONE or a fault, its index, kind, start, length)."""
+def _locate(table, c, i):
+    """The value i of column c: (its kind, -1 where it is none or lies outside its buffer; start, length)."""
     zero = np.int64(0)
-    count = table[c, COUNT]
-    i = r
-    if table[c, LEVEL]:
-        begin = item64(first, r)
-        if begin < 0 or begin >= count:  # before the sum: it must not overflow
-            return BAD_ELEMENT, i, zero, zero, zero
-        i = begin + element
-        if i >= item64(first, r + 1) or i >= count:
-            return BAD_ELEMENT, i, zero, zero, zero
-    kind = byte((np.uint64(table[c, KIND]), count), i)
-    start = item64((np.uint64(table[c, START]), 8 * count), i)
-    length = item64((np.uint64(table[c, LENGTH]), 8 * count), i)
-    size = table[c, SIZE]
+    c *= ITEMS
+    count = item64(table, c + COUNT)
+    kind = byte((np.uint64(item64(table, c + KIND)), count), i)
+    start = item64((np.uint64(item64(table, c + START)), 8 * count), i)
+    length = item64((np.uint64(item64(table, c + LENGTH)), 8 * count), i)
+    size = item64(table, c + SIZE)
     if start < 0 or length < 0 or length > size or start > size - length or kind > JSON:
-        return BAD_SPAN, i, zero, zero, zero
-    return DONE, i, kind, start, length
+        return np.int64(-1), zero, zero
+    return kind, start, length
+
+
+@inner
+def _put_literal(target, at, literals, start, size):
+    """Write a literal: a short one as a block, since the pool has BLOCK to spare, and the output OVERCOPY."""
+    if size <= BLOCK:
+        copy_block(target, at, literals, start)
+    else:
+        copy(target, at, literals, start, size)
+    return at + size
+
+
+@inner
+def _put_copy(target, at, source, start, count):
+    """Write a span as it is. One that is not long goes in runs of OVERCOPY bytes, so that most take one turn
+    of a loop; what the last run has too many is junk that the output has to spare."""
+    if count > LONG or start + count + OVERCOPY > source[1]:
+        copy(target, at, source, start, count)
+        return at + count
+    done = 0
+    while done < count:
+        for k in range(0, OVERCOPY, BLOCK):
+            copy_block(target, at + done + k, source, start + done + k)
+        done += OVERCOPY
+    return at + count
 
 
 @kernel
-def _render(part, starts, literals, bounds, table, program, rows, first, encoding, target, offsets, j, at):
+def _render(steps, starts, literals, table, program, rows, first, encoding, target, offsets, j, at):
     """Rows j and on into target[at:]. Returns (how it ended, next j, where its output starts, detail).
 
-    starts, bounds: where each program's parts and each literal start, and where the last ends.
-    table: int64[c, 7], the columns.
+    steps, starts: see _steps. table: int64[c, ITEMS], the columns. All but `offsets` are buffers.
     """
-    capacity = target[1] - PADDING
+    capacity = target[1] - OVERCOPY
+    copied = COPIED_AS_JSON if encoding == AS_JSON else COPIED_AS_TEXT
     while j < rows[1] // 8:
         row_at = at
         r = item64(rows, j)
         if r < 0 or r >= program[1] // 4:
             return BAD_ROW, j, row_at, r
         number = item32(program, r)
-        if number < -1 or number >= len(starts) - 1:
+        if number < -1 or number >= starts[1] // 8 - 1:
             return BAD_PROGRAM, j, row_at, number
-        end = starts[number + 1] if number >= 0 else np.int64(0)
-        for p in range(starts[number] if number >= 0 else end, end):
-            operation = part[p, 0]
-            if operation != LITERAL:
-                c = part[p, 2]
-                fault, i, kind, start, count = _locate(table, c, first, r, part[p, 3])
-                if fault != DONE:
-                    return fault, j, row_at, np.int64(p) if fault == BAD_ELEMENT else i
-                if operation == SLOT or operation == RAW_SLOT:
-                    source = (np.uint64(table[c, DATA]), table[c, SIZE])
-                    raw = operation == RAW_SLOT
-                    work = _WORK[RAW if raw else encoding, kind]
-                    need = at + _bound(source, start, count, work, capacity - at)
-                    if need > capacity:
-                        return FULL, j, row_at, need
-                    quoted = raw and kind >= PLAIN and kind <= ESCAPED
-                    at = _put(target, at, source, start, count, work, quoted)
+        step, last = np.int64(0), np.int64(0)
+        if number >= 0:
+            step, last = item64(starts, number), item64(starts, number + 1)
+        begin, end = np.int64(0), np.int64(0)
+        if first[1] > 0:
+            begin, end = item64(first, r), item64(first, r + 1)
+            if begin < 0 or begin > MOST_MESSAGES:  # before a sum: it must not overflow
+                begin, end = np.int64(0), np.int64(0)
+        while step < last:
+            s = STEP * step
+            step += 1
+            operation = item64(steps, s + OPERATION)
+            literal, size = item64(steps, s + LITERAL_START), item64(steps, s + LITERAL_SIZE)
+            if operation <= THEN_VALUE:
+                if at + size > capacity:
+                    return FULL, j, row_at, at + size
+                at = _put_literal(target, at, literals, literal, size)
+                if operation == ALONE:
                     continue
-                if kind == ABSENT or (operation == LITERAL_IF_TEXT and (kind == NULL or count == 0)):
+            c = item64(steps, s + COLUMN)
+            i = r
+            if item64(table, ITEMS * c + LEVEL):
+                i = begin + item64(steps, s + ELEMENT)
+                if i >= end or i >= item64(table, ITEMS * c + COUNT):
+                    return BAD_ELEMENT, j, row_at, step - 1
+            kind, start, count = _locate(table, c, i)
+            if kind < 0:
+                return BAD_SPAN, j, row_at, i
+            if operation <= THEN_VALUE:
+                source = (np.uint64(item64(table, ITEMS * c + DATA)), item64(table, ITEMS * c + SIZE))
+                if operation == THEN_TEXT and copied >> kind & 1:
+                    if at + count > capacity:
+                        return FULL, j, row_at, at + count
+                    at = _put_copy(target, at, source, start, count)
                     continue
-            start = bounds[part[p, 1]]
-            count = bounds[part[p, 1] + 1] - start
-            if at + count > capacity:
-                return FULL, j, row_at, at + count
-            copy(target, at, literals, start, count)
-            at += count
+                raw = operation == THEN_VALUE
+                work = _WORK[RAW if raw else encoding, kind]
+                need = at + _bound(source, start, count, work, capacity - at)
+                if need > capacity:
+                    return FULL, j, row_at, need
+                at = _put(target, at, source, start, count, work, raw and kind >= PLAIN and kind <= ESCAPED)
+            elif kind != ABSENT and (operation == IF_PRESENT or (kind != NULL and count > 0)):
+                if at + size > capacity:
+                    return FULL, j, row_at, at + size
+                at = _put_literal(target, at, literals, literal, size)
         j += 1
         offsets[j] = at
     return DONE, j, at, np.int64(0)
@@ -182,61 +252,75 @@ def render(
     valid until the next call with the same scratch.
 
     Raises ValueError where a table, a program, a row, an element or a span points outside of what it indexes.
-    Bytes moved: 2 x the output, 16 a part and 17 a slot.
+    Bytes moved: 2 x the output, 40 a step (a literal and the slot after it) and 17 a slot.
     """
     check_table(table, program, columns, encoding, first)
     spans = [contiguous(column) for column in columns]  # kept while the table points to them
     program = np.ascontiguousarray(program, np.int32)
     rows = np.ascontiguousarray(rows, np.int64)
     first = np.zeros(0, np.int64) if first is None else np.ascontiguousarray(first, np.int64)
-    part, starts, literals, bounds = _arrays(table)
-    tables = part, starts, whole(literals), bounds, _column_table(spans, table)
+    steps, starts, literals = _steps(table)
+    columns_at = _column_table(spans, table)
+    tables = tuple(map(whole, (steps, starts, literals, columns_at, program, rows, first)))
     offsets = scratch.array("render.offsets", len(rows) + 1, np.int64)
     offsets[0] = 0
-    size = max(scratch.held("render.data"), FIRST_CAPACITY)
+    size = max(scratch.held("render.data"), FIRST_CAPACITY + OVERCOPY)
     target = scratch.array("render.data", size, np.uint8)
     j = at = 0
     while True:
-        ended, j, at, detail = _render(
-            *tables, whole(program), whole(rows), whole(first), encoding, whole(target), offsets, j, at
-        )
+        ended, j, at, detail = _render(*tables, encoding, whole(target), offsets, j, at)
         if ended == DONE:
             return Text(target[: at + PADDING], offsets)
         if ended != FULL:
-            raise ValueError(_message(ended, int(rows[j]), detail, table))
+            raise ValueError(_message(ended, int(rows[j]), detail, table, steps))
         # What the rows so far say about the rest, but at most four times: rows may be very unequal.
         expected = min(at * len(rows) // max(j, 1) * 17 // 16, 4 * len(target))
         before = target
-        target = scratch.array("render.data", max(detail, expected) + PADDING, np.uint8)
+        target = scratch.array("render.data", max(detail, expected) + OVERCOPY, np.uint8)
         target[:at] = before[:at]
 
 
 @lru_cache(maxsize=KEPT_TABLES)
-def _arrays(table: ProgramTable) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(part, program, literals, literal_offsets) of a table as the kernel reads them."""
+def _steps(table: ProgramTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(steps, program, literals) of a table as the kernel reads it: a literal and the slot after it as one.
+
+    steps: int64[s, STEP]. program: int64[k + 1], steps of program j are steps[program[j]:program[j+1]].
+    literals: a copy with BLOCK to spare, so that a short one is copied as a block.
+    """
+    steps: list[list[int]] = []
+    starts = [0]
+    bounds = table.literal_offsets.tolist()
+    for first, last in pairwise(table.program.tolist()):
+        for operation, literal, column, element in table.part[first:last].tolist():
+            slot = operation in (SLOT, RAW_SLOT)
+            if slot and len(steps) > starts[-1] and steps[-1][OPERATION] == ALONE:
+                steps[-1][OPERATION:] = _STEP_OF[operation], column, element
+                continue
+            begin, end = (0, 0) if slot else (bounds[literal], bounds[literal + 1])
+            steps.append([begin, end - begin, _STEP_OF[operation], column, element])
+        starts.append(len(steps))
     return (
-        table.part.astype(np.int64, order="C"),
-        table.program.astype(np.int64),
-        np.ascontiguousarray(table.literals, np.uint8),
-        table.literal_offsets.astype(np.int64),
+        np.array(steps, np.int64).reshape(len(steps), STEP),
+        np.array(starts, np.int64),
+        np.concatenate([table.literals, np.zeros(BLOCK, np.uint8)]),
     )
 
 
 def _column_table(spans: Sequence[tuple[np.ndarray, ...]], table: ProgramTable) -> np.ndarray:
-    """Where the columns lie: int64[c, 7], items in the order of DATA ... LEVEL."""
+    """Where the columns lie: int64[c, ITEMS], items in the order of DATA ... LEVEL."""
     rows = [
-        (address(data), len(data), address(start), address(length), address(kind), len(kind), level)
+        list(map(int, (address(data), len(data), *map(address, (start, length, kind)), len(kind), level)))
         for (data, start, length, kind), level in zip(spans, table.level.tolist(), strict=True)
     ]
-    return np.array(rows, np.int64).reshape(len(rows), LEVEL + 1)
+    return np.array(rows, np.int64).reshape(len(rows), ITEMS)
 
 
-def _message(ended: int, row: int, detail: int, table: ProgramTable) -> str:
+def _message(ended: int, row: int, detail: int, table: ProgramTable, steps: np.ndarray) -> str:
     if ended == BAD_ROW:
         return f"row {row} is none of the rows that have a program"
     if ended == BAD_PROGRAM:
         return f"row {row} has program {detail} of {len(table)}"
     if ended == BAD_ELEMENT:
-        _, _, column, element = table.part[detail]
+        column, element = steps[detail, COLUMN:]
         return f"row {row} has no message {element} in column {table.columns[column]!r}"
     return f"row {row}: value {detail} of a column lies outside its buffer or has an unknown kind"

@@ -6,6 +6,8 @@ searched, or a backslash, which may spell it. Bytes read: those stepped over, ea
 the results (17 bytes a value that is cut, 1 a value that is asked).
 """
 
+from functools import lru_cache
+
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -20,7 +22,7 @@ from forge_gpu.kernels.reference.textops import WHITE_SPACE, Bools
 
 BACKSLASH = ord("\\")
 I8, WORD = ir.IntType(8), ir.IntType(64)
-AHEAD = 16
+AHEAD = 64
 """How many values ahead the ends of a text are fetched: a strip waits for memory, not for the processor."""
 ALL = np.int64(2**62)
 """As a number of characters: more than any text has."""
@@ -190,17 +192,46 @@ def _search(buffer, i, end, escaped, pattern, first_byte):
 
 
 @kernel
-def _strip(source, start, length, kind, at, characters, small, sides, out_start, out_length):
-    count = at[1] // 8
+def _strip(spans, at, every, begins, ends, characters, small, sides, pending, out_start, out_length):
+    """Values `at`, or `every` one. Returns -1, or the first that lies outside of the buffer.
+
+    First a look at the outer bytes of each text, without a branch; then those that may have to be cut.
+    begins, ends: buffers of 256 flags, the bytes with which a character to strip can begin and end.
+    pending: int64[k], for the values that may have to be cut.
+    """
+    source, start, length, kind = spans
+    count = len(out_start)
+    waiting = 0
     for k in range(count):
-        ahead = item64(at, min(k + AHEAD, count - 1))
-        prefetch(source[0], start[ahead])
-        prefetch(source[0], start[ahead] + length[ahead])
-        i = item64(at, k)
-        if kind[i] <= NULL:
+        ahead = min(k + AHEAD, count - 1)
+        ahead = ahead if every else item64(at, ahead)
+        prefetch(source[0], item64(start, ahead))
+        end = item64(start, ahead) + item64(length, ahead)
+        prefetch(source[0], end - 6)
+        prefetch(source[0], end - 1)
+        i = k if every else item64(at, k)
+        low, size = item64(start, i), item64(length, i)
+        if low < 0 or size < 0 or size > source[1] or low > source[1] - size:
+            return i
+        out_start[k] = low
+        out_length[k] = size
+        if size == 0:
             continue
-        escaped = kind[i] == ESCAPED
-        low, high = start[i], start[i] + length[i]
+        high = low + size
+        first = byte(source, low)
+        cut = byte(begins, first) | byte(ends, byte(source, high - 1))
+        escape = first == BACKSLASH or byte(source, max(low, high - 2)) == BACKSLASH
+        escape |= byte(source, max(low, high - 6)) == BACKSLASH
+        pending[waiting] = k
+        waiting += cut | (byte(kind, i) == ESCAPED) & escape
+    for p in range(waiting):
+        k = pending[p]
+        i = k if every else item64(at, k)
+        if byte(kind, i) <= NULL:
+            continue
+        escaped = byte(kind, i) == ESCAPED
+        low = item64(start, i)
+        high = low + item64(length, i)
         while sides & 1 and low < high:
             code, after = _next(source, low, high, escaped)
             if not _among(code, characters, small):
@@ -213,6 +244,7 @@ def _strip(source, start, length, kind, at, characters, small, sides, out_start,
             high = before
         out_start[k] = low
         out_length[k] = high - low
+    return -1
 
 
 @inner
@@ -358,19 +390,26 @@ def _points(text: str) -> np.ndarray:
     return np.array([ord(character) for character in text], np.int64)
 
 
-_WHITE = _points(WHITE_SPACE)
+def _within(column: Spans, at: I64) -> I64:
+    """Raises ValueError where the column has no such value."""
+    at = np.ascontiguousarray(at, np.int64)
+    if len(at) and (at.min() < 0 or at.max() >= len(column)):
+        raise ValueError(f"a value is none of the {len(column)} of the column")
+    return at
+
+
+def _outside(value: int) -> ValueError:
+    return ValueError(f"value {value} of a column lies outside its buffer")
 
 
 def _checked(column: Spans, at: I64):
     """The arrays of a column as a kernel reads them. Raises ValueError where a value cannot be read."""
     data, start, length, kind = contiguous(column)
-    at = np.ascontiguousarray(at, np.int64)
-    if len(at) and (at.min() < 0 or at.max() >= len(column)):
-        raise ValueError(f"a value is none of the {len(column)} of the column")
+    at = _within(column, at)
     begin, size = start[at], length[at]
     outside = (begin < 0) | (size < 0) | (begin + size > len(data))
     if outside.any():
-        raise ValueError(f"value {int(at[outside.argmax()])} of a column lies outside its buffer")
+        raise _outside(int(at[outside.argmax()]))
     return data, start, length, kind, at
 
 
@@ -381,15 +420,31 @@ def _derived(column: Spans, at: I64, run) -> Spans:
     return Spans(column.data, out_start, out_length, kind[at])
 
 
-def strip(column: Spans, at: I64, left: bool, right: bool, characters: str | None = None) -> Spans:
-    """text.strip, lstrip or rstrip; without `characters`, of white space."""
-    unwanted = _WHITE if characters is None else _points(characters)
-    small = np.bitwise_or.reduce(np.int64(1) << unwanted[unwanted < 64], initial=np.int64(0))
-    large = np.sort(unwanted[unwanted >= 64])
+def strip(column: Spans, at: I64 | None, left: bool, right: bool, characters: str | None = None) -> Spans:
+    """text.strip, lstrip or rstrip; without `characters`, of white space. at: None for every value."""
     sides = (1 if left else 0) + (2 if right else 0)
-    return _derived(
-        column, at, lambda s, b, n, k, at, x, y: _strip(s, b, n, k, at, whole(large), small, sides, x, y)
-    )
+    spans = contiguous(column)
+    kind = spans[3]
+    every = at is None
+    values = np.zeros(0, np.int64) if at is None else _within(column, at)
+    start, length, pending = np.empty((3, len(column) if every else len(values)), np.int64)
+    unwanted, small, begins, ends = _unwanted(WHITE_SPACE if characters is None else characters, sides)
+    sought = whole(begins), whole(ends), whole(unwanted), small, sides
+    bad = _strip(tuple(map(whole, spans)), whole(values), every, *sought, pending, start, length)
+    if bad >= 0:
+        raise _outside(bad)
+    return Spans(column.data, start, length, kind if every else kind[values])
+
+
+@lru_cache
+def _unwanted(characters: str, sides: int) -> tuple[np.ndarray, np.int64, np.ndarray, np.ndarray]:
+    """(code points from 64 on, a bit for each below, flags of first bytes, flags of last bytes)."""
+    points = np.sort(_points(characters))
+    small = np.bitwise_or.reduce(np.int64(1) << points[points < 64], initial=np.int64(0))
+    flags = np.zeros((2, 256), np.uint8)
+    for spelled in (character.encode("utf-8", "surrogatepass") for character in characters):
+        flags[0, spelled[0]], flags[1, spelled[-1]] = sides & 1, sides >> 1
+    return points[points >= 64], small, flags[0], flags[1]
 
 
 def cut(column: Spans, at: I64, start: int | None, stop: int | None) -> Spans:

@@ -7,7 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from forge_gpu.fates import Reason
-from forge_gpu.kernels.layout import ABSENT, CLEAN, ESCAPED, JSON, NULL, Messages, Spans
+from forge_gpu.kernels.layout import (
+    ABSENT,
+    CLEAN,
+    CONTENT_FIRST,
+    ESCAPED,
+    JSON,
+    NULL,
+    ROLE_FIRST,
+    WITH_LISTS,
+    Messages,
+    Spans,
+)
 from forge_gpu.kernels.reference.grammar import Fault, decoded, span_of, value_end
 from forge_gpu.kernels.scratch import Scratch
 
@@ -25,7 +36,8 @@ def scan_messages(
 
     A row that is no JSON list of objects has a reason and no messages: MISSING_FIELD where it is ABSENT,
     NULL_FIELD where it is NULL, else BAD_MESSAGES. A content is ABSENT where its object has none. Of equal
-    keys in an object the last counts, and the row is not plain. An empty list has no reason and is not plain.
+    keys in an object the last counts, and the row is not plain. An empty list has no reason and is not plain,
+    nor is a row whose messages spell their keys in different orders.
     Raises ValueError where the keys are the same or there are more than 255 roles, or two alike.
     """
     check(roles, role_key, content_key)
@@ -38,8 +50,14 @@ def scan_messages(
         role += [code for code, _, _ in row]
         contents += [content for _, content, _ in row]
         first.append(len(role))
-        good = [code != UNKNOWN and at[2] in (CLEAN, ESCAPED) and n == 2 for code, at, n in row]
-        plain.append(bool(good) and all(good))
+        lists = [at[2] == JSON and column.data[at[0]] == ord("[") for _, at, _ in row]
+        good = [
+            code != UNKNOWN and n == 2 and (at[2] in (CLEAN, ESCAPED) or a_list)
+            for (code, at, n), a_list in zip(row, lists, strict=True)
+        ]
+        orders = {ROLE_FIRST if list(m)[:1] == [role_key] else CONTENT_FIRST for m, _ in found}
+        order = orders.pop() if len(orders) == 1 and all(good) else 0
+        plain.append(order + WITH_LISTS if order and any(lists) else order)
         reason.append(why)
     spans = np.array(contents, np.int64).reshape(-1, 3)
     return Messages(

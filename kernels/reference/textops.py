@@ -47,8 +47,8 @@ def text(column: Spans, i: int) -> str:
     return "".join(unit[0] for unit in units(column, i))
 
 
-def strip(column: Spans, at: I64, left: bool, right: bool, characters: str | None = None) -> Spans:
-    """text.strip, lstrip or rstrip; without `characters`, of white space."""
+def strip(column: Spans, at: I64 | None, left: bool, right: bool, characters: str | None = None) -> Spans:
+    """text.strip, lstrip or rstrip; without `characters`, of white space. at: None for every value."""
     unwanted = WHITE_SPACE if characters is None else characters
 
     def bounds(found: list[Unit]) -> tuple[int, int]:
@@ -59,7 +59,7 @@ def strip(column: Spans, at: I64, left: bool, right: bool, characters: str | Non
             last -= 1
         return first, last
 
-    return _cut(column, at, bounds)
+    return _cut(column, np.arange(len(column)) if at is None else at, bounds)
 
 
 def cut(column: Spans, at: I64, start: int | None, stop: int | None) -> Spans:

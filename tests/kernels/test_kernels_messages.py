@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -14,7 +15,19 @@ from json_texts import EVERY, mutate
 from forge_gpu.fates import Reason
 from forge_gpu.kernels.cpu import messages as cpu
 from forge_gpu.kernels.cpu import scan
-from forge_gpu.kernels.layout import ABSENT, CLEAN, ESCAPED, JSON, NULL, PLAIN, Messages, Spans
+from forge_gpu.kernels.layout import (
+    ABSENT,
+    CLEAN,
+    CONTENT_FIRST,
+    ESCAPED,
+    JSON,
+    NULL,
+    PLAIN,
+    ROLE_FIRST,
+    WITH_LISTS,
+    Messages,
+    Spans,
+)
 from forge_gpu.kernels.reference import messages as reference
 from forge_gpu.kernels.scratch import Scratch
 
@@ -94,7 +107,14 @@ def test_kinds_of_rows() -> None:
 def test_plain() -> None:
     plain = {LISTS[i] for i in (2, 3, 6, 21, 22, 23, 24)}
     found = check([(JSON, text) for text in LISTS])
-    assert {text for text, is_plain in zip(LISTS, found.plain, strict=True) if is_plain} == plain
+    assert {text for text, is_plain in zip(LISTS, found.plain, strict=True) if is_plain in (1, 2)} == plain
+    assert [LISTS[i] for i, how in enumerate(found.plain) if how & WITH_LISTS] == [LISTS[10]]
+
+
+def test_the_order_of_keys() -> None:
+    role_first, content_first = b'{"role":"user","content":"x"}', b'{"content":"x","role":"user"}'
+    lists = [b"[" + b",".join(pair) + b"]" for pair in product((role_first, content_first), repeat=2)]
+    assert check([(JSON, text) for text in lists]).plain.tolist() == [ROLE_FIRST, 0, 0, CONTENT_FIRST]
 
 
 _PART = st.none() | st.integers() | st.text(max_size=9) | st.lists(st.text(max_size=3), max_size=2)

@@ -195,6 +195,30 @@ def test_a_long_literal_and_many_rows() -> None:
     assert rows_of(text) == [b"", literal, b"v", literal]
 
 
+SIZES = (0, 1, 63, 64, 65, 127, 255, 256, 257, 511, 4095, 4096, 4097, 9000)
+"""About the steps in which a kernel copies."""
+
+
+@pytest.mark.parametrize("kind", [PLAIN, CLEAN, ESCAPED, JSON])
+def test_sizes_about_the_steps_of_a_copy(kind: int) -> None:
+    filler = bytes(range(97, 122))
+    column = column_of([(kind, (filler * size)[:size]) for size in (*SIZES, *reversed(SIZES))])
+    programs: list[Program] = [
+        (Literal(b"<" * size), Slot("v"), Literal(b"|"), Literal(b">" * size), RawSlot("v"))
+        for size in SIZES[:9]
+    ]
+    programs += [(Slot("v"), Literal(b"-"), LiteralIfText(b"+" * 65, "v"), Slot("v"))]
+    table = pack(programs)
+    program = np.repeat(np.arange(len(programs), dtype=np.int32), len(column))
+    repeated = Spans(
+        column.data, *(np.tile(part, len(programs)) for part in (column.start, column.length, column.kind))
+    )
+    rows = np.arange(len(program))
+    for encoding in (AS_TEXT, AS_JSON):
+        arguments = table, program, [repeated], rows, encoding, None, Scratch()
+        assert rows_of(cpu.render(*arguments)) == rows_of(reference.render(*arguments))
+
+
 def good() -> dict:
     """The arguments of a render of two rows of two messages each."""
     return {

@@ -1,11 +1,13 @@
 """When a template is traced, and when rows are left to Jinja."""
 
+import json
+
 from chat_cases import conversations
 from chat_support import WRITTEN, chat_template, render
 
 from forge_gpu.templates.conversations import ListShape
 from forge_gpu.templates.jinja_renderer import JinjaRenderer
-from forge_gpu.templates.tracing.compiler import Patience
+from forge_gpu.templates.tracing.compiler import EAGER, Patience
 from forge_gpu.templates.tracing.cutover import ALLOWANCE, Cutover
 from forge_gpu.templates.tracing.expressions import Join, Leaf, Operation, Predicate, Text, joined, known
 
@@ -43,6 +45,28 @@ def test_only_paths_that_rows_take_are_traced():
     talk = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
     render(renderer, [{"messages": talk}] * 50)
     assert renderer.compiler.traces == 1
+
+
+def test_the_order_of_keys_is_a_part_of_the_shape():
+    """A template may write messages as JSON: in the order in which each row spells them."""
+    template = chat_template("{% for m in messages %}{{ m | tojson }}{% endfor %}")
+    renderer = JinjaRenderer(template, (ListShape("messages", {}, {}, "system"),), ("text",), patience=EAGER)
+    message = {"role": "user", "content": "x"}
+    swapped = dict(reversed(message.items()))
+    given = [
+        {"messages": talk, "system": system}
+        for talk in ([message, message], [swapped, swapped], [message, swapped])
+        for system in ("", "s")
+    ]
+    wanted = [
+        "".join(
+            json.dumps(m)
+            for m in [{"role": "system", "content": "s"}] * bool(row["system"]) + row["messages"]
+        )
+        for row in given * 3
+    ]
+    assert [found["text"] for found in render(renderer, given * 3)] == wanted
+    assert renderer.counts.compiled + renderer.counts.evaluated == len(wanted)
 
 
 def test_programs_in_python_are_left_where_they_gain_nothing():

@@ -31,6 +31,18 @@ CONTENT = own("content")
 Chain = tuple[tuple[str, tuple[Any, ...]], ...]
 """Operations on a content, the first one first."""
 
+STRIPS = ("strip", "lstrip", "rstrip")
+"""Made of all contents of a chunk at once: that costs less than an account of which ones are needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What some programs read beyond contents as they are. chains: the elements of each derived column.
+    made: texts of row level."""
+
+    chains: tuple[tuple[Chain, I64], ...]
+    made: tuple[Expression, ...]
+
 
 @dataclass
 class _Derived:
@@ -54,6 +66,7 @@ class TextColumns:
         self.talks = talks
         self.engine = engine
         self._derived: dict[Chain, _Derived] = {}
+        self._whole: dict[Chain, Spans] = {}
         self._made: dict[Expression, dict[int, bytes]] = {}
 
     def slot(self, expression: Expression) -> Slot:
@@ -67,20 +80,15 @@ class TextColumns:
     def is_message_level(self, expression: Expression) -> bool:
         return chain_of(expression) is not None
 
-    def fill(self, expressions: Iterable[Expression], rows: I64) -> None:
-        """Make the texts of some expressions for some rows."""
-        elements: dict[Chain, list[int]] = {}
-        for expression in expressions:
-            found = chain_of(expression)
-            if found is None:
-                self._make(expression, rows)
-            elif found[0]:
-                elements.setdefault(found[0], []).append(found[1])
-        first = self.talks.first[rows]
-        for chain, chosen in elements.items():
-            # In the order of the messages in memory: a pass over the chunk, not one for each element.
-            at = first[:, None] + np.array(sorted(set(chosen)), np.int64)
-            self._ensure(chain, at.ravel())
+    def fill(self, needs: Needs, rows: I64) -> None:
+        """Make the texts that some rows need."""
+        for expression in needs.made:
+            self._make(expression, rows)
+        for chain, elements in needs.chains:
+            if not self._is_whole(chain):
+                # In the order of the messages in memory: a pass over the chunk, not one for each element.
+                at = self.talks.first[rows][:, None] + elements
+                self._ensure(chain, at.ravel())
 
     def _make(self, expression: Expression, rows: I64) -> None:
         made = self._made.setdefault(expression, {})
@@ -102,7 +110,7 @@ class TextColumns:
 
     def spans(self) -> dict[str, Spans]:
         """All columns of message level, by name."""
-        return {_name(chain): self._column(chain) for chain in ((), *self._derived)}
+        return {_name(chain): self._column(chain) for chain in ((), *self._whole, *self._derived)}
 
     def row_spans(self) -> dict[str, Spans]:
         """All columns of row level, by name."""
@@ -117,9 +125,7 @@ class TextColumns:
         first = int(self.talks.first[row])
 
         def text(leaf: Leaf) -> str:
-            element = leaf.path[0]
-            assert isinstance(element, int)
-            return text_of_span(self.talks.content, first + element)
+            return text_of_span(self.talks.content, first + leaf.element)
 
         return text
 
@@ -164,14 +170,28 @@ class TextColumns:
     def _column(self, chain: Chain) -> Spans:
         if not chain:
             return self.talks.content
+        if chain in self._whole:
+            return self._whole[chain]
         derived = self._derived[chain]
         if len(derived.pieces) > 1:
             derived.pieces = [np.concatenate(derived.pieces)]
         data = derived.pieces[0] if derived.pieces else self._column(chain[:-1]).data
         return Spans(data, derived.start, derived.length, derived.kind)
 
+    def _is_whole(self, chain: Chain) -> bool:
+        """Has a column all its values? Makes it where it can be made at once."""
+        if not chain or chain in self._whole:
+            return True
+        name, arguments = chain[-1]
+        if name not in STRIPS or not self._is_whole(chain[:-1]):
+            return False
+        made = cut_in_place(name, arguments, self._column(chain[:-1]), None)
+        if made is not None:
+            self._whole[chain] = made
+        return made is not None
+
     def _ensure(self, chain: Chain, at: I64) -> None:
-        if not chain:
+        if self._is_whole(chain):
             return
         derived = self._derived.get(chain)
         if derived is None:
@@ -215,11 +235,20 @@ def chain_of(expression: Expression) -> tuple[Chain, int] | None:
         expression = expression.operand
     if not isinstance(expression, Leaf):
         return None
-    element = expression.path[0]
-    assert isinstance(element, int) and expression.path[1:] == ("content",), (
-        "only contents are texts of a plain row"
-    )
-    return tuple(reversed(operations)), element
+    return tuple(reversed(operations)), expression.element
+
+
+def needs_of(expressions: Iterable[Expression]) -> Needs:
+    elements: dict[Chain, set[int]] = {}
+    made: list[Expression] = []
+    for expression in expressions:
+        found = chain_of(expression)
+        if found is None:
+            made.append(expression)
+        elif found[0]:
+            elements.setdefault(found[0], set()).add(found[1])
+    chains = ((chain, np.array(sorted(chosen), np.int64)) for chain, chosen in elements.items())
+    return Needs(tuple(chains), tuple(made))
 
 
 def _name(chain: Chain) -> str:
@@ -228,14 +257,18 @@ def _name(chain: Chain) -> str:
     )
 
 
-def cut_in_place(name: str, arguments: tuple[Any, ...], column: Spans, at: I64) -> Spans | None:
-    """An operation whose result is a span of the same buffer; None where it is none of those."""
+def cut_in_place(name: str, arguments: tuple[Any, ...], column: Spans, at: I64 | None) -> Spans | None:
+    """An operation whose result is a span of the same buffer; None where it is none of those. at: None for
+    every value, where the operation is one of STRIPS."""
     from forge_gpu.kernels.cpu import textops
 
     match name, arguments:
         case "strip" | "lstrip" | "rstrip", () | (None,) | (str(),):
             characters = arguments[0] if arguments else None
             return textops.strip(column, at, name != "rstrip", name != "lstrip", characters)
+    if at is None:
+        return None
+    match name, arguments:
         case "slice", (int() | None as start, int() | None as stop, None | 1):
             return textops.cut(column, at, start, stop)
         case "piece", ("split", str() as separator, int() as limit, int() as index) if separator:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from forge_gpu.kernels.layout import I32, I64
-from forge_gpu.templates.conversations import Conversation, Conversations
+from forge_gpu.templates.conversations import Bools, Conversation, Conversations
 from forge_gpu.templates.environment import ChatTemplate
 from forge_gpu.templates.grouping import group_by_roles
 from forge_gpu.templates.tracing.columns import TextColumns
@@ -23,7 +23,7 @@ from forge_gpu.templates.tracing.expressions import Leaf, Lookup
 from forge_gpu.templates.tracing.fields import Result, Turn, trace_fields
 from forge_gpu.templates.tracing.trace import Fallback, Questions, Tracer, stand_ins
 from forge_gpu.templates.tracing.tree import Node, Tree
-from forge_gpu.templates.values import ABSENT
+from forge_gpu.templates.values import ABSENT, GOOD
 
 MAX_TRACES = 4096
 MAX_SHAPES = 1 << 16
@@ -72,11 +72,25 @@ class Compiler:
 
     def plain(self, talks: Conversations, columns: TextColumns) -> Iterator[tuple[I64, Result]]:
         """What becomes of the plain rows of a chunk: rows and where they went."""
-        groups, shapes = group_by_roles(talks, talks.plain & (talks.reason == 0))
-        self.rows += int((groups >= 0).sum())
+        plain = talks.plain if talks.parted is None else talks.plain | talks.parted
+        plain = plain & (talks.reason == GOOD)
+        if talks.content_first is None or not talks.content_first.any():
+            yield from self._plain(plain, False, talks, columns)
+            return
+        for content_first in (False, True):
+            yield from self._plain(
+                plain & (talks.content_first == content_first), content_first, talks, columns
+            )
+
+    def _plain(
+        self, wanted: Bools, content_first: bool, talks: Conversations, columns: TextColumns
+    ) -> Iterator[tuple[I64, Result]]:
+        """Those of them that spell their messages in the one or in the other order."""
+        groups, shapes = group_by_roles(talks, wanted)
         members = _members(groups, len(shapes))
+        self.rows += sum(map(len, members))
         for group in sorted(range(len(shapes)), key=lambda group: -len(members[group])):
-            tree = self.trees.setdefault(shapes[group], Tree())
+            tree = self.trees.setdefault((content_first, shapes[group]), Tree())
             yield from self._descend(tree, members[group], talks, columns)
 
     def _descend(

@@ -26,9 +26,11 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A text of the row: `path` leads to it from the row's messages, e.g. (2, "content")."""
+    """A text of the row: `path` leads to it from the row's messages, e.g. (2, "content"). element: its number
+    among the row's texts; what the columns count, where they hold the row."""
 
     path: tuple[str | int, ...]
+    element: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from forge_gpu.templates.conversations import Conversation
 from forge_gpu.templates.jinja_rows import NO_COMPLETION
+from forge_gpu.templates.tracing.columns import Needs
 from forge_gpu.templates.tracing.expressions import Expression, Mark, Text, leaves
 from forge_gpu.templates.tracing.placeholders import TextPlaceholder
 from forge_gpu.templates.tracing.trace import (
@@ -25,13 +26,15 @@ class Compiled:
     """The parts of each field, in the order of the fields asked for; no marks are left in them.
 
     assistant: for the text of the whole conversation, (first, last + 1) part of each `{% generation %}`
-    block. rows: how many rows took it so far. programs: where the renderer put its programs.
+    block. rows: how many rows took it so far. programs: where the renderer put its programs; needs: what
+    they read, known with them.
     """
 
     fields: tuple[tuple[Expression, ...], ...]
     assistant: tuple[tuple[int, int], ...] = ()
     rows: int = 0
     programs: list[int] = field(default_factory=list)
+    needs: Needs | None = None
 
 
 @dataclass(eq=False, slots=True)

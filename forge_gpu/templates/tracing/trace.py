@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import jinja2
@@ -115,20 +116,23 @@ def _raised(error: jinja2.TemplateError) -> Outcome:
     return Raised(Text(message or type(error).__name__))
 
 
-def stand_ins(value: Any, make: Callable[[Leaf], Any], path: tuple[str | int, ...] = ()) -> Any:
+def stand_ins(value: Any, make: Callable[[Leaf], Any]) -> Any:
     """A copy of a row's messages with a stand-in for each text that is not a role or a type."""
-    if isinstance(value, str):
-        return make(Leaf(path))
-    if isinstance(value, dict):
-        return {
-            key: item
-            if key in CONCRETE_KEYS and isinstance(item, str)
-            else stand_ins(item, make, (*path, key))
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [stand_ins(item, make, (*path, number)) for number, item in enumerate(value)]
-    return value
+    numbers = count()
+
+    def copy(value: Any, path: tuple[str | int, ...]) -> Any:
+        if isinstance(value, str):
+            return make(Leaf(path, next(numbers)))
+        if isinstance(value, dict):
+            return {
+                key: item if key in CONCRETE_KEYS and isinstance(item, str) else copy(item, (*path, key))
+                for key, item in value.items()
+            }
+        if isinstance(value, list):
+            return [copy(item, (*path, number)) for number, item in enumerate(value)]
+        return value
+
+    return copy(value, ())
 
 
 def message_of(outcome: Raised, lookup: Lookup) -> str:
