@@ -55,7 +55,7 @@ def near(inputs: Inputs) -> list[Point]:
 
 
 def smallest(inputs: Inputs) -> list[Point]:
-    return [Point(*inputs.near(), label="a small file")]
+    return [Point(*inputs.start(), label="a small file")]
 
 
 def chats(inputs: Inputs) -> list[Point]:

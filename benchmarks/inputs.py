@@ -13,11 +13,11 @@ MAKE = 1
 """Raised when the generator writes other bytes than before, so that old files are not taken for new ones."""
 
 SIZES: dict[str, dict[str, int]] = {
-    # rows of: the flat file, the conversations, the file for near-duplicates, the smallest for memory
-    "tiny": {"flat": 2_000, "chat": 500, "near": 500, "memory": 500},
-    "small": {"flat": 30_000, "chat": 10_000, "near": 4_000, "memory": 30_000},
-    "gates": {"flat": 300_000, "chat": 50_000, "near": 10_000, "memory": 30_000},
-    "full": {"flat": 300_000, "chat": 200_000, "near": 24_000, "memory": 300_000},
+    # rows of: the flat file, the conversations, near-duplicates, starting up, the smallest for memory
+    "tiny": {"flat": 2_000, "chat": 500, "near": 500, "start": 500, "memory": 500},
+    "small": {"flat": 30_000, "chat": 10_000, "near": 10_000, "start": 4_000, "memory": 30_000},
+    "gates": {"flat": 300_000, "chat": 50_000, "near": 10_000, "start": 4_000, "memory": 30_000},
+    "full": {"flat": 300_000, "chat": 200_000, "near": 24_000, "start": 4_000, "memory": 300_000},
 }
 
 
@@ -43,6 +43,9 @@ class Inputs:
 
     def near(self) -> tuple[Path, int]:
         return self._made("flat", SIZES[self.size]["near"])
+
+    def start(self) -> tuple[Path, int]:
+        return self._made("flat", SIZES[self.size]["start"])
 
     def memory(self, times: int) -> tuple[Path, int]:
         return self._made("flat", SIZES[self.size]["memory"] * times)

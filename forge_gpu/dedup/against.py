@@ -72,7 +72,7 @@ class Against:
         found = Contamination(
             np.full(len(text), -1, np.int64), np.full(len(text), -1, np.int64), np.zeros(len(text))
         )
-        if self._rules.ngram is not None:
+        if self._rules.ngram is not None and self._ngrams is not None:
             arguments = self._rules.ngram.arguments()
             found.ngram[:] = first_found(text.data, text.offsets, *arguments, self._ngrams)
         if self._near is not None:

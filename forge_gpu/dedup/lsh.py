@@ -112,7 +112,8 @@ def _bucket_pairs(pieces: Iterable[U64], live: npt.NDArray[np.bool_], part: int,
     from forge_gpu.kernels.cpu.union import bucket_pairs
 
     low, high = np.uint64(2**64 * part // parts), np.uint64(2**64 * (part + 1) // parts - 1)
-    hashes, rows = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+    hashes: list[U64] = []
+    rows: list[I64] = []
     start = 0
     for piece in pieces:
         inside = np.asarray(live[start : start + len(piece)])
@@ -122,7 +123,12 @@ def _bucket_pairs(pieces: Iterable[U64], live: npt.NDArray[np.bool_], part: int,
         hashes.append(np.asarray(piece)[row])
         rows.append(row + start)
         start += len(piece)
-    pairs = bucket_pairs(np.concatenate(hashes), np.concatenate(rows))
+    if not hashes:
+        return np.zeros(0, np.uint64)
+    several = len(hashes) > 1
+    pairs = bucket_pairs(
+        np.concatenate(hashes) if several else hashes[0], np.concatenate(rows) if several else rows[0]
+    )
     packed: U64 = pairs[:, 0].astype(np.uint64) * np.uint64(len(live)) + pairs[:, 1].astype(np.uint64)
     return packed
 

@@ -19,6 +19,7 @@ from forge_gpu.dedup.shingling import Shingling
 from forge_gpu.errors import ConfigError
 from forge_gpu.kernels.layout import I64, U64, Text
 from forge_gpu.kernels.reference.minhash import multipliers
+from forge_gpu.kernels.scratch import Scratch
 
 F64 = npt.NDArray[np.float64]
 
@@ -133,7 +134,7 @@ def compare(
 
     Two sets without shingles have similarity 0. A batch holds as many consecutive pairs as have texts that
     fit `budget_bytes` at BYTES_A_BYTE a byte; more where a single pair needs more. A row whose pairs are in
-    several batches is read for each.
+    several batches is read for each. Of equal texts one set is made.
     """
     from forge_gpu.kernels.cpu.shingles import distinct as distinct_shingles
     from forge_gpu.kernels.cpu.shingles import intersections
@@ -141,11 +142,21 @@ def compare(
     for batch in _batches(pairs, text_bytes, budget_bytes // BYTES_A_BYTE):
         rows = distinct(batch.flatten())
         text = read_rows(rows)
-        values, offsets = distinct_shingles(text.data, text.offsets, *shingling.arguments())
-        local = np.searchsorted(rows, batch)
+        first = _first_equal(text)
+        different = np.flatnonzero(first == np.arange(len(first)))
+        values, offsets = distinct_shingles(text.data, text.offsets, *shingling.arguments(), different)
+        local = np.searchsorted(different, first)[np.searchsorted(rows, batch)]
         shared = intersections(values, offsets, values, offsets, local)
         sizes = np.diff(offsets)[local].sum(axis=1)
         yield batch, shared / np.maximum(sizes - shared, 1)
+
+
+def _first_equal(text: Text) -> I64:
+    """The first row with the same text, for each row: int64[n]."""
+    from forge_gpu.kernels.cpu.dedup import first_occurrence
+    from forge_gpu.kernels.cpu.hashing import xxh3_128
+
+    return first_occurrence(xxh3_128(text, Scratch()), np.ones(len(text), np.uint8))
 
 
 def _batches(pairs: I64, text_bytes: I64, most: int, step: int = 4096) -> Iterator[I64]:

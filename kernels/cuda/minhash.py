@@ -2,7 +2,7 @@
 
 A block has a row: its threads hash a tile of shingles into shared memory, then each goes through the tile for
 permutations of its own, a product and a minimum each. Bound by those instructions, not by memory: about
-shingles x permutations x 3; of the device's copy bandwidth 2-4% is to be expected at 128 permutations.
+shingles x permutations x 4; of the device's copy bandwidth 2-4% is to be expected at 128 permutations.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from forge_gpu.kernels.cuda.device import Device, function, kernel
 from forge_gpu.kernels.cuda.hashing import text_offsets
 from forge_gpu.kernels.cuda.memory import thread
 from forge_gpu.kernels.layout import I64, U8, U64, Text
-from forge_gpu.kernels.reference.minhash import BAND_WEIGHTS, NOTHING
+from forge_gpu.kernels.reference.minhash import BAND_WEIGHTS, MASKS, NOTHING
 from forge_gpu.kernels.reference.shingles import CHARACTER_WEIGHTS, LENGTH_WEIGHT, U32, WORD_WEIGHTS, WORDS
 
 TILE = 128  # shingles, and threads of a block
@@ -47,10 +47,11 @@ def _low_half(units, at, count, kind, weights):
 
 
 @kernel
-def signatures_of_units(units, offsets, counts, kind, n, weights, factors, result):
-    """result[r, j] = the least hash x factors[j] modulo 2^32 of row r's shingles; a block a row.
+def signatures_of_units(units, offsets, counts, kind, n, weights, factors, masks, result):
+    """result[r, j] = the least (hash x factors[j] modulo 2^32) xor masks[j] of row r's shingles.
 
-    units, counts: see shingles.units; weights: uint64[32]; factors: uint32[k]; result: uint32[rows, k].
+    A block has a row. units, counts: see shingles.units; weights: uint64[32]; factors, masks: uint32[k];
+    result: uint32[rows, k].
     """
     tile = cuda.shared.array(TILE, dtype=types.uint32)
     t = np.int64(cuda.threadIdx.x)
@@ -61,6 +62,7 @@ def signatures_of_units(units, offsets, counts, kind, n, weights, factors, resul
     shingles_of_row = number - size + 1 if number > 0 else np.int64(0)
     for j in range(t, (len(factors) + TILE - 1) // TILE * TILE, TILE):  # as often for every thread
         factor = np.uint64(factors[j] if j < len(factors) else 0)
+        mask = np.uint64(masks[j] if j < len(factors) else 0)
         least = np.uint64(NOTHING)
         for begin in range(0, shingles_of_row, TILE):
             mine = begin + t
@@ -68,7 +70,7 @@ def signatures_of_units(units, offsets, counts, kind, n, weights, factors, resul
                 tile[t] = np.uint32(_low_half(units, first + mine, size, kind, weights))
             cuda.syncthreads()
             for k in range(min(TILE, shingles_of_row - begin)):
-                least = min(least, np.uint64(tile[k]) * factor & MASK32)
+                least = min(least, (np.uint64(tile[k]) * factor & MASK32) ^ mask)
             cuda.syncthreads()
         if j < len(factors):
             result[r, j] = np.uint32(least)
@@ -89,7 +91,7 @@ def bands_of_signatures(signature, rows, weights, result):
 
 
 def signatures(data: U8, offsets: I64, kind: int, n: int, fold: U32, multipliers: U32, device: Device) -> U32:
-    """The MinHash signature of each row: uint32[rows, k], on the device; see the reference.
+    """The MinHash signature of each row: uint32[rows, 4*q], on the device; see the reference.
 
     Memory: 4 bytes for each byte of the text, 8 for words, and the signatures. Raises ValueError where a row
     lies outside the data.
@@ -103,8 +105,9 @@ def signatures(data: U8, offsets: I64, kind: int, n: int, fold: U32, multipliers
     counts = device.xp.zeros(rows, np.int64)
     device.launch(shingles.units, rows, memory, bases[0], offsets, kind, device.upload(fold), units, counts)
     weights = WORD_WEIGHTS if kind == WORDS else CHARACTER_WEIGHTS[0].astype(np.uint64)
-    result = device.xp.empty((rows, len(multipliers)), np.uint32)
-    tables = device.upload(weights), device.upload(multipliers)
+    factors, masks = np.tile(multipliers, len(MASKS)), np.repeat(np.uint32(MASKS), len(multipliers))
+    result = device.xp.empty((rows, len(factors)), np.uint32)
+    tables = device.upload(weights), device.upload(factors), device.upload(masks)
     device.launch(
         signatures_of_units, TILE * rows, units, offsets, counts, kind, n, *tables, result, block=TILE
     )

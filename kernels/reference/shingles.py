@@ -168,13 +168,14 @@ def shingles(text: bytes, kind: int, n: int, fold: U32) -> list[int]:
     return [hashed(units[i : i + n]) for i in range(len(units) - n + 1)]
 
 
-def distinct(data: U8, offsets: I64, kind: int, n: int, fold: U32) -> tuple[U64, I64]:
-    """The shingle set of each row of Arrow text: (uint64[total], int64[rows + 1] offsets into it), each set
-    in the order in which its shingles first come."""
-    sets = [
-        list(dict.fromkeys(shingles(data[start:end].tobytes(), kind, n, fold)))
-        for start, end in pairwise(offsets.tolist())
-    ]
+def distinct(
+    data: U8, offsets: I64, kind: int, n: int, fold: U32, rows: I64 | None = None
+) -> tuple[U64, I64]:
+    """The shingle set of each row of Arrow text, or of those that `rows` names: (uint64[total], int64[m + 1]
+    offsets into it), each set in the order in which its shingles first come."""
+    bounds = list(pairwise(offsets.tolist()))
+    chosen = bounds if rows is None else [bounds[row] for row in rows.tolist()]
+    sets = [list(dict.fromkeys(shingles(data[a:b].tobytes(), kind, n, fold))) for a, b in chosen]
     ends = np.cumsum([0] + [len(found) for found in sets])
     return np.array([value for found in sets for value in found], np.uint64), ends.astype(np.int64)
 

@@ -21,7 +21,7 @@ FOLDS = {
     (case, white_space, punctuation): reference.fold_table(case, white_space, punctuation)
     for case, white_space, punctuation in [(0, 0, 0), (1, 1, 0), (1, 1, 1), (0, 0, 1)]
 }
-MULTIPLIERS = minhash_reference.multipliers(70, 5)  # more than one group of lanes, and not a whole number
+MULTIPLIERS = minhash_reference.multipliers(150, 5)  # more than one group of lanes, and not a whole number
 TEXTS = st.lists(
     st.binary(max_size=150)
     | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass"))
@@ -50,6 +50,10 @@ def assert_equal_to_the_reference(texts: list[bytes], kind: int, n: int, fold: n
     values, ends = shingles.distinct(*arguments)
     expected, expected_ends = reference.distinct(*arguments)
     assert np.array_equal(values, expected) and np.array_equal(ends, expected_ends)
+    rows = np.arange(len(texts), dtype=np.int64)[::-2]
+    some, some_ends = shingles.distinct(*arguments, rows)
+    expected, expected_ends = reference.distinct(*arguments, rows)
+    assert np.array_equal(some, expected) and np.array_equal(some_ends, expected_ends)
     pairs = np.array([(a, b) for a in range(len(texts)) for b in range(len(texts))], np.int64).reshape(-1, 2)
     shared = shingles.intersections(values, ends, values, ends, pairs)
     assert np.array_equal(shared, reference.intersections(values, ends, values, ends, pairs))
@@ -71,6 +75,8 @@ def test_equal_at_the_edges_of_tiles_and_blocks(kind, fold):
     texts = [
         (unit * 400)[:length].encode() for length in (63, 64, 65, 1023, 1024, 1027, 1028, 1029, 1090, 2100)
     ]
+    texts += [("a" + " " * count + "b" * 3000).encode() for count in range(5)]  # a tile lacks a few points
+    texts += [("b" * count + " " + "c" * 3000).encode() for count in range(1020, 1026)]  # a blank ends it
     texts += [("x" * 1500 + " yy" + " " * 2000 + "z. W").encode(), b"\xf0", "𝄞".encode()[:3], b" ", b""]
     assert_equal_to_the_reference(texts, kind, 5, FOLDS[fold])
 
@@ -110,6 +116,34 @@ def test_short_texts_are_told_from_their_extensions():
         reference.shingles(text, 0, 5, FOLDS[0, 0, 0]) for text in (b"ab", b"ab\0", b"\0ab", b"ab\0\0\0")
     ]
     assert len({found[0] for found in hashed}) == len(hashed)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data())
+def test_intersections_of_sets_in_other_orders_equal_the_reference(data):
+    """Parts of one sequence, some elsewhere in the other set, some longer than the search for them."""
+    sets = []
+    for _ in range(2):
+        parts = data.draw(st.lists(st.integers(0, 12), max_size=8, unique=True))
+        lengths = [data.draw(st.sampled_from([1, 3, 20, 50])) for _ in parts]
+        sets.append(
+            [100 * part + k for part, length in zip(parts, lengths, strict=True) for k in range(length)]
+        )
+    values, ends = np.array(sets[0] + sets[1], np.uint64), np.cumsum([0, *map(len, sets)])
+    pairs = np.array([[0, 1], [1, 0], [1, 0], [1, 1], [0, 0], [0, 1], [0, 1]])
+    shared = shingles.intersections(values, ends, values, ends, pairs)
+    assert np.array_equal(shared, reference.intersections(values, ends, values, ends, pairs))
+
+
+def test_four_permutations_of_a_multiplier_are_permutations():
+    assert len(minhash_reference.multipliers(128, 1)) == 32 == len(minhash_reference.multipliers(125, 1))
+    data, offsets = column([b"abcde", b"abcdx", b"abcdeabcdx"])
+    arguments = (data, offsets, reference.CHARACTERS, 5, FOLDS[0, 0, 0])
+    one, other, _ = minhash.signatures(*arguments, MULTIPLIERS)
+    assert (one != other).all()  # of one shingle each: no permutation makes two of them equal
+    product, *rest = one.reshape(4, -1)
+    for mask, values in zip(minhash_reference.MASKS[1:], rest, strict=True):
+        assert np.array_equal(values, product ^ np.uint32(mask))
 
 
 def test_estimate_of_similarity_is_unbiased():
