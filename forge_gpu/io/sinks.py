@@ -9,7 +9,7 @@ from pathlib import Path
 
 from forge_gpu.errors import OutputError
 from forge_gpu.io.atomic import PARTIAL, make_folder, publish
-from forge_gpu.io.disk import output_fault
+from forge_gpu.io.disk import begin_writeback, output_fault
 from forge_gpu.kernels.layout import U8
 
 
@@ -39,6 +39,10 @@ def is_output(name: str, stem: str, suffixes: Sequence[str]) -> bool:
     )
 
 
+BEGIN_EVERY = 16 * 2**20
+"""Bytes after which the disk is given what was written: little is left to wait for in the end."""
+
+
 class JsonlSink:
     """One file of lines, written as `NAME.partial` until `commit` gives it its name.
 
@@ -48,6 +52,7 @@ class JsonlSink:
     def __init__(self, path: Path, resume_at: int = 0) -> None:
         self.path = path
         self._partial = path.with_name(path.name + PARTIAL)
+        self._position = self._begun = resume_at
         make_folder(path.parent)
         try:
             self._descriptor = os.open(
@@ -67,6 +72,9 @@ class JsonlSink:
     def write(self, data: bytes | memoryview | U8) -> None:
         """Append whole lines."""
         view = memoryview(data).cast("B")  # type: ignore[arg-type]
+        if self._position - self._begun >= BEGIN_EVERY:
+            begin_writeback(self._descriptor, self._begun, self._position - self._begun)
+            self._begun = self._position
         while view:
             try:
                 count = os.pwrite(self._descriptor, view[: 2**30], self._position)
@@ -85,7 +93,7 @@ class JsonlSink:
             os.ftruncate(self._descriptor, position)
         except OSError as fault:
             raise output_fault(fault, self.path) from fault
-        self._position = position
+        self._position = self._begun = position
 
     def sync(self) -> None:
         """Make what was written last through a loss of power."""

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from forge_gpu.errors import InputError, StrictError
+from forge_gpu.errors import StrictError
 from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import ArrowChunk, Chunk, JsonChunk
 from forge_gpu.job import index
@@ -25,8 +25,7 @@ from forge_gpu.job.memory import peak_memory
 from forge_gpu.job.pool import Executor
 from forge_gpu.job.rejected import rejected_lines
 from forge_gpu.job.rows import Rows
-from forge_gpu.job.workspace import Workspace
-from forge_gpu.kernels.cpu.hashing import digest
+from forge_gpu.job.workspace import Workspace, changed
 
 STAGE = "index"
 
@@ -102,7 +101,7 @@ def _first_rejected(
             return f"{record['file']}: {at} is rejected: {record['reason']}{detail}"
         row += len(rows)
         line += physical_lines(chunk, rows)
-    raise InputError(f"{item.source.file.path}: changed while it was read; run the command again")
+    raise changed(item)
 
 
 def _part(
@@ -119,14 +118,14 @@ def index_range(workspace: Workspace, item: Item, chunk_bytes: int) -> ChunkInde
     """Judge and hash the rows of one range."""
     return index.join(
         [
-            index_rows(workspace, workspace.reader.read(chunk, judge=True))
+            index_rows(workspace, *workspace.judge(item, chunk))
             for chunk in workspace.chunks(item, chunk_bytes)
         ]
     )
 
 
-def index_rows(workspace: Workspace, rows: Rows) -> ChunkIndex:
-    """The index of one chunk."""
+def index_rows(workspace: Workspace, rows: Rows, digest: int) -> ChunkIndex:
+    """The index of one chunk. digest: of its source."""
     good = np.flatnonzero(rows.reason == 0)
     keys = workspace.keys(rows, good)
     hashes = np.zeros((len(rows), 2), np.uint64)
@@ -141,7 +140,7 @@ def index_rows(workspace: Workspace, rows: Rows) -> ChunkIndex:
         time=rows.time,
         lines=physical_lines(rows.chunk, rows),
         bytes=chunk_size(rows.chunk),
-        digest=source_digest(rows),
+        digest=digest,
         warned={reason: int(found.sum()) for reason, found in rows.warned.items()},
         ways=dict(rows.bound.counts),
         kinds={column: kinds_seen(rows.column(column)) for column in workspace.config.output.columns},
@@ -152,16 +151,6 @@ def index_rows(workspace: Workspace, rows: Rows) -> ChunkIndex:
     if workspace.evaluation is not None:
         workspace.evaluation.index(part, rows, workspace.against_text)
     return part
-
-
-def source_digest(rows: Rows) -> int:
-    """A digest of the rows as the source spells them; the sum over chunks, modulo 2^64, is the range's.
-
-    0 for tables: their files are sealed.
-    """
-    if isinstance(rows.chunk, ArrowChunk):
-        return 0
-    return digest(rows.records.data, rows.records.start, rows.records.length)
 
 
 def physical_lines(chunk: Chunk, rows: Rows) -> int:

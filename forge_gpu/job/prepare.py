@@ -36,6 +36,7 @@ from forge_gpu.job.mixture import Mixture, mixture_of
 from forge_gpu.job.opening import open_inputs
 from forge_gpu.job.outputs import Outputs
 from forge_gpu.job.own_folder import require_own
+from forge_gpu.job.places import Places
 from forge_gpu.job.pool import Executor, OrderedPool
 from forge_gpu.job.publish import find_finished, publish, require_own_store, require_store
 from forge_gpu.job.result import Result
@@ -51,6 +52,9 @@ MakeEngine = Callable[[], Engine]
 
 SPOOL_SHARE = 4
 """One part in so many of the budget may hold input that is spooled, or small enough to be read once."""
+
+PLACES_SHARE = 8
+"""One part in so many may hold where the first pass found the rows."""
 
 
 @dataclass
@@ -140,8 +144,10 @@ def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: L
     budget = _with_chunk_size(spec.config, budget, inputs, make_engine)
     evaluation = read_evaluation(spec.config, against, spool, make_engine, listener)
 
+    places = None if spec.on_cluster else Places(budget.bytes // PLACES_SHARE)
+
     def make_workspace() -> Workspace:
-        made = Workspace(spec.config, make_engine, listener, evaluation)
+        made = Workspace(spec.config, make_engine, listener, evaluation, places)
         facts.workspaces.append(made)
         return made
 

@@ -107,9 +107,12 @@ class RowReader:
         self.keys = tuple(dict.fromkeys(wanted))
         self._time = split.time if split.mode == "temporal" else None
 
-    def read(self, chunk: Chunk, *, judge: bool) -> Rows:
-        """The rows of a chunk. `judge` runs the quality checks, which only the first pass needs."""
-        records = self._records(chunk)
+    def read(self, chunk: Chunk, *, judge: bool, records: Records | None = None) -> Rows:
+        """The rows of a chunk. `judge` runs the quality checks, which only the first pass needs.
+
+        records: those of the chunk, by `keys`, where they are known.
+        """
+        records = records or self._records(chunk)
         bound = self.renderer.bind(records, self.engine)
         reason = np.where(records.reason != 0, records.reason, bound.reason)
         warned: dict[Reason, npt.NDArray[np.bool_]] = {}

@@ -20,7 +20,6 @@ from forge_gpu.job import index
 from forge_gpu.job.decisions import SPLITS
 from forge_gpu.job.events import Listener
 from forge_gpu.job.finish import output_columns
-from forge_gpu.job.index_pass import source_digest
 from forge_gpu.job.prepare import Job, first_pass, open_job
 from forge_gpu.job.read_back import NO_BOUND, batch_of_records, require_rows
 from forge_gpu.job.spec import JobSpec
@@ -71,8 +70,8 @@ def _batches(
                 first += part.rows
                 row = digest = 0
                 for chunk in workspace.chunks(item, job.budget.chunk_bytes):
-                    rows = workspace.reader.read(chunk, judge=False)
-                    digest += source_digest(rows)
+                    rows, of_chunk = workspace.read_again(item, chunk)
+                    digest += of_chunk
                     chosen = np.flatnonzero(fates[row : row + len(rows)] == fate)
                     row += len(rows)
                     lines = workspace.lines(rows, chosen)

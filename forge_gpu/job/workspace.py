@@ -8,18 +8,36 @@ import numpy as np
 
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
-from forge_gpu.io.chunks import Chunk, ReadBuffer
+from forge_gpu.errors import InputError
+from forge_gpu.io.chunks import ArrowChunk, Chunk, JsonChunk, ReadBuffer
 from forge_gpu.job.evaluation import Evaluation, compared_text
 from forge_gpu.job.events import Listener
 from forge_gpu.job.inputs import Item
 from forge_gpu.job.lines import BODY_BYTES, SEPARATOR, Composer, column_key, key_program, line_program
 from forge_gpu.job.near import NearIndexer
 from forge_gpu.job.outputs import Hold
+from forge_gpu.job.places import Places
 from forge_gpu.job.retry import retrying
 from forge_gpu.job.rows import RECORD, RowReader, Rows
 from forge_gpu.kernels import layout
+from forge_gpu.kernels.cpu.hashing import digest
 from forge_gpu.kernels.layout import I32, I64, U64, ProgramTable, Text
 from forge_gpu.templates.program import Literal, Program, RawSlot
+
+
+def changed(item: Item) -> InputError:
+    """The fault of a file that is not what it was in the first pass."""
+    return InputError(f"{item.source.file.path}: changed while it was read; run the command again")
+
+
+def source_digest(rows: Rows) -> int:
+    """A digest of the rows as the source spells them; the sum over chunks, modulo 2^64, is the range's.
+
+    0 for tables: their files are sealed.
+    """
+    if isinstance(rows.chunk, ArrowChunk):
+        return 0
+    return digest(rows.records.data, rows.records.start, rows.records.length)
 
 
 class Workspace:
@@ -31,6 +49,7 @@ class Workspace:
         make_engine: Callable[[], Engine],
         listener: Listener,
         evaluation: Evaluation | None = None,
+        places: Places | None = None,
     ) -> None:
         self.config = config
         self.near = NearIndexer.of(config)
@@ -38,6 +57,8 @@ class Workspace:
         self.against_text = compared_text()
         self._listener = listener
         self.engine = make_engine()
+        # A GPU engine scans every chunk: it then forgets what the memory of the chunk before held.
+        self._places = places if self.engine.name == "cpu" else None
         self.reader = RowReader(config, self.engine)
         self.hold = Hold()
         self.chunks_read = 0
@@ -72,6 +93,29 @@ class Workspace:
         for chunk in retrying(read, "read", item.source.file.path, self._listener):
             self.chunks_read += 1
             yield chunk
+
+    def judge(self, item: Item, chunk: Chunk) -> tuple[Rows, int]:
+        """The rows of a chunk of a range, judged, and the digest of its source; their places are kept."""
+        rows = self.reader.read(chunk, judge=True)
+        digest = source_digest(rows)
+        if self._places is not None and isinstance(chunk, JsonChunk):
+            self._places.keep(item.file, chunk, rows.records, digest)
+        return rows, digest
+
+    def read_again(self, item: Item, chunk: Chunk) -> tuple[Rows, int]:
+        """The rows of a chunk that was judged, and the digest of its source. Raises InputError where places
+        that were kept are of other bytes."""
+        found = None
+        if self._places is not None and isinstance(chunk, JsonChunk):
+            found = self._places.find(item.file, chunk, self.reader.keys)
+        if found is None:
+            rows = self.reader.read(chunk, judge=False)
+            return rows, source_digest(rows)
+        records, before = found
+        rows = self.reader.read(chunk, judge=False, records=records)
+        if source_digest(rows) != before:
+            raise changed(item)
+        return rows, before
 
     def keys(self, rows: Rows, chosen: I64) -> Text:
         """The dedup keys of the chosen rows."""

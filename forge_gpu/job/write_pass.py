@@ -9,21 +9,21 @@ from functools import partial
 
 import numpy as np
 
-from forge_gpu.errors import InputError, ValidationError
+from forge_gpu.errors import ValidationError
 from forge_gpu.fates import Fate
 from forge_gpu.job import index
 from forge_gpu.job.checkpoint import Checkpoint
 from forge_gpu.job.decisions import SPLITS, Decisions
 from forge_gpu.job.events import ChunkDone, Listener
 from forge_gpu.job.index import ChunkIndex
-from forge_gpu.job.index_pass import physical_lines, source_digest
+from forge_gpu.job.index_pass import physical_lines
 from forge_gpu.job.inputs import Item, JobInputs
 from forge_gpu.job.memory import peak_memory
 from forge_gpu.job.outputs import Outputs, Piece
 from forge_gpu.job.pool import Executor
 from forge_gpu.job.rejected import rejected_lines
 from forge_gpu.job.rows import Rows
-from forge_gpu.job.workspace import Workspace
+from forge_gpu.job.workspace import Workspace, changed
 from forge_gpu.kernels.layout import AS_JSON, I64, U8, Text
 from forge_gpu.kernels.reference import render as reference
 from forge_gpu.kernels.scratch import Scratch
@@ -142,8 +142,8 @@ def write_range(
     checked = False
     workspace.hold.clear()
     for chunk in workspace.chunks(item, chunk_bytes) if part.rows else ():
-        rows = workspace.reader.read(chunk, judge=False)
-        digest += source_digest(rows)
+        rows, of_chunk = workspace.read_again(item, chunk)
+        digest += of_chunk
         fate = fates[row : row + len(rows)]
         if not checked:
             checked = _check_sample(workspace, rows, fate)
@@ -172,7 +172,7 @@ def write_range(
         row += len(rows)
         line += physical_lines(chunk, rows)
     if part.rows and digest % 2**64 != part.digest:
-        raise InputError(f"{item.source.file.path}: changed while it was read; run the command again")
+        raise changed(item)
     return kept
 
 
