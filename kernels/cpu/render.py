@@ -309,7 +309,7 @@ def _steps(table: ProgramTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _column_table(spans: Sequence[tuple[np.ndarray, ...]], table: ProgramTable) -> np.ndarray:
     """Where the columns lie: int64[c, ITEMS], items in the order of DATA ... LEVEL."""
     rows = [
-        list(map(int, (address(data), len(data), *map(address, (start, length, kind)), len(kind), level)))
+        (address(data), len(data), *map(address, (start, length, kind)), len(kind), level)
         for (data, start, length, kind), level in zip(spans, table.level.tolist(), strict=True)
     ]
     return np.array(rows, np.int64).reshape(len(rows), ITEMS)
