@@ -50,6 +50,10 @@ def flat(inputs: Inputs) -> list[Point]:
     return [Point(*inputs.flat())]
 
 
+def job(inputs: Inputs) -> list[Point]:
+    return [Point(*inputs.job())]
+
+
 def near(inputs: Inputs) -> list[Point]:
     return [Point(*inputs.near())]
 
@@ -104,7 +108,7 @@ CASES: tuple[Case, ...] = (
             COPY,
             MEMCPY,
         ),
-        flat,
+        job,
         oracle.job,
         writes=True,
     ),

@@ -12,13 +12,16 @@ FOLDER = Path(__file__).parent / "data"
 MAKE = 1
 """Raised when the generator writes other bytes than before, so that old files are not taken for new ones."""
 
-SIZES: dict[str, dict[str, int]] = {
-    # rows of: the flat file, the conversations, near-duplicates, starting up, the smallest for memory
-    "tiny": {"flat": 2_000, "chat": 500, "near": 500, "start": 500, "memory": 500},
-    "small": {"flat": 30_000, "chat": 10_000, "near": 10_000, "start": 4_000, "memory": 30_000},
-    "gates": {"flat": 300_000, "chat": 50_000, "near": 10_000, "start": 4_000, "memory": 30_000},
-    "full": {"flat": 300_000, "chat": 200_000, "near": 24_000, "start": 4_000, "memory": 300_000},
+_KINDS = ("job", "flat", "chat", "near", "start", "memory")
+"""What rows are of: the whole job, other flat files, conversations, near-duplicates, starting up, and the
+smallest file for memory."""
+_ROWS = {
+    "tiny": (2_000, 2_000, 500, 500, 500, 500),
+    "small": (300_000, 30_000, 10_000, 10_000, 4_000, 30_000),
+    "gates": (300_000, 300_000, 50_000, 10_000, 4_000, 30_000),
+    "full": (300_000, 300_000, 200_000, 24_000, 4_000, 300_000),
 }
+SIZES = {size: dict(zip(_KINDS, rows, strict=True)) for size, rows in _ROWS.items()}
 
 
 class InputProblem(Exception):
@@ -32,11 +35,18 @@ class Inputs:
     size: str
     flat_file: Path | None = None
 
-    def flat(self, times: int = 1) -> tuple[Path, int]:
-        """(path, rows) of the flat file, or of one `times` as long."""
+    def job(self) -> tuple[Path, int]:
+        """(path, rows) of the file for the whole job."""
+        return self._flat("job")
+
+    def flat(self) -> tuple[Path, int]:
+        """(path, rows) of the flat file for single steps."""
+        return self._flat("flat")
+
+    def _flat(self, which: str) -> tuple[Path, int]:
         if self.flat_file is not None:
             return self.flat_file, _count_flat(self.flat_file)
-        return self._made("flat", SIZES[self.size]["flat"] * times)
+        return self._made("flat", SIZES[self.size][which])
 
     def chat(self) -> tuple[Path, int]:
         return self._made("chat", SIZES[self.size]["chat"])

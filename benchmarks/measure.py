@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,11 @@ from benchmarks.results import CaseResult, Outcome, PointResult
 Report = Callable[[str], None]
 
 
+SHORT = 10.0
+"""Seconds of a run that is made twice where it writes: a virtual machine takes back memory that lies idle, and
+what it costs to have it again is a large part of a short run."""
+
+
 @dataclass(frozen=True)
 class Ready:
     """A contender that takes part, and the folder it writes into."""
@@ -26,6 +31,7 @@ class Ready:
     outcome: Outcome
     process: Process
     folder: Path
+    twice: bool = False  # each measured run comes right after one that is not
 
 
 def run_case(case: Case, inputs: Inputs, report: Report, only: frozenset[str] | None = None) -> CaseResult:
@@ -107,7 +113,7 @@ def _warm_up(case: Case, point: Point, running: list[Ready], report: Report) -> 
         except (ContenderError, CheckFailed, OSError, ValueError, KeyError, TypeError) as problem:
             outcome.note, outcome.failed = f"{problem or type(problem).__name__}", True
             continue
-        warm.append(ready)
+        warm.append(replace(ready, twice=case.writes and float(first["seconds"]) < SHORT))
     return warm
 
 
@@ -116,12 +122,12 @@ def _rounds(case: Case, warm: list[Ready], report: Report) -> None:
         turn = number % max(len(warm), 1)
         for ready in warm[turn:] + warm[:turn]:
             outcome = ready.outcome
-            spent = sum(outcome.seconds) * (1 + case.writes)
+            spent = sum(outcome.seconds) * (1 + ready.twice)
             if outcome.failed or (number and spent + spent / number > case.budget):
                 continue
             report(f"{case.name}: {outcome.contender}: round {number + 1} of {case.rounds}")
             try:
-                if case.writes:  # a virtual machine takes back memory that lies idle: have it at hand again
+                if ready.twice:
                     ready.process.run()
                 os.sync()  # so that nobody waits for the disk to take what another has written
                 sample = ready.process.run()
