@@ -20,8 +20,8 @@ Report = Callable[[str], None]
 
 
 SHORT = 10.0
-"""Seconds of a run that is made twice where it writes: a virtual machine takes back memory that lies idle, and
-what it costs to have it again is a large part of a short run."""
+"""Seconds of a run that is made twice where it writes: a virtual machine takes back memory that is idle, and
+to have it again is a large part of a short run."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,9 @@ def _rounds(case: Case, warm: list[Ready], report: Report) -> None:
             try:
                 if ready.twice:
                     ready.process.run()
+                if case.writes:  # into an empty folder, as users do
+                    shutil.rmtree(ready.folder)
+                    ready.folder.mkdir()
                 os.sync()  # so that nobody waits for the disk to take what another has written
                 sample = ready.process.run()
             except ContenderError as problem:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import zlib
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ class Decisions:
     warnings: tuple[str, ...] = ()
 
     def counts(self) -> dict[Fate, int]:
+        """How many rows have each fate."""
+        return dict(self._counts)
+
+    @cached_property
+    def _counts(self) -> dict[Fate, int]:
         rows = np.bincount(self.fate, minlength=len(Fate))
         return {fate: int(rows[fate]) for fate in Fate}
 

@@ -76,12 +76,12 @@ def count(blocks: Blocks, budget_bytes: int) -> int:
     the key where they are many. Memory: 4 MiB and `budget_bytes`, or what one key's rows need.
     """
     held = np.zeros(1 << _FILTER_BITS, np.bool_)
-    rows = 0
     for keys, fate in blocks:
         mixed = _mixed(keys[(fate == Fate.VALIDATION) | (fate == Fate.TEST)])
         held[mixed >> np.uint64(64 - _FILTER_BITS)] = True
-    for _, _, chosen in _suspects(blocks, held):
-        rows += len(chosen)
+    rows = sum(len(fate) for _, fate in blocks)
+    if rows * BYTES_A_ROW > budget_bytes:  # else all of them may be suspects
+        rows = sum(len(chosen) for _, _, chosen in _suspects(blocks, held))
     parts = max(-(-rows * BYTES_A_ROW // max(budget_bytes, 1)), 1)
     return sum(_torn(blocks, held, part, parts) for part in range(parts))
 
@@ -102,6 +102,9 @@ def _torn(blocks: Blocks, held: npt.NDArray[np.bool_], part: int, parts: int) ->
         found.append(keys[chosen])
         splits.append(fate[chosen])
     keys, split = np.concatenate(found), np.concatenate(splits)
+    halves = np.sort(keys[:, 0])
+    if not (halves[1:] == halves[:-1]).any():  # no key twice, as where exact duplicates were removed
+        return 0
     order = np.lexsort((split, keys[:, 1], keys[:, 0]))
     keys, split = keys[order], split[order]
     same = (keys[1:] == keys[:-1]).all(axis=1)

@@ -148,7 +148,7 @@ def write_range(
         if not checked:
             checked = _check_sample(workspace, rows, fate)
         for split in (*SPLITS, Fate.REJECTED):
-            chosen = np.flatnonzero(fate == split)
+            chosen = np.flatnonzero(fate == np.uint8(split))  # an enum would cost more than the comparison
             if not len(chosen):
                 continue
             rank = None

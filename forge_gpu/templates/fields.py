@@ -13,7 +13,7 @@ from forge_gpu.fates import Reason
 from forge_gpu.kernels.layout import I32, U8, Records, Spans
 from forge_gpu.templates.program import Literal, LiteralIfText, Part, Program, Slot
 from forge_gpu.templates.renderer import Bound
-from forge_gpu.templates.values import has_text, lacking, missing
+from forge_gpu.templates.values import GOOD, has_text, lacking, missing
 
 
 @dataclass
@@ -47,7 +47,7 @@ class ColumnsRenderer:
         for column in self.needed:
             missing(reason, records.columns[column])
         for column in self.refused:
-            reason[(reason == Reason.NONE) & has_text(records.columns[column])] = Reason.TEMPLATE_REFUSED
+            reason[(reason == GOOD) & has_text(records.columns[column])] = Reason.TEMPLATE_REFUSED
         return Bound(
             programs=self.programs,
             program=constant_programs(self.fields, reason),
@@ -66,8 +66,7 @@ class ColumnsRenderer:
 def constant_programs(fields: tuple[str, ...], reason: U8) -> dict[str, I32]:
     """Field i runs program i in every row that is not refused."""
     return {
-        name: np.where(reason == Reason.NONE, np.int32(index), np.int32(-1))
-        for index, name in enumerate(fields)
+        name: np.where(reason == GOOD, np.int32(index), np.int32(-1)) for index, name in enumerate(fields)
     }
 
 
