@@ -129,7 +129,7 @@ def _rounds(case: Case, warm: list[Ready], report: Report) -> None:
             try:
                 if ready.twice:
                     ready.process.run()
-                if case.writes:  # into an empty folder, as users do
+                if ready.folder.is_dir():  # into an empty one, as users do
                     shutil.rmtree(ready.folder)
                     ready.folder.mkdir()
                 os.sync()  # so that nobody waits for the disk to take what another has written
