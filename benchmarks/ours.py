@@ -197,18 +197,16 @@ class Parsed(CpuEngine):
 
 def render_chat(input: str, template: str) -> Callable[[], Any]:
     """From messages that were read before: choose each row's program, then run it."""
-    texts = chat_texts(input, template, Parsed)
-
-    def work() -> Callable[[], Any]:
-        held = texts()
-        return lambda: facts_of(held)
-
-    return work
+    return _told(chat_texts(input, template, Parsed))
 
 
 def chat_from_json(input: str, template: str) -> Callable[[], Any]:
     """The same from the lines' bytes."""
-    texts = chat_texts(input, template, CpuEngine)
+    return _told(chat_texts(input, template, CpuEngine))
+
+
+def _told(texts: Callable[[], list[Text]]) -> Callable[[], Any]:
+    """The work of making texts, whose facts are found when the clock has stopped."""
 
     def work() -> Callable[[], Any]:
         held = texts()

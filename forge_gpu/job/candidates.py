@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from forge_gpu.errors import InputError
 from forge_gpu.io.atomic import PARTIAL
 from forge_gpu.io.disk import output_fault, require_space
 from forge_gpu.job.compared import joined
@@ -17,7 +16,7 @@ from forge_gpu.job.events import ChunkDone, Listener
 from forge_gpu.job.inputs import Item
 from forge_gpu.job.memory import peak_memory
 from forge_gpu.job.pool import Executor
-from forge_gpu.job.workspace import Workspace
+from forge_gpu.job.workspace import Workspace, changed
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Text
 
@@ -78,8 +77,7 @@ class CandidateTexts:
                     self._check_stop()
                     expected = self._text_bytes[rows[bounds[number] : bounds[number + 1]]]
                     if not np.array_equal(np.diff(text.offsets), expected):
-                        path = self._items[number].source.file.path
-                        raise InputError(f"{path}: changed while it was read; run the command again")
+                        raise changed(self._items[number])
                     file.write(text.data[: text.offsets[-1]].tobytes())
                     read = int(self._items[number].part.size)
                     self._listener(ChunkDone(STAGE, len(text), read, 0.0, peak_memory()))

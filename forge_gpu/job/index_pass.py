@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 
 from forge_gpu.errors import StrictError
 from forge_gpu.fates import Reason
@@ -19,11 +17,11 @@ from forge_gpu.job import index
 from forge_gpu.job.checkpoint import Checkpoint
 from forge_gpu.job.events import ChunkDone, Listener
 from forge_gpu.job.index import ChunkIndex
-from forge_gpu.job.inputs import Item, JobInputs
+from forge_gpu.job.inputs import Item, JobInputs, Place, places
 from forge_gpu.job.kept import kinds_seen
 from forge_gpu.job.memory import peak_memory
 from forge_gpu.job.pool import Executor
-from forge_gpu.job.rejected import rejected_lines
+from forge_gpu.job.rejected import rejected_record
 from forge_gpu.job.rows import Rows
 from forge_gpu.job.workspace import Workspace, changed
 
@@ -49,7 +47,6 @@ def index_pass(
     new = {item.number for item in todo}
     tasks = (partial(index_range, item=item, chunk_bytes=chunk_bytes) for item in todo)
     rows = 0
-    place = FilePlace(-1, 0, 0)
     refused = None
     with closing(pool.map(tasks)) as results:
         for item in inputs.items:
@@ -57,48 +54,37 @@ def index_pass(
             began = time.monotonic()
             left = None if limit is None else limit - rows
             part = _part(item, checkpoint, results if item.number in new else None, left)
-            place = place if place.file == item.file else FilePlace(item.file, 0, 1)
             if strict and part.reason.any():
-                refused = item, part, place
+                refused = item, part
                 break
             rows += part.rows
-            place = FilePlace(item.file, place.row + part.rows, place.line + part.lines)
             if item.number in new:
                 checkpoint.save_index(item.number, part)
                 seconds = time.monotonic() - began
                 listener(ChunkDone(STAGE, part.rows, item.part.size, seconds, peak_memory()))
     if refused is not None:  # the pool is at rest: its first workspace can read the range again
-        raise StrictError(_first_rejected(pool.first, chunk_bytes, *refused))
+        item, part = refused
+        before = [index.read(checkpoint.index_path(number)) for number in range(item.number)]
+        place = places(inputs.items, [*before, part])[-1]
+        raise StrictError(_first_rejected(pool.first, chunk_bytes, item, part, place))
     return rows
 
 
-@dataclass(frozen=True)
-class FilePlace:
-    """Where a range begins in its file: the numbers of its first row, from 0, and its first line, from 1."""
-
-    file: int
-    row: int
-    line: int
-
-
 def _first_rejected(
-    workspace: Workspace, chunk_bytes: int, item: Item, part: ChunkIndex, place: FilePlace
+    workspace: Workspace, chunk_bytes: int, item: Item, part: ChunkIndex, place: Place
 ) -> str:
     """Which row of a range is the first that is rejected, and why."""
     first = int(np.flatnonzero(part.reason)[0])
-    row, line = 0, place.line
+    row, line = 0, place.first_line
     for chunk in workspace.chunks(item, chunk_bytes):
         rows = workspace.reader.read(chunk, judge=False)
         if first < row + len(rows):
-            reason = part.reason[row : row + len(rows)]
             first_line = line if item.source.format.kind == "jsonl" else None
-            found = rejected_lines(
-                rows, np.array([first - row]), reason, item.source.file.path, place.row + row, first_line
-            )
-            record = orjson.loads(next(found))
-            at = f"line {record['line']}" if "line" in record else f"row {record['row']}"
-            detail = f": {record['detail']}" if "detail" in record else ""
-            return f"{record['file']}: {at} is rejected: {record['reason']}{detail}"
+            path, reason = item.source.file.path, part.reason[first]
+            found = rejected_record(rows, first - row, reason, path, place.first_in_file + row, first_line)
+            at = f"line {found['line']}" if "line" in found else f"row {found['row']}"
+            detail = f": {found['detail']}" if "detail" in found else ""
+            return f"{path}: {at} is rejected: {found['reason']}{detail}"
         row += len(rows)
         line += physical_lines(chunk, rows)
     raise changed(item)

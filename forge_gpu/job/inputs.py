@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from forge_gpu.io.chunks import Range, Source
+from forge_gpu.job.index import ChunkIndex
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,32 @@ class Item:
     file: int
     source: Source
     part: Range
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the rows of a range stand: the job's row number of its first, and that row's number and line
+    in its file."""
+
+    first: int
+    first_in_file: int
+    first_line: int
+
+
+def places(items: Sequence[Item], parts: Sequence[ChunkIndex]) -> list[Place]:
+    """The place of each of the first ranges, by what the index says of them."""
+    found = []
+    first = 0
+    in_file = line = 0
+    file = -1
+    for item, part in zip(items[: len(parts)], parts, strict=True):
+        if item.file != file:
+            file, in_file, line = item.file, 0, 1
+        found.append(Place(first, in_file, line))
+        first += part.rows
+        in_file += part.rows
+        line += part.lines
+    return found
 
 
 class JobInputs:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -36,12 +37,12 @@ from forge_gpu.job.mixture import Mixture, mixture_of
 from forge_gpu.job.opening import open_inputs
 from forge_gpu.job.outputs import Outputs
 from forge_gpu.job.own_folder import require_own
-from forge_gpu.job.places import Places
 from forge_gpu.job.pool import Executor, OrderedPool
 from forge_gpu.job.publish import find_finished, publish, require_own_store, require_store
 from forge_gpu.job.result import Result
 from forge_gpu.job.retry import telling
 from forge_gpu.job.rows import RowReader
+from forge_gpu.job.scans import KeptScans
 from forge_gpu.job.space import require_for_job, require_for_writing
 from forge_gpu.job.spec import JobSpec
 from forge_gpu.job.stages import stage
@@ -53,8 +54,8 @@ MakeEngine = Callable[[], Engine]
 SPOOL_SHARE = 4
 """One part in so many of the budget may hold input that is spooled, or small enough to be read once."""
 
-PLACES_SHARE = 8
-"""One part in so many may hold where the first pass found the rows."""
+SCANS_SHARE = 8
+"""One part in so many may hold what the first pass found by scanning."""
 
 
 @dataclass
@@ -69,6 +70,11 @@ class Job:
     facts: RunFacts
     listener: Listener
     mixture: Mixture | None = None
+
+    @cached_property
+    def rows_of_ranges(self) -> list[int]:
+        """How many rows each range has; known when the first pass has ended."""
+        return [index.rows_of(self.checkpoint.index_path(item.number)) for item in self.inputs.items]
 
 
 def prepare(
@@ -144,10 +150,10 @@ def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: L
     budget = _with_chunk_size(spec.config, budget, inputs, make_engine)
     evaluation = read_evaluation(spec.config, against, spool, make_engine, listener)
 
-    places = None if spec.on_cluster else Places(budget.bytes // PLACES_SHARE)
+    scans = None if spec.on_cluster else KeptScans(budget.bytes // SCANS_SHARE)
 
     def make_workspace() -> Workspace:
-        made = Workspace(spec.config, make_engine, listener, evaluation, places)
+        made = Workspace(spec.config, make_engine, listener, evaluation, scans)
         facts.workspaces.append(made)
         return made
 
@@ -233,7 +239,7 @@ def _decide(job: Job, check_stop: Callable[[], None]) -> Decisions:
 def _second_pass(job: Job, decisions: Decisions, check_stop: Callable[[], None]) -> Result:
     spec, inputs, checkpoint = job.spec, job.inputs, job.checkpoint
     expected = inputs.total_bytes + inputs.total_bytes // 4
-    require_for_writing(spec, inputs, checkpoint, decisions, _rows_of_ranges(job))
+    require_for_writing(spec, inputs, checkpoint, decisions, job.rows_of_ranges)
     outputs = Outputs(
         spec.output,
         checkpoint.shuffle_folder,
@@ -254,14 +260,9 @@ def _second_pass(job: Job, decisions: Decisions, check_stop: Callable[[], None])
     )
 
 
-def _rows_of_ranges(job: Job) -> list[int]:
-    """How many rows each range has."""
-    return [index.rows_of(job.checkpoint.index_path(item.number)) for item in job.inputs.items]
-
-
 def _rows_written(job: Job, decisions: Decisions) -> dict[Fate, int]:
     """Rows of each fate in the ranges that an earlier run had written."""
-    rows = sum(_rows_of_ranges(job)[: job.checkpoint.state.written_ranges])
+    rows = sum(job.rows_of_ranges[: job.checkpoint.state.written_ranges])
     counts = np.bincount(decisions.fate[:rows], minlength=len(Fate))
     return {fate: int(counts[fate]) for fate in Fate}
 
@@ -269,7 +270,7 @@ def _rows_written(job: Job, decisions: Decisions) -> dict[Fate, int]:
 def _tell_of_nothing(job: Job, decisions: Decisions) -> None:
     """A warning for each input without rows, and where no row is left to train on."""
     rows = [0] * len(job.inputs.sources)
-    for item, count in zip(job.inputs.items, _rows_of_ranges(job), strict=True):
+    for item, count in zip(job.inputs.items, job.rows_of_ranges, strict=True):
         rows[item.file] += count
     if job.spec.limit is None or not any(rows):
         for source, count in zip(job.inputs.sources, rows, strict=True):

@@ -16,9 +16,9 @@ from forge_gpu.job.inputs import Item
 from forge_gpu.job.lines import BODY_BYTES, SEPARATOR, Composer, column_key, key_program, line_program
 from forge_gpu.job.near import NearIndexer
 from forge_gpu.job.outputs import Hold
-from forge_gpu.job.places import Places
 from forge_gpu.job.retry import retrying
 from forge_gpu.job.rows import RECORD, RowReader, Rows
+from forge_gpu.job.scans import KeptScans
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.hashing import digest
 from forge_gpu.kernels.layout import I32, I64, U64, ProgramTable, Text
@@ -49,7 +49,7 @@ class Workspace:
         make_engine: Callable[[], Engine],
         listener: Listener,
         evaluation: Evaluation | None = None,
-        places: Places | None = None,
+        scans: KeptScans | None = None,
     ) -> None:
         self.config = config
         self.near = NearIndexer.of(config)
@@ -58,7 +58,7 @@ class Workspace:
         self._listener = listener
         self.engine = make_engine()
         # A GPU engine scans every chunk: it then forgets what the memory of the chunk before held.
-        self._places = places if self.engine.name == "cpu" else None
+        self._scans = scans if self.engine.name == "cpu" else None
         self.reader = RowReader(config, self.engine)
         self.hold = Hold()
         self.chunks_read = 0
@@ -95,19 +95,19 @@ class Workspace:
             yield chunk
 
     def judge(self, item: Item, chunk: Chunk) -> tuple[Rows, int]:
-        """The rows of a chunk of a range, judged, and the digest of its source; their places are kept."""
+        """The rows of a chunk of a range, judged, and the digest of its source; what was found is kept."""
         rows = self.reader.read(chunk, judge=True)
         digest = source_digest(rows)
-        if self._places is not None and isinstance(chunk, JsonChunk):
-            self._places.keep(item.file, chunk, rows.records, digest)
+        if self._scans is not None and isinstance(chunk, JsonChunk):
+            self._scans.keep(item.file, chunk, rows.records, digest)
         return rows, digest
 
     def read_again(self, item: Item, chunk: Chunk) -> tuple[Rows, int]:
-        """The rows of a chunk that was judged, and the digest of its source. Raises InputError where places
-        that were kept are of other bytes."""
+        """The rows of a chunk that was judged, and the digest of its source. Raises InputError where
+        what was kept is of other bytes."""
         found = None
-        if self._places is not None and isinstance(chunk, JsonChunk):
-            found = self._places.find(item.file, chunk, self.reader.keys)
+        if self._scans is not None and isinstance(chunk, JsonChunk):
+            found = self._scans.find(item.file, chunk, self.reader.keys)
         if found is None:
             rows = self.reader.read(chunk, judge=False)
             return rows, source_digest(rows)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -17,7 +16,7 @@ from forge_gpu.job.decisions import SPLITS, Decisions
 from forge_gpu.job.events import ChunkDone, Listener
 from forge_gpu.job.index import ChunkIndex
 from forge_gpu.job.index_pass import physical_lines
-from forge_gpu.job.inputs import Item, JobInputs
+from forge_gpu.job.inputs import Item, JobInputs, Place, places
 from forge_gpu.job.memory import peak_memory
 from forge_gpu.job.outputs import Outputs, Piece
 from forge_gpu.job.pool import Executor
@@ -35,16 +34,6 @@ SAVE_EVERY = 2.0
 """Seconds of work that a killed run may lose: how often what is written is synced and noted."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where the rows of a range stand: the job's row number of its first, and that row's number and line
-    in its file."""
-
-    first: int
-    first_in_file: int
-    first_line: int
-
-
 def write_pass(
     inputs: JobInputs,
     checkpoint: Checkpoint,
@@ -57,7 +46,7 @@ def write_pass(
 ) -> None:
     """Append every range's rows to the outputs, in order, from where the checkpoint says."""
     parts = [index.read(checkpoint.index_path(item.number)) for item in inputs.items]
-    places = _places(inputs, parts)
+    place_of = places(inputs.items, parts)
     begin = checkpoint.state.written_ranges
     saved = time.monotonic()
     direct = outputs.append if pool.threads == 1 else None
@@ -66,11 +55,11 @@ def write_pass(
             write_range,
             item=item,
             part=parts[item.number],
-            place=places[item.number],
-            fates=_rows_of(decisions.fate, places[item.number], parts[item.number]),
+            place=place_of[item.number],
+            fates=_rows_of(decisions.fate, place_of[item.number], parts[item.number]),
             ranks=None
             if decisions.rank is None
-            else _rows_of(decisions.rank, places[item.number], parts[item.number]),
+            else _rows_of(decisions.rank, place_of[item.number], parts[item.number]),
             chunk_bytes=chunk_bytes,
             write=direct,
         )
@@ -108,21 +97,6 @@ def _save(checkpoint: Checkpoint, outputs: Outputs, ranges: int) -> None:
     checkpoint.state.positions = outputs.sync()
     checkpoint.state.written_ranges = ranges
     checkpoint.save()
-
-
-def _places(inputs: JobInputs, parts: Sequence[ChunkIndex]) -> list[Place]:
-    places = []
-    first = 0
-    in_file = line = 0
-    file = -1
-    for item, part in zip(inputs.items, parts, strict=True):
-        if item.file != file:
-            file, in_file, line = item.file, 0, 1
-        places.append(Place(first, in_file, line))
-        first += part.rows
-        in_file += part.rows
-        line += part.lines
-    return places
 
 
 def write_range(

@@ -152,3 +152,9 @@ def test_each_writes_into_a_folder_of_its_own_that_goes_away(words):
     outcomes = run(case_of(cast, words, look, writes=True, rounds=1))
     assert all(outcome.seconds for outcome in outcomes.values())
     assert len(set(folders)) == 2 and not any(folder.exists() for folder in folders)
+
+
+def test_every_measured_run_writes_into_an_empty_folder(words):
+    cast = [contender("a", "write_anew"), contender("floor", "echo", floor=True)]
+    outcomes = run(case_of(cast, words, lambda *_: {}, writes=True, rounds=2))
+    assert all(len(outcome.seconds) == 2 and not outcome.failed for outcome in outcomes.values())

@@ -10,7 +10,9 @@ from typing import Any
 
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.cpu.engine import CpuEngine
+from forge_gpu.errors import Interrupted
 from forge_gpu.hardware.budget import Budget
+from forge_gpu.job.events import ChunkDone, Event
 from forge_gpu.job.prepare import prepare
 from forge_gpu.job.result import Result
 from forge_gpu.job.spec import JobSpec
@@ -44,6 +46,21 @@ def write_lines(path: Path, records: list[dict[str, Any]]) -> Path:
         "".join(json.dumps(record, ensure_ascii=len(record) % 2 == 0) + "\n" for record in records)
     )
     return path
+
+
+def stop_after(chunks: int) -> dict[str, Any]:
+    """Arguments of `run` that interrupt it after so many chunks."""
+    left = chunks
+
+    def listen(event: Event) -> None:
+        nonlocal left
+        left -= isinstance(event, ChunkDone)
+
+    def check() -> None:
+        if left <= 0:
+            raise Interrupted(2)
+
+    return {"listener": listen, "check_stop": check}
 
 
 def plan(*inputs: Path, **sections: Any) -> Config:

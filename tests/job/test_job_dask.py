@@ -66,18 +66,8 @@ def test_one_thread_two_threads_two_workers_and_a_resumed_run_give_the_same_byte
     jobs.run(config, tmp_path / "threads", threads=2, chunk_bytes=900)
     assert jobs.content(tmp_path / "threads") == whole
 
-    left = 30
-
-    def listen(event) -> None:
-        nonlocal left
-        left -= isinstance(event, ChunkDone)
-
-    def check() -> None:
-        if left <= 0:
-            raise Interrupted(2)
-
     with pytest.raises(Interrupted):
-        jobs.run(config, tmp_path / "resumed", listener=listen, check_stop=check)
+        jobs.run(config, tmp_path / "resumed", **jobs.stop_after(30))
     jobs.run(config, tmp_path / "resumed", threads=2)
     assert jobs.content(tmp_path / "resumed") == whole
 

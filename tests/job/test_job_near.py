@@ -13,7 +13,6 @@ import pytest
 import similar
 
 from forge_gpu.errors import ConfigError, InputError, Interrupted
-from forge_gpu.job.events import ChunkDone
 
 NEAR = {"preprocessing": {"dedup": {"near": {}}}}
 
@@ -98,18 +97,8 @@ def test_the_same_bytes_for_any_chunks_threads_ranges_and_budget(
 
 @pytest.mark.parametrize("chunks", [3, 17, 25, 45])
 def test_a_stopped_job_goes_on_to_the_same_bytes(chunks, source, whole, tmp_path) -> None:
-    left = chunks
-
-    def listen(event) -> None:
-        nonlocal left
-        left -= isinstance(event, ChunkDone)
-
-    def check() -> None:
-        if left <= 0:
-            raise Interrupted(2)
-
     with pytest.raises(Interrupted):
-        jobs.run(jobs.plan(source, **NEAR), tmp_path / "out", listener=listen, check_stop=check, threads=2)
+        jobs.run(jobs.plan(source, **NEAR), tmp_path / "out", **jobs.stop_after(chunks), threads=2)
     jobs.run(jobs.plan(source, **NEAR), tmp_path / "out")
     assert jobs.content(tmp_path / "out") == jobs.content(whole)
 

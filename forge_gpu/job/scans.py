@@ -1,4 +1,4 @@
-"""Where the first pass found the rows of JSON chunks, kept for the second while they fit: a scan less.
+"""What the first pass found in JSON chunks by scanning them, kept for the second while it fits: a scan less.
 
 Held in memory alone: a run that is resumed, or whose workers are other processes, scans again.
 """
@@ -31,7 +31,7 @@ class _Kept:
     digest: int
 
 
-class Places:
+class KeptScans:
     """Of all chunks of a job, at most `budget_bytes`. Several threads may keep and find."""
 
     def __init__(self, budget_bytes: int) -> None:

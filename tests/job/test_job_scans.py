@@ -1,4 +1,4 @@
-"""Places that the first pass keeps for the second: the same rows, nothing of other bytes, within bounds."""
+"""Scans that the first pass keeps for the second: the same rows, nothing of other bytes, within bounds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.errors import InputError
 from forge_gpu.io.chunks import JsonChunk
 from forge_gpu.job import workspace
-from forge_gpu.job.places import Places
+from forge_gpu.job.scans import KeptScans
 from forge_gpu.kernels.layout import Records
 
 KEYS = ("a", "b")
@@ -26,10 +26,10 @@ def scanned(chunk: JsonChunk) -> Records:
 
 
 def test_what_is_found_is_what_was_kept() -> None:
-    places, chunk = Places(1 << 20), chunk_of(LINES)
+    scans, chunk = KeptScans(1 << 20), chunk_of(LINES)
     records = scanned(chunk)
-    places.keep(0, chunk, records, 7)
-    found = places.find(0, chunk_of(LINES), KEYS)
+    scans.keep(0, chunk, records, 7)
+    found = scans.find(0, chunk_of(LINES), KEYS)
     assert found is not None and found[1] == 7
     for name in ("start", "length", "reason"):
         assert getattr(found[0], name).tolist() == getattr(records, name).tolist()
@@ -40,42 +40,42 @@ def test_what_is_found_is_what_was_kept() -> None:
 
 
 def test_only_that_chunk_is_found() -> None:
-    places, chunk = Places(1 << 20), chunk_of(LINES)
-    places.keep(0, chunk, scanned(chunk), 7)
-    assert places.find(1, chunk, KEYS) is None
-    assert places.find(0, chunk_of(LINES, 1), KEYS) is None
-    assert places.find(0, chunk_of(LINES + b"\n"), KEYS) is None
+    scans, chunk = KeptScans(1 << 20), chunk_of(LINES)
+    scans.keep(0, chunk, scanned(chunk), 7)
+    assert scans.find(1, chunk, KEYS) is None
+    assert scans.find(0, chunk_of(LINES, 1), KEYS) is None
+    assert scans.find(0, chunk_of(LINES + b"\n"), KEYS) is None
 
 
 def test_no_more_is_kept_than_fits() -> None:
     chunk = chunk_of(LINES)
     records = scanned(chunk)
-    places = Places(9 * 3 * len(records) + 1)
-    places.keep(0, chunk, records, 7)
-    places.keep(1, chunk, records, 7)
-    assert places.find(0, chunk, KEYS) is not None and places.find(1, chunk, KEYS) is None
+    scans = KeptScans(9 * 3 * len(records) + 1)
+    scans.keep(0, chunk, records, 7)
+    scans.keep(1, chunk, records, 7)
+    assert scans.find(0, chunk, KEYS) is not None and scans.find(1, chunk, KEYS) is None
 
 
 def test_the_second_pass_does_not_scan_what_was_kept(tmp_path, monkeypatch) -> None:
     rows = [{"instruction": f"question {i}", "output": f"answer {i} \u00e9\n"} for i in range(300)]
     source = jobs.write_lines(tmp_path / "rows.jsonl", rows)
-    scans = []
+    calls = []
     scan = CpuEngine.scan
 
     def counted(self, data, form, keys, most):
-        scans.append(keys)
+        calls.append(keys)
         return scan(self, data, form, keys, most)
 
     monkeypatch.setattr(CpuEngine, "scan", counted)
     jobs.run(jobs.plan(source, output={"verify": False}), tmp_path / "kept")
-    once = len(scans)
-    monkeypatch.setattr("forge_gpu.job.prepare.PLACES_SHARE", 2**62)
+    once = len(calls)
+    monkeypatch.setattr("forge_gpu.job.prepare.SCANS_SHARE", 2**62)
     jobs.run(jobs.plan(source, output={"verify": False}), tmp_path / "scanned")
-    assert len(scans) - once > once
+    assert len(calls) - once > once
     assert jobs.content(tmp_path / "kept") == jobs.content(tmp_path / "scanned")
 
 
-def test_places_of_other_bytes_end_the_run(tmp_path, monkeypatch) -> None:
+def test_a_scan_of_other_bytes_end_the_run(tmp_path, monkeypatch) -> None:
     source = jobs.write_lines(tmp_path / "rows.jsonl", [{"instruction": "q", "output": "an answer"}] * 9)
     digests = iter(range(100))
     monkeypatch.setattr(workspace, "source_digest", lambda rows: next(digests))
