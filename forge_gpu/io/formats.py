@@ -169,7 +169,7 @@ def _text_format(file: InputFile, head: bytes, whole: bool, format: str, found: 
         first = head.lstrip()[:1]
         if first == b"[" and not (_complete(lines[0]) and len(lines) > 1):
             return replace(found, kind="json")
-        objects = sum(line.startswith(b"{") and _complete(line) for line in lines)
+        objects = _objects_among(lines)
         if objects * 2 >= len(lines) or first == b"[":
             return replace(found, kind="jsonl")
         if first == b"{":
@@ -183,6 +183,16 @@ def _text_format(file: InputFile, head: bytes, whole: bool, format: str, found: 
         f"{file.path}: not a data file: neither JSON, nor a table with the same number of fields in each "
         "row; name it with data.format if it is one"
     )
+
+
+def _objects_among(lines: list[bytes]) -> int:
+    """How many lines are JSON objects; where they are half of all, no more are looked at."""
+    objects = 0
+    for line in lines:
+        objects += line.startswith(b"{") and _complete(line)
+        if objects * 2 >= len(lines):
+            break
+    return objects
 
 
 def _objects(file: InputFile, lines: list[bytes], objects: int) -> Literal["jsonl"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,10 @@ def finish(
     facts: RunFacts,
     budget: Budget,
     listener: Listener,
+    check_stop: Callable[[], None],
 ) -> Result:
-    """Everything after the second pass. Raises ValidationError where what was written is not as it should."""
+    """Everything after the second pass. Raises ValidationError where what was written is not as it should,
+    and what `check_stop` raises."""
     parts = [index.read(checkpoint.index_path(item.number)) for item in inputs.items]
     columns = output_columns(workspace, parts)
     with stage("finish", listener) as done:
@@ -62,7 +64,8 @@ def finish(
     verified = None
     if spec.config.output.verify:
         with stage("verify", listener, sum(file.bytes for file in files)) as done:
-            files, verified = verify(spec, files, columns, workspace.reader.renderer.fields, listener)
+            fields = workspace.reader.renderer.fields
+            files, verified = verify(spec, files, columns, fields, budget.threads, listener, check_stop)
             done(sum(file.rows for file in files))
     exact = spec.config.preprocessing.dedup.exact
     found = leaks.check(parts, decisions, exact, budget.bytes // 4)

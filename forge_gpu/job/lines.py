@@ -134,11 +134,13 @@ class Composer:
 
     def _ids(self, bound: Bound) -> I32:
         by_field = [bound.program[field] for field in self._fields]
+        if len(bound.programs) == 1 and by_field:  # the common case: a flat template
+            self._id(bound.programs, (0,) * len(by_field))  # the first and only one: it has their number, 0
+            return by_field[0]
         good = bound.reason == 0
         ids = np.full(len(good), -1, np.int32)
-        if len(bound.programs) == 1 or not by_field:  # the common case: a flat template; or the form `source`
-            if good.any():
-                ids[good] = self._id(bound.programs, (0,) * len(by_field))
+        if not by_field:  # the form `source`
+            ids[good] = self._id(bound.programs, ())
             return ids
         # The combination of a row as one number, with a digit for each field; few of them occur.
         base = len(bound.programs)

@@ -24,7 +24,8 @@ REJECTED_FILE = "rejected.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Lines of one fate. rank: the place of each in its split where the output is shuffled."""
+    """Lines of one fate; they need not begin where their buffer does. rank: the place of each in its split
+    where the output is shuffled."""
 
     fate: Fate
     lines: Text
@@ -42,15 +43,16 @@ class Hold:
         self._used = 0
 
     def keep(self, piece: Piece) -> Piece:
-        size = int(piece.lines.offsets[-1])
+        begin, end = int(piece.lines.offsets[0]), int(piece.lines.offsets[-1])
+        size = end - begin
         if self._used == len(self._buffers):
             self._buffers.append(np.empty(0, np.uint8))
         if len(self._buffers[self._used]) < size:
             self._buffers[self._used] = np.empty(size + size // 4, np.uint8)
         data = self._buffers[self._used]
         self._used += 1
-        data[:size] = piece.lines.data[:size]
-        return Piece(piece.fate, Text(data[:size], piece.lines.offsets.copy()), piece.rank)
+        data[:size] = piece.lines.data[begin:end]
+        return Piece(piece.fate, Text(data[:size], piece.lines.offsets - begin), piece.rank)
 
 
 class ShardedLines:

@@ -256,7 +256,16 @@ def _second_pass(job: Job, decisions: Decisions, check_stop: Callable[[], None])
         )
         done(len(decisions.fate))
     return finish(
-        spec, inputs, checkpoint, decisions, outputs, job.pool.first, job.facts, job.budget, job.listener
+        spec,
+        inputs,
+        checkpoint,
+        decisions,
+        outputs,
+        job.pool.first,
+        job.facts,
+        job.budget,
+        job.listener,
+        check_stop,
     )
 
 

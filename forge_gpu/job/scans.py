@@ -42,17 +42,21 @@ class KeptScans:
     def keep(self, file: int, chunk: JsonChunk, records: Records, digest: int) -> None:
         """Keep a copy, if there is room. file: the number of the chunk's file in the job."""
         columns = records.columns.values()
-        size = 9 * (len(columns) + 1) * len(records)
+        shape = len(columns) + 1, len(records)
+        size = 9 * shape[0] * shape[1]
         with self._lock:
             if len(chunk.data) >= REACH or size > self._left:
                 return
             self._left -= size
-        self._kept[_key(file, chunk)] = _Kept(
-            np.stack([*(c.start for c in columns), records.start]).astype(np.uint32),
-            np.stack([*(c.length for c in columns), records.length]).astype(np.uint32),
-            np.stack([*(c.kind for c in columns), records.reason]),
-            digest,
+        start, length, kind = (
+            np.empty(shape, np.uint32),
+            np.empty(shape, np.uint32),
+            np.empty(shape, np.uint8),
         )
+        for k, column in enumerate(columns):
+            start[k], length[k], kind[k] = column.start, column.length, column.kind
+        start[-1], length[-1], kind[-1] = records.start, records.length, records.reason
+        self._kept[_key(file, chunk)] = _Kept(start, length, kind, digest)
 
     def find(self, file: int, chunk: JsonChunk, keys: tuple[str, ...]) -> tuple[Records, int] | None:
         """The records of a chunk by the same keys, and the digest they had; None where they were not kept."""

@@ -121,24 +121,15 @@ def write_range(
         fate = fates[row : row + len(rows)]
         if not checked:
             checked = _check_sample(workspace, rows, fate)
-        for split in (*SPLITS, Fate.REJECTED):
-            chosen = np.flatnonzero(fate == np.uint8(split))  # an enum would cost more than the comparison
-            if not len(chosen):
-                continue
-            rank = None
-            if ranks is not None and split != Fate.REJECTED:
-                rank = ranks[row + chosen]
-            if split == Fate.REJECTED:
-                first_line = line if item.source.format.kind == "jsonl" else None
-                reason = part.reason[row : row + len(rows)]
-                lines = list(
-                    rejected_lines(
-                        rows, chosen, reason, item.source.file.path, place.first_in_file + row, first_line
-                    )
-                )
-                piece = Piece(split, _as_text(lines), None)
-            else:
-                piece = Piece(split, workspace.lines(rows, chosen), rank)
+        of_ranks = None if ranks is None else ranks[row : row + len(rows)]
+        pieces = _split_pieces(workspace, rows, fate, of_ranks)
+        refused = np.flatnonzero(fate == np.uint8(Fate.REJECTED))
+        if len(refused):
+            first_line = line if item.source.format.kind == "jsonl" else None
+            reason, first = part.reason[row : row + len(rows)], place.first_in_file + row
+            lines = rejected_lines(rows, refused, reason, item.source.file.path, first, first_line)
+            pieces.append(Piece(Fate.REJECTED, _as_text(list(lines)), None))
+        for piece in pieces:
             if write is not None:
                 write(piece)
             else:
@@ -148,6 +139,24 @@ def write_range(
     if part.rows and digest % 2**64 != part.digest:
         raise changed(item)
     return kept
+
+
+def _split_pieces(workspace: Workspace, rows: Rows, fate: U8, rank: I64 | None) -> list[Piece]:
+    """The lines of a chunk's rows, split by split, rendered by one call."""
+    ends = np.cumsum(np.bincount(fate, minlength=len(Fate))[list(SPLITS)]).tolist()
+    order = np.argsort(fate, kind="stable")[: ends[-1]]  # SPLITS are the first fates
+    if not len(order):
+        return []
+    lines = workspace.lines(rows, order)
+    return [
+        Piece(
+            split,
+            Text(lines.data, lines.offsets[begin : end + 1]),
+            None if rank is None else rank[order[begin:end]],
+        )
+        for split, begin, end in zip(SPLITS, [0, *ends], ends, strict=False)
+        if begin < end
+    ]
 
 
 def _as_text(lines: Sequence[bytes]) -> Text:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import InputError
 from forge_gpu.io.inputs import InputFile, resolve
-from forge_gpu.planner.columns import Column, columns_of
 from forge_gpu.planner.inspect import spread
 from forge_gpu.planner.mapping import missing_column
 from forge_gpu.planner.sample import sample
@@ -23,7 +23,7 @@ def check_inputs(config: Config, base: Path) -> list[str]:
     needed = _needed(config)
     columns = {}
     for file in spread(resolve(config.data.inputs, base)) if needed else ():
-        found = _columns(file, config)
+        found = _names(file, config)
         if found:
             columns[file.path] = found
     lines = {}
@@ -44,11 +44,12 @@ def _needed(config: Config) -> list[str]:
     return [*named, *([time] if time is not None else ())]
 
 
-def _columns(file: InputFile, config: Config) -> dict[str, Column]:
-    """Those of the first records and some later ones; none where the file cannot be looked at."""
+def _names(file: InputFile, config: Config) -> Collection[str]:
+    """The columns of the first records and some later ones; none where the file cannot be looked at."""
     if file.is_stream:
-        return {}
+        return ()
     try:
-        return columns_of(sample(file, config.data.format, config.data.encoding).records)
+        records = sample(file, config.data.format, config.data.encoding).records
     except InputError:
-        return {}
+        return ()
+    return dict.fromkeys(name for record in records for name in record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -204,14 +204,14 @@ def _must_exist(name: str, columns: Mapping[str, Column], what: str) -> None:
         raise InputError(f"{what}: {missing_column(name, columns)}")
 
 
-def missing_column(name: str, columns: Mapping[str, Column]) -> str:
+def missing_column(name: str, columns: Collection[str]) -> str:
     """One line on a column that the data lacks: the nearest one, or all there are."""
     near = difflib.get_close_matches(name, columns, 1, 0.6)
     hint = f"did you mean {near[0]!r}?" if near else f"it has {_names(columns)}"
     return f"the data has no column {name!r}; {hint}"
 
 
-def _names(columns: Mapping[str, Column]) -> str:
+def _names(columns: Collection[str]) -> str:
     shown = [repr(name) for name in list(columns)[:12]]
     return ", ".join(shown) + (f" and {len(columns) - 12} more" if len(columns) > 12 else "")
 

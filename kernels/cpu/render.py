@@ -259,9 +259,9 @@ def render(
     program = np.ascontiguousarray(program, np.int32)
     rows = np.ascontiguousarray(rows, np.int64)
     first = np.zeros(0, np.int64) if first is None else np.ascontiguousarray(first, np.int64)
-    steps, starts, literals = _steps(table)
+    of_table = _steps(table)
     columns_at = _column_table(spans, table)
-    tables = tuple(map(whole, (steps, starts, literals, columns_at, program, rows, first)))
+    tables = *of_table.buffers, *map(whole, (columns_at, program, rows, first))
     offsets = scratch.array("render.offsets", len(rows) + 1, np.int64)
     offsets[0] = 0
     size = max(scratch.held("render.data"), FIRST_CAPACITY + OVERCOPY)
@@ -272,7 +272,7 @@ def render(
         if ended == DONE:
             return Text(target[: at + PADDING], offsets)
         if ended != FULL:
-            raise ValueError(_message(ended, int(rows[j]), detail, table, steps))
+            raise ValueError(_message(ended, int(rows[j]), detail, table, of_table.steps))
         # What the rows so far say about the rest, but at most four times: rows may be very unequal.
         expected = min(at * len(rows) // max(j, 1) * 17 // 16, 4 * len(target))
         before = target
@@ -280,13 +280,21 @@ def render(
         target[:at] = before[:at]
 
 
-@lru_cache(maxsize=KEPT_TABLES)
-def _steps(table: ProgramTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(steps, program, literals) of a table as the kernel reads it: a literal and the slot after it as one.
+class _Steps:
+    """A table as the kernel reads it; `buffers` are those of its arrays.
 
-    steps: int64[s, STEP]. program: int64[k + 1], steps of program j are steps[program[j]:program[j+1]].
-    literals: a copy with BLOCK to spare, so that a short one is copied as a block.
+    steps: int64[s, STEP], a literal and the slot after it as one. starts: int64[k + 1], steps of program j
+    are steps[starts[j]:starts[j+1]]. literals: a copy with BLOCK to spare, so that a short one is copied as
+    a block.
     """
+
+    def __init__(self, steps: np.ndarray, starts: np.ndarray, literals: np.ndarray) -> None:
+        self.steps, self.starts, self.literals = steps, starts, literals
+        self.buffers = whole(steps), whole(starts), whole(literals)
+
+
+@lru_cache(maxsize=KEPT_TABLES)
+def _steps(table: ProgramTable) -> _Steps:
     steps: list[list[int]] = []
     starts = [0]
     bounds = table.literal_offsets.tolist()
@@ -299,7 +307,7 @@ def _steps(table: ProgramTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             begin, end = (0, 0) if slot else (bounds[literal], bounds[literal + 1])
             steps.append([begin, end - begin, _STEP_OF[operation], column, element])
         starts.append(len(steps))
-    return (
+    return _Steps(
         np.array(steps, np.int64).reshape(len(steps), STEP),
         np.array(starts, np.int64),
         np.concatenate([table.literals, np.zeros(BLOCK, np.uint8)]),

@@ -1,0 +1,123 @@
+"""The output is read back: what is not as it was written stops the job, whatever the number of threads."""
+
+import hashlib
+from dataclasses import replace
+
+import jobs
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from forge_gpu.errors import Interrupted, ValidationError
+from forge_gpu.job.events import ChunkDone
+from forge_gpu.job.result import OutputFile
+from forge_gpu.job.spec import JobSpec
+from forge_gpu.job.verify import verify
+
+
+@pytest.fixture(params=[1, 3], ids=["one thread", "three threads"])
+def threads(request):
+    return request.param
+
+
+def made(tmp_path, **output):
+    """A finished job of several files: its spec, the files that its manifest names, and its columns."""
+    source = jobs.write_lines(tmp_path / "source.jsonl", [*jobs.rows(300), {"instruction": "no answer"}])
+    config = jobs.plan(source, output={"rows_per_shard": 60, **output})
+    result = jobs.run(config, tmp_path / "out")
+    files = [OutputFile(**entry) for entry in result.manifest["outputs"]]
+    assert len(files) > 4
+    return JobSpec(config, tmp_path, tmp_path / "out"), files, result.manifest["columns"]
+
+
+def read_back(job, threads, check_stop=lambda: None, listener=lambda event: None):
+    spec, files, columns = job
+    return verify(spec, files, columns, ["text"], threads, listener, check_stop)
+
+
+def change(job, edit):
+    """Edit the lines of the second file."""
+    spec, files, _ = job
+    path = spec.output / files[1].file
+    path.write_text("".join(f"{line}\n" for line in edit(jobs.lines(path))))
+    return path
+
+
+@pytest.mark.parametrize("format", ["jsonl", "parquet"])
+def test_gives_every_file_its_digest(tmp_path, threads, format):
+    job = made(tmp_path, format=format)
+    told = []
+    checked, facts = read_back(job, threads, listener=told.append)
+    spec, files, _ = job
+    digests = [hashlib.sha256((spec.output / file.file).read_bytes()).hexdigest() for file in files]
+    assert [file.sha256 for file in checked] == digests == [file.sha256 for file in files]
+    assert facts == {"files": len(files), "rows": sum(file.rows for file in files), "fields": ["text"]}
+    assert sum(event.rows for event in told if isinstance(event, ChunkDone)) == facts["rows"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "fault"),
+    [
+        (lambda lines: [*lines[:5], lines[5][:-1], *lines[6:]], "holds a line that is no JSON record"),
+        (lambda lines: [*lines[:5], '{"other":1}', *lines[6:]], "line 6 has no text"),
+        (lambda lines: [*lines[:5], '{"text":""}', *lines[6:]], "line 6 has no text"),
+        (lambda lines: [*lines[:5], '{"text":7}', *lines[6:]], "line 6 has no text"),
+        (lambda lines: lines[:-1], "holds 59 rows, 60 were decided"),
+        (lambda lines: [*lines, lines[0]], "holds 61 rows, 60 were decided"),
+    ],
+)
+def test_a_file_that_is_not_as_it_was_written(tmp_path, threads, edit, fault):
+    job = made(tmp_path)
+    path = change(job, edit)
+    with pytest.raises(ValidationError, match=f"{path}: {fault}"):
+        read_back(job, threads)
+
+
+def test_a_table_with_a_null(tmp_path, threads):
+    job = made(tmp_path, format="parquet")
+    spec, files, _ = job
+    path = spec.output / files[0].file
+    table = pq.read_table(path)
+    texts = pa.array([None, *table["text"].to_pylist()[1:]], table["text"].type)
+    pq.write_table(pa.table({"text": texts}), path)
+    with pytest.raises(ValidationError, match="have no text"):
+        read_back(job, threads)
+
+
+def test_rejected_lines_need_no_text(tmp_path, threads):
+    job = made(tmp_path)
+    spec, files, columns = job
+    rejected = [file for file in files if file.split == "rejected"]
+    assert rejected[0].rows == 1
+    read_back((spec, rejected, columns), threads)
+    with pytest.raises(ValidationError, match="has no text"):
+        read_back((spec, [replace(rejected[0], split="train")], columns), threads)
+
+
+def test_stops_when_it_is_told_to(tmp_path, threads):
+    def stop():
+        raise Interrupted(2)
+
+    with pytest.raises(Interrupted):
+        read_back(made(tmp_path), threads, check_stop=stop)
+
+
+def test_a_job_that_is_stopped_there_goes_on_from_there(tmp_path):
+    source = jobs.write_lines(tmp_path / "source.jsonl", jobs.rows(300))
+    config = jobs.plan(source)
+    whole = jobs.run(config, tmp_path / "whole")
+    reached = []
+
+    def stop():
+        if "verify" in reached:
+            raise Interrupted(2)
+
+    def listen(event):
+        reached.append(event.stage)
+
+    with pytest.raises(Interrupted):
+        jobs.run(config, tmp_path / "out", listener=listen, check_stop=stop)
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    again = jobs.run(config, tmp_path / "out", threads=2)
+    assert again.counts == whole.counts
+    assert jobs.content(tmp_path / "out") == jobs.content(tmp_path / "whole")
