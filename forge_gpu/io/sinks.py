@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from forge_gpu.errors import OutputError
 from forge_gpu.io.atomic import PARTIAL, make_folder, publish
-from forge_gpu.io.disk import begin_writeback, output_fault
+from forge_gpu.io.disk import begin_writeback, output_fault, reserve
 from forge_gpu.kernels.layout import U8
 
 
@@ -42,6 +43,10 @@ def is_output(name: str, stem: str, suffixes: Sequence[str]) -> bool:
 BEGIN_EVERY = 16 * 2**20
 """Bytes after which the disk is given what was written: little is left to wait for in the end."""
 
+RESERVE_SHARE, RESERVE_MOST = 8, 64 * 2**20
+"""Room is kept for an eighth of what a file has, and for so many bytes at most: a full disk is not in sight
+of the check before a job while it is not nearly full."""
+
 
 class JsonlSink:
     """One file of lines, written as `NAME.partial` until `commit` gives it its name.
@@ -52,7 +57,7 @@ class JsonlSink:
     def __init__(self, path: Path, resume_at: int = 0) -> None:
         self.path = path
         self._partial = path.with_name(path.name + PARTIAL)
-        self._position = self._begun = resume_at
+        self._position = self._begun = self._reserved = resume_at
         make_folder(path.parent)
         try:
             self._descriptor = os.open(
@@ -75,6 +80,10 @@ class JsonlSink:
         if self._position - self._begun >= BEGIN_EVERY:
             begin_writeback(self._descriptor, self._begun, self._position - self._begun)
             self._begun = self._position
+        if self._position + len(view) > self._reserved and self._position >= BEGIN_EVERY:
+            size = max(len(view), min(self._position // RESERVE_SHARE, RESERVE_MOST))
+            reserve(self._descriptor, self._position, size)
+            self._reserved = self._position + size
         while view:
             try:
                 count = os.pwrite(self._descriptor, view[: 2**30], self._position)
@@ -93,7 +102,7 @@ class JsonlSink:
             os.ftruncate(self._descriptor, position)
         except OSError as fault:
             raise output_fault(fault, self.path) from fault
-        self._position = self._begun = position
+        self._position = self._begun = self._reserved = position
 
     def sync(self) -> None:
         """Make what was written last through a loss of power."""
@@ -112,7 +121,10 @@ class JsonlSink:
             raise output_fault(fault, self.path) from fault
 
     def close(self) -> None:
-        """Leave the partial file as it is."""
+        """Leave the partial file as it is, without the room that was kept behind it."""
         if self._descriptor >= 0:
+            if self._reserved > self._position:
+                with suppress(OSError):
+                    os.ftruncate(self._descriptor, self._position)
             os.close(self._descriptor)
             self._descriptor = -1

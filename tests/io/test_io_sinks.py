@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from forge_gpu.errors import OutputError
+from forge_gpu.io import sinks
 from forge_gpu.io.atomic import inside, make_folder, write_atomic
-from forge_gpu.io.disk import free_space, require_space, size_text
+from forge_gpu.io.disk import free_space, require_space, reserve, size_text
 from forge_gpu.io.sinks import JsonlSink, stale_outputs
 
 
@@ -79,6 +80,36 @@ def test_a_disk_that_fills_up(tmp_path: Path) -> None:
     sink.write(b"\n")
     sink.commit()
     assert (tmp_path / "train.jsonl").read_bytes() == b"x" * 3000 + b"\n"
+
+
+def test_room_that_was_kept_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sinks, "BEGIN_EVERY", 1 << 16)
+    path = tmp_path / "train.jsonl"
+    for end in (JsonlSink.close, JsonlSink.commit):
+        sink = JsonlSink(path)
+        for _ in range(16):
+            sink.write(b"x" * (1 << 16))
+        partial = tmp_path / "train.jsonl.partial"
+        assert partial.stat().st_size == 1 << 20
+        sink.sync()
+        held = partial.stat().st_blocks * 512
+        end(sink)
+        written = path if end is JsonlSink.commit else partial
+        assert written.read_bytes() == b"x" * (1 << 20)
+        if held > 1 << 20:  # not every file system keeps room
+            assert written.stat().st_blocks * 512 <= 1 << 20
+
+
+def test_no_room_to_keep_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sinks, "BEGIN_EVERY", 16)
+    monkeypatch.setattr(
+        sinks, "reserve", lambda descriptor, offset, size: reserve(descriptor, offset, 1 << 60)
+    )
+    sink = JsonlSink(tmp_path / "train.jsonl")
+    for _ in range(8):
+        sink.write(b"seven..\n")
+    sink.commit()
+    assert (tmp_path / "train.jsonl").read_bytes() == b"seven..\n" * 8
 
 
 def test_write_atomic(tmp_path: Path) -> None:
