@@ -83,7 +83,7 @@ class ShardedLines:
         begin = 0
         while begin < len(lines):
             if self._rows == self._rows_per_shard:
-                self._close()
+                self._end_shard()
                 self._shard, self._rows = self._shard + 1, 0
             if self._sink is None:
                 self._sink = self._open(self._paths[self._shard])
@@ -102,10 +102,16 @@ class ShardedLines:
 
     def finish(self) -> list[Path]:
         """Give the files their names; a file without rows is empty."""
-        self._close()
+        self._end_shard()
         for path in self._paths:
             self._open(path).commit()
         return self._paths
+
+    def close(self) -> None:
+        """Close what is open; the files stay as they are."""
+        if self._sink is not None:
+            self._sink.close()
+            self._sink = None
 
     def _open(self, path: Path) -> JsonlSink:
         partial = path.with_name(path.name + PARTIAL)
@@ -114,11 +120,9 @@ class ShardedLines:
             path.rename(partial)  # an earlier run was killed while it gave the files their names
         return JsonlSink(path, position)
 
-    def _close(self) -> None:
-        if self._sink is not None:
-            self.sync()
-            self._sink.close()
-            self._sink = None
+    def _end_shard(self) -> None:
+        self.sync()
+        self.close()
 
 
 class Outputs:
@@ -177,3 +181,10 @@ class Outputs:
             for lines in buckets.in_order():
                 self._lines[split].append(lines)
         return {fate: lines.finish() for fate, lines in self._lines.items()}
+
+    def close(self) -> None:
+        """Close what is open, after a failure too; the files stay as they are."""
+        for lines in self._lines.values():
+            lines.close()
+        for buckets in self._buckets.values():
+            buckets.close()

@@ -43,7 +43,7 @@ from forge_gpu.job.result import Result
 from forge_gpu.job.retry import telling
 from forge_gpu.job.rows import RowReader
 from forge_gpu.job.scans import KeptScans
-from forge_gpu.job.space import require_for_job, require_for_writing
+from forge_gpu.job.space import cut_unsaved, require_for_job, require_for_writing
 from forge_gpu.job.spec import JobSpec
 from forge_gpu.job.stages import stage
 from forge_gpu.job.workspace import Workspace
@@ -101,6 +101,7 @@ def prepare(
             result = opened
         else:
             with closing(opened.inputs), closing(opened.pool):
+                cut_unsaved(spec, opened.checkpoint)
                 require_for_job(spec, opened.inputs, opened.checkpoint)
                 decisions = first_pass(opened, check_stop)
                 result = _second_pass(opened, decisions, check_stop)
@@ -250,23 +251,25 @@ def _second_pass(job: Job, decisions: Decisions, check_stop: Callable[[], None])
         checkpoint.state.positions,
         _rows_written(job, decisions),
     )
-    with stage("write", job.listener, inputs.total_bytes) as done:
-        write_pass(
-            inputs, checkpoint, job.pool, job.budget.chunk_bytes, decisions, outputs, job.listener, check_stop
+    with closing(outputs):
+        with stage("write", job.listener, inputs.total_bytes) as done:
+            chunk_bytes = job.budget.chunk_bytes
+            write_pass(
+                inputs, checkpoint, job.pool, chunk_bytes, decisions, outputs, job.listener, check_stop
+            )
+            done(len(decisions.fate))
+        return finish(
+            spec,
+            inputs,
+            checkpoint,
+            decisions,
+            outputs,
+            job.pool.first,
+            job.facts,
+            job.budget,
+            job.listener,
+            check_stop,
         )
-        done(len(decisions.fate))
-    return finish(
-        spec,
-        inputs,
-        checkpoint,
-        decisions,
-        outputs,
-        job.pool.first,
-        job.facts,
-        job.budget,
-        job.listener,
-        check_stop,
-    )
 
 
 def _rows_written(job: Job, decisions: Decisions) -> dict[Fate, int]:

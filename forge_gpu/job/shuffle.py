@@ -63,6 +63,11 @@ class Buckets:
             positions[sink.path.name] = sink.position()
         return positions
 
+    def close(self) -> None:
+        """Close the files; they stay as they are."""
+        for sink in (*self._lines, *self._ranks):
+            sink.close()
+
     def in_order(self) -> Iterator[Text]:
         """The lines by rank, a bucket at a time."""
         for lines, ranks in zip(self._lines, self._ranks, strict=True):

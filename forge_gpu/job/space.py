@@ -6,8 +6,10 @@ Estimates, from the size of the input: what a template adds and a row leaves out
 from __future__ import annotations
 
 from forge_gpu.config.schema import Config
-from forge_gpu.fates import Fate
-from forge_gpu.io.disk import require_space
+from forge_gpu.fates import Fate, name
+from forge_gpu.io.atomic import PARTIAL
+from forge_gpu.io.disk import output_fault, require_space
+from forge_gpu.io.sinks import JsonlSink, is_output
 from forge_gpu.job.checkpoint import Checkpoint
 from forge_gpu.job.decisions import SPLITS, Decisions
 from forge_gpu.job.inputs import JobInputs
@@ -19,6 +21,27 @@ ROW = 500
 
 INDEX_OF_A_ROW = 48
 """Bytes that a row takes in the index and the decisions; band hashes of near-duplicates come on top."""
+
+
+def cut_unsaved(spec: JobSpec, checkpoint: Checkpoint) -> None:
+    """Cut off what an earlier run wrote after its last checkpoint: it is written again, and where a full disk
+    ended that run it takes the room for it. Raises OutputError."""
+    outputs = [name(fate) for fate in (*SPLITS, Fate.REJECTED)]
+    found = [
+        path
+        for path in spec.output.glob("*" + PARTIAL)
+        if any(is_output(path.name, stem, (".jsonl", ".parquet")) for stem in outputs)
+    ]
+    for partial in [*found, *checkpoint.shuffle_folder.glob("*" + PARTIAL)]:
+        path = partial.with_name(partial.name.removesuffix(PARTIAL))
+        position = checkpoint.state.positions.get(path.name, 0)
+        try:
+            if position:
+                JsonlSink(path, position).close()
+            else:
+                partial.unlink()
+        except OSError as fault:
+            raise output_fault(fault, partial) from fault
 
 
 def require_for_job(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from forge_gpu.errors import OutputError
 from forge_gpu.io import disk
-from forge_gpu.job.events import Event, StageDone
+from forge_gpu.job.events import ChunkDone, Event, StageDone, StageStarted
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -93,3 +94,39 @@ def test_what_a_stopped_run_left_is_not_asked_for_twice(source, tmp_path, monkey
     needs = [float(str(error.value).split("needs ")[1].split()[0]) for error in (new, resumed)]
     assert needs[0] - needs[1] == pytest.approx(index / 1024, abs=0.2)
     shutil.rmtree(tmp_path / "new")
+
+
+def stop_while_writing(event: Event) -> None:
+    if isinstance(event, ChunkDone) and event.stage == "write":
+        raise OSError("the disk is gone")
+
+
+@pytest.mark.parametrize("order", ["input", "shuffled"])
+def test_what_was_written_after_the_last_checkpoint_takes_no_room(order, source, tmp_path) -> None:
+    config = jobs.plan(source, output={"order": order})
+    out = tmp_path / "out"
+    jobs.run(config, tmp_path / "whole")
+    with pytest.raises(OSError, match="the disk is gone"):
+        jobs.run(config, out, listener=stop_while_writing)
+    left = [path for path in out.rglob("*.partial") if path.stat().st_size]
+    assert left and not [link for link in Path("/proc/self/fd").iterdir() if opens_below(link, out)]
+    (out / "notes.partial").write_text("mine")
+
+    sizes = []
+
+    def look(event: Event) -> None:
+        if isinstance(event, StageStarted) and event.stage == "index":
+            sizes.extend(path.stat().st_size for path in left if path.exists())
+
+    jobs.run(config, out, listener=look)
+    assert not any(sizes) and (out / "notes.partial").read_text() == "mine"
+    (out / "notes.partial").unlink()
+    assert jobs.content(out) == jobs.content(tmp_path / "whole")
+
+
+def opens_below(link: Path, folder: Path) -> bool:
+    """Whether a descriptor of this process is of a file below a folder."""
+    try:
+        return Path(os.readlink(link)).is_relative_to(folder)
+    except OSError:
+        return False
