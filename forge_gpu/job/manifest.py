@@ -15,6 +15,7 @@ from forge_gpu.config.schema import Config
 from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.hardware.budget import Budget
+from forge_gpu.io import urls
 from forge_gpu.job.checkpoint import WITHOUT_EFFECT
 from forge_gpu.job.events import Event, FellBack, Halved, Listener, Retried, StageDone, Warned
 from forge_gpu.job.index import ChunkIndex
@@ -128,6 +129,16 @@ def content(
             "sha256": model.template_sha256,
             "text": model.chat_template,
         },
-        "config": config.model_dump(mode="json", exclude=WITHOUT_EFFECT),
+        "config": _settings(config),
         "run": run,
     }
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    """The settings that the output depends on, without what is secret in the URLs of inputs."""
+    settings = config.model_dump(mode="json", exclude=WITHOUT_EFFECT)
+    for key in ("weights", "caps"):
+        of_input = settings["data"][key]
+        if isinstance(of_input, dict):
+            settings["data"][key] = {urls.shown(path): number for path, number in of_input.items()}
+    return settings

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from forge_gpu.config.schema import Data
 from forge_gpu.errors import ConfigError
+from forge_gpu.io import urls
 from forge_gpu.io.inputs import resolve
 from forge_gpu.kernels.layout import U64
 from forge_gpu.split import mixture
@@ -23,8 +24,8 @@ _MIXER = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True)
 class Mixture:
-    """inputs: as the plan names them, a source each. source: the number of each file's source. weights, caps:
-    of each source; None where the plan has none."""
+    """inputs: as the plan names them, without what is secret in a URL, a source each. source: the number of
+    each file's source. weights, caps: of each source; None where the plan has none."""
 
     inputs: tuple[str, ...]
     source: tuple[int, ...]
@@ -62,26 +63,25 @@ def mixture_of(data: Data, base: Path) -> Mixture | None:
     weights = None if data.weights is None else _per_input(data.weights, data.inputs, "weights")
     caps = None if data.caps is None else _per_input(data.caps, data.inputs, "caps")
     if weights is not None and None in weights:
-        lacking = data.inputs[weights.index(None)]
+        lacking = urls.shown(data.inputs[weights.index(None)])
         raise ConfigError(
             f"data.weights: {lacking!r} has no weight; give each of data.inputs one, 0 to leave it out"
         )
     given = None if weights is None else [weight for weight in weights if weight is not None]
     mixture.shares([1] * len(data.inputs), given, caps)  # what it would refuse after the first pass
     source = [number for number, path in enumerate(data.inputs) for _ in resolve([path], base)]
-    return Mixture(tuple(data.inputs), tuple(source), given, caps)
+    return Mixture(tuple(map(urls.shown, data.inputs)), tuple(source), given, caps)
 
 
 def _per_input(
     values: Sequence[Number | None] | Mapping[str, Number], inputs: Sequence[str], key: str
 ) -> list[Number | None]:
+    named = ", ".join(map(urls.shown, inputs))
     if not isinstance(values, Mapping):
         if len(values) != len(inputs):
-            raise ConfigError(
-                f"data.{key}: {len(values)} numbers for {len(inputs)} inputs: {', '.join(inputs)}"
-            )
+            raise ConfigError(f"data.{key}: {len(values)} numbers for {len(inputs)} inputs: {named}")
         return list(values)
-    unknown = [path for path in values if path not in inputs]
+    unknown = [urls.shown(path) for path in values if path not in inputs]
     if unknown:
-        raise ConfigError(f"data.{key}: {unknown[0]!r} is none of data.inputs: {', '.join(inputs)}")
+        raise ConfigError(f"data.{key}: {unknown[0]!r} is none of data.inputs: {named}")
     return [values.get(path) for path in inputs]

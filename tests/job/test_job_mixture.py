@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
+import fsspec
 import jobs
 import pyarrow.parquet as pq
 import pytest
@@ -107,3 +109,27 @@ def test_faults_are_told(data, words, sources, tmp_path) -> None:
 def test_a_source_without_a_weight_is_told(sources, tmp_path) -> None:
     with pytest.raises(ConfigError, match="has no weight"):
         jobs.run(plan(sources, weights={str(sources[0]): 1.0}), tmp_path / "out")
+
+
+def test_what_is_secret_in_the_url_of_an_input_is_told_nowhere(sources, tmp_path) -> None:
+    store = fsspec.filesystem("memory")
+    inputs = [f"memory://box/{name}.jsonl?signature=hunter2" for name in "ab"]
+    for url, source in zip(inputs, sources, strict=False):
+        store.pipe(store._strip_protocol(url), source.read_bytes())
+    data = jobs.plan().data.model_dump() | {"inputs": inputs}
+    faults = []
+    for wrong in ({"weights": [1.0]}, {"weights": {inputs[0]: 1.0}}, {"caps": {f"{inputs[0]}x": 3}}):
+        with pytest.raises(ConfigError) as error:
+            jobs.run(jobs.plan(data=data | wrong), tmp_path / "out")
+        faults.append(str(error.value))
+    events = []
+    weights = {inputs[0]: 2.0, inputs[1]: 1.0}
+    jobs.run(jobs.plan(data=data | {"weights": weights}), tmp_path / "out", listener=events.append)
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert manifest["config"]["data"]["weights"] == {"memory://box/a.jsonl": 2.0, "memory://box/b.jsonl": 1.0}
+    assert [entry["input"] for entry in manifest["mixture"]] == [
+        "memory://box/a.jsonl",
+        "memory://box/b.jsonl",
+    ]
+    written = [path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert "hunter2" not in repr(events) + repr(faults) and not any(b"hunter2" in text for text in written)
