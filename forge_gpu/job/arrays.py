@@ -1,12 +1,11 @@
 """Named arrays in one small file, each readable by itself.
 
-A line of JSON says of each array its type, shape, place after that line, and CRC-32; then come their bytes.
+A line of JSON says of each array its type, shape, place after that line, and XXH3-64; then come their bytes.
 So a file that a loss of power has torn is known, and nothing waits for the disk when one is written.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Collection, Mapping
 from io import BufferedReader
 from pathlib import Path
@@ -17,6 +16,7 @@ import orjson
 
 from forge_gpu.errors import OutputError
 from forge_gpu.io.atomic import write_checked
+from forge_gpu.kernels.cpu.hashing import checksum
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -25,10 +25,10 @@ def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     bodies: list[bytes] = []
     at = 0
     for name, array in arrays.items():
-        body = array.tobytes()
-        header[name] = [array.dtype.str, array.shape, at, zlib.crc32(body)]
-        bodies.append(body)
-        at += len(body)
+        array = np.ascontiguousarray(array)
+        header[name] = [array.dtype.str, array.shape, at, checksum(array)]
+        bodies.append(array.tobytes())
+        at += array.nbytes
     write_checked(path, b"".join([orjson.dumps(header), b"\n", *bodies]))
 
 
@@ -56,14 +56,9 @@ def read(path: Path, wanted: Collection[str] | None) -> dict[str, np.ndarray]:
             raise OutputError(f"{path}: is damaged ({fault}); start anew with --fresh") from None
 
 
-def _array(
-    file: BufferedReader, begin: int, kind: str, shape: list[int], at: int, checksum: int
-) -> np.ndarray:
+def _array(file: BufferedReader, begin: int, kind: str, shape: list[int], at: int, known: int) -> np.ndarray:
     array = np.empty(shape, np.dtype(kind))
     file.seek(begin + at)
-    if (
-        file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes
-        or zlib.crc32(array.data) != checksum
-    ):
+    if file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes or checksum(array) != known:
         raise ValueError("its bytes changed")
     return array

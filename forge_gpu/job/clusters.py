@@ -21,7 +21,7 @@ def band_reader(ranges: Sequence[Path]) -> Callable[[int], Iterator[U64]]:
 
     def read_band(band: int) -> Iterator[U64]:
         for path in ranges:
-            found = index.read_array(path, index.band_name(band))
+            found = index.read_arrays(path, (index.band_name(band),)).get(index.band_name(band))
             if found is not None:
                 yield found
 

@@ -1,13 +1,12 @@
 """What was decided of every row, and how it lies in the checkpoint.
 
-A folder with a `.npy` file an array, and `facts.json`: a line with its own CRC-32, then the rest with that of
-every file. So decisions that a loss of power has torn are known, and nothing waits for the disk.
+A folder with a `.npy` file an array, and `facts.json`: a line with its own checksum, then the rest, with
+those of the files. So decisions that a loss of power has torn are known, and nothing waits for the disk.
 """
 
 from __future__ import annotations
 
 import shutil
-import zlib
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +19,7 @@ from forge_gpu.fates import Fate
 from forge_gpu.io.atomic import PARTIAL, make_folder, write_checked
 from forge_gpu.io.disk import output_fault
 from forge_gpu.job.index import F64
+from forge_gpu.kernels.cpu.hashing import checksum
 from forge_gpu.kernels.layout import I64, U8
 
 SPLITS = (Fate.TRAIN, Fate.VALIDATION, Fate.TEST)
@@ -60,6 +60,7 @@ class Decisions:
 
 _DOCUMENT = "facts.json"
 _PIECE = 2**20
+_PLACE = 0x9E3779B97F4A7C15
 
 
 def save(folder: Path, decisions: Decisions) -> None:
@@ -78,7 +79,7 @@ def save(folder: Path, decisions: Decisions) -> None:
         "warnings": decisions.warnings,
     }
     body = orjson.dumps(document)
-    write_checked(partial / _DOCUMENT, b"%08x\n%b" % (zlib.crc32(body), body))
+    write_checked(partial / _DOCUMENT, b"%016x\n%b" % (_of_bytes(body), body))
     partial.rename(folder)
 
 
@@ -93,8 +94,8 @@ def _save_array(path: Path, array: np.ndarray) -> None:
 def load(folder: Path) -> Decisions | None:
     """Map decisions that were saved; None where there are none, or not as they were written."""
     try:
-        checksum, _, body = (folder / _DOCUMENT).read_bytes().partition(b"\n")
-        if int(checksum, 16) != zlib.crc32(body):
+        known, _, body = (folder / _DOCUMENT).read_bytes().partition(b"\n")
+        if int(known, 16) != _of_bytes(body):
             return None
         document = orjson.loads(body)
         if any(_checksum(folder / name) != known for name, known in document["arrays"].items()):
@@ -112,12 +113,16 @@ def _load_array(path: Path, present: dict[str, int]) -> Any:
 
 
 def _checksum(path: Path) -> int:
-    """CRC-32 of a file's bytes."""
-    checksum = 0
+    """Of a file's bytes: the checksums of its pieces, each with its place."""
+    found = 0
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
-            checksum = zlib.crc32(piece, checksum)
-    return checksum
+            found = (found * _PLACE + _of_bytes(piece)) % 2**64
+    return found
+
+
+def _of_bytes(data: bytes) -> int:
+    return checksum(np.frombuffer(data, np.uint8))
 
 
 def _arrays() -> list[str]:

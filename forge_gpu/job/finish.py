@@ -15,12 +15,12 @@ from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.io.atomic import write_atomic
 from forge_gpu.io.sinks import shard_names, stale_outputs
-from forge_gpu.job import index, leaks, manifest
+from forge_gpu.job import leaks, manifest
 from forge_gpu.job.checkpoint import Checkpoint
 from forge_gpu.job.decisions import SPLITS, Decisions
 from forge_gpu.job.evaluation import Evaluation
 from forge_gpu.job.events import Listener, Warned
-from forge_gpu.job.index import ChunkIndex
+from forge_gpu.job.index import RangeFacts
 from forge_gpu.job.inputs import JobInputs
 from forge_gpu.job.kept import column_type
 from forge_gpu.job.ledger import write_ledger
@@ -37,6 +37,7 @@ from forge_gpu.job.workspace import Workspace
 def finish(
     spec: JobSpec,
     inputs: JobInputs,
+    ranges: Sequence[RangeFacts],
     checkpoint: Checkpoint,
     decisions: Decisions,
     outputs: Outputs,
@@ -48,8 +49,7 @@ def finish(
 ) -> Result:
     """Everything after the second pass. Raises ValidationError where what was written is not as it should,
     and what `check_stop` raises."""
-    parts = [index.read(checkpoint.index_path(item.number)) for item in inputs.items]
-    columns = output_columns(workspace, parts)
+    columns = output_columns(workspace, ranges)
     with stage("finish", listener) as done:
         paths = outputs.finish()
         if spec.config.output.format == "parquet":
@@ -58,7 +58,7 @@ def finish(
                 for fate, files in paths.items()
             }
         counts = decisions.counts()
-        _write_ledger(spec, inputs, parts, decisions, workspace.evaluation)
+        _write_ledger(spec, inputs, ranges, decisions, workspace.evaluation)
         files = _files(paths, counts, spec.config.output.rows_per_shard)
         done(len(decisions.fate))
     verified = None
@@ -68,7 +68,9 @@ def finish(
             files, verified = verify(spec, files, columns, fields, budget.threads, listener, check_stop)
             done(sum(file.rows for file in files))
     exact = spec.config.preprocessing.dedup.exact
-    found = leaks.check(parts, decisions, exact, budget.bytes // 4)
+    indexed = [(checkpoint.index_path(number), part.rows) for number, part in enumerate(ranges)]
+    grouped = spec.config.preprocessing.split.group is not None
+    found = leaks.check(indexed, decisions, exact, grouped, budget.bytes // 4)
     if found["keys_in_several_splits"]:
         listener(Warned("verify", leaks.told(found["keys_in_several_splits"])))
     verified = (verified or {}) | found
@@ -76,13 +78,13 @@ def finish(
     document = manifest.content(
         spec.config,
         inputs,
-        parts,
+        ranges,
         counts,
         {reason: int(reasons[reason]) for reason in Reason if reason and reasons[reason]},
         files,
         columns,
         verified,
-        facts.section(spec.config, workspace.engine.name, budget, inputs, parts),
+        facts.section(spec.config, workspace.engine.name, budget, inputs, ranges),
         decisions.facts | _against(workspace.evaluation),
     )
     return _publish(spec.output, checkpoint, document)
@@ -110,7 +112,7 @@ def remove_stale(output: Path, document: dict[str, Any]) -> None:
             path.unlink()
 
 
-def output_columns(workspace: Workspace, parts: Sequence[ChunkIndex]) -> dict[str, str]:
+def output_columns(workspace: Workspace, ranges: Sequence[RangeFacts]) -> dict[str, str]:
     """The columns of the output, with their types; {} for the form `source`."""
     if workspace.config.output.form == "source":
         return {}
@@ -118,7 +120,7 @@ def output_columns(workspace: Workspace, parts: Sequence[ChunkIndex]) -> dict[st
     columns = {field: "json" if field in renderer.json_fields else "string" for field in renderer.fields}
     for column in workspace.config.output.columns:
         kinds = 0
-        for part in parts:
+        for part in ranges:
             kinds |= part.kinds.get(column, 0)
         columns[column] = column_type(kinds)
     return columns
@@ -131,12 +133,12 @@ def _against(evaluation: Evaluation | None) -> dict[str, Any]:
 def _write_ledger(
     spec: JobSpec,
     inputs: JobInputs,
-    parts: Sequence[ChunkIndex],
+    ranges: Sequence[RangeFacts],
     decisions: Decisions,
     evaluation: Evaluation | None,
 ) -> None:
     rows_of_file = [0] * len(inputs.sources)
-    for item, part in zip(inputs.items, parts, strict=True):
+    for item, part in zip(inputs.items, ranges, strict=True):
         rows_of_file[item.file] += part.rows
     output = spec.config.output
     write_ledger(

@@ -35,7 +35,7 @@ class Gathered:
         budget_bytes: int,
         sources: Sequence[int] | None = None,
     ) -> None:
-        counts = [index.rows_of(path) for path in ranges]
+        counts = [index.read_facts(path).rows for path in ranges]
         self.starts: I64 = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
         self.rows = int(self.starts[-1])
         arrays = self._allocate(folder, _items(config), budget_bytes)
@@ -45,15 +45,14 @@ class Gathered:
             if not rows:
                 continue
             at = int(self.starts[number])
-            part = index.read(path)
             if sources is not None:
                 source[at : at + rows] = sources[number]
+            part = index.read_arrays(path, (*arrays, "matched", "similarity"))
             for name, whole in arrays.items():
-                values = index.read_array(path, name) if name in index.NEAR_ARRAYS else getattr(part, name)
-                whole[at : at + rows] = values
-            if part.matched is not None and part.similarity is not None:
-                matched.append(part.matched + np.array([at, 0, 0]))
-                similarity.append(part.similarity)
+                whole[at : at + rows] = part[name]
+            if "matched" in part:
+                matched.append(part["matched"] + np.array([at, 0, 0]))
+                similarity.append(part["similarity"])
         self.source = None if sources is None else source
         self.reason: U8 = arrays["reason"]
         self.hashes: U64 = arrays["hashes"]

@@ -7,8 +7,8 @@ them, and 8 a band and 16 for near-duplicates. No text: the second pass reads th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,26 @@ from forge_gpu.kernels.layout import I64, U8, U64
 
 F64 = npt.NDArray[np.float64]
 
-ROW_ARRAYS = ("reason", "hashes", "stratum", "time", "group")
-"""Arrays of a row each that `read` gives."""
+ROW_ARRAYS = ("reason", "hashes", "stratum", "time", "group", "text_bytes", "score")
+"""Arrays with an item a row."""
 
-NEAR_ARRAYS = ("text_bytes", "score", "bands")
-"""Those that only the search for near-duplicates wants, one at a time."""
+
+@dataclass(frozen=True, slots=True)
+class RangeFacts:
+    """What the index says of a range as a whole.
+
+    lines: physical lines of JSON lines. bytes: of input. digest: of the bytes of the source's rows, to notice
+    a source that changes between the passes. warned: rows a check warned of. kinds: for each kept column the
+    kinds of span seen, a bit each. ways: rows by the way their template was run.
+    """
+
+    rows: int
+    lines: int
+    bytes: int
+    digest: int
+    warned: dict[Reason, int]
+    kinds: dict[str, int]
+    ways: dict[str, int]
 
 
 @dataclass(slots=True)
@@ -38,9 +53,7 @@ class ChunkIndex:
     uint64[bands, n], band hashes of the compared text; text_bytes: int64[n], its size; score: float64[n], by
     which one of a cluster is kept, NaN where the row has none. matched: int64[m, 3], (row, evaluation row by
     the n-gram rule, by the MinHash rule), -1 where that rule finds none, for rows that are contaminated;
-    similarity: float64[m]. lines: physical lines of a JSON lines chunk. warned: rows a check warned of.
-    kinds: for each kept column the kinds of span seen, a bit each. digest: of the bytes of the source's
-    rows, to notice a source that changes between the passes.
+    similarity: float64[m]. The others as in RangeFacts.
     """
 
     reason: U8
@@ -52,7 +65,7 @@ class ChunkIndex:
     digest: int
     warned: dict[Reason, int] = field(default_factory=dict)
     kinds: dict[str, int] = field(default_factory=dict)
-    ways: dict[str, int] = field(default_factory=dict)  # rows by the way their template was run
+    ways: dict[str, int] = field(default_factory=dict)
     group: U64 | None = None
     bands: U64 | None = None
     text_bytes: I64 | None = None
@@ -65,9 +78,13 @@ class ChunkIndex:
         return len(self.reason)
 
     @property
+    def facts(self) -> RangeFacts:
+        return RangeFacts(self.rows, self.lines, self.bytes, self.digest, self.warned, self.kinds, self.ways)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the arrays."""
-        names = (*ROW_ARRAYS, *NEAR_ARRAYS, "matched", "similarity")
+        names = (*ROW_ARRAYS, "bands", "matched", "similarity")
         arrays = [getattr(self, key) for key in names]
         return sum(array.nbytes for array in arrays if array is not None)
 
@@ -117,9 +134,10 @@ def cut(part: ChunkIndex, rows: int) -> ChunkIndex:
     if rows >= part.rows:
         return part
     arrays: dict[str, Any] = {}
-    for key in (*ROW_ARRAYS, *NEAR_ARRAYS):
+    for key in ROW_ARRAYS:
         array = getattr(part, key)
-        arrays[key] = array if array is None else array[..., :rows] if key == "bands" else array[:rows]
+        arrays[key] = None if array is None else array[:rows]
+    arrays["bands"] = None if part.bands is None else part.bands[:, :rows]
     if part.matched is not None and part.similarity is not None:
         kept = part.matched[:, 0] < rows
         arrays |= {"matched": part.matched[kept], "similarity": part.similarity[kept]}
@@ -133,19 +151,9 @@ def _joined(arrays: Sequence[np.ndarray | None], axis: int = 0) -> np.ndarray | 
 
 def write(path: Path, index: ChunkIndex) -> None:
     """Write a range's index; the file appears whole or not at all. Each band is a member of its own."""
-    facts = {
-        "rows": index.rows,
-        "lines": index.lines,
-        "bytes": index.bytes,
-        "digest": index.digest,
-        "warned": {name(reason): count for reason, count in index.warned.items()},
-        "kinds": index.kinds,
-        "ways": index.ways,
-    }
+    facts = asdict(index.facts) | {"warned": {name(why): count for why, count in index.warned.items()}}
     arrays: dict[str, Any] = {"facts": np.frombuffer(orjson.dumps(facts), np.uint8)}
-    arrays |= {
-        key: getattr(index, key) for key in (*ROW_ARRAYS, "text_bytes", "score", "matched", "similarity")
-    }
+    arrays |= {key: getattr(index, key) for key in (*ROW_ARRAYS, "matched", "similarity")}
     for number, band in enumerate(index.bands if index.bands is not None else ()):
         arrays[band_name(number)] = band
     stored.write(path, {key: array for key, array in arrays.items() if array is not None})
@@ -156,33 +164,13 @@ def band_name(number: int) -> str:
     return f"band_{number:03d}"
 
 
-def read(path: Path) -> ChunkIndex:
-    """Read a range's index, without NEAR_ARRAYS."""
-    arrays = stored.read(path, (*ROW_ARRAYS, "facts", "matched", "similarity"))
-    facts = orjson.loads(arrays["facts"].tobytes())
-    return ChunkIndex(
-        reason=arrays["reason"],
-        hashes=arrays["hashes"],
-        stratum=arrays.get("stratum"),
-        time=arrays.get("time"),
-        lines=facts["lines"],
-        bytes=facts["bytes"],
-        digest=facts["digest"],
-        warned={Reason[key.upper()]: count for key, count in facts["warned"].items()},
-        kinds=facts["kinds"],
-        ways=facts["ways"],
-        group=arrays.get("group"),
-        matched=arrays.get("matched"),
-        similarity=arrays.get("similarity"),
-    )
+def read_facts(path: Path) -> RangeFacts:
+    """What a range's index says of the whole of it; a few hundred bytes are read."""
+    facts = orjson.loads(stored.read(path, ("facts",))["facts"].tobytes())
+    warned = {Reason[key.upper()]: count for key, count in facts.pop("warned").items()}
+    return RangeFacts(**facts, warned=warned)
 
 
-def read_array(path: Path, key: str) -> np.ndarray | None:
-    """One array of a range's index; None where it has none, as a range without rows."""
-    return stored.read(path, (key,)).get(key)
-
-
-def rows_of(path: Path) -> int:
-    """How many rows a range's index has."""
-    rows: int = orjson.loads(stored.read(path, ("facts",))["facts"].tobytes())["rows"]
-    return rows
+def read_arrays(path: Path, keys: Collection[str]) -> dict[str, np.ndarray]:
+    """Those of the wanted arrays that a range's index has; one without rows may have none."""
+    return stored.read(path, keys)

@@ -24,6 +24,7 @@ from forge_gpu.job.pool import Executor
 from forge_gpu.job.rejected import rejected_record
 from forge_gpu.job.rows import Rows
 from forge_gpu.job.workspace import Workspace, changed
+from forge_gpu.kernels.layout import U8
 
 STAGE = "index"
 
@@ -53,34 +54,33 @@ def index_pass(
             check_stop()
             began = time.monotonic()
             left = None if limit is None else limit - rows
-            part = _part(item, checkpoint, results if item.number in new else None, left)
-            if strict and part.reason.any():
-                refused = item, part
+            part = _part(results, left) if item.number in new else None
+            reason = _reasons_of(item, checkpoint) if part is None else part.reason
+            if strict and reason.any():
+                refused = item, reason
                 break
-            rows += part.rows
-            if item.number in new:
+            rows += len(reason)
+            if part is not None:
                 checkpoint.save_index(item.number, part)
                 seconds = time.monotonic() - began
                 listener(ChunkDone(STAGE, part.rows, item.part.size, seconds, peak_memory()))
     if refused is not None:  # the pool is at rest: its first workspace can read the range again
-        item, part = refused
-        before = [index.read(checkpoint.index_path(number)) for number in range(item.number)]
-        place = places(inputs.items, [*before, part])[-1]
-        raise StrictError(_first_rejected(pool.first, chunk_bytes, item, part, place))
+        item, reason = refused
+        before = [index.read_facts(checkpoint.index_path(number)) for number in range(item.number)]
+        place = places(inputs.items, before)[item.number]
+        raise StrictError(_first_rejected(pool.first, chunk_bytes, item, reason, place))
     return rows
 
 
-def _first_rejected(
-    workspace: Workspace, chunk_bytes: int, item: Item, part: ChunkIndex, place: Place
-) -> str:
-    """Which row of a range is the first that is rejected, and why."""
-    first = int(np.flatnonzero(part.reason)[0])
+def _first_rejected(workspace: Workspace, chunk_bytes: int, item: Item, reasons: U8, place: Place) -> str:
+    """Which row of a range is the first that is rejected, and why. reasons: of its rows."""
+    first = int(np.flatnonzero(reasons)[0])
     row, line = 0, place.first_line
     for chunk in workspace.chunks(item, chunk_bytes):
         rows = workspace.reader.read(chunk, judge=False)
         if first < row + len(rows):
             first_line = line if item.source.format.kind == "jsonl" else None
-            path, reason = item.source.file.path, part.reason[first]
+            path, reason = item.source.file.path, reasons[first]
             found = rejected_record(rows, first - row, reason, path, place.first_in_file + row, first_line)
             at = f"line {found['line']}" if "line" in found else f"row {found['row']}"
             detail = f": {found['detail']}" if "detail" in found else ""
@@ -90,14 +90,17 @@ def _first_rejected(
     raise changed(item)
 
 
-def _part(
-    item: Item, checkpoint: Checkpoint, results: Iterator[ChunkIndex] | None, left: int | None
-) -> ChunkIndex:
-    """The index of a range: of no rows past the limit, an earlier run's, or the next result."""
+def _part(results: Iterator[ChunkIndex], left: int | None) -> ChunkIndex:
+    """The index of a range that has none: the next result; of no rows past the limit."""
     if left is not None and left <= 0:
         return index.join([])
-    part = index.read(checkpoint.index_path(item.number)) if results is None else next(results)
+    part = next(results)
     return part if left is None else index.cut(part, left)
+
+
+def _reasons_of(item: Item, checkpoint: Checkpoint) -> U8:
+    """Why each row of a range is rejected, 0 where it is not, by the index of an earlier run."""
+    return index.read_arrays(checkpoint.index_path(item.number), ("reason",))["reason"]
 
 
 def index_range(workspace: Workspace, item: Item, chunk_bytes: int) -> ChunkIndex:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from forge_gpu.io.chunks import Range, Source
-from forge_gpu.job.index import ChunkIndex
+from forge_gpu.job.index import RangeFacts
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,19 @@ class Place:
     first_line: int
 
 
-def places(items: Sequence[Item], parts: Sequence[ChunkIndex]) -> list[Place]:
-    """The place of each of the first ranges, by what the index says of them."""
+def places(items: Sequence[Item], before: Sequence[RangeFacts]) -> list[Place]:
+    """The place of each of the first ranges, and of the one behind them, by what the index says of them."""
     found = []
-    first = 0
-    in_file = line = 0
-    file = -1
-    for item, part in zip(items[: len(parts)], parts, strict=True):
+    first = in_file = 0
+    line, file = 1, 0
+    for number, item in enumerate(items[: len(before) + 1]):
         if item.file != file:
             file, in_file, line = item.file, 0, 1
         found.append(Place(first, in_file, line))
-        first += part.rows
-        in_file += part.rows
-        line += part.lines
+        if number < len(before):
+            first += before[number].rows
+            in_file += before[number].rows
+            line += before[number].lines
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,50 +11,53 @@ import numpy.typing as npt
 
 from forge_gpu.errors import ValidationError
 from forge_gpu.fates import Fate
+from forge_gpu.job import index
 from forge_gpu.job.decisions import Decisions
-from forge_gpu.job.index import ChunkIndex
 from forge_gpu.kernels.layout import U8, U64
+from forge_gpu.split.select import blocks as blocks_of_rows
 
 _FILTER_BITS = 22
 _MIXER = np.uint64(0x9E3779B97F4A7C15)
 BYTES_A_ROW = 64
 """Peak of comparing: key, split, their copies and the order."""
 
-Blocks = Sequence[tuple[U64, U8]]
-"""Keys uint64[m, 2] and fates uint8[m] of all rows, in parts."""
+Blocks = Callable[[], Iterator[tuple[U64, U8]]]
+"""Starts a pass over the keys uint64[m, 2] and fates uint8[m] of all rows, in parts."""
 
 
 def check(
-    parts: Sequence[ChunkIndex], decisions: Decisions, exact: bool, budget_bytes: int
+    ranges: Sequence[tuple[Path, int]], decisions: Decisions, exact: bool, grouped: bool, budget_bytes: int
 ) -> dict[str, Any]:
     """How many keys, groups and clusters are in more than one split; what the manifest says of it.
 
-    exact: whether exact duplicates were removed. Where they were not, equal rows may well be in two splits,
-    and are only counted. Raises ValidationError for everything else.
+    ranges: the index file of each, and its rows. exact: whether exact duplicates were removed. Where they
+    were not, equal rows may well be in two splits, and are only counted. grouped: whether the index has
+    groups. Raises ValidationError for everything else.
     """
-    ends = np.cumsum([part.rows for part in parts]).tolist()
-    fates = [np.asarray(decisions.fate[end - part.rows : end]) for part, end in zip(parts, ends, strict=True)]
+
+    def of_index(name: str) -> Iterator[tuple[np.ndarray, U8]]:
+        end = 0
+        for path, rows in ranges:
+            end += rows
+            if rows:
+                yield index.read_arrays(path, (name,))[name], np.asarray(decisions.fate[end - rows : end])
+
+    def groups() -> Iterator[tuple[U64, U8]]:
+        for group, fate in of_index("group"):
+            yield _wide(group), np.where(group == 0, np.uint8(Fate.REJECTED), fate)
+
+    def clusters() -> Iterator[tuple[U64, U8]]:
+        assert decisions.cluster is not None
+        for block in blocks_of_rows(len(decisions.fate)):
+            label, fate = np.asarray(decisions.cluster[block]), np.asarray(decisions.fate[block])
+            yield _wide(label.astype(np.uint64)), np.where(label < 0, np.uint8(Fate.REJECTED), fate)
+
     found: dict[str, Any] = {}
-    found["keys_in_several_splits"] = count(
-        [(part.hashes, fate) for part, fate in zip(parts, fates, strict=True)], budget_bytes
-    )
-    if any(part.group is not None for part in parts):
-        blocks = [
-            (_wide(part.group), np.where(part.group == 0, np.uint8(Fate.REJECTED), fate))
-            for part, fate in zip(parts, fates, strict=True)
-            if part.group is not None
-        ]
-        found["groups_in_several_splits"] = count(blocks, budget_bytes)
+    found["keys_in_several_splits"] = count(lambda: of_index("hashes"), budget_bytes)
+    if grouped:
+        found["groups_in_several_splits"] = count(groups, budget_bytes)
     if decisions.cluster is not None:
-        labels = [
-            np.asarray(decisions.cluster[end - part.rows : end])
-            for part, end in zip(parts, ends, strict=True)
-        ]
-        blocks = [
-            (_wide(label.astype(np.uint64)), np.where(label < 0, np.uint8(Fate.REJECTED), fate))
-            for label, fate in zip(labels, fates, strict=True)
-        ]
-        found["clusters_in_several_splits"] = count(blocks, budget_bytes)
+        found["clusters_in_several_splits"] = count(clusters, budget_bytes)
     for what, number in found.items():
         if number and (exact or not what.startswith("keys")):
             raise ValidationError(f"{number} {what.replace('_', ' ')}: a fault of Forge; please report this")
@@ -76,10 +80,11 @@ def count(blocks: Blocks, budget_bytes: int) -> int:
     the key where they are many. Memory: 4 MiB and `budget_bytes`, or what one key's rows need.
     """
     held = np.zeros(1 << _FILTER_BITS, np.bool_)
-    for keys, fate in blocks:
+    rows = 0
+    for keys, fate in blocks():
+        rows += len(fate)
         mixed = _mixed(keys[(fate == Fate.VALIDATION) | (fate == Fate.TEST)])
         held[mixed >> np.uint64(64 - _FILTER_BITS)] = True
-    rows = sum(len(fate) for _, fate in blocks)
     if rows * BYTES_A_ROW > budget_bytes:  # else all of them may be suspects
         rows = sum(len(chosen) for _, _, chosen in _suspects(blocks, held))
     parts = max(-(-rows * BYTES_A_ROW // max(budget_bytes, 1)), 1)
@@ -87,7 +92,7 @@ def count(blocks: Blocks, budget_bytes: int) -> int:
 
 
 def _suspects(blocks: Blocks, held: npt.NDArray[np.bool_]) -> Iterator[tuple[U64, U8, npt.NDArray[np.intp]]]:
-    for keys, fate in blocks:
+    for keys, fate in blocks():
         likely = held[_mixed(keys) >> np.uint64(64 - _FILTER_BITS)] & (fate <= Fate.TEST)
         yield keys, fate, np.flatnonzero(likely)
 

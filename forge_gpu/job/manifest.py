@@ -18,7 +18,7 @@ from forge_gpu.hardware.budget import Budget
 from forge_gpu.io import urls
 from forge_gpu.job.checkpoint import WITHOUT_EFFECT
 from forge_gpu.job.events import Event, FellBack, Halved, Listener, Retried, StageDone, Warned
-from forge_gpu.job.index import ChunkIndex
+from forge_gpu.job.index import RangeFacts
 from forge_gpu.job.inputs import JobInputs
 from forge_gpu.job.memory import peak_memory
 from forge_gpu.job.result import OutputFile
@@ -59,10 +59,10 @@ class RunFacts:
         return listen
 
     def section(
-        self, config: Config, engine: str, budget: Budget, inputs: JobInputs, parts: Sequence[ChunkIndex]
+        self, config: Config, engine: str, budget: Budget, inputs: JobInputs, ranges: Sequence[RangeFacts]
     ) -> dict[str, Any]:
         ways: Counter[str] = Counter()
-        for part in parts:
+        for part in ranges:
             ways.update(part.ways)
         return {
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
@@ -92,7 +92,7 @@ class RunFacts:
 def content(
     config: Config,
     inputs: JobInputs,
-    parts: Sequence[ChunkIndex],
+    ranges: Sequence[RangeFacts],
     counts: dict[Fate, int],
     reasons: dict[Reason, int],
     outputs: Sequence[OutputFile],
@@ -104,7 +104,7 @@ def content(
     """The whole manifest. facts: sections that only some plans have."""
     rows_of_file = [0] * len(inputs.sources)
     warned: dict[Reason, int] = {}
-    for item, part in zip(inputs.items, parts, strict=True):
+    for item, part in zip(inputs.items, ranges, strict=True):
         rows_of_file[item.file] += part.rows
         for reason, count in part.warned.items():
             warned[reason] = warned.get(reason, 0) + count

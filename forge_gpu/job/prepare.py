@@ -29,6 +29,7 @@ from forge_gpu.job.decisions import Decisions
 from forge_gpu.job.evaluation import read_evaluation
 from forge_gpu.job.events import FellBack, Halved, Listener, Warned
 from forge_gpu.job.finish import finish, remove_stale
+from forge_gpu.job.index import RangeFacts
 from forge_gpu.job.index_pass import chunk_size, index_pass
 from forge_gpu.job.inputs import JobInputs
 from forge_gpu.job.manifest import RunFacts
@@ -72,9 +73,9 @@ class Job:
     mixture: Mixture | None = None
 
     @cached_property
-    def rows_of_ranges(self) -> list[int]:
-        """How many rows each range has; known when the first pass has ended."""
-        return [index.rows_of(self.checkpoint.index_path(item.number)) for item in self.inputs.items]
+    def ranges(self) -> list[RangeFacts]:
+        """What the index says of each range; known when the first pass has ended."""
+        return [index.read_facts(self.checkpoint.index_path(item.number)) for item in self.inputs.items]
 
 
 def prepare(
@@ -240,7 +241,7 @@ def _decide(job: Job, check_stop: Callable[[], None]) -> Decisions:
 def _second_pass(job: Job, decisions: Decisions, check_stop: Callable[[], None]) -> Result:
     spec, inputs, checkpoint = job.spec, job.inputs, job.checkpoint
     expected = inputs.total_bytes + inputs.total_bytes // 4
-    require_for_writing(spec, inputs, checkpoint, decisions, job.rows_of_ranges)
+    require_for_writing(spec, inputs, checkpoint, decisions, job.ranges)
     outputs = Outputs(
         spec.output,
         checkpoint.shuffle_folder,
@@ -253,14 +254,22 @@ def _second_pass(job: Job, decisions: Decisions, check_stop: Callable[[], None])
     )
     with closing(outputs):
         with stage("write", job.listener, inputs.total_bytes) as done:
-            chunk_bytes = job.budget.chunk_bytes
             write_pass(
-                inputs, checkpoint, job.pool, chunk_bytes, decisions, outputs, job.listener, check_stop
+                inputs,
+                job.ranges,
+                checkpoint,
+                job.pool,
+                job.budget.chunk_bytes,
+                decisions,
+                outputs,
+                job.listener,
+                check_stop,
             )
             done(len(decisions.fate))
         return finish(
             spec,
             inputs,
+            job.ranges,
             checkpoint,
             decisions,
             outputs,
@@ -274,7 +283,7 @@ def _second_pass(job: Job, decisions: Decisions, check_stop: Callable[[], None])
 
 def _rows_written(job: Job, decisions: Decisions) -> dict[Fate, int]:
     """Rows of each fate in the ranges that an earlier run had written."""
-    rows = sum(job.rows_of_ranges[: job.checkpoint.state.written_ranges])
+    rows = sum(part.rows for part in job.ranges[: job.checkpoint.state.written_ranges])
     counts = np.bincount(decisions.fate[:rows], minlength=len(Fate))
     return {fate: int(counts[fate]) for fate in Fate}
 
@@ -282,8 +291,8 @@ def _rows_written(job: Job, decisions: Decisions) -> dict[Fate, int]:
 def _tell_of_nothing(job: Job, decisions: Decisions) -> None:
     """A warning for each input without rows, and where no row is left to train on."""
     rows = [0] * len(job.inputs.sources)
-    for item, count in zip(job.inputs.items, job.rows_of_ranges, strict=True):
-        rows[item.file] += count
+    for item, part in zip(job.inputs.items, job.ranges, strict=True):
+        rows[item.file] += part.rows
     if job.spec.limit is None or not any(rows):
         for source, count in zip(job.inputs.sources, rows, strict=True):
             if not count:

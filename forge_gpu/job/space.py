@@ -5,6 +5,8 @@ Estimates, from the size of the input: what a template adds and a row leaves out
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from forge_gpu.config.schema import Config
 from forge_gpu.fates import Fate, name
 from forge_gpu.io.atomic import PARTIAL
@@ -12,6 +14,7 @@ from forge_gpu.io.disk import output_fault, require_space
 from forge_gpu.io.sinks import JsonlSink, is_output
 from forge_gpu.job.checkpoint import Checkpoint
 from forge_gpu.job.decisions import SPLITS, Decisions
+from forge_gpu.job.index import RangeFacts
 from forge_gpu.job.inputs import JobInputs
 from forge_gpu.job.near import settings_of
 from forge_gpu.job.spec import JobSpec
@@ -55,10 +58,14 @@ def require_for_job(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint) ->
 
 
 def require_for_writing(
-    spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, decisions: Decisions, rows_of: list[int]
+    spec: JobSpec,
+    inputs: JobInputs,
+    checkpoint: Checkpoint,
+    decisions: Decisions,
+    ranges: Sequence[RangeFacts],
 ) -> None:
-    """Raise OutputError where the outputs will not fit. rows_of: how many rows each range has."""
-    read = sum(item.part.size for item, rows in zip(inputs.items, rows_of, strict=True) if rows)
+    """Raise OutputError where the outputs will not fit."""
+    read = sum(item.part.size for item, part in zip(inputs.items, ranges, strict=True) if part.rows)
     counts = decisions.counts()
     kept = sum(counts[fate] for fate in (*SPLITS, Fate.REJECTED))
     share = read * kept // max(sum(counts.values()), 1)

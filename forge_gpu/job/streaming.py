@@ -16,7 +16,6 @@ from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.errors import ForgeError, InputError
 from forge_gpu.fates import Fate, name
 from forge_gpu.hardware.budget import Budget
-from forge_gpu.job import index
 from forge_gpu.job.decisions import SPLITS
 from forge_gpu.job.events import Listener
 from forge_gpu.job.finish import output_columns
@@ -60,12 +59,11 @@ def _batches(
         assert isinstance(job, Job)  # a new folder holds no finished job
         with closing(job.inputs):
             decisions = first_pass(job, lambda: None)
-            parts = [index.read(job.checkpoint.index_path(item.number)) for item in job.inputs.items]
             workspace = job.pool.first
-            columns = output_columns(workspace, parts)
+            columns = output_columns(workspace, job.ranges)
             reader = CpuEngine()
             first = 0
-            for item, part in zip(job.inputs.items, parts, strict=True):
+            for item, part in zip(job.inputs.items, job.ranges, strict=True):
                 fates = np.asarray(decisions.fate[first : first + part.rows])
                 first += part.rows
                 row = digest = 0

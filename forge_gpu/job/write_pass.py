@@ -10,11 +10,10 @@ import numpy as np
 
 from forge_gpu.errors import ValidationError
 from forge_gpu.fates import Fate
-from forge_gpu.job import index
 from forge_gpu.job.checkpoint import Checkpoint
 from forge_gpu.job.decisions import SPLITS, Decisions
 from forge_gpu.job.events import ChunkDone, Listener
-from forge_gpu.job.index import ChunkIndex
+from forge_gpu.job.index import RangeFacts
 from forge_gpu.job.index_pass import physical_lines
 from forge_gpu.job.inputs import Item, JobInputs, Place, places
 from forge_gpu.job.memory import peak_memory
@@ -36,6 +35,7 @@ SAVE_EVERY = 2.0
 
 def write_pass(
     inputs: JobInputs,
+    ranges: Sequence[RangeFacts],
     checkpoint: Checkpoint,
     pool: Executor[Workspace],
     chunk_bytes: int,
@@ -45,8 +45,13 @@ def write_pass(
     check_stop: Callable[[], None],
 ) -> None:
     """Append every range's rows to the outputs, in order, from where the checkpoint says."""
-    parts = [index.read(checkpoint.index_path(item.number)) for item in inputs.items]
-    place_of = places(inputs.items, parts)
+    place_of = places(inputs.items, ranges)
+
+    def rows_of(array: np.ndarray, item: Item) -> np.ndarray:
+        """A range's part of an array of all rows."""
+        first = place_of[item.number].first
+        return np.asarray(array[first : first + ranges[item.number].rows])
+
     begin = checkpoint.state.written_ranges
     saved = time.monotonic()
     direct = outputs.append if pool.threads == 1 else None
@@ -54,12 +59,11 @@ def write_pass(
         partial(
             write_range,
             item=item,
-            part=parts[item.number],
+            part=ranges[item.number],
             place=place_of[item.number],
-            fates=_rows_of(decisions.fate, place_of[item.number], parts[item.number]),
-            ranks=None
-            if decisions.rank is None
-            else _rows_of(decisions.rank, place_of[item.number], parts[item.number]),
+            fates=rows_of(decisions.fate, item),
+            reasons=rows_of(decisions.reason, item),
+            ranks=None if decisions.rank is None else rows_of(decisions.rank, item),
             chunk_bytes=chunk_bytes,
             write=direct,
         )
@@ -70,18 +74,13 @@ def write_pass(
         for piece in pieces:
             outputs.append(piece)
         now = time.monotonic()
-        rows = parts[item.number].rows
+        rows = ranges[item.number].rows
         listener(ChunkDone(STAGE, rows, item.part.size, now - began, peak_memory()))
         began = now
         if now - saved >= SAVE_EVERY or item is inputs.items[-1]:
             _save(checkpoint, outputs, item.number + 1)
             saved = time.monotonic()
         _stop_here(check_stop, checkpoint, outputs, item.number + 1)
-
-
-def _rows_of(array: np.ndarray, place: Place, part: ChunkIndex) -> np.ndarray:
-    """A range's part of an array of all rows."""
-    return np.asarray(array[place.first : place.first + part.rows])
 
 
 def _stop_here(check_stop: Callable[[], None], checkpoint: Checkpoint, outputs: Outputs, ranges: int) -> None:
@@ -102,15 +101,16 @@ def _save(checkpoint: Checkpoint, outputs: Outputs, ranges: int) -> None:
 def write_range(
     workspace: Workspace,
     item: Item,
-    part: ChunkIndex,
+    part: RangeFacts,
     place: Place,
     fates: U8,
+    reasons: U8,
     ranks: I64 | None,
     chunk_bytes: int,
     write: Callable[[Piece], None] | None,
 ) -> list[Piece]:
-    """Render the rows of a range. fates, ranks: its part of the decisions. `write` takes each piece at
-    once; without it they are copied and kept."""
+    """Render the rows of a range. fates, reasons, ranks: its part of the decisions. `write` takes each piece
+    at once; without it they are copied and kept."""
     kept: list[Piece] = []
     row, line, digest = 0, place.first_line, 0
     checked = False
@@ -126,7 +126,7 @@ def write_range(
         refused = np.flatnonzero(fate == np.uint8(Fate.REJECTED))
         if len(refused):
             first_line = line if item.source.format.kind == "jsonl" else None
-            reason, first = part.reason[row : row + len(rows)], place.first_in_file + row
+            reason, first = reasons[row : row + len(rows)], place.first_in_file + row
             lines = rejected_lines(rows, refused, reason, item.source.file.path, first, first_line)
             pieces.append(Piece(Fate.REJECTED, _as_text(list(lines)), None))
         for piece in pieces:

@@ -259,6 +259,11 @@ def digest(data: U8, start: I64, length: I64) -> int:
     return int(total)
 
 
+def checksum(data: np.ndarray) -> int:
+    """XXH3-64 with seed 0 of the bytes of a C-contiguous array. Bytes moved: its own, read once."""
+    return digest(data.reshape(-1).view(np.uint8), np.zeros(1, np.int64), np.array([data.nbytes]))
+
+
 def xxh3_128(text: Text, scratch: Scratch) -> U64:
     """XXH3-128 with seed 0 of each row: uint64[n, 2], (low, high).
 
