@@ -30,8 +30,8 @@ Room = Callable[[int], Any]
 """Gives uint8 arrays of the device, with at least so many bytes and OVER_READ more."""
 
 CODECS = {"UNCOMPRESSED": "NONE", "SNAPPY": "SNAPPY", "GZIP": "GZIP", "ZSTD": "ZSTD"}
-"""Compressions of Parquet that cuDF decodes on the device, and its names for them. It has more, but decodes
-them on the host, or their names stand for two formats."""
+"""Compressions of Parquet that cuDF is given, and its names for them: those that writers commonly choose. The
+name LZ4 stands for two formats."""
 
 NARROW = 2**31 - 1
 """Bytes of a column that int32 offsets reach."""
