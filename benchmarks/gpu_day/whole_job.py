@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.gpu_day.places import simulated
+from benchmarks.gpu_day.places import simulated, simulated_parquet
 from benchmarks.gpu_day.row import Row, held
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
@@ -23,6 +23,9 @@ from forge_gpu.job.prepare import prepare
 from forge_gpu.job.spec import JobSpec
 
 SIZE = 1 << 30
+GROUP_ROWS = 16_000
+"""Rows of a row group of Parquet, 20 MB: larger ones than 128 MB are spooled, and so are the host's."""
+
 LITTLE = 192 << 20
 """Bytes of the capped pool: less than a chunk of 64 MiB takes at its peak."""
 
@@ -86,7 +89,8 @@ def _simulated_engine(factory: EngineFactory, limit: int | None) -> Engine:
     from forge_gpu.engine.gpu.engine import GpuEngine
     from forge_gpu.engine.resilient import ResilientEngine
 
-    return ResilientEngine(GpuEngine(simulated(limit), CpuEngine(), 0), CpuEngine(), factory.health)
+    engine = GpuEngine(simulated(limit), CpuEngine(), 0, simulated_parquet())
+    return ResilientEngine(engine, CpuEngine(), factory.health)
 
 
 def _cpu(factory: EngineFactory) -> Engine:
@@ -168,5 +172,6 @@ def write_rows(folder: Path, size: int, form: str) -> Path:
         "query": lambda: [query for query, _ in texts],
         "response": lambda: [response for _, response in texts],
     }
-    pq.write_table(pa.table({name: values() for name, values in columns.items()}), path)
+    table = pa.table({name: values() for name, values in columns.items()})
+    pq.write_table(table, path, row_group_size=min(max(count // 2, 1), GROUP_ROWS))
     return path

@@ -20,15 +20,20 @@ def no_fault(groups: Sequence[int]) -> None:
 class SimulatedParquet:
     """See engine.gpu.cudf_adapter.CudfParquet. before: called with the row groups before they are decoded.
 
-    missing: rows that are left out of what is decoded. decoded: row groups so far.
+    missing: rows that are left out of what is decoded. codecs: that it takes. decoded: row groups so far.
     """
 
-    def __init__(self, before: Callable[[Sequence[int]], None] = no_fault, missing: int = 0) -> None:
-        self.before, self.missing = before, missing
+    def __init__(
+        self,
+        before: Callable[[Sequence[int]], None] = no_fault,
+        missing: int = 0,
+        codecs: Collection[str] = ("SNAPPY",),
+    ) -> None:
+        self.before, self.missing, self.codecs = before, missing, codecs
         self.decoded = 0
 
     def takes(self, codecs: Collection[str]) -> bool:
-        return set(codecs) <= {"SNAPPY", "UNCOMPRESSED"}
+        return set(codecs) <= set(self.codecs)
 
     def texts(
         self,
