@@ -145,7 +145,7 @@ ParquetTexts = Callable[["RowGroups"], tuple[int, dict[str, Spans] | None]]
 
 class ReadBuffer:
     """What a thread reads with: memory for JSON, kept between chunks and ranges (it grows, never shrinks),
-    and who decodes texts of Parquet before the host does, None where nobody."""
+    and who is asked to decode texts of Parquet before the host does it, None where nobody."""
 
     def __init__(self, parquet_texts: ParquetTexts | None = None) -> None:
         self.data = bytearray()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +59,7 @@ class _Table:
         try:
             for chunk in self._chunks(part, chunk_bytes, wanted, decode):
                 for piece in _pieces(chunk, chunk_bytes):
-                    yield piece.with_bad(self._bad(piece))
+                    yield self._without_long_rows(piece)
                     first += len(piece)
         except (pa.ArrowException, OSError) as fault:
             raise damaged(self.file, first, fault) from fault
@@ -78,13 +78,13 @@ class _Table:
     def _batches(self, part: Range, chunk_bytes: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
         raise NotImplementedError
 
-    def _bad(self, chunk: ArrowChunk) -> Mapping[int, BadRow]:
-        """The rows that are refused: those that were already, and those that are too long."""
-        if chunk.size <= self._max:
-            return chunk.bad
-        long = np.flatnonzero(chunk.value_bytes() > self._max).tolist()
+    def _without_long_rows(self, chunk: ArrowChunk) -> ArrowChunk:
+        """The chunk with the rows that are too long refused as well."""
+        long = chunk.size > self._max and np.flatnonzero(chunk.value_bytes() > self._max).tolist()
+        if not long:
+            return chunk
         too_long = {i: BadRow(Reason.ROW_TOO_LONG, source_json(chunk.batch, i)[: self._max]) for i in long}
-        return {**chunk.bad, **too_long}
+        return chunk.with_bad({**chunk.bad, **too_long})
 
 
 class ParquetSource(_Table):
