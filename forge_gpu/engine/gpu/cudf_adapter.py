@@ -138,14 +138,14 @@ class CudfParquet:
         back. Raises MemoryError where the pool is too small, RuntimeError where a column is missing or no
         text, and whatever cuDF raises.
         """
+        texts = TextColumns(self._plc, self._cupy)
         table = self._table(content, groups, columns)
         blocks = {}
         for name in columns:
             column = table.pop(name, None)
-            made = TextColumns(self._plc, self._cupy)
-            if column is None or not made.is_text(column):
+            if column is None or not texts.is_text(column):
                 raise RuntimeError(f"cuDF did not decode column {name!r} to text")
-            blocks[name] = made.block(column, 0, column.size(), room, in_place=False)
+            blocks[name] = texts.block(column, 0, column.size(), room, in_place=False)
         return blocks
 
     def _table(self, content: Path | bytes, groups: Sequence[int], columns: Sequence[str]) -> dict[str, Any]:
