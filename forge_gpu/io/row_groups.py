@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from forge_gpu.errors import InputError
 from forge_gpu.io.columns import arrow_spans
@@ -56,6 +55,8 @@ class RowGroups:
     def batches(self, rows: int, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
         """Rows of the groups, `rows` at a time, decoded on the host; all columns if None. Raises pyarrow's
         errors and OSError."""
+        import pyarrow.parquet as pq  # other tables do without
+
         reader = pq.ParquetFile(
             readable(self.content), metadata=self.metadata, buffer_size=2**20, pre_buffer=False
         )
