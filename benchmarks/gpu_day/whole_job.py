@@ -36,10 +36,15 @@ def engines(dry: bool) -> Iterator[Row]:
         for source in (write_rows(folder, 4000 if dry else SIZE, form) for form in ("jsonl", "parquet")):
             size = source.stat().st_size
             cpu, cpu_seconds = _run(source, folder / "cpu", EngineFactory("cpu", "", _cpu), dry)
-            gpu, gpu_seconds = _run(source, folder / "gpu", _factory(dry), dry)
+            factory = _factory(dry)
+            gpu, gpu_seconds = _run(source, folder / "gpu", factory, dry)
             speeds = f"CPU {size / cpu_seconds / 1e9:.2f} GB/s, GPU {size / gpu_seconds / 1e9:.2f} GB/s"
             figure = "ran" if dry else f"{speeds}, {cpu_seconds / gpu_seconds:.1f} times as fast"
-            yield Row("job", f"whole job, {source.suffix[1:]}", figure, held(cpu == gpu))
+            health = factory.health
+            if health.failure or health.rows_on_cpu:
+                figure += f"; {health.rows_on_cpu} rows on the CPU, failure: {health.failure}"
+            good = cpu == gpu and health.failure is None
+            yield Row("job", f"whole job, {source.suffix[1:]}", figure, held(good))
 
 
 def little_memory(dry: bool) -> Iterator[Row]:
