@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Everything that has to be seen on a GPU, in under nine minutes: parity, kernels against copy bandwidth, frames
-# of cuDF, whole job against the CPU, a capped pool, several GPUs. Run in the project's root; prints one table last.
+# Everything that has to be seen on a GPU, in under nine minutes: parity, kernels against copy bandwidth, Parquet
+# decoded by cuDF, frames of cuDF, whole job against the CPU, a capped pool, several GPUs. Run in the project's
+# root; prints one table last.
 #   bash benchmarks/gpu_day.sh         on a machine with a GPU (docs/gpu.md says how a box without a network gets
 #                                      its libraries; export PYTHONPATH first)
 #   bash benchmarks/gpu_day.sh --dry   on any machine: numba's simulator and tiny data
@@ -11,7 +12,7 @@ PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo pyth
 OUT=${GPU_DAY_OUT:-$(mktemp -d)/rows.jsonl}
 DRY=
 if [ "${1:-}" = --dry ]; then DRY=--dry; shift; fi
-WANTED=${*:-machine parity kernels frames job memory several}
+WANTED=${*:-machine parity kernels parquet frames job memory several}
 : >"$OUT"
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 if [ "$DRY" = --dry ]; then export NUMBA_ENABLE_CUDASIM=1; else export FORGE_REQUIRE_GPU=1; fi
@@ -36,14 +37,14 @@ parity() { # seconds
   [ "$DRY" = --dry ] && which="sim and not simulator"
   local log; log=$(mktemp)
   timeout "$1" "$PYTHON" -m pytest -o addopts= -p no:cacheprovider -q -W ignore -k "$which" \
-    tests/kernels/test_cuda_parity.py tests/engine/test_engine_gpu.py tests/engine/test_engine_cudf_adapter.py \
-    tests/frames/test_frames_cudf.py 2>&1 | tee "$log" | tail -20
+    tests/kernels/test_cuda_parity.py tests/engine/test_engine_gpu.py tests/engine/test_engine_parquet.py \
+    tests/engine/test_engine_cudf_adapter.py tests/frames/test_frames_cudf.py 2>&1 | tee "$log" | tail -20
   local rc=${PIPESTATUS[0]} verdict=ok
   [ "$rc" -eq 0 ] || verdict=FAILED
   row parity "engine tests" "$(tail -1 "$log")" $verdict
 }
 
-declare -A SECONDS_OF=([machine]=45 [parity]=135 [kernels]=90 [frames]=75 [job]=110 [memory]=45 [several]=30)
+declare -A SECONDS_OF=([machine]=30 [parity]=125 [kernels]=75 [parquet]=60 [frames]=65 [job]=105 [memory]=40 [several]=30)
 for name in $WANTED; do
   if [ "$name" = parity ]; then parity "${SECONDS_OF[parity]}"; else section "$name" "${SECONDS_OF[$name]}"; fi
 done

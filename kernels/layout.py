@@ -68,9 +68,34 @@ class Spans:
     def __len__(self) -> int:
         return len(self.kind)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the buffer."""
+        return len(self.data)
+
     def raw(self, i: int) -> bytes:
         """The bytes of value `i` as the buffer spells them."""
         return self.data[self.start[i] : self.start[i] + self.length[i]].tobytes()
+
+    def window(self, low: int, high: int, start: I64, length: I64, kind: U8) -> Spans:
+        """Values at other places, in bytes low ... high - 1 of the buffer, which stay where they are."""
+        return Spans(self.data[low:high], start, length, kind)
+
+    def part(self, rows: slice) -> Spans:
+        """Some consecutive values, over no more bytes than they need."""
+        start, length, kind = self.start[rows], self.length[rows], self.kind[rows]
+        used = length > 0
+        if not used.any():
+            return self.window(0, 0, np.zeros_like(start), np.zeros_like(length), kind)
+        low = int(start[used].min())
+        high = int((start[used] + length[used]).max())
+        return self.window(low, high, np.where(used, start - low, 0), length, kind)
+
+    def without(self, refused: npt.NDArray[np.bool_]) -> Spans:
+        """The values with those that are refused ABSENT, as a scan of JSON leaves them."""
+        keep = ~refused
+        kind = np.where(keep, self.kind, ABSENT).astype(np.uint8)
+        return self.window(0, self.size, self.start * keep, self.length * keep, kind)
 
 
 @dataclass(frozen=True, slots=True)

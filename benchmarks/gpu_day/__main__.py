@@ -19,6 +19,7 @@ from benchmarks.gpu_day.row import Row
 SECTIONS = {
     "machine": ("machine", "rows"),
     "kernels": ("kernels", "rows"),
+    "parquet": ("parquet", "rows"),
     "frames": ("frames", "rows"),
     "job": ("whole_job", "engines"),
     "memory": ("whole_job", "little_memory"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,14 @@ def simulated(limit: int | None = None) -> Any:
     from simulated_engine import Entered  # type: ignore[import-not-found]
 
     return Entered(SimulatedDevice(limit))
+
+
+def simulated_parquet(codecs: Collection[str] = ("SNAPPY",)) -> Any:
+    """What decodes Parquet of some compressions for an engine on the simulator's device."""
+    sys.path.insert(0, str(TESTS / "kernels"))
+    from simulated_parquet import SimulatedParquet  # type: ignore[import-not-found]
+
+    return SimulatedParquet(codecs=codecs)
 
 
 def kernel_device(dry: bool) -> Any:

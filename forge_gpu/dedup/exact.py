@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
-from forge_gpu.kernels.layout import I64, U64
+from forge_gpu.kernels.layout import I64, U8, U64
 
 BLOCK = 1 << 18
 """Rows that are read at once from arrays that may be mapped files."""
@@ -14,7 +16,16 @@ BYTES_A_ROW = 72
 """Peak of one part: row, key, hash table of up to 32 bytes a row, and the result."""
 
 
-def duplicates(hashes: U64, live: npt.NDArray[np.bool_], budget_bytes: int) -> I64:
+FirstOccurrence = Callable[[U64, U8], I64]
+"""See kernels.reference.dedup.first_occurrence."""
+
+
+def duplicates(
+    hashes: U64,
+    live: npt.NDArray[np.bool_],
+    budget_bytes: int,
+    first_occurrence: FirstOccurrence | None = None,
+) -> I64:
     """The survivor of each duplicate: int64[n], the smallest live row with an equal key; -1 for survivors
     and rows that are not live.
 
@@ -22,29 +33,28 @@ def duplicates(hashes: U64, live: npt.NDArray[np.bool_], budget_bytes: int) -> I
     of all rows would exceed `budget_bytes`, rows are taken by ranges of the key, in as many passes as it
     takes; a block's own duplicates are dropped before, so that one key with very many rows costs nothing.
     The result is the same for any budget. Memory beyond the result: `budget_bytes` or 32 MiB, whichever is
-    more.
+    more. first_occurrence: an engine's; the CPU's kernel where none is given.
     """
-    from forge_gpu.kernels.cpu.dedup import first_occurrence
+    from forge_gpu.kernels.cpu import dedup
 
+    find = first_occurrence or dedup.first_occurrence
     n = len(live)
     first = np.full(n, -1, np.int64)
     rows_at_once = max(budget_bytes // BYTES_A_ROW, BLOCK)
     if n <= rows_at_once:
-        first[:] = first_occurrence(np.ascontiguousarray(hashes), np.asarray(live).astype(np.uint8))
+        first[:] = find(np.ascontiguousarray(hashes), np.asarray(live).astype(np.uint8))
         return _without_survivors(first)
     distinct = 0
     for start in range(0, n, BLOCK):
         block = slice(start, min(start + BLOCK, n))
-        local = first_occurrence(
-            np.ascontiguousarray(hashes[block]), np.asarray(live[block]).astype(np.uint8)
-        )
+        local = find(np.ascontiguousarray(hashes[block]), np.asarray(live[block]).astype(np.uint8))
         first[block] = np.where(local < 0, -1, local + start)
         distinct += int(np.count_nonzero(local == np.arange(len(local))))
     parts = -(-distinct // rows_at_once)
     for part in range(parts):
         rows = _rows_of_part(hashes, first, part, parts)
         keys = np.ascontiguousarray(hashes[rows])
-        first[rows] = rows[first_occurrence(keys, np.ones(len(rows), np.uint8))]
+        first[rows] = rows[find(keys, np.ones(len(rows), np.uint8))]
     for start in range(0, n, BLOCK):  # a block's duplicates follow their block's first row
         found = first[start : start + BLOCK]
         found[found >= 0] = first[found[found >= 0]]

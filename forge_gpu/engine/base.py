@@ -8,11 +8,42 @@ that lies on a device (`lazy.LazySpans`) may be given to any engine.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
 from forge_gpu.kernels.reference.statistics import Statistics
+
+
+class RowGroups(Protocol):
+    """Some row groups of a Parquet file, and the columns of text that are wanted of them.
+
+    content: the file's path, or its bytes. groups: their numbers, rows: what the footer says each has.
+    columns: names, at the top of the schema, of the logical type STRING. codecs: their compressions, in the
+    names of the format.
+    """
+
+    @property
+    def content(self) -> Path | bytes: ...
+
+    @property
+    def groups(self) -> Sequence[int]: ...
+
+    @property
+    def rows(self) -> Sequence[int]: ...
+
+    @property
+    def columns(self) -> Sequence[str]: ...
+
+    @property
+    def codecs(self) -> Collection[str]: ...
+
+    def part(self, chosen: slice) -> RowGroups:
+        """Some consecutive ones of the groups."""
+
+    def text_bytes(self, column: str) -> U8:
+        """All texts of a column, one after the other, decoded on the host. Raises InputError."""
 
 
 class Engine(Protocol):
@@ -51,6 +82,13 @@ class Engine(Protocol):
 
     def valid_utf8(self, column: Spans) -> U8:
         """uint8[n]: 1 where the bytes of the value are UTF-8, whatever its kind."""
+
+    def parquet_texts(self, wanted: RowGroups) -> tuple[int, dict[str, Spans] | None]:
+        """The wanted columns of the first so many row groups, each over one buffer that has its texts one
+        after the other, kinds PLAIN and NULL. None instead: the caller is to decode these on the host."""
+
+    def first_occurrence(self, hashes: U64, live: U8) -> I64:
+        """The first live row with the same hash (see kernels.reference.dedup); an array of its own."""
 
     def memory(self) -> int:
         """Bytes that this engine's buffers hold now."""

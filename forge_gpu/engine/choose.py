@@ -145,14 +145,13 @@ def gpu_maker(gpus: Sequence[GPU]) -> Callable[[EngineFactory], Engine]:
         if factory.health.failure:
             return safe
         try:
-            from forge_gpu.engine.gpu.engine import GpuEngine
-            from forge_gpu.engine.gpu.start import open_device
+            from forge_gpu.engine.gpu.start import open_engine
 
             with lock:
                 turn = next(turns)
                 pool = factory.pools[turn] if factory.pools else None
-                device = open_device(gpus[turn], pool, factory.opened)
-            return ResilientEngine(GpuEngine(device, CpuEngine()), safe, factory.health)
+                engine = open_engine(gpus[turn], pool, factory.opened)
+            return ResilientEngine(engine, safe, factory.health)
         except Exception as error:
             factory.health.failed(error)
             return safe

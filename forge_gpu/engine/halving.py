@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from forge_gpu.engine.lazy import spans_over
 from forge_gpu.kernels.layout import I32, I64, PADDING, ProgramTable, Spans, Text
 from forge_gpu.kernels.reference.statistics import Statistics
 
@@ -18,17 +17,6 @@ from forge_gpu.kernels.reference.statistics import Statistics
 def halves(count: int) -> tuple[slice, slice]:
     """The first and the second half of `count` > 1 rows."""
     return slice(0, count // 2), slice(count // 2, count)
-
-
-def part_of_spans(column: Spans, part: slice) -> Spans:
-    """Some consecutive values, over no more bytes than they need."""
-    start, length, kind = column.start[part], column.length[part], column.kind[part]
-    used = length > 0
-    if not used.any():
-        return spans_over(column, 0, 0, np.zeros_like(start), np.zeros_like(length), kind)
-    low = int(start[used].min())
-    high = int((start[used] + length[used]).max())
-    return spans_over(column, low, high, np.where(used, start - low, 0), length, kind)
 
 
 def part_of_text(text: Text, part: slice) -> Text:
@@ -51,7 +39,7 @@ def part_of_render(
     of_rows = slice(low, high)
     of_messages = slice(0, 0) if first is None else slice(int(first[low]), int(first[high]))
     parts = [
-        part_of_spans(column, of_messages if level else of_rows)
+        column.part(of_messages if level else of_rows)
         for column, level in zip(columns, table.level, strict=True)
     ]
     begin = None if first is None else first[low : high + 1] - first[low]

@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from forge_gpu.engine import halving
-from forge_gpu.engine.base import Engine
-from forge_gpu.engine.lazy import LazyText
-from forge_gpu.errors import ForgeError
+from forge_gpu.engine.base import Engine, RowGroups
+from forge_gpu.engine.lazy import LazySpans, LazyText
+from forge_gpu.errors import ForgeError, InputError
 from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
 from forge_gpu.kernels.reference.statistics import Statistics
 
@@ -87,7 +87,7 @@ class ResilientEngine:
 
     def text(self, column: Spans) -> Text:
         def part(rows: slice) -> Text:
-            return self.text(halving.part_of_spans(column, rows))
+            return self.text(column.part(rows))
 
         return self._text(lambda engine: engine.text(column), len(column), part)
 
@@ -132,12 +132,46 @@ class ResilientEngine:
 
     def valid_utf8(self, column: Spans) -> U8:
         def part(rows: slice) -> U8:
-            return self.valid_utf8(halving.part_of_spans(column, rows))
+            return self.valid_utf8(column.part(rows))
 
         return self._call(lambda engine: engine.valid_utf8(column), len(column), part, np.concatenate)
 
+    def parquet_texts(self, wanted: RowGroups) -> tuple[int, dict[str, Spans] | None]:
+        count = len(wanted.groups)
+        if self._health.failure:
+            return count, None
+        try:
+            done, texts = self._fast.parquet_texts(wanted)
+            found = wanted.part(slice(0, done))
+            return done, texts and {name: self._kept_at_hand(found, name, texts[name]) for name in texts}
+        except Exception as error:
+            if not out_of_memory(error):
+                if _can_be_read(wanted):
+                    self._health.failed(error)
+                return count, None
+        # Outside of the handler, so that the error's frames no longer hold what was allocated.
+        if count == 1:
+            self._health.went_to_cpu(sum(wanted.rows))
+            return count, None
+        self._health.halved(sum(wanted.rows))
+        return self.parquet_texts(wanted.part(halving.halves(count)[0]))
+
+    def first_occurrence(self, hashes: U64, live: U8) -> I64:
+        return self._call(lambda engine: engine.first_occurrence(hashes, live), len(live))
+
     def memory(self) -> int:
         return self._safe.memory() + (0 if self._health.failure else self._fast.memory())
+
+    def _kept_at_hand(self, wanted: RowGroups, name: str, column: Spans) -> Spans:
+        """A decoded column whose bytes the host decodes when they are lost with the device."""
+        if not isinstance(column, LazySpans):
+            return column
+
+        def instead(lost: LazySpans, error: BaseException) -> U8:
+            self._health.failed(error)
+            return wanted.text_bytes(name)[lost.begin : lost.begin + lost.size]
+
+        return column.guarded(instead)
 
     def _text(self, whole: Callable[[Engine], Text], rows: int, part: Callable[[slice], Text]) -> Text:
         """A call that makes a text: its bytes are still to be had when the engine fails before they are."""
@@ -177,6 +211,16 @@ class ResilientEngine:
         self._health.halved(rows)
         first, second = halving.halves(rows)
         return join([_own(part(first)), part(second)])
+
+
+def _can_be_read(wanted: RowGroups) -> bool:
+    """Whether the host can decode the columns: if not, the file is at fault, and the host will say how."""
+    try:
+        for column in wanted.columns:
+            wanted.text_bytes(column)
+    except InputError:
+        return False
+    return True
 
 
 def _kept(part: Callable[[slice], Text], rows: slice) -> Text:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from forge_gpu.engine.base import Engine
-from forge_gpu.engine.lazy import spans_over
 from forge_gpu.fates import Reason
 from forge_gpu.frames.base import Frames
 from forge_gpu.kernels import layout
@@ -31,7 +30,7 @@ def blocks(frames: Frames[Any, Any], frame: Any, columns: Sequence[str]) -> Iter
         spans = {column: frames.spans(frame, column, start, stop) for column in columns}
         edges = _edges(sum((column.length for column in spans.values()), np.zeros(stop - start, np.int64)))
         for begin, end in pairwise(edges):
-            yield {name: _cut(column, begin, end) for name, column in spans.items()}
+            yield {name: column.part(slice(begin, end)) for name, column in spans.items()}
 
 
 def _edges(length: I64) -> list[int]:
@@ -44,16 +43,6 @@ def _edges(length: I64) -> list[int]:
     return edges
 
 
-def _cut(column: Spans, begin: int, end: int) -> Spans:
-    """Some rows, over no more of the buffer than they need: a device gets a block, not the whole column."""
-    start, length, kind = column.start[begin:end], column.length[begin:end], column.kind[begin:end]
-    there = length > 0
-    if not there.any():
-        return Spans(np.zeros(0, np.uint8), np.zeros_like(start), length, kind)
-    low, high = int(start[there].min()), int((start + length)[there].max())
-    return spans_over(column, low, high, np.where(there, start - low, 0), length, kind)
-
-
 def records_of(engine: Engine, columns: Columns) -> Records:
     """A block as records: rows with a text that is no UTF-8 are refused, and ABSENT in all columns."""
     rows = len(next(iter(columns.values())))
@@ -61,21 +50,10 @@ def records_of(engine: Engine, columns: Columns) -> Records:
     for column in columns.values():
         broken |= (column.kind == layout.PLAIN) & (engine.valid_utf8(column) == 0)
     if broken.any():
-        columns = {name: _without(column, broken) for name, column in columns.items()}
+        columns = {name: column.without(broken) for name, column in columns.items()}
     reason = np.where(broken, np.uint8(Reason.INVALID_UTF8), np.uint8(Reason.NONE))
     zero = np.zeros(rows, np.int64)
     return Records(np.zeros(0, np.uint8), zero, zero, reason, dict(columns))
-
-
-def _without(column: Spans, broken: np.ndarray[Any, np.dtype[np.bool_]]) -> Spans:
-    return spans_over(
-        column,
-        0,
-        int((column.start + column.length).max()),
-        np.where(broken, 0, column.start),
-        np.where(broken, 0, column.length),
-        np.where(broken, np.uint8(layout.ABSENT), column.kind),
-    )
 
 
 def sample(

@@ -16,7 +16,7 @@ from forge_gpu.engine.lazy import LazySpans
 from forge_gpu.errors import InputError
 from forge_gpu.frames.base import Bools, kind_of, named
 from forge_gpu.io.columns import arrow_spans, numbers_to_arrow
-from forge_gpu.kernels.layout import I64, Spans, Text, spans_of_offsets
+from forge_gpu.kernels.layout import I64, U8, Spans, Text, spans_of_offsets
 
 
 class CudfFrames:
@@ -41,11 +41,15 @@ class CudfFrames:
         if self._cudf.is_text(series):
             block = self._cudf.text_block(series, start, stop)
             spans = spans_of_offsets(np.zeros(0, np.uint8), block.offsets, block.valid)
-            return LazySpans(block.data, spans.start, spans.length, spans.kind, self._cudf.to_host)
+            return LazySpans(block.data, spans.start, spans.length, spans.kind, self._to_host)
         try:
             return arrow_spans(self._cudf.arrow_block(series, start, stop))
         except InputError as fault:
             raise InputError(f"column {column!r}: {fault}") from None
+
+    def _to_host(self, column: LazySpans) -> U8:
+        found: U8 = self._cudf.to_host(column.source)
+        return found
 
     def take(self, frame: Any, rows: I64) -> Any:
         return frame.take(rows)

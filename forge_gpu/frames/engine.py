@@ -270,8 +270,9 @@ class FrameEngine(Generic[Frame, Series]):
         hashes = self._hashes(frame, self._columns(frame, columns))
         live = np.ones(len(hashes), np.bool_)
         if not backwards:
-            return duplicates(hashes, live, WORKING_BYTES)
-        found = duplicates(np.ascontiguousarray(hashes[::-1]), live, WORKING_BYTES)[::-1]
+            return duplicates(hashes, live, WORKING_BYTES, self._engine.first_occurrence)
+        reverse = np.ascontiguousarray(hashes[::-1])
+        found = duplicates(reverse, live, WORKING_BYTES, self._engine.first_occurrence)[::-1]
         return np.where(found < 0, -1, len(found) - 1 - found)
 
     def _hashes(self, frame: Frame, columns: Sequence[str]) -> U64:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from forge_gpu.fates import Reason
-from forge_gpu.kernels.layout import U8
+from forge_gpu.kernels.layout import I64, U8, Spans
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from forge_gpu.io.formats import Format
     from forge_gpu.io.inputs import InputFile
+    from forge_gpu.io.row_groups import RowGroups
 
 RANGE_BYTES = 16 * 2**20
 """Default length of a range. A constant of the format of checkpoints: never of memory or threads."""
@@ -79,8 +80,8 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class ArrowChunk:
-    """Rows first_row ... first_row + len(chunk) - 1 of a table. Rows in `bad` (by their place in this
-    chunk) are null in every column of the batch."""
+    """Rows first_row ... first_row + len(chunk) - 1 of a table, those in `bad` (by their place in this chunk)
+    refused. Where an engine has decoded texts, `batch` is made when it is asked for (see `decoded.py`)."""
 
     batch: pa.RecordBatch
     first_row: int
@@ -88,6 +89,41 @@ class ArrowChunk:
 
     def __len__(self) -> int:
         return int(self.batch.num_rows)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those of the columns, in the order of the table."""
+        return tuple(self.batch.schema.names)
+
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        return int(self.batch.nbytes)
+
+    def spans(self, name: str) -> Spans:
+        """A column (see `columns.arrow_spans`)."""
+        from forge_gpu.io.columns import arrow_spans
+
+        return arrow_spans(self.batch.column(name))
+
+    def value_bytes(self) -> I64:
+        """Bytes of the texts of each row, those of nested values included: int64[n]."""
+        from forge_gpu.io.columns import value_bytes
+
+        return value_bytes(self.batch)
+
+    def part(self, begin: int, end: int) -> ArrowChunk:
+        """Its rows begin ... end - 1, counted from its first."""
+        return ArrowChunk(
+            self.batch.slice(begin, end - begin), self.first_row + begin, self._bad_part(begin, end)
+        )
+
+    def with_bad(self, bad: Mapping[int, BadRow]) -> ArrowChunk:
+        """The same rows, with others of them refused."""
+        return replace(self, bad=bad)
+
+    def _bad_part(self, begin: int, end: int) -> Mapping[int, BadRow]:
+        return {row - begin: bad for row, bad in self.bad.items() if begin <= row < end}
 
 
 Chunk = JsonChunk | ArrowChunk
@@ -103,11 +139,17 @@ class Loss:
     rows: int | None = None
 
 
-class ReadBuffer:
-    """Memory that a thread reads JSON into, kept between chunks and ranges; it grows, never shrinks."""
+ParquetTexts = Callable[["RowGroups"], tuple[int, dict[str, Spans] | None]]
+"""See `engine.base.Engine.parquet_texts`."""
 
-    def __init__(self) -> None:
+
+class ReadBuffer:
+    """What a thread reads with: memory for JSON, kept between chunks and ranges (it grows, never shrinks),
+    and who is asked to decode texts of Parquet before the host does it, None where nobody."""
+
+    def __init__(self, parquet_texts: ParquetTexts | None = None) -> None:
         self.data = bytearray()
+        self.parquet_texts = parquet_texts
 
     def reserve(self, size: int) -> bytearray:
         """At least `size` bytes; what was in them is lost when it has to grow."""
@@ -150,7 +192,7 @@ class Source(Protocol):
     ) -> Iterator[Chunk]:
         """The rows of a range in order, in chunks of about `chunk_bytes`.
 
-        buffer: where JSON is read into; one a thread, for one `read` at a time. columns: those wanted of a
+        buffer: what is read with; one a thread, for one `read` at a time. columns: those wanted of a
         table, all if None; names that the table lacks are passed over. Raises InputError for a file that
         is damaged or has changed.
         """

@@ -12,10 +12,12 @@ import numpy as np
 
 from forge_gpu.errors import InputError
 from forge_gpu.fates import Reason
-from forge_gpu.io.chunks import ArrowChunk, BadRow, Loss, Origin, Range, ReadBuffer
-from forge_gpu.io.columns import source_json, value_bytes
+from forge_gpu.io.chunks import ArrowChunk, BadRow, Loss, Origin, ParquetTexts, Range, ReadBuffer
+from forge_gpu.io.columns import source_json
+from forge_gpu.io.decoded import decoded_chunks
 from forge_gpu.io.delimited import BAD_COLUMN
 from forge_gpu.io.inputs import InputFile
+from forge_gpu.io.row_groups import RowGroups, changed, damaged, one_line, readable, text_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,38 +54,37 @@ class _Table:
         import pyarrow as pa
 
         wanted = [name for name in self._names if columns is None or name in columns or name == BAD_COLUMN]
+        decode = None if buffer is None else buffer.parquet_texts
         first = part.begin
         try:
-            for batch in self._batches(part, chunk_bytes, wanted):
-                for piece in _pieces(batch, chunk_bytes):
-                    yield self._chunk(piece, first)
+            for chunk in self._chunks(part, chunk_bytes, wanted, decode):
+                for piece in _pieces(chunk, chunk_bytes):
+                    yield self._without_long_rows(piece)
                     first += len(piece)
         except (pa.ArrowException, OSError) as fault:
-            raise InputError(
-                f"{self.file.path}: damaged after row {first}: {_line(fault)}; write the file anew, or keep "
-                "what is whole with data.on_corrupt: keep_prefix"
-            ) from fault
+            raise damaged(self.file, first, fault) from fault
         if first != part.end:
-            raise InputError(f"{self.file.path}: changed while it was read: row {first} is missing")
+            raise changed(self.file, first)
 
     def close(self) -> None:
         pass
 
+    def _chunks(
+        self, part: Range, chunk_bytes: int, columns: list[str], decode: ParquetTexts | None
+    ) -> Iterator[ArrowChunk]:
+        """The rows of a range, in chunks of any size."""
+        yield from _numbered(self._batches(part, chunk_bytes, columns), part.begin)
+
     def _batches(self, part: Range, chunk_bytes: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
         raise NotImplementedError
 
-    def _chunk(self, batch: pa.RecordBatch, first: int) -> ArrowChunk:
-        bad: dict[int, BadRow] = {}
-        if batch.num_columns and batch.schema.names[-1] == BAD_COLUMN:
-            source = batch.column(batch.num_columns - 1)
-            batch = batch.select(batch.schema.names[:-1])
-            if source.null_count != len(source):
-                for i in np.flatnonzero(source.is_valid().to_numpy(zero_copy_only=False)).tolist():
-                    bad[i] = BadRow(Reason.WRONG_FIELD_COUNT, source[i].as_py())
-        if batch.nbytes > self._max:
-            for i in np.flatnonzero(value_bytes(batch) > self._max).tolist():
-                bad[i] = BadRow(Reason.ROW_TOO_LONG, source_json(batch, i)[: self._max])
-        return ArrowChunk(batch, first, bad)
+    def _without_long_rows(self, chunk: ArrowChunk) -> ArrowChunk:
+        """The chunk with the rows that are too long refused as well."""
+        long = chunk.size > self._max and np.flatnonzero(chunk.value_bytes() > self._max).tolist()
+        if not long:
+            return chunk
+        too_long = {i: BadRow(Reason.ROW_TOO_LONG, source_json(chunk.batch, i)[: self._max]) for i in long}
+        return chunk.with_bad({**chunk.bad, **too_long})
 
 
 class ParquetSource(_Table):
@@ -93,6 +94,7 @@ class ParquetSource(_Table):
         self._content = content
         self._metadata = parquet_metadata(origin.file, content)
         super().__init__(origin, self._metadata.schema.to_arrow_schema().names)
+        self._texts = text_columns(self._metadata)
         counts = [self._metadata.row_group(i).num_rows for i in range(self._metadata.num_row_groups)]
         sizes = [self._metadata.row_group(i).total_byte_size for i in range(self._metadata.num_row_groups)]
         self._groups = list(range(len(counts)))
@@ -108,18 +110,48 @@ class ParquetSource(_Table):
         return any(part.size > LARGE_GROUP * range_bytes for part in self.ranges)
 
     def _batches(self, part: Range, chunk_bytes: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        yield from self._groups_of(self._numbers(part)).batches(_rows_at_once(part, chunk_bytes), columns)
+
+    def _chunks(
+        self, part: Range, chunk_bytes: int, columns: list[str], decode: ParquetTexts | None
+    ) -> Iterator[ArrowChunk]:
+        texts = tuple(name for name in columns if name in self._texts)
+        if decode is None or not texts or BAD_COLUMN in columns:
+            yield from super()._chunks(part, chunk_bytes, columns, decode)
+            return
+        rows = _rows_at_once(part, chunk_bytes)
+        first = part.begin
+        for numbers in self._runs(part, chunk_bytes):
+            left = self._groups_of(numbers, texts)
+            while left.groups:
+                count, found = decode(left)
+                groups, left = left.part(slice(0, count)), left.part(slice(count, None))
+                if found is None:
+                    yield from _numbered(groups.batches(rows, columns), first)
+                else:
+                    yield from decoded_chunks(groups, found, tuple(columns), first, rows)
+                first += sum(groups.rows)
+
+    def _numbers(self, part: Range) -> list[int]:
+        """The row groups of a range."""
         begin, end = bisect_right(self._starts, part.begin) - 1, bisect_right(self._starts, part.end - 1)
-        rows = max(1, min(65536, chunk_bytes * (part.end - part.begin) // max(part.size, 1)))
-        yield from self._groups_of(self._groups[begin:end], rows, columns)
+        return self._groups[begin:end]
 
-    def _groups_of(self, groups: list[int], rows: int, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
-        import pyarrow.parquet as pq
+    def _runs(self, part: Range, chunk_bytes: int) -> Iterator[list[int]]:
+        """The row groups of a range, as many together as are no more than a chunk."""
+        run: list[int] = []
+        size = 0
+        for number in self._numbers(part):
+            added = self._metadata.row_group(number).total_byte_size
+            if run and size + added > chunk_bytes:
+                yield run
+                run, size = [], 0
+            run.append(number)
+            size += added
+        yield run
 
-        reader = pq.ParquetFile(
-            _readable(self._content), metadata=self._metadata, buffer_size=2**20, pre_buffer=False
-        )
-        with reader:
-            yield from reader.iter_batches(rows, row_groups=groups, columns=columns, use_threads=False)
+    def _groups_of(self, groups: Sequence[int], texts: tuple[str, ...] = ()) -> RowGroups:
+        return RowGroups(self.file, self._content, self._metadata, tuple(groups), texts)
 
     def _undamaged(self, counts: list[int]) -> tuple[list[int], list[Loss]]:
         """Row groups that can be read, found by reading them all."""
@@ -128,12 +160,12 @@ class ParquetSource(_Table):
         good, losses = [], []
         for group, count in enumerate(counts):
             try:
-                if sum(map(len, self._groups_of([group], 4096, None))) != count:
+                if sum(map(len, self._groups_of([group]).batches(4096, None))) != count:
                     raise pa.ArrowInvalid("it has fewer rows than it says")
                 good.append(group)
             except (pa.ArrowException, OSError) as fault:
                 where = self._metadata.row_group(group).column(0).file_offset
-                losses.append(Loss(f"row group {group} is damaged: {_line(fault)}", where or None, count))
+                losses.append(Loss(f"row group {group} is damaged: {one_line(fault)}", where or None, count))
         return good, losses
 
 
@@ -168,11 +200,11 @@ def parquet_metadata(file: InputFile, content: Path | bytes) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_metadata(_readable(content))
+        return pq.read_metadata(readable(content))
     except (pa.ArrowException, OSError) as fault:
         raise InputError(
             f"{file.path}: the Parquet file has no whole footer, so nothing of it can be read "
-            f"({_line(fault)}); fetch or write it again"
+            f"({one_line(fault)}); fetch or write it again"
         ) from fault
 
 
@@ -188,18 +220,31 @@ def _grouped(starts: list[int], sizes: list[int], range_bytes: int) -> tuple[Ran
     return tuple(ranges)
 
 
-def _pieces(batch: pa.RecordBatch, chunk_bytes: int) -> Iterator[pa.RecordBatch]:
-    """Slices of about chunk_bytes of a batch."""
-    count = max(1, len(batch) * chunk_bytes // max(batch.nbytes, 1))
-    for at in range(0, len(batch), count):
-        yield batch.slice(at, count)
+def _rows_at_once(part: Range, chunk_bytes: int) -> int:
+    """Rows of a range that are about a chunk."""
+    return max(1, min(65536, chunk_bytes * (part.end - part.begin) // max(part.size, 1)))
 
 
-def _readable(content: Path | bytes) -> Any:
-    import pyarrow as pa
+def _numbered(batches: Iterator[pa.RecordBatch], first: int) -> Iterator[ArrowChunk]:
+    """Batches as chunks, from row `first` of the file on."""
+    for batch in batches:
+        yield _chunk(batch, first)
+        first += len(batch)
 
-    return pa.BufferReader(content) if isinstance(content, bytes) else content
+
+def _chunk(batch: pa.RecordBatch, first: int) -> ArrowChunk:
+    bad: dict[int, BadRow] = {}
+    if batch.num_columns and batch.schema.names[-1] == BAD_COLUMN:
+        source = batch.column(batch.num_columns - 1)
+        batch = batch.select(batch.schema.names[:-1])
+        if source.null_count != len(source):
+            for i in np.flatnonzero(source.is_valid().to_numpy(zero_copy_only=False)).tolist():
+                bad[i] = BadRow(Reason.WRONG_FIELD_COUNT, source[i].as_py())
+    return ArrowChunk(batch, first, bad)
 
 
-def _line(fault: Exception) -> str:
-    return " ".join(str(fault).split())[:200]
+def _pieces(chunk: ArrowChunk, chunk_bytes: int) -> Iterator[ArrowChunk]:
+    """Parts of about chunk_bytes of a chunk."""
+    count = max(1, len(chunk) * chunk_bytes // max(chunk.size, 1))
+    for at in range(0, len(chunk), count):
+        yield chunk.part(at, min(at + count, len(chunk)))

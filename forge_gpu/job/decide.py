@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.config.schema import Config, Near
-from forge_gpu.dedup.exact import duplicates
+from forge_gpu.dedup.exact import FirstOccurrence, duplicates
 from forge_gpu.dedup.near import Clusters, survivors
 from forge_gpu.errors import ConfigError
 from forge_gpu.fates import Fate
@@ -44,10 +44,12 @@ def decide(
     texts: CandidateTexts | None = None,
     mixture: Mixture | None = None,
     files: Sequence[int] = (),
+    first_occurrence: FirstOccurrence | None = None,
 ) -> Decisions:
     """Every row's fate, from the index files of all ranges in order. texts: of rows that may be
     near-duplicates, where the plan looks for them. mixture: of the sources; files: the file of each range,
-    by which it tells them. Raises ConfigError for a column without values."""
+    by which it tells them. first_occurrence: of the engine that finds duplicates, None for the CPU's. Raises
+    ConfigError for a column without values."""
     scratch = folder / "gathered"
     try:
         half = budget_bytes // 4  # the arrays, and what a decider takes; buffers of the passes hold the rest
@@ -59,7 +61,7 @@ def decide(
         live[rows.matched[:, 0]] = False
         duplicate_of = np.full(rows.rows, -1, np.int64)
         if settings.dedup.exact:
-            duplicate_of = duplicates(rows.hashes, live, half)
+            duplicate_of = duplicates(rows.hashes, live, half, first_occurrence)
             live &= duplicate_of < 0
         near, clusters = settings.dedup.near, None
         removed: I64 = np.zeros(0, np.int64)

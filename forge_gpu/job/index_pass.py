@@ -157,4 +157,4 @@ def _newlines(data: npt.NDArray[np.uint8]) -> int:
 
 
 def chunk_size(chunk: Chunk) -> int:
-    return len(chunk.data) if isinstance(chunk, JsonChunk) else int(chunk.batch.nbytes)
+    return len(chunk.data) if isinstance(chunk, JsonChunk) else chunk.size

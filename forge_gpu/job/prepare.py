@@ -228,10 +228,11 @@ def _decide(job: Job, check_stop: Callable[[], None]) -> Decisions:
     )
     ranges = [checkpoint.index_path(item.number) for item in items]
     files = [item.file for item in items]
-    config, budget = job.spec.config, job.budget.bytes
-    decided.save(
-        checkpoint.decisions, decide(checkpoint.folder, ranges, config, budget, texts, job.mixture, files)
+    config, budget, engine = job.spec.config, job.budget.bytes, job.pool.first.engine
+    made = decide(
+        checkpoint.folder, ranges, config, budget, texts, job.mixture, files, engine.first_occurrence
     )
+    decided.save(checkpoint.decisions, made)
     decisions = decided.load(checkpoint.decisions)
     if decisions is None:
         raise OutputError(f"{checkpoint.decisions}: does not read back as it was written; check the disk")

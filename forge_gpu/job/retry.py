@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 
 
 def retrying(
-    make: Callable[[], Iterator[Item]],
+    make: Callable[[int], Iterator[Item]],
     stage: str,
     what: str,
     listener: Listener,
@@ -22,16 +22,14 @@ def retrying(
 ) -> Iterator[Item]:
     """The items of an iterator that is made anew after a passing fault, and goes on where it broke off.
 
-    `make` must give the same items each time. After ATTEMPTS tries in a row without a new item the error is
-    raised. Each retry is an event.
+    `make` is told how many items were given, and gives those behind them. After ATTEMPTS tries in a row
+    without a new item the error is raised. Each retry is an event.
     """
     given = failures = 0
     while True:
         try:
-            for number, item in enumerate(make()):
-                if number < given:
-                    continue
-                given, failures = number + 1, 0
+            for item in make(given):
+                given, failures = given + 1, 0
                 yield item
             return
         except Exception as error:

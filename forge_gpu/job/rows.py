@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,9 +13,7 @@ from forge_gpu.config.schema import Config, Near
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import ArrowChunk, Chunk
-from forge_gpu.io.columns import arrow_spans
 from forge_gpu.kernels import layout
-from forge_gpu.kernels.cpu.utf8 import valid_utf8
 from forge_gpu.kernels.layout import Records, Spans, empty_spans, spans_of_offsets
 from forge_gpu.quality.checks import check
 from forge_gpu.split.times import parse_times
@@ -56,13 +55,12 @@ class Rows:
         kind = np.full(len(self.records), layout.JSON, np.uint8)
         if not isinstance(self.chunk, ArrowChunk):
             return Spans(self.records.data, self.records.start, self.records.length, kind)
-        batch = self.chunk.batch
-        names = batch.schema.names
+        names = self.chunk.names
         number = len(self.records)
         text = self.engine.render(
             pack([_object_program(names)]),
             np.zeros(number, np.int32),
-            [arrow_spans(batch.column(name)) for name in names],
+            [self.chunk.spans(name) for name in names],
             np.arange(number, dtype=np.int64),
             layout.AS_JSON,
         )
@@ -80,7 +78,7 @@ def kept_by(near: Near | None) -> str | None:
     return near.keep if near is not None and near.keep not in RANKED_BY_WORD else None
 
 
-def _object_program(names: list[str]) -> Program:
+def _object_program(names: Sequence[str]) -> Program:
     """A record of a table as one JSON object."""
     parts: list[Part] = []
     for number, name in enumerate(names):
@@ -139,37 +137,26 @@ class RowReader:
 
     def _records(self, chunk: Chunk) -> Records:
         if isinstance(chunk, ArrowChunk):
-            return table_records(chunk, self.keys)
+            return table_records(chunk, self.keys, self.engine)
         return self.engine.scan(chunk.data, chunk.form, self.keys, self.config.data.max_row_bytes)
 
 
-def table_records(chunk: ArrowChunk, keys: tuple[str, ...]) -> Records:
+def table_records(chunk: ArrowChunk, keys: tuple[str, ...], engine: Engine) -> Records:
     """Rows of a table as records; their source bytes are made only where they are asked for."""
     rows = len(chunk)
     reason = np.zeros(rows, np.uint8)
     for row, bad in chunk.bad.items():
         reason[row] = bad.reason
-    names = set(chunk.batch.schema.names)
+    names = set(chunk.names)
     columns = {}
     for key in keys:
-        column = arrow_spans(chunk.batch.column(key)) if key in names else empty_spans(rows)
+        column = chunk.spans(key) if key in names else empty_spans(rows)
         texts = column.kind == layout.PLAIN
         if texts.any():
-            reason[(reason == 0) & texts & ~valid_utf8(column).astype(np.bool_)] = Reason.INVALID_UTF8
+            reason[(reason == 0) & texts & ~engine.valid_utf8(column).astype(np.bool_)] = Reason.INVALID_UTF8
         columns[key] = column
     refused = reason != 0
     if refused.any():
-        columns = {key: _without(column, refused) for key, column in columns.items()}
+        columns = {key: column.without(refused) for key, column in columns.items()}
     zero = np.zeros(rows, np.int64)
     return Records(np.zeros(0, np.uint8), zero, zero, reason, columns)
-
-
-def _without(column: Spans, refused: npt.NDArray[np.bool_]) -> Spans:
-    """The column with its refused rows ABSENT, as a scan of JSON leaves them."""
-    keep = ~refused
-    return replace(
-        column,
-        start=column.start * keep,
-        length=column.length * keep,
-        kind=np.where(keep, column.kind, layout.ABSENT).astype(np.uint8),
-    )

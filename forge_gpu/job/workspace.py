@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -40,6 +41,14 @@ def source_digest(rows: Rows) -> int:
     return digest(rows.records.data, rows.records.start, rows.records.length)
 
 
+def _behind(chunks: Iterator[Chunk], row: int) -> Iterator[Chunk]:
+    """The rows of a table from `row` on."""
+    for chunk in chunks:
+        assert isinstance(chunk, ArrowChunk)
+        if chunk.first_row + len(chunk) > row:
+            yield chunk if chunk.first_row >= row else chunk.part(row - chunk.first_row, len(chunk))
+
+
 class Workspace:
     """Belongs to one range at a time; its buffers are kept from chunk to chunk."""
 
@@ -62,7 +71,7 @@ class Workspace:
         self.reader = RowReader(config, self.engine)
         self.hold = Hold()
         self.chunks_read = 0
-        self._input = ReadBuffer()
+        self._input = ReadBuffer(self.engine.parquet_texts if self.engine.name == "gpu" else None)
         renderer = self.reader.renderer
         label = config.data.mapping.label
         key = config.preprocessing.dedup.key
@@ -87,11 +96,17 @@ class Workspace:
     def chunks(self, item: Item, chunk_bytes: int) -> Iterator[Chunk]:
         """The chunks of a range; each is valid until the next is asked for. Passing faults are retried."""
 
-        def read() -> Iterator[Chunk]:
-            return item.source.read(item.part, chunk_bytes, self._input, self.reader.keys_of_tables)
+        done = item.part.begin
+
+        def read(given: int) -> Iterator[Chunk]:
+            found = item.source.read(item.part, chunk_bytes, self._input, self.reader.keys_of_tables)
+            # A table is not cut at the same rows again where a device could not decode what it could before.
+            return islice(found, given, None) if item.source.rows is None else _behind(found, done)
 
         for chunk in retrying(read, "read", item.source.file.path, self._listener):
             self.chunks_read += 1
+            if isinstance(chunk, ArrowChunk):
+                done = chunk.first_row + len(chunk)
             yield chunk
 
     def judge(self, item: Item, chunk: Chunk) -> tuple[Rows, int]:

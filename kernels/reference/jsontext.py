@@ -115,7 +115,7 @@ def plain(column: Spans, i: int) -> bytes:
 def check_span(column: Spans, i: int) -> None:
     """Raise ValueError where value `i` cannot be read."""
     start, length = int(column.start[i]), int(column.length[i])
-    if start < 0 or length < 0 or start + length > len(column.data) or column.kind[i] > layout.JSON:
+    if start < 0 or length < 0 or start + length > column.size or column.kind[i] > layout.JSON:
         raise ValueError(f"value {i} of a column lies outside its buffer or has an unknown kind")
 
 

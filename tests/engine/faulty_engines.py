@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from simulated_parquet import SimulatedParquet
 
+from forge_gpu.engine.base import RowGroups
 from forge_gpu.engine.cpu.engine import CpuEngine
-from forge_gpu.engine.lazy import LazyText
-from forge_gpu.kernels.layout import I32, I64, U8, U64, ProgramTable, Spans, Text
+from forge_gpu.engine.lazy import LazySpans, LazyText
+from forge_gpu.kernels.layout import I32, I64, U8, U64, ProgramTable, Spans, Text, spans_of_offsets
 from forge_gpu.kernels.reference.statistics import Statistics
 
 
@@ -44,9 +46,10 @@ class FaultyEngine(CpuEngine):
 
     name = "gpu"  # type: ignore[assignment]
 
-    def __init__(self, allocator: Allocator) -> None:
+    def __init__(self, allocator: Allocator, decoder: SimulatedParquet | None = None) -> None:
         super().__init__()
         self._allocator = allocator
+        self._decoder = decoder or SimulatedParquet()
 
     def text(self, column: Spans) -> Text:
         self._allocator.grant(len(column.data))
@@ -76,6 +79,29 @@ class FaultyEngine(CpuEngine):
 
     def statistics(self, text: Text, repetition: bool) -> Statistics:
         return super().statistics(self._there(text), repetition)
+
+    def parquet_texts(self, wanted: RowGroups) -> tuple[int, dict[str, Spans] | None]:
+        blocks = self._decoder.texts(wanted.content, wanted.groups, wanted.columns, self._room)
+        found: dict[str, Spans] = {}
+        for name, block in blocks.items():
+            if len(block.offsets) != sum(wanted.rows) + 1:
+                raise RuntimeError("other rows than were asked for")
+            spans = spans_of_offsets(block.data, block.offsets, block.valid)
+            found[name] = LazySpans(block.data, spans.start, spans.length, spans.kind, self._fetch)
+        return len(wanted.groups), found
+
+    def first_occurrence(self, hashes: U64, live: U8) -> I64:
+        self._allocator.grant(hashes.nbytes)
+        return super().first_occurrence(hashes, live)
+
+    def _room(self, size: int) -> U8:
+        self._allocator.grant(size)
+        return np.zeros(size, np.uint8)
+
+    def _fetch(self, column: LazySpans) -> U8:
+        self._allocator.grant(0)
+        data: U8 = column.source.copy()
+        return data
 
     def _there(self, text: Text) -> Text:
         self._allocator.grant(int(text.offsets[-1]) - int(text.offsets[0]))

@@ -6,15 +6,21 @@ No function of cuDF that needs a driver is called, so this runs wherever cuDF is
 from __future__ import annotations
 
 import inspect
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from host_cupy import Buffer, cupy, on_device
 
 from forge_gpu.engine.cpu.engine import CpuEngine
-from forge_gpu.engine.gpu.cudf_adapter import CudfAdapter, packed_mask
+from forge_gpu.engine.gpu.cudf_adapter import CudfAdapter, CudfParquet, packed_mask
 from forge_gpu.engine.lazy import LazyText
 from forge_gpu.frames.cudf_frames import CudfFrames
 from forge_gpu.frames.engine import FrameEngine
@@ -169,3 +175,103 @@ def _buffer() -> Any:
     from cudf.core.buffer import as_buffer
 
     return as_buffer(on_device(np.zeros(8, np.uint8)))
+
+
+class Stream:
+    """A stream of the device, by CUDA's protocol."""
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, 0
+
+
+class Pool:
+    """A pool that says whether it is the current resource."""
+
+    resource = None
+    inside = False
+
+    @contextmanager
+    def as_current(self) -> Iterator[None]:
+        self.inside = True
+        yield
+        self.inside = False
+
+
+def parquet_bytes(**options: Any) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"a": ["x", None], "b": ["y", "z"], "n": [1, 2]}), sink, **options)
+    return sink.getvalue()
+
+
+@pytest.fixture
+def parquet(monkeypatch: pytest.MonkeyPatch) -> tuple[CudfParquet, Pool]:
+    pytest.importorskip("pylibcudf", reason=CUDF_IS_MISSING)
+    monkeypatch.setattr(cupy.cuda, "get_current_stream", Stream, raising=False)
+    pool: Any = Pool()
+    return CudfParquet(pool, cupy), pool
+
+
+def plc_column(adapter: CudfAdapter, values: list[str | None], width: Any) -> Any:
+    return series(adapter, values, width, spare=0)._column.plc_column
+
+
+def room(size: int) -> Any:
+    return on_device(np.full(size + 16, 0xEE, np.uint8))
+
+
+def test_parquet_is_decoded_within_the_pool_to_copies_of_its_columns(
+    adapter: CudfAdapter, parquet: tuple[CudfParquet, Pool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pylibcudf as plc
+
+    columns = [plc_column(adapter, VALUES, np.int32), plc_column(adapter, ["b"] * len(VALUES), np.int64)]
+    asked: list[Any] = []
+
+    def read(options: Any, stream: Any, mr: Any) -> Any:
+        asked.append((type(options), stream.__cuda_stream__(), mr, parquet[1].inside))
+        return plc.io.types.TableWithMetadata(plc.Table(columns), [("b", []), ("a", [])][::-1])
+
+    monkeypatch.setattr(plc.io.parquet, "read_parquet", read)
+    blocks = parquet[0].texts(parquet_bytes(), [0], ["a", "b"], room)
+    assert asked == [(plc.io.parquet.ParquetReaderOptions, (0, 0), Pool.resource, True)]
+    assert rows(blocks["a"]) == VALUES and rows(blocks["b"]) == ["b"] * len(VALUES)
+    for block, column in zip(blocks.values(), columns, strict=True):
+        assert block.data.ctypes.data != column.data().ptr
+    for wanted in (["a", "c"], ["n"]):
+        with pytest.raises(RuntimeError, match="did not decode column"):
+            parquet[0].texts(parquet_bytes(), [0], wanted, room)
+
+
+@pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "zstd", "brotli", "lz4"])
+def test_compressions_are_known_by_the_names_of_the_format(
+    parquet: tuple[CudfParquet, Pool], codec: str
+) -> None:
+    name = (
+        pq.ParquetFile(io.BytesIO(parquet_bytes(compression=codec)))
+        .metadata.row_group(0)
+        .column(0)
+        .compression
+    )
+    assert parquet[0].takes({name}) is (codec not in ("brotli", "lz4"))
+    assert not parquet[0].takes({name, "LZO"}) and parquet[0].takes(set())
+
+
+def test_a_file_of_its_own_can_be_named(parquet: tuple[CudfParquet, Pool], tmp_path: Path) -> None:
+    (tmp_path / "in.parquet").write_bytes(parquet_bytes())
+    assert parquet[0]._options(tmp_path / "in.parquet", [0, 2], ["a"]) is not None
+    with pytest.raises(FileNotFoundError):
+        parquet[0]._options(tmp_path / "gone.parquet", [0], ["a"])
+
+
+def test_the_reader_of_parquet_takes_a_stream_and_a_resource() -> None:
+    plc = pytest.importorskip("pylibcudf", reason=CUDF_IS_MISSING)
+    import rmm.mr
+
+    told = plc.io.parquet.read_parquet.__doc__.partition("->")[0]
+    assert "stream" in told and "DeviceMemoryResource mr" in told
+    for name in ("get_per_device_resource", "set_per_device_resource"):
+        assert callable(getattr(rmm.mr, name))
+    assert issubclass(rmm.mr.StatisticsResourceAdaptor, rmm.mr.DeviceMemoryResource)
+    assert callable(plc.io.types.TableWithMetadata.column_names) and hasattr(
+        plc.io.types.TableWithMetadata, "columns"
+    )

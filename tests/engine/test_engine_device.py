@@ -9,10 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import parquet_jobs
 import pytest
 from cuda_backends import SIMULATED, run_simulated
 from host_cupy import STREAMS, DeviceArray, Scope, cupy, cupyx
 from jobs import content, plan, rows, write_lines
+from simulated_parquet import SimulatedParquet
 
 from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.engine.cpu.engine import CpuEngine
@@ -116,6 +118,24 @@ def test_a_job_writes_the_same_bytes_sim(device: Any, tmp_path: Path) -> None:
         prepare(spec, budget, maker, lambda event: None, lambda: None)
     assert content(tmp_path / "gpu") == content(tmp_path / "cpu")
     assert engines.health.failure is None and Scope.entered == ()
+
+
+def test_a_job_from_parquet_writes_the_same_bytes_sim(device: Any, tmp_path: Path) -> None:
+    from forge_gpu.engine.gpu.engine import GpuEngine
+
+    config = parquet_jobs.plan(
+        parquet_jobs.write(tmp_path / "in.parquet", parquet_jobs.table(9), (5, 4)), parquet_jobs.FLAT
+    )
+    decoder = SimulatedParquet()
+
+    def make(made: EngineFactory) -> ResilientEngine:
+        return ResilientEngine(GpuEngine(device, CpuEngine(), 0, decoder), CpuEngine(), made.health)
+
+    engines = EngineFactory("gpu", "a test", make)
+    parquet_jobs.run(config, tmp_path / "cpu", CpuEngine)
+    parquet_jobs.run(config, tmp_path / "gpu", engines)
+    assert content(tmp_path / "gpu") == content(tmp_path / "cpu")
+    assert decoder.decoded == 4 and engines.health.failure is None and Scope.entered == ()
 
 
 @pytest.mark.skipif(SIMULATED, reason="this is the simulator's process")

@@ -11,6 +11,7 @@ from cuda_backends import SIMULATED, open_device, run_simulated
 from jobs import content, plan, rows, write_lines
 from simulated_engine import Entered
 
+from forge_gpu.dedup import exact
 from forge_gpu.engine.base import Engine
 from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.engine.cpu.engine import CpuEngine
@@ -70,6 +71,19 @@ def test_texts_stay_on_the_device_until_they_are_asked_for(device: Entered) -> N
     assert [text.row(i) for i in range(3)] == [b"abc", b"defgh", b""]
     of_host = Text(data, np.array([0, 3, 8]))
     assert np.array_equal(engine.hash64(of_host, 3), cpu.hash64(of_host, 3))
+
+
+def test_duplicates_are_those_of_the_cpu(device: Entered, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "BLOCK", 16)
+    chance = np.random.default_rng(3)
+    hashes = chance.integers(0, 2**64, (9, 2), np.uint64)[chance.integers(0, 9, 70)]
+    hashes[50:] = chance.integers(0, 2**64, (20, 2), np.uint64)
+    live = chance.random(70) < 0.8
+    engine = gpu_engine(device)
+    for budget in (2**20, 20 * exact.BYTES_A_ROW):  # in one table, and in parts
+        found = exact.duplicates(hashes, live, budget, engine.first_occurrence)
+        assert found.tolist() == exact.duplicates(hashes, live, budget).tolist()
+    assert (found >= 0).sum() > 20
 
 
 @pytest.mark.sim

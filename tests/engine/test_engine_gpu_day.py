@@ -20,6 +20,7 @@ def test_a_dry_day_has_no_failed_row() -> None:
         "--dry",
         "machine",
         "kernels",
+        "parquet",
         "frames",
         "job",
         "memory",
@@ -30,3 +31,4 @@ def test_a_dry_day_has_no_failed_row() -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     assert " 0 failed" in done.stdout.splitlines()[-1]
     assert "halvings" in done.stdout and "whole job, parquet" in done.stdout and "duplicate_of" in done.stdout
+    assert "Parquet, zstd" in done.stdout and "after a damaged page" in done.stdout

@@ -59,6 +59,22 @@ def test_a_device_with_little_memory(tmp_path: Path, limit: int, threads: int) -
     assert "engine: a test" in told and f"{len(halved):,} halvings" in told and "GPU 1: peak" in told
 
 
+def test_duplicates_are_found_by_the_jobs_engine(tmp_path: Path) -> None:
+    expected = run(tmp_path, CpuEngine, 1, [])
+    asked: list[int] = []
+
+    class Counting(FaultyEngine):
+        def first_occurrence(self, hashes: Any, live: Any) -> Any:
+            asked.append(len(live))
+            return super().first_occurrence(hashes, live)
+
+    def make(made: EngineFactory) -> ResilientEngine:
+        return ResilientEngine(Counting(Allocator()), CpuEngine(), made.health)
+
+    assert run(tmp_path, EngineFactory("gpu", "a test", make), 2, []) == expected
+    assert asked == [300]
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("calls", [0, 1, 40, 150])
 def test_a_device_that_is_lost_in_mid_run(tmp_path: Path, calls: int, threads: int) -> None:

@@ -48,7 +48,10 @@ def everything(engine: object) -> list[object]:
         )
     found.append(engine.valid_utf8(texts).tolist())
     decoded = engine.text(texts)
-    found += [engine.hash128(decoded).tolist(), engine.hash64(decoded, 7).tolist()]
+    hashes = engine.hash128(decoded)
+    found += [hashes.tolist(), engine.hash64(decoded, 7).tolist()]
+    live = np.array([1, 1, 0, 1, 1, 1, 0], np.uint8)
+    found.append(engine.first_occurrence(np.concatenate([hashes, hashes]), np.tile(live, 2)).tolist())
     found += [[field.tolist() for field in engine.statistics(decoded, True)], rows_of(decoded)]
     return found
 

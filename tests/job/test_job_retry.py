@@ -24,8 +24,8 @@ class Flaky:
     def __init__(self, failing: set[int], error: BaseException) -> None:
         self.failing, self.error = failing, error
 
-    def __call__(self) -> Iterator[int]:
-        for item in range(6):
+    def __call__(self, given: int) -> Iterator[int]:
+        for item in range(given, 6):
             if item in self.failing:
                 self.failing.remove(item)
                 raise self.error
@@ -43,7 +43,7 @@ def test_goes_on_where_it_broke_off() -> None:
 
 
 def test_gives_up_after_a_bounded_number_of_tries() -> None:
-    def never() -> Iterator[int]:
+    def never(given: int) -> Iterator[int]:
         raise TimeoutError("no answer")
         yield 0
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from forge_gpu.kernels.cpu import hashing, jsontext, messages, render, scan, statistics
+from forge_gpu.engine.base import RowGroups
+from forge_gpu.kernels.cpu import dedup, hashing, jsontext, messages, render, scan, statistics
 from forge_gpu.kernels.cpu.utf8 import valid_utf8
 from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
 from forge_gpu.kernels.reference.statistics import Statistics
@@ -55,6 +56,12 @@ class CpuEngine:
 
     def valid_utf8(self, column: Spans) -> U8:
         return valid_utf8(column)
+
+    def parquet_texts(self, wanted: RowGroups) -> tuple[int, dict[str, Spans] | None]:
+        return len(wanted.groups), None
+
+    def first_occurrence(self, hashes: U64, live: U8) -> I64:
+        return dedup.first_occurrence(hashes, live)
 
     def memory(self) -> int:
         scratches = (self._scan, self._messages, self._text, self._render, self._hash, self._statistics)

@@ -1,4 +1,5 @@
-"""All that is bound to a version of cuDF (26.10): columns of text as device memory, and the other way.
+"""All that is bound to a version of cuDF (26.10): columns of text as device memory, and the other way;
+Parquet that is decoded to such columns.
 
 A column of text has its bytes in one buffer and, in a child column, int32 or int64 offsets to them; a slice
 has an offset, which counts rows, into the same buffers. The bits of its mask are 1 where a row is not null.
@@ -8,9 +9,11 @@ Nothing of a text is copied to the host here, except by `to_host`.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +22,16 @@ from forge_gpu.engine.lazy import LazyText
 from forge_gpu.kernels.cuda.device import OVER_READ
 from forge_gpu.kernels.layout import I64, U8, Text
 
+if TYPE_CHECKING:
+    from forge_gpu.engine.gpu.pool import BudgetedPool
+
 Bools = npt.NDArray[np.bool_]
+Room = Callable[[int], Any]
+"""Gives uint8 arrays of the device, with at least so many bytes and OVER_READ more."""
+
+CODECS = {"UNCOMPRESSED": "NONE", "SNAPPY": "SNAPPY", "GZIP": "GZIP", "ZSTD": "ZSTD"}
+"""Compressions of Parquet that cuDF is given, and its names for them: those that writers commonly choose. The
+name LZ4 stands for two formats."""
 
 NARROW = 2**31 - 1
 """Bytes of a column that int32 offsets reach."""
@@ -41,6 +53,119 @@ class TextBlock:
     valid: Bools | None
 
 
+class TextColumns:
+    """Columns of strings of pylibcudf's (`plc`) as blocks. Copies are made on cupy's current stream."""
+
+    def __init__(self, plc: Any, cupy: Any) -> None:
+        self._plc, self._cupy = plc, cupy
+
+    def is_text(self, column: Any) -> bool:
+        return bool(column.type().id() == self._plc.TypeId.STRING)
+
+    def block(self, column: Any, start: int, rows: int, room: Room, in_place: bool = True) -> TextBlock:
+        """Rows start ... start + rows - 1. The bytes are those of the column itself where that is asked for
+        and they may be read behind; else a copy, in memory from `room`."""
+        first = column.offset() + start
+        valid = self._valid(column, first, rows)
+        offsets = self._offsets(column, first, rows)
+        data = self._bytes(column.data(), int(offsets[0]), int(offsets[-1]), room, in_place)
+        return TextBlock(data, offsets - offsets[0], valid)
+
+    def array(self, buffer: Any, at: int, items: int, dtype: Any) -> Any:
+        """Items of a buffer, which has `ptr` and `size`, from byte `at` on; it lives as long as they do."""
+        cuda = self._cupy.cuda
+        memory = cuda.UnownedMemory(buffer.ptr, buffer.size, buffer, cuda.runtime.getDevice())
+        return self._cupy.ndarray(items, dtype, cuda.MemoryPointer(memory, at))
+
+    def _valid(self, column: Any, first: int, rows: int) -> Bools | None:
+        mask = column.null_mask()
+        if mask is None or rows == 0:
+            return None
+        begin, end = first // 8, (first + rows + 7) // 8
+        found = self._cupy.asnumpy(self.array(mask, begin, end - begin, np.uint8))
+        valid = np.unpackbits(found, bitorder="little")[first % 8 : first % 8 + rows].astype(np.bool_)
+        return None if valid.all() else valid
+
+    def _offsets(self, column: Any, first: int, rows: int) -> I64:
+        """int64[rows + 1], on the host."""
+        if rows == 0 or column.num_children() == 0:  # a column without rows may have no offsets
+            return np.zeros(rows + 1, np.int64)
+        child = column.child(0)
+        width = np.int32 if child.type().id() == self._plc.TypeId.INT32 else np.int64
+        at = (child.offset() + first) * np.dtype(width).itemsize
+        found: I64 = self._cupy.asnumpy(self.array(child.data(), at, rows + 1, width)).astype(np.int64)
+        return found
+
+    def _bytes(self, buffer: Any, low: int, high: int, room: Room, in_place: bool) -> Any:
+        if high == low:
+            return self._cupy.zeros(OVER_READ, np.uint8)[:0]
+        data = self.array(buffer, low, high - low, np.uint8)
+        if in_place and high + OVER_READ <= buffer.size:
+            return data
+        copy = room(high - low)[: high - low]
+        copy[:] = data
+        return copy
+
+
+class CudfParquet:
+    """Texts of Parquet, decoded by cuDF within the memory of a job's pool; for engines on its device.
+
+    Everything is put on cupy's current stream, that of the engine which asks. cupy: as of CudfAdapter.
+    """
+
+    def __init__(self, pool: BudgetedPool, cupy: Any = None) -> None:
+        self._pool = pool
+        self._cupy = importlib.import_module("cupy") if cupy is None else cupy
+
+    @cached_property
+    def _plc(self) -> Any:
+        """Imported when the first Parquet comes: it takes seconds."""
+        return importlib.import_module("pylibcudf")
+
+    def takes(self, codecs: Collection[str]) -> bool:
+        """Whether cuDF decodes all these compressions, in the names of the format, on this device."""
+        types, parquet = self._plc.io.types.CompressionType, self._plc.io.parquet
+        return all(
+            codec in CODECS and parquet.is_supported_read_parquet(types[CODECS[codec]]) for codec in codecs
+        )
+
+    def texts(
+        self, content: Path | bytes, groups: Sequence[int], columns: Sequence[str], room: Room
+    ) -> dict[str, TextBlock]:
+        """Columns of strings of some row groups, by name. content: the file's path, or its bytes.
+
+        Each column is copied to memory from `room`, behind which kernels may read, and cuDF's own is given
+        back. Raises MemoryError where the pool is too small, RuntimeError where a column is missing or no
+        text, and whatever cuDF raises.
+        """
+        texts = TextColumns(self._plc, self._cupy)
+        table = self._table(content, groups, columns)
+        blocks = {}
+        for name in columns:
+            column = table.pop(name, None)
+            if column is None or not texts.is_text(column):
+                raise RuntimeError(f"cuDF did not decode column {name!r} to text")
+            blocks[name] = texts.block(column, 0, column.size(), room, in_place=False)
+        return blocks
+
+    def _table(self, content: Path | bytes, groups: Sequence[int], columns: Sequence[str]) -> dict[str, Any]:
+        parquet = self._plc.io.parquet
+        stream = importlib.import_module("rmm.pylibrmm.stream").Stream(self._cupy.cuda.get_current_stream())
+        with self._pool.as_current():
+            found = parquet.read_parquet(
+                self._options(content, groups, columns), stream=stream, mr=self._pool.resource
+            )
+        return dict(zip(found.column_names(), found.columns, strict=True))
+
+    def _options(self, content: Path | bytes, groups: Sequence[int], columns: Sequence[str]) -> Any:
+        source = self._plc.io.types.SourceInfo([content])
+        builder = self._plc.io.parquet.ParquetReaderOptions.builder(source)
+        builder = builder.use_pandas_metadata(False)  # which adds columns that were not asked for
+        options = builder.ignore_missing_columns(False).column_names(list(columns)).build()
+        options.set_row_groups([list(groups)])
+        return options
+
+
 class CudfAdapter:
     """What `frames.cudf_frames.CudfFrames` asks of cuDF.
 
@@ -55,6 +180,7 @@ class CudfAdapter:
 
         self._cudf, self._plc, self._rmm = cudf, pylibcudf, rmm
         self._cupy = importlib.import_module("cupy") if cupy is None else cupy
+        self._columns = TextColumns(self._plc, self._cupy)
 
     def is_frame(self, frame: object) -> bool:
         return isinstance(frame, self._cudf.DataFrame)
@@ -65,7 +191,7 @@ class CudfAdapter:
 
     def is_text(self, series: Any) -> bool:
         """Whether a series holds strings, and not their codes."""
-        return bool(series._column.plc_column.type().id() == self._plc.TypeId.STRING)
+        return self._columns.is_text(series._column.plc_column)
 
     def arrow_block(self, series: Any, start: int, stop: int) -> Any:
         """Rows start ... stop - 1 as an Arrow array, on the host."""
@@ -79,13 +205,10 @@ class CudfAdapter:
         """
         self._settle()
         with series._column.access(mode="read", scope="internal") as held:
-            column = held.plc_column
-            first = column.offset() + start
-            valid = self._valid(column, first, stop - start)
-            offsets = self._offsets(column, first, stop - start)
-            data = self._bytes(column.data(), int(offsets[0]), int(offsets[-1]))
+            in_place = not self._cudf.get_option("spill")
+            block = self._columns.block(held.plc_column, start, stop - start, self._room, in_place)
             self._settle()
-        return TextBlock(data, offsets - offsets[0], valid)
+        return block
 
     def to_host(self, data: Any) -> U8:
         """Bytes of the device on the host."""
@@ -133,41 +256,9 @@ class CudfAdapter:
     def _view(self, array: Any) -> Any:
         return self._plc.gpumemoryview(array)
 
-    def _valid(self, column: Any, first: int, rows: int) -> Bools | None:
-        mask = column.null_mask()
-        if mask is None or rows == 0:
-            return None
-        begin, end = first // 8, (first + rows + 7) // 8
-        bits = np.unpackbits(self.to_host(self._array(mask, begin, end - begin, np.uint8)), bitorder="little")
-        valid = bits[first % 8 : first % 8 + rows].astype(np.bool_)
-        return None if valid.all() else valid
-
-    def _offsets(self, column: Any, first: int, rows: int) -> I64:
-        """int64[rows + 1], on the host."""
-        if rows == 0 or column.num_children() == 0:  # a column without rows may have no offsets
-            return np.zeros(rows + 1, np.int64)
-        child = column.child(0)
-        width = np.int32 if child.type().id() == self._plc.TypeId.INT32 else np.int64
-        at = (child.offset() + first) * np.dtype(width).itemsize
-        found: I64 = self._cupy.asnumpy(self._array(child.data(), at, rows + 1, width)).astype(np.int64)
-        return found
-
-    def _bytes(self, buffer: Any, low: int, high: int) -> Any:
-        if high == low:
-            return self._cupy.zeros(OVER_READ, np.uint8)[:0]
-        data = self._array(buffer, low, high - low, np.uint8)
-        if high + OVER_READ <= buffer.size and not self._cudf.get_option("spill"):
-            return data
-        memory = self._rmm.DeviceBuffer(size=high - low + OVER_READ)
-        copy = self._array(memory, 0, high - low, np.uint8)
-        copy[:] = data
-        return copy
-
-    def _array(self, buffer: Any, at: int, items: int, dtype: Any) -> Any:
-        """Items of a buffer, which has `ptr` and `size`, from byte `at` on; it lives as long as they do."""
-        cuda = self._cupy.cuda
-        memory = cuda.UnownedMemory(buffer.ptr, buffer.size, buffer, cuda.runtime.getDevice())
-        return self._cupy.ndarray(items, dtype, cuda.MemoryPointer(memory, at))
+    def _room(self, size: int) -> Any:
+        memory = self._rmm.DeviceBuffer(size=size + OVER_READ)
+        return self._columns.array(memory, 0, size, np.uint8)
 
     def _settle(self) -> None:
         self._cupy.cuda.runtime.deviceSynchronize()

@@ -6,31 +6,70 @@ about; texts that are made there stay there, and come to the host when their byt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
-from forge_gpu.engine.base import Engine
+from forge_gpu.engine.base import Engine, RowGroups
+from forge_gpu.engine.gpu.cudf_adapter import TextBlock
 from forge_gpu.engine.gpu.device import ChunkDevice
 from forge_gpu.engine.lazy import LazySpans, LazyText
-from forge_gpu.kernels.cuda import hashing, render, statistics
+from forge_gpu.kernels.cuda import dedup, hashing, render, statistics
 from forge_gpu.kernels.cuda.utf8 import valid_utf8
-from forge_gpu.kernels.layout import I32, I64, PADDING, U8, U64, Messages, ProgramTable, Records, Spans, Text
+from forge_gpu.kernels.layout import (
+    I32,
+    I64,
+    PADDING,
+    U8,
+    U64,
+    Messages,
+    ProgramTable,
+    Records,
+    Spans,
+    Text,
+    spans_of_offsets,
+)
 from forge_gpu.kernels.reference.statistics import Statistics
 
 LEAST_ROWS = 256
 """Calls about fewer rows are done on the host, which is done before a device has started."""
 
 
+class ParquetDecoder(Protocol):
+    """What decodes Parquet on the device (see `cudf_adapter.CudfParquet`)."""
+
+    def takes(self, codecs: Collection[str]) -> bool: ...
+
+    def texts(
+        self,
+        content: Path | bytes,
+        groups: Sequence[int],
+        columns: Sequence[str],
+        room: Callable[[int], Any],
+    ) -> Mapping[str, TextBlock]: ...
+
+
 class GpuEngine:
-    """See `engine.base.Engine`. What it returns is on the host, or comes there by itself (LazyText)."""
+    """See `engine.base.Engine`. What it returns is on the host, or comes there by itself (LazyText).
+
+    decoder: None where Parquet is for the host.
+    """
 
     name = "gpu"
 
-    def __init__(self, device: ChunkDevice, host: Engine, least_rows: int = LEAST_ROWS) -> None:
+    def __init__(
+        self,
+        device: ChunkDevice,
+        host: Engine,
+        least_rows: int = LEAST_ROWS,
+        decoder: ParquetDecoder | None = None,
+    ) -> None:
         self._device = device
         self._host = host
         self._least_rows = least_rows
+        self._decoder = decoder
 
     def scan(self, data: U8, form: str, keys: Sequence[str], max_row_bytes: int) -> Records:
         self._device.forget()  # the memory of the chunk before may hold another one now
@@ -88,8 +127,38 @@ class GpuEngine:
             valid: U8 = self._device.download(valid_utf8(_bytes_there(column), self._device))
             return valid
 
+    def parquet_texts(self, wanted: RowGroups) -> tuple[int, dict[str, Spans] | None]:
+        count, rows = len(wanted.groups), sum(wanted.rows)
+        if self._decoder is None or rows < self._least_rows or not self._decoder.takes(wanted.codecs):
+            return count, None
+        with self._device:
+            blocks = self._decoder.texts(wanted.content, wanted.groups, wanted.columns, self._device.bytes)
+        return count, {name: self._spans(name, blocks[name], rows) for name in wanted.columns}
+
+    def first_occurrence(self, hashes: U64, live: U8) -> I64:
+        if len(live) < self._least_rows:
+            return self._host.first_occurrence(hashes, live)
+        with self._device:
+            rows: I64 = self._device.download(dedup.first_occurrence(hashes, live, self._device))
+            return rows
+
     def memory(self) -> int:
         return self._host.memory()
+
+    def _spans(self, name: str, block: TextBlock, rows: int) -> LazySpans:
+        """A decoded column. Raises RuntimeError where it is not what it should be."""
+        offsets = block.offsets
+        if len(offsets) != rows + 1:
+            raise RuntimeError(f"column {name!r} was decoded to {len(offsets) - 1} rows instead of {rows}")
+        if offsets[0] != 0 or offsets[-1] != len(block.data) or (offsets[1:] < offsets[:-1]).any():
+            raise RuntimeError(f"column {name!r} was decoded to offsets that do not fit its bytes")
+        spans = spans_of_offsets(np.zeros(0, np.uint8), offsets, block.valid)
+        return LazySpans(block.data, spans.start, spans.length, spans.kind, self._fetch)
+
+    def _fetch(self, column: LazySpans) -> U8:
+        with self._device:
+            data: U8 = self._device.download(column.source)
+            return data
 
     def _lazy(self, text: Text) -> LazyText:
         """The offsets come behind the bytes, so when they are here the device has written both."""

@@ -1,18 +1,21 @@
-"""From a device that NVML names to one that engines work on, with its pool of memory."""
+"""From a device that NVML names to an engine on it, with its pool of memory."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.gpu.budget import gpu_budget
+from forge_gpu.engine.gpu.cudf_adapter import CudfParquet
 from forge_gpu.engine.gpu.device import CupyDevice
+from forge_gpu.engine.gpu.engine import GpuEngine
 from forge_gpu.engine.gpu.pool import BudgetedPool
 from forge_gpu.hardware.gpus import GPU
 
 
-def open_device(gpu: GPU, pool_bytes: int | None, pools: dict[int, Any]) -> CupyDevice:
-    """A device for one engine; all engines of a GPU share its pool in `pools`, made by the first.
+def open_engine(gpu: GPU, pool_bytes: int | None, pools: dict[int, Any]) -> GpuEngine:
+    """An engine on a device; all engines of a GPU share its pool in `pools`, made by the first.
 
     pool_bytes: what the pool may hold; None for the budget of a single engine.
     """
@@ -22,7 +25,8 @@ def open_device(gpu: GPU, pool_bytes: int | None, pools: dict[int, Any]) -> Cupy
     if number not in pools:
         with cupy.cuda.Device(number):
             pools[number] = BudgetedPool(number, pool_bytes or gpu_budget([gpu.vram_free], 1).pools[0])
-    return CupyDevice(number, pools[number].allocator)
+    pool = pools[number]
+    return GpuEngine(CupyDevice(number, pool.allocator), CpuEngine(), decoder=CudfParquet(pool))
 
 
 def current_gpu(gpus: Sequence[GPU]) -> GPU:
