@@ -78,8 +78,7 @@ class JsonlSink:
         """Append whole lines."""
         view = memoryview(data).cast("B")  # type: ignore[arg-type]
         if self._position - self._begun >= BEGIN_EVERY:
-            begin_writeback(self._descriptor, self._begun, self._position - self._begun)
-            self._begun = self._position
+            self.begin_sync()
         if self._position + len(view) > self._reserved and self._position >= BEGIN_EVERY:
             size = max(len(view), min(self._position // RESERVE_SHARE, RESERVE_MOST))
             reserve(self._descriptor, self._position, size)
@@ -103,6 +102,11 @@ class JsonlSink:
         except OSError as fault:
             raise output_fault(fault, self.path) from fault
         self._position = self._begun = self._reserved = position
+
+    def begin_sync(self) -> None:
+        """Have the disk take what was written, without waiting for it."""
+        begin_writeback(self._descriptor, self._begun, self._position - self._begun)
+        self._begun = self._position
 
     def sync(self) -> None:
         """Make what was written last through a loss of power."""

@@ -93,6 +93,11 @@ class ShardedLines:
             self._rows += end - begin
             begin = end
 
+    def begin_sync(self) -> None:
+        """Have the disk take what was written, without waiting for it."""
+        if self._sink is not None:
+            self._sink.begin_sync()
+
     def sync(self) -> dict[str, int]:
         """Bring what was written to the disk; bytes of each file there."""
         if self._sink is not None:
@@ -168,6 +173,8 @@ class Outputs:
     def sync(self) -> dict[str, int]:
         """Bring everything to the disk; the size of each file there."""
         positions: dict[str, int] = {}
+        for lines in self._lines.values():
+            lines.begin_sync()  # so that the disk has all of it when the first is waited for
         for fate, lines in self._lines.items():
             if fate not in self._buckets:
                 positions.update(lines.sync())

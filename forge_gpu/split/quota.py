@@ -104,15 +104,22 @@ def _draw_by_sorting(drawn: U8, rows: Rows, values: U64, first: I64, second: I64
         found.append(np.flatnonzero(inside) + block.start)
     row = np.concatenate(found)
     index = np.searchsorted(values, np.asarray(rows.stratum[row]))
-    index = index.astype(np.uint16) if len(values) < 2**16 else index  # numpy sorts 16 bits by radix
-    order = select.ascending(rows.keys(row))
-    order = order[np.argsort(index[order], kind="stable")]
-    index = index[order]
-    rank = np.arange(len(row)) - np.searchsorted(index, np.arange(len(values)))[index]
-    code = np.full(len(row), REST, np.uint8)
-    code[rank < (first + second)[index]] = SECOND
-    code[rank < first[index]] = FIRST
-    drawn[row[order]] = code
+    rest = np.bincount(index, minlength=len(values)) - first - second
+    times = np.stack((first, second, rest), axis=1).reshape(-1)
+    code = np.repeat(np.tile(np.array([FIRST, SECOND, REST], np.uint8), len(values)), times)
+    drawn[row[_by_stratum(index, rows.keys(row), len(values))]] = code
+
+
+def _by_stratum(index: I64, keys: U64, strata: int) -> I64:
+    """The order of rows by (stratum, key, row)."""
+    # One sort by both, of as many bits of the key as fit beside the stratum: hardly ever are two the same.
+    bits = (strata - 1).bit_length()
+    both = index.astype(np.uint64) << np.uint64(64 - bits) | keys >> np.uint64(bits) if bits else keys
+    order = np.argsort(both)
+    ordered = both[order]
+    if (ordered[1:] == ordered[:-1]).any():
+        return np.lexsort((keys, index))
+    return order
 
 
 class _Pieces:
