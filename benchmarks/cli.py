@@ -47,9 +47,8 @@ def run(
     only: Annotated[list[str] | None, typer.Option(help="Run only these contenders.")] = None,
 ) -> None:
     """Run cases and print their tables; exit 1 if a check failed."""
-    if size not in SIZES:
-        raise typer.BadParameter(f"no size {size!r}; there are {', '.join(SIZES)}")
-    held = _measure(_cases(names), Inputs(size, input), frozenset(only) if only else None)
+    cases = _cases(names)
+    held = _measure(cases, Inputs(_size(size), input), _contenders(cases, only))
     if json is not None:
         results.save(held, json)
     if page is not None:
@@ -84,13 +83,19 @@ def compare(old: Path, new: Path) -> None:
 
 @app.command()
 def gates(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Cases to hold the gates of; all if none is named.")
+    ] = None,
     size: Annotated[str, typer.Option(help=f"One of {', '.join(SIZES)}.")] = "gates",
     json: Annotated[Path | None, typer.Option(help="Write all figures to this file.")] = None,
 ) -> None:
     """Hold the ratios of gates.yaml; exit 1 and say which when one falls, twice."""
-    wanted = gate_file.load()
+    of_cases = {case.name for case in _cases(names)}
+    wanted = [gate for gate in gate_file.load() if gate.case in of_cases]
+    if not wanted:
+        raise typer.BadParameter(f"no gate is of {', '.join(names or ())}; see benchmarks/gates.yaml")
     cast = frozenset(name for gate in wanted for name in (gate.ours, gate.against))
-    held = _measure(_cases(list(dict.fromkeys(gate.case for gate in wanted))), Inputs(size), cast)
+    held = _measure(_cases(list(dict.fromkeys(gate.case for gate in wanted))), Inputs(_size(size)), cast)
     verdicts = gate_file.judge(wanted, held)
     again = {verdict.gate.case for verdict in verdicts if not verdict.holds and verdict.reached is not None}
     if again:
@@ -114,6 +119,20 @@ def _cases(names: list[str] | None) -> list[Case]:
         if name not in known:
             raise typer.BadParameter(f"no case {name!r}; there are {', '.join(known)}")
     return [known[name] for name in names] if names else list(CASES)
+
+
+def _size(size: str) -> str:
+    if size not in SIZES:
+        raise typer.BadParameter(f"no size {size!r}; there are {', '.join(SIZES)}")
+    return size
+
+
+def _contenders(cases: list[Case], only: list[str] | None) -> frozenset[str] | None:
+    there = dict.fromkeys(contender.name for case in cases for contender in case.cast)
+    for name in only or ():
+        if name not in there:
+            raise typer.BadParameter(f"no contender {name!r}; there are {', '.join(there)}")
+    return frozenset(only) if only else None
 
 
 def _measure(cases: list[Case], inputs: Inputs, only: frozenset[str] | None) -> Results:
