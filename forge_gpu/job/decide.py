@@ -59,10 +59,11 @@ def decide(
         facts: dict[str, Any] = {}
         live = rows.reason == 0
         live[rows.matched[:, 0]] = False
-        duplicate_of = np.full(rows.rows, -1, np.int64)
         if settings.dedup.exact:
             duplicate_of = duplicates(rows.hashes, live, half, first_occurrence)
             live &= duplicate_of < 0
+        else:
+            duplicate_of = np.full(rows.rows, -1, np.int64)
         near, clusters = settings.dedup.near, None
         removed: I64 = np.zeros(0, np.int64)
         if near is not None:

@@ -39,7 +39,7 @@ class Rows:
 
     def keys(self, rows: I64) -> U64:
         """The seeded hashes by which rows are ordered."""
-        return mix(np.asarray(self.hashes[rows]), self.seed, self.stream)
+        return mix(np.take(np.asarray(self.hashes), rows, axis=0), self.seed, self.stream)
 
 
 def count_strata(rows: Rows) -> tuple[U64, I64]:
