@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.gpu_day.places import TESTS, simulated
+from benchmarks.gpu_day.places import TESTS, simulated, timed
 from benchmarks.gpu_day.row import Row, held
 from benchmarks.gpu_day.whole_job import write_rows
 from forge_gpu.engine.cpu.engine import CpuEngine
@@ -40,14 +39,14 @@ def rows(dry: bool) -> Iterator[Row]:
     gpu, read = _simulated() if dry else _cudf()
     with tempfile.TemporaryDirectory(prefix="gpu-day-") as folder:
         source = write_rows(Path(folder), 4000 if dry else SIZE, "parquet")
-        host, host_seconds = _timed(_read_pandas, source)
-        device, device_seconds = _timed(read, source)
+        host, host_seconds = timed(_read_pandas, source)
+        device, device_seconds = timed(read, source)
         yield _row("Parquet into a frame", len(host) == len(device), host_seconds, device_seconds, dry)
         for name, method in METHODS.items():
             if not dry:
                 method(gpu, device)  # compiles
-            expected, host_seconds = _timed(method, cpu, host)
-            found, device_seconds = _timed(method, gpu, device)
+            expected, host_seconds = timed(method, cpu, host)
+            found, device_seconds = timed(method, gpu, device)
             yield _row(name, _same(expected, found), host_seconds, device_seconds, dry)
         for part in (slice(1, None), slice(1, 2), slice(0, 0)):
             found, expected = gpu.render(device.iloc[part], "chatml"), cpu.render(host.iloc[part], "chatml")
@@ -67,7 +66,7 @@ def _only_on_a_gpu(engine: Engine) -> Iterator[Row]:
     import cudf
 
     wide = cudf.DataFrame({"text": cudf.Series(["é" + "x" * 1020]).repeat(WIDE).reset_index(drop=True)})
-    text, seconds = _timed(engine.render, wide, "<{text}>")
+    text, seconds = timed(engine.render, wide, "<{text}>")
     ends = text.iloc[[0, WIDE - 1]].to_arrow().to_pylist()
     good = ends == ["<é" + "x" * 1020 + ">"] * 2 and int(text.str.byte_count().sum()) == WIDE * 1024
     yield Row("frames", "a column beyond 2 GiB", f"{seconds:.2f} s", held(good))
@@ -75,12 +74,6 @@ def _only_on_a_gpu(engine: Engine) -> Iterator[Row]:
     spilled = cudf.DataFrame({"text": ["a", None, "中"] * 5000})
     good = engine.render(spilled, "<{text}>").to_arrow().to_pylist() == ["<a>", None, "<中>"] * 5000
     yield Row("frames", "a column that may be spilled", "ran", held(good))
-
-
-def _timed(work: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
-    began = time.perf_counter()
-    found = work(*arguments)
-    return found, time.perf_counter() - began
 
 
 def _same(expected: Any, found: Any) -> bool:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.gpu_day.places import simulated, simulated_parquet
+from benchmarks.gpu_day.places import simulated, simulated_parquet, timed
 from benchmarks.gpu_day.row import Row, held
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.hardware.budget import peak_factors
@@ -34,8 +33,6 @@ FORMS: dict[str, dict[str, Any]] = {
     "delta lengths": {"use_dictionary": False, "column_encoding": "DELTA_LENGTH_BYTE_ARRAY"},
     "delta texts": {"use_dictionary": False, "column_encoding": "DELTA_BYTE_ARRAY"},
 }
-
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -70,10 +67,10 @@ def rows(dry: bool) -> Iterator[Row]:
 
 def _decoded(place: Place, path: Path, form: str) -> Row:
     """The columns against pyarrow's, and the speeds of both."""
-    expected, host_seconds = _timed(lambda: pq.read_table(path, columns=list(COLUMNS), use_threads=False))
+    expected, host_seconds = timed(pq.read_table, path, columns=list(COLUMNS), use_threads=False)
     wanted = _groups(path)
     place.engine.parquet_texts(wanted)  # the first one loads libraries
-    (count, found), seconds = _timed(lambda: place.engine.parquet_texts(wanted))
+    (count, found), seconds = timed(place.engine.parquet_texts, wanted)
     if found is None or count != len(wanted.groups):
         return Row("parquet", f"Parquet, {form}", "the engine leaves it to the host", "FAILED")
     good = all(_same(found[name], arrow_spans(expected.column(name))) for name in COLUMNS)
@@ -128,12 +125,6 @@ def _write(table: pa.Table, path: Path, **options: Any) -> None:
     encoding = options.pop("column_encoding", None)
     encodings = {} if encoding is None else {"column_encoding": dict.fromkeys(COLUMNS, encoding)}
     pq.write_table(table, path, row_group_size=max(len(table) // 4, 1), **options, **encodings)
-
-
-def _timed(work: Callable[[], Found]) -> tuple[Found, float]:
-    began = time.perf_counter()
-    found = work()
-    return found, time.perf_counter() - began
 
 
 def _gpu() -> Place:

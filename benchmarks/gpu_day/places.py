@@ -39,6 +39,13 @@ def kernel_device(dry: bool) -> Any:
     return CupyDevice(0, cupy.get_default_memory_pool().malloc).__enter__()
 
 
+def timed(work: Callable[..., Any], *arguments: Any, **options: Any) -> tuple[Any, float]:
+    """What one call gives, and its time."""
+    began = time.perf_counter()
+    found = work(*arguments, **options)
+    return found, time.perf_counter() - began
+
+
 def seconds(work: Callable[[], object], dry: bool, runs: int = 5) -> float:
     """The least time of some runs, after one that compiles; until the device has done the work."""
     if dry:

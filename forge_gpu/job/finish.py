@@ -137,15 +137,12 @@ def _write_ledger(
     decisions: Decisions,
     evaluation: Evaluation | None,
 ) -> None:
-    rows_of_file = [0] * len(inputs.sources)
-    for item, part in zip(inputs.items, ranges, strict=True):
-        rows_of_file[item.file] += part.rows
     output = spec.config.output
     write_ledger(
         spec.output / LEDGER,
         decisions,
         [source.file.path for source in inputs.sources],
-        rows_of_file,
+        inputs.rows_of_files(ranges),
         "." + output.format,
         output.rows_per_shard,
         evaluation,

@@ -60,6 +60,13 @@ class JobInputs:
                 self.items.append(Item(len(self.items), file, source, part))
         self.total_bytes = sum(item.part.size for item in self.items)
 
+    def rows_of_files(self, ranges: Sequence[RangeFacts]) -> list[int]:
+        """How many rows each source has, by what the index says of all ranges."""
+        rows = [0] * len(self.sources)
+        for item, part in zip(self.items, ranges, strict=True):
+            rows[item.file] += part.rows
+        return rows
+
     def close(self) -> None:
         for source in self.sources:
             source.close()

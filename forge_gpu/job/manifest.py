@@ -102,10 +102,9 @@ def content(
     facts: dict[str, Any],
 ) -> dict[str, Any]:
     """The whole manifest. facts: sections that only some plans have."""
-    rows_of_file = [0] * len(inputs.sources)
+    rows_of_file = inputs.rows_of_files(ranges)
     warned: dict[Reason, int] = {}
-    for item, part in zip(inputs.items, ranges, strict=True):
-        rows_of_file[item.file] += part.rows
+    for part in ranges:
         for reason, count in part.warned.items():
             warned[reason] = warned.get(reason, 0) + count
     model = config.model

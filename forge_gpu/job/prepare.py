@@ -291,9 +291,7 @@ def _rows_written(job: Job, decisions: Decisions) -> dict[Fate, int]:
 
 def _tell_of_nothing(job: Job, decisions: Decisions) -> None:
     """A warning for each input without rows, and where no row is left to train on."""
-    rows = [0] * len(job.inputs.sources)
-    for item, part in zip(job.inputs.items, job.ranges, strict=True):
-        rows[item.file] += part.rows
+    rows = job.inputs.rows_of_files(job.ranges)
     if job.spec.limit is None or not any(rows):
         for source, count in zip(job.inputs.sources, rows, strict=True):
             if not count:

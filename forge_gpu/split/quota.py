@@ -112,14 +112,11 @@ def _draw_by_sorting(drawn: U8, rows: Rows, values: U64, first: I64, second: I64
 
 def _by_stratum(index: I64, keys: U64, strata: int) -> I64:
     """The order of rows by (stratum, key, row)."""
-    # One sort by both, of as many bits of the key as fit beside the stratum: hardly ever are two the same.
+    # One sort by both, of as many bits of the key as fit beside the stratum.
     bits = (strata - 1).bit_length()
     both = index.astype(np.uint64) << np.uint64(64 - bits) | keys >> np.uint64(bits) if bits else keys
-    order = np.argsort(both)
-    ordered = both[order]
-    if (ordered[1:] == ordered[:-1]).any():
-        return np.lexsort((keys, index))
-    return order
+    order = select.order_of_different(both)
+    return np.lexsort((keys, index)) if order is None else order
 
 
 class _Pieces:
