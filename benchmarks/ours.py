@@ -45,8 +45,7 @@ from forge_gpu.fates import Fate
 from forge_gpu.kernels.layout import (
     AS_JSON,
     AS_TEXT,
-    CLEAN,
-    ESCAPED,
+    BODIES,
     I64,
     PLAIN,
     U8,
@@ -258,7 +257,7 @@ def whole_job(input: str, folder: str, plan: str = "bare") -> Callable[[], Any]:
 
 def _decoded(kind: U8) -> U8:
     """The kinds of values once they are decoded."""
-    return np.where((kind == CLEAN) | (kind == ESCAPED), PLAIN, kind).astype(np.uint8)
+    return np.where(np.isin(kind, BODIES), PLAIN, kind).astype(np.uint8)
 
 
 def _cuts(data: U8) -> list[int]:

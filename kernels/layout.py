@@ -29,8 +29,14 @@ ABSENT = 0  # the record has no such key
 NULL = 1  # JSON null, Arrow null
 PLAIN = 2  # UTF-8 text as it is; may hold anything
 CLEAN = 3  # UTF-8 text that is its own JSON string body: no byte below 0x20, no quote, no backslash
-ESCAPED = 4  # body of a JSON string with at least one backslash escape, checked to be valid
-JSON = 5  # the text of a JSON value that is no string: number, true, false, object, array
+CANONICAL = 4  # body of a JSON string with at least one backslash escape, all in the canonical form
+ESCAPED = 5  # body of a JSON string with backslash escapes, checked to be valid, in any form
+JSON = 6  # the text of a JSON value that is no string: number, true, false, object, array
+
+BODIES = (CLEAN, CANONICAL, ESCAPED)
+"""Kinds of a JSON string's body."""
+TEXTS = (PLAIN, *BODIES)
+"""Kinds of a text."""
 
 MAX_DEPTH = 512
 """Arrays and objects may be nested this deep in a record, the record's own object included."""

@@ -28,7 +28,7 @@ def kinds_seen(column: Spans) -> int:
     counts = np.bincount(column.kind, minlength=layout.JSON + 1)
     if counts[layout.ABSENT] or counts[layout.NULL]:
         found |= Seen.GONE
-    if counts[layout.PLAIN] or counts[layout.CLEAN] or counts[layout.ESCAPED]:
+    if counts[list(layout.TEXTS)].any():
         found |= Seen.TEXT
     for row in np.flatnonzero(column.kind == layout.JSON):
         found |= _kind_of(column.raw(int(row)))

@@ -119,7 +119,7 @@ class _Reader:
         if self._columns[field] == "json":
             good = column.kind == layout.JSON
         else:
-            good = (column.kind == layout.CLEAN) | (column.kind == layout.ESCAPED)
+            good = np.isin(column.kind, layout.BODIES)
             if self._not_empty:
                 good &= column.length > 0
         return good

@@ -105,7 +105,7 @@ class MessagesRenderer:
 
 def _tools(talks: Conversations, column: Spans) -> Spans:
     """Tools as JSON: those kept inside a string are JSON too."""
-    texts = np.isin(column.kind, (layout.PLAIN, layout.CLEAN, layout.ESCAPED))
+    texts = np.isin(column.kind, layout.TEXTS)
     if not texts.any():
         return column
     values: list[bytes | None] = [None] * len(column)

@@ -54,7 +54,7 @@ class PairShape:
         turns = [(role, as_text(columns[name])) for role, name in self._texts()]
         query = None if self.query is None else joined_query(columns, self.query, self.input, engine)
         talks = interleave(turns, query, reason)
-        texts = np.isin(columns[self.side].kind, (layout.PLAIN, layout.CLEAN, layout.ESCAPED))
+        texts = np.isin(columns[self.side].kind, layout.TEXTS)
         talks.plain &= texts & self._without_tools(columns)
         if self.query is None:
             talks.plain[:] = False

@@ -39,7 +39,7 @@ def value_of(column: Spans, i: int) -> Any:
 def text_of_span(column: Spans, i: int) -> str:
     """Value i as text: what a render writes for it; a JSON value is its own text, null and absent are ""."""
     raw = column.raw(i)
-    if column.kind[i] == layout.ESCAPED:
+    if column.kind[i] in (layout.CANONICAL, layout.ESCAPED):
         return str(json.loads(b'"' + raw + b'"'))
     return raw.decode()
 

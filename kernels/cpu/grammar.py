@@ -9,8 +9,8 @@ from forge_gpu.fates import Reason
 from forge_gpu.kernels.compiled import inner
 from forge_gpu.kernels.cpu.memory import byte, put_byte, put_word, word
 from forge_gpu.kernels.cpu.names import find_escaped, find_raw, name_length, next_name
-from forge_gpu.kernels.cpu.strings import HAS_ESCAPE, INVALID, NONE, QUOTE, string_end
-from forge_gpu.kernels.layout import CLEAN, ESCAPED, JSON, MAX_DEPTH, NULL
+from forge_gpu.kernels.cpu.strings import HAS_ESCAPE, INVALID, NONE, QUOTE, body_kind, string_end
+from forge_gpu.kernels.layout import JSON, MAX_DEPTH, NULL
 
 TOO_DEEP = -int(Reason.TOO_DEEP)
 
@@ -227,7 +227,7 @@ def members_end(buffer, p, blank, depth, closings, names, columns, row):
         if c == QUOTE:
             p += 1
             end, more_high, more_marks = string_end(buffer, p)
-            found = np.int64(ESCAPED if more_marks & HAS_ESCAPE else CLEAN)
+            found = body_kind(more_marks)
         else:
             end, more_high, more_marks = value_end(buffer, p, blank, depth, closings)
             found = np.int64(NULL if c == LETTER_N else JSON)

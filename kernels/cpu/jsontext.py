@@ -17,12 +17,23 @@ from forge_gpu.kernels.cpu.memory import (
     mask_backslash,
     mask_json_special,
     mask_line_break,
-    mask_slash_or_u,
     put_byte,
+    put_half,
     trailing_zeros,
     whole,
 )
-from forge_gpu.kernels.layout import CLEAN, ESCAPED, JSON, PADDING, PLAIN, Spans, Text
+from forge_gpu.kernels.layout import (
+    AS_JSON,
+    AS_TEXT,
+    CANONICAL,
+    CLEAN,
+    ESCAPED,
+    JSON,
+    PADDING,
+    PLAIN,
+    Spans,
+    Text,
+)
 from forge_gpu.kernels.reference.jsontext import REPLACEMENT, SHORT_ESCAPES
 from forge_gpu.kernels.scratch import Scratch
 
@@ -62,23 +73,18 @@ def put_escaped(target, at, value):
 
 @inner
 def put_code_point(target, at, value):
-    """One code point as UTF-8."""
+    """One code point as UTF-8; writes four bytes from `at` on where it is not ASCII."""
     if value < 0x80:
         put_byte(target, at, value)
         return at + 1
     if value < 0x800:
-        put_byte(target, at, 0xC0 | value >> 6)
-        put_byte(target, at + 1, 0x80 | value & 63)
+        put_half(target, at, np.uint64(0x80C0 | value >> 6 | (value & 63) << 8))
         return at + 2
     if value < 0x10000:
-        put_byte(target, at, 0xE0 | value >> 12)
-        put_byte(target, at + 1, 0x80 | value >> 6 & 63)
-        put_byte(target, at + 2, 0x80 | value & 63)
+        put_half(target, at, np.uint64(0x8080E0 | value >> 12 | (value >> 6 & 63) << 8 | (value & 63) << 16))
         return at + 3
-    put_byte(target, at, 0xF0 | value >> 18)
-    put_byte(target, at + 1, 0x80 | value >> 12 & 63)
-    put_byte(target, at + 2, 0x80 | value >> 6 & 63)
-    put_byte(target, at + 3, 0x80 | value & 63)
+    low = (value >> 6 & 63) << 16 | (value & 63) << 24
+    put_half(target, at, np.uint64(0x808080F0 | value >> 18 | (value >> 12 & 63) << 8 | low))
     return at + 4
 
 
@@ -87,13 +93,9 @@ def _unit(source, i, end):
     """Value of the four hex digits at i; -1 where they are none."""
     if i + 4 > end:
         return np.int64(-1)
-    a = np.int64(_HEX_VALUE[byte(source, i)])
-    b = np.int64(_HEX_VALUE[byte(source, i + 1)])
-    c = np.int64(_HEX_VALUE[byte(source, i + 2)])
-    d = np.int64(_HEX_VALUE[byte(source, i + 3)])
-    if a < 0 or b < 0 or c < 0 or d < 0:
-        return np.int64(-1)
-    return a << 12 | b << 8 | c << 4 | d
+    value = np.int64(_HEX_VALUE[byte(source, i)]) << 12 | np.int64(_HEX_VALUE[byte(source, i + 1)]) << 8
+    value |= np.int64(_HEX_VALUE[byte(source, i + 2)]) << 4 | np.int64(_HEX_VALUE[byte(source, i + 3)])
+    return max(value, np.int64(-1))  # -1, shifted, keeps the sign of the whole
 
 
 @inner
@@ -178,8 +180,16 @@ def escaped_size(source, start, count):
 
 
 @inner
-def _put_unescaped(target, at, source, i, end):
-    """The byte or escape at i as UTF-8. Returns (end of the output, next i)."""
+def _put_point(target, at, value, encoding):
+    """A code point as UTF-8, AS_JSON canonically escaped. Returns the end of the output."""
+    if encoding == AS_JSON and value < 0x80:
+        return put_escaped(target, at, value)
+    return put_code_point(target, at, value)
+
+
+@inner
+def _put_one(target, at, source, i, end, encoding):
+    """The byte or escape at i. Returns (end of the output, next i)."""
     value = byte(source, i)
     size = np.int64(1)
     if value == BACKSLASH:
@@ -187,17 +197,17 @@ def _put_unescaped(target, at, source, i, end):
     if size == 1:
         put_byte(target, at, byte(source, i))
         return at + 1, i + 1
-    return put_code_point(target, at, value), i + size
+    return _put_point(target, at, value, encoding), i + size
+
+
+# `unescape` and `recode` find a block's escapes at once and copy the bytes between them block by block, so
+# that where the next block begins does not wait for what this one held. A stray backslash, and an escape
+# that the block or the value cuts, is taken byte by byte from there.
 
 
 @inner
 def unescape(target, at, source, start, count):
-    """Body -> UTF-8; never longer.
-
-    A block's escapes are found at once and the bytes between them are copied block by block, so that where
-    the next block begins does not wait for what this one held. One with a \\u, a stray backslash or an
-    escape that its end cuts is taken byte by byte from there.
-    """
+    """Body -> UTF-8; never longer."""
     i = start
     end = start + count
     while i < end and i + 2 * BLOCK <= source[1]:
@@ -208,79 +218,60 @@ def unescape(target, at, source, start, count):
         done = np.int64(0)
         while mask != 0:
             k = trailing_zeros(mask)
-            value = np.int64(_MEANING[byte(source, i + k + 1)])
+            value, size = np.int64(_MEANING[byte(source, i + k + 1)]), np.int64(2)
+            if value < 0:
+                value, size = escape_at(source, i + k, end)
             at += k - done
-            if value < 0 or i + k + 2 > end or k >= BLOCK - 2:
+            if size == 1 or k + size >= BLOCK or i + k + size > end:
                 break
-            put_byte(target, at, value)
-            at += 1
-            done = k + 2
+            at = put_code_point(target, at, value)
+            done = k + size
             copy_block(target, at, source, i + done)
             mask &= np.int64(-1) << done
         if mask == 0:
             at += BLOCK - done
             i += BLOCK
         else:
-            at, i = _put_unescaped(target, at, source, i + k, end)
+            at, i = _put_one(target, at, source, i + k, end, AS_TEXT)
     at -= max(i - end, 0)
     while i < end:
-        at, i = _put_unescaped(target, at, source, i, end)
+        at, i = _put_one(target, at, source, i, end, AS_TEXT)
     return at
 
 
 @inner
-def _canonical_bytes(source, i):
-    r"""How many bytes of the block at i are canonical: those before a \/ or a \u, or before a split escape.
-
-    Returns (count, whether an escape to recode follows).
-    """
-    mask = mask_backslash(source, i)
-    while mask != 0:
-        k = trailing_zeros(mask)
-        if k == BLOCK - 1:
-            return k, False
-        letter = byte(source, i + k + 1)
-        if letter == SLASH or letter == LETTER_U:
-            return k, True
-        mask &= np.int64(-4) << k  # both bytes of the escape
-    return np.int64(BLOCK), False
-
-
-@inner
-def _put_recoded(target, at, source, i, end):
-    """The byte or escape at i in canonical form. Returns (end of the output, next i)."""
-    value = byte(source, i)
-    size = np.int64(1)
-    if value == BACKSLASH:
-        value, size = escape_at(source, i, end)
-    if size == 1:
-        put_byte(target, at, byte(source, i))
-        return at + 1, i + 1
-    if value < 0x80:
-        return put_escaped(target, at, value), i + size
-    return put_code_point(target, at, value), i + size
-
-
-@inner
 def recode(target, at, source, start, count):
-    r"""Body -> canonical body; never longer. Only \/ and \u need a look: a canonical body is just copied."""
+    r"""Body -> canonical body; never longer. Only \/ and \u change: other escapes are copied."""
     i = start
     end = start + count
-    while i < end and i + BLOCK <= source[1]:
+    while i < end and i + 2 * BLOCK <= source[1]:
         copy_block(target, at, source, i)
-        backslash = mask_backslash(source, i)
-        if backslash >= 0 and (backslash << 1) & mask_slash_or_u(source, i) == 0:  # the last byte is none
-            at += BLOCK
+        mask = mask_backslash(source, i)
+        if end - i < BLOCK:
+            mask &= (1 << (end - i)) - 1
+        done = np.int64(0)
+        while mask != 0:
+            k = trailing_zeros(mask)
+            letter = byte(source, i + k + 1)
+            if letter != SLASH and letter != LETTER_U and k < BLOCK - 1:
+                mask &= np.int64(-4) << k  # both bytes of the escape
+                continue
+            value, size = escape_at(source, i + k, end)
+            at += k - done
+            if size == 1 or k + size >= BLOCK:
+                break
+            at = _put_point(target, at, value, AS_JSON)
+            done = k + size
+            copy_block(target, at, source, i + done)
+            mask &= np.int64(-1) << done
+        if mask == 0:
+            at += BLOCK - done
             i += BLOCK
-            continue
-        canonical, foreign = _canonical_bytes(source, i)
-        at += canonical
-        i += canonical
-        if foreign and i < end:
-            at, i = _put_recoded(target, at, source, i, end)
+        else:
+            at, i = _put_one(target, at, source, i + k, end, AS_JSON)
     at -= max(i - end, 0)
     while i < end:
-        at, i = _put_recoded(target, at, source, i, end)
+        at, i = _put_one(target, at, source, i, end, AS_JSON)
     return at
 
 
@@ -316,7 +307,7 @@ def compact(target, at, source, start, count):
 @inner
 def put_plain(target, at, source, start, count, kind):
     """The UTF-8 of a span, at most `count` bytes."""
-    if kind == ESCAPED:
+    if kind == ESCAPED or kind == CANONICAL:
         return unescape(target, at, source, start, count)
     if kind == CLEAN or kind == PLAIN or kind == JSON:
         copy(target, at, source, start, count)
@@ -347,7 +338,7 @@ def _decode(target, offsets, source, start, length, kind, n):
 
 
 def decode(column: Spans, scratch: Scratch) -> Text:
-    """The UTF-8 of each value: ESCAPED unescaped, JSON its text, NULL and ABSENT empty.
+    """The UTF-8 of each value: CANONICAL and ESCAPED unescaped, JSON its text, NULL and ABSENT empty.
 
     Valid until the next call with the same scratch. Raises ValueError where a span lies outside its buffer
     or has no known kind. Bytes moved: 2 x the spans' bytes, and 17 a value.

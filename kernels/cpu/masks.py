@@ -60,6 +60,23 @@ def _masks(*conditions):
     return masks
 
 
+def _masks_of_block(*conditions):
+    """As _masks, of a whole block: requires i + BLOCK <= size."""
+    result = types.UniTuple(types.int64, len(conditions))
+
+    @intrinsic
+    def masks(typing_context, buffer, i):
+        def generate(context, builder, signature, arguments):
+            source = place(context, builder, *arguments, int64_of(BLOCK), BLOCK_OF_BYTES)
+            block = builder.load(source, align=1)
+            found = [builder.bitcast(condition(builder, block), I64) for condition in conditions]
+            return context.make_tuple(builder, result, found)
+
+        return result(BUFFER, types.int64), generate
+
+    return masks
+
+
 def _is(byte):
     return lambda builder, block: builder.icmp_unsigned("==", block, splat(byte))
 
@@ -76,14 +93,21 @@ def _from(byte):
     return lambda builder, block: builder.icmp_unsigned(">=", block, splat(byte))
 
 
-def _is_any(bytes):
-    def condition(builder, block):
-        found = _is(bytes[0])(builder, block)
-        for byte in bytes[1:]:
-            found = builder.or_(found, _is(byte)(builder, block))
-        return found
+def _is_letter_of_escape(builder, block):
+    """b, f, n, r or t: in an escape of two bytes, with quote, backslash and slash.
 
-    return condition
+    b and r differ in one bit, and so do f and n: a comparison each, without that bit.
+    """
+    found = _is(ord("t"))(builder, block)
+    for one, other in ((ord("b"), ord("r")), (ord("f"), ord("n"))):
+        same = splat(0xFF ^ one ^ other)
+        found = builder.or_(found, builder.icmp_unsigned("==", builder.and_(block, same), splat(one & other)))
+    return found
+
+
+def _is_stop(builder, block):
+    """A quote, a backslash or a control character: where a string has to be looked at."""
+    return builder.or_(_is_either(ord('"'), ord("\\"))(builder, block), _below(0x20)(builder, block))
 
 
 def _between(first, last):
@@ -105,13 +129,8 @@ def _begins_image(builder, block):
     return builder.or_(two, _is(0xE2)(builder, block))
 
 
-string_masks = _masks(
-    _is(ord('"')),
-    _is(ord("\\")),
-    _below(0x20),
-    _is_any(b'"\\/bfnrt'),  # letters of an escape of two bytes
-    _from(0x80),
-)
+string_masks = _masks_of_block(_is(ord('"')), _is(ord("\\")), _below(0x20), _is_letter_of_escape, _from(0x80))
+stop_masks = _masks(_is_stop, _from(0x80))
 structure_masks = _masks(
     _is(ord("\\")),
     _is(ord('"')),

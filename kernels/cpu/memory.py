@@ -213,9 +213,6 @@ def _is_line_break(builder, block):
 
 mask_json_special = _block_mask(_is_json_special)  # a byte below 0x20, a quote or a backslash
 mask_backslash = _block_mask(_is(ord("\\")))
-mask_slash_or_u = _block_mask(
-    lambda builder, block: builder.or_(_is(ord("/"))(builder, block), _is(ord("u"))(builder, block))
-)
 mask_newline = _block_mask(_is(ord("\n")))
 mask_not_ascii = _block_mask(lambda builder, block: builder.icmp_signed("<", block, splat(0)))
 mask_line_break = _block_mask(_is_line_break)  # \n or \r

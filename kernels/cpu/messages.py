@@ -22,6 +22,7 @@ from forge_gpu.kernels.cpu.names import find_escaped, find_raw, next_name, pack_
 from forge_gpu.kernels.cpu.strings import INVALID, NONE, TWO
 from forge_gpu.kernels.layout import (
     ABSENT,
+    CANONICAL,
     CLEAN,
     CONTENT_FIRST,
     ESCAPED,
@@ -51,7 +52,7 @@ def _role(buffer, found, roles, expected):
     role = -1
     if kind == CLEAN:
         role = find_raw(buffer, start, roles, expected)
-    elif kind == ESCAPED:
+    elif kind == CANONICAL or kind == ESCAPED:
         role = find_escaped(buffer, start, start + length, roles)
     return role if role >= 0 else UNKNOWN
 
@@ -85,7 +86,7 @@ def _list_end(buffer, p, closings, keys, roles, m, role, columns):
         a_list = kind == JSON and byte(buffer, content_at[0]) == OPEN_ARRAY
         if a_list:
             lists = WITH_LISTS
-        if found == UNKNOWN or members != 2 or (kind != CLEAN and kind != ESCAPED and not a_list):
+        if found == UNKNOWN or members != 2 or (not CLEAN <= kind <= ESCAPED and not a_list):
             plain = 0
         elif plain < 0:
             plain = order

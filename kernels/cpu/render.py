@@ -27,6 +27,7 @@ from forge_gpu.kernels.cpu.memory import (
 from forge_gpu.kernels.layout import (
     ABSENT,
     AS_JSON,
+    CANONICAL,
     CLEAN,
     ESCAPED,
     I32,
@@ -77,11 +78,11 @@ VALUE_EXTRA = 4  # bytes of a value beyond its body: two quotes, or `null`
 RAW = 2
 NOTHING, COPY, ESCAPE, UNESCAPE, RECODE, COMPACT, WRITE_NULL = range(7)
 _WORK = np.array(
-    # ABSENT, NULL, PLAIN, CLEAN, ESCAPED, JSON
+    # ABSENT, NULL, PLAIN, CLEAN, CANONICAL, ESCAPED, JSON
     [
-        [NOTHING, NOTHING, COPY, COPY, UNESCAPE, COPY],  # AS_TEXT
-        [NOTHING, NOTHING, ESCAPE, COPY, RECODE, ESCAPE],  # AS_JSON
-        [NOTHING, WRITE_NULL, ESCAPE, COPY, COPY, COMPACT],  # RAW; strings between quotes
+        [NOTHING, NOTHING, COPY, COPY, UNESCAPE, UNESCAPE, COPY],  # AS_TEXT
+        [NOTHING, NOTHING, ESCAPE, COPY, COPY, RECODE, ESCAPE],  # AS_JSON
+        [NOTHING, WRITE_NULL, ESCAPE, COPY, COPY, COPY, COMPACT],  # RAW; strings between quotes
     ],
     np.uint8,
 )
@@ -89,7 +90,7 @@ _WORK = np.array(
 
 # Bit k: a value of kind k is its own text, or its own body of a JSON string.
 COPIED_AS_TEXT = 1 << PLAIN | 1 << CLEAN | 1 << JSON
-COPIED_AS_JSON = 1 << CLEAN
+COPIED_AS_JSON = 1 << CLEAN | 1 << CANONICAL
 
 
 @inner

@@ -17,7 +17,7 @@ from forge_gpu.kernels.compiled import CHECKED, inner, kernel
 from forge_gpu.kernels.cpu.jsontext import contiguous, escape_at
 from forge_gpu.kernels.cpu.memory import BLOCK, BLOCK_OF_BYTES, byte, item64, prefetch, trailing_zeros, whole
 from forge_gpu.kernels.cpu.memory import _check as check
-from forge_gpu.kernels.layout import ESCAPED, I64, NULL, Spans
+from forge_gpu.kernels.layout import CANONICAL, ESCAPED, I64, NULL, Spans
 from forge_gpu.kernels.reference.textops import WHITE_SPACE, Bools
 
 BACKSLASH = ord("\\")
@@ -26,6 +26,11 @@ AHEAD = 64
 """How many values ahead the ends of a text are fetched: a strip waits for memory, not for the processor."""
 ALL = np.int64(2**62)
 """As a number of characters: more than any text has."""
+
+
+@inner
+def _has_escapes(kind):
+    return kind == CANONICAL or kind == ESCAPED
 
 
 @intrinsic
@@ -223,13 +228,13 @@ def _strip(spans, at, every, begins, ends, characters, small, sides, pending, ou
         escape = first == BACKSLASH or byte(source, max(low, high - 2)) == BACKSLASH
         escape |= byte(source, max(low, high - 6)) == BACKSLASH
         pending[waiting] = k
-        waiting += cut | (byte(kind, i) == ESCAPED) & escape
+        waiting += cut | (_has_escapes(byte(kind, i))) & escape
     for p in range(waiting):
         k = pending[p]
         i = k if every else item64(at, k)
         if byte(kind, i) <= NULL:
             continue
-        escaped = byte(kind, i) == ESCAPED
+        escaped = _has_escapes(byte(kind, i))
         low = item64(start, i)
         high = low + item64(length, i)
         while sides & 1 and low < high:
@@ -270,7 +275,7 @@ def _cut(source, start, length, kind, at, begin, end, out_start, out_length):
         i = item64(at, k)
         if kind[i] <= NULL:
             continue
-        escaped = kind[i] == ESCAPED
+        escaped = _has_escapes(kind[i])
         low, high = start[i], start[i] + length[i]
         if begin >= 0:
             first = _skip(source, low, high, escaped, begin)
@@ -292,7 +297,7 @@ def _piece(source, start, length, kind, at, pattern, first_byte, limit, index, o
         i = item64(at, k)
         if kind[i] <= NULL:
             continue
-        escaped = kind[i] == ESCAPED
+        escaped = _has_escapes(kind[i])
         low, high = start[i], start[i] + length[i]
         wanted = index
         if wanted < 0:
@@ -331,7 +336,7 @@ def _remove_affix(source, start, length, kind, at, pattern, at_end, out_start, o
         i = item64(at, k)
         if kind[i] <= NULL:
             continue
-        escaped = kind[i] == ESCAPED
+        escaped = _has_escapes(kind[i])
         low, high = start[i], start[i] + length[i]
         if at_end:
             before = _match_before(source, low, high, escaped, pattern)
@@ -350,7 +355,7 @@ STARTS, ENDS, EQUALS, COUNTS, AT_LEAST = range(5)
 def _ask(source, start, length, kind, at, question, pattern, first_byte, number, answer):
     for k in range(at[1] // 8):
         i = item64(at, k)
-        escaped = kind[i] == ESCAPED
+        escaped = _has_escapes(kind[i])
         low, high = start[i], start[i] + length[i]
         if question == STARTS:
             answer[k] = _match(source, low, high, escaped, pattern) >= 0
@@ -373,7 +378,7 @@ def _characters(source, start, length, kind, at, counted):
     for k in range(at[1] // 8):
         i = item64(at, k)
         low, high = start[i], start[i] + length[i]
-        if kind[i] == ESCAPED:
+        if _has_escapes(kind[i]):
             found = np.int64(0)
             while low < high:
                 low = _next(source, low, high, True)[1]

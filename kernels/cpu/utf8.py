@@ -9,7 +9,7 @@ import numpy as np
 
 from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.cpu.masks import utf8_bounds_masks, utf8_lead_masks
-from forge_gpu.kernels.cpu.memory import BLOCK, whole
+from forge_gpu.kernels.cpu.memory import BLOCK, mask_not_ascii, whole
 from forge_gpu.kernels.layout import U8, Spans
 
 
@@ -20,6 +20,9 @@ def is_utf8(buffer, start, end):
     e0 = ed = f0 = f4 = 0  # 1 where the last block ended in that byte
     i = start
     while i < end:
+        if wanted == 0 and i + BLOCK <= end and mask_not_ascii(buffer, i) == 0:
+            i += BLOCK
+            continue
         high, lead, lead3, lead4 = utf8_lead_masks(buffer, i)
         inside = -1 if end - i >= BLOCK else (1 << (end - i)) - 1
         high &= inside

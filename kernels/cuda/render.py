@@ -17,6 +17,7 @@ from forge_gpu.kernels.cuda.memory import thread
 from forge_gpu.kernels.layout import (
     ABSENT,
     AS_TEXT,
+    CANONICAL,
     ESCAPED,
     I32,
     I64,
@@ -56,7 +57,7 @@ def _work(encoding, raw, kind):
             return jsontext.ESCAPE
         return jsontext.COMPACT if kind == JSON else jsontext.COPY
     if encoding == AS_TEXT:
-        return jsontext.UNESCAPE if kind == ESCAPED else jsontext.COPY
+        return jsontext.UNESCAPE if kind == CANONICAL or kind == ESCAPED else jsontext.COPY
     if kind in (PLAIN, JSON):
         return jsontext.ESCAPE
     return jsontext.RECODE if kind == ESCAPED else jsontext.COPY

@@ -7,10 +7,11 @@ import re
 from collections.abc import Callable
 
 from forge_gpu.fates import Reason
-from forge_gpu.kernels.layout import CLEAN, ESCAPED, JSON, MAX_DEPTH, NULL
+from forge_gpu.kernels.layout import CANONICAL, CLEAN, ESCAPED, JSON, MAX_DEPTH, NULL
 
 BLANK = b" \t\r\n"
 STRING = re.compile(rb'"((?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+)"')
+ESCAPE = re.compile(rb"\\(.)")
 SCALAR = re.compile(rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?|true|false|null")
 
 Visit = Callable[[bytes, int, int], None]
@@ -85,11 +86,18 @@ def has_lone_surrogate(text: bytes) -> bool:
     )
 
 
+def _kind_of_body(body: bytes) -> int:
+    letters = ESCAPE.findall(body)
+    if not letters:
+        return CLEAN
+    return ESCAPED if b"/" in letters or b"u" in letters else CANONICAL
+
+
 def span_of(text: bytes, start: int, end: int) -> tuple[int, int, int]:
     """(start, length, kind) of the valid value text[start:end], as `layout.Spans` wants it."""
     if text[start] == ord('"'):
         body = text[start + 1 : end - 1]
-        return start + 1, len(body), ESCAPED if b"\\" in body else CLEAN
+        return start + 1, len(body), _kind_of_body(body)
     if text[start:end] == b"null":
         return 0, 0, NULL
     return start, end - start, JSON

@@ -96,7 +96,7 @@ def compact(value: bytes) -> bytes:
 
 
 def decode(column: Spans, scratch: Scratch) -> Text:
-    """The UTF-8 of each value: ESCAPED unescaped, JSON its text, NULL and ABSENT empty.
+    """The UTF-8 of each value: CANONICAL and ESCAPED unescaped, JSON its text, NULL and ABSENT empty.
 
     Raises ValueError where a span lies outside its buffer or has no known kind.
     """
@@ -109,7 +109,7 @@ def plain(column: Spans, i: int) -> bytes:
     kind = int(column.kind[i])
     if kind in (layout.ABSENT, layout.NULL):
         return b""
-    return unescape(column.raw(i)) if kind == layout.ESCAPED else column.raw(i)
+    return unescape(column.raw(i)) if kind in (layout.CANONICAL, layout.ESCAPED) else column.raw(i)
 
 
 def check_span(column: Spans, i: int) -> None:

@@ -9,9 +9,8 @@ import numpy as np
 from forge_gpu.fates import Reason
 from forge_gpu.kernels.layout import (
     ABSENT,
-    CLEAN,
+    BODIES,
     CONTENT_FIRST,
-    ESCAPED,
     JSON,
     NULL,
     ROLE_FIRST,
@@ -52,7 +51,7 @@ def scan_messages(
         first.append(len(role))
         lists = [at[2] == JSON and column.data[at[0]] == ord("[") for _, at, _ in row]
         good = [
-            code != UNKNOWN and n == 2 and (at[2] in (CLEAN, ESCAPED) or a_list)
+            code != UNKNOWN and n == 2 and (at[2] in BODIES or a_list)
             for (code, at, n), a_list in zip(row, lists, strict=True)
         ]
         orders = {ROLE_FIRST if list(m)[:1] == [role_key] else CONTENT_FIRST for m, _ in found}
@@ -104,7 +103,7 @@ def _objects(column: Spans, i: int) -> tuple[list[tuple[dict[str, Found], int]],
 
 
 def _role(column: Spans, found: Found | None, roles: Sequence[str]) -> int:
-    if found is None or found[2] not in (CLEAN, ESCAPED):
+    if found is None or found[2] not in BODIES:
         return UNKNOWN
     start, length, _ = found
     name = decoded(column.data[start : start + length].tobytes())

@@ -130,7 +130,7 @@ def body(column: Spans, i: int) -> bytes:
     kind = column.kind[i]
     if kind in (layout.ABSENT, layout.NULL):
         return b""
-    if kind == layout.CLEAN:
+    if kind in (layout.CLEAN, layout.CANONICAL):
         return column.raw(i)
     return jsontext.recode(column.raw(i)) if kind == layout.ESCAPED else jsontext.escape(column.raw(i))
 

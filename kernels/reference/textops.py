@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from forge_gpu.kernels.layout import ESCAPED, I64, NULL, Spans
+from forge_gpu.kernels.layout import CANONICAL, ESCAPED, I64, NULL, Spans
 from forge_gpu.kernels.reference.jsontext import escape_at
 
 Bools = npt.NDArray[np.bool_]
@@ -32,7 +32,7 @@ def units(column: Spans, i: int) -> list[Unit]:
     at = 0
     while at < len(raw):
         size, code = 1, raw[at]
-        if code == 0x5C and column.kind[i] == ESCAPED:
+        if code == 0x5C and column.kind[i] in (CANONICAL, ESCAPED):
             code, size = escape_at(raw, at)
             code = 0x5C if code < 0 else code
         elif code >= 0x80:

@@ -10,7 +10,20 @@ import pytest
 from adversarial import rows_of
 from cuda_backends import BACKENDS, SIMULATED, Kernels, equal, run_simulated
 
-from forge_gpu.kernels.layout import ABSENT, AS_JSON, AS_TEXT, CLEAN, ESCAPED, JSON, NULL, PLAIN, Spans, Text
+from forge_gpu.kernels.layout import (
+    ABSENT,
+    AS_JSON,
+    AS_TEXT,
+    BODIES,
+    CANONICAL,
+    CLEAN,
+    ESCAPED,
+    JSON,
+    NULL,
+    PLAIN,
+    Spans,
+    Text,
+)
 from forge_gpu.kernels.reference import dedup, hashing, jsontext, minhash, render, shingles, statistics, utf8
 from forge_gpu.kernels.scratch import Scratch
 from forge_gpu.templates.program import Literal, LiteralIfPresent, LiteralIfText, RawSlot, Slot, pack
@@ -21,7 +34,7 @@ SPELLINGS = [
     b"\\\\", b"\\n", b"\\/", b"\\u0041", b"\\u001F", b"\\u00e9", b"\\ud83d\\ude00", b"\\ud83d", b"\\u00",
     b"\xff",
 ]  # fmt: skip
-KINDS = [ABSENT, NULL, PLAIN, CLEAN, ESCAPED, JSON]
+KINDS = [ABSENT, NULL, PLAIN, *BODIES, JSON]
 TEXTS = ["Ã©", "â€™", "Â ", "Gruß…", "\u2003", "\x00", "\x7f", "\ufffd", "word word word ", "\u0085",
          "voilà »", "é", "\u3000", "ð\x9f\x98\x80"]  # fmt: skip
 
@@ -71,7 +84,7 @@ def test_programs_over_random_spellings(kernels: Kernels, seed: int) -> None:
     assert_renders(kernels, table, program, columns, np.array([4, 0, 0, 3, 1, 2]), first)
 
 
-@pytest.mark.parametrize("kind", [PLAIN, ESCAPED, JSON])
+@pytest.mark.parametrize("kind", [PLAIN, CANONICAL, ESCAPED, JSON])
 def test_blocks_end_between_tokens(kernels: Kernels, kind: int) -> None:
     tokens = [b"\\ud83d\\ude00", b"\\u0041", b"\\\\", b"\\n", b"\n      ", b"\\u001F", b"\x02", b"\\"]
     values = [(kind, b"a" * (116 + k) + token * 3 + b"b" * k) for k in range(0, 13, 2) for token in tokens]

@@ -17,9 +17,8 @@ from forge_gpu.kernels.cpu import messages as cpu
 from forge_gpu.kernels.cpu import scan
 from forge_gpu.kernels.layout import (
     ABSENT,
-    CLEAN,
+    BODIES,
     CONTENT_FIRST,
-    ESCAPED,
     JSON,
     NULL,
     PLAIN,
@@ -95,13 +94,11 @@ def test_every_truncation() -> None:
 
 def test_kinds_of_rows() -> None:
     text = b'[{"role":"user","content":"x"}]'
-    found = check(
-        [(kind, text if kind > NULL else b"") for kind in (ABSENT, NULL, PLAIN, CLEAN, ESCAPED, JSON)]
-    )
+    found = check([(kind, text if kind > NULL else b"") for kind in (ABSENT, NULL, PLAIN, *BODIES, JSON)])
     bad = Reason.BAD_MESSAGES
-    assert found.reason.tolist() == [Reason.MISSING_FIELD, Reason.NULL_FIELD, bad, bad, bad, Reason.NONE]
-    assert found.plain.tolist() == [0, 0, 0, 0, 0, 1]
-    assert found.first.tolist() == [0, 0, 0, 0, 0, 0, 1]
+    assert found.reason.tolist() == [Reason.MISSING_FIELD, Reason.NULL_FIELD, bad, bad, bad, bad, Reason.NONE]
+    assert found.plain.tolist() == [0, 0, 0, 0, 0, 0, 1]
+    assert found.first.tolist() == [0, 0, 0, 0, 0, 0, 0, 1]
 
 
 def test_plain() -> None:

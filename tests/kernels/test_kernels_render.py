@@ -16,6 +16,8 @@ from forge_gpu.kernels.layout import (
     ABSENT,
     AS_JSON,
     AS_TEXT,
+    BODIES,
+    CANONICAL,
     CLEAN,
     ESCAPED,
     JSON,
@@ -42,7 +44,7 @@ UNICODE = st.text(st.characters(exclude_categories=["Cs"]), max_size=90)
 SPELLINGS = rb"""a " \\ \n \" \/ \u0041 \u001f \ud83d\ude00""".split()
 PIECES = st.sampled_from([*SPELLINGS, b"\n", b"\n   ", b"\x00", b"x" * 64])
 BYTES = st.one_of(st.binary(max_size=80), st.lists(PIECES, max_size=12).map(b"".join))
-VALUE = st.tuples(st.sampled_from([ABSENT, NULL, PLAIN, CLEAN, ESCAPED, JSON]), BYTES)
+VALUE = st.tuples(st.sampled_from([ABSENT, NULL, PLAIN, *BODIES, JSON]), BYTES)
 
 
 def spelled(text: str) -> st.SearchStrategy[tuple[int, bytes]]:
@@ -52,7 +54,7 @@ def spelled(text: str) -> st.SearchStrategy[tuple[int, bytes]]:
     ways = [(PLAIN, text.encode())]
     if "\\" in escaped:
         ways.append((ESCAPED, escaped.encode()))
-    ways.append((ESCAPED if "\\" in body else CLEAN, body.encode()))
+    ways += [(kind, body.encode()) for kind in ((CANONICAL, ESCAPED) if "\\" in body else (CLEAN,))]
     return st.sampled_from(ways)
 
 
@@ -162,7 +164,7 @@ def test_raw_slots_keep_the_spelling() -> None:
         assert rows_of(text) == expected
 
 
-@pytest.mark.parametrize("kind", [PLAIN, CLEAN, ESCAPED, JSON])
+@pytest.mark.parametrize("kind", [PLAIN, *BODIES, JSON])
 @pytest.mark.parametrize("filler", [b"a", b"\x01", b"\n", b'"', b"\\u0041"])
 def test_the_output_grows_and_what_was_written_stays(kind: int, filler: bytes) -> None:
     sizes = [0, 1, 20_000, 50_000, 3, 90_000, 64, 5]
@@ -199,7 +201,7 @@ SIZES = (0, 1, 63, 64, 65, 127, 255, 256, 257, 511, 4095, 4096, 4097, 9000)
 """About the steps in which a kernel copies."""
 
 
-@pytest.mark.parametrize("kind", [PLAIN, CLEAN, ESCAPED, JSON])
+@pytest.mark.parametrize("kind", [PLAIN, *BODIES, JSON])
 def test_sizes_about_the_steps_of_a_copy(kind: int) -> None:
     filler = bytes(range(97, 122))
     column = column_of([(kind, (filler * size)[:size]) for size in (*SIZES, *reversed(SIZES))])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from forge_gpu.kernels.cpu import grouping, textops
-from forge_gpu.kernels.layout import ABSENT, ESCAPED, NULL, PLAIN, Spans
+from forge_gpu.kernels.layout import ABSENT, CANONICAL, ESCAPED, NULL, PLAIN, Spans
 from forge_gpu.kernels.reference import grouping as grouping_reference
 from forge_gpu.kernels.reference import textops as reference
 
@@ -32,7 +32,7 @@ def column(count, seed):
     texts, values, kinds = [], [], []
     for _ in range(count):
         text = "".join(rng.choice(PIECES) for _ in range(rng.choice([0, 1, 2, 3, 5, 9, 40])))
-        kind = rng.choice([PLAIN, ESCAPED, ESCAPED, NULL, ABSENT])
+        kind = rng.choice([PLAIN, ESCAPED, CANONICAL, NULL, ABSENT])
         spelled = text if kind == PLAIN else body(text, rng)
         texts.append(text if kind > NULL else "")
         values.append(spelled.encode() if kind > NULL else b"")
@@ -136,7 +136,7 @@ def test_bytes_that_are_no_text():
     rng = np.random.default_rng(9)
     data = rng.choice(np.frombuffer(b'a\\u0n"\xc3\xf0\x80\xff', np.uint8), 4000)
     start = np.arange(0, 4000, 8, dtype=np.int64)
-    for kind in (PLAIN, ESCAPED):
+    for kind in (PLAIN, CANONICAL, ESCAPED):
         spans = Spans(data, start, np.full(500, 8, np.int64), np.full(500, kind, np.uint8))
         every = np.arange(500)
         for cut in (
