@@ -71,6 +71,12 @@ class Engine(Protocol):
     ) -> Text:
         """Run program[r] for each r of `rows`, in their order (see kernels.reference.render)."""
 
+    def keep(self, text: Text) -> Text:
+        """What `render` has just given, as a text on the host that is valid until `let_go`."""
+
+    def let_go(self) -> None:
+        """The texts that were kept are not needed any more: their memory is used again."""
+
     def hash128(self, text: Text) -> U64:
         """XXH3-128, seed 0: uint64[n, 2], (low, high)."""
 

@@ -110,6 +110,14 @@ class ResilientEngine:
 
         return self._text(whole, len(rows), part)
 
+    def keep(self, text: Text) -> Text:
+        held = Text(text.data, text.offsets)  # first, for it may show that the fast engine has failed
+        return (self._safe if self._health.failure else self._fast).keep(held)
+
+    def let_go(self) -> None:
+        self._safe.let_go()
+        self._fast.let_go()
+
     def hash128(self, text: Text) -> U64:
         def part(rows: slice) -> U64:
             return self.hash128(halving.part_of_text(text, rows))

@@ -27,6 +27,7 @@ from forge_gpu.io.streams import (
 
 Kind = Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow", "arrow_stream", "empty"]
 HEAD_BYTES = 2**20
+_CONTROL = bytes(byte for byte in range(32) if byte not in b"\t\n\r\f\x1a\x1b")
 SAMPLE_RECORDS = 200
 _MARKS = (
     (b"\xff\xfe\0\0", "utf-32"),
@@ -50,6 +51,15 @@ _FOREIGN = {
     b"\x89PNG": "an image",
     b"\xff\xd8\xff": "an image",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The first bytes of a file, decompressed; whether they are all of it; its compression."""
+
+    data: bytes
+    whole: bool
+    compression: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +87,12 @@ def detect(
 
     Raises InputError for a file that is no data, with what it is instead.
     """
-    head, whole, compression = decoded_head(file, on_retry=on_retry)
+    return detect_in(file, read_head(file, on_retry), format, encoding)
+
+
+def detect_in(file: InputFile, first: Head, format: str = "auto", encoding: str = "utf-8") -> Format:
+    """As `detect`, of a file whose first bytes were read."""
+    head, whole, compression = first.data, first.whole, first.compression
     if head.startswith(b"PAR1") and format in ("auto", "parquet"):
         return Format("parquet", compression)
     if head.startswith(b"ARROW1") and format in ("auto", "arrow"):
@@ -108,28 +123,26 @@ def detect(
     return _text_format(file, head, whole, format, found)
 
 
-def decoded_head(
-    file: InputFile, size: int = HEAD_BYTES, on_retry: OnRetry = ignore_retry
-) -> tuple[bytes, bool, str | None]:
-    """The first bytes of a file, decompressed; whether they are all of it; its compression.
-
-    Raises InputError. A damaged container gives what can be read before the damage.
-    """
+def read_head(file: InputFile, on_retry: OnRetry = ignore_retry) -> Head:
+    """Raises InputError. A damaged container gives what can be read before the damage."""
     parts: list[bytes] = []
     have = 0
     with file.open(on_retry) as handle:
         compression = compression_of(handle.read(8))
         handle.seek(0)
+        if compression is None:
+            head = handle.read(HEAD_BYTES + 1)
+            return Head(head, len(head) <= HEAD_BYTES, None)
         try:
             for block in decompressed(handle, compression, file):
                 parts.append(block)
                 have += len(block)
-                if have > size:
+                if have > HEAD_BYTES:
                     break
         except (Damaged, zlib.error):
             pass  # whoever reads on will meet it, and say so
     head = b"".join(parts)
-    return head[:size], len(head) <= size, compression
+    return Head(head[:HEAD_BYTES], len(head) <= HEAD_BYTES, compression)
 
 
 def _encoding_of(head: bytes, named: str) -> str:
@@ -156,7 +169,7 @@ def _refuse_binary(file: InputFile, head: bytes, found: Format) -> None:
             f"{file.path}: looks like UTF-16 without a byte order mark; name it with "
             f"data.encoding: utf-16-{order}"
         )
-    control = sum(sample.count(byte) for byte in range(32) if byte not in b"\t\n\r\f\x1a\x1b")
+    control = len(sample) - len(sample.translate(None, _CONTROL))
     if control > 3 + len(sample) // 50:
         raise InputError(
             f"{file.path}: not a data file: it holds binary data that no format known here begins with"
@@ -164,7 +177,7 @@ def _refuse_binary(file: InputFile, head: bytes, found: Format) -> None:
 
 
 def _text_format(file: InputFile, head: bytes, whole: bool, format: str, found: Format) -> Format:
-    lines = [line for line in islice(head.split(b"\n"), 4 * SAMPLE_RECORDS) if line.strip()]
+    lines = [line for line in head.split(b"\n", 4 * SAMPLE_RECORDS)[: 4 * SAMPLE_RECORDS] if line.strip()]
     if format == "auto":
         first = head.lstrip()[:1]
         if first == b"[" and not (_complete(lines[0]) and len(lines) > 1):

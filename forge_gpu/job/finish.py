@@ -51,6 +51,8 @@ def finish(
     and what `check_stop` raises."""
     columns = output_columns(workspace, ranges)
     with stage("finish", listener) as done:
+        outputs.begin_sync()
+        _write_ledger(spec, inputs, ranges, decisions, workspace.evaluation)  # while the disk takes the rows
         paths = outputs.finish()
         if spec.config.output.format == "parquet":
             paths = {
@@ -58,7 +60,6 @@ def finish(
                 for fate, files in paths.items()
             }
         counts = decisions.counts()
-        _write_ledger(spec, inputs, ranges, decisions, workspace.evaluation)
         files = _files(paths, counts, spec.config.output.rows_per_shard)
         done(len(decisions.fate))
     verified = None

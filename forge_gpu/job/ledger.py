@@ -16,14 +16,15 @@ from forge_gpu.io.columns import numbers_to_arrow, texts_to_arrow
 from forge_gpu.io.sinks import shard_names
 from forge_gpu.job.decisions import SPLITS, Decisions
 from forge_gpu.job.evaluation import RULES, Evaluation
+from forge_gpu.kernels.layout import I64
 
 ROWS_AT_ONCE = 1 << 16
 
 SCHEMA = pa.schema(
     [
-        ("file", pa.dictionary(pa.int32(), pa.string())),
-        ("row", pa.int64()),  # number in the file, from 0; blank lines are not rows
-        ("fate", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("file", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),  # number in the file, from 0; blank lines are not rows
+        pa.field("fate", pa.dictionary(pa.int32(), pa.string()), nullable=False),
         ("reason", pa.dictionary(pa.int32(), pa.string())),  # null unless rejected
         ("duplicate_of_file", pa.dictionary(pa.int32(), pa.string())),  # null unless a duplicate
         ("duplicate_of_row", pa.int64()),
@@ -118,7 +119,7 @@ class _Names:
 
 def _batches(
     decisions: Decisions,
-    starts: npt.NDArray[np.int64],
+    starts: I64,
     names: _Names,
     first_shard: dict[Fate, int],
     rows_per_shard: int | None,
@@ -130,22 +131,27 @@ def _batches(
         fate = np.asarray(decisions.fate[begin:end])
         position = np.zeros(end - begin, np.int64)
         shard = np.zeros(end - begin, np.int32)
-        placed = np.zeros(end - begin, np.bool_)
         for split in SPLITS:
-            chosen = fate == split
+            chosen = np.flatnonzero(fate == split)
             if decisions.rank is not None:
                 place = np.asarray(decisions.rank[begin:end])[chosen]
             else:
-                place = written[split] + np.arange(np.count_nonzero(chosen), dtype=np.int64)
-            written[split] += len(place)
-            placed |= chosen
-            per_shard = rows_per_shard or max(total, 1)
-            shard[chosen] = first_shard[split] + place // per_shard
-            position[chosen] = place % per_shard + 1
-        file = np.searchsorted(starts, np.arange(begin, end), side="right") - 1
-        survivor = np.asarray(decisions.duplicate_of[begin:end])
-        unique = survivor < 0
-        survivor_file = np.searchsorted(starts, survivor, side="right") - 1
+                place = np.arange(written[split], written[split] + len(chosen))
+            written[split] += len(chosen)
+            if rows_per_shard is None:
+                shard[chosen] = first_shard[split]
+                position[chosen] = place + 1
+            else:
+                shard[chosen] = first_shard[split] + place // rows_per_shard
+                position[chosen] = place % rows_per_shard + 1
+        unplaced = fate > Fate.TEST  # SPLITS are the first fates
+        file = _files_of(begin, end, starts)
+        duplicate_of = np.asarray(decisions.duplicate_of[begin:end])
+        unique = duplicate_of < 0
+        duplicates = np.flatnonzero(~unique)
+        survivor, survivor_file = np.zeros((2, end - begin), np.int64)
+        survivor_file[duplicates] = np.searchsorted(starts, duplicate_of[duplicates], side="right") - 1
+        survivor[duplicates] = duplicate_of[duplicates] - starts[survivor_file[duplicates]]
         reason = np.asarray(decisions.reason[begin:end])
         yield pa.record_batch(
             [
@@ -154,12 +160,20 @@ def _batches(
                 _named(fate, names.fates, None),
                 _named(names.reason_index[reason], names.reasons, reason == 0),
                 _named(survivor_file, names.files, unique),
-                numbers_to_arrow(survivor - starts[np.maximum(survivor_file, 0)], pa.int64(), unique),
-                _named(shard, names.shards, ~placed),
-                numbers_to_arrow(position, pa.int64(), ~placed),
+                numbers_to_arrow(survivor, pa.int64(), unique),
+                _named(shard, names.shards, unplaced),
+                numbers_to_arrow(position, pa.int64(), unplaced),
             ],
             schema=SCHEMA,
         )
+
+
+def _files_of(begin: int, end: int, starts: I64) -> I64:
+    """The file of each of the rows begin ... end - 1 of a job."""
+    first = int(np.searchsorted(starts, begin, side="right")) - 1
+    last = int(np.searchsorted(starts, end - 1, side="right"))
+    edges = np.clip(starts[first : last + 1], begin, end)
+    return np.repeat(np.arange(first, last), edges[1:] - edges[:-1])
 
 
 def _named(
@@ -172,7 +186,7 @@ def _named(
 def _similar(
     decisions: Decisions,
     rows: slice,
-    starts: npt.NDArray[np.int64],
+    starts: I64,
     names: _Names,
     evaluation: Evaluation | None,
 ) -> list[pa.Array]:
@@ -199,9 +213,7 @@ def _similar(
     return [*columns, numbers_to_arrow(similarity, pa.float64(), similarity == 0)] if columns else []
 
 
-def _place(
-    row: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], files: pa.Array
-) -> tuple[pa.DictionaryArray, pa.Array]:
+def _place(row: I64, starts: I64, files: pa.Array) -> tuple[pa.DictionaryArray, pa.Array]:
     """A row of the job, -1 for none, as its file and its number there."""
     file = np.maximum(np.searchsorted(starts, row, side="right") - 1, 0)
     return _named(file, files, row < 0), numbers_to_arrow(row - starts[file], pa.int64(), row < 0)

@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from forge_gpu.fates import Fate, name
 from forge_gpu.io.atomic import PARTIAL
 from forge_gpu.io.sinks import JsonlSink, shard_names
@@ -30,29 +28,6 @@ class Piece:
     fate: Fate
     lines: Text
     rank: I64 | None
-
-
-class Hold:
-    """Copies of pieces that wait for their turn, in buffers that are kept from range to range."""
-
-    def __init__(self) -> None:
-        self._buffers: list[np.ndarray] = []
-        self._used = 0
-
-    def clear(self) -> None:
-        self._used = 0
-
-    def keep(self, piece: Piece) -> Piece:
-        begin, end = int(piece.lines.offsets[0]), int(piece.lines.offsets[-1])
-        size = end - begin
-        if self._used == len(self._buffers):
-            self._buffers.append(np.empty(0, np.uint8))
-        if len(self._buffers[self._used]) < size:
-            self._buffers[self._used] = np.empty(size + size // 4, np.uint8)
-        data = self._buffers[self._used]
-        self._used += 1
-        data[:size] = piece.lines.data[begin:end]
-        return Piece(piece.fate, Text(data[:size], piece.lines.offsets - begin), piece.rank)
 
 
 class ShardedLines:
@@ -170,11 +145,15 @@ class Outputs:
         else:
             self._lines[piece.fate].append(piece.lines)
 
+    def begin_sync(self) -> None:
+        """Have the disk take everything, without waiting for it."""
+        for lines in self._lines.values():
+            lines.begin_sync()
+
     def sync(self) -> dict[str, int]:
         """Bring everything to the disk; the size of each file there."""
         positions: dict[str, int] = {}
-        for lines in self._lines.values():
-            lines.begin_sync()  # so that the disk has all of it when the first is waited for
+        self.begin_sync()  # so that the disk has all of it when the first is waited for
         for fate, lines in self._lines.items():
             if fate not in self._buckets:
                 positions.update(lines.sync())

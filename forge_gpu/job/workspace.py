@@ -16,7 +16,6 @@ from forge_gpu.job.events import Listener
 from forge_gpu.job.inputs import Item
 from forge_gpu.job.lines import BODY_BYTES, SEPARATOR, Composer, column_key, key_program, line_program
 from forge_gpu.job.near import NearIndexer
-from forge_gpu.job.outputs import Hold
 from forge_gpu.job.retry import retrying
 from forge_gpu.job.rows import RECORD, RowReader, Rows
 from forge_gpu.job.scans import KeptScans
@@ -69,7 +68,6 @@ class Workspace:
         # A GPU engine scans every chunk: it then forgets what the memory of the chunk before held.
         self._scans = scans if self.engine.name == "cpu" else None
         self.reader = RowReader(config, self.engine)
-        self.hold = Hold()
         self.chunks_read = 0
         self._input = ReadBuffer(self.engine.parquet_texts if self.engine.name == "gpu" else None)
         renderer = self.reader.renderer

@@ -77,7 +77,7 @@ def write_pass(
         rows = ranges[item.number].rows
         listener(ChunkDone(STAGE, rows, item.part.size, now - began, peak_memory()))
         began = now
-        if now - saved >= SAVE_EVERY or item is inputs.items[-1]:
+        if now - saved >= SAVE_EVERY:
             _save(checkpoint, outputs, item.number + 1)
             saved = time.monotonic()
         _stop_here(check_stop, checkpoint, outputs, item.number + 1)
@@ -110,11 +110,11 @@ def write_range(
     write: Callable[[Piece], None] | None,
 ) -> list[Piece]:
     """Render the rows of a range. fates, reasons, ranks: its part of the decisions. `write` takes each piece
-    at once; without it they are copied and kept."""
+    at once; without it they are kept."""
     kept: list[Piece] = []
     row, line, digest = 0, place.first_line, 0
     checked = False
-    workspace.hold.clear()
+    workspace.engine.let_go()
     for chunk in workspace.chunks(item, chunk_bytes) if part.rows else ():
         rows, of_chunk = workspace.read_again(item, chunk)
         digest += of_chunk
@@ -122,18 +122,18 @@ def write_range(
         if not checked:
             checked = _check_sample(workspace, rows, fate)
         of_ranks = None if ranks is None else ranks[row : row + len(rows)]
-        pieces = _split_pieces(workspace, rows, fate, of_ranks)
+        pieces = _split_pieces(workspace, rows, fate, of_ranks, keep=write is None)
         refused = np.flatnonzero(fate == np.uint8(Fate.REJECTED))
         if len(refused):
             first_line = line if item.source.format.kind == "jsonl" else None
             reason, first = reasons[row : row + len(rows)], place.first_in_file + row
             lines = rejected_lines(rows, refused, reason, item.source.file.path, first, first_line)
             pieces.append(Piece(Fate.REJECTED, _as_text(list(lines)), None))
-        for piece in pieces:
-            if write is not None:
+        if write is None:
+            kept += pieces
+        else:
+            for piece in pieces:
                 write(piece)
-            else:
-                kept.append(workspace.hold.keep(piece))
         row += len(rows)
         line += physical_lines(chunk, rows)
     if part.rows and digest % 2**64 != part.digest:
@@ -141,13 +141,15 @@ def write_range(
     return kept
 
 
-def _split_pieces(workspace: Workspace, rows: Rows, fate: U8, rank: I64 | None) -> list[Piece]:
-    """The lines of a chunk's rows, split by split, rendered by one call."""
+def _split_pieces(workspace: Workspace, rows: Rows, fate: U8, rank: I64 | None, keep: bool) -> list[Piece]:
+    """The lines of a chunk's rows, split by split, rendered by one call. keep: beyond the next chunk."""
     ends = np.cumsum(np.bincount(fate, minlength=len(Fate))[list(SPLITS)]).tolist()
     order = np.argsort(fate, kind="stable")[: ends[-1]]  # SPLITS are the first fates
     if not len(order):
         return []
     lines = workspace.lines(rows, order)
+    if keep:
+        lines = workspace.engine.keep(lines)
     return [
         Piece(
             split,

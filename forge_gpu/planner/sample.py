@@ -12,11 +12,10 @@ from typing import Any
 
 import orjson
 
-from forge_gpu.io.formats import Format, decoded_head, detect
+from forge_gpu.io.formats import Format, Head, detect_in, read_head
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.streams import UTF8_BOM, as_utf8
 
-HEAD = 2**20
 PIECE = 2**16
 PLACES = (0.25, 0.5, 0.75)  # where a long file is looked at again: its head need not be like the rest
 MOST_RECORDS = 200
@@ -46,18 +45,19 @@ class Sample:
 
 def sample(file: InputFile, format: str = "auto", encoding: str = "utf-8") -> Sample:
     """Look at one input. Raises InputError for a file that is no data."""
-    found = Sample(file, detect(file, format, encoding))
+    head = read_head(file)
+    found = Sample(file, detect_in(file, head, format, encoding))
     if found.format.kind == "empty":
         found.rows, found.exact = 0, True
     elif found.format.is_text:
-        _read_text(found)
+        _read_text(found, head)
     else:
         _read_table(found)
     return found
 
 
-def _read_text(found: Sample) -> None:
-    raw, whole, _ = decoded_head(found.file, HEAD)
+def _read_text(found: Sample, first: Head) -> None:
+    raw, whole = first.data, first.whole
     head = raw if found.format.encoding == "utf-8" else b"".join(as_utf8(iter([raw]), found.format.encoding))
     head = head.removeprefix(UTF8_BOM)
     if not whole:

@@ -21,7 +21,8 @@ class CpuEngine:
         self._scan = Scratch()
         self._messages = Scratch()
         self._text = Scratch()
-        self._render = Scratch()
+        self._renders = [Scratch()]  # of texts that are kept; the last one used is the one to render with
+        self._kept = 0
         self._hash = Scratch()
         self._statistics = Scratch()
 
@@ -43,7 +44,16 @@ class CpuEngine:
         encoding: int,
         first: I64 | None = None,
     ) -> Text:
-        return render.render(table, program, columns, rows, encoding, first, self._render)
+        return render.render(table, program, columns, rows, encoding, first, self._renders[self._kept])
+
+    def keep(self, text: Text) -> Text:
+        self._kept += 1
+        if self._kept == len(self._renders):
+            self._renders.append(Scratch())
+        return text
+
+    def let_go(self) -> None:
+        self._kept = 0
 
     def hash128(self, text: Text) -> U64:
         return hashing.xxh3_128(text, self._hash)
@@ -64,5 +74,5 @@ class CpuEngine:
         return dedup.first_occurrence(hashes, live)
 
     def memory(self) -> int:
-        scratches = (self._scan, self._messages, self._text, self._render, self._hash, self._statistics)
+        scratches = (self._scan, self._messages, self._text, *self._renders, self._hash, self._statistics)
         return sum(scratch.nbytes for scratch in scratches)

@@ -99,6 +99,12 @@ class GpuEngine:
         with self._device:
             return self._lazy(render.render(table, program, there, rows, encoding, first, self._device))
 
+    def keep(self, text: Text) -> Text:
+        return Text(text.data.copy(), text.offsets.copy())
+
+    def let_go(self) -> None:
+        """What was kept has memory of its own."""
+
     def hash128(self, text: Text) -> U64:
         if len(text) < self._least_rows:
             return self._host.hash128(text)
