@@ -16,7 +16,8 @@ from forge_gpu.job.decisions import Decisions
 from forge_gpu.kernels.layout import U8, U64
 from forge_gpu.split.select import blocks as blocks_of_rows
 
-_FILTER_BITS = 22
+_MOST_BITS = 22
+"""Of the filter, which has a slot a row where the rows are not too many."""
 _MIXER = np.uint64(0x9E3779B97F4A7C15)
 BYTES_A_ROW = 64
 """Peak of comparing: key, split, their copies and the order."""
@@ -37,10 +38,10 @@ def check(
 
     def of_index(name: str) -> Iterator[tuple[np.ndarray, U8]]:
         end = 0
-        for path, rows in ranges:
-            end += rows
-            if rows:
-                yield index.read_arrays(path, (name,))[name], np.asarray(decisions.fate[end - rows : end])
+        for path, number in ranges:
+            end += number
+            if number:
+                yield index.read_arrays(path, (name,))[name], np.asarray(decisions.fate[end - number : end])
 
     def groups() -> Iterator[tuple[U64, U8]]:
         for group, fate in of_index("group"):
@@ -52,12 +53,13 @@ def check(
             label, fate = np.asarray(decisions.cluster[block]), np.asarray(decisions.fate[block])
             yield _wide(label.astype(np.uint64)), np.where(label < 0, np.uint8(Fate.REJECTED), fate)
 
+    rows = len(decisions.fate)
     found: dict[str, Any] = {}
-    found["keys_in_several_splits"] = count(lambda: of_index("hashes"), budget_bytes)
+    found["keys_in_several_splits"] = count(lambda: of_index("hashes"), rows, budget_bytes)
     if grouped:
-        found["groups_in_several_splits"] = count(groups, budget_bytes)
+        found["groups_in_several_splits"] = count(groups, rows, budget_bytes)
     if decisions.cluster is not None:
-        found["clusters_in_several_splits"] = count(clusters, budget_bytes)
+        found["clusters_in_several_splits"] = count(clusters, rows, budget_bytes)
     for what, number in found.items():
         if number and (exact or not what.startswith("keys")):
             raise ValidationError(f"{number} {what.replace('_', ' ')}: a fault of Forge; please report this")
@@ -73,27 +75,34 @@ def _wide(keys: U64) -> U64:
     return np.stack((keys, np.zeros_like(keys)), axis=1)
 
 
-def count(blocks: Blocks, budget_bytes: int) -> int:
-    """How many distinct keys are in more than one split. Rows of other fates take no part.
+def count(blocks: Blocks, rows: int, budget_bytes: int) -> int:
+    """How many distinct keys of so many rows are in more than one split. Rows of other fates take no part.
 
     Rows of validation and test, and those of train that a filter of them lets pass, are sorted, by ranges of
     the key where they are many. Memory: 4 MiB and `budget_bytes`, or what one key's rows need.
     """
-    held = np.zeros(1 << _FILTER_BITS, np.bool_)
-    rows = 0
+    bits = min(max(rows.bit_length(), 1), _MOST_BITS)
+    if rows * BYTES_A_ROW <= budget_bytes:
+        blocks = _read_once(blocks)
+    held = np.zeros(1 << bits, np.bool_)
     for keys, fate in blocks():
-        rows += len(fate)
         mixed = _mixed(keys[(fate == Fate.VALIDATION) | (fate == Fate.TEST)])
-        held[mixed >> np.uint64(64 - _FILTER_BITS)] = True
+        held[mixed >> np.uint64(64 - bits)] = True
     if rows * BYTES_A_ROW > budget_bytes:  # else all of them may be suspects
         rows = sum(len(chosen) for _, _, chosen in _suspects(blocks, held))
     parts = max(-(-rows * BYTES_A_ROW // max(budget_bytes, 1)), 1)
     return sum(_torn(blocks, held, part, parts) for part in range(parts))
 
 
+def _read_once(blocks: Blocks) -> Blocks:
+    read = list(blocks())
+    return lambda: iter(read)
+
+
 def _suspects(blocks: Blocks, held: npt.NDArray[np.bool_]) -> Iterator[tuple[U64, U8, npt.NDArray[np.intp]]]:
+    shift = np.uint64(65 - len(held).bit_length())
     for keys, fate in blocks():
-        likely = held[_mixed(keys) >> np.uint64(64 - _FILTER_BITS)] & (fate <= Fate.TEST)
+        likely = held[_mixed(keys) >> shift] & (fate <= Fate.TEST)
         yield keys, fate, np.flatnonzero(likely)
 
 

@@ -17,6 +17,8 @@ NOT_LIVE = 255
 
 FIRST, SECOND, REST = 0, 1, 2
 
+_LARGEST = np.uint64(2**64 - 1)
+
 BYTES_A_ROW = 72
 """Peak of sorting a group of strata: row, stratum, hash, order, rank, and the copies that sorting makes."""
 
@@ -79,7 +81,7 @@ def draw(rows: Rows, values: U64, counts: I64, first: I64, second: I64, budget_b
             _draw_by_selection(drawn, pieces, int(first[start]), int(second[start]))
         else:
             group = slice(start, end)
-            _draw_by_sorting(drawn, rows, values[group], first[group], second[group])
+            _draw_by_sorting(drawn, rows, values[group], counts[group], first[group], second[group])
     return drawn
 
 
@@ -94,20 +96,43 @@ def _groups(counts: I64, at_once: int) -> Iterator[tuple[int, int]]:
         start = end
 
 
-def _draw_by_sorting(drawn: U8, rows: Rows, values: U64, first: I64, second: I64) -> None:
-    """All rows of the strata `values`, which are all that lie between the least and the greatest of them."""
+def _draw_by_sorting(drawn: U8, rows: Rows, values: U64, counts: I64, first: I64, second: I64) -> None:
+    """All rows of the strata `values`, which are all that lie between the least and the greatest of them.
+
+    Of each stratum only the rows below a key are sorted that has, most likely, enough of them below it.
+    """
     assert rows.stratum is not None
-    found = []
+    pieces = []
     for block in select.blocks(len(rows.live)):
         piece = np.asarray(rows.stratum[block])
         inside = np.asarray(rows.live[block]) & (piece >= values[0]) & (piece <= values[-1])
-        found.append(np.flatnonzero(inside) + block.start)
-    row = np.concatenate(found)
+        pieces.append(np.flatnonzero(inside) + block.start)
+    row = np.concatenate(pieces)
     index = np.searchsorted(values, np.asarray(rows.stratum[row]))
-    rest = np.bincount(index, minlength=len(values)) - first - second
-    times = np.stack((first, second, rest), axis=1).reshape(-1)
+    keys = rows.keys(row)
+    bound = _likely_bound(first + second, counts)
+    below = np.flatnonzero(keys <= bound[index])
+    found = np.bincount(index[below], minlength=len(values))
+    short = found < first + second
+    if short.any():
+        bound[short] = _LARGEST
+        below = np.flatnonzero(keys <= bound[index])
+        found = np.bincount(index[below], minlength=len(values))
+    drawn[row] = REST
+    times = np.stack((first, second, found - first - second), axis=1).reshape(-1)
     code = np.repeat(np.tile(np.array([FIRST, SECOND, REST], np.uint8), len(values)), times)
-    drawn[row[_by_stratum(index, rows.keys(row), len(values))]] = code
+    order = _by_stratum(index[below], keys[below], len(values))
+    drawn[row[below[order]]] = code
+
+
+def _likely_bound(wanted: I64, counts: I64) -> U64:
+    """A key for each stratum that at least `wanted` of its `counts` random keys do not exceed, but for a
+    chance of one in a billion."""
+    share = wanted / counts
+    share += 6 * np.sqrt(share / counts) + 18 / counts
+    bound = np.full(len(counts), _LARGEST)
+    bound[share < 1] = share[share < 1] * 2.0**64
+    return bound
 
 
 def _by_stratum(index: I64, keys: U64, strata: int) -> I64:
