@@ -117,11 +117,16 @@ def index_rows(workspace: Workspace, rows: Rows, digest: int) -> ChunkIndex:
     """The index of one chunk. digest: of its source."""
     good = np.flatnonzero(rows.reason == 0)
     keys = workspace.keys(rows, good)
-    hashes = np.zeros((len(rows), 2), np.uint64)
-    hashes[good] = workspace.engine.hash128(keys)
-    empty = workspace.renders_to_nothing(rows, good, np.diff(keys.offsets))
-    rows.reason[empty] = Reason.EMPTY_TEXT
-    hashes[empty] = 0
+    found = workspace.engine.hash128(keys)
+    if len(good) == len(rows):
+        hashes = found.copy()
+    else:
+        hashes = np.zeros((len(rows), 2), np.uint64)
+        hashes[good] = found
+    empty = workspace.renders_to_nothing(rows, good, keys.offsets)
+    if len(empty):
+        rows.reason[empty] = Reason.EMPTY_TEXT
+        hashes[empty] = 0
     part = ChunkIndex(
         reason=rows.reason,
         hashes=hashes,

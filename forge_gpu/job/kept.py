@@ -22,15 +22,21 @@ class Seen(IntFlag):
     OTHER = 32  # lists, objects, numbers that no Arrow type holds as they are spelled
 
 
+# A bit for each kind of span.
+_GONE = 1 << layout.ABSENT | 1 << layout.NULL
+_TEXT = sum(1 << kind for kind in layout.TEXTS)
+_JSON = 1 << layout.JSON
+
+
 def kinds_seen(column: Spans) -> int:
     """Which of `Seen` the values of a column are, as bits."""
     found = Seen(0)
-    counts = np.bincount(column.kind, minlength=layout.JSON + 1)
-    if counts[layout.ABSENT] or counts[layout.NULL]:
+    kinds = int(np.bitwise_or.reduce(np.left_shift(np.uint8(1), column.kind), initial=0))
+    if kinds & _GONE:
         found |= Seen.GONE
-    if counts[list(layout.TEXTS)].any():
+    if kinds & _TEXT:
         found |= Seen.TEXT
-    for row in np.flatnonzero(column.kind == layout.JSON):
+    for row in np.flatnonzero(column.kind == layout.JSON) if kinds & _JSON else ():
         found |= _kind_of(column.raw(int(row)))
         if found & Seen.OTHER:
             break

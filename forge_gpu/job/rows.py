@@ -112,19 +112,20 @@ class RowReader:
         """
         records = records or self._records(chunk)
         bound = self.renderer.bind(records, self.engine)
-        reason = np.where(records.reason != 0, records.reason, bound.reason)
+        reason = bound.reason.copy()
         warned: dict[Reason, npt.NDArray[np.bool_]] = {}
         time = None
         if judge:
-            good = reason == 0
             checked = check(
                 bound.texts,
                 self.config.preprocessing.quality_checks,
                 self.config.model.max_length,
                 self.engine,
             )
-            reason = np.where(good, checked.reason, reason)
-            warned = {why: rows & good for why, rows in checked.warned.items()}
+            if checked.warned or checked.reason.any():
+                good = reason == 0
+                reason = np.where(good, checked.reason, reason)
+                warned = {why: rows & good for why, rows in checked.warned.items()}
             if self._time:
                 time, parsed = parse_times(self.engine.text(records.columns[self._time]))
                 reason[(reason == 0) & ~parsed] = Reason.UNPARSABLE_TIME

@@ -64,8 +64,9 @@ class KeptScans:
         if kept is None:
             return None
         start, length, data = kept.start.astype(np.int64), kept.length.astype(np.int64), chunk.data
-        columns = {key: Spans(data, start[k], length[k], kept.kind[k]) for k, key in enumerate(keys)}
-        return Records(data, start[-1], length[-1], kept.kind[-1], columns), kept.digest
+        *spans, record = zip(start, length, kept.kind, strict=True)
+        columns = {key: Spans(data, *span) for key, span in zip(keys, spans, strict=True)}
+        return Records(data, *record, columns), kept.digest
 
 
 def _key(file: int, chunk: JsonChunk) -> tuple[int, int, int]:

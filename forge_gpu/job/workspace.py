@@ -147,17 +147,17 @@ class Workspace:
         encoding = layout.AS_JSON if field in self.reader.renderer.json_fields else layout.AS_TEXT
         return self._render(rows, *self._fields[field].table(rows.bound), chosen, encoding)
 
-    def renders_to_nothing(self, rows: Rows, chosen: I64, key_lengths: I64) -> I64:
+    def renders_to_nothing(self, rows: Rows, chosen: I64, key_offsets: I64) -> I64:
         """Those of the chosen rows whose text is empty; only the form `text` may not have any.
 
-        key_lengths: of their dedup keys. Of an empty text a key has its separators and the label, of which
+        key_offsets: of their dedup keys. Of an empty text a key has its separators and the label, of which
         a byte takes BODY_BYTES at most; so only rows with a shorter one are rendered.
         """
         if self.config.output.form != "text" or self.config.preprocessing.dedup.key != "rendered":
             return chosen[:0]
         label = self.config.data.mapping.label
         most = 0 if label is None else BODY_BYTES * rows.records.columns[label].length[chosen]
-        short = chosen[key_lengths <= most + 2 * len(SEPARATOR)]
+        short = chosen[key_offsets[1:] - key_offsets[:-1] <= most + 2 * len(SEPARATOR)]
         if not len(short):
             return short
         empty: I64 = short[np.diff(self.field(rows, "text", short).offsets) == 0]

@@ -65,9 +65,11 @@ class ColumnsRenderer:
 
 def constant_programs(fields: tuple[str, ...], reason: U8) -> dict[str, I32]:
     """Field i runs program i in every row that is not refused."""
-    return {
-        name: np.where(reason == GOOD, np.int32(index), np.int32(-1)) for index, name in enumerate(fields)
-    }
+    programs = {name: np.full(len(reason), index, np.int32) for index, name in enumerate(fields)}
+    refused = np.flatnonzero(reason != GOOD)
+    for program in programs.values():
+        program[refused] = -1
+    return programs
 
 
 def substitute(program: Program, contents: Mapping[str, Program]) -> Program:

@@ -141,11 +141,9 @@ def scan_records(
         full, found = found, _columns(scratch, count + 1, capacity)
         for new, old in zip(found, full, strict=True):
             new[:, :row] = old
-    start, length, kind = found
-    columns = {
-        key: Spans(data, start[k, :row], length[k, :row], kind[k, :row]) for k, key in enumerate(wanted)
-    }
-    return Records(data, start[count, :row], length[count, :row], kind[count, :row], columns)
+    *spans, record = zip(*(array[:, :row] for array in found), strict=True)
+    columns = {key: Spans(data, *span) for key, span in zip(wanted, spans, strict=True)}
+    return Records(data, *record, columns)
 
 
 def _columns(scratch, count, rows):
