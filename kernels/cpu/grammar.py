@@ -7,7 +7,7 @@ import numpy as np
 
 from forge_gpu.fates import Reason
 from forge_gpu.kernels.compiled import inner
-from forge_gpu.kernels.cpu.memory import byte, put_byte, put_word, word
+from forge_gpu.kernels.cpu.memory import BLOCK, byte, item64, mask_difference, put_byte, put_word, word
 from forge_gpu.kernels.cpu.names import find_escaped, find_raw, name_length, next_name
 from forge_gpu.kernels.cpu.strings import HAS_ESCAPE, INVALID, NONE, QUOTE, body_kind, string_end
 from forge_gpu.kernels.layout import JSON, MAX_DEPTH, NULL
@@ -22,6 +22,9 @@ COMMA, COLON, PLUS, MINUS, POINT, ZERO, NINE = (ord(c) for c in ",:+-.09")
 OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY = ord("{"), ord("}"), ord("[")
 LETTER_N, LETTER_T, LETTER_F, LETTER_E = (ord(c) for c in "ntfe")
 OPEN_TO_CLOSE = 2  # both brackets close two code points later
+SEAM_START, SEAM_SIZE, SEAM_NAME = range(3)
+SEAM = 3  # items
+NOT_FOUND = np.int64(-1)
 TRUE, FALSE, NULL_WORD = (np.int64(int.from_bytes(s, "little")) for s in (b"true", b"false", b"null"))
 
 
@@ -194,38 +197,80 @@ def _known_key_end(buffer, p, names, expected):
     return end, k, high, marks
 
 
+def new_seams(names, scratch):
+    """The array of seams for so many names, as it is at first (see members_end)."""
+    seams = scratch.array("grammar.seams", (names + 2) * SEAM, np.int64)
+    seams[:] = 0
+    return seams
+
+
 @inner
-def members_end(buffer, p, blank, depth, closings, names, columns, row):
+def _find_seam(buffer, p, seams, slot):
+    """(index of the string that follows, name) if the bytes at p are those of the slot; else (0, -1)."""
+    start, size = item64(seams, SEAM * slot + SEAM_START), item64(seams, SEAM * slot + SEAM_SIZE)
+    if size == 0 or p + BLOCK > buffer[1] or mask_difference(buffer, p, start) << (BLOCK - size) != 0:
+        return NONE, NOT_FOUND
+    return p + size, item64(seams, SEAM * slot + SEAM_NAME)
+
+
+@inner
+def _keep_seam(buffer, begin, end, seams, slot, name):
+    if end - begin <= BLOCK and begin + BLOCK <= buffer[1]:
+        put_word(seams, 8 * (SEAM * slot + SEAM_START), np.uint64(begin))
+        put_word(seams, 8 * (SEAM * slot + SEAM_SIZE), np.uint64(end - begin))
+        put_word(seams, 8 * (SEAM * slot + SEAM_NAME), np.uint64(name))
+
+
+@inner
+def members_end(buffer, p, blank, depth, closings, names, seams, columns, row):
     """(index after the object, high, marks, members) of the object whose opening bracket is just before p.
 
     depth: brackets open, the object's own included. The value of name k goes to (k, row) of `columns`,
     see put_span; those that the object lacks are left as they are.
+
+    seams: a buffer of int64[names + 2, SEAM], all 0 at first, kept while `buffer` is. What is between two
+    values, as `, "output": "`, is mostly the bytes that it was in the object before: then it need not be read
+    again. A seam ends with the quote that opens a string; slot 0 is of the beginning of an object, slot
+    1 + k of where name k is expected.
     """
     size = buffer[1]
     high = 0
     marks = 0
     members = 0
     expected = NONE
-    p = after_blank(buffer, p, blank)
-    if p < size and byte(buffer, p) == CLOSE_OBJECT:
-        return p + 1, high, marks, members
+    slot = NONE
     while True:
-        if p >= size or byte(buffer, p) != QUOTE:
-            return INVALID, high, marks, members
-        p += 1
-        end, k, more_high, more_marks = _known_key_end(buffer, p, names, expected)
-        if end < 0:
-            return end, high, marks, members
-        high |= more_high
-        marks |= more_marks
-        if k >= 0:
-            expected = next_name(names, k)
-        p = _colon_end(buffer, end + 1, blank)
-        if p < 0 or p >= size:
-            return INVALID, high, marks, members
-        c = byte(buffer, p)
-        if c == QUOTE:
+        begin = p
+        p, k = _find_seam(buffer, begin, seams, slot)
+        c = np.int64(QUOTE)
+        if p == 0:
+            p = after_blank(buffer, begin, blank)
+            if p >= size:
+                return INVALID, high, marks, members
+            c = byte(buffer, p)
+            if c == CLOSE_OBJECT:
+                return p + 1, high, marks, members
+            if members > 0:
+                if c != COMMA:
+                    return INVALID, high, marks, members
+                p = after_blank(buffer, p + 1, blank)
+            if p >= size or byte(buffer, p) != QUOTE:
+                return INVALID, high, marks, members
             p += 1
+            end, k, more_high, more_marks = _known_key_end(buffer, p, names, expected)
+            if end < 0:
+                return end, high, marks, members
+            high |= more_high
+            marks |= more_marks
+            p = _colon_end(buffer, end + 1, blank)
+            if p < 0 or p >= size:
+                return INVALID, high, marks, members
+            c = byte(buffer, p)
+            if c == QUOTE:
+                p += 1
+                if more_high | more_marks == 0:
+                    _keep_seam(buffer, begin, p, seams, slot, k)
+        if c == QUOTE:
             end, more_high, more_marks = string_end(buffer, p)
             found = body_kind(more_marks)
         else:
@@ -237,15 +282,8 @@ def members_end(buffer, p, blank, depth, closings, names, columns, row):
         marks |= more_marks
         members += 1
         if k >= 0:
+            expected = next_name(names, k)
             there = found != NULL
             put_span(columns, k, row, p if there else NONE, end - p if there else NONE, found)
-        p = after_blank(buffer, end + 1 if c == QUOTE else end, blank)
-        if p >= size:
-            return INVALID, high, marks, members
-        c = byte(buffer, p)
-        p += 1
-        if c == CLOSE_OBJECT:
-            return p, high, marks, members
-        if c != COMMA:
-            return INVALID, high, marks, members
-        p = after_blank(buffer, p, blank)
+        slot = expected + 1
+        p = end + 1 if c == QUOTE else end

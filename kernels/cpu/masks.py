@@ -116,6 +116,12 @@ def _between(first, last):
     )
 
 
+def _is_narrow(builder, block):
+    """C0, C1, E0, ED, F0 and from F4 on: no lead byte, or one whose second byte has narrower bounds."""
+    three = builder.or_(_is_either(0xE0, 0xED)(builder, block), _is_either(0xC0, 0xC1)(builder, block))
+    return builder.or_(three, builder.or_(_is(0xF0)(builder, block), _from(0xF4)(builder, block)))
+
+
 def _is_control(builder, block):
     """Below 0x20 but tab, line feed and carriage return; or 0x7F."""
     white = builder.or_(_is_either(ord("\t"), ord("\n"))(builder, block), _is(ord("\r"))(builder, block))
@@ -150,7 +156,7 @@ text_masks = _masks(
     _is(0xBD),
     _begins_image,  # the first byte of an image of mojibake
 )
-utf8_lead_masks = _masks(_from(0x80), _from(0xC0), _from(0xE0), _from(0xF0))
+utf8_lead_masks = _masks(_from(0x80), _from(0xC0), _from(0xE0), _from(0xF0), _is_narrow)
 utf8_bounds_masks = _masks(
     _is_either(0xC0, 0xC1),
     _from(0xF5),

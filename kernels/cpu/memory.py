@@ -212,6 +212,23 @@ def _is_line_break(builder, block):
 
 
 mask_json_special = _block_mask(_is_json_special)  # a byte below 0x20, a quote or a backslash
+
+
+@intrinsic
+def mask_difference(typing_context, buffer, i, j):
+    """int64 whose bit k says whether the bytes i + k and j + k differ."""
+
+    def generate(context, builder, signature, arguments):
+        buffer, i, j = arguments
+        left, right = (
+            builder.load(place(context, builder, buffer, at, int64_of(BLOCK), BLOCK_OF_BYTES), align=1)
+            for at in (i, j)
+        )
+        return builder.bitcast(builder.icmp_unsigned("!=", left, right), I64)
+
+    return types.int64(BUFFER, types.int64, types.int64), generate
+
+
 mask_backslash = _block_mask(_is(ord("\\")))
 mask_newline = _block_mask(_is(ord("\n")))
 mask_not_ascii = _block_mask(lambda builder, block: builder.icmp_signed("<", block, splat(0)))

@@ -15,6 +15,7 @@ from forge_gpu.kernels.cpu.grammar import (
     after_blank,
     get_span,
     members_end,
+    new_seams,
     put_span,
 )
 from forge_gpu.kernels.cpu.memory import byte, put_byte, whole
@@ -58,7 +59,7 @@ def _role(buffer, found, roles, expected):
 
 
 @inner
-def _list_end(buffer, p, closings, keys, roles, m, role, columns):
+def _list_end(buffer, p, closings, keys, seams, roles, m, role, columns):
     """(index after the list at p, its messages' end, its `plain`); messages go to m and after."""
     size = buffer[1]
     plain, lists = -1, 0  # not known yet; WITH_LISTS
@@ -73,7 +74,7 @@ def _list_end(buffer, p, closings, keys, roles, m, role, columns):
             return FULL, m, 0
         put_span(columns, ROLE, m, NONE, NONE, np.int64(ABSENT))
         put_span(columns, CONTENT, m, NONE, NONE, np.int64(ABSENT))
-        p, _, _, members = members_end(buffer, p + 1, BLANK, TWO, closings, keys, columns, m)
+        p, _, _, members = members_end(buffer, p + 1, BLANK, TWO, closings, keys, seams, columns, m)
         if p < 0:
             return INVALID, m, 0
         role_at, content_at = get_span(columns, ROLE, m), get_span(columns, CONTENT, m)
@@ -105,11 +106,11 @@ def _list_end(buffer, p, closings, keys, roles, m, role, columns):
 
 
 @kernel
-def _scan_messages(buffer, starts, lengths, kinds, keys, roles, closings, row, rows, role, columns):
+def _scan_messages(buffer, starts, lengths, kinds, keys, seams, roles, closings, row, rows, role, columns):
     """Scan rows from `row` on, until the last or until there is no room for a message: the next row.
 
     starts, lengths, kinds: the rows. rows: (first, plain, reason). role: a buffer of a byte a message.
-    columns: see grammar; ROLE and CONTENT of each message.
+    seams, columns: see grammar; ROLE and CONTENT of each message.
     """
     first, plain, reason = rows
     while row < len(kinds):
@@ -117,7 +118,7 @@ def _scan_messages(buffer, starts, lengths, kinds, keys, roles, closings, row, r
         p, length, kind = starts[row], lengths[row], kinds[row]
         why, is_plain = 0, 0
         if kind == JSON and length > 0 and byte(buffer, p) == OPEN_ARRAY:
-            end, next_m, is_plain = _list_end(buffer, p, closings, keys, roles, m, role, columns)
+            end, next_m, is_plain = _list_end(buffer, p, closings, keys, seams, roles, m, role, columns)
             if end == FULL:
                 break
             if end == p + length:
@@ -148,6 +149,7 @@ def scan_messages(
     data = np.ascontiguousarray(column.data)
     (keys, key_count), (names, role_count) = pack_names((role_key, content_key)), pack_names(tuple(roles))
     closings = scratch.array("messages.closings", MAX_DEPTH, np.uint8)
+    seams = new_seams(key_count, scratch)
     n, row = len(column), 0
     first = scratch.array("messages.first", n + 1, np.int64)
     plain = scratch.array("messages.plain", n, np.uint8)
@@ -162,6 +164,7 @@ def scan_messages(
             column.length,
             column.kind,
             (whole(keys), key_count),
+            whole(seams),
             (whole(names), role_count),
             whole(closings),
             row,

@@ -17,6 +17,7 @@ from forge_gpu.kernels.cpu.grammar import (
     OPEN_OBJECT,
     after_blank,
     members_end,
+    new_seams,
     put_span,
     value_end,
 )
@@ -63,10 +64,10 @@ def _forget(columns, count, row):
 
 
 @kernel
-def _scan(buffer, in_array, names, max_row_bytes, closings, p, row, columns):
+def _scan(buffer, in_array, names, max_row_bytes, closings, seams, p, row, columns):
     """Scan from byte p into rows from `row` on, until the end or no row is left: (next p, next row).
 
-    names, columns: see grammar. After the columns of the names comes one of the records themselves,
+    names, seams, columns: see grammar. After the columns of the names comes one of the records themselves,
     whose kind is the reason.
     """
     size, count = buffer[1], names[1]
@@ -80,7 +81,7 @@ def _scan(buffer, in_array, names, max_row_bytes, closings, p, row, columns):
         first = p
         why = NONE
         if byte(buffer, p) == OPEN_OBJECT:
-            end, high, marks, _ = members_end(buffer, p + 1, blank, ONE, closings, names, columns, row)
+            end, high, marks, _ = members_end(buffer, p + 1, blank, ONE, closings, names, seams, columns, row)
         else:
             end, high, marks = value_end(buffer, p, blank, NONE, closings)
             why = np.int64(NOT_AN_OBJECT)
@@ -121,6 +122,7 @@ def scan_records(
     readable = np.ascontiguousarray(data)
     scratch = scratch or Scratch()
     closings = scratch.array("scan.closings", MAX_DEPTH, np.uint8)
+    seams = new_seams(count, scratch)
     size, p, row = len(readable), 0, 0
     capacity = max(scratch.held("scan.kind") // (count + 1), size // 1024 + 64)
     found = _columns(scratch, count + 1, capacity)
@@ -131,6 +133,7 @@ def scan_records(
             (whole(table), count),
             max_row_bytes,
             whole(closings),
+            whole(seams),
             p,
             row,
             (*map(whole, found), capacity),

@@ -17,13 +17,13 @@ from forge_gpu.kernels.layout import U8, Spans
 def is_utf8(buffer, start, end):
     """Whether the bytes [start, end) of the buffer are UTF-8."""
     wanted = 0  # continuation bytes that the last block asks of this one
-    e0 = ed = f0 = f4 = 0  # 1 where the last block ended in that byte
+    e0 = ed = f0 = f4 = 0  # 1 where the block before ended in that byte
     i = start
     while i < end:
         if wanted == 0 and i + BLOCK <= end and mask_not_ascii(buffer, i) == 0:
             i += BLOCK
             continue
-        high, lead, lead3, lead4 = utf8_lead_masks(buffer, i)
+        high, lead, lead3, lead4, narrow = utf8_lead_masks(buffer, i)
         inside = -1 if end - i >= BLOCK else (1 << (end - i)) - 1
         high &= inside
         if high == 0:
@@ -35,22 +35,18 @@ def is_utf8(buffer, start, end):
         lead &= inside
         lead3 &= inside
         lead4 &= inside
-        overlong, too_large, is_e0, is_ed, is_f0, is_f4, below_90, below_a0 = utf8_bounds_masks(buffer, i)
         expected = wanted | (lead << 1) | (lead3 << 2) | (lead4 << 3)
-        after_e0 = (is_e0 << 1) | e0
-        after_ed = (is_ed << 1) | ed
-        after_f0 = (is_f0 << 1) | f0
-        after_f4 = (is_f4 << 1) | f4
-        fault = (expected ^ (high ^ lead)) | overlong | too_large
-        fault |= (
-            (after_e0 & below_a0) | (after_ed & ~below_a0) | (after_f0 & below_90) | (after_f4 & ~below_90)
-        )
+        fault = expected ^ (high ^ lead)
+        if narrow | e0 | ed | f0 | f4 != 0:
+            overlong, too_large, is_e0, is_ed, is_f0, is_f4, below_90, below_a0 = utf8_bounds_masks(buffer, i)
+            fault |= overlong | too_large | ((is_e0 << 1) | e0) & below_a0 | ((is_ed << 1) | ed) & ~below_a0
+            fault |= ((is_f0 << 1) | f0) & below_90 | ((is_f4 << 1) | f4) & ~below_90
+            e0, ed, f0, f4 = (is_e0 >> 63) & 1, (is_ed >> 63) & 1, (is_f0 >> 63) & 1, (is_f4 >> 63) & 1
         if fault & inside != 0:
             return False
         if end - i < BLOCK:
             return expected & ~inside == 0
         wanted = (lead >> 63) & 1 | (lead3 >> 62) & 3 | (lead4 >> 61) & 7
-        e0, ed, f0, f4 = (is_e0 >> 63) & 1, (is_ed >> 63) & 1, (is_f0 >> 63) & 1, (is_f4 >> 63) & 1
         i += BLOCK
     return wanted == 0
 

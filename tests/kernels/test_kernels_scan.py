@@ -284,3 +284,18 @@ def test_columns_as_asked() -> None:
 
 def test_checked() -> None:
     run_checked(__file__)
+
+
+FIRST = b'{"a": "one", "unknown": "2", "b": "\\n", "c": 3, "d": "four"}'
+"""An object with seams of every kind: see grammar.members_end."""
+
+
+@pytest.mark.parametrize("names", [("a", "b", "c", "d"), ("d", "b", "a"), ("unknown",), ()])
+@pytest.mark.parametrize("change", [b"", b" ", b",", b'"', b"}", b"{", b"x", b"\\", b"\xc3\xa9"])
+def test_a_seam_that_is_not_as_before(names: tuple[str, ...], change: bytes) -> None:
+    for at in range(len(FIRST)):
+        for cut in (0, 1, 2):
+            changed = FIRST[:at] + change + FIRST[at + cut :]
+            check(
+                b"\n".join([FIRST, changed, FIRST, b'{"a":"one","b":"two"}', changed, FIRST]), "lines", names
+            )
