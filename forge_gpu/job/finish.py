@@ -12,83 +12,77 @@ import orjson
 
 from forge_gpu.errors import ValidationError
 from forge_gpu.fates import Fate, Reason, name
-from forge_gpu.hardware.budget import Budget
 from forge_gpu.io.atomic import write_atomic
 from forge_gpu.io.sinks import shard_names, stale_outputs
 from forge_gpu.job import leaks, manifest
 from forge_gpu.job.checkpoint import Checkpoint
 from forge_gpu.job.decisions import SPLITS, Decisions
 from forge_gpu.job.evaluation import Evaluation
-from forge_gpu.job.events import Listener, Warned
+from forge_gpu.job.events import Warned
 from forge_gpu.job.index import RangeFacts
-from forge_gpu.job.inputs import JobInputs
+from forge_gpu.job.job import Job
 from forge_gpu.job.kept import column_type
 from forge_gpu.job.ledger import write_ledger
-from forge_gpu.job.manifest import RunFacts
 from forge_gpu.job.outputs import Outputs
 from forge_gpu.job.parquet import convert
 from forge_gpu.job.result import LEDGER, MANIFEST, OutputFile, Result
-from forge_gpu.job.spec import JobSpec
 from forge_gpu.job.stages import stage
 from forge_gpu.job.verify import verify
 from forge_gpu.job.workspace import Workspace
 
 
-def finish(
-    spec: JobSpec,
-    inputs: JobInputs,
-    ranges: Sequence[RangeFacts],
-    checkpoint: Checkpoint,
-    decisions: Decisions,
-    outputs: Outputs,
-    workspace: Workspace,
-    facts: RunFacts,
-    budget: Budget,
-    listener: Listener,
-    check_stop: Callable[[], None],
-) -> Result:
+def finish(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Callable[[], None]) -> Result:
     """Everything after the second pass. Raises ValidationError where what was written is not as it should,
     and what `check_stop` raises."""
+    spec, ranges, listener, workspace = job.spec, job.ranges, job.listener, job.pool.first
     columns = output_columns(workspace, ranges)
     with stage("finish", listener) as done:
         outputs.begin_sync()
-        _write_ledger(spec, inputs, ranges, decisions, workspace.evaluation)  # while the disk takes the rows
+        _write_ledger(job, decisions, workspace.evaluation)  # while the disk takes the rows
         paths = outputs.finish()
         if spec.config.output.format == "parquet":
             paths = {
                 fate: [convert(path, columns) for path in files] if fate != Fate.REJECTED else files
                 for fate, files in paths.items()
             }
-        counts = decisions.counts()
-        files = _files(paths, counts, spec.config.output.rows_per_shard)
+        files = _files(paths, decisions.counts(), spec.config.output.rows_per_shard)
         done(len(decisions.fate))
-    verified = None
+    verified: dict[str, Any] = {}
     if spec.config.output.verify:
         with stage("verify", listener, sum(file.bytes for file in files)) as done:
             fields = workspace.reader.renderer.fields
-            files, verified = verify(spec, files, columns, fields, budget.threads, listener, check_stop)
+            files, verified = verify(spec, files, columns, fields, job.budget.threads, listener, check_stop)
             done(sum(file.rows for file in files))
-    exact = spec.config.preprocessing.dedup.exact
-    indexed = [(checkpoint.index_path(number), part.rows) for number, part in enumerate(ranges)]
-    grouped = spec.config.preprocessing.split.group is not None
-    found = leaks.check(indexed, decisions, exact, grouped, budget.bytes // 4)
-    if found["keys_in_several_splits"]:
-        listener(Warned("verify", leaks.told(found["keys_in_several_splits"])))
-    verified = (verified or {}) | found
-    reasons = np.bincount(decisions.reason, minlength=max(Reason) + 1)
     document = manifest.content(
         spec.config,
-        inputs,
+        job.inputs,
         ranges,
-        counts,
-        {reason: int(reasons[reason]) for reason in Reason if reason and reasons[reason]},
+        decisions.counts(),
+        _reasons(decisions),
         files,
         columns,
-        verified,
-        facts.section(spec.config, workspace.engine.name, budget, inputs, ranges),
+        verified | _leaks(job, decisions),
+        job.facts.section(spec.config, workspace.engine.name, job.budget, job.inputs, ranges),
         decisions.facts | _against(workspace.evaluation),
     )
-    return _publish(spec.output, checkpoint, document)
+    return _publish(spec.output, job.checkpoint, document)
+
+
+def _leaks(job: Job, decisions: Decisions) -> dict[str, Any]:
+    """What is in several splits, for the manifest."""
+    settings = job.spec.config.preprocessing
+    indexed = [(job.checkpoint.index_path(number), part.rows) for number, part in enumerate(job.ranges)]
+    grouped = settings.split.group is not None
+    found = leaks.check(indexed, decisions, settings.dedup.exact, grouped, job.budget.bytes // 4)
+    if found["keys_in_several_splits"]:
+        job.listener(Warned("verify", leaks.told(found["keys_in_several_splits"])))
+    return found
+
+
+def _reasons(decisions: Decisions) -> dict[Reason, int]:
+    """How many rows are rejected for each reason that there is."""
+    rows = np.bincount(decisions.reason, minlength=max(Reason) + 1)
+    return {reason: int(rows[reason]) for reason in Reason if reason and rows[reason]}
 
 
 def _publish(output: Path, checkpoint: Checkpoint, document: dict[str, Any]) -> Result:
@@ -131,19 +125,13 @@ def _against(evaluation: Evaluation | None) -> dict[str, Any]:
     return {} if evaluation is None else {"against": evaluation.facts()}
 
 
-def _write_ledger(
-    spec: JobSpec,
-    inputs: JobInputs,
-    ranges: Sequence[RangeFacts],
-    decisions: Decisions,
-    evaluation: Evaluation | None,
-) -> None:
-    output = spec.config.output
+def _write_ledger(job: Job, decisions: Decisions, evaluation: Evaluation | None) -> None:
+    output = job.spec.config.output
     write_ledger(
-        spec.output / LEDGER,
+        job.spec.output / LEDGER,
         decisions,
-        [source.file.path for source in inputs.sources],
-        inputs.rows_of_files(ranges),
+        [source.file.path for source in job.inputs.sources],
+        job.inputs.rows_of_files(job.ranges),
         "." + output.format,
         output.rows_per_shard,
         evaluation,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,7 +19,6 @@ from forge_gpu.io.inputs import InputFile, resolve
 from forge_gpu.io.lock import FolderLock
 from forge_gpu.io.spool import Spool
 from forge_gpu.job import decisions as decided
-from forge_gpu.job import index
 from forge_gpu.job.candidates import CandidateTexts
 from forge_gpu.job.checkpoint import Checkpoint, JobKey
 from forge_gpu.job.cluster import ClusterPool, worker_job
@@ -29,12 +27,12 @@ from forge_gpu.job.decisions import Decisions
 from forge_gpu.job.evaluation import read_evaluation
 from forge_gpu.job.events import FellBack, Halved, Listener, Warned
 from forge_gpu.job.finish import finish, remove_stale
-from forge_gpu.job.index import RangeFacts
 from forge_gpu.job.index_pass import chunk_size, index_pass
 from forge_gpu.job.inputs import JobInputs
+from forge_gpu.job.job import Job
 from forge_gpu.job.manifest import RunFacts
 from forge_gpu.job.memory import shortage_of
-from forge_gpu.job.mixture import Mixture, mixture_of
+from forge_gpu.job.mixture import mixture_of
 from forge_gpu.job.opening import open_inputs
 from forge_gpu.job.outputs import Outputs
 from forge_gpu.job.own_folder import require_own
@@ -57,25 +55,6 @@ SPOOL_SHARE = 4
 
 SCANS_SHARE = 8
 """One part in so many may hold what the first pass found by scanning."""
-
-
-@dataclass
-class Job:
-    """A job that is open: its inputs, its checkpoint, its threads."""
-
-    spec: JobSpec
-    budget: Budget
-    inputs: JobInputs
-    checkpoint: Checkpoint
-    pool: Executor[Workspace]
-    facts: RunFacts
-    listener: Listener
-    mixture: Mixture | None = None
-
-    @cached_property
-    def ranges(self) -> list[RangeFacts]:
-        """What the index says of each range; known when the first pass has ended."""
-        return [index.read_facts(self.checkpoint.index_path(item.number)) for item in self.inputs.items]
 
 
 def prepare(
@@ -267,19 +246,7 @@ def _second_pass(job: Job, decisions: Decisions, check_stop: Callable[[], None])
                 check_stop,
             )
             done(len(decisions.fate))
-        return finish(
-            spec,
-            inputs,
-            job.ranges,
-            checkpoint,
-            decisions,
-            outputs,
-            job.pool.first,
-            job.facts,
-            job.budget,
-            job.listener,
-            check_stop,
-        )
+        return finish(job, decisions, outputs, check_stop)
 
 
 def _rows_written(job: Job, decisions: Decisions) -> dict[Fate, int]:

@@ -19,7 +19,8 @@ from forge_gpu.hardware.budget import Budget
 from forge_gpu.job.decisions import SPLITS
 from forge_gpu.job.events import Listener
 from forge_gpu.job.finish import output_columns
-from forge_gpu.job.prepare import Job, first_pass, open_job
+from forge_gpu.job.job import Job
+from forge_gpu.job.prepare import first_pass, open_job
 from forge_gpu.job.read_back import NO_BOUND, batch_of_records, require_rows
 from forge_gpu.job.spec import JobSpec
 

@@ -1,0 +1,37 @@
+"""A job that is open: what its steps work on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from forge_gpu.hardware.budget import Budget
+from forge_gpu.job import index
+from forge_gpu.job.checkpoint import Checkpoint
+from forge_gpu.job.events import Listener
+from forge_gpu.job.index import RangeFacts
+from forge_gpu.job.inputs import JobInputs
+from forge_gpu.job.manifest import RunFacts
+from forge_gpu.job.mixture import Mixture
+from forge_gpu.job.pool import Executor
+from forge_gpu.job.spec import JobSpec
+from forge_gpu.job.workspace import Workspace
+
+
+@dataclass
+class Job:
+    """Its inputs, its checkpoint, its threads."""
+
+    spec: JobSpec
+    budget: Budget
+    inputs: JobInputs
+    checkpoint: Checkpoint
+    pool: Executor[Workspace]
+    facts: RunFacts
+    listener: Listener
+    mixture: Mixture | None = None
+
+    @cached_property
+    def ranges(self) -> list[RangeFacts]:
+        """What the index says of each range; known when the first pass has ended."""
+        return [index.read_facts(self.checkpoint.index_path(item.number)) for item in self.inputs.items]
