@@ -212,6 +212,10 @@ def _is_line_break(builder, block):
 
 
 mask_json_special = _block_mask(_is_json_special)  # a byte below 0x20, a quote or a backslash
+mask_backslash = _block_mask(_is(ord("\\")))
+mask_newline = _block_mask(_is(ord("\n")))
+mask_not_ascii = _block_mask(lambda builder, block: builder.icmp_signed("<", block, splat(0)))
+mask_line_break = _block_mask(_is_line_break)  # \n or \r
 
 
 @intrinsic
@@ -227,12 +231,6 @@ def mask_difference(typing_context, buffer, i, j):
         return builder.bitcast(builder.icmp_unsigned("!=", left, right), I64)
 
     return types.int64(BUFFER, types.int64, types.int64), generate
-
-
-mask_backslash = _block_mask(_is(ord("\\")))
-mask_newline = _block_mask(_is(ord("\n")))
-mask_not_ascii = _block_mask(lambda builder, block: builder.icmp_signed("<", block, splat(0)))
-mask_line_break = _block_mask(_is_line_break)  # \n or \r
 
 
 @intrinsic

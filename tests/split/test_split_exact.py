@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge_gpu.fates import Fate
-from forge_gpu.split import exact, select
+from forge_gpu.split import exact, quota, select
 from forge_gpu.split.fractions import Splits, rounded
 from forge_gpu.split.mixer import Stream, mix
 
@@ -121,3 +121,14 @@ def test_fractions_stand_for_their_decimal_text():
     assert Splits(0.7, 0.1, 0.2).exact() == (Fraction(1, 10), Fraction(1, 5))
     assert Splits(0.9, 0.1).counts(15) == (2, 0)  # 1.5 rounds up, though 0.1 as a float is a little more
     assert Splits(0.71, 0.29).counts(50) == (15, 0)  # 14.5 exactly; 50 * 0.29 as floats is 14.499...
+
+
+@pytest.mark.parametrize("bound", [0, 1 << 40, 2**64 - 1])
+def test_a_bound_that_too_few_keys_are_below_changes_nothing(monkeypatch, bound):
+    rng = np.random.default_rng(5)
+    hashes = rng.integers(0, 2**64, (4000, 2), np.uint64)
+    stratum, live = rng.integers(0, 9, 4000).astype(np.uint64), rng.random(4000) < 0.9
+    splits = Splits(0.8, 0.1, 0.1)
+    expected = exact.assign(stratum, hashes, live, splits, 7, 1 << 30)
+    monkeypatch.setattr(quota, "_likely_bound", lambda wanted, counts: np.full(len(counts), bound, np.uint64))
+    assert np.array_equal(exact.assign(stratum, hashes, live, splits, 7, 1 << 30), expected)
