@@ -40,15 +40,14 @@ def duplicates(
 
     find = first_occurrence or dedup.first_occurrence
     n = len(live)
-    first = np.full(n, -1, np.int64)
     rows_at_once = max(budget_bytes // BYTES_A_ROW, BLOCK)
     if n <= rows_at_once:
-        first[:] = find(np.ascontiguousarray(hashes), np.asarray(live).astype(np.uint8))
-        return _without_survivors(first)
+        return _without_survivors(find(np.ascontiguousarray(hashes), np.asarray(live).view(np.uint8)))
+    first = np.full(n, -1, np.int64)
     distinct = 0
     for start in range(0, n, BLOCK):
         block = slice(start, min(start + BLOCK, n))
-        local = find(np.ascontiguousarray(hashes[block]), np.asarray(live[block]).astype(np.uint8))
+        local = find(np.ascontiguousarray(hashes[block]), np.asarray(live[block]).view(np.uint8))
         first[block] = np.where(local < 0, -1, local + start)
         distinct += int(np.count_nonzero(local == np.arange(len(local))))
     parts = -(-distinct // rows_at_once)

@@ -18,6 +18,8 @@ NOT_LIVE = 255
 FIRST, SECOND, REST = 0, 1, 2
 
 _LARGEST = np.uint64(2**64 - 1)
+_IN_CACHE = 1 << 15
+"""Rows at once where what is made of them is soon forgotten."""
 
 BYTES_A_ROW = 72
 """Peak of sorting a group of strata: row, stratum, hash, order, rank, and the copies that sorting makes."""
@@ -101,28 +103,36 @@ def _draw_by_sorting(drawn: U8, rows: Rows, values: U64, counts: I64, first: I64
 
     Of each stratum only the rows below a key are sorted that has, most likely, enough of them below it.
     """
-    assert rows.stratum is not None
-    pieces = []
-    for block in select.blocks(len(rows.live)):
-        piece = np.asarray(rows.stratum[block])
-        inside = np.asarray(rows.live[block]) & (piece >= values[0]) & (piece <= values[-1])
-        pieces.append(np.flatnonzero(inside) + block.start)
-    row = np.concatenate(pieces)
-    index = np.searchsorted(values, np.asarray(rows.stratum[row]))
-    keys = rows.keys(row)
-    bound = _likely_bound(first + second, counts)
-    below = np.flatnonzero(keys <= bound[index])
-    found = np.bincount(index[below], minlength=len(values))
-    short = found < first + second
-    if short.any():
-        bound[short] = _LARGEST
-        below = np.flatnonzero(keys <= bound[index])
-        found = np.bincount(index[below], minlength=len(values))
-    drawn[row] = REST
-    times = np.stack((first, second, found - first - second), axis=1).reshape(-1)
+    wanted = first + second
+    bound = _likely_bound(wanted, counts)
+    row, index, keys = _below(drawn, rows, values, bound)
+    found = np.bincount(index, minlength=len(values))
+    if (found < wanted).any():
+        bound[found < wanted] = _LARGEST
+        row, index, keys = _below(drawn, rows, values, bound)
+        found = np.bincount(index, minlength=len(values))
+    times = np.stack((first, second, found - wanted), axis=1).reshape(-1)
     code = np.repeat(np.tile(np.array([FIRST, SECOND, REST], np.uint8), len(values)), times)
-    order = _by_stratum(index[below], keys[below], len(values))
-    drawn[row[below[order]]] = code
+    drawn[row[_by_stratum(index, keys, len(values))]] = code
+
+
+def _below(drawn: U8, rows: Rows, values: U64, bound: U64) -> tuple[I64, I64, U64]:
+    """The rows of the strata `values` whose key does not exceed their stratum's bound, in order: their
+    numbers, the index of their stratum, their keys. All rows of the strata become REST."""
+    assert rows.stratum is not None
+    found: list[tuple[I64, I64, U64]] = []
+    for start in range(0, len(rows.live), _IN_CACHE):
+        block = slice(start, min(start + _IN_CACHE, len(rows.live)))
+        stratum = np.asarray(rows.stratum[block])
+        inside = np.asarray(rows.live[block]) & (stratum >= values[0]) & (stratum <= values[-1])
+        at = np.flatnonzero(inside)
+        row, index = at + start, np.searchsorted(values, stratum[at])
+        keys = rows.keys(row)
+        below = np.flatnonzero(keys <= bound[index])
+        found.append((row[below], index[below], keys[below]))
+        drawn[row] = REST
+    row, index, keys = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return row, index, keys
 
 
 def _likely_bound(wanted: I64, counts: I64) -> U64:
