@@ -32,7 +32,7 @@ VERSIONS = {"datasets": datasets.__version__, "pyarrow": pa.__version__}
 TEXTS = ["instruction", "input", "output"]
 
 # The fastest of 1,000 to 300,000 rows a batch. More processes for either are slower.
-RENDER_BATCH, WRITE_BATCH = 50_000, 5_000
+RENDER_BATCH, WRITE_BATCH = 50_000, 2_000
 
 datasets.disable_progress_bars()
 
