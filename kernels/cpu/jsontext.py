@@ -200,48 +200,14 @@ def _put_one(target, at, source, i, end, encoding):
     return _put_point(target, at, value, encoding), i + size
 
 
-# `unescape` and `recode` find a block's escapes at once and copy the bytes between them block by block, so
-# that where the next block begins does not wait for what this one held. A stray backslash, and an escape
-# that the block or the value cuts, is taken byte by byte from there.
-
-
 @inner
-def unescape(target, at, source, start, count):
-    """Body -> UTF-8; never longer."""
-    i = start
-    end = start + count
-    while i < end and i + 2 * BLOCK <= source[1]:
-        copy_block(target, at, source, i)
-        mask = mask_backslash(source, i)
-        if end - i < BLOCK:
-            mask &= (1 << (end - i)) - 1
-        done = np.int64(0)
-        while mask != 0:
-            k = trailing_zeros(mask)
-            value, size = np.int64(_MEANING[byte(source, i + k + 1)]), np.int64(2)
-            if value < 0:
-                value, size = escape_at(source, i + k, end)
-            at += k - done
-            if size == 1 or k + size >= BLOCK or i + k + size > end:
-                break
-            at = put_code_point(target, at, value)
-            done = k + size
-            copy_block(target, at, source, i + done)
-            mask &= np.int64(-1) << done
-        if mask == 0:
-            at += BLOCK - done
-            i += BLOCK
-        else:
-            at, i = _put_one(target, at, source, i + k, end, AS_TEXT)
-    at -= max(i - end, 0)
-    while i < end:
-        at, i = _put_one(target, at, source, i, end, AS_TEXT)
-    return at
+def _rewrite(target, at, source, start, count, encoding):
+    r"""Body -> UTF-8, or AS_JSON the canonical body, where only \/ and \u change; never longer.
 
-
-@inner
-def recode(target, at, source, start, count):
-    r"""Body -> canonical body; never longer. Only \/ and \u change: other escapes are copied."""
+    A block's escapes are found at once and the bytes between them copied block by block, so that where the
+    next block begins does not wait for what this one held. A stray backslash, and an escape that the block
+    or the value cuts, is taken byte by byte from there.
+    """
     i = start
     end = start + count
     while i < end and i + 2 * BLOCK <= source[1]:
@@ -253,14 +219,16 @@ def recode(target, at, source, start, count):
         while mask != 0:
             k = trailing_zeros(mask)
             letter = byte(source, i + k + 1)
-            if letter != SLASH and letter != LETTER_U and k < BLOCK - 1:
+            if encoding == AS_JSON and letter != SLASH and letter != LETTER_U and k < BLOCK - 1:
                 mask &= np.int64(-4) << k  # both bytes of the escape
                 continue
-            value, size = escape_at(source, i + k, end)
+            value, size = np.int64(_MEANING[letter]), np.int64(2)
+            if value < 0:
+                value, size = escape_at(source, i + k, end)
             at += k - done
-            if size == 1 or k + size >= BLOCK:
+            if size == 1 or k + size >= BLOCK or i + k + size > end:
                 break
-            at = _put_point(target, at, value, AS_JSON)
+            at = _put_point(target, at, value, encoding)
             done = k + size
             copy_block(target, at, source, i + done)
             mask &= np.int64(-1) << done
@@ -268,11 +236,23 @@ def recode(target, at, source, start, count):
             at += BLOCK - done
             i += BLOCK
         else:
-            at, i = _put_one(target, at, source, i + k, end, AS_JSON)
+            at, i = _put_one(target, at, source, i + k, end, encoding)
     at -= max(i - end, 0)
     while i < end:
-        at, i = _put_one(target, at, source, i, end, AS_JSON)
+        at, i = _put_one(target, at, source, i, end, encoding)
     return at
+
+
+@inner
+def unescape(target, at, source, start, count):
+    """Body -> UTF-8; never longer."""
+    return _rewrite(target, at, source, start, count, AS_TEXT)
+
+
+@inner
+def recode(target, at, source, start, count):
+    """Body -> canonical body; never longer."""
+    return _rewrite(target, at, source, start, count, AS_JSON)
 
 
 @inner
