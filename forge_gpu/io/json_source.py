@@ -299,9 +299,15 @@ def _even_cuts(begin: int, size: int, step: int) -> list[int]:
 
 
 def _even_share(left: int, most: int) -> int:
-    """Bytes of one chunk, of a range with `left` bytes and OVERLAP more: all of one size, at most `most`."""
+    """Bytes of one chunk, of a range with `left` bytes and OVERLAP more: all of one size, at most `most`.
+
+    Where there are several, each has room for OVERLAP behind it: read as a range of its own, it is one chunk.
+    """
     left += OVERLAP
-    return -(-left // -(-left // most))
+    if left <= most:
+        return left
+    room = most - OVERLAP if most > 2 * OVERLAP else most
+    return -(-left // -(-left // room))
 
 
 def _view(data: bytearray, size: int) -> U8:

@@ -15,7 +15,7 @@ from forge_gpu.job.compared import joined
 from forge_gpu.job.events import ChunkDone, Listener
 from forge_gpu.job.inputs import Item
 from forge_gpu.job.memory import peak_memory
-from forge_gpu.job.pool import Executor
+from forge_gpu.job.pool import Executor, as_it_is
 from forge_gpu.job.workspace import Workspace, changed
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Text
@@ -72,7 +72,7 @@ class CandidateTexts:
             for number in wanted
         )
         try:
-            with open(self._path, "ab") as file, closing(self._pool.map(tasks)) as results:
+            with open(self._path, "ab") as file, closing(self._pool.map(tasks, as_it_is)) as results:
                 for number, text in zip(wanted, results, strict=True):
                     self._check_stop()
                     expected = self._text_bytes[rows[bounds[number] : bounds[number + 1]]]

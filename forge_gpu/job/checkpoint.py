@@ -90,7 +90,7 @@ class State:
     """The contents of job.json."""
 
     key: dict[str, Any]
-    written_ranges: int = 0
+    written_parts: int = 0  # of those with rows, in order
     positions: dict[str, int] = field(default_factory=dict)  # file -> bytes that are known to be on disk
     result: dict[str, Any] | None = None  # of a finished job
 
@@ -162,7 +162,7 @@ class Checkpoint:
 
     def has_work(self) -> bool:
         """Whether an earlier run left something to go on from."""
-        return self.state.written_ranges > 0 or any(self.index_folder.iterdir())
+        return self.state.written_parts > 0 or any(self.index_folder.iterdir())
 
     def index_path(self, item: int) -> Path:
         return self.index_folder / f"{item:08d}.index"

@@ -32,6 +32,7 @@ from forge_gpu.job.opening import open_inputs
 from forge_gpu.job.spec import JobSpec
 from forge_gpu.job.workspace import Workspace
 
+Made = TypeVar("Made")
 Result = TypeVar("Result")
 
 AHEAD = 2
@@ -82,8 +83,10 @@ class ClusterPool:
             ) from None
         self.threads = max(2, AHEAD * len(self._client.scheduler_info(n_workers=-1)["workers"]))
 
-    def map(self, tasks: Iterable[Callable[[Workspace], Result]]) -> Generator[Result, None, None]:
-        """Run every task on some worker. An exception of a task is raised in its place."""
+    def map(
+        self, tasks: Iterable[Callable[[Workspace], Made]], take: Callable[[Made], Result]
+    ) -> Generator[Result, None, None]:
+        """Run every task on some worker; see Executor."""
         waiting: deque[Any] = deque()
         try:
             for task in tasks:
@@ -92,9 +95,9 @@ class ClusterPool:
                 number = keywords.pop("item").number
                 waiting.append(self._client.submit(_run, self._job, task.func, number, keywords, pure=False))
                 if len(waiting) >= self.threads:
-                    yield self._result(waiting.popleft())
+                    yield take(self._result(waiting.popleft()))
             while waiting:
-                yield self._result(waiting.popleft())
+                yield take(self._result(waiting.popleft()))
         finally:
             for future in waiting:
                 future.release()

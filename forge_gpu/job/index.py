@@ -26,22 +26,67 @@ ROW_ARRAYS = ("reason", "hashes", "stratum", "time", "group", "text_bytes", "sco
 """Arrays with an item a row."""
 
 
-@dataclass(frozen=True, slots=True)
-class RangeFacts:
-    """What the index says of a range as a whole.
+PART_BYTES = 2**20
+"""A part of JSON has so many bytes at least, but for the last of a range: small chunks share one."""
 
-    lines: physical lines of JSON lines. bytes: of input. digest: of the bytes of the source's rows, to notice
-    a source that changes between the passes. warned: rows a check warned of. kinds: for each kept column the
-    kinds of span seen, a bit each. ways: rows by the way their template was run.
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Consecutive rows of a range, which the second pass writes by one task: what a chunk of the first held.
+
+    begin: as in `io.chunks.Range`; a row begins there. rows, lines, bytes: how many, lines being physical
+    lines of JSON lines. digest: of the bytes of the source's rows, to notice a source that changes between
+    the passes.
     """
 
+    begin: int
     rows: int
     lines: int
     bytes: int
     digest: int
+
+    def with_next(self, part: Part) -> Part:
+        """This part and the one behind it as one."""
+        return Part(
+            self.begin,
+            self.rows + part.rows,
+            self.lines + part.lines,
+            self.bytes + part.bytes,
+            (self.digest + part.digest) % 2**64,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RangeFacts:
+    """What the index says of a range as a whole.
+
+    parts: in order, all rows in one of them. warned: rows a check warned of. kinds: for each kept column the
+    kinds of span seen, a bit each. ways: rows by the way their template was run.
+    """
+
+    parts: tuple[Part, ...]
     warned: dict[Reason, int]
     kinds: dict[str, int]
     ways: dict[str, int]
+
+    @property
+    def rows(self) -> int:
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def lines(self) -> int:
+        """Physical lines of JSON lines."""
+        return sum(part.lines for part in self.parts)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of input."""
+        return sum(part.bytes for part in self.parts)
+
+    @property
+    def digest(self) -> int:
+        """Of the bytes of the source's rows."""
+        return sum(part.digest for part in self.parts) % 2**64
 
 
 @dataclass(slots=True)
@@ -60,9 +105,7 @@ class ChunkIndex:
     hashes: U64
     stratum: U64 | None
     time: I64 | None
-    lines: int
-    bytes: int
-    digest: int
+    parts: tuple[Part, ...] = ()
     warned: dict[Reason, int] = field(default_factory=dict)
     kinds: dict[str, int] = field(default_factory=dict)
     ways: dict[str, int] = field(default_factory=dict)
@@ -79,7 +122,7 @@ class ChunkIndex:
 
     @property
     def facts(self) -> RangeFacts:
-        return RangeFacts(self.rows, self.lines, self.bytes, self.digest, self.warned, self.kinds, self.ways)
+        return RangeFacts(self.parts, self.warned, self.kinds, self.ways)
 
     @property
     def nbytes(self) -> int:
@@ -89,8 +132,8 @@ class ChunkIndex:
         return sum(array.nbytes for array in arrays if array is not None)
 
 
-def join(parts: Sequence[ChunkIndex]) -> ChunkIndex:
-    """The chunks of a range, in order, as one."""
+def join(parts: Sequence[ChunkIndex], in_parts: bool = False) -> ChunkIndex:
+    """The chunks of a range, in order, as one. in_parts: whether the range can be read from each on."""
     warned: dict[Reason, int] = {}
     kinds: dict[str, int] = {}
     ways: Counter[str] = Counter()
@@ -105,9 +148,7 @@ def join(parts: Sequence[ChunkIndex]) -> ChunkIndex:
         hashes=np.concatenate([part.hashes for part in parts] or [np.zeros((0, 2), np.uint64)]),
         stratum=_joined([part.stratum for part in parts]),
         time=_joined([part.time for part in parts]),
-        lines=sum(part.lines for part in parts),
-        bytes=sum(part.bytes for part in parts),
-        digest=sum(part.digest for part in parts) % 2**64,
+        parts=_joined_parts([part for chunk in parts for part in chunk.parts], in_parts),
         warned=warned,
         kinds=kinds,
         ways=dict(ways),
@@ -120,6 +161,17 @@ def join(parts: Sequence[ChunkIndex]) -> ChunkIndex:
     )
 
 
+def _joined_parts(parts: Sequence[Part], in_parts: bool) -> tuple[Part, ...]:
+    """The parts of the chunks of a range; what is behind a small one goes with it."""
+    joined: list[Part] = []
+    for part in parts:
+        if joined and (joined[-1].bytes < PART_BYTES or not in_parts):
+            joined[-1] = joined[-1].with_next(part)
+        else:
+            joined.append(part)
+    return tuple(joined)
+
+
 def _moved(parts: Sequence[ChunkIndex]) -> list[I64 | None]:
     """The matches of each part, with row numbers of the whole."""
     starts = np.cumsum([0, *(part.rows for part in parts)])
@@ -130,10 +182,10 @@ def _moved(parts: Sequence[ChunkIndex]) -> list[I64 | None]:
 
 
 def cut(part: ChunkIndex, rows: int) -> ChunkIndex:
-    """The first `rows` rows of a range's index. Counters of what was read stay as they are."""
+    """The first `rows` rows of a range's index. Counters of what was read, but rows, stay as they are."""
     if rows >= part.rows:
         return part
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, Any] = {"parts": _cut_parts(part.parts, rows)}
     for key in ROW_ARRAYS:
         array = getattr(part, key)
         arrays[key] = None if array is None else array[:rows]
@@ -142,6 +194,14 @@ def cut(part: ChunkIndex, rows: int) -> ChunkIndex:
         kept = part.matched[:, 0] < rows
         arrays |= {"matched": part.matched[kept], "similarity": part.similarity[kept]}
     return replace(part, **arrays)
+
+
+def _cut_parts(parts: Sequence[Part], rows: int) -> tuple[Part, ...]:
+    kept = []
+    for part in parts:
+        kept.append(replace(part, rows=min(part.rows, rows)))
+        rows -= kept[-1].rows
+    return tuple(kept)
 
 
 def _joined(arrays: Sequence[np.ndarray | None], axis: int = 0) -> np.ndarray | None:
@@ -168,7 +228,8 @@ def read_facts(path: Path) -> RangeFacts:
     """What a range's index says of the whole of it; a few hundred bytes are read."""
     facts = orjson.loads(stored.read(path, ("facts",))["facts"].tobytes())
     warned = {Reason[key.upper()]: count for key, count in facts.pop("warned").items()}
-    return RangeFacts(**facts, warned=warned)
+    parts = tuple(Part(**part) for part in facts.pop("parts"))
+    return RangeFacts(**facts, warned=warned, parts=parts)
 
 
 def read_arrays(path: Path, keys: Collection[str]) -> dict[str, np.ndarray]:

@@ -16,11 +16,11 @@ from forge_gpu.io.chunks import ArrowChunk, Chunk, JsonChunk
 from forge_gpu.job import index
 from forge_gpu.job.checkpoint import Checkpoint
 from forge_gpu.job.events import ChunkDone, Listener
-from forge_gpu.job.index import ChunkIndex
+from forge_gpu.job.index import ChunkIndex, Part
 from forge_gpu.job.inputs import Item, JobInputs, Place, places
 from forge_gpu.job.kept import kinds_seen
 from forge_gpu.job.memory import peak_memory
-from forge_gpu.job.pool import Executor
+from forge_gpu.job.pool import Executor, as_it_is
 from forge_gpu.job.rejected import rejected_record
 from forge_gpu.job.rows import Rows
 from forge_gpu.job.workspace import Workspace, changed
@@ -49,7 +49,7 @@ def index_pass(
     tasks = (partial(index_range, item=item, chunk_bytes=chunk_bytes) for item in todo)
     rows = 0
     refused = None
-    with closing(pool.map(tasks)) as results:
+    with closing(pool.map(tasks, as_it_is)) as results:
         for item in inputs.items:
             check_stop()
             began = time.monotonic()
@@ -105,12 +105,10 @@ def _reasons_of(item: Item, checkpoint: Checkpoint) -> U8:
 
 def index_range(workspace: Workspace, item: Item, chunk_bytes: int) -> ChunkIndex:
     """Judge and hash the rows of one range."""
-    return index.join(
-        [
-            index_rows(workspace, *workspace.judge(item, chunk))
-            for chunk in workspace.chunks(item, chunk_bytes)
-        ]
-    )
+    chunks = [
+        index_rows(workspace, *workspace.judge(item, chunk)) for chunk in workspace.chunks(item, chunk_bytes)
+    ]
+    return index.join(chunks, in_parts=item.source.rows is None)
 
 
 def index_rows(workspace: Workspace, rows: Rows, digest: int) -> ChunkIndex:
@@ -132,9 +130,7 @@ def index_rows(workspace: Workspace, rows: Rows, digest: int) -> ChunkIndex:
         hashes=hashes,
         stratum=workspace.strata(rows),
         time=rows.time,
-        lines=physical_lines(rows.chunk, rows),
-        bytes=chunk_size(rows.chunk),
-        digest=digest,
+        parts=(_part_of(rows, digest),),
         warned={reason: int(found.sum()) for reason, found in rows.warned.items()},
         ways=dict(rows.bound.counts),
         kinds={column: kinds_seen(rows.column(column)) for column in workspace.config.output.columns},
@@ -145,6 +141,12 @@ def index_rows(workspace: Workspace, rows: Rows, digest: int) -> ChunkIndex:
     if workspace.evaluation is not None:
         workspace.evaluation.index(part, rows, workspace.against_text)
     return part
+
+
+def _part_of(rows: Rows, digest: int) -> Part:
+    chunk = rows.chunk
+    begin = chunk.first_row if isinstance(chunk, ArrowChunk) else chunk.offset
+    return Part(begin, len(rows), physical_lines(chunk, rows), chunk_size(chunk), digest)
 
 
 def physical_lines(chunk: Chunk, rows: Rows) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from forge_gpu.io.chunks import Range, Source
-from forge_gpu.job.index import RangeFacts
+from forge_gpu.job.index import Part, RangeFacts
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,49 @@ class Item:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the rows of a range stand: the job's row number of its first, and that row's number and line
-    in its file."""
+    """Where the rows of a range, or of a part of one, stand: the job's row number of the first, and that
+    row's number and line in its file."""
 
     first: int
     first_in_file: int
     first_line: int
+
+    def behind(self, part: Part) -> Place:
+        """The place of what comes after `part`, which stands here, in the same file."""
+        return Place(self.first + part.rows, self.first_in_file + part.rows, self.first_line + part.lines)
+
+
+@dataclass(frozen=True)
+class PlacedPart:
+    """A part of a range. item: the range's number. span: its bytes or rows, to be read as a range.
+    begins_range: no row of the range comes before it."""
+
+    item: int
+    span: Range
+    part: Part
+    place: Place
+    begins_range: bool
+
+
+def placed_parts(items: Sequence[Item], ranges: Sequence[RangeFacts]) -> list[PlacedPart]:
+    """The parts that have rows, in order."""
+    found = []
+    for item, facts, place in zip(items, ranges, places(items, ranges), strict=False):
+        begins_range = True
+        for part, span in zip(facts.parts, _spans(item.part, facts.parts), strict=True):
+            if part.rows:
+                found.append(PlacedPart(item.number, span, part, place, begins_range))
+                begins_range = False
+            place = place.behind(part)
+    return found
+
+
+def _spans(whole: Range, parts: Sequence[Part]) -> Iterator[Range]:
+    """A range cut where its parts begin."""
+    for number, part in enumerate(parts):
+        begin = part.begin if number else whole.begin
+        end = parts[number + 1].begin if number + 1 < len(parts) else whole.end
+        yield replace(whole, begin=begin, end=end, size=whole.size if len(parts) == 1 else end - begin)
 
 
 def places(items: Sequence[Item], before: Sequence[RangeFacts]) -> list[Place]:

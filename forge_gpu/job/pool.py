@@ -1,13 +1,15 @@
-"""Ranges through threads: bounded, in order, each with a workspace of its own."""
+"""Ranges through threads: bounded, in order, each thread with a workspace of its own."""
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Generic, Protocol, TypeVar
 
 Workspace = TypeVar("Workspace")
+Made = TypeVar("Made")
 Result = TypeVar("Result")
 Given = TypeVar("Given", covariant=True)
 
@@ -25,18 +27,30 @@ class Executor(Protocol[Given]):
     @property
     def first(self) -> Given: ...
 
-    def map(self, tasks: Iterable[Callable[[Given], Result]]) -> Generator[Result, None, None]:
-        """Run every task with a workspace. An exception of a task is raised in its place."""
+    def map(
+        self, tasks: Iterable[Callable[[Given], Made]], take: Callable[[Made], Result]
+    ) -> Generator[Result, None, None]:
+        """Run every task with a workspace, and give what `take` makes of each of their results.
+
+        `take` is called in this process with one result at a time, in the order of the tasks, while the
+        workspace that the result may point into is still the task's. An exception of a task, or of `take`, is
+        raised in its place. Once the generator is closed nothing runs any more: `take` was called for some
+        of the first tasks and for no other.
+        """
 
     def close(self) -> None: ...
 
 
-class OrderedPool(Generic[Workspace]):
-    """Runs tasks on `threads` threads and gives their results in the order of the tasks.
+def as_it_is(made: Made) -> Made:
+    """To take results that point into no workspace."""
+    return made
 
-    There are `threads + 1` workspaces (one, and no thread, where `threads` is 1): so many ranges are in
-    flight and no more, which is what bounds memory; fewer while `is_memory_short`. A result may point into
-    its workspace, which is handed on only when the caller asks for the next result.
+
+class OrderedPool(Generic[Workspace]):
+    """Runs tasks on `threads` threads (on none where that is 1), each with a workspace of its own.
+
+    A thread takes what it made as soon as its turn has come, from caches that are still warm. At most
+    threads + 1 tasks are begun and not yet given; one alone while `is_memory_short`.
     """
 
     def __init__(
@@ -47,34 +61,78 @@ class OrderedPool(Generic[Workspace]):
     ) -> None:
         self.threads = threads
         self._is_memory_short = is_memory_short
-        self._free = deque(make_workspace() for _ in range(threads + 1 if threads > 1 else 1))
-        self.first = self._free[0]
+        self._workspaces = [make_workspace() for _ in range(threads)]
+        self.first = self._workspaces[0]
 
-    def map(self, tasks: Iterable[Callable[[Workspace], Result]]) -> Generator[Result, None, None]:
-        """Run every task with a free workspace. An exception of a task is raised in its place."""
+    def map(
+        self, tasks: Iterable[Callable[[Workspace], Made]], take: Callable[[Made], Result]
+    ) -> Generator[Result, None, None]:
+        """See Executor."""
         if self.threads == 1:
             for task in tasks:
-                yield task(self._free[0])
+                yield take(task(self.first))
             return
-        executor = ThreadPoolExecutor(self.threads, "forge")
-        waiting: deque[tuple[Workspace, Future[Result]]] = deque()
+        turns = _Turns()
+        own = threading.local()
+        unclaimed = deque(self._workspaces)
+
+        def claim() -> None:
+            own.workspace = unclaimed.popleft()
+
+        def run(number: int, task: Callable[[Workspace], Made]) -> Result:
+            try:
+                made = task(own.workspace)
+                turns.wait_for(number)
+                result = take(made)
+            except BaseException:
+                turns.fail(number)
+                raise
+            turns.end(number)
+            return result
+
+        executor = ThreadPoolExecutor(self.threads, "forge", claim)
+        waiting: deque[Future[Result]] = deque()
         try:
-            for task in tasks:
-                workspace = self._free.popleft()
-                waiting.append((workspace, executor.submit(task, workspace)))
-                while waiting and (not self._free or self._is_memory_short()):
-                    yield from self._take(waiting)
+            for number, task in enumerate(tasks):
+                waiting.append(executor.submit(run, number, task))
+                while len(waiting) > self.threads or (waiting and self._is_memory_short()):
+                    yield waiting.popleft().result()
             while waiting:
-                yield from self._take(waiting)
+                yield waiting.popleft().result()
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
-            self._free.extend(workspace for workspace, _ in waiting)
 
     def close(self) -> None:
         """Nothing is held between two calls of `map`."""
 
-    def _take(self, waiting: deque[tuple[Workspace, Future[Result]]]) -> Iterator[Result]:
-        workspace, future = waiting[0]
-        yield future.result()
-        waiting.popleft()
-        self._free.append(workspace)
+
+class _Turns:
+    """A turn for each task, in the order of their numbers; none for those behind one that failed."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._next = 0
+        self._failed: int | None = None  # the first that did
+
+    def wait_for(self, number: int) -> None:
+        """Return when it is the task's turn. Raises CancelledError where it never will be."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._next == number or self._is_behind_failed(number))
+            if self._next != number:
+                raise CancelledError
+
+    def end(self, number: int) -> None:
+        """The turn goes to the next task."""
+        with self._changed:
+            self._next = number + 1
+            self._changed.notify_all()
+
+    def fail(self, number: int) -> None:
+        """The task has failed, in its turn or before."""
+        with self._changed:
+            if not self._is_behind_failed(number):
+                self._failed = number
+            self._changed.notify_all()
+
+    def _is_behind_failed(self, number: int) -> bool:
+        return self._failed is not None and self._failed < number

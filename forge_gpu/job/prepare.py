@@ -28,7 +28,7 @@ from forge_gpu.job.evaluation import read_evaluation
 from forge_gpu.job.events import FellBack, Halved, Listener, Warned
 from forge_gpu.job.finish import finish, remove_stale
 from forge_gpu.job.index_pass import chunk_size, index_pass
-from forge_gpu.job.inputs import JobInputs
+from forge_gpu.job.inputs import JobInputs, placed_parts
 from forge_gpu.job.job import Job
 from forge_gpu.job.manifest import RunFacts
 from forge_gpu.job.memory import shortage_of
@@ -250,8 +250,9 @@ def _second_pass(job: Job, decisions: Decisions, check_stop: Callable[[], None])
 
 
 def _rows_written(job: Job, decisions: Decisions) -> dict[Fate, int]:
-    """Rows of each fate in the ranges that an earlier run had written."""
-    rows = sum(part.rows for part in job.ranges[: job.checkpoint.state.written_ranges])
+    """Rows of each fate in the parts that an earlier run had written."""
+    written = placed_parts(job.inputs.items, job.ranges)[: job.checkpoint.state.written_parts]
+    rows = sum(placed.part.rows for placed in written)
     counts = np.bincount(decisions.fate[:rows], minlength=len(Fate))
     return {fate: int(counts[fate]) for fate in Fate}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from itertools import accumulate
 
@@ -16,7 +18,7 @@ from forge_gpu.job.decisions import SPLITS, Decisions
 from forge_gpu.job.events import ChunkDone, Listener
 from forge_gpu.job.index import RangeFacts
 from forge_gpu.job.index_pass import physical_lines
-from forge_gpu.job.inputs import Item, JobInputs, Place, places
+from forge_gpu.job.inputs import Item, JobInputs, PlacedPart, placed_parts
 from forge_gpu.job.memory import peak_memory
 from forge_gpu.job.outputs import Outputs, Piece
 from forge_gpu.job.pool import Executor
@@ -29,7 +31,7 @@ from forge_gpu.kernels.scratch import Scratch
 
 STAGE = "write"
 CHECKED_ROWS = 16
-"""Of the first so many training rows of a range, one is rendered by the reference too."""
+"""Of the first so many training rows of a chunk, one is rendered by the reference too: once a range."""
 SAVE_EVERY = 2.0
 """Seconds of work that a killed run may lose: how often what is written is synced and noted."""
 
@@ -45,89 +47,100 @@ def write_pass(
     listener: Listener,
     check_stop: Callable[[], None],
 ) -> None:
-    """Append every range's rows to the outputs, in order, from where the checkpoint says."""
-    place_of = places(inputs.items, ranges)
+    """Append the rows of every part to the outputs, in order, from where the checkpoint says."""
+    parts = placed_parts(inputs.items, ranges)[checkpoint.state.written_parts :]
 
-    def rows_of(array: np.ndarray, item: Item) -> np.ndarray:
-        """A range's part of an array of all rows."""
-        first = place_of[item.number].first
-        return np.asarray(array[first : first + ranges[item.number].rows])
+    def rows_of(array: np.ndarray, placed: PlacedPart) -> np.ndarray:
+        """A part's share of an array of all rows."""
+        return np.asarray(array[placed.place.first : placed.place.first + placed.part.rows])
 
-    begin = checkpoint.state.written_ranges
-    saved = time.monotonic()
-    direct = outputs.append if pool.threads == 1 else None
+    writer = _Writer(outputs, checkpoint)
     tasks = (
         partial(
-            write_range,
-            item=item,
-            part=ranges[item.number],
-            place=place_of[item.number],
-            fates=rows_of(decisions.fate, item),
-            reasons=rows_of(decisions.reason, item),
-            ranks=None if decisions.rank is None else rows_of(decisions.rank, item),
+            write_part,
+            item=inputs.items[placed.item],
+            placed=placed,
+            fates=rows_of(decisions.fate, placed),
+            reasons=rows_of(decisions.reason, placed),
+            ranks=None if decisions.rank is None else rows_of(decisions.rank, placed),
             chunk_bytes=chunk_bytes,
-            write=direct,
+            write=outputs.append if pool.threads == 1 else None,
         )
-        for item in inputs.items[begin:]
+        for placed in parts
     )
+    stopped: BaseException | None = None
     began = time.monotonic()
-    for item, pieces in zip(inputs.items[begin:], pool.map(tasks), strict=True):
+    with closing(pool.map(tasks, writer.take)) as taken:
+        for placed, _ in zip(parts, taken, strict=True):
+            now = time.monotonic()
+            listener(ChunkDone(STAGE, placed.part.rows, placed.span.size, now - began, peak_memory()))
+            began = now
+            try:
+                check_stop()
+            except BaseException as asked:
+                stopped = asked
+                break
+    if stopped is not None:  # the pool is at rest, and what it has written since is noted as well
+        writer.save()
+        raise stopped
+
+
+class _Writer:
+    """Appends the pieces of parts, in order, and notes in the checkpoint how many parts are written."""
+
+    def __init__(self, outputs: Outputs, checkpoint: Checkpoint) -> None:
+        self._outputs, self._checkpoint = outputs, checkpoint
+        self._parts = checkpoint.state.written_parts
+        self._between_parts = True
+        self._saved = time.monotonic()
+
+    def take(self, pieces: Sequence[Piece]) -> None:
+        """Append what was not yet of the next part."""
+        self._between_parts = False
         for piece in pieces:
-            outputs.append(piece)
-        now = time.monotonic()
-        rows = ranges[item.number].rows
-        listener(ChunkDone(STAGE, rows, item.part.size, now - began, peak_memory()))
-        began = now
-        if now - saved >= SAVE_EVERY:
-            _save(checkpoint, outputs, item.number + 1)
-            saved = time.monotonic()
-        _stop_here(check_stop, checkpoint, outputs, item.number + 1)
+            self._outputs.append(piece)
+        self._parts += 1
+        self._between_parts = True
+        if time.monotonic() - self._saved >= SAVE_EVERY:
+            self.save()
+
+    def save(self) -> None:
+        """Bring all to the disk and note it; not where a part was written in part: the note before stands."""
+        if self._between_parts:
+            self._checkpoint.state.positions = self._outputs.sync()
+            self._checkpoint.state.written_parts = self._parts
+            self._checkpoint.save()
+            self._saved = time.monotonic()
 
 
-def _stop_here(check_stop: Callable[[], None], checkpoint: Checkpoint, outputs: Outputs, ranges: int) -> None:
-    """Stop if a signal asks for it, with everything written so far noted."""
-    try:
-        check_stop()
-    except BaseException:
-        _save(checkpoint, outputs, ranges)
-        raise
-
-
-def _save(checkpoint: Checkpoint, outputs: Outputs, ranges: int) -> None:
-    checkpoint.state.positions = outputs.sync()
-    checkpoint.state.written_ranges = ranges
-    checkpoint.save()
-
-
-def write_range(
+def write_part(
     workspace: Workspace,
     item: Item,
-    part: RangeFacts,
-    place: Place,
+    placed: PlacedPart,
     fates: U8,
     reasons: U8,
     ranks: I64 | None,
     chunk_bytes: int,
     write: Callable[[Piece], None] | None,
 ) -> list[Piece]:
-    """Render the rows of a range. fates, reasons, ranks: its part of the decisions. `write` takes each piece
-    at once; without it they are kept."""
+    """Render the rows of a part of a range. fates, reasons, ranks: its share of the decisions. `write` takes
+    each piece at once; without it they are kept."""
     kept: list[Piece] = []
-    row, line, digest = 0, place.first_line, 0
-    checked = False
+    row, line, digest = 0, placed.place.first_line, 0
+    to_check = placed.begins_range
     workspace.engine.let_go()
-    for chunk in workspace.chunks(item, chunk_bytes) if part.rows else ():
+    for chunk in workspace.chunks(replace(item, part=placed.span), chunk_bytes):
         rows, of_chunk = workspace.read_again(item, chunk)
         digest += of_chunk
         fate = fates[row : row + len(rows)]
-        if not checked:
-            checked = _check_sample(workspace, rows, fate)
+        if to_check:
+            to_check = not _check_sample(workspace, rows, fate)
         of_ranks = None if ranks is None else ranks[row : row + len(rows)]
         pieces = _split_pieces(workspace, rows, fate, of_ranks, keep=write is None)
         refused = np.flatnonzero(fate == np.uint8(Fate.REJECTED))
         if len(refused):
             first_line = line if item.source.format.kind == "jsonl" else None
-            reason, first = reasons[row : row + len(rows)], place.first_in_file + row
+            reason, first = reasons[row : row + len(rows)], placed.place.first_in_file + row
             lines = rejected_lines(rows, refused, reason, item.source.file.path, first, first_line)
             pieces.append(Piece(Fate.REJECTED, _as_text(list(lines)), None))
         if write is None:
@@ -137,7 +150,7 @@ def write_range(
                 write(piece)
         row += len(rows)
         line += physical_lines(chunk, rows)
-    if part.rows and digest % 2**64 != part.digest:
+    if digest % 2**64 != placed.part.digest:
         raise changed(item)
     return kept
 

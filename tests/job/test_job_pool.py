@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from forge_gpu.job.pool import OrderedPool
+from forge_gpu.job.pool import OrderedPool, as_it_is
 
 
 class Workspace:
@@ -36,9 +36,9 @@ def test_results_come_in_order_and_few_are_in_flight(threads: int) -> None:
     lock = threading.Lock()
     pool = OrderedPool(threads, Workspace)
     tasks = (partial(work, number=number, running=running, most=most, lock=lock) for number in range(40))
-    assert list(pool.map(tasks)) == list(range(40))
+    assert list(pool.map(tasks, as_it_is)) == list(range(40))
     assert max(most) <= threads
-    assert list(pool.map(lambda workspace, n=n: n for n in range(5))) == list(range(5))
+    assert list(pool.map((lambda workspace, n=n: n for n in range(5)), as_it_is)) == list(range(5))
 
 
 def test_one_at_a_time_while_memory_is_short() -> None:
@@ -47,7 +47,7 @@ def test_one_at_a_time_while_memory_is_short() -> None:
     lock = threading.Lock()
     pool = OrderedPool(4, Workspace, is_memory_short=lambda: True)
     tasks = (partial(work, number=number, running=running, most=most, lock=lock) for number in range(20))
-    assert list(pool.map(tasks)) == list(range(20))
+    assert list(pool.map(tasks, as_it_is)) == list(range(20))
     assert max(most) == 1
 
 
@@ -61,7 +61,74 @@ def test_a_failing_task_raises_in_its_place_and_the_pool_goes_on_to_be_usable() 
     pool = OrderedPool(2, Workspace)
     seen = []
     with pytest.raises(ValueError, match="task 2"):
-        for result in pool.map([partial(number, n=0), partial(number, n=1), fail, partial(number, n=3)]):
+        tasks = [partial(number, n=0), partial(number, n=1), fail, partial(number, n=3)]
+        for result in pool.map(tasks, as_it_is):
             seen.append(result)
     assert seen == [0, 1]
-    assert list(pool.map(partial(number, n=n) for n in range(10))) == list(range(10))
+    assert list(pool.map((partial(number, n=n) for n in range(10)), as_it_is)) == list(range(10))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_results_are_taken_in_order_one_at_a_time_while_the_workspace_is_the_task_s(threads: int) -> None:
+    taken: list[int] = []
+    taking = threading.Lock()
+
+    def make(workspace: Workspace, number: int) -> tuple[Workspace, int]:
+        workspace.user = number
+        time.sleep(0.002 * (number % 3))
+        return workspace, number
+
+    def take(made: tuple[Workspace, int]) -> int:
+        workspace, number = made
+        assert taking.acquire(blocking=False), "two results are taken at once"
+        assert workspace.user == number
+        time.sleep(0.001)
+        taken.append(number)
+        taking.release()
+        return -number
+
+    pool = OrderedPool(threads, Workspace)
+    tasks = (partial(make, number=number) for number in range(40))
+    assert list(pool.map(tasks, take)) == [-number for number in range(40)]
+    assert taken == list(range(40))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("where", ["task", "take"])
+def test_nothing_behind_a_failure_is_taken(threads: int, where: str) -> None:
+    taken: list[int] = []
+
+    def make(workspace: Workspace, number: int) -> int:
+        time.sleep(0.003 * (number == 4))  # the one before the failure is the last to be made
+        if where == "task" and number == 5:
+            raise ValueError("five")
+        return number
+
+    def take(number: int) -> None:
+        if where == "take" and number == 5:
+            raise ValueError("five")
+        taken.append(number)
+
+    pool = OrderedPool(threads, Workspace)
+    with pytest.raises(ValueError, match="five"):
+        list(pool.map((partial(make, number=number) for number in range(20)), take))
+    assert taken == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_a_pool_that_is_left_early_has_taken_some_of_the_first_and_is_at_rest(threads: int) -> None:
+    taken: list[int] = []
+
+    def make(workspace: Workspace, number: int) -> int:
+        time.sleep(0.002)
+        return number
+
+    pool = OrderedPool(threads, Workspace)
+    results = pool.map((partial(make, number=number) for number in range(40)), taken.append)
+    for _ in range(3):
+        next(results)
+    results.close()
+    at_rest = list(taken)
+    time.sleep(0.02)
+    assert taken == at_rest == list(range(len(taken)))
+    assert 3 <= len(taken) < 40
