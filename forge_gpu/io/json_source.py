@@ -15,7 +15,9 @@ from forge_gpu.kernels.layout import CUT, ENDED, I64, U8
 
 BLOCK = 2**20
 OVERLAP = 2**16
-"""How far a range is read past its end at first, for its last line; and to find the first line of one."""
+"""How far a range is read past its end at first, for its last line."""
+PEEK = 2**12
+"""How far at once to find the first line of a range: of a part it is the first byte."""
 BLANK = b" \t\r\n"
 _TOO_LONG_MARK = ord("+")  # no blank and no quote: the byte after the kept part of a row that is too long
 
@@ -102,7 +104,7 @@ class LinesSource(_JsonSource):
         """Where the first line that begins in the range begins; its end if none does."""
         if part.begin == self._begin:
             return part.begin
-        for offset, data, size in self._blocks(part.begin - 1, part.end - 1, OVERLAP):
+        for offset, data, size in self._blocks(part.begin - 1, part.end - 1, PEEK):
             found = data.find(b"\n", 0, size)
             if found >= 0:
                 return offset + found + 1

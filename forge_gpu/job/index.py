@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +211,8 @@ def _joined(arrays: Sequence[np.ndarray | None], axis: int = 0) -> np.ndarray | 
 
 def write(path: Path, index: ChunkIndex) -> None:
     """Write a range's index; the file appears whole or not at all. Each band is a member of its own."""
-    facts = asdict(index.facts) | {"warned": {name(why): count for why, count in index.warned.items()}}
+    warned = {name(why): count for why, count in index.warned.items()}
+    facts = {"parts": index.parts, "warned": warned, "kinds": index.kinds, "ways": index.ways}
     arrays: dict[str, Any] = {"facts": np.frombuffer(orjson.dumps(facts), np.uint8)}
     arrays |= {key: getattr(index, key) for key in (*ROW_ARRAYS, "matched", "similarity")}
     for number, band in enumerate(index.bands if index.bands is not None else ()):
