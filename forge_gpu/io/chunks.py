@@ -152,10 +152,9 @@ class ReadBuffer:
         self.parquet_texts = parquet_texts
 
     def reserve(self, size: int) -> bytearray:
-        """At least `size` bytes; what was in them is lost when it has to grow. It grows to some more: chunks are
-        nearly of one size, and the next may be a little larger."""
+        """At least `size` bytes; what was in them is lost when it has to grow."""
         if len(self.data) < size:
-            self.data = bytearray(size + size // 16)
+            self.data = bytearray(size)
         return self.data
 
 

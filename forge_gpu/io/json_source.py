@@ -79,6 +79,7 @@ class LinesSource(_JsonSource):
         columns: Sequence[str] | None = None,
     ) -> Iterator[JsonChunk]:
         buffer = buffer or ReadBuffer()
+        buffer.reserve(min(chunk_bytes, part.end - part.begin + OVERLAP))  # chunks are not all of one size
         at = self._first_line(part)
         want, evenly = chunk_bytes, True
         while at < part.end:
