@@ -76,7 +76,7 @@ def multiples(inputs: Inputs) -> list[Point]:
 def over_cores(inputs: Inputs) -> list[Point]:
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     counts = sorted({1, 2, 4, 8, 16, allowed} & set(range(1, allowed + 1)))
-    path, rows = inputs.flat()
+    path, rows = inputs.job()
     return [Point(path, rows, label=f"{count} thread{'s' * (count > 1)}", cores=count) for count in counts]
 
 
@@ -196,7 +196,7 @@ CASES: tuple[Case, ...] = (
         "threads",
         "The whole job, warm, on more and more cores.",
         "whole_job",
-        (FORGE, POLARS, DUCKDB),
+        (FORGE, POLARS, DUCKDB, DATASETS),
         over_cores,
         oracle.job,
         writes=True,

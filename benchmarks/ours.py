@@ -35,6 +35,7 @@ from benchmarks.work import (
     output_paths,
     table_facts,
 )
+from forge_gpu.config.load import load
 from forge_gpu.config.schema import Config, Data, Mapping, Model
 from forge_gpu.dedup.exact import duplicates
 from forge_gpu.dedup.lsh import Bands
@@ -243,8 +244,8 @@ def chat_texts(input: str, template: str, make_engine: type[CpuEngine]) -> Calla
 
 
 def whole_job(input: str, folder: str, plan: str = "bare") -> Callable[[], Any]:
-    """`prepare`, as a program calls it, with one of benchmarks/plans."""
-    config = Path(__file__).parent / "plans" / f"{plan}.yaml"
+    """`prepare`, as a program calls it, by one of benchmarks/plans, read before: a peer's is its code."""
+    config = load(Path(__file__).parent / "plans" / f"{plan}.yaml").config
     threads = len(os.sched_getaffinity(0))
 
     def work() -> Callable[[], Any]:

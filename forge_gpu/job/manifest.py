@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -85,8 +86,14 @@ class RunFacts:
             "fingerprints": {source.file.path: source.file.fingerprint for source in inputs.sources},
             "settings": config.model_dump(mode="json", include={"goal", "hardware", "preprocessing"}),
             "machine": {"system": platform.platform(), "python": platform.python_version()},
-            "libraries": {library: metadata.version(library) for library in ("numpy", "numba", "pyarrow")},
+            "libraries": _libraries(),
         }
+
+
+@cache
+def _libraries() -> dict[str, str]:
+    """Versions of what the bytes and the speed of a run may depend on."""
+    return {library: metadata.version(library) for library in ("numpy", "numba", "pyarrow")}
 
 
 def content(
