@@ -114,7 +114,7 @@ def _run(
         began = time.perf_counter()
         budget = _budget(factory, dry)
         if chunk_bytes is not None:
-            budget = Budget(budget.bytes, budget.threads, chunk_bytes, budget.in_flight, "capped")
+            budget = Budget(budget.bytes, budget.threads, chunk_bytes, "capped")
         prepare(JobSpec(_plan(source), source.parent, output), budget, factory, _ignore, lambda: None)
         seconds = time.perf_counter() - began
     return _digests(output), seconds
@@ -123,7 +123,7 @@ def _run(
 def _budget(factory: EngineFactory, dry: bool) -> Budget:
     host = read_memory()
     if dry:
-        return Budget(2**24, 1, 4096, 3, "dry")
+        return Budget(2**24, 1, 4096, "dry")
     return factory.budget(cpu_budget(host, read_cores()), host.available)
 
 

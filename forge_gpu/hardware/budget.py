@@ -15,14 +15,12 @@ from forge_gpu.hardware.host import Cores, Memory
 class Budget:
     """bytes: anonymous memory beyond the imports' own, for everything that a pass holds at once.
 
-    threads: workers, each with one chunk. chunk_bytes: of input. in_flight: chunks that exist at once,
-    those of the workers included. reason: one line, why it is so much.
+    threads: workers, each with one chunk. chunk_bytes: of input. reason: one line, why it is so much.
     """
 
     bytes: int
     threads: int
     chunk_bytes: int
-    in_flight: int
     reason: str
 
 
@@ -51,13 +49,12 @@ def cpu_budget(
     allowed, reason = _bytes_allowed(memory, cap, table)
     most = cores.allowed if cores else 1
     wanted = most if threads == "auto" else min(threads, most)
-    worker, waiting = _factors(table)
+    factor = worker_factor(table)
     least, largest = table["chunk"]["least"], table["chunk"]["most"]
-    workers = max(1, min(wanted, int((allowed / least - waiting) / (worker + waiting))))
-    in_flight = 2 * workers + 1  # one waits behind each worker, and one is being read
-    chunk = int(allowed / (workers * worker + (in_flight - workers) * waiting))
+    workers = max(1, min(wanted, int(allowed / least / factor)))
+    chunk = int(allowed / (workers * factor))
     chunk_bytes = max(least, min(largest, chunk // 65536 * 65536))
-    return Budget(allowed, workers, chunk_bytes, in_flight, reason)
+    return Budget(allowed, workers, chunk_bytes, reason)
 
 
 def _bytes_allowed(
@@ -81,7 +78,6 @@ def _bytes_allowed(
     ), f"{table['default_share']:.0%} of the {memory.available / 2**20:.0f} MiB available"
 
 
-def _factors(table: dict[str, Any]) -> tuple[float, float]:
-    """Bytes for each byte of a chunk: in a worker's hands (the dearer pass), and waiting."""
-    worker = max(sum(stages.values()) for stages in table["passes"].values())
-    return worker, sum(table["waiting"].values())
+def worker_factor(table: dict[str, Any]) -> float:
+    """Bytes of memory for each byte of a chunk in a worker's hands, in the dearer pass."""
+    return max(sum(stages.values()) for stages in table["passes"].values())

@@ -61,7 +61,7 @@ def compile_all() -> int:
                     "output": {"columns": ["c"]},
                 }
             )
-            budget = Budget(2**24, 1, 2**20, 1, "warming")
+            budget = Budget(2**24, 1, 2**20, "warming")
             spec = JobSpec(config, folder, folder / "out", fresh=True)
             prepare(spec, budget, CpuEngine, lambda event: None, lambda: None)
     return sum(1 for _ in cache_folder().rglob("*.nbc"))

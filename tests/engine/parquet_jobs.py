@@ -92,6 +92,6 @@ def run(
     **options: Any,
 ) -> Result:
     heard = [] if events is None else events
-    budget = Budget(2**24, threads, chunk_bytes, threads + 1, "a test")
+    budget = Budget(2**24, threads, chunk_bytes, "a test")
     spec = JobSpec(config, output.parent, output, **{"range_bytes": 2**20, **options})
     return prepare(spec, budget, make, heard.append, lambda: None)

@@ -16,7 +16,7 @@ GIB = 2**30
 H100 = GPU(0, "a GPU", "GPU-1", "Hopper", (9, 0), 80 * GIB, 79 * GIB, 0)
 FOUND = GPUs((H100,), 0, "580.1", (13, 0))
 WHOLE = Stack({"cudf": "26.10", "cupy": "14.2"}, "cu13", None)
-HOST = Budget(2**27, 4, 2**20, 9, "a test")
+HOST = Budget(2**27, 4, 2**20, "a test")
 
 
 def never() -> str | None:

@@ -112,7 +112,7 @@ def test_a_job_writes_the_same_bytes_sim(device: Any, tmp_path: Path) -> None:
         return ResilientEngine(GpuEngine(device, CpuEngine(), 0), CpuEngine(), made.health)
 
     engines = EngineFactory("gpu", "a test", make, opened={3: SimpleNamespace(budget=9, peak=8)})
-    budget = Budget(2**24, 1, 4096, 2, "a test")
+    budget = Budget(2**24, 1, 4096, "a test")
     for name, maker in (("cpu", CpuEngine), ("gpu", engines)):
         spec = JobSpec(config, tmp_path, tmp_path / name, range_bytes=8192)
         prepare(spec, budget, maker, lambda event: None, lambda: None)

@@ -38,7 +38,7 @@ def gpu_engine(device: Entered) -> Engine:
 
 
 def run(config: Any, output: Path, make: Any, events: list[Any]) -> None:
-    budget = Budget(2**24, 1, 4096, 2, "a test")
+    budget = Budget(2**24, 1, 4096, "a test")
     prepare(
         JobSpec(config, output.parent, output, range_bytes=8192), budget, make, events.append, lambda: None
     )

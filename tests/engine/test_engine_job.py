@@ -25,7 +25,7 @@ def run(folder: Path, make: Any, threads: int, events: list[Any]) -> dict[str, s
     if not source.exists():
         write_lines(source, rows(300))
     output = folder / "out"
-    budget = Budget(2**24, threads, 4096, threads + 1, "a test")
+    budget = Budget(2**24, threads, 4096, "a test")
     spec = JobSpec(plan(source), folder, output, fresh=True, range_bytes=16384)
     prepare(spec, budget, make, events.append, lambda: None)
     return content(output)

@@ -90,7 +90,7 @@ def run(
 ) -> Result:
     listener = options.pop("listener", lambda event: None)
     check_stop = options.pop("check_stop", lambda: None)
-    budget = Budget(options.pop("memory", 2**24), threads, chunk_bytes, threads + 1, "a test")
+    budget = Budget(options.pop("memory", 2**24), threads, chunk_bytes, "a test")
     spec = JobSpec(config, output.parent, output, range_bytes=range_bytes, **options)
     return prepare(spec, budget, CpuEngine, listener, check_stop)
 

@@ -105,7 +105,7 @@ def test_a_worker_uses_its_own_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_without_dask_cuda_or_a_gpu_it_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
     engines = EngineFactory("gpu", "a test", lambda factory: CpuEngine(), GPUS)
-    budget = Budget(2**24, 1, 4096, 2, "a test")
+    budget = Budget(2**24, 1, 4096, "a test")
 
     def run() -> None:
         prepare(spec(tmp_path, workers=2), budget, engines, lambda event: None, lambda: None)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from forge_gpu.errors import ConfigError
-from forge_gpu.hardware.budget import Budget, peak_factors
+from forge_gpu.hardware.budget import Budget, peak_factors, worker_factor
 
 GRAIN = 65536
 
@@ -45,9 +45,6 @@ def with_gpu_chunks(host: Budget, gpu: GpuBudget, host_bytes: int) -> Budget:
     A device wants larger chunks than a core's cache does: each call costs it the same, however small it is.
     """
     table = peak_factors()
-    worker = max(sum(stages.values()) for stages in table["passes"].values())
-    waiting = sum(table["waiting"].values())
-    held = host.threads * worker + (host.in_flight - host.threads) * waiting
-    fits = int(host_bytes / held) // GRAIN * GRAIN
+    fits = int(host_bytes / (host.threads * worker_factor(table))) // GRAIN * GRAIN
     chunk = max(min(gpu.chunk_bytes, fits), table["chunk"]["least"])
     return replace(host, bytes=host_bytes, chunk_bytes=chunk, reason=f"{host.reason}; {gpu.reason}")
