@@ -80,4 +80,4 @@ def _bytes_allowed(
 
 def worker_factor(table: dict[str, Any]) -> float:
     """Bytes of memory for each byte of a chunk in a worker's hands, in the dearer pass."""
-    return max(sum(stages.values()) for stages in table["passes"].values())
+    return float(max(sum(stages.values()) for stages in table["passes"].values()))
