@@ -45,12 +45,14 @@ def spawn_and_kill(argv: list[str], after: float) -> Measured:
 
 
 def _start(argv: list[str], environment: dict[str, str] | None) -> tuple[int, int]:
-    """(process, what it says on stderr)"""
+    """(process, what it says on stderr). Python may keep its bytecode, as it does for users: a machine that
+    forbids it would have what is not installed by a wheel compiled at every start."""
+    keeping = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     errors, writing = os.pipe()
     quiet = os.open(os.devnull, os.O_RDWR)
     actions = [(os.POSIX_SPAWN_DUP2, quiet, fd) for fd in (0, 1)] + [(os.POSIX_SPAWN_DUP2, writing, 2)]
     try:
-        pid = os.posix_spawnp(argv[0], argv, os.environ | (environment or {}), file_actions=actions)
+        pid = os.posix_spawnp(argv[0], argv, keeping | (environment or {}), file_actions=actions)
     finally:
         os.close(writing)
         os.close(quiet)

@@ -76,6 +76,11 @@ def test_a_command_is_measured_and_its_failure_told():
         command.spawn([sys.executable, "-c", "raise SystemExit('alas')"])
 
 
+def test_a_command_keeps_its_bytecode_whatever_this_machine_says(monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    command.spawn([sys.executable, "-c", "import sys; assert not sys.dont_write_bytecode"])
+
+
 def test_a_command_is_killed_in_time():
     napping = [sys.executable, "-c", "import time; time.sleep(30)"]
     assert 0.2 <= command.spawn_and_kill(napping, after=0.2).seconds < 10
