@@ -15,7 +15,8 @@ import pyarrow as pa
 from forge_gpu.engine.lazy import LazySpans
 from forge_gpu.errors import InputError
 from forge_gpu.frames.base import Bools, kind_of, named
-from forge_gpu.io.columns import arrow_spans, numbers_to_arrow
+from forge_gpu.io.columns import arrow_spans
+from forge_gpu.io.to_arrow import numbers_to_arrow
 from forge_gpu.kernels.layout import I64, U8, Spans, Text, spans_of_offsets
 
 

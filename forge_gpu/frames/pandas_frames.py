@@ -12,7 +12,8 @@ from pandas.api.types import infer_dtype
 from forge_gpu.errors import InputError
 from forge_gpu.frames.base import Bools, kind_of, named
 from forge_gpu.frames.objects import object_spans
-from forge_gpu.io.columns import arrow_spans, text_to_arrow
+from forge_gpu.io.columns import arrow_spans
+from forge_gpu.io.to_arrow import text_to_arrow
 from forge_gpu.kernels.layout import I64, Spans, Text
 
 

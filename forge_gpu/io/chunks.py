@@ -112,6 +112,12 @@ class ArrowChunk:
 
         return value_bytes(self.batch)
 
+    def source(self, i: int) -> bytes:
+        """Row i as one JSON object, for rejected rows (see `columns.source_json`)."""
+        from forge_gpu.io.columns import source_json
+
+        return source_json(self.batch, i)
+
     def part(self, begin: int, end: int) -> ArrowChunk:
         """Its rows begin ... end - 1, counted from its first."""
         return ArrowChunk(

@@ -1,8 +1,7 @@
-"""Arrow columns as spans, and rendered text as Arrow columns."""
+"""Arrow columns as spans."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from forge_gpu.errors import InputError
+from forge_gpu.io.to_arrow import text_to_arrow
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.render import render
-from forge_gpu.kernels.layout import I64, JSON, NULL, PLAIN, Spans, Text, empty_spans, spans_of_offsets
+from forge_gpu.kernels.layout import I64, JSON, NULL, PLAIN, Spans, empty_spans, spans_of_offsets
 from forge_gpu.kernels.scratch import Scratch
 
 KEPT_NULL = "content"
@@ -42,38 +42,6 @@ def arrow_spans(column: pa.Array | pa.ChunkedArray) -> Spans:
     if pa.types.is_nested(kind):
         _check(array)
     return _json_spans(_json_text(array))
-
-
-def text_to_arrow(text: Text, valid: npt.NDArray[np.bool_] | None = None) -> pa.LargeStringArray:
-    """A rendered column as Arrow large_string over the same memory; rows not `valid` are null.
-
-    The text must outlive the array, and be UTF-8, which is not checked.
-    """
-    n = len(text)
-    mask = None if valid is None or valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
-    size = int(text.offsets[-1])
-    return pa.LargeStringArray.from_buffers(
-        n, pa.py_buffer(text.offsets), pa.py_buffer(text.data[:size]), mask
-    )
-
-
-def numbers_to_arrow(
-    values: npt.NDArray[Any], kind: pa.DataType, absent: npt.NDArray[np.bool_] | None = None
-) -> pa.Array:
-    """Numbers as an Arrow array over their own memory; null where `absent`.
-
-    Arrow's own way in would import pandas, which a job does not need.
-    """
-    mask = None if absent is None else pa.py_buffer(np.packbits(~absent, bitorder="little"))
-    return pa.Array.from_buffers(kind, len(values), [mask, pa.py_buffer(np.ascontiguousarray(values))])
-
-
-def texts_to_arrow(texts: Sequence[str]) -> pa.StringArray:
-    """A few texts as an Arrow array."""
-    encoded = [text.encode() for text in texts]
-    offsets = np.zeros(len(encoded) + 1, np.int32)
-    np.cumsum([len(text) for text in encoded], out=offsets[1:])
-    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
 
 
 def source_json(batch: pa.RecordBatch, i: int) -> bytes:

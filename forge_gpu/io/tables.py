@@ -13,7 +13,6 @@ import numpy as np
 from forge_gpu.errors import InputError
 from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import ArrowChunk, BadRow, Loss, Origin, ParquetTexts, Range, ReadBuffer
-from forge_gpu.io.columns import source_json
 from forge_gpu.io.decoded import decoded_chunks
 from forge_gpu.io.delimited import BAD_COLUMN
 from forge_gpu.io.inputs import InputFile
@@ -83,7 +82,7 @@ class _Table:
         long = chunk.size > self._max and np.flatnonzero(chunk.value_bytes() > self._max).tolist()
         if not long:
             return chunk
-        too_long = {i: BadRow(Reason.ROW_TOO_LONG, source_json(chunk.batch, i)[: self._max]) for i in long}
+        too_long = {i: BadRow(Reason.ROW_TOO_LONG, chunk.source(i)[: self._max]) for i in long}
         return chunk.with_bad({**chunk.bad, **too_long})
 
 

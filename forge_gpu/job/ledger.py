@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.io.atomic import replacing
-from forge_gpu.io.columns import numbers_to_arrow, texts_to_arrow
 from forge_gpu.io.sinks import shard_names
+from forge_gpu.io.to_arrow import numbers_to_arrow, texts_to_arrow
 from forge_gpu.job.decisions import SPLITS, Decisions
 from forge_gpu.job.evaluation import RULES, Evaluation
 from forge_gpu.kernels.layout import I64

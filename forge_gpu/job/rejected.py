@@ -10,7 +10,6 @@ import orjson
 
 from forge_gpu.fates import Reason, name
 from forge_gpu.io.chunks import ArrowChunk
-from forge_gpu.io.columns import source_json
 from forge_gpu.job.rows import Rows
 from forge_gpu.kernels.layout import I64, U8
 
@@ -53,7 +52,7 @@ def rejected_record(
 def _source(rows: Rows, row: int) -> bytes:
     if isinstance(rows.chunk, ArrowChunk):
         bad = rows.chunk.bad.get(row)
-        return bad.source if bad else source_json(rows.chunk.batch, row)
+        return bad.source if bad else rows.chunk.source(row)
     start, length = rows.records.start[row], rows.records.length[row]
     if rows.chunk.truncated:
         length -= 1  # the mark that makes it too long is no byte of the source

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from forge_gpu.config.schema import Config, Mapping
 from forge_gpu.errors import ConfigError, TemplateError
 from forge_gpu.templates import format_string
 from forge_gpu.templates.builtin import builtin
 from forge_gpu.templates.conversations import FlatShape, ListShape, Shape
-from forge_gpu.templates.environment import ChatTemplate
 from forge_gpu.templates.fields import (
     ColumnsRenderer,
     append,
@@ -16,7 +17,6 @@ from forge_gpu.templates.fields import (
     split_at,
     substitute,
 )
-from forge_gpu.templates.jinja_renderer import JinjaRenderer
 from forge_gpu.templates.message_fields import MessagesRenderer
 from forge_gpu.templates.preference import PairShape
 from forge_gpu.templates.program import Program, Slot
@@ -24,6 +24,9 @@ from forge_gpu.templates.renderer import Renderer
 from forge_gpu.templates.roles import role_aliases
 from forge_gpu.templates.single_turn import SingleTurnRenderer
 from forge_gpu.templates.source import SourceRenderer
+
+if TYPE_CHECKING:
+    from forge_gpu.templates.environment import ChatTemplate
 
 
 def make_renderer(config: Config) -> Renderer:
@@ -177,6 +180,8 @@ def _messages(mapping: Mapping) -> Renderer:
 
 
 def _jinja(config: Config) -> Renderer:
+    from forge_gpu.templates.jinja_renderer import JinjaRenderer  # most plans can do without Jinja
+
     if config.model.append_eos:
         raise TemplateError(
             "model.append_eos: a model's own template writes what ends a text; set it to false"
@@ -193,6 +198,8 @@ def _jinja(config: Config) -> Renderer:
 
 def chat_template(config: Config) -> ChatTemplate:
     """The model's own template. Raises TemplateError where it is not valid."""
+    from forge_gpu.templates.environment import ChatTemplate
+
     model = config.model
     return ChatTemplate(model.chat_template or "", model.special_tokens, model.template_kwargs, model.date)
 

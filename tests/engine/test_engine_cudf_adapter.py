@@ -24,7 +24,7 @@ from forge_gpu.engine.gpu.cudf_adapter import CudfAdapter, CudfParquet, packed_m
 from forge_gpu.engine.lazy import LazyText
 from forge_gpu.frames.cudf_frames import CudfFrames
 from forge_gpu.frames.engine import FrameEngine
-from forge_gpu.io.columns import text_to_arrow
+from forge_gpu.io.to_arrow import text_to_arrow
 from forge_gpu.kernels.layout import Text
 
 CUDF_IS_MISSING = "cuDF is not installed: pip install 'forge-gpu[cu13]'"

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge_gpu.errors import InputError
-from forge_gpu.io.columns import arrow_spans, source_json, text_to_arrow, value_bytes
+from forge_gpu.io.columns import arrow_spans, source_json, value_bytes
+from forge_gpu.io.to_arrow import text_to_arrow
 from forge_gpu.kernels.layout import JSON, NULL, PADDING, PLAIN, Spans, Text
 
 TEXT_TYPES = [

@@ -13,6 +13,8 @@ import forge_gpu
 from forge_gpu.errors import ConfigError, InputError, TemplateError
 
 HEAVY = ("numba", "pandas", "pyarrow", "dask", "cudf")
+UNUSED = ("pandas", "dask", "cudf", "cupy", "fsspec", "rich", "jinja2", "pyarrow.compute", "pyarrow.dataset")
+"""By a job from JSON lines with a built-in template."""
 
 
 @pytest.fixture
@@ -25,6 +27,18 @@ def source(tmp_path: Path) -> Path:
 )
 def test_the_import_is_light(first: str) -> None:
     code = f"{first}; import sys; print([name for name in {HEAVY!r} if name in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n" and told.stderr == ""
+
+
+def test_a_job_loads_only_what_its_plan_needs(source: Path, tmp_path: Path) -> None:
+    config = jobs.plan(source).model_dump_json()
+    code = (
+        "import sys, forge_gpu\n"
+        f"config = forge_gpu.Config.model_validate_json({config!r})\n"
+        f"forge_gpu.prepare(config, output={str(tmp_path / 'out')!r})\n"
+        f"print([name for name in {UNUSED!r} if name in sys.modules])"
+    )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "[]\n" and told.stderr == ""
 
