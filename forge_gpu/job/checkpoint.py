@@ -11,7 +11,7 @@ import hashlib
 import shutil
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +151,11 @@ class Checkpoint:
 
     def _load(self) -> State | None:
         try:
-            return State(**orjson.loads(self._state_file.read_bytes()))
+            stored = dict(orjson.loads(self._state_file.read_bytes()))
+            # Another version may have kept other things; its key says that it is another.
+            return State(
+                **{known.name: stored[known.name] for known in fields(State) if known.name in stored}
+            )
         except FileNotFoundError:
             return None
         except (ValueError, TypeError):

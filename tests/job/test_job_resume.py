@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import jobs
+import orjson
 import pytest
 
 from forge_gpu.errors import InputError, Interrupted, OutputError
@@ -193,6 +194,23 @@ def test_shards_of_an_earlier_plan_are_removed(source: Path, tmp_path: Path) -> 
         "train.jsonl",
         "validation.jsonl",
     ]
+
+
+def test_the_checkpoint_of_another_version_starts_anew_and_says_why(source: Path, tmp_path: Path) -> None:
+    jobs.run(jobs.plan(source), tmp_path / "whole")
+    stopper = Stopper(20)
+    with pytest.raises(Interrupted):
+        jobs.run(jobs.plan(source), tmp_path / "out", listener=stopper, check_stop=stopper.check)
+    state_file = tmp_path / "out/.forge/job.json"
+    state = orjson.loads(state_file.read_bytes())
+    state["key"]["version"] = "0.1.0"
+    state["kept_by_that_version"] = state.pop("written_parts")
+    state_file.write_bytes(orjson.dumps(state))
+    events: list[Event] = []
+    jobs.run(jobs.plan(source), tmp_path / "out", listener=events.append)
+    told = [event.message for event in events if isinstance(event, Warned)]
+    assert told == ["starting anew: the version of Forge changed since the last run"]
+    assert jobs.content(tmp_path / "out") == jobs.content(tmp_path / "whole")
 
 
 def test_a_damaged_checkpoint_starts_anew(source: Path, tmp_path: Path) -> None:
