@@ -80,7 +80,7 @@ def prepare(
     workers: processes of a Dask cluster made for the job on this machine (a script that asks for them must
     be importable: keep what it does under `if __name__ == "__main__":`). scheduler: the address of a running
     cluster, whose workers see the inputs and the output folder by the same names. on_event: hears every event
-    of the job. check_stop: called between ranges; raises to stop.
+    of the job. check_stop: called between ranges, or parts of them; raises to stop.
 
     Raises ForgeError: NoPlanError without a plan, ConfigError, InputError, TemplateError, OutputError,
     StrictError, ValidationError.

@@ -28,32 +28,28 @@ class Place:
     first_in_file: int
     first_line: int
 
-    def behind(self, part: Part) -> Place:
-        """The place of what comes after `part`, which stands here, in the same file."""
-        return Place(self.first + part.rows, self.first_in_file + part.rows, self.first_line + part.lines)
+    def behind(self, rows: Part | RangeFacts) -> Place:
+        """The place of what comes after rows that stand here, in the same file."""
+        return Place(self.first + rows.rows, self.first_in_file + rows.rows, self.first_line + rows.lines)
 
 
 @dataclass(frozen=True)
 class PlacedPart:
-    """A part of a range. item: the range's number. span: its bytes or rows, to be read as a range.
-    begins_range: no row of the range comes before it."""
+    """A part of a range. item: the range's number. span: its bytes or rows, to be read as a range."""
 
     item: int
     span: Range
     part: Part
     place: Place
-    begins_range: bool
 
 
 def placed_parts(items: Sequence[Item], ranges: Sequence[RangeFacts]) -> list[PlacedPart]:
     """The parts that have rows, in order."""
     found = []
-    for item, facts, place in zip(items, ranges, places(items, ranges), strict=False):
-        begins_range = True
+    for item, facts, place in zip(items, ranges, places(items, ranges), strict=True):
         for part, span in zip(facts.parts, _spans(item.part, facts.parts), strict=True):
             if part.rows:
-                found.append(PlacedPart(item.number, span, part, place, begins_range))
-                begins_range = False
+                found.append(PlacedPart(item.number, span, part, place))
             place = place.behind(part)
     return found
 
@@ -68,17 +64,14 @@ def _spans(whole: Range, parts: Sequence[Part]) -> Iterator[Range]:
 
 def places(items: Sequence[Item], before: Sequence[RangeFacts]) -> list[Place]:
     """The place of each of the first ranges, and of the one behind them, by what the index says of them."""
-    found = []
-    first = in_file = 0
-    line, file = 1, 0
+    found: list[Place] = []
+    file, place = 0, Place(0, 0, 1)
     for number, item in enumerate(items[: len(before) + 1]):
         if item.file != file:
-            file, in_file, line = item.file, 0, 1
-        found.append(Place(first, in_file, line))
+            file, place = item.file, Place(place.first, 0, 1)
+        found.append(place)
         if number < len(before):
-            first += before[number].rows
-            in_file += before[number].rows
-            line += before[number].lines
+            place = place.behind(before[number])
     return found
 
 

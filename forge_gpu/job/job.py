@@ -10,7 +10,7 @@ from forge_gpu.job import index
 from forge_gpu.job.checkpoint import Checkpoint
 from forge_gpu.job.events import Listener
 from forge_gpu.job.index import RangeFacts
-from forge_gpu.job.inputs import JobInputs
+from forge_gpu.job.inputs import JobInputs, PlacedPart, placed_parts
 from forge_gpu.job.manifest import RunFacts
 from forge_gpu.job.mixture import Mixture
 from forge_gpu.job.pool import Executor
@@ -35,3 +35,8 @@ class Job:
     def ranges(self) -> list[RangeFacts]:
         """What the index says of each range; known when the first pass has ended."""
         return [index.read_facts(self.checkpoint.index_path(item.number)) for item in self.inputs.items]
+
+    @cached_property
+    def parts(self) -> list[PlacedPart]:
+        """What the second pass writes, in order."""
+        return placed_parts(self.inputs.items, self.ranges)

@@ -28,7 +28,7 @@ from forge_gpu.job.evaluation import read_evaluation
 from forge_gpu.job.events import FellBack, Halved, Listener, Warned
 from forge_gpu.job.finish import finish, remove_stale
 from forge_gpu.job.index_pass import chunk_size, index_pass
-from forge_gpu.job.inputs import JobInputs, placed_parts
+from forge_gpu.job.inputs import JobInputs
 from forge_gpu.job.job import Job
 from forge_gpu.job.manifest import RunFacts
 from forge_gpu.job.memory import shortage_of
@@ -67,7 +67,8 @@ def prepare(
     """Prepare the data of `spec` and return what came out.
 
     A job that an earlier run left unfinished goes on where it stopped; one that is finished and unchanged
-    returns at once. `check_stop` is called between ranges and raises to stop; what was done by then is kept.
+    returns at once. `check_stop` is called between ranges, or parts of them, and raises to stop; what was
+    done by then is kept.
     Raises ForgeError for every fault of input, plan or environment.
     """
 
@@ -234,25 +235,14 @@ def _second_pass(job: Job, decisions: Decisions, check_stop: Callable[[], None])
     )
     with closing(outputs):
         with stage("write", job.listener, inputs.total_bytes) as done:
-            write_pass(
-                inputs,
-                job.ranges,
-                checkpoint,
-                job.pool,
-                job.budget.chunk_bytes,
-                decisions,
-                outputs,
-                job.listener,
-                check_stop,
-            )
+            write_pass(job, decisions, outputs, check_stop)
             done(len(decisions.fate))
         return finish(job, decisions, outputs, check_stop)
 
 
 def _rows_written(job: Job, decisions: Decisions) -> dict[Fate, int]:
     """Rows of each fate in the parts that an earlier run had written."""
-    written = placed_parts(job.inputs.items, job.ranges)[: job.checkpoint.state.written_parts]
-    rows = sum(placed.part.rows for placed in written)
+    rows = sum(placed.part.rows for placed in job.parts[: job.checkpoint.state.written_parts])
     counts = np.bincount(decisions.fate[:rows], minlength=len(Fate))
     return {fate: int(counts[fate]) for fate in Fate}
 

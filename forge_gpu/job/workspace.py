@@ -49,7 +49,7 @@ def _behind(chunks: Iterator[Chunk], row: int) -> Iterator[Chunk]:
 
 
 class Workspace:
-    """Belongs to one range at a time; its buffers are kept from chunk to chunk."""
+    """Belongs to one task at a time; its buffers are kept from chunk to chunk."""
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -14,13 +14,12 @@ from forge_gpu.errors import ValidationError
 from forge_gpu.fates import Fate
 from forge_gpu.job.checkpoint import Checkpoint
 from forge_gpu.job.decisions import SPLITS, Decisions
-from forge_gpu.job.events import ChunkDone, Listener
-from forge_gpu.job.index import RangeFacts
+from forge_gpu.job.events import ChunkDone
 from forge_gpu.job.index_pass import physical_lines
-from forge_gpu.job.inputs import Item, JobInputs, PlacedPart, placed_parts
+from forge_gpu.job.inputs import Item, PlacedPart
+from forge_gpu.job.job import Job
 from forge_gpu.job.memory import peak_memory
 from forge_gpu.job.outputs import Outputs, Piece
-from forge_gpu.job.pool import Executor
 from forge_gpu.job.rejected import rejected_lines
 from forge_gpu.job.rows import Rows
 from forge_gpu.job.workspace import Workspace, changed
@@ -35,44 +34,17 @@ SAVE_EVERY = 2.0
 """Seconds of work that a killed run may lose: how often what is written is synced and noted."""
 
 
-def write_pass(
-    inputs: JobInputs,
-    ranges: Sequence[RangeFacts],
-    checkpoint: Checkpoint,
-    pool: Executor[Workspace],
-    chunk_bytes: int,
-    decisions: Decisions,
-    outputs: Outputs,
-    listener: Listener,
-    check_stop: Callable[[], None],
-) -> None:
+def write_pass(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Callable[[], None]) -> None:
     """Append the rows of every part to the outputs, in order, from where the checkpoint says."""
-    parts = placed_parts(inputs.items, ranges)[checkpoint.state.written_parts :]
-
-    def rows_of(array: np.ndarray, placed: PlacedPart) -> np.ndarray:
-        """A part's share of an array of all rows."""
-        return np.asarray(array[placed.place.first : placed.place.first + placed.part.rows])
-
-    writer = _Writer(outputs, checkpoint)
-    tasks = (
-        partial(
-            write_part,
-            item=inputs.items[placed.item],
-            placed=placed,
-            fates=rows_of(decisions.fate, placed),
-            reasons=rows_of(decisions.reason, placed),
-            ranks=None if decisions.rank is None else rows_of(decisions.rank, placed),
-            chunk_bytes=chunk_bytes,
-            write=outputs.append if pool.threads == 1 else None,
-        )
-        for placed in parts
-    )
+    parts = job.parts[job.checkpoint.state.written_parts :]
+    writer = _Writer(outputs, job.checkpoint)
+    tasks = _tasks(job, parts, decisions, outputs.append if job.pool.threads == 1 else None)
     stopped: BaseException | None = None
     began = time.monotonic()
-    with closing(pool.map(tasks, writer.take)) as taken:
+    with closing(job.pool.map(tasks, writer.take)) as taken:
         for placed, _ in zip(parts, taken, strict=True):
             now = time.monotonic()
-            listener(ChunkDone(STAGE, placed.part.rows, placed.span.size, now - began, peak_memory()))
+            job.listener(ChunkDone(STAGE, placed.part.rows, placed.span.size, now - began, peak_memory()))
             began = now
             try:
                 check_stop()
@@ -82,6 +54,30 @@ def write_pass(
     if stopped is not None:  # the pool is at rest, and what it has written since is noted as well
         writer.save()
         raise stopped
+
+
+def _tasks(
+    job: Job, parts: Sequence[PlacedPart], decisions: Decisions, write: Callable[[Piece], None] | None
+) -> Iterator[Callable[[Workspace], list[Piece]]]:
+    """`write_part` for each part; a row is checked in the first part of each range that trains."""
+    checked: int | None = None  # the last range with such a part
+    for placed in parts:
+        rows = slice(placed.place.first, placed.place.first + placed.part.rows)
+        fates = np.asarray(decisions.fate[rows])
+        check = placed.item != checked and bool((fates == np.uint8(Fate.TRAIN)).any())
+        if check:
+            checked = placed.item
+        yield partial(
+            write_part,
+            item=job.inputs.items[placed.item],
+            placed=placed,
+            fates=fates,
+            reasons=np.asarray(decisions.reason[rows]),
+            ranks=None if decisions.rank is None else np.asarray(decisions.rank[rows]),
+            chunk_bytes=job.budget.chunk_bytes,
+            check=check,
+            write=write,
+        )
 
 
 class _Writer:
@@ -120,20 +116,20 @@ def write_part(
     reasons: U8,
     ranks: I64 | None,
     chunk_bytes: int,
+    check: bool,
     write: Callable[[Piece], None] | None,
 ) -> list[Piece]:
-    """Render the rows of a part of a range. fates, reasons, ranks: its share of the decisions. `write` takes
-    each piece at once; without it they are kept."""
+    """Render the rows of a part of a range. fates, reasons, ranks: its share of the decisions. check: compare
+    a row with the reference. `write` takes each piece at once; without it they are kept."""
     kept: list[Piece] = []
     row, line, digest = 0, placed.place.first_line, 0
-    to_check = placed.begins_range
     workspace.engine.let_go()
     for chunk in workspace.chunks(replace(item, part=placed.span), chunk_bytes):
         rows, of_chunk = workspace.read_again(item, chunk)
         digest += of_chunk
         fate = fates[row : row + len(rows)]
-        if to_check:
-            to_check = not _check_sample(workspace, rows, fate)
+        if check:
+            check = not _check_sample(workspace, rows, fate)
         of_ranks = None if ranks is None else ranks[row : row + len(rows)]
         pieces = _split_pieces(workspace, rows, fate, of_ranks, keep=write is None)
         refused = np.flatnonzero(fate == np.uint8(Fate.REJECTED))

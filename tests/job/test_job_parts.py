@@ -19,7 +19,7 @@ from forge_gpu.io.inputs import resolve
 from forge_gpu.io.json_source import OVERLAP
 from forge_gpu.io.sources import open_source
 from forge_gpu.io.spool import Spool
-from forge_gpu.job import index
+from forge_gpu.job import index, write_pass
 from forge_gpu.job.index import ChunkIndex, Part
 
 
@@ -122,3 +122,24 @@ def test_small_chunks_share_a_part_and_a_table_has_one_a_range(monkeypatch: pyte
     cut = index.cut(index.join(chunks, in_parts=True), 14)
     assert [part.rows for part in cut.parts] == [12, 2, 0]
     assert (cut.facts.rows, cut.facts.lines, cut.facts.bytes) == (14, 4, 250)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_row_of_each_range_is_compared_whichever_part_it_is_in(
+    threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = [{"instruction": f"no answer to {number}"} for number in range(150)]
+    source = jobs.write_lines(tmp_path / "rows.jsonl", (refused + jobs.rows(150)) * 3)
+    compared: list[bool] = []
+    check_sample = write_pass._check_sample
+
+    def counted(*arguments: Any) -> bool:
+        compared.append(check_sample(*arguments))
+        return compared[-1]
+
+    monkeypatch.setattr(write_pass, "_check_sample", counted)
+    monkeypatch.setattr(index, "PART_BYTES", 1)
+    config = jobs.plan(source, preprocessing={"dedup": {"exact": False}}, data={"max_rejected": None})
+    ranges = -(-source.stat().st_size // 40_000)
+    jobs.run(config, tmp_path / "out", threads, chunk_bytes=1500, range_bytes=40_000)
+    assert ranges > 2 and compared == [True] * ranges
