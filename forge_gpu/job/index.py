@@ -105,7 +105,7 @@ class ChunkIndex:
     hashes: U64
     stratum: U64 | None
     time: I64 | None
-    parts: tuple[Part, ...] = ()
+    parts: tuple[Part, ...]
     warned: dict[Reason, int] = field(default_factory=dict)
     kinds: dict[str, int] = field(default_factory=dict)
     ways: dict[str, int] = field(default_factory=dict)
@@ -132,32 +132,32 @@ class ChunkIndex:
         return sum(array.nbytes for array in arrays if array is not None)
 
 
-def join(parts: Sequence[ChunkIndex], in_parts: bool = False) -> ChunkIndex:
+def join(chunks: Sequence[ChunkIndex], in_parts: bool = False) -> ChunkIndex:
     """The chunks of a range, in order, as one. in_parts: whether the range can be read from each on."""
     warned: dict[Reason, int] = {}
     kinds: dict[str, int] = {}
     ways: Counter[str] = Counter()
-    for part in parts:
-        for reason, count in part.warned.items():
+    for chunk in chunks:
+        for reason, count in chunk.warned.items():
             warned[reason] = warned.get(reason, 0) + count
-        ways.update(part.ways)
-        for column, bits in part.kinds.items():
+        ways.update(chunk.ways)
+        for column, bits in chunk.kinds.items():
             kinds[column] = kinds.get(column, 0) | bits
     return ChunkIndex(
-        reason=np.concatenate([part.reason for part in parts] or [np.zeros(0, np.uint8)]),
-        hashes=np.concatenate([part.hashes for part in parts] or [np.zeros((0, 2), np.uint64)]),
-        stratum=_joined([part.stratum for part in parts]),
-        time=_joined([part.time for part in parts]),
-        parts=_joined_parts([part for chunk in parts for part in chunk.parts], in_parts),
+        reason=np.concatenate([chunk.reason for chunk in chunks] or [np.zeros(0, np.uint8)]),
+        hashes=np.concatenate([chunk.hashes for chunk in chunks] or [np.zeros((0, 2), np.uint64)]),
+        stratum=_joined([chunk.stratum for chunk in chunks]),
+        time=_joined([chunk.time for chunk in chunks]),
+        parts=_joined_parts([part for chunk in chunks for part in chunk.parts], in_parts),
         warned=warned,
         kinds=kinds,
         ways=dict(ways),
-        group=_joined([part.group for part in parts]),
-        bands=_joined([part.bands for part in parts], axis=1),
-        text_bytes=_joined([part.text_bytes for part in parts]),
-        score=_joined([part.score for part in parts]),
-        matched=_joined(_moved(parts)),
-        similarity=_joined([part.similarity for part in parts]),
+        group=_joined([chunk.group for chunk in chunks]),
+        bands=_joined([chunk.bands for chunk in chunks], axis=1),
+        text_bytes=_joined([chunk.text_bytes for chunk in chunks]),
+        score=_joined([chunk.score for chunk in chunks]),
+        matched=_joined(_moved(chunks)),
+        similarity=_joined([chunk.similarity for chunk in chunks]),
     )
 
 
@@ -172,12 +172,12 @@ def _joined_parts(parts: Sequence[Part], in_parts: bool) -> tuple[Part, ...]:
     return tuple(joined)
 
 
-def _moved(parts: Sequence[ChunkIndex]) -> list[I64 | None]:
-    """The matches of each part, with row numbers of the whole."""
-    starts = np.cumsum([0, *(part.rows for part in parts)])
+def _moved(chunks: Sequence[ChunkIndex]) -> list[I64 | None]:
+    """The matches of each chunk, with row numbers of the whole."""
+    starts = np.cumsum([0, *(chunk.rows for chunk in chunks)])
     return [
-        None if part.matched is None else part.matched + np.array([start, 0, 0])
-        for part, start in zip(parts, starts, strict=False)
+        None if chunk.matched is None else chunk.matched + np.array([start, 0, 0])
+        for chunk, start in zip(chunks, starts, strict=False)
     ]
 
 
@@ -226,7 +226,7 @@ def band_name(number: int) -> str:
 
 
 def read_facts(path: Path) -> RangeFacts:
-    """What a range's index says of the whole of it; a few hundred bytes are read."""
+    """What a range's index says of the whole of it; a few kilobytes at most are read."""
     facts = orjson.loads(stored.read(path, ("facts",))["facts"].tobytes())
     warned = {Reason[key.upper()]: count for key, count in facts.pop("warned").items()}
     parts = tuple(Part(**part) for part in facts.pop("parts"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -112,12 +113,12 @@ class _Turns:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._next = 0
-        self._failed: int | None = None  # the first that did
+        self._failed = math.inf  # the number of the first that did
 
     def wait_for(self, number: int) -> None:
         """Return when it is the task's turn. Raises CancelledError where it never will be."""
         with self._changed:
-            self._changed.wait_for(lambda: self._next == number or self._is_behind_failed(number))
+            self._changed.wait_for(lambda: self._next == number or self._failed < number)
             if self._next != number:
                 raise CancelledError
 
@@ -130,9 +131,5 @@ class _Turns:
     def fail(self, number: int) -> None:
         """The task has failed, in its turn or before."""
         with self._changed:
-            if not self._is_behind_failed(number):
-                self._failed = number
+            self._failed = min(self._failed, number)
             self._changed.notify_all()
-
-    def _is_behind_failed(self, number: int) -> bool:
-        return self._failed is not None and self._failed < number

@@ -121,12 +121,11 @@ def _below(drawn: U8, rows: Rows, values: U64, bound: U64) -> tuple[I64, I64, U6
     numbers, the index of their stratum, their keys. All rows of the strata become REST."""
     assert rows.stratum is not None
     found: list[tuple[I64, I64, U64]] = []
-    for start in range(0, len(rows.live), _IN_CACHE):
-        block = slice(start, min(start + _IN_CACHE, len(rows.live)))
+    for block in select.blocks(len(rows.live), _IN_CACHE):
         stratum = np.asarray(rows.stratum[block])
         inside = np.asarray(rows.live[block]) & (stratum >= values[0]) & (stratum <= values[-1])
         at = np.flatnonzero(inside)
-        row, index = at + start, np.searchsorted(values, stratum[at])
+        row, index = at + block.start, np.searchsorted(values, stratum[at])
         keys = rows.keys(row)
         below = np.flatnonzero(keys <= bound[index])
         found.append((row[below], index[below], keys[below]))

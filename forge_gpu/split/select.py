@@ -24,10 +24,10 @@ class Selected:
     equal: int
 
 
-def blocks(n: int) -> Iterator[slice]:
-    """Slices of at most BLOCK rows, in order."""
-    for start in range(0, n, BLOCK):
-        yield slice(start, min(start + BLOCK, n))
+def blocks(n: int, size: int = BLOCK) -> Iterator[slice]:
+    """Slices of at most `size` rows, in order."""
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
 
 
 def order_of_different(keys: U64) -> I64 | None:
