@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ConfigError, NoPlanError
-from forge_gpu.job.events import Event, Listener
+from forge_gpu.job.events.events import Event, Listener
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from forge_gpu.engine.choose import EngineFactory
     from forge_gpu.frames.engine import FrameEngine
     from forge_gpu.hardware.budget import Budget
-    from forge_gpu.job.result import Result
-    from forge_gpu.job.spec import JobSpec
+    from forge_gpu.job.output.result import Result
+    from forge_gpu.job.state.spec import JobSpec
     from forge_gpu.planner.plan import Plan
 
 PLAN_FILE = "forge.yaml"
@@ -85,8 +85,8 @@ def prepare(
     Raises ForgeError: NoPlanError without a plan, ConfigError, InputError, TemplateError, OutputError,
     StrictError, ValidationError.
     """
+    from forge_gpu.job.output.publish import place_of
     from forge_gpu.job.prepare import prepare as prepare_job
-    from forge_gpu.job.publish import place_of
 
     if workers is not None and scheduler is not None:
         raise ConfigError("workers and scheduler: name one; a running cluster has its own workers")
@@ -148,8 +148,8 @@ def job_spec(
 ) -> tuple[JobSpec, list[Event]]:
     """The job that the arguments of `prepare` describe, and warnings of what was corrected in the plan."""
     from forge_gpu.config.load import Layer, build, load, override_layer
-    from forge_gpu.job.events import Warned
-    from forge_gpu.job.spec import JobSpec
+    from forge_gpu.job.events.events import Warned
+    from forge_gpu.job.state.spec import JobSpec
     from forge_gpu.planner.check import check_inputs
 
     base = Path.cwd()

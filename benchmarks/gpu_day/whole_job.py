@@ -18,9 +18,9 @@ from forge_gpu.engine.choose import EngineFactory, engine_factory
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.hardware.budget import Budget, cpu_budget
 from forge_gpu.hardware.host import read_cores, read_memory
-from forge_gpu.job.events import Event
+from forge_gpu.job.events.events import Event
 from forge_gpu.job.prepare import prepare
-from forge_gpu.job.spec import JobSpec
+from forge_gpu.job.state.spec import JobSpec
 
 SIZE = 1 << 30
 GROUP_ROWS = 16_000

@@ -16,7 +16,7 @@ from forge_gpu.cli.usage import address, whole_number
 from forge_gpu.errors import Interrupted
 
 if TYPE_CHECKING:
-    from forge_gpu.job.events import Listener
+    from forge_gpu.job.events.events import Listener
 
 INPUT_PATHS = (
     "Files, folders, globs, @lists or URLs to prepare instead of the plan's; - reads standard input."
@@ -97,7 +97,7 @@ def prepare(
 
 def _telling_of_compiling(listener: Listener) -> Listener:
     """The first run on a machine compiles for some seconds, with nothing to show for it."""
-    from forge_gpu.job.events import Event, StageStarted, Warned
+    from forge_gpu.job.events.events import Event, StageStarted, Warned
     from forge_gpu.kernels.compiled import cache_folder
 
     told = any(cache_folder().rglob("*.nbi"))

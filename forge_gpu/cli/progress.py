@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from forge_gpu.job.events import (
+from forge_gpu.job.events.events import (
     ChunkDone,
     Event,
     FellBack,

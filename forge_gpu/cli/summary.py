@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from forge_gpu.io.disk import size_text
-from forge_gpu.job.result import Result
+from forge_gpu.job.output.result import Result
 
 WAYS = {
     "compiled": "by compiled programs",

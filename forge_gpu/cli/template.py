@@ -11,7 +11,7 @@ from forge_gpu.cli.usage import Group, whole_number
 
 if TYPE_CHECKING:
     from forge_gpu.engine.base import Engine
-    from forge_gpu.job.spec import JobSpec
+    from forge_gpu.job.state.spec import JobSpec
 
 app = typer.Typer(
     cls=Group,
@@ -42,7 +42,7 @@ def show(
 ) -> None:
     """Show what the template does, and its programs on the data."""
     from forge_gpu.cli.sections import show as show_sections
-    from forge_gpu.job.template_sections import about_data, about_template
+    from forge_gpu.planner.template_sections import about_data, about_template
 
     spec, engine, _ = _open(paths, config, settings)
     show_sections(about_template(spec.config))
@@ -61,7 +61,7 @@ def render(
 ) -> None:
     """Render one row as the job does, and beside it by Jinja itself."""
     from forge_gpu.cli.sections import show as show_sections
-    from forge_gpu.job.template_sections import about_row
+    from forge_gpu.planner.template_sections import about_row
 
     spec, *engines = _open(paths, config, settings)
     show_sections(about_row(spec, (engines[0], engines[1]), row))
@@ -71,7 +71,7 @@ def render(
 def check(paths: Paths = None, config: Plan = Path("forge.yaml"), settings: Settings = None) -> None:
     """Compare every row with Jinja itself; stop at the first difference."""
     from forge_gpu.cli.sections import show as show_sections
-    from forge_gpu.job.template_sections import about_check
+    from forge_gpu.planner.template_sections import about_check
 
     spec, *engines = _open(paths, config, settings)
     show_sections(about_check(spec, (engines[0], engines[1])))

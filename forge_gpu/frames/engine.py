@@ -25,7 +25,6 @@ from forge_gpu.fates import name as spelled
 from forge_gpu.frames.base import Bools, Frame, Frames, Series
 from forge_gpu.frames.blocks import Columns, blocks, records_of, sample
 from forge_gpu.frames.settings import check_config, check_settings, render_config
-from forge_gpu.job.lines import Composer, column_key
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, PADDING, U8, U64, Spans, Text
 from forge_gpu.quality.checks import REASONS
@@ -33,6 +32,7 @@ from forge_gpu.quality.checks import check as run_checks
 from forge_gpu.split import exact, threshold
 from forge_gpu.split.fractions import Splits
 from forge_gpu.templates.choose import make_renderer
+from forge_gpu.templates.lines import Composer, column_key
 from forge_gpu.templates.program import pack
 from forge_gpu.templates.renderer import Bound, plain_spans
 from forge_gpu.templates.validate import nearest

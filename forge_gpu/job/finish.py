@@ -14,21 +14,22 @@ from forge_gpu.errors import ValidationError
 from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.io.atomic import write_atomic
 from forge_gpu.io.sinks import shard_names, stale_outputs
-from forge_gpu.job import leaks, manifest
-from forge_gpu.job.checkpoint import Checkpoint
-from forge_gpu.job.decisions import SPLITS, Decisions
-from forge_gpu.job.evaluation import Evaluation
-from forge_gpu.job.events import Warned
-from forge_gpu.job.index import RangeFacts
+from forge_gpu.job.decide import leaks
+from forge_gpu.job.events.events import Warned
+from forge_gpu.job.events.stages import stage
 from forge_gpu.job.job import Job
-from forge_gpu.job.kept import column_type
-from forge_gpu.job.ledger import write_ledger
-from forge_gpu.job.outputs import Outputs
-from forge_gpu.job.parquet import convert
-from forge_gpu.job.result import LEDGER, MANIFEST, OutputFile, Result
-from forge_gpu.job.stages import stage
-from forge_gpu.job.verify import verify
-from forge_gpu.job.workspace import Workspace
+from forge_gpu.job.output import manifest
+from forge_gpu.job.output.ledger import write_ledger
+from forge_gpu.job.output.outputs import Outputs
+from forge_gpu.job.output.parquet import convert
+from forge_gpu.job.output.result import LEDGER, MANIFEST, OutputFile, Result
+from forge_gpu.job.output.verify import verify
+from forge_gpu.job.rows.evaluation import Evaluation
+from forge_gpu.job.rows.kinds import column_type
+from forge_gpu.job.rows.workspace import Workspace
+from forge_gpu.job.state.checkpoint import Checkpoint
+from forge_gpu.job.state.decisions import SPLITS, Decisions
+from forge_gpu.job.state.index import RangeFacts
 
 
 def finish(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Callable[[], None]) -> Result:

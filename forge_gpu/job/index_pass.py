@@ -13,17 +13,17 @@ import numpy.typing as npt
 from forge_gpu.errors import StrictError
 from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import ArrowChunk, Chunk, JsonChunk
-from forge_gpu.job import index
-from forge_gpu.job.checkpoint import Checkpoint
-from forge_gpu.job.events import ChunkDone, Listener
-from forge_gpu.job.index import ChunkIndex, Part
-from forge_gpu.job.inputs import Item, JobInputs, Place, places
-from forge_gpu.job.kept import kinds_seen
-from forge_gpu.job.memory import peak_memory
-from forge_gpu.job.pool import Executor, as_it_is
-from forge_gpu.job.rejected import rejected_record
-from forge_gpu.job.rows import Rows
-from forge_gpu.job.workspace import Workspace, changed
+from forge_gpu.job.events.events import ChunkDone, Listener
+from forge_gpu.job.events.memory import peak_memory
+from forge_gpu.job.output.rejected import rejected_record
+from forge_gpu.job.rows.kinds import kinds_seen
+from forge_gpu.job.rows.rows import Rows
+from forge_gpu.job.rows.workspace import Workspace, changed
+from forge_gpu.job.run.pool import Executor, as_it_is
+from forge_gpu.job.state import index
+from forge_gpu.job.state.checkpoint import Checkpoint
+from forge_gpu.job.state.index import ChunkIndex, Part
+from forge_gpu.job.state.inputs import Item, JobInputs, Place, places
 from forge_gpu.kernels.layout import U8
 
 STAGE = "index"

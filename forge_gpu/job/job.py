@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from forge_gpu.hardware.budget import Budget
-from forge_gpu.job import index
-from forge_gpu.job.checkpoint import Checkpoint
-from forge_gpu.job.events import Listener
-from forge_gpu.job.index import RangeFacts
-from forge_gpu.job.inputs import JobInputs, PlacedPart, placed_parts
-from forge_gpu.job.manifest import RunFacts
-from forge_gpu.job.mixture import Mixture
-from forge_gpu.job.pool import Executor
-from forge_gpu.job.spec import JobSpec
-from forge_gpu.job.workspace import Workspace
+from forge_gpu.job.decide.mixture import Mixture
+from forge_gpu.job.events.events import Listener
+from forge_gpu.job.output.manifest import RunFacts
+from forge_gpu.job.rows.workspace import Workspace
+from forge_gpu.job.run.pool import Executor
+from forge_gpu.job.state import index
+from forge_gpu.job.state.checkpoint import Checkpoint
+from forge_gpu.job.state.index import RangeFacts
+from forge_gpu.job.state.inputs import JobInputs, PlacedPart, placed_parts
+from forge_gpu.job.state.spec import JobSpec
 
 
 @dataclass

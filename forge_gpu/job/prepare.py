@@ -18,34 +18,34 @@ from forge_gpu.hardware.budget import Budget
 from forge_gpu.io.inputs import InputFile, resolve
 from forge_gpu.io.lock import FolderLock
 from forge_gpu.io.spool import Spool
-from forge_gpu.job import decisions as decided
-from forge_gpu.job.candidates import CandidateTexts
-from forge_gpu.job.checkpoint import Checkpoint, JobKey
-from forge_gpu.job.cluster import ClusterPool, worker_job
-from forge_gpu.job.decide import decide
-from forge_gpu.job.decisions import Decisions
-from forge_gpu.job.evaluation import read_evaluation
-from forge_gpu.job.events import FellBack, Halved, Listener, Warned
+from forge_gpu.job.decide.candidates import CandidateTexts
+from forge_gpu.job.decide.decide import decide
+from forge_gpu.job.decide.mixture import mixture_of
+from forge_gpu.job.events.events import FellBack, Halved, Listener, Warned
+from forge_gpu.job.events.memory import shortage_of
+from forge_gpu.job.events.retry import telling
+from forge_gpu.job.events.stages import stage
 from forge_gpu.job.finish import finish, remove_stale
 from forge_gpu.job.index_pass import chunk_size, index_pass
-from forge_gpu.job.inputs import JobInputs
 from forge_gpu.job.job import Job
-from forge_gpu.job.manifest import RunFacts
-from forge_gpu.job.memory import shortage_of
-from forge_gpu.job.mixture import mixture_of
-from forge_gpu.job.opening import open_inputs
-from forge_gpu.job.outputs import Outputs
-from forge_gpu.job.own_folder import require_own
-from forge_gpu.job.pool import Executor, OrderedPool
-from forge_gpu.job.publish import find_finished, publish, require_own_store, require_store
-from forge_gpu.job.result import Result
-from forge_gpu.job.retry import telling
-from forge_gpu.job.rows import RowReader
-from forge_gpu.job.scans import KeptScans
-from forge_gpu.job.space import cut_unsaved, require_for_job, require_for_writing
-from forge_gpu.job.spec import JobSpec
-from forge_gpu.job.stages import stage
-from forge_gpu.job.workspace import Workspace
+from forge_gpu.job.output.manifest import RunFacts
+from forge_gpu.job.output.output_guard import require_own
+from forge_gpu.job.output.outputs import Outputs
+from forge_gpu.job.output.publish import find_finished, publish, require_own_store, require_store
+from forge_gpu.job.output.result import Result
+from forge_gpu.job.output.space import cut_unsaved, require_for_job, require_for_writing
+from forge_gpu.job.rows.evaluation import read_evaluation
+from forge_gpu.job.rows.rows import RowReader
+from forge_gpu.job.rows.scans import KeptScans
+from forge_gpu.job.rows.workspace import Workspace
+from forge_gpu.job.run.cluster import ClusterPool, worker_job
+from forge_gpu.job.run.opening import open_inputs
+from forge_gpu.job.run.pool import Executor, OrderedPool
+from forge_gpu.job.state import decisions as decided
+from forge_gpu.job.state.checkpoint import Checkpoint, JobKey
+from forge_gpu.job.state.decisions import Decisions
+from forge_gpu.job.state.inputs import JobInputs
+from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.job.write_pass import write_pass
 
 MakeEngine = Callable[[], Engine]

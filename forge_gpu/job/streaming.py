@@ -16,13 +16,13 @@ from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.errors import ForgeError, InputError
 from forge_gpu.fates import Fate, name
 from forge_gpu.hardware.budget import Budget
-from forge_gpu.job.decisions import SPLITS
-from forge_gpu.job.events import Listener
+from forge_gpu.job.events.events import Listener
 from forge_gpu.job.finish import output_columns
 from forge_gpu.job.job import Job
+from forge_gpu.job.output.read_back import NO_BOUND, batch_of_records, require_rows
 from forge_gpu.job.prepare import first_pass, open_job
-from forge_gpu.job.read_back import NO_BOUND, batch_of_records, require_rows
-from forge_gpu.job.spec import JobSpec
+from forge_gpu.job.state.decisions import SPLITS
+from forge_gpu.job.state.spec import JobSpec
 
 
 def stream(

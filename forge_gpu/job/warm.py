@@ -11,7 +11,7 @@ from forge_gpu.config.schema import Config
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.job.prepare import prepare
-from forge_gpu.job.spec import JobSpec
+from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.kernels.compiled import cache_folder
 
 _FLAT = {"shape": "flat", "query": "q", "response": "r", "label": "c"}

@@ -12,17 +12,17 @@ import numpy as np
 
 from forge_gpu.errors import ValidationError
 from forge_gpu.fates import Fate
-from forge_gpu.job.checkpoint import Checkpoint
-from forge_gpu.job.decisions import SPLITS, Decisions
-from forge_gpu.job.events import ChunkDone
+from forge_gpu.job.events.events import ChunkDone
+from forge_gpu.job.events.memory import peak_memory
 from forge_gpu.job.index_pass import physical_lines
-from forge_gpu.job.inputs import Item, PlacedPart
 from forge_gpu.job.job import Job
-from forge_gpu.job.memory import peak_memory
-from forge_gpu.job.outputs import Outputs, Piece
-from forge_gpu.job.rejected import rejected_lines
-from forge_gpu.job.rows import Rows
-from forge_gpu.job.workspace import Workspace, changed
+from forge_gpu.job.output.outputs import Outputs, Piece
+from forge_gpu.job.output.rejected import rejected_lines
+from forge_gpu.job.rows.rows import Rows
+from forge_gpu.job.rows.workspace import Workspace, changed
+from forge_gpu.job.state.checkpoint import Checkpoint
+from forge_gpu.job.state.decisions import SPLITS, Decisions
+from forge_gpu.job.state.inputs import Item, PlacedPart
 from forge_gpu.kernels.layout import AS_JSON, I64, U8, Text
 from forge_gpu.kernels.reference import render as reference
 from forge_gpu.kernels.scratch import Scratch

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from forge_gpu.hardware.describe import describe as describe_hardware
-from forge_gpu.job.probe_lines import probe_lines
 from forge_gpu.planner.plan import Plan
+from forge_gpu.templates.probe_lines import probe_lines
 
 SHOWN = (
     ("mapping", "data.mapping.shape"),

@@ -344,7 +344,7 @@ def _size_of(found: Inspection) -> str:
 
 def _columns_exist(config: Config, found: Inspection) -> None:
     """Columns that the user named elsewhere than in the mapping."""
-    from forge_gpu.job.rows import kept_by
+    from forge_gpu.job.rows.rows import kept_by
     from forge_gpu.planner.mapping import missing_column
 
     key = config.preprocessing.dedup.key

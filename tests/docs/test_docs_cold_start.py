@@ -29,7 +29,7 @@ def test_a_start_loads_nothing_heavy(code):
 
 
 def test_what_is_loaded_would_be_noticed():
-    assert not loaded_by("import forge_gpu.job.ledger").isdisjoint(HEAVY)
+    assert not loaded_by("import forge_gpu.job.output.ledger").isdisjoint(HEAVY)
 
 
 def fastest(codes: list[str], rounds: int = 7) -> list[float]:

@@ -89,7 +89,7 @@ def test_every_fate_and_reason_is_explained():
 
 
 def test_every_column_of_the_ledger_is_explained():
-    from forge_gpu.job.ledger import CLUSTERS, MATCHES, SCHEMA, SIMILARITY
+    from forge_gpu.job.output.ledger import CLUSTERS, MATCHES, SCHEMA, SIMILARITY
 
     rows = table_rows("outputs.md")
     for field in (*SCHEMA, *CLUSTERS, *MATCHES, *SIMILARITY):

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 
 from forge_gpu.config.schema import Config
 from forge_gpu.hardware.budget import Budget
+from forge_gpu.job.output.result import Result
 from forge_gpu.job.prepare import prepare
-from forge_gpu.job.result import Result
-from forge_gpu.job.spec import JobSpec
+from forge_gpu.job.state.spec import JobSpec
 
 MESSAGES = pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))
 GROUPS = (7, 0, 4, 5, 1, 0, 8)

@@ -21,7 +21,7 @@ from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.resilient import ResilientEngine
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.job.prepare import prepare
-from forge_gpu.job.spec import JobSpec
+from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.kernels.layout import CLEAN, PADDING, Spans
 
 pytestmark = pytest.mark.sim

@@ -15,9 +15,9 @@ from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.resilient import ResilientEngine
 from forge_gpu.hardware.budget import Budget
-from forge_gpu.job.events import FellBack, Halved
+from forge_gpu.job.events.events import FellBack, Halved
 from forge_gpu.job.prepare import prepare
-from forge_gpu.job.spec import JobSpec
+from forge_gpu.job.state.spec import JobSpec
 
 
 def run(folder: Path, make: Any, threads: int, events: list[Any]) -> dict[str, str]:

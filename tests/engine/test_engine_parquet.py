@@ -27,7 +27,7 @@ from forge_gpu.engine.resilient import ResilientEngine
 from forge_gpu.errors import InputError
 from forge_gpu.io import faults
 from forge_gpu.io.row_groups import RowGroups
-from forge_gpu.job.events import FellBack, Halved
+from forge_gpu.job.events.events import FellBack, Halved
 
 PLANS = {"flat": FLAT, "chat": CHAT, "source": SOURCE, "too long": LONG}
 

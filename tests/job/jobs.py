@@ -12,10 +12,10 @@ from forge_gpu.config.schema import Config
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.errors import Interrupted
 from forge_gpu.hardware.budget import Budget
-from forge_gpu.job.events import ChunkDone, Event
+from forge_gpu.job.events.events import ChunkDone, Event
+from forge_gpu.job.output.result import Result
 from forge_gpu.job.prepare import prepare
-from forge_gpu.job.result import Result
-from forge_gpu.job.spec import JobSpec
+from forge_gpu.job.state.spec import JobSpec
 
 WORDS = ["hi", "ça va", "你好", "\\\\"]
 CHATML = "<|im_start|>user\n{query}<|im_end|>\n<|im_start|>assistant\n{response}<|im_end|>"

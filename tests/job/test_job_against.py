@@ -14,7 +14,7 @@ import similar
 
 import forge_gpu
 from forge_gpu.errors import ConfigError, InputError, Interrupted
-from forge_gpu.job.events import Warned
+from forge_gpu.job.events.events import Warned
 
 FLAT = {"shape": "flat", "query": "question"}
 

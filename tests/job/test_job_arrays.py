@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from forge_gpu.errors import OutputError
-from forge_gpu.job import arrays
+from forge_gpu.job.state import arrays
 
 HELD = {
     "bytes": np.arange(7, dtype=np.uint8),

@@ -17,11 +17,11 @@ from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.errors import ConfigError, ForgeError
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.hardware.gpus import GPU, GPUs
-from forge_gpu.job import cluster
-from forge_gpu.job.cluster import own_gpu, worker_job
-from forge_gpu.job.cuda_cluster import GRAIN, CudaWorkers
 from forge_gpu.job.prepare import prepare
-from forge_gpu.job.spec import JobSpec
+from forge_gpu.job.run import cluster
+from forge_gpu.job.run.cluster import own_gpu, worker_job
+from forge_gpu.job.run.cuda_cluster import GRAIN, CudaWorkers
+from forge_gpu.job.state.spec import JobSpec
 
 
 def gpu(number: int, free: int) -> GPU:

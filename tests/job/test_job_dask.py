@@ -14,8 +14,8 @@ import pytest
 import similar
 
 from forge_gpu.errors import ForgeError, Interrupted, StrictError
-from forge_gpu.job import cluster
-from forge_gpu.job.events import ChunkDone
+from forge_gpu.job.events.events import ChunkDone
+from forge_gpu.job.run import cluster
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.dask

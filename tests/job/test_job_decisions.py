@@ -13,8 +13,9 @@ import pytest
 
 from forge_gpu.errors import Interrupted
 from forge_gpu.fates import Fate
-from forge_gpu.job import decisions, prepare
-from forge_gpu.job.events import ChunkDone, Event
+from forge_gpu.job import prepare
+from forge_gpu.job.events.events import ChunkDone, Event
+from forge_gpu.job.state import decisions
 
 
 class StopWhileWriting:

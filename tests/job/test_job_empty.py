@@ -8,7 +8,7 @@ import jobs
 import pytest
 
 from forge_gpu.errors import InputError
-from forge_gpu.job.events import Event, Warned
+from forge_gpu.job.events.events import Event, Warned
 from forge_gpu.planner.plan import make_plan
 
 EMPTY = {"zero.jsonl": "", "blank.jsonl": "\n \n\n", "none.json": "[]", "header.csv": "instruction,output\n"}

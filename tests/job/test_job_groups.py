@@ -16,8 +16,8 @@ import similar
 from forge_gpu.config.load import Layer, build
 from forge_gpu.errors import ConfigError, ValidationError
 from forge_gpu.fates import Fate
-from forge_gpu.job import leaks
-from forge_gpu.job.events import Warned
+from forge_gpu.job.decide import leaks
+from forge_gpu.job.events.events import Warned
 
 SPLITS = ("train", "validation", "test")
 SIZES = {"train_split": 0.7, "validation_split": 0.2, "test_split": 0.1}
@@ -156,7 +156,7 @@ def test_leaks_are_counted_exactly() -> None:
 
 
 def test_a_leak_ends_the_run(source, tmp_path, monkeypatch) -> None:
-    from forge_gpu.job import decide
+    from forge_gpu.job.decide.decide import decide
     from forge_gpu.split import exact
 
     monkeypatch.setattr(decide.groups, "assign", lambda group, *rest: _torn(exact.assign(*rest)))

@@ -21,9 +21,9 @@ import jobs
 from pathlib import Path
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.hardware.budget import cpu_budget
-from forge_gpu.job.memory import anonymous_memory
+from forge_gpu.job.events.memory import anonymous_memory
 from forge_gpu.job.prepare import prepare
-from forge_gpu.job.spec import JobSpec
+from forge_gpu.job.state.spec import JobSpec
 
 small, large, folder = map(Path, sys.argv[1:])
 jobs.run(jobs.plan(small), folder / "small")  # loads the libraries and the kernels

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from forge_gpu.errors import ConfigError
-from forge_gpu.job.events import Warned
+from forge_gpu.job.events.events import Warned
 
 SIZES = {"a": 300, "b": 100, "c": 50}
 

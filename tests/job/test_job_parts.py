@@ -19,8 +19,9 @@ from forge_gpu.io.inputs import resolve
 from forge_gpu.io.json_source import OVERLAP
 from forge_gpu.io.sources import open_source
 from forge_gpu.io.spool import Spool
-from forge_gpu.job import index, write_pass
-from forge_gpu.job.index import ChunkIndex, Part
+from forge_gpu.job import write_pass
+from forge_gpu.job.state import index
+from forge_gpu.job.state.index import ChunkIndex, Part
 
 
 def messy(folder: Path, form: str) -> Path:

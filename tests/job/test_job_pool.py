@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from forge_gpu.job.pool import OrderedPool, as_it_is
+from forge_gpu.job.run.pool import OrderedPool, as_it_is
 
 
 class Workspace:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge_gpu.errors import StrictError
-from forge_gpu.job.events import Event
+from forge_gpu.job.events.events import Event
 
 
 @pytest.fixture

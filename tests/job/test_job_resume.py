@@ -16,7 +16,7 @@ import pytest
 
 from forge_gpu.errors import InputError, Interrupted, OutputError
 from forge_gpu.io.lock import FolderLock
-from forge_gpu.job.events import ChunkDone, Event, Warned
+from forge_gpu.job.events.events import ChunkDone, Event, Warned
 
 SHAPES = {
     "plain": {},

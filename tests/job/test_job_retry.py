@@ -14,8 +14,8 @@ import pytest
 from forge_gpu.errors import InputError
 from forge_gpu.io.faults import ATTEMPTS, FIRST_WAIT, is_passing
 from forge_gpu.io.stores import FileStore
-from forge_gpu.job.events import Event, Retried
-from forge_gpu.job.retry import retrying
+from forge_gpu.job.events.events import Event, Retried
+from forge_gpu.job.events.retry import retrying
 
 
 class Flaky:

@@ -22,8 +22,8 @@ from s3 import SECRET, Server, s3_server
 
 from forge_gpu.errors import ForgeError, InputError, Interrupted, OutputError
 from forge_gpu.io import faults, upload
-from forge_gpu.job.events import ChunkDone, Event, Retried
-from forge_gpu.job.publish import place_of
+from forge_gpu.job.events.events import ChunkDone, Event, Retried
+from forge_gpu.job.output.publish import place_of
 
 ROWS = jobs.rows(300, seed=4)
 SHARDED = {"output": {"rows_per_shard": 60, "order": "shuffled"}}
@@ -190,7 +190,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import jobs
 from forge_gpu.io import upload
-from forge_gpu.job.events import ChunkDone
+from forge_gpu.job.events.events import ChunkDone
 upload.PART = 5 * 2**20
 parts = 0
 def listen(event):

@@ -9,8 +9,8 @@ import pytest
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.errors import InputError
 from forge_gpu.io.chunks import JsonChunk
-from forge_gpu.job import workspace
-from forge_gpu.job.scans import KeptScans
+from forge_gpu.job.rows import workspace
+from forge_gpu.job.rows.scans import KeptScans
 from forge_gpu.kernels.layout import Records
 
 KEYS = ("a", "b")

@@ -12,7 +12,7 @@ import pytest
 
 from forge_gpu.errors import OutputError
 from forge_gpu.io import disk
-from forge_gpu.job.events import ChunkDone, Event, StageDone, StageStarted
+from forge_gpu.job.events.events import ChunkDone, Event, StageDone, StageStarted
 
 Usage = namedtuple("Usage", "total used free")
 

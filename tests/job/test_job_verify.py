@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from forge_gpu.errors import Interrupted, ValidationError
-from forge_gpu.job.events import ChunkDone
-from forge_gpu.job.result import OutputFile
-from forge_gpu.job.spec import JobSpec
-from forge_gpu.job.verify import verify
+from forge_gpu.job.events.events import ChunkDone
+from forge_gpu.job.output.result import OutputFile
+from forge_gpu.job.output.verify import verify
+from forge_gpu.job.state.spec import JobSpec
 
 
 @pytest.fixture(params=[1, 3], ids=["one thread", "three threads"])

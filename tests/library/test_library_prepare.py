@@ -15,7 +15,7 @@ import pytest
 
 import forge_gpu
 from forge_gpu.errors import ConfigError, InputError, NoPlanError, StrictError
-from forge_gpu.job.events import ChunkDone, Event, StageDone, StageStarted, Warned
+from forge_gpu.job.events.events import ChunkDone, Event, StageDone, StageStarted, Warned
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 
 import forge_gpu
 from forge_gpu.errors import ForgeError, ValidationError
-from forge_gpu.job.result import Result
+from forge_gpu.job.output.result import Result
 
 COLUMNS = ["n", "x", "flag", "word", "mixed", "nested", "lacking"]
 

@@ -13,7 +13,7 @@ import pytest
 
 import forge_gpu
 from forge_gpu.errors import ForgeError, InputError
-from forge_gpu.job.events import Event, StageDone
+from forge_gpu.job.events.events import Event, StageDone
 
 KEEP = {
     "output": {"columns": ["category", "score"]},

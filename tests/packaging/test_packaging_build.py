@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("pyproject.toml", "README.md", "forge_gpu", "kernels")
+SOURCES = ("pyproject.toml", "README.md", "forge_gpu")
 BUILD = """
 import os, sys
 from setuptools import build_meta
@@ -73,10 +73,9 @@ def run(command: list, folder: Path) -> str:
 
 
 def files_of_the_package() -> set[str]:
-    """Every file of forge_gpu and kernels that belongs into a package, by its name in a wheel."""
+    """Every file of forge_gpu that belongs into a package, by its name in a wheel."""
     kept = {".py", ".yaml", ".typed"}
     found = {path.relative_to(ROOT) for path in (ROOT / "forge_gpu").rglob("*") if path.suffix in kept}
-    found |= {Path("forge_gpu") / path.relative_to(ROOT) for path in (ROOT / "kernels").rglob("*.py")}
     found.add(Path("forge_gpu/py.typed"))
     return {path.as_posix() for path in found if "__pycache__" not in path.parts}
 

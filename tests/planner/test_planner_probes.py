@@ -7,7 +7,7 @@ import pytest
 
 from forge_gpu.config.load import load
 from forge_gpu.errors import TemplateError
-from forge_gpu.job.checkpoint import JobKey
+from forge_gpu.job.state.checkpoint import JobKey
 from forge_gpu.planner.describe import describe
 from forge_gpu.planner.plan import make_plan
 

@@ -1,0 +1,120 @@
+"""The texts of rows that may be near-duplicates: read from the input in a narrow third pass, and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from forge_gpu.io.atomic import PARTIAL
+from forge_gpu.io.disk import output_fault, require_space
+from forge_gpu.job.events.events import ChunkDone, Listener
+from forge_gpu.job.events.memory import peak_memory
+from forge_gpu.job.rows.compared import joined
+from forge_gpu.job.rows.workspace import Workspace, changed
+from forge_gpu.job.run.pool import Executor, as_it_is
+from forge_gpu.job.state.inputs import Item
+from forge_gpu.kernels import layout
+from forge_gpu.kernels.layout import I64, Text
+
+STAGE = "decide"
+
+
+class CandidateTexts:
+    """Compared texts of some rows, by the row's number in the job.
+
+    `fetch` reads those that are not held from the ranges they lie in, and adds them to the file; so every
+    candidate's text is read from the input once. Memory: 8 bytes a row of the job, and a range's texts.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        items: Sequence[Item],
+        pool: Executor[Workspace],
+        chunk_bytes: int,
+        listener: Listener,
+        check_stop: Callable[[], None],
+    ) -> None:
+        self._path = path.with_name(path.name + PARTIAL)
+        self._items, self._pool, self._chunk_bytes = items, pool, chunk_bytes
+        self._listener, self._check_stop = listener, check_stop
+        self._starts = np.zeros(1, np.int64)
+        self._text_bytes = self._offset = np.zeros(0, np.int64)
+        self._size = 0
+
+    def begin(self, starts: I64, text_bytes: I64) -> None:
+        """starts: int64[items + 1], the first row of each range, and of none after the last. text_bytes:
+        int64[n], the size of each row's text. Nothing is held yet."""
+        self._starts, self._text_bytes = starts, text_bytes
+        self._offset = np.full(len(text_bytes), -1, np.int64)
+        self._path.write_bytes(b"")
+
+    def fetch(self, rows: I64) -> None:
+        """Hold the texts of `rows`, ascending. Raises InputError where the input is no longer as it was."""
+        rows = rows[self._offset[rows] < 0]
+        if not len(rows):
+            return
+        ends = self._size + np.cumsum(self._text_bytes[rows])
+        require_space(self._path.parent, int(ends[-1]) - self._size, "comparing candidates")
+        bounds = np.searchsorted(rows, self._starts)
+        wanted = [number for number in range(len(self._items)) if bounds[number] < bounds[number + 1]]
+        tasks = (
+            partial(
+                read_texts,
+                item=self._items[number],
+                wanted=rows[bounds[number] : bounds[number + 1]] - self._starts[number],
+                chunk_bytes=self._chunk_bytes,
+            )
+            for number in wanted
+        )
+        try:
+            with open(self._path, "ab") as file, closing(self._pool.map(tasks, as_it_is)) as results:
+                for number, text in zip(wanted, results, strict=True):
+                    self._check_stop()
+                    expected = self._text_bytes[rows[bounds[number] : bounds[number + 1]]]
+                    if not np.array_equal(np.diff(text.offsets), expected):
+                        raise changed(self._items[number])
+                    file.write(text.data[: text.offsets[-1]].tobytes())
+                    read = int(self._items[number].part.size)
+                    self._listener(ChunkDone(STAGE, len(text), read, 0.0, peak_memory()))
+        except OSError as fault:
+            raise output_fault(fault, self._path) from fault
+        self._offset[rows] = ends - self._text_bytes[rows]
+        self._size = int(ends[-1])
+
+    def read(self, rows: I64) -> Text:
+        """The texts of rows that are held, in their order."""
+        lengths = np.asarray(self._text_bytes[rows])
+        offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+        data = np.zeros(int(offsets[-1]) + layout.PADDING, np.uint8)
+        if not offsets[-1]:
+            return Text(data, offsets)
+        held = np.memmap(self._path, np.uint8, "r")
+        for at, begin, length in zip(
+            offsets[:-1].tolist(), self._offset[rows].tolist(), lengths.tolist(), strict=True
+        ):
+            data[at : at + length] = held[begin : begin + length]
+        return Text(data, offsets)
+
+    def close(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+def read_texts(workspace: Workspace, item: Item, wanted: I64, chunk_bytes: int) -> Text:
+    """The compared texts of some rows of a range, by their number within it, ascending."""
+    assert workspace.near is not None
+    found: list[Text] = []
+    first = 0
+    for chunk in workspace.chunks(item, chunk_bytes):
+        rows = workspace.reader.read(chunk, judge=False)
+        inside = wanted[(wanted >= first) & (wanted < first + len(rows))] - first
+        if len(inside):
+            found.append(joined([workspace.near.text.of(rows, inside)]))
+        first += len(rows)
+        if first > wanted[-1]:
+            break
+    return joined(found)

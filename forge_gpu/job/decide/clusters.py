@@ -1,0 +1,64 @@
+"""Near-duplicates between the passes: candidates from the index, their texts, clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from forge_gpu.dedup.lsh import candidates, distinct
+from forge_gpu.dedup.near import Clusters, NearDuplicates, compare
+from forge_gpu.job.decide.candidates import CandidateTexts
+from forge_gpu.job.state import index
+from forge_gpu.kernels.layout import I64, U64
+
+
+def band_reader(ranges: Sequence[Path]) -> Callable[[int], Iterator[U64]]:
+    """Reads one band of the index files of all ranges, a range at a time."""
+
+    def read_band(band: int) -> Iterator[U64]:
+        for path in ranges:
+            found = index.read_arrays(path, (index.band_name(band),)).get(index.band_name(band))
+            if found is not None:
+                yield found
+
+    return read_band
+
+
+def find_clusters(
+    settings: NearDuplicates,
+    ranges: Sequence[Path],
+    live: npt.NDArray[np.bool_],
+    text_bytes: I64,
+    texts: CandidateTexts,
+    budget_bytes: int,
+) -> Clusters:
+    """Clusters of near-duplicates among the live rows; as dedup.near.find_clusters, but the texts of all
+    candidates that the budget takes at once are read from the input together."""
+    clusters = Clusters(len(live))
+    for pairs in candidates(band_reader(ranges), settings.bands.count, live, budget_bytes // 2):
+        texts.fetch(distinct(pairs.flatten()))
+        for batch, similarity in compare(
+            pairs, text_bytes, texts.read, settings.shingling, budget_bytes // 2
+        ):
+            held = similarity >= settings.threshold
+            clusters.add(batch[held], similarity[held])
+    clusters.close()
+    return clusters
+
+
+def facts(settings: NearDuplicates, clusters: Clusters) -> dict[str, Any]:
+    """What the manifest says: a function of input and plan."""
+    bands, members = settings.bands, clusters.partner >= 0
+    return {
+        "threshold": settings.threshold,
+        "permutations": settings.permutations,
+        "bands": bands.count,
+        "rows_a_band": bands.rows,
+        "recall_at_threshold": round(bands.curve(settings.threshold), 6),
+        "clusters": int(np.count_nonzero(members & (clusters.label == np.arange(len(members))))),
+        "rows_in_clusters": int(np.count_nonzero(members)),
+    }

@@ -1,0 +1,150 @@
+"""manifest.json: what was made, from what, and how. All but `run` is a function of input and plan."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from forge_gpu import __version__
+from forge_gpu.config.schema import Config
+from forge_gpu.engine.choose import EngineFactory
+from forge_gpu.fates import Fate, Reason, name
+from forge_gpu.hardware.budget import Budget
+from forge_gpu.io import urls
+from forge_gpu.job.events.events import Event, FellBack, Halved, Listener, Retried, StageDone, Warned
+from forge_gpu.job.events.memory import peak_memory
+from forge_gpu.job.output.result import OutputFile
+from forge_gpu.job.rows.workspace import Workspace
+from forge_gpu.job.state.checkpoint import WITHOUT_EFFECT
+from forge_gpu.job.state.index import RangeFacts
+from forge_gpu.job.state.inputs import JobInputs
+
+
+@dataclass
+class RunFacts:
+    """What one run did, gathered from its events, engines and workspaces: the section `run`."""
+
+    started: float
+    resumed: bool
+    stages: dict[str, dict[str, float]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    retries: int = 0
+    halvings: int = 0
+    fell_back: str | None = None
+    engines: EngineFactory | None = None
+    workspaces: list[Workspace] = field(default_factory=list)
+
+    def listening(self, listener: Listener) -> Listener:
+        """A listener that notes events before it passes them on."""
+
+        def listen(event: Event) -> None:
+            match event:
+                case StageDone(stage=stage, rows=rows, seconds=seconds):
+                    self.stages[stage] = {"rows": rows, "seconds": round(seconds, 6)}
+                case Warned(message=message):
+                    self.warnings.append(message)
+                case Retried():
+                    self.retries += 1
+                case Halved():
+                    self.halvings += 1
+                case FellBack(reason=reason):
+                    self.fell_back = reason
+            listener(event)
+
+        return listen
+
+    def section(
+        self, config: Config, engine: str, budget: Budget, inputs: JobInputs, ranges: Sequence[RangeFacts]
+    ) -> dict[str, Any]:
+        ways: Counter[str] = Counter()
+        for part in ranges:
+            ways.update(part.ways)
+        return {
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
+            "seconds": round(time.time() - self.started, 6),
+            "stages": self.stages,
+            "engine": engine,
+            **(self.engines.report() if self.engines else {}),
+            "threads": budget.threads,
+            "memory_budget": budget.bytes,
+            "chunk_bytes": budget.chunk_bytes,
+            "chunks": sum(workspace.chunks_read for workspace in self.workspaces),
+            "used_streaming": inputs.streamed,
+            "peak_memory": peak_memory(),
+            "template_rows": dict(ways),
+            "resumed": self.resumed,
+            "retries": self.retries,
+            "halvings": self.halvings,
+            "fell_back": self.fell_back,
+            "warnings": self.warnings,
+            "fingerprints": {source.file.path: source.file.fingerprint for source in inputs.sources},
+            "settings": config.model_dump(mode="json", include={"goal", "hardware", "preprocessing"}),
+            "machine": {"system": platform.platform(), "python": platform.python_version()},
+            "libraries": _libraries(),
+        }
+
+
+@cache
+def _libraries() -> dict[str, str]:
+    """Versions of what the bytes and the speed of a run may depend on."""
+    return {library: metadata.version(library) for library in ("numpy", "numba", "pyarrow")}
+
+
+def content(
+    config: Config,
+    inputs: JobInputs,
+    ranges: Sequence[RangeFacts],
+    counts: dict[Fate, int],
+    reasons: dict[Reason, int],
+    outputs: Sequence[OutputFile],
+    columns: dict[str, str],
+    verified: dict[str, Any] | None,
+    run: dict[str, Any],
+    facts: dict[str, Any],
+) -> dict[str, Any]:
+    """The whole manifest. facts: sections that only some plans have."""
+    rows_of_file = inputs.rows_of_files(ranges)
+    warned: dict[Reason, int] = {}
+    for part in ranges:
+        for reason, count in part.warned.items():
+            warned[reason] = warned.get(reason, 0) + count
+    model = config.model
+    return {
+        "forge": __version__,
+        "inputs": [
+            {"path": source.file.path, "format": source.format.kind, "bytes": source.file.size, "rows": rows}
+            | ({"losses": [asdict(loss) for loss in source.losses]} if source.losses else {})
+            for source, rows in zip(inputs.sources, rows_of_file, strict=True)
+        ],
+        "rows": sum(rows_of_file),
+        "counts": {name(fate): counts[fate] for fate in Fate},
+        "rejected": {name(reason): count for reason, count in sorted(reasons.items())},
+        "warned": {name(reason): count for reason, count in sorted(warned.items()) if count},
+        "outputs": [asdict(output) for output in outputs],
+        "columns": columns,
+        "verified": verified,
+        **facts,
+        "template": {
+            "kind": model.template_kind,
+            "sha256": model.template_sha256,
+            "text": model.chat_template,
+        },
+        "config": _settings(config),
+        "run": run,
+    }
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    """The settings that the output depends on, without what is secret in the URLs of inputs."""
+    settings = config.model_dump(mode="json", exclude=WITHOUT_EFFECT)
+    for key in ("weights", "caps"):
+        of_input = settings["data"][key]
+        if isinstance(of_input, dict):
+            settings["data"][key] = {urls.shown(path): number for path, number in of_input.items()}
+    return settings
