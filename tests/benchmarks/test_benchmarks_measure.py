@@ -90,7 +90,7 @@ def test_a_command_is_killed_in_time():
 
 def test_a_task_may_measure_itself():
     answer = run_once("start", argv=[sys.executable, "-c", "import time; time.sleep(0.1)"])
-    assert answer["seconds"] >= 0.1 and answer["cpu"] < 0.1 and answer["result"] is None
+    assert answer["seconds"] >= 0.1 and answer["cpu"] < answer["seconds"] and answer["result"] is None
 
 
 def case_of(cast, path, check, **more):

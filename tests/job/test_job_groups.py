@@ -156,7 +156,7 @@ def test_leaks_are_counted_exactly() -> None:
 
 
 def test_a_leak_ends_the_run(source, tmp_path, monkeypatch) -> None:
-    from forge_gpu.job.decide.decide import decide
+    from forge_gpu.job.decide import decide
     from forge_gpu.split import exact
 
     monkeypatch.setattr(decide.groups, "assign", lambda group, *rest: _torn(exact.assign(*rest)))
