@@ -147,7 +147,8 @@ def job_spec(
     against: Sequence[str | Path] | str | Path | None = None,
 ) -> tuple[JobSpec, list[Event]]:
     """The job that the arguments of `prepare` describe, and warnings of what was corrected in the plan."""
-    from forge_gpu.config.load import Layer, build, load, override_layer
+    from forge_gpu.config.layers import Layer, build
+    from forge_gpu.config.load import load, override_layer
     from forge_gpu.job.events.events import Warned
     from forge_gpu.job.state.spec import JobSpec
     from forge_gpu.planner.check import check_inputs

@@ -55,7 +55,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from forge_gpu import __version__
+        from forge_gpu._version import __version__
 
         typer.echo(f"forge-gpu {__version__}")
         raise typer.Exit

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from forge_gpu.config import schema
-from forge_gpu.config.load import Layer, build
+from forge_gpu.config.layers import Layer, build
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ConfigError, InputError, TemplateError
 from forge_gpu.planner.columns import columns_of

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from forge_gpu.fates import Reason
+from forge_gpu.io.loss import Loss
 from forge_gpu.kernels.layout import I64, U8, Spans
 
 if TYPE_CHECKING:
@@ -133,16 +134,6 @@ class ArrowChunk:
 
 
 Chunk = JsonChunk | ArrowChunk
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """Part of a damaged file that `on_corrupt: keep_prefix` left out. offset: byte of the file as it lies
-    on disk where it went wrong; rows: how many are lost, where that is known."""
-
-    what: str
-    offset: int | None = None
-    rows: int | None = None
 
 
 ParquetTexts = Callable[["RowGroups"], tuple[int, dict[str, Spans] | None]]

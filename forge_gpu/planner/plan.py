@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from forge_gpu.config.load import Layer, build, environment_layer, override_layer
+from forge_gpu.config.layers import Layer, build
+from forge_gpu.config.load import environment_layer, override_layer
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ConfigError, InputError, TemplateError
 from forge_gpu.hardware.budget import Budget, cpu_budget

@@ -4,7 +4,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from forge_gpu.config import keys
-from forge_gpu.config.load import Layer, build, environment_layer, load, override_layer
+from forge_gpu.config.layers import Layer, build
+from forge_gpu.config.load import environment_layer, load, override_layer
 from forge_gpu.errors import ConfigError
 
 FOREIGN = (

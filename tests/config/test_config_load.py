@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forge_gpu.config.load import Layer, build, environment_layer, load, override_layer
+from forge_gpu.config.layers import Layer, build
+from forge_gpu.config.load import environment_layer, load, override_layer
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ConfigError, NoPlanError
 

@@ -20,8 +20,8 @@ from io_support import RECORDS, as_lines, opened, rows_of
 from forge_gpu.errors import InputError
 from forge_gpu.io import faults
 from forge_gpu.io.inputs import resolve
-from forge_gpu.io.remote import RemoteFile
-from forge_gpu.io.urls import RemotePath, shown
+from forge_gpu.io.remote import RemoteFile, RemotePath
+from forge_gpu.io.urls import shown
 
 URL = "faulty://bucket/f.jsonl"
 LINES = as_lines(RECORDS * 200)

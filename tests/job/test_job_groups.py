@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import similar
 
-from forge_gpu.config.load import Layer, build
+from forge_gpu.config.layers import Layer, build
 from forge_gpu.errors import ConfigError, ValidationError
 from forge_gpu.fates import Fate
 from forge_gpu.job.decide import leaks

@@ -11,7 +11,7 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
-from forge_gpu import __version__
+from forge_gpu._version import __version__
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.fates import Fate, Reason, name

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from forge_gpu.engine.base import Engine
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.errors import ForgeError, ValidationError
+from forge_gpu.io.remote import RemotePath
 from forge_gpu.io.to_arrow import text_to_arrow
-from forge_gpu.io.urls import RemotePath
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import Records, Spans, Text
 from forge_gpu.templates.program import RawSlot, pack

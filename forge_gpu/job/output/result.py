@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from forge_gpu.io.urls import RemotePath
+from forge_gpu.io.remote import RemotePath
 
 if TYPE_CHECKING:
     import pandas as pd

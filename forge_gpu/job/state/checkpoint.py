@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from forge_gpu import __version__
+from forge_gpu._version import __version__
 from forge_gpu.config.schema import Config
 from forge_gpu.io.atomic import PARTIAL, write_atomic
 from forge_gpu.io.disk import output_fault
