@@ -8,14 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-import docs_pages
 import pytest
-from docs_pages import PAGES, ROOT, prose
 
 import forge_gpu
 from forge_gpu import errors
 from forge_gpu.config.schema import Config, Section
 from forge_gpu.fates import Fate, Reason, name
+from tests.docs import docs_pages
+from tests.docs.docs_pages import PAGES, ROOT, prose
 
 DOCS = ROOT / "docs"
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)(?:#[^)]*)?\)")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import jobs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -14,6 +13,7 @@ from forge_gpu.hardware.budget import Budget
 from forge_gpu.job.output.result import Result
 from forge_gpu.job.prepare import prepare
 from forge_gpu.job.state.spec import JobSpec
+from tests.job import jobs
 
 MESSAGES = pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))
 GROUPS = (7, 0, 4, 5, 1, 0, 8)

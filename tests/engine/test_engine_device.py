@@ -9,12 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import parquet_jobs
 import pytest
-from cuda_backends import SIMULATED, run_simulated
-from host_cupy import STREAMS, DeviceArray, Scope, cupy, cupyx
-from jobs import content, plan, rows, write_lines
-from simulated_parquet import SimulatedParquet
 
 from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.engine.cpu.engine import CpuEngine
@@ -23,6 +18,11 @@ from forge_gpu.hardware.budget import Budget
 from forge_gpu.job.prepare import prepare
 from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.kernels.layout import CLEAN, PADDING, Spans
+from tests.engine import parquet_jobs
+from tests.engine.host_cupy import STREAMS, DeviceArray, Scope, cupy, cupyx
+from tests.job.jobs import content, plan, rows, write_lines
+from tests.kernels.cuda_backends import SIMULATED, run_simulated
+from tests.kernels.simulated_parquet import SimulatedParquet
 
 pytestmark = pytest.mark.sim
 

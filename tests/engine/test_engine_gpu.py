@@ -7,9 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_backends import SIMULATED, open_device, run_simulated
-from jobs import content, plan, rows, write_lines
-from simulated_engine import Entered
 
 from forge_gpu.dedup import exact
 from forge_gpu.engine.base import Engine
@@ -21,6 +18,9 @@ from forge_gpu.job.events.events import FellBack, Halved
 from forge_gpu.job.prepare import prepare
 from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.kernels.layout import CLEAN, Spans, Text
+from tests.job.jobs import content, plan, rows, write_lines
+from tests.kernels.cuda_backends import SIMULATED, open_device, run_simulated
+from tests.kernels.simulated_engine import Entered
 
 BACKENDS = [pytest.param("sim", marks=pytest.mark.sim), pytest.param("gpu", marks=pytest.mark.gpu)]
 CHATML = {"output": {"columns": ["score"]}, "preprocessing": {"split": {"stratify": "category"}}}

@@ -8,9 +8,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from cuda_backends import SIMULATED, open_device, run_simulated
-from simulated_cudf import SimulatedAdapter, SimulatedFrame
-from simulated_engine import Entered
 
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.gpu import cudf_adapter
@@ -22,6 +19,9 @@ from forge_gpu.frames.choose import frames_for
 from forge_gpu.frames.cudf_frames import CudfFrames
 from forge_gpu.frames.engine import FrameEngine
 from forge_gpu.frames.pandas_frames import PandasFrames
+from tests.frames.simulated_cudf import SimulatedAdapter, SimulatedFrame
+from tests.kernels.cuda_backends import SIMULATED, open_device, run_simulated
+from tests.kernels.simulated_engine import Entered
 
 BACKENDS = [pytest.param("sim", marks=pytest.mark.sim), pytest.param("gpu", marks=pytest.mark.gpu)]
 CPU = FrameEngine(CpuEngine(), PandasFrames())

@@ -8,7 +8,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from io_support import arrow_rows, opened, put
 
 from forge_gpu.errors import InputError
 from forge_gpu.io.chunks import ArrowChunk, ReadBuffer, Source
@@ -16,6 +15,7 @@ from forge_gpu.io.columns import arrow_spans
 from forge_gpu.io.decoded import DecodedChunk
 from forge_gpu.io.row_groups import RowGroups, text_columns
 from forge_gpu.kernels.layout import Spans
+from tests.io.io_support import arrow_rows, opened, put
 
 ROWS = 100
 TABLE = pa.table(

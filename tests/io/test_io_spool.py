@@ -14,12 +14,12 @@ from typing import Any
 import fsspec
 import pytest
 import zstandard
-from io_support import RECORDS, as_lines, opened, put, rows_of
 
 from forge_gpu.errors import InputError, OutputError
 from forge_gpu.io import inputs
 from forge_gpu.io.sources import open_source
 from forge_gpu.io.spool import Spool
+from tests.io.io_support import RECORDS, as_lines, opened, put, rows_of
 
 LINES = as_lines(RECORDS * 40)
 

@@ -7,14 +7,13 @@ import json
 import random
 from pathlib import Path
 
-import jobs
 import pyarrow.parquet as pq
 import pytest
-import similar
 
 import forge_gpu
 from forge_gpu.errors import ConfigError, InputError, Interrupted
 from forge_gpu.job.events.events import Warned
+from tests.job import jobs, similar
 
 FLAT = {"shape": "flat", "query": "question"}
 

@@ -7,7 +7,6 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import jobs
 import numpy as np
 import pytest
 
@@ -16,6 +15,7 @@ from forge_gpu.fates import Fate
 from forge_gpu.job import prepare
 from forge_gpu.job.events.events import ChunkDone, Event
 from forge_gpu.job.state import decisions
+from tests.job import jobs
 
 
 class StopWhileWriting:

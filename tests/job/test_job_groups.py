@@ -7,17 +7,16 @@ from collections import Counter, defaultdict
 from functools import partial
 from pathlib import Path
 
-import jobs
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import similar
 
 from forge_gpu.config.layers import Layer, build
 from forge_gpu.errors import ConfigError, ValidationError
 from forge_gpu.fates import Fate
 from forge_gpu.job.decide import leaks
 from forge_gpu.job.events.events import Warned
+from tests.job import jobs, similar
 
 SPLITS = ("train", "validation", "test")
 SIZES = {"train_split": 0.7, "validation_split": 0.2, "test_split": 0.1}

@@ -7,12 +7,12 @@ from collections import Counter
 from pathlib import Path
 
 import fsspec
-import jobs
 import pyarrow.parquet as pq
 import pytest
 
 from forge_gpu.errors import ConfigError
 from forge_gpu.job.events.events import Warned
+from tests.job import jobs
 
 SIZES = {"a": 300, "b": 100, "c": 50}
 

@@ -6,13 +6,12 @@ import json
 import random
 from pathlib import Path
 
-import jobs
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import similar
 
 from forge_gpu.errors import ConfigError, InputError, Interrupted
+from tests.job import jobs, similar
 
 NEAR = {"preprocessing": {"dedup": {"near": {}}}}
 

@@ -9,7 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import jobs
 import numpy as np
 import pytest
 
@@ -22,6 +21,7 @@ from forge_gpu.io.spool import Spool
 from forge_gpu.job import write_pass
 from forge_gpu.job.state import index
 from forge_gpu.job.state.index import ChunkIndex, Part
+from tests.job import jobs
 
 
 def messy(folder: Path, form: str) -> Path:

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import jobs
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from forge_gpu.errors import StrictError
 from forge_gpu.job.events.events import Event
+from tests.job import jobs
 
 
 @pytest.fixture

@@ -10,14 +10,15 @@ import sys
 import time
 from pathlib import Path
 
-import jobs
 import orjson
 import pytest
 
 from forge_gpu.errors import InputError, Interrupted, OutputError
 from forge_gpu.io.lock import FolderLock
 from forge_gpu.job.events.events import ChunkDone, Event, Warned
+from tests.job import jobs
 
+ROOT = Path(__file__).parents[2]
 SHAPES = {
     "plain": {},
     "sharded": {"output": {"rows_per_shard": 70}},
@@ -64,9 +65,8 @@ def test_a_stopped_job_goes_on_to_the_same_bytes(shape: str, source: Path, tmp_p
 
 
 RUN = """
-import sys, time
-sys.path.insert(0, {helpers!r})
-import jobs
+import time
+from tests.job import jobs
 from pathlib import Path
 config = jobs.plan(Path({source!r}), **{sections!r})
 print("ready", flush=True)
@@ -98,13 +98,12 @@ def test_a_killed_job_goes_on_to_the_same_bytes(shape: str, source: Path, tmp_pa
     kills = 0
     for _ in range(4):
         script = RUN.format(
-            helpers=str(Path(jobs.__file__).parent),
             source=str(source),
             sections=SHAPES[shape],
             output=str(output),
             threads=chance.choice([1, 2]),
         )
-        process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+        process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT)
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
         time.sleep(chance.uniform(0.02, 0.5))
         process.kill()

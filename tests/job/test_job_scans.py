@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jobs
 import numpy as np
 import pytest
 
@@ -12,6 +11,7 @@ from forge_gpu.io.chunks import JsonChunk
 from forge_gpu.job.rows import workspace
 from forge_gpu.job.rows.scans import KeptScans
 from forge_gpu.kernels.layout import Records
+from tests.job import jobs
 
 KEYS = ("a", "b")
 LINES = b'{"a":"x\\n","b":1}\n{"b":null,"a":""}\n{"a":\n'

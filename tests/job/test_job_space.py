@@ -7,12 +7,12 @@ import shutil
 from collections import namedtuple
 from pathlib import Path
 
-import jobs
 import pytest
 
 from forge_gpu.errors import OutputError
 from forge_gpu.io import disk
 from forge_gpu.job.events.events import ChunkDone, Event, StageDone, StageStarted
+from tests.job import jobs
 
 Usage = namedtuple("Usage", "total used free")
 

@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import replace
 
-import jobs
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +12,7 @@ from forge_gpu.job.events.events import ChunkDone
 from forge_gpu.job.output.result import OutputFile
 from forge_gpu.job.output.verify import verify
 from forge_gpu.job.state.spec import JobSpec
+from tests.job import jobs
 
 
 @pytest.fixture(params=[1, 3], ids=["one thread", "three threads"])

@@ -1,8 +1,8 @@
 """Compiles every CUDA kernel to PTX and through ptxas, without a driver, and prints one line of JSON for
 each.
 
-Run as a process of its own for each compute capability: `python cuda_compile.py 9.0`. Needs numba-cuda, NVVM
-and ptxas (the extra `cuda-compile`).
+Run as a process of its own for each compute capability: `python -m tests.kernels.cuda_compile 9.0`. Needs
+numba-cuda, NVVM and ptxas (the extra `cuda-compile`).
 """
 
 from __future__ import annotations

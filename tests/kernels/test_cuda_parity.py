@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from adversarial import rows_of
-from cuda_backends import BACKENDS, SIMULATED, Kernels, equal, run_simulated
 
 from forge_gpu.kernels.layout import (
     ABSENT,
@@ -27,6 +25,8 @@ from forge_gpu.kernels.layout import (
 from forge_gpu.kernels.reference import dedup, hashing, jsontext, minhash, render, shingles, statistics, utf8
 from forge_gpu.kernels.scratch import Scratch
 from forge_gpu.templates.program import Literal, LiteralIfPresent, LiteralIfText, RawSlot, Slot, pack
+from tests.kernels.adversarial import rows_of
+from tests.kernels.cuda_backends import BACKENDS, SIMULATED, Kernels, equal, run_simulated
 
 SCRATCH = Scratch()
 SPELLINGS = [

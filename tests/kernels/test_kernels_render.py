@@ -7,7 +7,6 @@ import json
 import numpy as np
 import orjson
 import pytest
-from adversarial import column_of, rows_of, run_checked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +37,7 @@ from forge_gpu.templates.program import (
     Slot,
     pack,
 )
+from tests.kernels.adversarial import column_of, rows_of, run_checked
 
 SCRATCH = Scratch()
 UNICODE = st.text(st.characters(exclude_categories=["Cs"]), max_size=90)

@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-from adversarial import edge_text, run_checked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from forge_gpu.kernels.cpu.statistics import text_statistics
 from forge_gpu.kernels.layout import Text
 from forge_gpu.kernels.reference import statistics as reference
 from forge_gpu.kernels.scratch import Scratch
+from tests.kernels.adversarial import edge_text, run_checked
 
 SCRATCH = Scratch()
 WHITE = [chr(value) for value in range(sys.maxunicode + 1) if chr(value).isspace()]

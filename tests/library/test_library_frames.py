@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import frame_cases as cases
-import jobs
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -20,6 +18,8 @@ from forge_gpu.config.schema import Mapping
 from forge_gpu.errors import ConfigError, ForgeError, InputError
 from forge_gpu.frames import blocks
 from forge_gpu.quality.checks import REASONS
+from tests.job import jobs
+from tests.library import frame_cases as cases
 
 ENGINE = forge_gpu.open_engine("cpu")
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

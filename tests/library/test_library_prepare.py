@@ -10,12 +10,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import jobs
 import pytest
 
 import forge_gpu
 from forge_gpu.errors import ConfigError, InputError, NoPlanError, StrictError
 from forge_gpu.job.events.events import ChunkDone, Event, StageDone, StageStarted, Warned
+from tests.job import jobs
 
 
 @pytest.fixture

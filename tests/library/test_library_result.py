@@ -7,7 +7,6 @@ import sys
 import types
 from pathlib import Path
 
-import jobs
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +15,7 @@ import pytest
 import forge_gpu
 from forge_gpu.errors import ForgeError, ValidationError
 from forge_gpu.job.output.result import Result
+from tests.job import jobs
 
 COLUMNS = ["n", "x", "flag", "word", "mixed", "nested", "lacking"]
 

@@ -6,7 +6,6 @@ import gzip
 import tempfile
 from pathlib import Path
 
-import jobs
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +13,7 @@ import pytest
 import forge_gpu
 from forge_gpu.errors import ForgeError, InputError
 from forge_gpu.job.events.events import Event, StageDone
+from tests.job import jobs
 
 KEEP = {
     "output": {"columns": ["category", "score"]},

@@ -1,6 +1,6 @@
 """How many chat templates compile: prints a table for docs/templates.md.
 
-    FORGE_TEMPLATES=folder python tests/templates/count_compiled.py [ROWS]
+    FORGE_TEMPLATES=folder python -m tests.templates.count_compiled [ROWS]
 
 Every template renders ROWS adversarial conversations of every shape, each compared with Jinja. A template is
 fully compiled for plain shapes where no row needed Jinja but those that Jinja itself refuses.
@@ -12,13 +12,12 @@ import sys
 import time
 from collections import Counter
 
-from chat_cases import OTHER_SHAPES, PLAIN_SHAPES, TOOL, conversations
-from chat_support import all_templates, chat_template, render
-
 from forge_gpu.templates.conversations import Conversation, ListShape
 from forge_gpu.templates.environment import Refused
 from forge_gpu.templates.jinja_renderer import JinjaRenderer
 from forge_gpu.templates.tracing.compiler import EAGER
+from tests.templates.chat_cases import OTHER_SHAPES, PLAIN_SHAPES, TOOL, conversations
+from tests.templates.chat_support import all_templates, chat_template, render
 
 SHAPE = ListShape("messages", {}, {}, tools="tools")
 

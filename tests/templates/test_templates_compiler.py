@@ -2,14 +2,13 @@
 
 import json
 
-from chat_cases import conversations
-from chat_support import WRITTEN, chat_template, render
-
 from forge_gpu.templates.conversations import ListShape
 from forge_gpu.templates.jinja_renderer import JinjaRenderer
 from forge_gpu.templates.tracing.compiler import EAGER, Patience
 from forge_gpu.templates.tracing.cutover import ALLOWANCE, Cutover
 from forge_gpu.templates.tracing.expressions import Join, Leaf, Operation, Predicate, Text, joined, known
+from tests.templates.chat_cases import conversations
+from tests.templates.chat_support import WRITTEN, chat_template, render
 
 SHAPE = ListShape("messages", {}, {})
 A, B = Leaf((0, "content")), Leaf((1, "content"))

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from chat_support import render
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from forge_gpu.templates.builtin import builtin, builtins
 from forge_gpu.templates.choose import make_renderer
 from forge_gpu.templates.program import Literal, Slot
 from forge_gpu.templates.validate import validate_renderer, validate_template
+from tests.templates.chat_support import render
 
 EXACT = {
     "chatml": "<|im_start|>user\n{query}<|im_end|>\n<|im_start|>assistant\n{response}<|im_end|>",

@@ -1,8 +1,6 @@
 """The guard that is always on."""
 
 import pytest
-from chat_cases import conversations
-from chat_support import WRITTEN, chat_template, render
 
 from forge_gpu.errors import TemplateError
 from forge_gpu.templates import guard
@@ -11,6 +9,8 @@ from forge_gpu.templates.jinja_renderer import JinjaRenderer
 from forge_gpu.templates.tracing.compiler import EAGER
 from forge_gpu.templates.tracing.expressions import Text
 from forge_gpu.templates.tracing.fields import Compiled
+from tests.templates.chat_cases import conversations
+from tests.templates.chat_support import WRITTEN, chat_template, render
 
 SHAPE = ListShape("messages", {}, {})
 

@@ -1,10 +1,10 @@
 """What probes find out about templates."""
 
 import pytest
-from chat_support import TOKENS, WRITTEN
 
 from forge_gpu.templates.environment import ChatTemplate
 from forge_gpu.templates.probes import probe
+from tests.templates.chat_support import TOKENS, WRITTEN
 
 FOUND = {
     "chatml": {

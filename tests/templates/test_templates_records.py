@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from chat_support import WRITTEN, render
 
 from forge_gpu.config.schema import Config, Data, Mapping, Model, Output
 from forge_gpu.errors import ConfigError
@@ -12,6 +11,7 @@ from forge_gpu.templates.choose import make_renderer
 from forge_gpu.templates.conversations import ListShape
 from forge_gpu.templates.records import BadRecord, messages_of
 from forge_gpu.templates.roles import role_aliases
+from tests.templates.chat_support import WRITTEN, render
 
 SHOW = "{% for m in messages %}[{{ m.role }}|{{ m.content }}]{% endfor %}"
 SHOW += "{% if add_generation_prompt %}[assistant|{% endif %}"
@@ -254,10 +254,9 @@ def test_messages_form():
 
 
 def test_contents_for_checks():
-    from chat_support import chunk
-
     from forge_gpu.engine.cpu.engine import CpuEngine
     from forge_gpu.templates.values import text_of_span
+    from tests.templates.chat_support import chunk
 
     mapping = {"shape": "conversation", "messages": "c"}
     rows = [
