@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,16 +19,14 @@ if TYPE_CHECKING:
     from forge_gpu.engine.choose import EngineFactory
     from forge_gpu.frames.engine import FrameEngine
     from forge_gpu.hardware.budget import Budget
+    from forge_gpu.job.events.dispatch import Dispatcher
+    from forge_gpu.job.events.encode import EntryListener
     from forge_gpu.job.output.result import Result
     from forge_gpu.job.state.spec import JobSpec
     from forge_gpu.planner.plan import Plan
 
 PLAN_FILE = "forge.yaml"
 NO_PLAN = "No plan found. Run 'forge plan' first."
-
-
-def ignore(event: Event) -> None:
-    """A listener that hears nothing."""
 
 
 def plan(
@@ -65,7 +64,8 @@ def prepare(
     staging: str | Path | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
-    on_event: Listener = ignore,
+    on_event: Listener | None = None,
+    listeners: Sequence[EntryListener] = (),
     check_stop: Callable[[], None] = lambda: None,
 ) -> Result:
     """Run a plan and return what came out.
@@ -80,7 +80,9 @@ def prepare(
     workers: processes of a Dask cluster made for the job on this machine (a script that asks for them must
     be importable: keep what it does under `if __name__ == "__main__":`). scheduler: the address of a running
     cluster, whose workers see the inputs and the output folder by the same names. on_event: hears every event
-    of the job. check_stop: called between ranges, or parts of them; raises to stop.
+    of the job, in a thread of its own; what it raises ends the job. listeners: hear them with the job's
+    digest, the run's id, a number and the time: a `forge_gpu.events.EventFile` writes them to a file.
+    check_stop: called between ranges, or parts of them; raises to stop.
 
     Raises ForgeError: NoPlanError without a plan, ConfigError, InputError, TemplateError, OutputError,
     StrictError, ValidationError.
@@ -88,15 +90,17 @@ def prepare(
     from forge_gpu.job.output.publish import place_of
     from forge_gpu.job.prepare import prepare as prepare_job
 
-    if workers is not None and scheduler is not None:
-        raise ConfigError("workers and scheduler: name one; a running cluster has its own workers")
-    folder, destination = place_of(output, staging)
-    spec, warnings = job_spec(config, data, folder, settings, limit, strict, fresh, wait, against)
-    spec = replace(spec, destination=destination, workers=workers, scheduler=scheduler)
-    for warning in warnings:
-        on_event(warning)
-    budget, engines = _engines(spec, threads)
-    return prepare_job(spec, budget, engines, on_event, check_stop)
+    with _dispatcher(on_event, listeners) as dispatcher:
+        if workers is not None and scheduler is not None:
+            raise ConfigError("workers and scheduler: name one; a running cluster has its own workers")
+        folder, destination = place_of(output, staging)
+        spec, warnings = job_spec(config, data, folder, settings, limit, strict, fresh, wait, against)
+        spec = replace(spec, destination=destination, workers=workers, scheduler=scheduler)
+        for warning in warnings:
+            dispatcher(warning)
+        budget, engines = _engines(spec, threads)
+        dispatcher.sampler.watch(engines.gpus)
+        return prepare_job(spec, budget, engines, dispatcher, check_stop)
 
 
 def stream(
@@ -107,21 +111,38 @@ def stream(
     settings: Sequence[str] = (),
     threads: int | None = None,
     batch_rows: int = 8192,
-    on_event: Listener = ignore,
+    on_event: Listener | None = None,
+    listeners: Sequence[EntryListener] = (),
 ) -> Iterator[pa.RecordBatch]:
     """The rows of one split as Arrow batches of at most `batch_rows`, without writing an output folder.
 
     The rows, their order and their bytes are those that `prepare` writes. The input is indexed first (so
     that duplicates and splits are decided), in a temporary folder; then it is read again as batches are
-    taken. Columns have the types of `Result.splits[...].iter_batches`. Raises ForgeError.
+    taken. Columns have the types of `Result.splits[...].iter_batches`. on_event and
+    listeners: as for `prepare`. Raises ForgeError.
     """
     from forge_gpu.job.streaming import stream as stream_job
 
     spec, warnings = job_spec(config, data, ".", settings, None, False, False, None)
-    for warning in warnings:
-        on_event(warning)
     budget, engines = _engines(spec, threads)
-    return stream_job(spec, budget, engines, split, batch_rows, on_event)
+    dispatcher = _dispatcher(on_event, listeners)
+    batches = stream_job(spec, budget, engines, split, batch_rows, dispatcher)
+
+    def dispatched() -> Iterator[pa.RecordBatch]:
+        with dispatcher, closing(batches):
+            for warning in warnings:
+                dispatcher(warning)
+            dispatcher.sampler.watch(engines.gpus)
+            yield from batches
+
+    return dispatched()
+
+
+def _dispatcher(on_event: Listener | None, listeners: Sequence[EntryListener]) -> Dispatcher:
+    from forge_gpu.job.events.dispatch import Dispatcher, of_events
+
+    own = () if on_event is None else (of_events(on_event, "on_event"),)
+    return Dispatcher([*own, *listeners])
 
 
 def open_engine(engine: str = "auto") -> FrameEngine[pd.DataFrame, pd.Series]:

@@ -63,17 +63,23 @@ def index_pass(
             if part is not None:
                 checkpoint.save_index(item.number, part)
                 seconds = time.monotonic() - began
-                listener(ChunkDone(STAGE, part.rows, item.part.size, seconds, peak_memory()))
+                fates = {"rejected": int(np.count_nonzero(part.reason))}
+                listener(ChunkDone(STAGE, part.rows, item.part.size, seconds, peak_memory(), fates))
     if refused is not None:  # the pool is at rest: its first workspace can read the range again
         item, reason = refused
         before = [index.read_facts(checkpoint.index_path(number)) for number in range(item.number)]
         place = places(inputs.items, before)[item.number]
-        raise StrictError(_first_rejected(pool.first, chunk_bytes, item, reason, place))
+        raise StrictError(*_first_rejected(pool.first, chunk_bytes, item, reason, place))
     return rows
 
 
-def _first_rejected(workspace: Workspace, chunk_bytes: int, item: Item, reasons: U8, place: Place) -> str:
-    """Which row of a range is the first that is rejected, and why. reasons: of its rows."""
+def _first_rejected(
+    workspace: Workspace, chunk_bytes: int, item: Item, reasons: U8, place: Place
+) -> tuple[str, str]:
+    """Which row of a range is the first that is rejected, and why; and more of that, which may quote the row.
+
+    reasons: of its rows.
+    """
     first = int(np.flatnonzero(reasons)[0])
     row, line = 0, place.first_line
     for chunk in workspace.chunks(item, chunk_bytes):
@@ -84,7 +90,7 @@ def _first_rejected(workspace: Workspace, chunk_bytes: int, item: Item, reasons:
             found = rejected_record(rows, first - row, reason, path, place.first_in_file + row, first_line)
             at = f"line {found['line']}" if "line" in found else f"row {found['row']}"
             detail = f": {found['detail']}" if "detail" in found else ""
-            return f"{path}: {at} is rejected: {found['reason']}{detail}"
+            return f"{path}: {at} is rejected: {found['reason']}", detail
         row += len(rows)
         line += physical_lines(chunk, rows)
     raise changed(item)

@@ -21,10 +21,11 @@ from forge_gpu.io.spool import Spool
 from forge_gpu.job.decide.candidates import CandidateTexts
 from forge_gpu.job.decide.decide import decide
 from forge_gpu.job.decide.mixture import mixture_of
-from forge_gpu.job.events.events import FellBack, Halved, Listener, Warned
+from forge_gpu.job.events.events import FellBack, Halved, JobEnded, Listener, Warned
 from forge_gpu.job.events.memory import shortage_of
 from forge_gpu.job.events.retry import telling
 from forge_gpu.job.events.stages import stage
+from forge_gpu.job.events.started import job_started
 from forge_gpu.job.finish import finish, remove_stale
 from forge_gpu.job.index_pass import chunk_size, index_pass
 from forge_gpu.job.job import Job
@@ -75,6 +76,7 @@ def prepare(
     def on_wait(line: str) -> None:
         listener(Warned("open", line))
 
+    began = time.monotonic()
     with FolderLock(spec.output, spec.wait, on_wait, check_stop):
         require_store(spec, listener)
         opened = open_job(spec, budget, make_engine, listener)
@@ -86,7 +88,9 @@ def prepare(
                 require_for_job(spec, opened.inputs, opened.checkpoint)
                 decisions = first_pass(opened, check_stop)
                 result = _second_pass(opened, decisions, check_stop)
-        return publish(spec, result, listener, check_stop)
+        result = publish(spec, result, listener, check_stop)
+    listener(JobEnded("end", result.counts, time.monotonic() - began, result.was_finished))
+    return result
 
 
 def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: Listener) -> Job | Result:
@@ -115,13 +119,15 @@ def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: L
         finished = find_finished(spec, checkpoint.state.result["manifest_sha256"], listener)
         if finished is not None:
             remove_stale(spec.output, finished.manifest)  # where it was killed before it could
+            listener(job_started(spec, key.digest, budget, make_engine, resumed=False))
             return finished
         why = "the output files changed since the last run"
         checkpoint.open(key, fresh=True)
-    if why:
-        listener(Warned("open", f"starting anew: {why}"))
     facts = RunFacts(began, resumed=checkpoint.has_work())
     listener = facts.listening(listener)
+    listener(job_started(spec, key.digest, budget, make_engine, facts.resumed))
+    if why:
+        listener(Warned("open", f"starting anew: {why}"))
     streamed = spec.on_cluster or _is_streamed(spec.config, files, budget)
     inputs = open_inputs(spec, files, spool, streamed, listener)
     if isinstance(make_engine, EngineFactory):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.errors import ForgeError, InputError
 from forge_gpu.fates import Fate, name
 from forge_gpu.hardware.budget import Budget
-from forge_gpu.job.events.events import Listener
+from forge_gpu.job.events.events import JobEnded, Listener
 from forge_gpu.job.finish import output_columns
 from forge_gpu.job.job import Job
 from forge_gpu.job.output.read_back import NO_BOUND, batch_of_records, require_rows
@@ -32,7 +33,7 @@ def stream(
     split: str,
     batch_rows: int,
     listener: Listener,
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch, None, None]:
     """Batches of one split, in the order that `prepare` writes it. Raises ForgeError."""
     fates = {name(fate): fate for fate in SPLITS}
     if split not in fates:
@@ -53,7 +54,8 @@ def _batches(
     fate: Fate,
     batch_rows: int,
     listener: Listener,
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch, None, None]:
+    began = time.monotonic()
     with TemporaryDirectory(prefix="forge-stream-") as folder:
         spec = replace(spec, output=Path(folder))
         job = open_job(spec, budget, make_engine, listener)
@@ -83,3 +85,5 @@ def _batches(
                     raise InputError(
                         f"{item.source.file.path}: changed while it was read; take the rows anew"
                     )
+            counts = {name(fate): rows for fate, rows in decisions.counts().items()}
+    listener(JobEnded("end", counts, time.monotonic() - began, was_finished=False))

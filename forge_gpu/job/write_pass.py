@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from forge_gpu.errors import ValidationError
-from forge_gpu.fates import Fate
+from forge_gpu.fates import Fate, name
 from forge_gpu.job.events.events import ChunkDone
 from forge_gpu.job.events.memory import peak_memory
 from forge_gpu.job.index_pass import physical_lines
@@ -44,7 +44,16 @@ def write_pass(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Cal
     with closing(job.pool.map(tasks, writer.take)) as taken:
         for placed, _ in zip(parts, taken, strict=True):
             now = time.monotonic()
-            job.listener(ChunkDone(STAGE, placed.part.rows, placed.span.size, now - began, peak_memory()))
+            job.listener(
+                ChunkDone(
+                    STAGE,
+                    placed.part.rows,
+                    placed.span.size,
+                    now - began,
+                    peak_memory(),
+                    _fates(placed, decisions),
+                )
+            )
             began = now
             try:
                 check_stop()
@@ -54,6 +63,13 @@ def write_pass(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Cal
     if stopped is not None:  # the pool is at rest, and what it has written since is noted as well
         writer.save()
         raise stopped
+
+
+def _fates(placed: PlacedPart, decisions: Decisions) -> dict[str, int]:
+    """Rows of a part by fate."""
+    rows = slice(placed.place.first, placed.place.first + placed.part.rows)
+    counts = np.bincount(decisions.fate[rows], minlength=len(Fate))
+    return {name(fate): int(counts[fate]) for fate in Fate if counts[fate]}
 
 
 def _tasks(
@@ -191,7 +207,8 @@ def _check_sample(workspace: Workspace, rows: Rows, fate: U8) -> bool:
     have = workspace.lines(rows, chosen).row(0)
     if want != have:
         raise ValidationError(
-            f"the {workspace.engine.name} engine rendered a row otherwise than the reference: "
-            f"{have[:200]!r} instead of {want[:200]!r}; please report this"
+            f"the {workspace.engine.name} engine rendered a row otherwise than the reference; "
+            "please report this",
+            f": {have[:200]!r} instead of {want[:200]!r}",
         )
     return True

@@ -73,7 +73,7 @@ class Guard:
         except Refused as refused:
             wanted = (f"refused: {refused}",)
         if texts != wanted:
-            raise TemplateError(difference(wanted, texts, row))
+            raise TemplateError(*difference(wanted, texts, row))
 
 
 def _due(before: int, rows: int) -> list[int]:
@@ -86,15 +86,15 @@ def _due(before: int, rows: int) -> list[int]:
     return due
 
 
-def difference(wanted: tuple[str, ...], got: tuple[str, ...], row: int | None) -> str:
-    """One line about the first place where two renderings differ."""
+def difference(wanted: tuple[str, ...], got: tuple[str, ...], row: int | None) -> tuple[str, str]:
+    """One line about the first place where two renderings differ, and the end of it, which quotes them."""
     left, right = "\x1e".join(wanted), "\x1e".join(got)
     at = next((i for i, pair in enumerate(zip(left, right, strict=False)) if pair[0] != pair[1]), None)
     at = min(len(left), len(right)) if at is None else at
     begin = max(0, at - SHOWN // 2)
     where = "" if row is None else f" (row {row} of a chunk)"
     return (
-        f"a compiled program of the chat template differs from Jinja at character {at}{where}: Jinja writes "
-        f"{left[begin : at + SHOWN]!r}, the program {right[begin : at + SHOWN]!r}; "
-        "set model.compile to false to render row by row, and report this template"
+        f"a compiled program of the chat template differs from Jinja at character {at}{where}; "
+        "set model.compile to false to render row by row, and report this template",
+        f": Jinja writes {left[begin : at + SHOWN]!r}, the program {right[begin : at + SHOWN]!r}",
     )

@@ -7,8 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
-from importlib import metadata
 from typing import Any
 
 from forge_gpu._version import __version__
@@ -17,8 +15,10 @@ from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.io import urls
+from forge_gpu.job.events.dispatch import Dispatcher
 from forge_gpu.job.events.events import Event, FellBack, Halved, Listener, Retried, StageDone, Warned
 from forge_gpu.job.events.memory import peak_memory
+from forge_gpu.job.events.started import libraries
 from forge_gpu.job.output.result import OutputFile
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.state.checkpoint import WITHOUT_EFFECT
@@ -34,6 +34,7 @@ class RunFacts:
     resumed: bool
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    lost_listeners: list[str] = field(default_factory=list)
     retries: int = 0
     halvings: int = 0
     fell_back: str | None = None
@@ -42,6 +43,8 @@ class RunFacts:
 
     def listening(self, listener: Listener) -> Listener:
         """A listener that notes events before it passes them on."""
+        if isinstance(listener, Dispatcher):
+            self.lost_listeners = listener.lost
 
         def listen(event: Event) -> None:
             match event:
@@ -82,18 +85,12 @@ class RunFacts:
             "retries": self.retries,
             "halvings": self.halvings,
             "fell_back": self.fell_back,
-            "warnings": self.warnings,
+            "warnings": self.warnings + self.lost_listeners,
             "fingerprints": {source.file.path: source.file.fingerprint for source in inputs.sources},
             "settings": config.model_dump(mode="json", include={"goal", "hardware", "preprocessing"}),
             "machine": {"system": platform.platform(), "python": platform.python_version()},
-            "libraries": _libraries(),
+            "libraries": libraries(),
         }
-
-
-@cache
-def _libraries() -> dict[str, str]:
-    """Versions of what the bytes and the speed of a run may depend on."""
-    return {library: metadata.version(library) for library in ("numpy", "numba", "pyarrow")}
 
 
 def content(

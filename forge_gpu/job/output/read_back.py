@@ -104,7 +104,7 @@ def check_lines(path: Path | RemotePath, records: Records) -> None:
         line = records.data[
             records.start[row] : records.start[row] + min(int(records.length[row]), 80)
         ].tobytes()
-        raise ValidationError(f"{path}: holds a line that is no JSON record: {line!r}")
+        raise ValidationError(f"{path}: holds a line that is no JSON record", f": {line!r}")
 
 
 def batch_of_records(engine: Engine, records: Records, columns: dict[str, str]) -> pa.RecordBatch:

@@ -66,6 +66,11 @@ class JobKey:
             unicode=unicodedata.unidata_version if against or config.preprocessing.dedup.near else None,
         )
 
+    @property
+    def digest(self) -> str:
+        """What tells this job from all others, in its events."""
+        return _digest(orjson.dumps(self.__dict__, option=orjson.OPT_SORT_KEYS))[:32]
+
     def difference(self, other: dict[str, Any]) -> str | None:
         """Which part differs from a stored key, in the user's words; None when none does."""
         names = {
