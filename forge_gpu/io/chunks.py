@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from forge_gpu.fates import Reason
 from forge_gpu.io.loss import Loss
@@ -79,14 +79,22 @@ class BadRow:
     source: bytes
 
 
-@dataclass(frozen=True, slots=True)
 class ArrowChunk:
     """Rows first_row ... first_row + len(chunk) - 1 of a table, those in `bad` (by their place in this chunk)
     refused. Where an engine has decoded texts, `batch` is made when it is asked for (see `decoded.py`)."""
 
-    batch: pa.RecordBatch
-    first_row: int
-    bad: Mapping[int, BadRow] = field(default_factory=dict)
+    __slots__ = ("_batch", "bad", "first_row")
+
+    def __init__(
+        self, batch: pa.RecordBatch | None, first_row: int, bad: Mapping[int, BadRow] | None = None
+    ) -> None:
+        self._batch = batch
+        self.first_row: Final = first_row
+        self.bad: Final = {} if bad is None else bad
+
+    @property
+    def batch(self) -> pa.RecordBatch:
+        return self._batch
 
     def __len__(self) -> int:
         return int(self.batch.num_rows)
@@ -127,7 +135,7 @@ class ArrowChunk:
 
     def with_bad(self, bad: Mapping[int, BadRow]) -> ArrowChunk:
         """The same rows, with others of them refused."""
-        return replace(self, bad=bad)
+        return ArrowChunk(self.batch, self.first_row, bad)
 
     def _bad_part(self, begin: int, end: int) -> Mapping[int, BadRow]:
         return {row - begin: bad for row, bad in self.bad.items() if begin <= row < end}

@@ -67,12 +67,7 @@ class DecodedChunk(ArrowChunk):
     """See ArrowChunk. texts: columns that an engine has decoded. rest: the other columns, None where there
     are none. host: what decodes `batch`, the same rows in all columns, when it is asked for."""
 
-    __slots__ = ("_batch", "_host", "_rest", "_texts")
-
-    _texts: Mapping[str, Spans]
-    _rest: pa.RecordBatch | None
-    _host: HostRows
-    _batch: pa.RecordBatch | None
+    __slots__ = ("_host", "_rest", "_texts")
 
     def __init__(
         self,
@@ -82,10 +77,10 @@ class DecodedChunk(ArrowChunk):
         first_row: int,
         bad: Mapping[int, BadRow],
     ) -> None:
-        for name, value in (("first_row", first_row), ("bad", bad), ("_texts", texts), ("_rest", rest)):
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "_host", host)
-        object.__setattr__(self, "_batch", None)
+        super().__init__(None, first_row, bad)
+        self._texts = texts
+        self._rest = rest
+        self._host = host
 
     def __len__(self) -> int:
         return len(next(iter(self._texts.values())))
@@ -93,8 +88,7 @@ class DecodedChunk(ArrowChunk):
     @property
     def batch(self) -> pa.RecordBatch:
         if self._batch is None:
-            made = self._host.take(self.first_row, self.first_row + len(self))
-            object.__setattr__(self, "_batch", made)
+            self._batch = self._host.take(self.first_row, self.first_row + len(self))
         return self._batch
 
     @property

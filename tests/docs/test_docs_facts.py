@@ -12,6 +12,7 @@ import pytest
 
 import forge_gpu
 from forge_gpu import errors
+from forge_gpu.config import keys
 from forge_gpu.config.schema import Config, Section
 from forge_gpu.fates import Fate, Reason, name
 from tests.docs import docs_pages
@@ -80,6 +81,11 @@ def test_a_setting_has_its_default_and_its_words(key):
     assert cells[1] == f"`{shown(default)}`"
     missing = {word for word in words(annotation) if f"`{word}`" not in " ".join(cells[1:])}
     assert not missing
+
+
+def test_settings_without_effect_on_the_output_are_marked():
+    marked = {key for key, cells in table_rows("configuration.md").items() if cells[-1].endswith("†")}
+    assert marked == {".".join(path) for path in keys.without_effect()} & set(settings(Config))
 
 
 def test_every_fate_and_reason_is_explained():

@@ -67,7 +67,7 @@ def test_texts_stay_on_the_device_until_they_are_asked_for(device: Entered) -> N
     engine, cpu = gpu_engine(device), CpuEngine()
     text = engine.text(column)
     assert np.array_equal(engine.hash128(text), cpu.hash128(cpu.text(column)))
-    assert text._data is None  # type: ignore[attr-defined]
+    assert not text._is_here  # type: ignore[attr-defined]
     assert [text.row(i) for i in range(3)] == [b"abc", b"defgh", b""]
     of_host = Text(data, np.array([0, 3, 8]))
     assert np.array_equal(engine.hash64(of_host, 3), cpu.hash64(of_host, 3))

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from forge_gpu._version import __version__
+from forge_gpu.config import keys
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.fates import Fate, Reason, name
@@ -21,7 +22,6 @@ from forge_gpu.job.events.memory import peak_memory
 from forge_gpu.job.events.started import libraries
 from forge_gpu.job.output.result import OutputFile
 from forge_gpu.job.rows.workspace import Workspace
-from forge_gpu.job.state.checkpoint import WITHOUT_EFFECT
 from forge_gpu.job.state.index import RangeFacts
 from forge_gpu.job.state.inputs import JobInputs
 
@@ -139,7 +139,7 @@ def content(
 
 def _settings(config: Config) -> dict[str, Any]:
     """The settings that the output depends on, without what is secret in the URLs of inputs."""
-    settings = config.model_dump(mode="json", exclude=WITHOUT_EFFECT)
+    settings = keys.effective(config)
     for key in ("weights", "caps"):
         of_input = settings["data"][key]
         if isinstance(of_input, dict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +64,8 @@ class Rows:
             np.arange(number, dtype=np.int64),
             layout.AS_JSON,
         )
-        return replace(spans_of_offsets(text.data.copy(), text.offsets.copy()), kind=kind)
+        spans = spans_of_offsets(text.data.copy(), text.offsets)
+        return Spans(spans.data, spans.start, spans.length, kind)
 
     def detail(self, row: int) -> str:
         """One line about why a row is rejected."""

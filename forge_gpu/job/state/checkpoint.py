@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 
 from forge_gpu._version import __version__
+from forge_gpu.config import keys
 from forge_gpu.config.schema import Config
 from forge_gpu.io.atomic import PARTIAL, write_atomic
 from forge_gpu.io.disk import output_fault
@@ -26,15 +27,6 @@ from forge_gpu.job.state import arrays, index
 from forge_gpu.job.state.index import ChunkIndex
 
 FOLDER = ".forge"
-
-# Settings that change how a job runs but not one byte of what it writes.
-WITHOUT_EFFECT: Any = {
-    "goal": True,
-    "hardware": True,
-    "data": {"max_rejected", "inputs", "against"},
-    "preprocessing": {"engine", "chunk_size", "streaming_threshold_gb", "memory"},
-    "model": {"template_source"},
-}
 
 
 @dataclass(frozen=True)
@@ -53,7 +45,7 @@ class JobKey:
     def of(
         cls, config: Config, files: list[InputFile], limit: int | None, against: Sequence[InputFile] = ()
     ) -> JobKey:
-        settings = config.model_dump(mode="json", exclude=WITHOUT_EFFECT)
+        settings = keys.effective(config)
         if config.data.weights is not None or config.data.caps is not None:
             settings["data"]["inputs"] = config.data.inputs  # which files are one source
         return cls(
