@@ -13,7 +13,8 @@ import orjson
 from forge_gpu.errors import ValidationError
 from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.io.atomic import write_atomic
-from forge_gpu.io.sinks import shard_names, stale_outputs
+from forge_gpu.io.sinks.base import Written
+from forge_gpu.io.sinks.registry import format_of, stale_outputs
 from forge_gpu.job.decide import leaks
 from forge_gpu.job.events.events import Warned
 from forge_gpu.job.events.stages import stage
@@ -21,7 +22,6 @@ from forge_gpu.job.job import Job
 from forge_gpu.job.output import manifest
 from forge_gpu.job.output.ledger import write_ledger
 from forge_gpu.job.output.outputs import Outputs
-from forge_gpu.job.output.parquet import convert
 from forge_gpu.job.output.result import LEDGER, MANIFEST, OutputFile, Result
 from forge_gpu.job.output.verify import verify
 from forge_gpu.job.rows.evaluation import Evaluation
@@ -40,13 +40,7 @@ def finish(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Callabl
     with stage("finish", listener) as done:
         outputs.begin_sync()
         _write_ledger(job, decisions, workspace.evaluation)  # while the disk takes the rows
-        paths = outputs.finish()
-        if spec.config.output.format == "parquet":
-            paths = {
-                fate: [convert(path, columns) for path in files] if fate != Fate.REJECTED else files
-                for fate, files in paths.items()
-            }
-        files = _files(paths, decisions.counts(), spec.config.output.rows_per_shard)
+        files = _files(outputs.finish())
         done(len(decisions.fate))
     verified: dict[str, Any] = {}
     if spec.config.output.verify:
@@ -98,13 +92,13 @@ def _publish(output: Path, checkpoint: Checkpoint, document: dict[str, Any]) -> 
 
 
 def remove_stale(output: Path, document: dict[str, Any]) -> None:
-    """Remove what the manifest does not name: an earlier job's outputs, and lines that became Parquet.
+    """Remove what the manifest does not name: an earlier job's outputs, and what outputs were made from.
 
-    Only a finished job can do without its lines: one that is killed before goes on from them.
+    Only a finished job can do without the latter: one that is killed before goes on from them.
     """
     ours = [entry["file"] for entry in document["outputs"]]
     for split in SPLITS:
-        for path in stale_outputs(output, name(split), (".jsonl", ".parquet"), ours):
+        for path in stale_outputs(output, name(split), ours):
             path.unlink()
 
 
@@ -128,26 +122,25 @@ def _against(evaluation: Evaluation | None) -> dict[str, Any]:
 
 def _write_ledger(job: Job, decisions: Decisions, evaluation: Evaluation | None) -> None:
     output = job.spec.config.output
+    format = format_of(output.format)
+
+    def shards_of(stem: str, rows: int) -> list[str]:
+        return [shard[0] for shard in format.names(stem, rows, output.rows_per_shard)]
+
     write_ledger(
         job.spec.output / LEDGER,
         decisions,
         [source.file.path for source in job.inputs.sources],
         job.inputs.rows_of_files(job.ranges),
-        "." + output.format,
+        shards_of,
         output.rows_per_shard,
         evaluation,
     )
 
 
-def _files(
-    paths: dict[Fate, list[Path]], counts: dict[Fate, int], rows_per_shard: int | None
-) -> list[OutputFile]:
-    files = []
-    for fate, shards in paths.items():
-        left = counts[fate]
-        assert fate == Fate.REJECTED or len(shards) == len(shard_names("", "", left, rows_per_shard))
-        for path in shards:
-            rows = left if rows_per_shard is None or fate == Fate.REJECTED else min(left, rows_per_shard)
-            left -= rows
-            files.append(OutputFile(path.name, name(fate), rows, path.stat().st_size, None))
-    return files
+def _files(written: dict[Fate, list[Written]]) -> list[OutputFile]:
+    return [
+        OutputFile(file.path.name, name(fate), file.rows, file.path.stat().st_size, None)
+        for fate, files in written.items()
+        for file in files
+    ]

@@ -17,6 +17,7 @@ from forge_gpu.fates import Fate, name
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.io.inputs import InputFile, resolve
 from forge_gpu.io.lock import FolderLock
+from forge_gpu.io.sinks.registry import format_of
 from forge_gpu.io.spool import Spool
 from forge_gpu.job.decide.candidates import CandidateTexts
 from forge_gpu.job.decide.decide import decide
@@ -26,7 +27,7 @@ from forge_gpu.job.events.memory import shortage_of
 from forge_gpu.job.events.retry import telling
 from forge_gpu.job.events.stages import stage
 from forge_gpu.job.events.started import job_started
-from forge_gpu.job.finish import finish, remove_stale
+from forge_gpu.job.finish import finish, output_columns, remove_stale
 from forge_gpu.job.index_pass import chunk_size, index_pass
 from forge_gpu.job.job import Job
 from forge_gpu.job.output.manifest import RunFacts
@@ -232,6 +233,8 @@ def _second_pass(job: Job, decisions: Decisions, check_stop: Callable[[], None])
     outputs = Outputs(
         spec.output,
         checkpoint.shuffle_folder,
+        format_of(spec.config.output.format),
+        output_columns(job.pool.first, job.ranges),
         decisions.counts(),
         spec.config.output.rows_per_shard,
         decisions.rank is not None,

@@ -13,14 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from forge_gpu.engine.base import Engine
-from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.errors import ForgeError, InputError
 from forge_gpu.fates import Fate, name
 from forge_gpu.hardware.budget import Budget
+from forge_gpu.io.sinks.lines import LinesToArrow
 from forge_gpu.job.events.events import JobEnded, Listener
 from forge_gpu.job.finish import output_columns
 from forge_gpu.job.job import Job
-from forge_gpu.job.output.read_back import NO_BOUND, batch_of_records, require_rows
+from forge_gpu.job.output.read_back import require_rows
 from forge_gpu.job.prepare import first_pass, open_job
 from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.job.state.spec import JobSpec
@@ -63,8 +63,7 @@ def _batches(
         with closing(job.inputs):
             decisions = first_pass(job, lambda: None)
             workspace = job.pool.first
-            columns = output_columns(workspace, job.ranges)
-            reader = CpuEngine()
+            to_arrow = LinesToArrow(output_columns(workspace, job.ranges))
             first = 0
             for item, part in zip(job.inputs.items, job.ranges, strict=True):
                 fates = np.asarray(decisions.fate[first : first + part.rows])
@@ -76,9 +75,7 @@ def _batches(
                     chosen = np.flatnonzero(fates[row : row + len(rows)] == fate)
                     row += len(rows)
                     lines = workspace.lines(rows, chosen)
-                    data = lines.data[: lines.offsets[-1]]
-                    records = reader.scan(data, "lines", tuple(columns), NO_BOUND)
-                    batch = batch_of_records(reader, records, columns)
+                    batch = to_arrow.batch(lines.data[: lines.offsets[-1]])
                     for start in range(0, len(batch), batch_rows):
                         yield batch.slice(start, batch_rows)
                 if row != part.rows or digest % 2**64 != part.digest:

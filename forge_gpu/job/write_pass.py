@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -38,10 +38,10 @@ def write_pass(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Cal
     """Append the rows of every part to the outputs, in order, from where the checkpoint says."""
     parts = job.parts[job.checkpoint.state.written_parts :]
     writer = _Writer(outputs, job.checkpoint)
-    tasks = _tasks(job, parts, decisions, outputs.append if job.pool.threads == 1 else None)
+    tasks = _tasks(job, parts, decisions)
     stopped: BaseException | None = None
     began = time.monotonic()
-    with closing(job.pool.map(tasks, writer.take)) as taken:
+    with closing(job.pool.map(tasks, writer.take, held)) as taken:
         for placed, _ in zip(parts, taken, strict=True):
             now = time.monotonic()
             job.listener(
@@ -73,8 +73,8 @@ def _fates(placed: PlacedPart, decisions: Decisions) -> dict[str, int]:
 
 
 def _tasks(
-    job: Job, parts: Sequence[PlacedPart], decisions: Decisions, write: Callable[[Piece], None] | None
-) -> Iterator[Callable[[Workspace], list[Piece]]]:
+    job: Job, parts: Sequence[PlacedPart], decisions: Decisions
+) -> Iterator[Callable[[Workspace], Iterable[ChunkLines]]]:
     """`write_part` for each part; a row is checked in the first part of each range that trains."""
     checked: int | None = None  # the last range with such a part
     for placed in parts:
@@ -92,7 +92,6 @@ def _tasks(
             ranks=None if decisions.rank is None else np.asarray(decisions.rank[rows]),
             chunk_bytes=job.budget.chunk_bytes,
             check=check,
-            write=write,
         )
 
 
@@ -105,11 +104,12 @@ class _Writer:
         self._between_parts = True
         self._saved = time.monotonic()
 
-    def take(self, pieces: Sequence[Piece]) -> None:
-        """Append what was not yet of the next part."""
+    def take(self, part: Iterable[ChunkLines]) -> None:
+        """Append the next part."""
         self._between_parts = False
-        for piece in pieces:
-            self._outputs.append(piece)
+        for chunk in part:
+            for piece in chunk.pieces():
+                self._outputs.append(piece)
         self._parts += 1
         self._between_parts = True
         if time.monotonic() - self._saved >= SAVE_EVERY:
@@ -124,6 +124,27 @@ class _Writer:
             self._saved = time.monotonic()
 
 
+@dataclass(frozen=True, slots=True)
+class ChunkLines:
+    """The lines of a chunk: those of each split together, rendered by one call into memory that the next one
+    uses again. splits: which of the lines are a split's, and their ranks."""
+
+    lines: Text
+    splits: Sequence[tuple[Fate, int, int, I64 | None]]
+    rejected: Sequence[bytes]
+
+    def pieces(self) -> Iterator[Piece]:
+        for split, begin, end, rank in self.splits:
+            yield Piece(split, Text(self.lines.data, self.lines.offsets[begin : end + 1]), rank)
+        if self.rejected:
+            yield Piece(Fate.REJECTED, _as_text(self.rejected), None)
+
+
+def held(workspace: Workspace, chunk: ChunkLines) -> ChunkLines:
+    """The lines that a workspace has just rendered, beyond the next chunk and until the end of their part."""
+    return replace(chunk, lines=workspace.engine.keep(chunk.lines)) if chunk.splits else chunk
+
+
 def write_part(
     workspace: Workspace,
     item: Item,
@@ -133,11 +154,9 @@ def write_part(
     ranks: I64 | None,
     chunk_bytes: int,
     check: bool,
-    write: Callable[[Piece], None] | None,
-) -> list[Piece]:
-    """Render the rows of a part of a range. fates, reasons, ranks: its share of the decisions. check: compare
-    a row with the reference. `write` takes each piece at once; without it they are kept."""
-    kept: list[Piece] = []
+) -> Iterator[ChunkLines]:
+    """Render the rows of a part of a range, chunk by chunk. fates, reasons, ranks: its share of what was
+    decided. check: compare a row with the reference."""
     row, line, digest = 0, placed.place.first_line, 0
     workspace.engine.let_go()
     for chunk in workspace.chunks(replace(item, part=placed.span), chunk_bytes):
@@ -147,43 +166,35 @@ def write_part(
         if check:
             check = not _check_sample(workspace, rows, fate)
         of_ranks = None if ranks is None else ranks[row : row + len(rows)]
-        pieces = _split_pieces(workspace, rows, fate, of_ranks, keep=write is None)
+        lines, splits = _split_lines(workspace, rows, fate, of_ranks)
+        rejected: list[bytes] = []
         refused = np.flatnonzero(fate == np.uint8(Fate.REJECTED))
         if len(refused):
             first_line = line if item.source.format.kind == "jsonl" else None
             reason, first = reasons[row : row + len(rows)], placed.place.first_in_file + row
-            lines = rejected_lines(rows, refused, reason, item.source.file.path, first, first_line)
-            pieces.append(Piece(Fate.REJECTED, _as_text(list(lines)), None))
-        if write is None:
-            kept += pieces
-        else:
-            for piece in pieces:
-                write(piece)
+            path = item.source.file.path
+            rejected = list(rejected_lines(rows, refused, reason, path, first, first_line))
+        yield ChunkLines(lines, splits, rejected)
         row += len(rows)
         line += physical_lines(chunk, rows)
     if digest % 2**64 != placed.part.digest:
         raise changed(item)
-    return kept
 
 
-def _split_pieces(workspace: Workspace, rows: Rows, fate: U8, rank: I64 | None, keep: bool) -> list[Piece]:
-    """The lines of a chunk's rows, split by split, rendered by one call. keep: beyond the next chunk."""
+def _split_lines(
+    workspace: Workspace, rows: Rows, fate: U8, rank: I64 | None
+) -> tuple[Text, list[tuple[Fate, int, int, I64 | None]]]:
+    """The lines of a chunk's rows, split by split, rendered by one call; see ChunkLines."""
     ends = np.cumsum(np.bincount(fate, minlength=len(SPLITS))[: len(SPLITS)]).tolist()  # the first fates
     order = np.argsort(fate, kind="stable")[: ends[-1]]
     if not len(order):
-        return []
-    lines = workspace.lines(rows, order)
-    if keep:
-        lines = workspace.engine.keep(lines)
-    return [
-        Piece(
-            split,
-            Text(lines.data, lines.offsets[begin : end + 1]),
-            None if rank is None else rank[order[begin:end]],
-        )
+        return _as_text([]), []
+    splits = [
+        (split, begin, end, None if rank is None else rank[order[begin:end]])
         for split, begin, end in zip(SPLITS, [0, *ends], ends, strict=False)
         if begin < end
     ]
+    return workspace.lines(rows, order), splits
 
 
 def _as_text(lines: Sequence[bytes]) -> Text:

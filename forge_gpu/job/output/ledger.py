@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.io.atomic import replacing
-from forge_gpu.io.sinks import shard_names
 from forge_gpu.io.to_arrow import numbers_to_arrow, texts_to_arrow
 from forge_gpu.job.rows.evaluation import RULES, Evaluation
 from forge_gpu.job.state.decisions import SPLITS, Decisions
@@ -71,18 +70,21 @@ def write_ledger(
     decisions: Decisions,
     files: Sequence[str],
     rows_of_file: Sequence[int],
-    suffix: str,
+    shards_of: Callable[[str, int], list[str]],
     rows_per_shard: int | None,
     evaluation: Evaluation | None = None,
 ) -> None:
-    """Write ledger.parquet in row groups of ROWS_AT_ONCE rows; the file appears whole or not at all."""
+    """Write ledger.parquet in row groups of ROWS_AT_ONCE rows; the file appears whole or not at all.
+
+    shards_of: the names of a split's shards, for so many rows.
+    """
     schema = schema_of(decisions)
     counts = decisions.counts()
     shards: list[str] = []
     first_shard = {}
     for split in SPLITS:
         first_shard[split] = len(shards)
-        shards += shard_names(name(split), suffix, counts[split], rows_per_shard)
+        shards += shards_of(name(split), counts[split])
     names = _Names(files, shards)
     starts = np.concatenate([[0], np.cumsum(rows_of_file)]).astype(np.int64)
     # Row numbers and lines rise by ones: as differences they take almost nothing, and no dictionary.

@@ -11,7 +11,8 @@ from forge_gpu.config.schema import Config
 from forge_gpu.fates import Fate, name
 from forge_gpu.io.atomic import PARTIAL
 from forge_gpu.io.disk import output_fault, require_space
-from forge_gpu.io.sinks import JsonlSink, is_output
+from forge_gpu.io.growing import GrowingFile
+from forge_gpu.io.sinks.registry import format_of, is_unfinished
 from forge_gpu.job.rows.near import settings_of
 from forge_gpu.job.state.checkpoint import Checkpoint
 from forge_gpu.job.state.decisions import SPLITS, Decisions
@@ -30,21 +31,18 @@ def cut_unsaved(spec: JobSpec, checkpoint: Checkpoint) -> None:
     """Cut off what an earlier run wrote after its last checkpoint: it is written again, and where a full disk
     ended that run it takes the room for it. Raises OutputError."""
     outputs = [name(fate) for fate in (*SPLITS, Fate.REJECTED)]
-    found = [
-        path
-        for path in spec.output.glob("*" + PARTIAL)
-        if any(is_output(path.name, stem, (".jsonl", ".parquet")) for stem in outputs)
+    unfinished = [
+        path for path in spec.output.iterdir() if any(is_unfinished(path.name, stem) for stem in outputs)
     ]
-    for partial in [*found, *checkpoint.shuffle_folder.glob("*" + PARTIAL)]:
-        path = partial.with_name(partial.name.removesuffix(PARTIAL))
+    for path in [*unfinished, *checkpoint.shuffle_folder.glob("*" + PARTIAL)]:
         position = checkpoint.state.positions.get(path.name, 0)
         try:
             if position:
-                JsonlSink(path, position).close()
+                GrowingFile(path, position).close()
             else:
-                partial.unlink()
+                path.unlink()
         except OSError as fault:
-            raise output_fault(fault, partial) from fault
+            raise output_fault(fault, path) from fault
 
 
 def require_for_job(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint) -> None:
@@ -73,11 +71,10 @@ def require_for_writing(
 
 
 def _of_lines(input_bytes: int, config: Config) -> int:
-    """What the outputs of so much input take: lines, their buckets while they are shuffled, their Parquet."""
+    """What the outputs of so much input take: lines as their format has them, and buckets for a shuffle."""
     lines = input_bytes + input_bytes // 4
     shuffled = lines if config.output.order == "shuffled" else 0
-    tables = lines // 2 if config.output.format == "parquet" else 0
-    return lines + shuffled + tables
+    return shuffled + format_of(config.output.format).room(lines)
 
 
 def _index_of_a_row(config: Config) -> int:

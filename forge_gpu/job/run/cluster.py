@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -29,6 +29,7 @@ from forge_gpu.job.rows.evaluation import read_evaluation
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.run.cuda_cluster import CudaWorkers
 from forge_gpu.job.run.opening import open_inputs
+from forge_gpu.job.run.pool import Hold
 from forge_gpu.job.state.inputs import JobInputs
 from forge_gpu.job.state.spec import JobSpec
 
@@ -84,9 +85,12 @@ class ClusterPool:
         self.threads = max(2, AHEAD * len(self._client.scheduler_info(n_workers=-1)["workers"]))
 
     def map(
-        self, tasks: Iterable[Callable[[Workspace], Made]], take: Callable[[Made], Result]
+        self,
+        tasks: Iterable[Callable[[Workspace], Made]],
+        take: Callable[[Made], Result],
+        hold: Hold | None = None,
     ) -> Generator[Result, None, None]:
-        """Run every task on some worker; see Executor."""
+        """Run every task on some worker; see Executor. What travels is a copy: nothing is to `hold`."""
         waiting: deque[Any] = deque()
         try:
             for task in tasks:
@@ -198,7 +202,8 @@ def _run(job: WorkerJob, step: Callable[..., Any], number: int, keywords: dict[s
             _opened.clear()
             _opened[job.token] = _Opened(job)
         opened = _opened[job.token]
-        return copy.deepcopy(step(opened.workspace, item=opened.inputs.items[number], **keywords))
+        made = step(opened.workspace, item=opened.inputs.items[number], **keywords)
+        return list(map(copy.deepcopy, made)) if isinstance(made, Iterator) else copy.deepcopy(made)
     except Exception as error:  # what a step raises is the job's to judge, not a failure of the worker
         return _Raised(error)
 
