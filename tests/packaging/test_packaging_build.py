@@ -113,16 +113,24 @@ def zip_wheel(built, tmp_path_factory) -> Path:
     return build(built.python, "wheel", folder / "unpacked", folder)
 
 
-def test_the_wheel_runs_on_its_own(built, tmp_path):
-    runs_a_job(built.python, built.wheel, tmp_path)
+def test_the_wheel_starts_on_its_own(built, tmp_path):
+    forge = installed(built.python, built.wheel, tmp_path)
+    assert "Commands:" in run([forge, "--help"], tmp_path)
 
 
-def test_the_wheel_of_a_zip_runs_on_its_own(built, zip_wheel, tmp_path):
-    runs_a_job(built.python, zip_wheel, tmp_path)
+def test_the_wheel_of_a_zip_runs_a_job(built, zip_wheel, tmp_path):
+    """The one job of this file: kernels are compiled for each place and time of an installation."""
+    forge = installed(built.python, zip_wheel, tmp_path)
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    run([forge, "plan", "--data", "examples/support.jsonl", "--template", "chatml"], tmp_path)
+    shown = run([forge, "prepare"], tmp_path)
+    assert shown.startswith("201 rows:\n")
+    assert len((tmp_path / "prepared" / "train.jsonl").read_bytes().splitlines()) == 173
 
 
-def runs_a_job(python: Path, wheel: Path, folder: Path) -> None:
-    """Its dependencies are those installed here, found behind the new environment's own packages."""
+def installed(python: Path, wheel: Path, folder: Path) -> Path:
+    """The command of a wheel that is now installed, in place of another. Its dependencies are those installed
+    here, found behind the environment's own packages."""
     import numpy
 
     install = ["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--force-reinstall"]
@@ -131,10 +139,4 @@ def runs_a_job(python: Path, wheel: Path, folder: Path) -> None:
     Path(library.strip(), "borrowed.pth").write_text(f"{Path(numpy.__file__).parents[1]}\n")
     where = run([python, "-c", "import forge_gpu; print(forge_gpu.__file__)"], folder)
     assert Path(where.strip()).is_relative_to(library.strip())
-    forge = python.with_name("forge")
-    assert "Commands:" in run([forge, "--help"], folder)
-    shutil.copytree(ROOT / "examples", folder / "examples")
-    run([forge, "plan", "--data", "examples/support.jsonl", "--template", "chatml"], folder)
-    shown = run([forge, "prepare"], folder)
-    assert shown.startswith("201 rows:\n")
-    assert len((folder / "prepared" / "train.jsonl").read_bytes().splitlines()) == 173
+    return python.with_name("forge")
