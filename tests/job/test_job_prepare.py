@@ -110,10 +110,10 @@ def test_bad_rows_are_rejected_with_their_reason_and_source(tmp_path: Path) -> N
     ]
     assert rejected[0]["source"].encode() == lines[1]
     assert rejected[3]["source_base64"]
-    assert [
+    assert all(
         lines[entry["line"] - 1] == source.read_bytes()[entry["offset"] :].split(b"\n")[0]
         for entry in rejected
-    ]
+    )
     assert result.counts["rejected"] == 7 and result.counts["train"] == 1
 
 
