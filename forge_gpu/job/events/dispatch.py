@@ -197,8 +197,7 @@ class _Feed:
         with self._changed:
             self._ending = True
             self._changed.notify_all()
-        if not self._busy:
-            self._thread.join()
+        self._thread.join(0 if self._gone and self._busy else PATIENCE)
 
     def _leave(self, why: str | None) -> None:
         self._gone, self._why = True, why
