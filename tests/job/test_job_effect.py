@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import jobs
 import pytest
 from pydantic import ValidationError
 
@@ -13,6 +12,7 @@ import forge_gpu
 from forge_gpu.config import keys
 from forge_gpu.config.schema import Config
 from forge_gpu.job.state.checkpoint import JobKey
+from tests.job import jobs
 
 LEAVES = [path for path, kind in keys.known().items() if not keys.is_section(kind)]
 WITHOUT = [path for path in LEAVES if path in keys.without_effect()]

@@ -48,7 +48,7 @@ def test_a_wrong_program_stops_the_job(shape, monkeypatch):
 
 
 def test_difference_shows_both_texts():
-    line = guard.difference(("a" * 100 + "x",), ("a" * 100 + "y",), 3)
+    line = "".join(guard.difference(("a" * 100 + "x",), ("a" * 100 + "y",), 3))
     assert "character 100 (row 3 of a chunk)" in line
     assert "x'" in line and "y'" in line
-    assert "\n" not in guard.difference(("a\nb",), ("a\nc",), None)
+    assert "\n" not in "".join(guard.difference(("a\nb",), ("a\nc",), None))

@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -56,7 +56,7 @@ class Dispatcher:
         self.run = os.urandom(8).hex()
         self.lost: list[str] = []
         self.sampler = sampler or Sampler()
-        self._feeds = [_Feed(listener, self.run) for listener in listeners]
+        self._feeds = [_Feed(listener, self.run, self._give_up_the_lost) for listener in listeners]
         self._lock = threading.Lock()
         self._stage = "plan"
         self._job: str | None = None
@@ -128,8 +128,7 @@ class Dispatcher:
         self._clock.join()
         while any(not feed.is_idle(0.05) for feed in self._feeds):
             self._give_up_the_lost()
-        self._give_up_the_lost()  # the last event may be the one that it could not take
-        for feed in self._feeds:
+        for feed in sorted(self._feeds, key=lambda feed: not feed.is_gone):  # whose loss the others hear of
             feed.stop()
 
 
@@ -145,16 +144,21 @@ class _Waiting:
 class _Feed:
     """One listener, its thread, and the events that wait for it. fault: what it raised."""
 
-    def __init__(self, listener: EntryListener, run: str) -> None:
+    def __init__(self, listener: EntryListener, run: str, on_lost: Callable[[], None]) -> None:
         self.name = str(getattr(listener, "name", "a listener"))
         self.fault: BaseException | None = None
-        self._listener, self._run = listener, run
+        self._listener, self._run, self._on_lost = listener, run, on_lost
         self._changed = threading.Condition()
         self._queue: deque[_Waiting] = deque()
         self._busy = self._gone = self._ending = False
         self._since = 0.0  # when it last took an event, or got the first that waits
         self._why: str | None = None
         self._thread = threading.Thread(target=self._take_all, name=f"forge-events-{self.name}", daemon=True)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it takes no more events."""
+        return self._gone
 
     @property
     def waiting(self) -> int:
@@ -193,8 +197,7 @@ class _Feed:
         with self._changed:
             self._ending = True
             self._changed.notify_all()
-        if not self._busy:
-            self._thread.join()
+        self._thread.join(0 if self._gone and self._busy else PATIENCE)
 
     def _leave(self, why: str | None) -> None:
         self._gone, self._why = True, why
@@ -227,8 +230,9 @@ class _Feed:
                 if why is not None or fault is not None:
                     self.fault = fault
                     self._leave(why)
-                    return
                 self._changed.notify_all()
+            if why is not None:
+                self._on_lost()
 
 
 def _is_covered(before: Event, event: Event) -> bool:

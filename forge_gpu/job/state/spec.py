@@ -27,7 +27,7 @@ class JobSpec:
     the job runs in this process's threads.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     config: Config
     base: Path
@@ -61,7 +61,7 @@ class JobSpec:
     def from_json(cls, text: str | bytes) -> JobSpec:
         """The job that `to_json` wrote. Raises ConfigError where the text describes none."""
         try:
-            values = json.loads(text)
+            values = json.loads(text, parse_constant=_refuse)
             if not isinstance(values, dict):
                 raise ValueError("it is no JSON object")
             for name in PATHS & values.keys():
@@ -79,6 +79,10 @@ PATHS = {"base", "output", "against_base"}
 def _checked() -> TypeAdapter[JobSpec]:
     """What holds values from elsewhere against the types above."""
     return TypeAdapter(JobSpec)
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _first_line(fault: Exception) -> str:
