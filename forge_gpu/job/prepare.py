@@ -15,7 +15,7 @@ from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.errors import OutputError, StrictError
 from forge_gpu.fates import Fate, name
 from forge_gpu.hardware.budget import Budget
-from forge_gpu.io.inputs import InputFile, resolve
+from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.lock import FolderLock
 from forge_gpu.io.spool import Spool
 from forge_gpu.job.decide.candidates import CandidateTexts
@@ -44,6 +44,7 @@ from forge_gpu.job.run.pool import Executor, OrderedPool
 from forge_gpu.job.state import decisions as decided
 from forge_gpu.job.state.checkpoint import Checkpoint, JobKey
 from forge_gpu.job.state.decisions import Decisions
+from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.inputs import JobInputs
 from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.job.write_pass import write_pass
@@ -63,12 +64,13 @@ def prepare(
     make_engine: MakeEngine,
     listener: Listener,
     check_stop: Callable[[], None],
+    files: JobFiles | None = None,
 ) -> Result:
     """Prepare the data of `spec` and return what came out.
 
     A job that an earlier run left unfinished goes on where it stopped; one that is finished and unchanged
-    returns at once. `check_stop` is called between ranges, or parts of them, and raises to stop; what was
-    done by then is kept.
+    returns at once. files: those of `spec`, where they are known already. `check_stop` is called between
+    ranges, or parts of them, and raises to stop; what was done by then is kept.
     Raises ForgeError for every fault of input, plan or environment.
     """
 
@@ -77,7 +79,7 @@ def prepare(
 
     with FolderLock(spec.output, spec.wait, on_wait, check_stop):
         require_store(spec, listener)
-        opened = open_job(spec, budget, make_engine, listener)
+        opened = open_job(spec, budget, make_engine, listener, files)
         if isinstance(opened, Result):
             result = opened
         else:
@@ -89,24 +91,27 @@ def prepare(
         return publish(spec, result, listener, check_stop)
 
 
-def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: Listener) -> Job | Result:
+def open_job(
+    spec: JobSpec,
+    budget: Budget,
+    make_engine: MakeEngine,
+    listener: Listener,
+    named: JobFiles | None = None,
+) -> Job | Result:
     """Open the inputs and the checkpoint; the result, where an earlier run has finished this very job."""
     began = time.time()
-
-    def passed_over(path: str, why: str) -> None:
-        listener(Warned("open", f"{path} is passed over: {why}"))
-
-    retried = telling("open", listener)
+    named = named or JobFiles(spec, telling("open", listener))
     checkpoint = Checkpoint(spec.output)
     # What workers are to read as well is spooled in files, not in memory.
     spool = Spool(checkpoint.spool_folder, 0 if spec.on_cluster else budget.bytes // SPOOL_SHARE)
     files = [
         spool.capture(file) if file.is_stream else file  # a stream is known by its content alone
-        for file in resolve(spec.config.data.inputs, spec.base, passed_over, retried)
+        for file in named.inputs
     ]
-    named = spec.config.data.against
-    against = resolve(named, spec.against_base or spec.base, passed_over, retried) if named else []
-    mixture = mixture_of(spec.config.data, spec.base)
+    against = named.against
+    for path, reason in named.skipped.items():
+        listener(Warned("open", f"{path} is passed over: {reason}"))
+    mixture = mixture_of(spec.config.data, files)
     require_own(spec.output, checkpoint, [*files, *against])
     require_own_store(spec, [*files, *against], listener)
     key = JobKey.of(spec.config, files, spec.limit, against)
