@@ -14,6 +14,7 @@ from forge_gpu.engine.base import Engine
 from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.errors import OutputError, StrictError
 from forge_gpu.fates import Fate, name
+from forge_gpu.hardware import shares
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.lock import FolderLock
@@ -50,12 +51,6 @@ from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.job.write_pass import write_pass
 
 MakeEngine = Callable[[], Engine]
-
-SPOOL_SHARE = 4
-"""One part in so many of the budget may hold input that is spooled, or small enough to be read once."""
-
-SCANS_SHARE = 8
-"""One part in so many may hold what the first pass found by scanning."""
 
 
 def prepare(
@@ -103,7 +98,7 @@ def open_job(
     named = named or JobFiles(spec, telling("open", listener))
     checkpoint = Checkpoint(spec.output)
     # What workers are to read as well is spooled in files, not in memory.
-    spool = Spool(checkpoint.spool_folder, 0 if spec.on_cluster else budget.bytes // SPOOL_SHARE)
+    spool = Spool(checkpoint.spool_folder, 0 if spec.on_cluster else shares.SPOOL.of(budget.bytes))
     files = [
         spool.capture(file) if file.is_stream else file  # a stream is known by its content alone
         for file in named.inputs
@@ -137,7 +132,7 @@ def open_job(
     budget = _with_chunk_size(spec.config, budget, inputs, make_engine)
     evaluation = read_evaluation(spec.config, against, spool, make_engine, listener)
 
-    scans = None if spec.on_cluster else KeptScans(budget.bytes // SCANS_SHARE)
+    scans = None if spec.on_cluster else KeptScans(shares.SCANS.of(budget.bytes))
 
     def make_workspace() -> Workspace:
         made = Workspace(spec.config, make_engine, listener, evaluation, scans)
@@ -156,7 +151,7 @@ def open_job(
 
 def _is_streamed(config: Config, files: list[InputFile], budget: Budget) -> bool:
     """Whether the input is read from its files in both passes. What is small is read once, and held."""
-    held = budget.bytes // SPOOL_SHARE
+    held = shares.SPOOL.of(budget.bytes)
     wanted = config.preprocessing.streaming_threshold_gb
     threshold = held if wanted == "auto" else min(int(wanted * 1e9), held)
     sizes = [file.size for file in files]
