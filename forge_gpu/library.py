@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from forge_gpu.job.events.dispatch import Dispatcher
     from forge_gpu.job.events.encode import EntryListener
     from forge_gpu.job.output.result import Result
+    from forge_gpu.job.state.files import JobFiles
     from forge_gpu.job.state.spec import JobSpec
     from forge_gpu.planner.plan import Plan
 
@@ -94,13 +95,15 @@ def prepare(
         if workers is not None and scheduler is not None:
             raise ConfigError("workers and scheduler: name one; a running cluster has its own workers")
         folder, destination = place_of(output, staging)
-        spec, warnings = job_spec(config, data, folder, settings, limit, strict, fresh, wait, against)
+        spec, warnings, files = job_spec(
+            config, data, folder, settings, limit, strict, fresh, wait, against, dispatcher
+        )
         spec = replace(spec, destination=destination, workers=workers, scheduler=scheduler)
         for warning in warnings:
             dispatcher(warning)
-        budget, engines = _engines(spec, threads)
+        budget, engines = _engines(spec, threads, files)
         dispatcher.sampler.watch(engines.gpus)
-        return prepare_job(spec, budget, engines, dispatcher, check_stop)
+        return prepare_job(spec, budget, engines, dispatcher, check_stop, files)
 
 
 def stream(
@@ -123,10 +126,12 @@ def stream(
     """
     from forge_gpu.job.streaming import stream as stream_job
 
-    spec, warnings = job_spec(config, data, ".", settings, None, False, False, None)
-    budget, engines = _engines(spec, threads)
     dispatcher = _dispatcher(on_event, listeners)
-    batches = stream_job(spec, budget, engines, split, batch_rows, dispatcher)
+    spec, warnings, files = job_spec(
+        config, data, ".", settings, None, False, False, None, on_event=dispatcher
+    )
+    budget, engines = _engines(spec, threads, files)
+    batches = stream_job(spec, budget, engines, split, batch_rows, dispatcher, files)
 
     def dispatched() -> Iterator[pa.RecordBatch]:
         with dispatcher, closing(batches):
@@ -166,11 +171,15 @@ def job_spec(
     fresh: bool,
     wait: float | None,
     against: Sequence[str | Path] | str | Path | None = None,
-) -> tuple[JobSpec, list[Event]]:
-    """The job that the arguments of `prepare` describe, and warnings of what was corrected in the plan."""
+    on_event: Listener = lambda event: None,
+) -> tuple[JobSpec, list[Event], JobFiles]:
+    """The job that the arguments of `prepare` describe, warnings of what was corrected in the plan, and the
+    files of the job, for all who look at them."""
     from forge_gpu.config.layers import Layer, build
     from forge_gpu.config.load import load, override_layer
     from forge_gpu.job.events.events import Warned
+    from forge_gpu.job.events.retry import telling
+    from forge_gpu.job.state.files import JobFiles
     from forge_gpu.job.state.spec import JobSpec
     from forge_gpu.planner.check import check_inputs
 
@@ -195,17 +204,18 @@ def job_spec(
     plan = loaded.config
     if given:
         plan = plan.model_copy(update={"data": plan.data.model_copy(update=given)})
-    told = [*loaded.warnings, *(check_inputs(plan, base) if data is not None else ())]
-    warnings: list[Event] = [Warned("plan", warning) for warning in told]
     spec = JobSpec(plan, base, Path(output), limit, strict, fresh, wait, against_base=against_base)
-    return spec, warnings
+    files = JobFiles(spec, telling("open", on_event))
+    unfit = check_inputs(plan, lambda: files.inputs) if data is not None else ()
+    warnings: list[Event] = [Warned("plan", warning) for warning in (*loaded.warnings, *unfit)]
+    return spec, warnings, files
 
 
 def _paths(given: Sequence[str | Path] | str | Path) -> list[str]:
     return [str(path) for path in ([given] if isinstance(given, str | Path) else given)]
 
 
-def _engines(spec: JobSpec, threads: int | None) -> tuple[Budget, EngineFactory]:
+def _engines(spec: JobSpec, threads: int | None, files: JobFiles) -> tuple[Budget, EngineFactory]:
     """The memory budget of a job, and what makes its engines."""
     from forge_gpu.engine.choose import engine_factory
     from forge_gpu.hardware.budget import cpu_budget
@@ -214,17 +224,9 @@ def _engines(spec: JobSpec, threads: int | None) -> tuple[Budget, EngineFactory]
     memory = spec.config.preprocessing.memory
     wanted = memory.threads if threads is None else threads
     host = read_memory()
-    engines = engine_factory(spec.config.preprocessing.engine, lambda: _input_bytes(spec))
+    engines = engine_factory(spec.config.preprocessing.engine, lambda: files.size)
     available = host.available if host is not None and memory.budget == "auto" else None
     return engines.budget(cpu_budget(host, read_cores(), memory.budget, wanted), available), engines
-
-
-def _input_bytes(spec: JobSpec) -> int | None:
-    """The size of all inputs; None where that of one is not known."""
-    from forge_gpu.io.inputs import resolve
-
-    sizes = [file.size for file in resolve(spec.config.data.inputs, spec.base)]
-    return None if None in sizes else sum(size or 0 for size in sizes)
 
 
 def summary(result: Result) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ import orjson
 
 from forge_gpu.errors import ValidationError
 from forge_gpu.fates import Fate, Reason, name
+from forge_gpu.hardware import shares
 from forge_gpu.io.atomic import write_atomic
 from forge_gpu.io.sinks.base import Written
 from forge_gpu.io.sinks.registry import format_of, stale_outputs
@@ -68,7 +69,7 @@ def _leaks(job: Job, decisions: Decisions) -> dict[str, Any]:
     settings = job.spec.config.preprocessing
     indexed = [(job.checkpoint.index_path(number), part.rows) for number, part in enumerate(job.ranges)]
     grouped = settings.split.group is not None
-    found = leaks.check(indexed, decisions, settings.dedup.exact, grouped, job.budget.bytes // 4)
+    found = leaks.check(indexed, decisions, settings.dedup.exact, grouped, shares.LEAKS.of(job.budget.bytes))
     if found["keys_in_several_splits"]:
         job.listener(Warned("verify", leaks.told(found["keys_in_several_splits"])))
     return found

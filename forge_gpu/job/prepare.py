@@ -14,8 +14,9 @@ from forge_gpu.engine.base import Engine
 from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.errors import OutputError, StrictError
 from forge_gpu.fates import Fate, name
+from forge_gpu.hardware import shares
 from forge_gpu.hardware.budget import Budget
-from forge_gpu.io.inputs import InputFile, resolve
+from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.lock import FolderLock
 from forge_gpu.io.sinks.registry import format_of
 from forge_gpu.io.spool import Spool
@@ -46,17 +47,12 @@ from forge_gpu.job.run.pool import Executor, OrderedPool
 from forge_gpu.job.state import decisions as decided
 from forge_gpu.job.state.checkpoint import Checkpoint, JobKey
 from forge_gpu.job.state.decisions import Decisions
+from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.inputs import JobInputs
 from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.job.write_pass import write_pass
 
 MakeEngine = Callable[[], Engine]
-
-SPOOL_SHARE = 4
-"""One part in so many of the budget may hold input that is spooled, or small enough to be read once."""
-
-SCANS_SHARE = 8
-"""One part in so many may hold what the first pass found by scanning."""
 
 
 def prepare(
@@ -65,12 +61,13 @@ def prepare(
     make_engine: MakeEngine,
     listener: Listener,
     check_stop: Callable[[], None],
+    files: JobFiles | None = None,
 ) -> Result:
     """Prepare the data of `spec` and return what came out.
 
     A job that an earlier run left unfinished goes on where it stopped; one that is finished and unchanged
-    returns at once. `check_stop` is called between ranges, or parts of them, and raises to stop; what was
-    done by then is kept.
+    returns at once. files: those of `spec`, where they are known already. `check_stop` is called between
+    ranges, or parts of them, and raises to stop; what was done by then is kept.
     Raises ForgeError for every fault of input, plan or environment.
     """
 
@@ -80,7 +77,7 @@ def prepare(
     began = time.monotonic()
     with FolderLock(spec.output, spec.wait, on_wait, check_stop):
         require_store(spec, listener)
-        opened = open_job(spec, budget, make_engine, listener)
+        opened = open_job(spec, budget, make_engine, listener, files)
         if isinstance(opened, Result):
             result = opened
         else:
@@ -94,24 +91,27 @@ def prepare(
     return result
 
 
-def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: Listener) -> Job | Result:
+def open_job(
+    spec: JobSpec,
+    budget: Budget,
+    make_engine: MakeEngine,
+    listener: Listener,
+    named: JobFiles | None = None,
+) -> Job | Result:
     """Open the inputs and the checkpoint; the result, where an earlier run has finished this very job."""
     began = time.time()
-
-    def passed_over(path: str, why: str) -> None:
-        listener(Warned("open", f"{path} is passed over: {why}"))
-
-    retried = telling("open", listener)
+    named = named or JobFiles(spec, telling("open", listener))
     checkpoint = Checkpoint(spec.output)
     # What workers are to read as well is spooled in files, not in memory.
-    spool = Spool(checkpoint.spool_folder, 0 if spec.on_cluster else budget.bytes // SPOOL_SHARE)
+    spool = Spool(checkpoint.spool_folder, 0 if spec.on_cluster else shares.SPOOL.of(budget.bytes))
     files = [
         spool.capture(file) if file.is_stream else file  # a stream is known by its content alone
-        for file in resolve(spec.config.data.inputs, spec.base, passed_over, retried)
+        for file in named.inputs
     ]
-    named = spec.config.data.against
-    against = resolve(named, spec.against_base or spec.base, passed_over, retried) if named else []
-    mixture = mixture_of(spec.config.data, spec.base)
+    against = named.against
+    for path, reason in named.skipped.items():
+        listener(Warned("open", f"{path} is passed over: {reason}"))
+    mixture = mixture_of(spec.config.data, files)
     require_own(spec.output, checkpoint, [*files, *against])
     require_own_store(spec, [*files, *against], listener)
     key = JobKey.of(spec.config, files, spec.limit, against)
@@ -139,7 +139,7 @@ def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: L
     budget = _with_chunk_size(spec.config, budget, inputs, make_engine)
     evaluation = read_evaluation(spec.config, against, spool, make_engine, listener)
 
-    scans = None if spec.on_cluster else KeptScans(budget.bytes // SCANS_SHARE)
+    scans = None if spec.on_cluster else KeptScans(shares.SCANS.of(budget.bytes))
 
     def make_workspace() -> Workspace:
         made = Workspace(spec.config, make_engine, listener, evaluation, scans)
@@ -158,7 +158,7 @@ def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: L
 
 def _is_streamed(config: Config, files: list[InputFile], budget: Budget) -> bool:
     """Whether the input is read from its files in both passes. What is small is read once, and held."""
-    held = budget.bytes // SPOOL_SHARE
+    held = shares.SPOOL.of(budget.bytes)
     wanted = config.preprocessing.streaming_threshold_gb
     threshold = held if wanted == "auto" else min(int(wanted * 1e9), held)
     sizes = [file.size for file in files]

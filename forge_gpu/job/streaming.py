@@ -23,6 +23,7 @@ from forge_gpu.job.job import Job
 from forge_gpu.job.output.read_back import require_rows
 from forge_gpu.job.prepare import first_pass, open_job
 from forge_gpu.job.state.decisions import SPLITS
+from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.spec import JobSpec
 
 
@@ -33,6 +34,7 @@ def stream(
     split: str,
     batch_rows: int,
     listener: Listener,
+    files: JobFiles | None = None,
 ) -> Generator[pa.RecordBatch, None, None]:
     """Batches of one split, in the order that `prepare` writes it. Raises ForgeError."""
     fates = {name(fate): fate for fate in SPLITS}
@@ -44,7 +46,7 @@ def stream(
             "stream gives rendered rows in the order of the input: set output.order to input and "
             "output.form to another than source, or use prepare"
         )
-    return _batches(spec, budget, make_engine, fates[split], batch_rows, listener)
+    return _batches(spec, budget, make_engine, fates[split], batch_rows, listener, files)
 
 
 def _batches(
@@ -54,11 +56,12 @@ def _batches(
     fate: Fate,
     batch_rows: int,
     listener: Listener,
+    files: JobFiles | None,
 ) -> Generator[pa.RecordBatch, None, None]:
     began = time.monotonic()
     with TemporaryDirectory(prefix="forge-stream-") as folder:
         spec = replace(spec, output=Path(folder))
-        job = open_job(spec, budget, make_engine, listener)
+        job = open_job(spec, budget, make_engine, listener, files)
         assert isinstance(job, Job)  # a new folder holds no finished job
         with closing(job.inputs):
             decisions = first_pass(job, lambda: None)

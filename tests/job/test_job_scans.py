@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.errors import InputError
+from forge_gpu.hardware import shares
 from forge_gpu.io.chunks import JsonChunk
 from forge_gpu.job.rows import workspace
 from forge_gpu.job.rows.scans import KeptScans
@@ -69,7 +72,7 @@ def test_the_second_pass_does_not_scan_what_was_kept(tmp_path, monkeypatch) -> N
     monkeypatch.setattr(CpuEngine, "scan", counted)
     jobs.run(jobs.plan(source, output={"verify": False}), tmp_path / "kept")
     once = len(calls)
-    monkeypatch.setattr("forge_gpu.job.prepare.SCANS_SHARE", 2**62)
+    monkeypatch.setattr(shares, "SCANS", shares.Share(Fraction(0)))
     jobs.run(jobs.plan(source, output={"verify": False}), tmp_path / "scanned")
     assert len(calls) - once > once
     assert jobs.content(tmp_path / "kept") == jobs.content(tmp_path / "scanned")

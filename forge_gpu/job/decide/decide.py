@@ -21,6 +21,7 @@ from forge_gpu.dedup.exact import FirstOccurrence, duplicates
 from forge_gpu.dedup.near import Clusters, survivors
 from forge_gpu.errors import ConfigError
 from forge_gpu.fates import Fate
+from forge_gpu.hardware import shares
 from forge_gpu.job.decide import clusters as near_duplicates
 from forge_gpu.job.decide.candidates import CandidateTexts
 from forge_gpu.job.decide.gathered import Gathered
@@ -52,15 +53,15 @@ def decide(
     ConfigError for a column without values."""
     scratch = folder / "gathered"
     try:
-        half = budget_bytes // 4  # the arrays, and what a decider takes; buffers of the passes hold the rest
+        decider = shares.DECIDER.of(budget_bytes)
         sources = None if mixture is None else [mixture.source[file] for file in files]
-        rows = Gathered(scratch, ranges, config, half, sources)
+        rows = Gathered(scratch, ranges, config, shares.GATHERED.of(budget_bytes), sources)
         settings = config.preprocessing
         facts: dict[str, Any] = {}
         live = rows.reason == 0
         live[rows.matched[:, 0]] = False
         if settings.dedup.exact:
-            duplicate_of = duplicates(rows.hashes, live, half, first_occurrence)
+            duplicate_of = duplicates(rows.hashes, live, decider, first_occurrence)
             live &= duplicate_of < 0
         else:
             duplicate_of = np.full(rows.rows, -1, np.int64)
@@ -68,7 +69,7 @@ def decide(
         removed: I64 = np.zeros(0, np.int64)
         if near is not None:
             assert texts is not None
-            clusters = _clusters(rows, ranges, live, near, settings.seed, texts, half)
+            clusters = _clusters(rows, ranges, live, near, settings.seed, texts, decider)
             facts["near_duplicates"] = near_duplicates.facts(settings_of(near, settings.seed), clusters)
             if near.action == "remove":
                 survivor = survivors(clusters.label, live, _score(rows, live, near))
@@ -77,11 +78,11 @@ def decide(
                 live[removed] = False
         unsampled = np.zeros(0, np.bool_)
         if mixture is not None and rows.source is not None:
-            used, facts["mixture"] = mixture.sample(rows.source, rows.hashes, live, settings.seed, half)
+            used, facts["mixture"] = mixture.sample(rows.source, rows.hashes, live, settings.seed, decider)
             unsampled = live & ~used
             live &= used
             rows.stratum = strata(rows.source, rows.stratum)
-        fate, warnings = _split(rows, live, clusters, config, half, facts)
+        fate, warnings = _split(rows, live, clusters, config, decider, facts)
         fate[rows.reason != 0] = Fate.REJECTED
         fate[duplicate_of >= 0] = Fate.DUPLICATE
         fate[removed] = Fate.NEAR_DUPLICATE
@@ -91,7 +92,7 @@ def decide(
             fate=fate,
             duplicate_of=duplicate_of,
             reason=rows.reason.copy(),
-            rank=_ranks(rows, fate, config, budget_bytes // 2),
+            rank=_ranks(rows, fate, config, shares.RANKS.of(budget_bytes)),
             cluster=None if clusters is None else np.where(clusters.partner >= 0, clusters.label, -1),
             partner=None if clusters is None else clusters.partner,
             similarity=None if clusters is None else clusters.similarity,
