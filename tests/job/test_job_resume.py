@@ -24,6 +24,8 @@ SHAPES = {
     "sharded": {"output": {"rows_per_shard": 70}},
     "shuffled": {"output": {"order": "shuffled"}},
     "parquet": {"output": {"format": "parquet", "columns": ["category"]}},
+    "parquet in shards": {"output": {"format": "parquet", "rows_per_shard": 70}},
+    "parquet shuffled": {"output": {"format": "parquet", "order": "shuffled"}},
 }
 
 
@@ -68,6 +70,8 @@ RUN = """
 import time
 from tests.job import jobs
 from pathlib import Path
+from forge_gpu.job import write_pass
+write_pass.SAVE_EVERY = 0.01
 config = jobs.plan(Path({source!r}), **{sections!r})
 print("ready", flush=True)
 jobs.run(config, Path({output!r}), threads={threads}, listener=lambda event: time.sleep(0.004))
