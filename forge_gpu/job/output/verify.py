@@ -13,7 +13,6 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from forge_gpu.engine.cpu.engine import CpuEngine
@@ -23,10 +22,8 @@ from forge_gpu.job.events.memory import peak_memory
 from forge_gpu.job.output.read_back import NO_BOUND, blocks_of_lines, check_lines
 from forge_gpu.job.output.result import OutputFile
 from forge_gpu.job.state.spec import JobSpec
-from forge_gpu.kernels import layout
-from forge_gpu.kernels.layout import Spans
-
-Bools = npt.NDArray[np.bool_]
+from forge_gpu.templates.forms import form_of
+from forge_gpu.templates.lines import Field
 
 STAGE = "verify"
 
@@ -34,8 +31,6 @@ STAGE = "verify"
 def verify(
     spec: JobSpec,
     files: Sequence[OutputFile],
-    columns: dict[str, str],
-    fields: Sequence[str],
     threads: int,
     listener: Listener,
     check_stop: Callable[[], None],
@@ -43,11 +38,12 @@ def verify(
     """Read every file; returns them with their SHA-256, and what the manifest says of the check.
 
     Checks that each line is a JSON object, that each field is there, a string (or the JSON value its type
-    asks for) and not empty where the form is `text`, and that rows and splits have the sizes that were
+    asks for) and not empty where the form says so, and that rows and splits have the sizes that were
     decided. With more than one of `threads`, so many files are read at once, each hashed while its lines
     are looked at. Raises ValidationError, and what `check_stop` raises.
     """
-    reader = _Reader(tuple(fields), columns, spec.config.output.form == "text", listener, check_stop)
+    fields = form_of(spec.config).fields(spec.config)
+    reader = _Reader(fields, listener, check_stop)
 
     def check(file: OutputFile) -> OutputFile:
         path = spec.output / file.file
@@ -64,7 +60,7 @@ def verify(
     return checked, {
         "files": len(checked),
         "rows": sum(file.rows for file in checked),
-        "fields": list(fields),
+        "fields": [field.name for field in fields],
     }
 
 
@@ -73,15 +69,11 @@ class _Reader:
 
     def __init__(
         self,
-        fields: tuple[str, ...],
-        columns: dict[str, str],
-        not_empty: bool,
+        fields: tuple[Field, ...],
         listener: Listener,
         check_stop: Callable[[], None],
     ) -> None:
         self._fields = fields
-        self._columns = columns
-        self._not_empty = not_empty
         self._listener = listener
         self._check_stop = check_stop
         self._telling = Lock()
@@ -96,44 +88,35 @@ class _Reader:
         with ThreadPoolExecutor(1, "forge-hash") as beside:
             return self._read_lines(path, fields, beside)
 
-    def _read_lines(self, path: Path, fields: tuple[str, ...], beside: Executor | None) -> tuple[int, str]:
+    def _read_lines(self, path: Path, fields: tuple[Field, ...], beside: Executor | None) -> tuple[int, str]:
         engine = CpuEngine()
         digest = hashlib.sha256()
+        names = tuple(field.name for field in fields)
         rows = 0
         for block in blocks_of_lines(path):
             self._check_stop()
             with _meanwhile(beside, partial(digest.update, block.data)):
-                records = engine.scan(block, "lines", fields, NO_BOUND)
+                records = engine.scan(block, "lines", names, NO_BOUND)
                 check_lines(path, records)
                 for field in fields:
-                    good = self._is_good(field, records.columns[field])
+                    good = field.is_sound(records.columns[field.name])
                     if not good.all():
                         row = rows + int(np.flatnonzero(~good)[0])
-                        raise ValidationError(f"{path}: line {row + 1} has no {field}")
+                        raise ValidationError(f"{path}: line {row + 1} has no {field.name}")
             rows += len(records)
             self._tell(len(records), len(block))
         return rows, digest.hexdigest()
 
-    def _is_good(self, field: str, column: Spans) -> Bools:
-        good: Bools
-        if self._columns[field] == "json":
-            good = column.kind == layout.JSON
-        else:
-            good = np.isin(column.kind, layout.BODIES)
-            if self._not_empty:
-                good &= column.length > 0
-        return good
-
-    def _read_table(self, path: Path, fields: tuple[str, ...]) -> tuple[int, str]:
+    def _read_table(self, path: Path, fields: tuple[Field, ...]) -> tuple[int, str]:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         rows = 0
         with pq.ParquetFile(path) as table:
-            for batch in table.iter_batches(8192, columns=list(fields)):
+            for batch in table.iter_batches(8192, columns=[field.name for field in fields]):
                 self._check_stop()
                 for field in fields:
-                    if batch[field].null_count:
-                        raise ValidationError(f"{path}: rows from {rows} on have no {field}")
+                    if batch[field.name].null_count and not field.may_be_null:
+                        raise ValidationError(f"{path}: rows from {rows} on have no {field.name}")
                 rows += len(batch)
             rows = table.metadata.num_rows if not fields else rows
         self._tell(rows, path.stat().st_size)
