@@ -31,6 +31,7 @@ from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.state.checkpoint import Checkpoint
 from forge_gpu.job.state.decisions import SPLITS, Decisions
 from forge_gpu.job.state.index import RangeFacts
+from forge_gpu.templates.forms import form_of
 
 
 def finish(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Callable[[], None]) -> Result:
@@ -46,8 +47,7 @@ def finish(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Callabl
     verified: dict[str, Any] = {}
     if spec.config.output.verify:
         with stage("verify", listener, sum(file.bytes for file in files)) as done:
-            fields = workspace.reader.renderer.fields
-            files, verified = verify(spec, files, columns, fields, job.budget.threads, listener, check_stop)
+            files, verified = verify(spec, files, job.budget.threads, listener, check_stop)
             done(sum(file.rows for file in files))
     document = manifest.content(
         spec.config,
@@ -104,12 +104,13 @@ def remove_stale(output: Path, document: dict[str, Any]) -> None:
 
 
 def output_columns(workspace: Workspace, ranges: Sequence[RangeFacts]) -> dict[str, str]:
-    """The columns of the output, with their types; {} for the form `source`."""
-    if workspace.config.output.form == "source":
+    """The columns of the output, with their types; {} where it has none of its own."""
+    config = workspace.config
+    form = form_of(config)
+    if form.is_record:
         return {}
-    renderer = workspace.reader.renderer
-    columns = {field: "json" if field in renderer.json_fields else "string" for field in renderer.fields}
-    for column in workspace.config.output.columns:
+    columns: dict[str, str] = {field.name: field.type for field in form.fields(config)}
+    for column in config.output.columns:
         kinds = 0
         for part in ranges:
             kinds |= part.kinds.get(column, 0)

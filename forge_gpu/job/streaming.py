@@ -25,6 +25,7 @@ from forge_gpu.job.prepare import first_pass, open_job
 from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.templates.forms import form_of
 
 
 def stream(
@@ -41,7 +42,7 @@ def stream(
     if split not in fates:
         raise ForgeError(f"there is no split {split!r}: choose one of {', '.join(fates)}")
     require_rows(batch_rows)
-    if spec.config.output.order == "shuffled" or spec.config.output.form == "source":
+    if spec.config.output.order == "shuffled" or form_of(spec.config).is_record:
         raise ForgeError(
             "stream gives rendered rows in the order of the input: set output.order to input and "
             "output.form to another than source, or use prepare"

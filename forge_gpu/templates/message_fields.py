@@ -12,7 +12,7 @@ from forge_gpu.fates import Reason
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I32, Records, Spans
 from forge_gpu.templates.contents import contents_by_role
-from forge_gpu.templates.conversations import Conversations, ListShape
+from forge_gpu.templates.conversations import Conversations, Shape
 from forge_gpu.templates.fields import message_list
 from forge_gpu.templates.grouping import group_by_roles
 from forge_gpu.templates.program import Literal, Program, RawSlot, Slot
@@ -27,21 +27,23 @@ CONTENT, REWRITTEN, TOOLS = own("content"), own("messages"), own("tools")
 class MessagesRenderer:
     """Plain rows are programs over contents, one for each sequence of roles; other rows are spelled anew.
 
-    Where the data has OpenAI messages already and nothing is to be added, they stay as the input spells
-    them.
+    messages, tools: the columns that hold them. Where the data has OpenAI messages already and nothing is to
+    be added, they stay as the input spells them.
     """
 
-    shape: ListShape
+    shape: Shape
+    messages: str
+    tools: str | None
 
     def __post_init__(self) -> None:
         self.programs: list[Program] = [(RawSlot(REWRITTEN),)]
-        if self.shape.tools is not None:
+        if self.tools is not None:
             self.programs += [(RawSlot(TOOLS),), (Literal(b"null"),)]
         self._of_roles: dict[tuple[str, ...], int] = {}
 
     @property
     def fields(self) -> tuple[str, ...]:
-        return ("messages",) if self.shape.tools is None else ("messages", "tools")
+        return ("messages",) if self.tools is None else ("messages", "tools")
 
     @property
     def json_fields(self) -> frozenset[str]:
@@ -55,12 +57,12 @@ class MessagesRenderer:
         talks = self.shape.read(records, engine)
         columns = {
             CONTENT: talks.content,
-            REWRITTEN: self._rewritten(talks, records.columns[self.shape.messages]),
+            REWRITTEN: self._rewritten(talks, records.columns[self.messages]),
         }
         program = {"messages": self._programs(talks)}
         good = talks.reason == Reason.NONE
-        if self.shape.tools is not None:
-            columns[TOOLS] = _tools(talks, records.columns[self.shape.tools])
+        if self.tools is not None:
+            columns[TOOLS] = _tools(talks, records.columns[self.tools])
             index = np.where(columns[TOOLS].kind == layout.ABSENT, np.int32(2), np.int32(1))
             program["tools"] = np.where(good, index, np.int32(-1))
         program["messages"] = np.where(good, program["messages"], np.int32(-1))

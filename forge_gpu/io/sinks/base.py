@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from forge_gpu.io.remote import RemotePath
-from forge_gpu.kernels.layout import Text
+from forge_gpu.kernels.layout import Spans, Text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +34,19 @@ class Written:
 
     path: Path
     rows: int
+
+
+class Field(Protocol):
+    """A column of the output, and what makes a value of it sound."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def may_be_null(self) -> bool: ...
+
+    def is_sound(self, column: Spans) -> npt.NDArray[np.bool_]:
+        """bool[n], for the values of scanned lines."""
 
 
 class Sink(Protocol):
@@ -92,15 +108,14 @@ class Format(Protocol):
     def check(
         self,
         path: Path,
-        fields: Mapping[str, str],
-        not_empty: bool,
+        fields: Sequence[Field],
         on_block: OnBlock,
         beside: Executor | None,
     ) -> tuple[int, str]:
         """Read a finished file; its rows and its SHA-256.
 
-        fields: the type of each column that every row must have, with a text in it where they may be
-        `not_empty`. beside: may be used to hash while rows are looked at. Raises ValidationError.
+        fields: columns that every row must have. beside: may be used to hash while rows are looked at.
+        Raises ValidationError.
         """
 
 

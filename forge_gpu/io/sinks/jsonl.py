@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,18 +11,25 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from forge_gpu.errors import ValidationError
 from forge_gpu.io.atomic import PARTIAL, publish
 from forge_gpu.io.disk import output_fault
 from forge_gpu.io.growing import GrowingFile
-from forge_gpu.io.sinks.base import FileFormat, OnBlock, OutputPath, Positions, Sink, SplitRows, Written
+from forge_gpu.io.sinks.base import (
+    Field,
+    FileFormat,
+    OnBlock,
+    OutputPath,
+    Positions,
+    Sink,
+    SplitRows,
+    Written,
+)
 from forge_gpu.io.sinks.lines import LinesToArrow, blocks_of_lines, scan_lines
 from forge_gpu.io.sinks.shards import Shards
-from forge_gpu.kernels import layout
-from forge_gpu.kernels.layout import Spans, Text
+from forge_gpu.kernels.layout import Text
 from forge_gpu.kernels.scratch import Scratch
 
 SUFFIX = ".jsonl"
@@ -87,35 +94,24 @@ class Jsonl(FileFormat):
     def check(
         self,
         path: Path,
-        fields: Mapping[str, str],
-        not_empty: bool,
+        fields: Sequence[Field],
         on_block: OnBlock,
         beside: Executor | None,
     ) -> tuple[int, str]:
+        names = tuple(field.name for field in fields)
         scratch, digest = Scratch(), hashlib.sha256()
         rows = 0
         for block in blocks_of_lines(path):
             with _meanwhile(beside, partial(digest.update, block.data)):
-                records = scan_lines(block, tuple(fields), scratch, path)
-                for field, kind in fields.items():
-                    good = _is_good(records.columns[field], kind, not_empty)
-                    if not good.all():
-                        row = rows + int(np.flatnonzero(~good)[0])
-                        raise ValidationError(f"{path}: line {row + 1} has no {field}")
+                records = scan_lines(block, names, scratch, path)
+                for field in fields:
+                    is_sound = field.is_sound(records.columns[field.name])
+                    if not is_sound.all():
+                        row = rows + int(np.flatnonzero(~is_sound)[0])
+                        raise ValidationError(f"{path}: line {row + 1} has no {field.name}")
             rows += len(records)
             on_block(len(records), len(block))
         return rows, digest.hexdigest()
-
-
-def _is_good(column: Spans, kind: str, not_empty: bool) -> npt.NDArray[np.bool_]:
-    good: npt.NDArray[np.bool_]
-    if kind == "json":
-        good = column.kind == layout.JSON
-    else:
-        good = np.isin(column.kind, layout.BODIES)
-        if not_empty:
-            good &= column.length > 0
-    return good
 
 
 @contextmanager

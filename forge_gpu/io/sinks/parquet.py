@@ -6,7 +6,7 @@ A Parquet file cannot be gone on with, so until the split is whole its rows wait
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,16 @@ import pyarrow.parquet as pq
 
 from forge_gpu.errors import ValidationError
 from forge_gpu.io.atomic import PARTIAL, replacing
-from forge_gpu.io.sinks.base import FileFormat, OnBlock, OutputPath, Positions, Sink, SplitRows, Written
+from forge_gpu.io.sinks.base import (
+    Field,
+    FileFormat,
+    OnBlock,
+    OutputPath,
+    Positions,
+    Sink,
+    SplitRows,
+    Written,
+)
 from forge_gpu.io.sinks.batch_log import GROUP_ROWS, BatchLog
 from forge_gpu.io.sinks.lines import BLOCK_BYTES, Blocks, LinesToArrow, schema_of
 from forge_gpu.io.sinks.shards import Shards
@@ -93,8 +102,7 @@ class Parquet(FileFormat):
     def check(
         self,
         path: Path,
-        fields: Mapping[str, str],
-        not_empty: bool,
+        fields: Sequence[Field],
         on_block: OnBlock,
         beside: Executor | None,
     ) -> tuple[int, str]:
@@ -103,10 +111,10 @@ class Parquet(FileFormat):
         read, size = 0, path.stat().st_size
         with pq.ParquetFile(path) as table:
             rows: int = table.metadata.num_rows
-            for batch in table.iter_batches(8192, columns=list(fields)) if fields else ():
+            for batch in table.iter_batches(8192, columns=[field.name for field in fields]) if fields else ():
                 for field in fields:
-                    if batch[field].null_count:
-                        raise ValidationError(f"{path}: rows from {read} on have no {field}")
+                    if batch[field.name].null_count and not field.may_be_null:
+                        raise ValidationError(f"{path}: rows from {read} on have no {field.name}")
                 read += len(batch)
                 on_block(len(batch), 0)
         on_block(rows - read, size)

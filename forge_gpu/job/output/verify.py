@@ -18,6 +18,8 @@ from forge_gpu.job.events.events import ChunkDone, Listener
 from forge_gpu.job.events.memory import peak_memory
 from forge_gpu.job.output.result import REJECTED_FORMAT, OutputFile
 from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.templates.forms import form_of
+from forge_gpu.templates.lines import Field
 
 STAGE = "verify"
 
@@ -25,8 +27,6 @@ STAGE = "verify"
 def verify(
     spec: JobSpec,
     files: Sequence[OutputFile],
-    columns: dict[str, str],
-    fields: Sequence[str],
     threads: int,
     listener: Listener,
     check_stop: Callable[[], None],
@@ -34,11 +34,12 @@ def verify(
     """Read every file; returns them with their SHA-256, and what the manifest says of the check.
 
     Checks that each row can be read, that each field is there, a string (or the JSON value its type
-    asks for) and not empty where the form is `text`, and that rows and splits have the sizes that were
+    asks for) and not empty where the form says so, and that rows and splits have the sizes that were
     decided. With more than one of `threads`, so many files are read at once, each hashed while its lines
     are looked at. Raises ValidationError, and what `check_stop` raises.
     """
-    reader = _Reader(tuple(fields), columns, spec.config.output.form == "text", listener, check_stop)
+    fields = form_of(spec.config).fields(spec.config)
+    reader = _Reader(fields, listener, check_stop)
 
     def check(file: OutputFile) -> OutputFile:
         path = spec.output / file.file
@@ -57,7 +58,7 @@ def verify(
     return checked, {
         "files": len(checked),
         "rows": sum(file.rows for file in checked),
-        "fields": list(fields),
+        "fields": [field.name for field in fields],
     }
 
 
@@ -66,24 +67,20 @@ class _Reader:
 
     def __init__(
         self,
-        fields: tuple[str, ...],
-        columns: dict[str, str],
-        not_empty: bool,
+        fields: tuple[Field, ...],
         listener: Listener,
         check_stop: Callable[[], None],
     ) -> None:
         self._fields = fields
-        self._columns = columns
-        self._not_empty = not_empty
         self._listener = listener
         self._check_stop = check_stop
         self._telling = Lock()
 
     def read(self, format: Format, path: Path, has_fields: bool, hash_beside: bool) -> tuple[int, str]:
         """The rows of a file, whose fields are checked, and its SHA-256."""
-        fields = {field: self._columns[field] for field in self._fields} if has_fields else {}
+        fields = self._fields if has_fields else ()
         with ThreadPoolExecutor(1, "forge-hash") if hash_beside else nullcontext() as beside:
-            return format.check(path, fields, self._not_empty, self._on_block, beside)
+            return format.check(path, fields, self._on_block, beside)
 
     def _on_block(self, rows: int, size: int) -> None:
         with self._telling:

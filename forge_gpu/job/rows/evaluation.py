@@ -23,6 +23,7 @@ from forge_gpu.job.rows.compared import ComparedText, joined
 from forge_gpu.job.rows.rows import RowReader, Rows
 from forge_gpu.job.state.index import ChunkIndex
 from forge_gpu.kernels.layout import I64, Text
+from forge_gpu.templates.shapes import shape_of
 
 ROLES = ("query", "text")
 """Queries are compared; rows that are nothing but a text, by that."""
@@ -103,12 +104,13 @@ def _rules(rules: Decontamination, seed: int) -> Rules:
 def _plan_of(config: Config) -> Config:
     """A plan that reads evaluation rows: only their queries matter, so nothing else need be there."""
     mapping = config.data.against_mapping or config.data.mapping
-    if mapping.shape == "columns":
+    needs = shape_of(mapping).needs
+    if not needs:
         raise ConfigError(
             "data.against_mapping: the mapping of the data names no columns; set "
             "data.against_mapping.query to the column of the evaluation files that holds the queries"
         )
-    if mapping.shape == "flat":
+    if "response" in needs:
         mapping = mapping.model_copy(update={"response": mapping.query, "label": None})
     data = config.data.model_copy(update={"mapping": mapping})
     return Config(data=data, model=Model(), output=Output(form="source"))

@@ -18,14 +18,13 @@ from forge_gpu.kernels.layout import Records, Spans, empty_spans, spans_of_offse
 from forge_gpu.quality.checks import check
 from forge_gpu.split.times import parse_times
 from forge_gpu.templates.choose import make_renderer
+from forge_gpu.templates.forms import form_of
+from forge_gpu.templates.forms.source import RECORD
 from forge_gpu.templates.program import Literal, Part, Program, RawSlot, pack
 from forge_gpu.templates.renderer import Bound
 
 RANKED_BY_WORD = ("first", "longest")
 """What `dedup.near.keep` may say besides the name of a column."""
-
-RECORD = "\0record"
-"""The name under which the whole source record is a column, for the `source` form."""
 
 
 @dataclass(slots=True)
@@ -134,8 +133,8 @@ class RowReader:
 
     @property
     def keys_of_tables(self) -> tuple[str, ...] | None:
-        """Columns to read of a table; None for all: rejected rows and the form `source` show every one."""
-        return None if self.config.output.form == "source" else self.keys
+        """Columns to read of a table; None for all: the form shows every one."""
+        return None if form_of(self.config).is_record else self.keys
 
     def _records(self, chunk: Chunk) -> Records:
         if isinstance(chunk, ArrowChunk):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -15,14 +16,15 @@ from forge_gpu.job.events.events import Listener
 from forge_gpu.job.events.retry import retrying
 from forge_gpu.job.rows.evaluation import Evaluation, compared_text
 from forge_gpu.job.rows.near import NearIndexer
-from forge_gpu.job.rows.rows import RECORD, RowReader, Rows
+from forge_gpu.job.rows.rows import RowReader, Rows
 from forge_gpu.job.rows.scans import KeptScans
 from forge_gpu.job.state.inputs import Item
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.hashing import digest
 from forge_gpu.kernels.layout import I32, I64, U64, ProgramTable, Text
-from forge_gpu.templates.lines import BODY_BYTES, SEPARATOR, Composer, column_key, key_program, line_program
-from forge_gpu.templates.program import Literal, Program, RawSlot
+from forge_gpu.templates.forms import form_of
+from forge_gpu.templates.lines import BODY_BYTES, SEPARATOR, Composer, column_key
+from forge_gpu.templates.program import Program
 
 
 def changed(item: Item) -> InputError:
@@ -70,25 +72,15 @@ class Workspace:
         self.reader = RowReader(config, self.engine)
         self.chunks_read = 0
         self._input = ReadBuffer(self.engine.parquet_texts if self.engine.name == "gpu" else None)
-        renderer = self.reader.renderer
-        label = config.data.mapping.label
-        key = config.preprocessing.dedup.key
-        fields, json_fields, kept = renderer.fields, renderer.json_fields, config.output.columns
+        self._form = form_of(config)
+        columns, key = self.reader.renderer.columns, config.preprocessing.dedup.key
+        fields = tuple(field.name for field in self._form.fields(config))
 
         def as_key(programs: Sequence[Program]) -> Program:
-            if key != "rendered":
-                return column_key(key)
-            if not fields:  # the form `source` renders nothing: its conversation's columns stand for it
-                return key_program(("source",), frozenset({"source"}), label, [column_key(renderer.columns)])
-            return key_program(fields, json_fields, label, programs)
-
-        def as_line(programs: Sequence[Program]) -> Program:
-            if config.output.form == "source":
-                return (RawSlot(RECORD), Literal(b"\n"))
-            return line_program(fields, json_fields, kept, programs)
+            return self._form.key(config, columns, programs) if key == "rendered" else column_key(key)
 
         self._keys = Composer(fields, as_key)
-        self._lines = Composer(fields, as_line)
+        self._lines = Composer(fields, partial(self._form.line, config))
         self._fields = {field: Composer((field,), lambda programs: programs[0]) for field in fields}
 
     def chunks(self, item: Item, chunk_bytes: int) -> Iterator[Chunk]:
@@ -148,20 +140,23 @@ class Workspace:
         return self._render(rows, *self._fields[field].table(rows.bound), chosen, encoding)
 
     def renders_to_nothing(self, rows: Rows, chosen: I64, key_offsets: I64) -> I64:
-        """Those of the chosen rows whose text is empty; only the form `text` may not have any.
+        """Those of the chosen rows that have nothing in a field which may not be empty.
 
-        key_offsets: of their dedup keys. Of an empty text a key has its separators and the label, of which
-        a byte takes BODY_BYTES at most; so only rows with a shorter one are rendered.
+        key_offsets: of their dedup keys. With one field, the key of an empty text has its separators and the
+        label, of which a byte takes BODY_BYTES at most; so only rows with a shorter one are rendered.
         """
-        if self.config.output.form != "text" or self.config.preprocessing.dedup.key != "rendered":
+        fields = self._form.fields(self.config)
+        full = [field.name for field in fields if not field.may_be_empty]
+        if not full or self.config.preprocessing.dedup.key != "rendered":
             return chosen[:0]
-        label = self.config.data.mapping.label
-        most = 0 if label is None else BODY_BYTES * rows.records.columns[label].length[chosen]
-        short = chosen[key_offsets[1:] - key_offsets[:-1] <= most + 2 * len(SEPARATOR)]
-        if not len(short):
-            return short
-        empty: I64 = short[np.diff(self.field(rows, "text", short).offsets) == 0]
-        return empty
+        if len(fields) == 1:
+            label = self.config.data.mapping.label
+            most = 0 if label is None else BODY_BYTES * rows.records.columns[label].length[chosen]
+            chosen = chosen[key_offsets[1:] - key_offsets[:-1] <= most + 2 * len(SEPARATOR)]
+        empty = np.zeros(len(chosen), np.bool_)
+        for field in full if len(chosen) else ():
+            empty |= np.diff(self.field(rows, field, chosen).offsets) == 0
+        return chosen[empty]
 
     def strata(self, rows: Rows) -> U64 | None:
         """The hash of each row's stratum; None where the plan does not stratify."""
