@@ -82,10 +82,9 @@ class DecodedChunk(ArrowChunk):
         first_row: int,
         bad: Mapping[int, BadRow],
     ) -> None:
-        for name, value in (("first_row", first_row), ("bad", bad), ("_texts", texts), ("_rest", rest)):
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "_host", host)
-        object.__setattr__(self, "_batch", None)
+        self.first_row, self.bad = first_row, bad
+        self._texts, self._rest, self._host = texts, rest, host
+        self._batch = None
 
     def __len__(self) -> int:
         return len(next(iter(self._texts.values())))
@@ -93,8 +92,7 @@ class DecodedChunk(ArrowChunk):
     @property
     def batch(self) -> pa.RecordBatch:
         if self._batch is None:
-            made = self._host.take(self.first_row, self.first_row + len(self))
-            object.__setattr__(self, "_batch", made)
+            self._batch = self._host.take(self.first_row, self.end)
         return self._batch
 
     @property

@@ -20,7 +20,7 @@ from forge_gpu.job.events.events import Listener
 from forge_gpu.job.finish import output_columns
 from forge_gpu.job.job import Job
 from forge_gpu.job.output.read_back import NO_BOUND, batch_of_records, require_rows
-from forge_gpu.job.prepare import first_pass, open_job
+from forge_gpu.job.prepare import make_decisions, open_job
 from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.job.state.spec import JobSpec
 
@@ -59,14 +59,14 @@ def _batches(
         job = open_job(spec, budget, make_engine, listener)
         assert isinstance(job, Job)  # a new folder holds no finished job
         with closing(job.inputs):
-            decisions = first_pass(job, lambda: None)
+            decisions = make_decisions(job, lambda: None)
             workspace = job.pool.first
             columns = output_columns(workspace, job.ranges)
             reader = CpuEngine()
             first = 0
-            for item, part in zip(job.inputs.items, job.ranges, strict=True):
-                fates = np.asarray(decisions.fate[first : first + part.rows])
-                first += part.rows
+            for item, facts in zip(job.inputs.items, job.ranges, strict=True):
+                fates = np.asarray(decisions.fate[first : first + facts.rows])
+                first += facts.rows
                 row = digest = 0
                 for chunk in workspace.chunks(item, job.budget.chunk_bytes):
                     rows, of_chunk = workspace.read_again(item, chunk)
@@ -79,7 +79,7 @@ def _batches(
                     batch = batch_of_records(reader, records, columns)
                     for start in range(0, len(batch), batch_rows):
                         yield batch.slice(start, batch_rows)
-                if row != part.rows or digest % 2**64 != part.digest:
+                if row != facts.rows or digest % 2**64 != facts.digest:
                     raise InputError(
                         f"{item.source.file.path}: changed while it was read; take the rows anew"
                     )

@@ -54,20 +54,20 @@ def check(
             yield _wide(label.astype(np.uint64)), np.where(label < 0, np.uint8(Fate.REJECTED), fate)
 
     rows = len(decisions.fate)
-    found: dict[str, Any] = {}
-    found["keys_in_several_splits"] = count(lambda: of_index("hashes"), rows, budget_bytes)
+    result: dict[str, Any] = {}
+    result["keys_in_several_splits"] = count(lambda: of_index("hashes"), rows, budget_bytes)
     if grouped:
-        found["groups_in_several_splits"] = count(groups, rows, budget_bytes)
+        result["groups_in_several_splits"] = count(groups, rows, budget_bytes)
     if decisions.cluster is not None:
-        found["clusters_in_several_splits"] = count(clusters, rows, budget_bytes)
-    for what, number in found.items():
+        result["clusters_in_several_splits"] = count(clusters, rows, budget_bytes)
+    for what, number in result.items():
         if number and (exact or not what.startswith("keys")):
             raise ValidationError(f"{number} {what.replace('_', ' ')}: a fault of Forge; please report this")
-    return found
+    return result
 
 
-def told(keys: int) -> str:
-    """What to tell of equal rows that were kept."""
+def message(keys: int) -> str:
+    """What to say of equal rows that stay."""
     return f"{keys} dedup keys are in several splits: equal rows stay while dedup.exact is false"
 
 
@@ -109,15 +109,15 @@ def _suspects(blocks: Blocks, held: npt.NDArray[np.bool_]) -> Iterator[tuple[U64
 def _torn(blocks: Blocks, held: npt.NDArray[np.bool_], part: int, parts: int) -> int:
     """Torn keys of one range of the mixed key."""
     low, high = np.uint64(2**64 * part // parts), np.uint64(2**64 * (part + 1) // parts - 1)
-    found, splits = [np.zeros((0, 2), np.uint64)], [np.zeros(0, np.uint8)]
+    suspects, splits = [np.zeros((0, 2), np.uint64)], [np.zeros(0, np.uint8)]
     for keys, fate, chosen in _suspects(blocks, held):
         mixed = _mixed(keys[chosen])
         chosen = chosen[(mixed >= low) & (mixed <= high)]
-        found.append(keys[chosen])
+        suspects.append(keys[chosen])
         splits.append(fate[chosen])
-    keys, split = np.concatenate(found), np.concatenate(splits)
-    halves = np.sort(keys[:, 0])
-    if not (halves[1:] == halves[:-1]).any():  # no key twice, as where exact duplicates were removed
+    keys, split = np.concatenate(suspects), np.concatenate(splits)
+    words = np.sort(keys[:, 0])
+    if not (words[1:] == words[:-1]).any():  # no key twice, as where exact duplicates were removed
         return 0
     order = np.lexsort((split, keys[:, 1], keys[:, 0]))
     keys, split = keys[order], split[order]

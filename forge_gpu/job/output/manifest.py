@@ -62,9 +62,9 @@ class RunFacts:
     def section(
         self, config: Config, engine: str, budget: Budget, inputs: JobInputs, ranges: Sequence[RangeFacts]
     ) -> dict[str, Any]:
-        ways: Counter[str] = Counter()
-        for part in ranges:
-            ways.update(part.ways)
+        render_paths: Counter[str] = Counter()
+        for of_range in ranges:
+            render_paths.update(of_range.render_paths)
         return {
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
             "seconds": round(time.time() - self.started, 6),
@@ -77,7 +77,7 @@ class RunFacts:
             "chunks": sum(workspace.chunks_read for workspace in self.workspaces),
             "used_streaming": inputs.streamed,
             "peak_memory": peak_memory(),
-            "template_rows": dict(ways),
+            "template_rows": dict(render_paths),
             "resumed": self.resumed,
             "retries": self.retries,
             "halvings": self.halvings,
@@ -111,8 +111,8 @@ def content(
     """The whole manifest. facts: sections that only some plans have."""
     rows_of_file = inputs.rows_of_files(ranges)
     warned: dict[Reason, int] = {}
-    for part in ranges:
-        for reason, count in part.warned.items():
+    for of_range in ranges:
+        for reason, count in of_range.warned.items():
             warned[reason] = warned.get(reason, 0) + count
     model = config.model
     return {
