@@ -141,7 +141,7 @@ class ArrowChunk:
         """Its rows from one of the table on; None where all of them are before it."""
         if row >= self.end:
             return None
-        return self if row <= self.first_row else self.part(row - self.first_row, len(self))
+        return self if row <= self.first_row else self.slice(row - self.first_row, len(self))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -171,17 +171,17 @@ class ArrowChunk:
 
         return source_json(self.batch, i)
 
-    def part(self, begin: int, end: int) -> ArrowChunk:
+    def slice(self, begin: int, end: int) -> ArrowChunk:
         """Its rows begin ... end - 1, counted from its first."""
         return ArrowChunk(
-            self.batch.slice(begin, end - begin), self.first_row + begin, self._bad_part(begin, end)
+            self.batch.slice(begin, end - begin), self.first_row + begin, self._bad_of(begin, end)
         )
 
     def with_bad(self, bad: Mapping[int, BadRow]) -> ArrowChunk:
         """The same rows, with others of them refused."""
         return replace(self, bad=bad)
 
-    def _bad_part(self, begin: int, end: int) -> Mapping[int, BadRow]:
+    def _bad_of(self, begin: int, end: int) -> Mapping[int, BadRow]:
         return {row - begin: bad for row, bad in self.bad.items() if begin <= row < end}
 
 
@@ -251,7 +251,7 @@ class Source(Protocol):
     ) -> Iterator[Chunk]:
         """The rows of a range in order, in chunks of about `chunk_bytes`.
 
-        buffer: what is read with; one a thread, for one `read` at a time. columns: those wanted of a
+        buffer: what is read with; one a thread, for one `read` at a time. columns: those to read of a
         table, all if None; names that the table lacks are passed over. Raises InputError for a file that
         is damaged or has changed.
         """

@@ -16,7 +16,7 @@ from forge_gpu.kernels.layout import I64, Spans
 
 
 class HostRows:
-    """Rows of some row groups in all wanted columns, decoded by the host for those who ask.
+    """Rows of some row groups in the columns asked for, decoded by the host for those who ask.
 
     Chunks ask in the order of the file, so one decoder that goes forward serves them all. first: the number
     in the file of the first row. rows: how many are decoded at once.
@@ -114,10 +114,10 @@ class DecodedChunk(ArrowChunk):
         total = self._text_bytes()
         return total if self._rest is None else total + value_bytes(self._rest)
 
-    def part(self, begin: int, end: int) -> DecodedChunk:
+    def slice(self, begin: int, end: int) -> DecodedChunk:
         texts = {name: column.part(slice(begin, end)) for name, column in self._texts.items()}
         rest = None if self._rest is None else self._rest.slice(begin, end - begin)
-        return DecodedChunk(texts, rest, self._host, self.first_row + begin, self._bad_part(begin, end))
+        return DecodedChunk(texts, rest, self._host, self.first_row + begin, self._bad_of(begin, end))
 
     def with_bad(self, bad: Mapping[int, BadRow]) -> DecodedChunk:
         return DecodedChunk(self._texts, self._rest, self._host, self.first_row, bad)

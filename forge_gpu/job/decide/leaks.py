@@ -23,7 +23,7 @@ BYTES_A_ROW = 64
 """Peak of comparing: key, split, their copies and the order."""
 
 Blocks = Callable[[], Iterator[tuple[U64, U8]]]
-"""Starts a pass over the keys uint64[m, 2] and fates uint8[m] of all rows, in parts."""
+"""Starts a pass over the keys uint64[m, 2] and fates uint8[m] of all rows, block by block."""
 
 
 def check(
@@ -90,8 +90,8 @@ def count(blocks: Blocks, rows: int, budget_bytes: int) -> int:
         held[mixed >> np.uint64(64 - bits)] = True
     if rows * BYTES_A_ROW > budget_bytes:  # else all of them may be suspects
         rows = sum(len(chosen) for _, _, chosen in _suspects(blocks, held))
-    parts = max(-(-rows * BYTES_A_ROW // max(budget_bytes, 1)), 1)
-    return sum(_torn(blocks, held, part, parts) for part in range(parts))
+    shares = max(-(-rows * BYTES_A_ROW // max(budget_bytes, 1)), 1)
+    return sum(_torn(blocks, held, number, shares) for number in range(shares))
 
 
 def _read_once(blocks: Blocks) -> Blocks:
@@ -106,9 +106,9 @@ def _suspects(blocks: Blocks, held: npt.NDArray[np.bool_]) -> Iterator[tuple[U64
         yield keys, fate, np.flatnonzero(likely)
 
 
-def _torn(blocks: Blocks, held: npt.NDArray[np.bool_], part: int, parts: int) -> int:
-    """Torn keys of one range of the mixed key."""
-    low, high = np.uint64(2**64 * part // parts), np.uint64(2**64 * (part + 1) // parts - 1)
+def _torn(blocks: Blocks, held: npt.NDArray[np.bool_], number: int, shares: int) -> int:
+    """Torn keys of one of so many ranges of the mixed key."""
+    low, high = np.uint64(2**64 * number // shares), np.uint64(2**64 * (number + 1) // shares - 1)
     suspects, splits = [np.zeros((0, 2), np.uint64)], [np.zeros(0, np.uint8)]
     for keys, fate, chosen in _suspects(blocks, held):
         mixed = _mixed(keys[chosen])
