@@ -247,4 +247,4 @@ def _pieces(chunk: ArrowChunk, chunk_bytes: int) -> Iterator[ArrowChunk]:
     """Parts of about chunk_bytes of a chunk."""
     count = max(1, len(chunk) * chunk_bytes // max(chunk.size, 1))
     for at in range(0, len(chunk), count):
-        yield chunk.part(at, min(at + count, len(chunk)))
+        yield chunk.slice(at, min(at + count, len(chunk)))

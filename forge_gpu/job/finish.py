@@ -59,7 +59,7 @@ def finish(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Callabl
         columns,
         verified | _leaks(job, decisions),
         job.facts.section(spec.config, workspace.engine.name, job.budget, job.inputs, ranges),
-        decisions.facts | _against(workspace.evaluation),
+        decisions.sections | _against(workspace.evaluation),
     )
     return _publish(spec.output, job.checkpoint, document)
 
@@ -67,11 +67,11 @@ def finish(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Callabl
 def _leaks(job: Job, decisions: Decisions) -> dict[str, Any]:
     """What is in several splits, for the manifest."""
     settings = job.spec.config.preprocessing
-    indexed = [(job.checkpoint.index_path(number), part.rows) for number, part in enumerate(job.ranges)]
+    indexed = [(job.checkpoint.index_path(number), facts.rows) for number, facts in enumerate(job.ranges)]
     grouped = settings.split.group is not None
     found = leaks.check(indexed, decisions, settings.dedup.exact, grouped, shares.LEAKS.of(job.budget.bytes))
     if found["keys_in_several_splits"]:
-        job.listener(Warned("verify", leaks.told(found["keys_in_several_splits"])))
+        job.listener(Warned("verify", leaks.message(found["keys_in_several_splits"])))
     return found
 
 
@@ -112,14 +112,14 @@ def output_columns(workspace: Workspace, ranges: Sequence[RangeFacts]) -> dict[s
     columns: dict[str, str] = {field.name: field.type for field in form.fields(config)}
     for column in config.output.columns:
         kinds = 0
-        for part in ranges:
-            kinds |= part.kinds.get(column, 0)
+        for facts in ranges:
+            kinds |= facts.kinds.get(column, 0)
         columns[column] = column_type(kinds)
     return columns
 
 
 def _against(evaluation: Evaluation | None) -> dict[str, Any]:
-    return {} if evaluation is None else {"against": evaluation.facts()}
+    return {} if evaluation is None else {"against": evaluation.section()}
 
 
 def _write_ledger(job: Job, decisions: Decisions, evaluation: Evaluation | None) -> None:
@@ -131,6 +131,7 @@ def _write_ledger(job: Job, decisions: Decisions, evaluation: Evaluation | None)
 
     write_ledger(
         job.spec.output / LEDGER,
+        job.spec.config,
         decisions,
         [source.file.path for source in job.inputs.sources],
         job.inputs.rows_of_files(job.ranges),

@@ -21,7 +21,7 @@ from forge_gpu.job.events.events import JobEnded, Listener
 from forge_gpu.job.finish import output_columns
 from forge_gpu.job.job import Job
 from forge_gpu.job.output.read_back import require_rows
-from forge_gpu.job.prepare import first_pass, open_job
+from forge_gpu.job.prepare import make_decisions, open_job
 from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.spec import JobSpec
@@ -65,13 +65,13 @@ def _batches(
         job = open_job(spec, budget, make_engine, listener, files)
         assert isinstance(job, Job)  # a new folder holds no finished job
         with closing(job.inputs):
-            decisions = first_pass(job, lambda: None)
+            decisions = make_decisions(job, lambda: None)
             workspace = job.pool.first
             to_arrow = LinesToArrow(output_columns(workspace, job.ranges))
             first = 0
-            for item, part in zip(job.inputs.items, job.ranges, strict=True):
-                fates = np.asarray(decisions.fate[first : first + part.rows])
-                first += part.rows
+            for item, facts in zip(job.inputs.items, job.ranges, strict=True):
+                fates = np.asarray(decisions.fate[first : first + facts.rows])
+                first += facts.rows
                 row = digest = 0
                 for chunk in workspace.chunks(item, job.budget.chunk_bytes):
                     rows, of_chunk = workspace.read_again(item, chunk)
@@ -82,7 +82,7 @@ def _batches(
                     batch = to_arrow.batch(lines.data[: lines.offsets[-1]])
                     for start in range(0, len(batch), batch_rows):
                         yield batch.slice(start, batch_rows)
-                if row != part.rows or digest % 2**64 != part.digest:
+                if row != facts.rows or digest % 2**64 != facts.digest:
                     raise InputError(
                         f"{item.source.file.path}: changed while it was read; take the rows anew"
                     )

@@ -14,7 +14,6 @@ from forge_gpu.errors import ValidationError
 from forge_gpu.fates import Fate, name
 from forge_gpu.job.events.events import ChunkDone
 from forge_gpu.job.events.memory import peak_memory
-from forge_gpu.job.index_pass import physical_lines
 from forge_gpu.job.job import Job
 from forge_gpu.job.output.outputs import Outputs, Piece
 from forge_gpu.job.output.rejected import rejected_lines
@@ -22,7 +21,7 @@ from forge_gpu.job.rows.rows import Rows
 from forge_gpu.job.rows.workspace import Workspace, changed
 from forge_gpu.job.state.checkpoint import Checkpoint
 from forge_gpu.job.state.decisions import SPLITS, Decisions
-from forge_gpu.job.state.inputs import Item, PlacedPart
+from forge_gpu.job.state.inputs import Item, PlacedBlock
 from forge_gpu.kernels.layout import AS_JSON, I64, U8, Text
 from forge_gpu.kernels.reference import render as reference
 from forge_gpu.kernels.scratch import Scratch
@@ -35,20 +34,20 @@ SAVE_EVERY = 2.0
 
 
 def write_pass(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Callable[[], None]) -> None:
-    """Append the rows of every part to the outputs, in order, from where the checkpoint says."""
-    parts = job.parts[job.checkpoint.state.written_parts :]
+    """Append the rows of every block to the outputs, in order, from where the checkpoint says."""
+    blocks = job.blocks[job.checkpoint.state.written_blocks :]
     writer = _Writer(outputs, job.checkpoint)
-    tasks = _tasks(job, parts, decisions)
+    tasks = _tasks(job, blocks, decisions)
     stopped: BaseException | None = None
     began = time.monotonic()
     with closing(job.pool.map(tasks, writer.take, held)) as taken:
-        for placed, _ in zip(parts, taken, strict=True):
+        for placed, _ in zip(blocks, taken, strict=True):
             now = time.monotonic()
             job.listener(
                 ChunkDone(
                     STAGE,
-                    placed.part.rows,
-                    placed.span.size,
+                    placed.block.rows,
+                    placed.range.size,
                     now - began,
                     peak_memory(),
                     _fates(placed, decisions),
@@ -65,26 +64,26 @@ def write_pass(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Cal
         raise stopped
 
 
-def _fates(placed: PlacedPart, decisions: Decisions) -> dict[str, int]:
-    """Rows of a part by fate."""
-    rows = slice(placed.place.first, placed.place.first + placed.part.rows)
+def _fates(placed: PlacedBlock, decisions: Decisions) -> dict[str, int]:
+    """Rows of a block by fate."""
+    rows = slice(placed.place.first, placed.place.first + placed.block.rows)
     counts = np.bincount(decisions.fate[rows], minlength=len(Fate))
     return {name(fate): int(counts[fate]) for fate in Fate if counts[fate]}
 
 
 def _tasks(
-    job: Job, parts: Sequence[PlacedPart], decisions: Decisions
+    job: Job, blocks: Sequence[PlacedBlock], decisions: Decisions
 ) -> Iterator[Callable[[Workspace], Iterable[ChunkLines]]]:
-    """`write_part` for each part; a row is checked in the first part of each range that trains."""
-    checked: int | None = None  # the last range with such a part
-    for placed in parts:
-        rows = slice(placed.place.first, placed.place.first + placed.part.rows)
+    """`write_block` for each block; a row is checked in the first block of each range that trains."""
+    checked: int | None = None  # the last range with such a block
+    for placed in blocks:
+        rows = slice(placed.place.first, placed.place.first + placed.block.rows)
         fates = np.asarray(decisions.fate[rows])
         check = placed.item != checked and bool((fates == np.uint8(Fate.TRAIN)).any())
         if check:
             checked = placed.item
         yield partial(
-            write_part,
+            write_block,
             item=job.inputs.items[placed.item],
             placed=placed,
             fates=fates,
@@ -96,30 +95,30 @@ def _tasks(
 
 
 class _Writer:
-    """Appends the pieces of parts, in order, and notes in the checkpoint how many parts are written."""
+    """Appends the pieces of blocks, in order, and notes in the checkpoint how many are written."""
 
     def __init__(self, outputs: Outputs, checkpoint: Checkpoint) -> None:
         self._outputs, self._checkpoint = outputs, checkpoint
-        self._parts = checkpoint.state.written_parts
-        self._between_parts = True
+        self._blocks = checkpoint.state.written_blocks
+        self._between_blocks = True
         self._saved = time.monotonic()
 
-    def take(self, part: Iterable[ChunkLines]) -> None:
-        """Append the next part."""
-        self._between_parts = False
-        for chunk in part:
+    def take(self, block: Iterable[ChunkLines]) -> None:
+        """Append the next block."""
+        self._between_blocks = False
+        for chunk in block:
             for piece in chunk.pieces():
                 self._outputs.append(piece)
-        self._parts += 1
-        self._between_parts = True
+        self._blocks += 1
+        self._between_blocks = True
         if time.monotonic() - self._saved >= SAVE_EVERY:
             self.save()
 
     def save(self) -> None:
-        """Bring all to the disk and note it; not where a part was written in part: the note before stands."""
-        if self._between_parts:
+        """Bring all to the disk and note it; not within a block: then the note before stands."""
+        if self._between_blocks:
             self._checkpoint.state.positions = self._outputs.sync()
-            self._checkpoint.state.written_parts = self._parts
+            self._checkpoint.state.written_blocks = self._blocks
             self._checkpoint.save()
             self._saved = time.monotonic()
 
@@ -141,25 +140,25 @@ class ChunkLines:
 
 
 def held(workspace: Workspace, chunk: ChunkLines) -> ChunkLines:
-    """The lines that a workspace has just rendered, beyond the next chunk and until the end of their part."""
+    """The lines that a workspace has just rendered, until their block's turn is over."""
     return replace(chunk, lines=workspace.engine.keep(chunk.lines)) if chunk.splits else chunk
 
 
-def write_part(
+def write_block(
     workspace: Workspace,
     item: Item,
-    placed: PlacedPart,
+    placed: PlacedBlock,
     fates: U8,
     reasons: U8,
     ranks: I64 | None,
     chunk_bytes: int,
     check: bool,
 ) -> Iterator[ChunkLines]:
-    """Render the rows of a part of a range, chunk by chunk. fates, reasons, ranks: its share of what was
+    """Render the rows of a block of a range, chunk by chunk. fates, reasons, ranks: its share of what was
     decided. check: compare a row with the reference."""
     row, line, digest = 0, placed.place.first_line, 0
     workspace.engine.let_go()
-    for chunk in workspace.chunks(replace(item, part=placed.span), chunk_bytes):
+    for chunk in workspace.chunks(replace(item, range=placed.range), chunk_bytes):
         rows, of_chunk = workspace.read_again(item, chunk)
         digest += of_chunk
         fate = fates[row : row + len(rows)]
@@ -176,8 +175,8 @@ def write_part(
             rejected = list(rejected_lines(rows, refused, reason, path, first, first_line))
         yield ChunkLines(lines, splits, rejected)
         row += len(rows)
-        line += physical_lines(chunk, rows)
-    if digest % 2**64 != placed.part.digest:
+        line += chunk.lines(rows.records)
+    if digest % 2**64 != placed.block.digest:
         raise changed(item)
 
 

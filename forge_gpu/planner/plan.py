@@ -350,7 +350,7 @@ def _size_of(found: Inspection) -> str:
 
 def _columns_exist(config: Config, found: Inspection) -> None:
     """Columns that the user named elsewhere than in the mapping."""
-    from forge_gpu.job.rows.rows import kept_by
+    from forge_gpu.job.rows.rows import ranking_column
     from forge_gpu.planner.mapping import missing_column
 
     key = config.preprocessing.dedup.key
@@ -359,7 +359,7 @@ def _columns_exist(config: Config, found: Inspection) -> None:
         "preprocessing.split.stratify": [config.preprocessing.split.stratify],
         "preprocessing.split.time": [config.preprocessing.split.time],
         "preprocessing.split.group": [config.preprocessing.split.group],
-        "preprocessing.dedup.near.keep": [kept_by(config.preprocessing.dedup.near)],
+        "preprocessing.dedup.near.keep": [ranking_column(config.preprocessing.dedup.near)],
         "preprocessing.dedup.key": key if isinstance(key, list) else [],
     }
     faults = [

@@ -6,7 +6,6 @@ import threading
 import time
 from pathlib import Path
 
-import jobs
 import pytest
 
 import forge_gpu
@@ -24,6 +23,7 @@ from forge_gpu.events import (
 )
 from forge_gpu.job.events import dispatch
 from forge_gpu.job.events.dispatch import WAITING, Dispatcher
+from tests.job import jobs
 
 STARTED = JobStarted("open", "key", {}, None, None, 1, 1, False, {})
 

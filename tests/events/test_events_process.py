@@ -13,11 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jobs
 import pytest
 
 from forge_gpu.events import Entry, JobEnded, JobFailed, JobStarted, from_line, read_lines
 from forge_gpu.job.events.encode import schema
+from tests.job import jobs
 
 FORGE = [sys.executable, "-c", "from forge_gpu.cli.app import main; main()"]
 SECRET = "hunter2"
@@ -79,7 +79,7 @@ def runs_of(entries: list[Entry]) -> list[list[Entry]]:
 SLOW = """
 import sys, time
 sys.path.insert(0, {helpers!r})
-import jobs
+from tests.job import jobs
 from pathlib import Path
 from forge_gpu.cli import prepare as command, progress
 from forge_gpu.job import index_pass

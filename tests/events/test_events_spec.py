@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jobs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ConfigError
 from forge_gpu.job.state.spec import JobSpec
+from tests.job import jobs
 
 text = st.text(st.characters(codec="utf-8"), max_size=12)
 paths = st.binary(min_size=1, max_size=8).map(

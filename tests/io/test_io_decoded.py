@@ -97,7 +97,7 @@ def test_batches_come_in_any_order(source: Source) -> None:
     for chunk in (*reversed(chunks), *chunks[::2]):
         rows = TABLE.slice(chunk.first_row, len(chunk)).to_pylist()
         assert chunk.batch.to_pylist() == rows
-        part = chunk.part(len(chunk) // 2, len(chunk))
+        part = chunk.slice(len(chunk) // 2, len(chunk))
         assert part.batch.to_pylist() == rows[len(chunk) // 2 :]
         assert part.first_row == chunk.first_row + len(chunk) // 2
 

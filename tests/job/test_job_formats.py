@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-import jobs
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +21,7 @@ from forge_gpu.io.sinks import registry
 from forge_gpu.io.sinks.base import FileFormat, OnBlock, OutputPath, Positions, Sink, SplitRows, Written
 from forge_gpu.io.sinks.shards import Shards
 from forge_gpu.kernels.layout import Text
+from tests.job import jobs
 
 
 class LengthsFile:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-import jobs
 import pytest
 
 from forge_gpu.config.rules import broken
@@ -24,6 +23,7 @@ from forge_gpu.templates.lines import Field
 from forge_gpu.templates.program import Literal, Slot
 from forge_gpu.templates.renderer import Renderer
 from forge_gpu.templates.shapes.base import RecordShape
+from tests.job import jobs
 
 
 class Quiz(Form):

@@ -155,10 +155,10 @@ def test_leaks_are_counted_exactly() -> None:
 
 
 def test_a_leak_ends_the_run(source, tmp_path, monkeypatch) -> None:
-    from forge_gpu.job.decide import decide
+    from forge_gpu.job.decide import placing
     from forge_gpu.split import exact
 
-    monkeypatch.setattr(decide.groups, "assign", lambda group, *rest: _torn(exact.assign(*rest)))
+    monkeypatch.setattr(placing.groups, "assign", lambda group, *rest: _torn(exact.assign(*rest)))
     with pytest.raises(ValidationError, match="groups in several splits"):
         jobs.run(jobs.plan(source, preprocessing={"split": {"group": "user"}}), tmp_path / "out")
     assert not (tmp_path / "out" / "manifest.json").exists()

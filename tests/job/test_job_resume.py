@@ -208,7 +208,7 @@ def test_the_checkpoint_of_another_version_starts_anew_and_says_why(source: Path
     state_file = tmp_path / "out/.forge/job.json"
     state = orjson.loads(state_file.read_bytes())
     state["key"]["version"] = "0.1.0"
-    state["kept_by_that_version"] = state.pop("written_parts")
+    state["kept_by_that_version"] = state.pop("written_blocks")
     state_file.write_bytes(orjson.dumps(state))
     events: list[Event] = []
     jobs.run(jobs.plan(source), tmp_path / "out", listener=events.append)

@@ -41,9 +41,9 @@ class Mixture:
     ) -> tuple[npt.NDArray[np.bool_], list[dict[str, Any]]]:
         """Which live rows are used, and what the manifest says of it. source: of each row."""
         there = mixture.available(source, live, len(self.inputs)).tolist()
-        wanted = mixture.shares(there, self.weights, self.caps)
-        used = mixture.sample(source, hashes, live, wanted, seed, budget_bytes)
-        names = zip(self.inputs, there, wanted, strict=True)
+        shares = mixture.shares(there, self.weights, self.caps)
+        used = mixture.sample(source, hashes, live, shares, seed, budget_bytes)
+        names = zip(self.inputs, there, shares, strict=True)
         return used, [{"input": path, "rows": rows, "used": use} for path, rows, use in names]
 
 

@@ -19,11 +19,11 @@ from forge_gpu.io import urls
 from forge_gpu.job.events.dispatch import Dispatcher
 from forge_gpu.job.events.events import Event, FellBack, Halved, Listener, Retried, StageDone, Warned
 from forge_gpu.job.events.memory import peak_memory
-from forge_gpu.job.events.started import libraries
 from forge_gpu.job.output.result import OutputFile
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.state.index import RangeFacts
 from forge_gpu.job.state.inputs import JobInputs
+from forge_gpu.job.state.started import libraries
 
 
 @dataclass
@@ -65,9 +65,9 @@ class RunFacts:
     def section(
         self, config: Config, engine: str, budget: Budget, inputs: JobInputs, ranges: Sequence[RangeFacts]
     ) -> dict[str, Any]:
-        ways: Counter[str] = Counter()
-        for part in ranges:
-            ways.update(part.ways)
+        render_paths: Counter[str] = Counter()
+        for of_range in ranges:
+            render_paths.update(of_range.render_paths)
         return {
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
             "seconds": round(time.time() - self.started, 6),
@@ -80,7 +80,7 @@ class RunFacts:
             "chunks": sum(workspace.chunks_read for workspace in self.workspaces),
             "used_streaming": inputs.streamed,
             "peak_memory": peak_memory(),
-            "template_rows": dict(ways),
+            "template_rows": dict(render_paths),
             "resumed": self.resumed,
             "retries": self.retries,
             "halvings": self.halvings,
@@ -108,8 +108,8 @@ def content(
     """The whole manifest. facts: sections that only some plans have."""
     rows_of_file = inputs.rows_of_files(ranges)
     warned: dict[Reason, int] = {}
-    for part in ranges:
-        for reason, count in part.warned.items():
+    for of_range in ranges:
+        for reason, count in of_range.warned.items():
             warned[reason] = warned.get(reason, 0) + count
     model = config.model
     return {

@@ -13,7 +13,7 @@ from forge_gpu.io.atomic import PARTIAL
 from forge_gpu.io.disk import output_fault, require_space
 from forge_gpu.io.growing import GrowingFile
 from forge_gpu.io.sinks.registry import format_of, is_unfinished
-from forge_gpu.job.rows.near import settings_of
+from forge_gpu.job.facts.registry import required_facts
 from forge_gpu.job.state.checkpoint import Checkpoint
 from forge_gpu.job.state.decisions import SPLITS, Decisions
 from forge_gpu.job.state.index import RangeFacts
@@ -23,8 +23,8 @@ from forge_gpu.job.state.spec import JobSpec
 ROW = 500
 """Bytes of input that a row is taken to have. Shorter ones take more index, and less of all else."""
 
-INDEX_OF_A_ROW = 48
-"""Bytes that a row takes in the index and the decisions; band hashes of near-duplicates come on top."""
+DECIDED_OF_A_ROW = 31
+"""Bytes that a row takes in the decisions and while they are made; its facts in the index come on top."""
 
 
 def cut_unsaved(spec: JobSpec, checkpoint: Checkpoint) -> None:
@@ -47,12 +47,15 @@ def cut_unsaved(spec: JobSpec, checkpoint: Checkpoint) -> None:
 
 def require_for_job(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint) -> None:
     """Raise OutputError where index and outputs will not fit; what a job with a limit reads is not known."""
-    if spec.limit is not None:
-        return
-    rows = inputs.total_bytes // ROW
-    needed = rows * _index_of_a_row(spec.config) + _of_lines(inputs.total_bytes, spec.config)
-    there = sum(path.stat().st_size for path in checkpoint.index_folder.iterdir())
-    require_space(spec.output, needed - there - _written(checkpoint), "preparing this input")
+    if spec.limit is None:
+        lines = _of_lines(inputs.total_bytes, spec.config) - _written(checkpoint)
+        require_space(spec.output, _of_index(spec, inputs, checkpoint) + lines, "preparing this input")
+
+
+def require_for_index(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint) -> None:
+    """Raise OutputError where the index will not fit; what a job with a limit reads is not known."""
+    if spec.limit is None:
+        require_space(spec.output, _of_index(spec, inputs, checkpoint), "indexing this input")
 
 
 def require_for_writing(
@@ -63,7 +66,7 @@ def require_for_writing(
     ranges: Sequence[RangeFacts],
 ) -> None:
     """Raise OutputError where the outputs will not fit."""
-    read = sum(item.part.size for item, part in zip(inputs.items, ranges, strict=True) if part.rows)
+    read = sum(item.range.size for item, facts in zip(inputs.items, ranges, strict=True) if facts.rows)
     counts = decisions.counts()
     kept = sum(counts[fate] for fate in (*SPLITS, Fate.REJECTED))
     share = read * kept // max(sum(counts.values()), 1)
@@ -77,10 +80,11 @@ def _of_lines(input_bytes: int, config: Config) -> int:
     return shuffled + format_of(config.output.format).room(lines)
 
 
-def _index_of_a_row(config: Config) -> int:
-    near = config.preprocessing.dedup.near
-    bands = 0 if near is None else settings_of(near, config.preprocessing.seed).bands.count
-    return INDEX_OF_A_ROW + 8 * bands
+def _of_index(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint) -> int:
+    """What index and decisions take beside the index files that are there."""
+    of_a_row = DECIDED_OF_A_ROW + sum(fact.row_bytes(spec.config) for fact in required_facts(spec.config))
+    there = sum(path.stat().st_size for path in checkpoint.index_folder.iterdir())
+    return inputs.total_bytes // ROW * of_a_row - there
 
 
 def _written(checkpoint: Checkpoint) -> int:

@@ -25,6 +25,7 @@ from forge_gpu.hardware.gpus import GPUs, read_gpus
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.spool import Spool
 from forge_gpu.job.events.events import Event
+from forge_gpu.job.facts.registry import input_columns
 from forge_gpu.job.rows.evaluation import read_evaluation
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.run.cuda_cluster import CudaWorkers
@@ -181,7 +182,9 @@ class _Opened:
         spool = Spool(job.spool_folder)
         self.inputs: JobInputs = open_inputs(job.spec, job.files, spool, True, _ignore)
         evaluation = read_evaluation(job.spec.config, job.against, spool, engines, _ignore)
-        self.workspace = Workspace(job.spec.config, engines, _ignore, evaluation)
+        self.workspace = Workspace(
+            job.spec.config, engines, _ignore, input_columns(job.spec.config), evaluation
+        )
 
 
 def own_gpu() -> GPUs:

@@ -24,7 +24,7 @@ from forge_gpu.io.atomic import PARTIAL, write_atomic
 from forge_gpu.io.disk import output_fault
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.job.state import arrays, index
-from forge_gpu.job.state.index import ChunkIndex
+from forge_gpu.job.state.index import RowIndex
 
 FOLDER = ".forge"
 
@@ -87,7 +87,7 @@ class State:
     """The contents of job.json."""
 
     key: dict[str, Any]
-    written_parts: int = 0  # of those with rows, in order
+    written_blocks: int = 0  # of those with rows, in order
     positions: dict[str, int] = field(default_factory=dict)  # file -> bytes that are known to be on disk
     result: dict[str, Any] | None = None  # of a finished job
 
@@ -163,7 +163,7 @@ class Checkpoint:
 
     def has_work(self) -> bool:
         """Whether an earlier run left something to go on from."""
-        return self.state.written_parts > 0 or any(self.index_folder.iterdir())
+        return self.state.written_blocks > 0 or any(self.index_folder.iterdir())
 
     def index_path(self, item: int) -> Path:
         return self.index_folder / f"{item:08d}.index"
@@ -171,8 +171,8 @@ class Checkpoint:
     def has_index(self, item: int) -> bool:
         return self.index_path(item).exists()
 
-    def save_index(self, item: int, part: ChunkIndex) -> None:
-        index.write(self.index_path(item), part)
+    def save_index(self, item: int, made: RowIndex) -> None:
+        index.write(self.index_path(item), made)
 
     def finish(self, result: dict[str, Any]) -> None:
         """The job is done: keep only what tells a later run so."""
