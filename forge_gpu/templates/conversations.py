@@ -344,31 +344,33 @@ def pooled(columns: Sequence[Spans]) -> tuple[U8, list[I64]]:
     return (np.concatenate(pieces) if len(pieces) > 1 else largest), starts
 
 
-def _prepend_system(talks: Conversations, system: Spans) -> None:
+def _prepend_system(conversations: Conversations, system: Spans) -> None:
     """A system message before each plain row that has a system text in a column of its own."""
     system = as_text(system)
-    if talks.parted is not None:
-        talks.parted &= ~has_text(system)
-    given = talks.plain & has_text(system)
+    if conversations.parted is not None:
+        conversations.parted &= ~has_text(system)
+    given = conversations.plain & has_text(system)
     if not given.any():
         return
-    own = np.zeros(len(talks), np.bool_)
-    if "system" in talks.names:
-        own[given] = talks.role[talks.first[:-1][given]] == talks.names.index("system")
-    if talks.content_first is not None:
-        own |= given & talks.content_first  # the one put before them has its role first
-    talks.plain &= ~own  # two system messages: read in Python, which refuses the row
+    own = np.zeros(len(conversations), np.bool_)
+    if "system" in conversations.names:
+        own[given] = conversations.role[conversations.first[:-1][given]] == conversations.names.index(
+            "system"
+        )
+    if conversations.content_first is not None:
+        own |= given & conversations.content_first  # the one put before them has its role first
+    conversations.plain &= ~own  # two system messages: read in Python, which refuses the row
     given &= ~own
-    if "system" not in talks.names:
-        talks.names = (*talks.names, "system")
-    data, (content_start, system_start) = pooled([talks.content, system])
-    at = talks.first[:-1][given]
-    talks.role = np.insert(talks.role, at, talks.names.index("system"))
-    talks.content = Spans(
+    if "system" not in conversations.names:
+        conversations.names = (*conversations.names, "system")
+    data, (content_start, system_start) = pooled([conversations.content, system])
+    at = conversations.first[:-1][given]
+    conversations.role = np.insert(conversations.role, at, conversations.names.index("system"))
+    conversations.content = Spans(
         data,
         np.insert(content_start, at, system_start[given]),
-        np.insert(talks.content.length, at, system.length[given]),
-        np.insert(talks.content.kind, at, system.kind[given]),
+        np.insert(conversations.content.length, at, system.length[given]),
+        np.insert(conversations.content.kind, at, system.kind[given]),
     )
-    talks.first = talks.first.copy()
-    talks.first[1:] += np.cumsum(given)
+    conversations.first = conversations.first.copy()
+    conversations.first[1:] += np.cumsum(given)

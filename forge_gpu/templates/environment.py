@@ -149,23 +149,23 @@ class ChatTemplate:
         self.environment.globals |= {"dict": PlainDict(), "namespace": PlainNamespace}
         self.template = compile_template(self.environment, source)
 
-    def variables(self, talk: Conversation, **changed: object) -> dict[str, object]:
+    def variables(self, conversation: Conversation, **changed: object) -> dict[str, object]:
         """What the template sees for a conversation."""
-        own = {} if talk.tools is ABSENT else {"tools": talk.tools}
-        return {**self.fixed, **own, **changed, "messages": with_reasoning(talk.messages)}
+        own = {} if conversation.tools is ABSENT else {"tools": conversation.tools}
+        return {**self.fixed, **own, **changed, "messages": with_reasoning(conversation.messages)}
 
-    def render(self, talk: Conversation, **changed: object) -> str:
+    def render(self, conversation: Conversation, **changed: object) -> str:
         """The text of a conversation. Raises Refused for this one, TemplateError where a bound is met."""
-        variables = self.variables(talk, **changed)
+        variables = self.variables(conversation, **changed)
         if self.final_field is None:
             return self._guarded(lambda: self.template.render(variables))
         try:
-            variables["messages"], final = tagged(with_reasoning(talk.messages), self.final_field)
+            variables["messages"], final = tagged(with_reasoning(conversation.messages), self.final_field)
             return cut_at_tag(self._guarded(lambda: self.template.render(variables)), final)
         except NoFinalMessage as error:
             raise Refused(str(error)) from None
 
-    def render_spans(self, talk: Conversation) -> tuple[str, list[CharacterSpan]]:
+    def render_spans(self, conversation: Conversation) -> tuple[str, list[CharacterSpan]]:
         """The text, and the character spans of its `{% generation %}` blocks."""
         pieces: list[str] = []
         spans: list[CharacterSpan] = []
@@ -176,7 +176,7 @@ class ChatTemplate:
             return text
 
         def generate() -> str:
-            for piece in self.template.generate(self.variables(talk)):
+            for piece in self.template.generate(self.variables(conversation)):
                 pieces.append(piece)
             return "".join(pieces)
 
