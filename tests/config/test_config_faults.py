@@ -1,5 +1,7 @@
 """Every fault of a configuration is a line of ours: what, where, and what may stand there."""
 
+from typing import Any
+
 import pytest
 from ruamel.yaml import YAML
 
@@ -23,7 +25,7 @@ FOREIGN = (
     "greater than",
     "literal",
 )
-WRONG = (
+WRONG: tuple[Any, ...] = (
     None,
     True,
     -7,

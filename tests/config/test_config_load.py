@@ -8,7 +8,7 @@ from forge_gpu.config.schema import Config
 from forge_gpu.errors import ConfigError, NoPlanError
 
 
-def from_file(tmp_path, text: str, environ=None, overrides=()):
+def from_file(tmp_path, text: str | bytes, environ=None, overrides=()):
     path = tmp_path / "forge.yaml"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return load(path, environ or {}, overrides)

@@ -127,6 +127,7 @@ def test_every_key_of_the_manifest_and_of_rejected_is_explained(tmp_path):
     assert [key for key in result.manifest if key not in explained] == []
     of_run = {key.removeprefix("run.") for key in explained if key.startswith("run.")}
     assert of_run == set(result.manifest["run"])
+    assert isinstance(result.rejected_path, Path)
     for line in result.rejected_path.read_text().splitlines():
         assert [key for key in json.loads(line) if key not in explained] == []
 

@@ -44,7 +44,7 @@ class FaultyEngine(CpuEngine):
     """An engine like the GPU's, with the CPU's kernels: it asks its allocator for the bytes of each call, and
     keeps its texts "on the device" until they are fetched."""
 
-    name = "gpu"  # type: ignore[assignment]
+    name = "gpu"
 
     def __init__(self, allocator: Allocator, decoder: SimulatedParquet | None = None) -> None:
         super().__init__()

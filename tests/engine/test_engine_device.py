@@ -43,17 +43,21 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Any:
     from forge_gpu.engine.gpu import device as module
 
     monkeypatch.setattr(module, "SLOT_BYTES", 512)
-    return module.CupyDevice(3, object())
+    return module.CupyDevice(3, bytearray)
+
+
+def entered_scopes() -> tuple[Any, ...]:
+    return Scope.entered
 
 
 def test_work_is_done_on_the_engines_own_stream_sim(device: Any) -> None:
-    assert Scope.entered == ()
+    assert entered_scopes() == ()
     with device:
-        number, stream, allocator = Scope.entered
+        number, stream, allocator = entered_scopes()
         assert number.what == (3,) and stream is STREAMS[-1] and stream is device._stream
         with device:
-            assert Scope.entered == (number, stream, allocator, *Scope.entered[3:])
-    assert Scope.entered == ()
+            assert entered_scopes()[:3] == (number, stream, allocator)
+    assert entered_scopes() == ()
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int32, np.uint64, np.float64])

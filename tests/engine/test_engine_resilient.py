@@ -37,8 +37,7 @@ def everything(engine: object) -> list[object]:
     texts = column()
     table = pack([(Literal(b"<"), Slot("v"), RawSlot("v")), (Slot("m", 1),)], ["m"])
     first = np.arange(0, 2 * len(VALUES) + 1, 2)
-    messages = Spans(*(np.concatenate([x, x]) if x is not texts.data else x for x in (
-        texts.data, texts.start, texts.length, texts.kind)))  # fmt: skip
+    messages = Spans(texts.data, np.tile(texts.start, 2), np.tile(texts.length, 2), np.tile(texts.kind, 2))
     program = np.array([0, 1, 0, -1, 1, 0, 1], np.int32)
     columns = [{"v": texts, "m": messages}[name] for name in table.columns]
     found: list[object] = []

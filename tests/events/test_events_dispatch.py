@@ -43,10 +43,7 @@ def test_in_order_from_one_thread_numbered_without_a_gap() -> None:
     with Dispatcher([listen]) as dispatcher:
         dispatcher(Warned("plan", "before"))
         dispatcher(STARTED)
-        tellers = [
-            threading.Thread(target=lambda: [dispatcher(Warned("index", str(n))) for n in range(50)])
-            for _ in range(4)
-        ]
+        tellers = [threading.Thread(target=tell_fifty, args=(dispatcher,)) for _ in range(4)]
         for teller in tellers:
             teller.start()
         for teller in tellers:
@@ -87,10 +84,22 @@ def test_totals_are_of_the_stage_and_count_what_a_slow_listener_did_not_hear() -
     assert [entry.n for entry in heard] == list(range(len(heard)))
 
 
+def tell_fifty(dispatcher: Dispatcher) -> None:
+    for number in range(50):
+        dispatcher(Warned("index", str(number)))
+
+
+def waiting_for(event: threading.Event) -> EntryListener:
+    def listen(entry: Entry) -> None:
+        event.wait()
+
+    return listen
+
+
 def test_a_slow_listener_holds_up_neither_the_job_nor_the_others() -> None:
     may_go_on = threading.Event()
     heard: list[Entry] = []
-    with Dispatcher([lambda entry: may_go_on.wait() and None, heard.append]) as dispatcher:
+    with Dispatcher([waiting_for(may_go_on), heard.append]) as dispatcher:
         for number in range(20):
             dispatcher(Warned("index", str(number)))
         deadline = time.monotonic() + 5
@@ -104,7 +113,7 @@ def test_a_listener_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(dispatch, "PATIENCE", 0.2)
     forever = threading.Event()
     heard: list[Entry] = []
-    with Dispatcher([lambda entry: forever.wait() and None, heard.append]) as dispatcher:
+    with Dispatcher([waiting_for(forever), heard.append]) as dispatcher:
         dispatcher(Warned("index", "one"))
     told = [event.message for event in own(heard) if isinstance(event, Warned)]
     assert told == ["one", "a listener gets no more events, and the job goes on: it took none for 0 s"]
@@ -199,7 +208,7 @@ def test_a_lost_listener_is_in_the_manifest(source: Path, tmp_path: Path) -> Non
         raise GiveUp("the disk is full")
 
     config = jobs.plan(source)
-    spec, _ = forge_gpu.library.job_spec(config, None, tmp_path / "out", (), None, False, False, None)
+    spec, _, _ = forge_gpu.library.job_spec(config, None, tmp_path / "out", (), None, False, False, None)
     with Dispatcher([full]) as dispatcher:
         dispatcher(Warned("plan", "one"))
         while not dispatcher.lost:

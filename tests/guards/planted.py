@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def when(stage: str, plant: Callable[[], object]) -> Listener:
     return listen
 
 
-def stop_in(config: Config, output: Path, stage: str, chunks: int = 2, **options: object) -> None:
+def stop_in(config: Config, output: Path, stage: str, chunks: int = 2, **options: Any) -> None:
     """Run a job that is interrupted after some chunks of a stage."""
     left = chunks
 

@@ -11,7 +11,7 @@ import pytest
 
 from forge_gpu.errors import OutputError, ValidationError
 from forge_gpu.io.lock import FolderLock
-from forge_gpu.job import finish
+from forge_gpu.job.output import manifest
 from tests.guards.planted import when
 from tests.job import jobs
 
@@ -57,14 +57,14 @@ def test_an_output_that_is_not_as_it_was_written(
 def test_counts_that_do_not_sum_to_the_rows(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = finish.manifest.content
+    real = manifest.content
 
     def one_less(*arguments: Any) -> dict[str, Any]:
         document = real(*arguments)
         document["counts"]["train"] -= 1
         return document
 
-    monkeypatch.setattr(finish.manifest, "content", one_less)
+    monkeypatch.setattr(manifest, "content", one_less)
     with pytest.raises(ValidationError, match="the fates of 299 rows are known, of 300"):
         jobs.run(jobs.plan(source), tmp_path / "out")
     assert not (tmp_path / "out/manifest.json").exists()

@@ -11,7 +11,7 @@ import pytest
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.errors import TemplateError, ValidationError
 from forge_gpu.kernels.layout import Text
-from forge_gpu.templates.tracing import compiler, expressions
+from forge_gpu.templates.tracing import compiler, expressions, fields
 from forge_gpu.templates.tracing.fields import Compiled
 from tests.job import jobs
 from tests.templates.chat_support import WRITTEN
@@ -38,7 +38,7 @@ def test_a_kernel_that_renders_a_wrong_byte(
 def test_a_compiled_template_that_renders_otherwise_than_jinja(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = compiler.trace_fields  # type: ignore[attr-defined]
+    real = fields.trace_fields
 
     def wrong(*arguments: Any) -> Any:
         result = real(*arguments)

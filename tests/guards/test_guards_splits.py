@@ -11,7 +11,7 @@ import pytest
 from forge_gpu.errors import ValidationError
 from forge_gpu.job.decide import decide
 from forge_gpu.kernels.layout import U8
-from forge_gpu.split import exact
+from forge_gpu.split import exact, groups
 from forge_gpu.split.groups import GroupSplit
 from tests.job import jobs, similar
 
@@ -43,7 +43,7 @@ def test_a_group_in_two_splits(
         fates: U8 = exact.assign(*rest)
         return GroupSplit(fates, ())
 
-    monkeypatch.setattr(decide.groups, "assign", torn)
+    monkeypatch.setattr(groups, "assign", torn)
     rows = [row | {"category": f"{n % 9}"} for n, row in enumerate(similar.rows(400, seed=3))]
     source = jobs.write_lines(tmp_path / "rows.jsonl", rows)
     with pytest.raises(ValidationError, match=rf"\d+ {what} in several splits: a fault of Forge"):

@@ -6,6 +6,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from forge_gpu.errors import Interrupted
 from forge_gpu.fates import Fate
 from forge_gpu.job import prepare
+from forge_gpu.job.decide.decide import decide
 from forge_gpu.job.events.events import ChunkDone, Event
 from forge_gpu.job.facts.matched import MATCHED
 from forge_gpu.job.state import decisions
@@ -63,11 +65,10 @@ def go_on(stopped: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """Finish the stopped run in `output`; how often decisions were made."""
     made = []
 
-    def counted(*arguments: object) -> object:
+    def counted(*arguments: Any) -> decisions.Decisions:
         made.append(1)
         return decide(*arguments)
 
-    decide = prepare.decide
     monkeypatch.setattr(prepare, "decide", counted)
     jobs.run(jobs.plan(stopped / "rows.jsonl", output={"order": "shuffled"}), output)
     return len(made)

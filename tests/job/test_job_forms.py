@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -20,7 +20,7 @@ from forge_gpu.templates.fields import ColumnsRenderer
 from forge_gpu.templates.forms import FORMS
 from forge_gpu.templates.forms.base import Form
 from forge_gpu.templates.lines import Field
-from forge_gpu.templates.program import Literal, Slot
+from forge_gpu.templates.program import Literal, Program, Slot
 from forge_gpu.templates.renderer import Renderer
 from forge_gpu.templates.shapes.base import RecordShape
 from tests.job import jobs
@@ -39,7 +39,7 @@ class Quiz(Form):
 
     def renderer(self, config: Config) -> Renderer:
         query, response = config.data.mapping.query or "", config.data.mapping.response or ""
-        templates = {
+        templates: dict[str, Program] = {
             "answer": (Slot(response),),
             "asked": (Literal(b'["'), Slot(query), Literal(b'"]')),
         }
@@ -117,7 +117,11 @@ ECHO = "{% for m in messages %}{{ m.content }}{% endfor %}"
 @pytest.mark.parametrize("format", ["jsonl", "parquet"])
 def test_tools_that_some_records_lack_are_null(tmp_path: Path, format: str) -> None:
     """Such rows read back: the field is there."""
-    records = [{"m": TURN, "t": [{"name": "f"}]}, {"m": [*TURN, *TURN], "t": None}, {"m": TURN}]
+    records: list[dict[str, Any]] = [
+        {"m": TURN, "t": [{"name": "f"}]},
+        {"m": [*TURN, *TURN], "t": None},
+        {"m": TURN},
+    ]
     source = jobs.write_lines(tmp_path / "rows.jsonl", records)
     mapping = {"shape": "conversation", "messages": "m", "tools": "t"}
     config = jobs.plan(source, data={"mapping": mapping}, output={"form": "messages", "format": format})

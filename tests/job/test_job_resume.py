@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -19,7 +20,7 @@ from forge_gpu.job.events.events import ChunkDone, Event, Warned
 from tests.job import jobs
 
 ROOT = Path(__file__).parents[2]
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "plain": {},
     "sharded": {"output": {"rows_per_shard": 70}},
     "shuffled": {"output": {"order": "shuffled"}},

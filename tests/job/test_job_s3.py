@@ -209,7 +209,7 @@ def test_killed_while_a_file_is_sent(server: Server, tmp_path: Path, monkeypatch
     rows = [row | {"output": f"{number} " + "word " * 8000} for number, row in enumerate(ROWS)]
     source = jobs.write_lines(tmp_path / "in.jsonl", rows)
     jobs.run(jobs.plan(source), tmp_path / "here", chunk_bytes=2**20, range_bytes=2**22)
-    command = [sys.executable, "-c", KILLED, source, tmp_path / "staged"]
+    command = [sys.executable, "-c", KILLED, str(source), str(tmp_path / "staged")]
     assert subprocess.run(command, cwd=ROOT, timeout=120).returncode == -signal.SIGKILL
     assert server.names("killed") == set() and len(server.unfinished()) == 1
     jobs.run(

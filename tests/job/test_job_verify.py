@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from forge_gpu.errors import Interrupted, ValidationError
-from forge_gpu.job.events.events import ChunkDone
+from forge_gpu.job.events.events import ChunkDone, Event
 from forge_gpu.job.output.result import OutputFile
 from forge_gpu.job.output.verify import verify
 from forge_gpu.job.state.spec import JobSpec
@@ -46,7 +46,7 @@ def change(job, edit):
 @pytest.mark.parametrize("format", ["jsonl", "parquet"])
 def test_gives_every_file_its_digest(tmp_path, threads, format):
     job = made(tmp_path, format=format)
-    told = []
+    told: list[Event] = []
     checked, facts = read_back(job, threads, listener=told.append)
     spec, files = job
     digests = [hashlib.sha256((spec.output / file.file).read_bytes()).hexdigest() for file in files]

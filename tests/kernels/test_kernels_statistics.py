@@ -29,14 +29,14 @@ def assert_equal(rows: list[bytes], repetition: bool = True) -> None:
     text = edge_text(rows)
     found = text_statistics(text, SCRATCH, repetition)
     expected = reference.text_statistics(text, SCRATCH, repetition)
-    for name, got, wanted in zip(found._fields, found, expected, strict=True):
-        assert got.tolist() == wanted.tolist(), name
+    for name in found._fields:
+        assert getattr(found, name).tolist() == getattr(expected, name).tolist(), name
 
 
 def of(row: str | bytes) -> dict[str, int]:
     """The statistics of one row."""
     found = text_statistics(edge_text([row if isinstance(row, bytes) else row.encode()]), SCRATCH)
-    return {name: int(values[0]) for name, values in zip(found._fields, found, strict=True)}
+    return {name: int(getattr(found, name)[0]) for name in found._fields}
 
 
 @given(rows=st.lists(TEXTS | BYTES | st.binary(max_size=200), max_size=8), repetition=st.booleans())

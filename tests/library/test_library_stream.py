@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pyarrow as pa
@@ -88,6 +89,7 @@ def test_what_is_left_early_leaves_nothing_behind(source: Path, temporary: Path)
     batches = forge_gpu.stream(jobs.plan(source), batch_rows=10)
     next(batches)
     assert list(temporary.iterdir()) != []
+    assert isinstance(batches, Generator)
     batches.close()
     assert list(temporary.iterdir()) == []
 

@@ -31,10 +31,10 @@ def differences(template, rows: list[dict], found: list) -> int:
     count = 0
     for row, got in zip(rows, found, strict=True):
         try:
-            wanted = {"text": template.render(talk_of(row))}
+            expected: object = {"text": template.render(talk_of(row))}
         except Refused as refused:
-            wanted = str(refused)
-        count += wanted != (got if isinstance(got, dict) else got[1])
+            expected = str(refused)
+        count += expected != (got if isinstance(got, dict) else got[1])
     return count
 
 

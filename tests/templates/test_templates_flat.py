@@ -1,6 +1,7 @@
 """Built-ins, format strings and rows without a template."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -23,7 +24,7 @@ EXACT = {
     "gemma": "<start_of_turn>user\n{query}<end_of_turn>\n<start_of_turn>model\n{response}<end_of_turn>",
     "vicuna": "USER: {query}\nASSISTANT: {response}",
 }
-FLAT = {"shape": "flat", "query": "q", "response": "r"}
+FLAT: dict[str, Any] = {"shape": "flat", "query": "q", "response": "r"}
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
 
@@ -104,7 +105,7 @@ def test_values_that_are_no_text():
 
 
 def test_null_and_missing():
-    rows = [{"q": None, "r": "x"}, {"r": "x"}, {"q": "x"}, {"q": "", "r": ""}]
+    rows: list[dict[str, Any]] = [{"q": None, "r": "x"}, {"r": "x"}, {"q": "x"}, {"q": "", "r": ""}]
     found = render(make(FLAT), rows)
     assert found[:3] == [
         (Reason.NULL_FIELD, "'q' is null"),

@@ -6,6 +6,7 @@ from forge_gpu.errors import TemplateError
 from forge_gpu.templates import guard
 from forge_gpu.templates.conversations import ListShape
 from forge_gpu.templates.jinja_renderer import JinjaRenderer
+from forge_gpu.templates.tracing import fields
 from forge_gpu.templates.tracing.compiler import EAGER
 from forge_gpu.templates.tracing.expressions import Text
 from forge_gpu.templates.tracing.fields import Compiled
@@ -31,7 +32,7 @@ def test_rows_of_every_program_are_compared():
 def test_a_wrong_program_stops_the_job(shape, monkeypatch):
     from forge_gpu.templates.tracing import compiler
 
-    real = compiler.trace_fields
+    real = fields.trace_fields
 
     def wrong(*arguments):
         result = real(*arguments)

@@ -6,7 +6,7 @@ from forge_gpu.templates.environment import ChatTemplate
 from forge_gpu.templates.probes import probe
 from tests.templates.chat_support import TOKENS, WRITTEN
 
-FOUND = {
+FOUND: dict[str, dict[str, object]] = {
     "chatml": {
         "writes_bos": False,
         "system": "written",

@@ -1,6 +1,7 @@
 """Records of every shape to messages, and to the templates that take them."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -94,7 +95,7 @@ def test_openai_messages_are_passed_as_they_came():
 
 def test_absent_null_and_empty_are_different():
     show = "{% set c = messages[0].content %}{{ c is defined }} {{ c is none }} {{ c is string }} "
-    contents = [{}, {"content": None}, {"content": []}, {"content": ""}]
+    contents: list[dict[str, Any]] = [{}, {"content": None}, {"content": []}, {"content": ""}]
     rows = [{"m": [{"role": "user", **content}]} for content in contents]
     mapping = {"shape": "conversation", "messages": "m"}
     assert texts(mapping, rows, template=show) == [
@@ -259,7 +260,7 @@ def test_contents_for_checks():
     from tests.templates.chat_support import chunk
 
     mapping = {"shape": "conversation", "messages": "c"}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"c": TURN},
         {"c": [*TURN, {"from": "human", "value": "Q\n2"}, TURN[1]]},
         {"c": TURN[:1]},
