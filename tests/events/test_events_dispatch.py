@@ -13,6 +13,7 @@ from forge_gpu.errors import InputError, StrictError
 from forge_gpu.events import (
     ChunkDone,
     Entry,
+    EntryListener,
     Event,
     GiveUp,
     JobFailed,
