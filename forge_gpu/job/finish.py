@@ -69,7 +69,9 @@ def _leaks(job: Job, decisions: Decisions) -> dict[str, Any]:
     settings = job.spec.config.preprocessing
     indexed = [(job.checkpoint.index_path(number), facts.rows) for number, facts in enumerate(job.ranges)]
     grouped = settings.split.group is not None
-    found = leaks.check(indexed, decisions, settings.dedup.exact, grouped, shares.LEAKS.of(job.budget.bytes))
+    is_whole = settings.split.mode != "temporal"
+    budget = shares.LEAKS.of(job.budget.bytes)
+    found = leaks.check(indexed, decisions, settings.dedup.exact, grouped, is_whole, budget)
     if found["keys_in_several_splits"]:
         job.listener(Warned("verify", leaks.message(found["keys_in_several_splits"])))
     return found
@@ -82,7 +84,7 @@ def _reasons(decisions: Decisions) -> dict[Reason, int]:
 
 
 def _publish(output: Path, checkpoint: Checkpoint, document: dict[str, Any]) -> Result:
-    total = document["rows"]
+    total = document.get("parts", document["rows"])
     if sum(document["counts"].values()) != total:
         raise ValidationError(f"the fates of {sum(document['counts'].values())} rows are known, of {total}")
     data = orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"

@@ -270,7 +270,7 @@ def _rows_written(job: Job, decisions: Decisions) -> dict[Fate, int]:
 
 def _tell_of_nothing(job: Job, decisions: Decisions) -> None:
     """A warning for each input without rows, and where no row is left to train on."""
-    rows = job.inputs.rows_of_files(job.ranges)
+    rows = job.inputs.records_of_files(job.ranges)
     if job.spec.limit is None or not any(rows):
         for source, count in zip(job.inputs.sources, rows, strict=True):
             if not count:

@@ -156,7 +156,7 @@ def write_block(
 ) -> Iterator[ChunkLines]:
     """Render the rows of a block of a range, chunk by chunk. fates, reasons, ranks: its share of what was
     decided. check: compare a row with the reference."""
-    row, line, digest = 0, placed.place.first_line, 0
+    row, record, line, digest = 0, 0, placed.place.first_line, 0
     workspace.engine.let_go()
     for chunk in workspace.chunks(replace(item, range=placed.range), chunk_bytes):
         rows, of_chunk = workspace.read_again(item, chunk)
@@ -170,12 +170,12 @@ def write_block(
         refused = np.flatnonzero(fate == np.uint8(Fate.REJECTED))
         if len(refused):
             first_line = line if item.source.format.kind == "jsonl" else None
-            reason, first = reasons[row : row + len(rows)], placed.place.first_in_file + row
+            reason, first = reasons[row : row + len(rows)], placed.place.first_in_file + record
             path = item.source.file.path
             rejected = list(rejected_lines(rows, refused, reason, path, first, first_line))
         yield ChunkLines(lines, splits, rejected)
-        row += len(rows)
-        line += chunk.lines(rows.records)
+        row, record = row + len(rows), record + len(rows.source)
+        line += rows.lines
     if digest % 2**64 != placed.block.digest:
         raise changed(item)
 
