@@ -29,6 +29,7 @@ from forge_gpu.kernels.layout import Spans
 Bools = npt.NDArray[np.bool_]
 
 STAGE = "verify"
+NEWLINE = 10
 
 
 def verify(
@@ -42,7 +43,7 @@ def verify(
 ) -> tuple[list[OutputFile], dict[str, Any]]:
     """Read every file; returns them with their SHA-256, and what the manifest says of the check.
 
-    Checks that each line is a JSON object, that each field is there, a string (or the JSON value its type
+    Checks that each line has its end and is a JSON object, that each field is there, a string (or the JSON value its type
     asks for) and not empty where the form is `text`, and that rows and splits have the sizes that were
     decided. With more than one of `threads`, so many files are read at once, each hashed while its lines
     are looked at. Raises ValidationError, and what `check_stop` raises.
@@ -110,6 +111,8 @@ class _Reader:
                     if not good.all():
                         row = rows + int(np.flatnonzero(~good)[0])
                         raise ValidationError(f"{path}: line {row + 1} has no {field}")
+            if block[-1] != NEWLINE:  # as only the last block's can be
+                raise ValidationError(f"{path}: its last line has no end")
             rows += len(records)
             self._tell(len(records), len(block))
         return rows, digest.hexdigest()
