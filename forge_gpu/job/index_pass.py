@@ -49,7 +49,7 @@ class _RejectedRow(Exception):
         self.item, self.reason = item, reason
 
 
-class IndexPass(passes.Pass[Item, RowIndex]):
+class IndexPass(passes.Pass[Item, RowIndex, RowIndex]):
     """An index file a range. rows: of the ranges so far, in the order of the input."""
 
     stage = "index"
@@ -71,17 +71,20 @@ class IndexPass(passes.Pass[Item, RowIndex]):
             return partial(no_index, item=unit)
         return partial(index_range, item=unit, chunk_bytes=self._job.budget.chunk_bytes)
 
-    def save(self, unit: Item, made: RowIndex) -> int:
+    def take(self, made: RowIndex) -> RowIndex:
+        return made
+
+    def save(self, unit: Item, taken: RowIndex) -> int:
         left = self._rows_left()
         if left is not None:
-            made = index.cut(made, left) if left else RowIndex(RangeFacts())
-        self._count(unit, made)
-        self._checkpoint.save_index(unit.number, made)
+            taken = index.cut(taken, left) if left else RowIndex(RangeFacts())
+        self._count(unit, taken)
+        self._checkpoint.save_index(unit.number, taken)
         self.take_up()
-        return made.rows
+        return taken.rows
 
-    def fates(self, made: RowIndex) -> dict[str, int]:
-        return {name(Fate.REJECTED): int(np.count_nonzero(made.arrays["reason"])) if made.rows else 0}
+    def fates(self, unit: Item, taken: RowIndex) -> dict[str, int]:
+        return {name(Fate.REJECTED): int(np.count_nonzero(taken.arrays["reason"])) if taken.rows else 0}
 
     def size(self, unit: Item) -> int:
         return unit.range.size

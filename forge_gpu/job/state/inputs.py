@@ -35,21 +35,28 @@ class Place:
 
 @dataclass(frozen=True)
 class PlacedBlock:
-    """A block of a range. item: the range's number. range: its bytes or rows, to be read as a range."""
+    """A block of a range. number: among all blocks with rows. item: the range's number. range: its bytes or
+    rows, to be read as a range."""
 
+    number: int
     item: int
     range: Range
     block: Block
     place: Place
 
+    @property
+    def rows(self) -> slice:
+        """Of the job."""
+        return slice(self.place.first, self.place.first + self.block.rows)
+
 
 def placed_blocks(items: Sequence[Item], ranges: Sequence[RangeFacts]) -> list[PlacedBlock]:
     """The blocks that have rows, in order."""
-    placed = []
+    placed: list[PlacedBlock] = []
     for item, facts, place in zip(items, ranges, places(items, ranges), strict=True):
         for block, range_ in zip(facts.blocks, _cut(item.range, facts.blocks), strict=True):
             if block.rows:
-                placed.append(PlacedBlock(item.number, range_, block, place))
+                placed.append(PlacedBlock(len(placed), item.number, range_, block, place))
             place = place.behind(block)
     return placed
 
