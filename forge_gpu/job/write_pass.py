@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from forge_gpu.errors import ValidationError
 from forge_gpu.fates import Fate
+from forge_gpu.io.inputs import has_changed
 from forge_gpu.job.events.events import ChunkDone
 from forge_gpu.job.events.memory import peak_memory
 from forge_gpu.job.index_pass import physical_lines
@@ -54,6 +56,16 @@ def write_pass(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Cal
     if stopped is not None:  # the pool is at rest, and what it has written since is noted as well
         writer.save()
         raise stopped
+    _require_same_tables(job)
+
+
+def _require_same_tables(job: Job) -> None:
+    """Raise InputError for a table whose file is another by now: the rows of tables have no digest."""
+    spool = job.checkpoint.spool_folder.absolute()
+    for item in {item.file: item for item in job.inputs.items}.values():
+        file = item.source.file
+        if item.source.rows is not None and not Path(file.url).is_relative_to(spool) and has_changed(file):
+            raise changed(item)
 
 
 def _tasks(

@@ -13,7 +13,7 @@ COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp)
 
 
 def always_true(test: ast.expr) -> bool:
-    """Whether a test, or a part of one, is a display, a generator, or a comprehension that leaves none out."""
+    """Whether a test, or a part of one, is a display, a generator, or a comprehension without a condition."""
     if isinstance(test, ast.BoolOp):
         return any(map(always_true, test.values))
     if isinstance(test, COMPREHENSIONS):

@@ -43,10 +43,10 @@ def verify(
 ) -> tuple[list[OutputFile], dict[str, Any]]:
     """Read every file; returns them with their SHA-256, and what the manifest says of the check.
 
-    Checks that each line has its end and is a JSON object, that each field is there, a string (or the JSON value its type
-    asks for) and not empty where the form is `text`, and that rows and splits have the sizes that were
-    decided. With more than one of `threads`, so many files are read at once, each hashed while its lines
-    are looked at. Raises ValidationError, and what `check_stop` raises.
+    Checks that each line has its end and is a JSON object, that each field is there, a string (or the JSON
+    value its type asks for) and not empty where the form is `text`, and that rows and splits have the sizes
+    that were decided. With more than one of `threads`, so many files are read at once, each hashed while its
+    lines are looked at. Raises ValidationError, and what `check_stop` raises.
     """
     reader = _Reader(tuple(fields), columns, spec.config.output.form == "text", listener, check_stop)
 
