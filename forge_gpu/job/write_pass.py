@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from forge_gpu.errors import ValidationError
 from forge_gpu.fates import Fate, name
+from forge_gpu.io.inputs import has_changed
 from forge_gpu.job.job import Job
 from forge_gpu.job.output.outputs import Piece
 from forge_gpu.job.output.rejected import rejected_lines
@@ -34,7 +36,17 @@ def write_pass(job: Job, check_stop: Callable[[], None]) -> int:
     """Append the rows of every block to the outputs, in order, from where the checkpoint says; the rows of
     all of them."""
     passes.run(WritePass(job), job.pool, job.listener, check_stop)
+    _require_same_tables(job)
     return len(job.decisions.fate)
+
+
+def _require_same_tables(job: Job) -> None:
+    """Raise InputError for a table whose file is another by now: the rows of tables have no digest."""
+    spool = job.checkpoint.spool_folder.absolute()
+    for item in {item.file: item for item in job.inputs.items}.values():
+        file = item.source.file
+        if item.source.rows is not None and not Path(file.url).is_relative_to(spool) and has_changed(file):
+            raise changed(item)
 
 
 class WritePass(passes.Pass[PlacedBlock, "Iterable[ChunkLines]", None]):

@@ -36,7 +36,7 @@ def changed(item: Item) -> InputError:
 def source_digest(rows: Rows) -> int:
     """A digest of the rows as the source spells them; the sum over chunks, modulo 2^64, is the range's.
 
-    0 for tables: their files are sealed.
+    0 for tables: their files are compared instead, once all is written.
     """
     if rows.chunk.form == "table":
         return 0
