@@ -128,7 +128,7 @@ def open_engine(engine: str = "auto") -> FrameEngine[pd.DataFrame, pd.Series]:
     """The engine for frames in memory: `render`, `reasons`, `deduplicate`, `duplicate_of`, `split`, `check`.
 
     engine: auto, cpu or gpu. What kind of frame goes into a method comes out: pandas, and on a GPU cuDF's as
-    well. It belongs to one thread at a time. Raises ForgeError where the engine cannot run here.
+    well. Any number of threads may call it at once. Raises ForgeError where the engine cannot run here.
     """
     from forge_gpu.frames.choose import open_frames
 

@@ -35,7 +35,7 @@ METHODS: dict[str, Callable[[Engine, Any], Any]] = {
 
 
 def rows(dry: bool) -> Iterator[Row]:
-    cpu: Engine = FrameEngine(CpuEngine(), PandasFrames())
+    cpu: Engine = FrameEngine(CpuEngine, PandasFrames())
     gpu, read = _simulated() if dry else _cudf()
     with tempfile.TemporaryDirectory(prefix="gpu-day-") as folder:
         source = write_rows(Path(folder), 4000 if dry else SIZE, "parquet")
@@ -118,4 +118,4 @@ def _simulated() -> tuple[Engine, Read]:
 
     engine = GpuEngine(simulated(), CpuEngine(), 0)
     frames = CudfFrames(SimulatedAdapter())
-    return FrameEngine(engine, frames), lambda source: SimulatedFrame(_read_pandas(source))
+    return FrameEngine(lambda: engine, frames), lambda source: SimulatedFrame(_read_pandas(source))

@@ -40,8 +40,8 @@ class Frames(Protocol[Frame, Series]):
         """Rows by position."""
 
     def texts(self, frame: Frame, name: str, pieces: Iterable[tuple[Text, Bools]]) -> Series:
-        """A series of text: the rows of all pieces, null where not valid. A piece is copied before the next
-        one is asked for. Its text is UTF-8."""
+        """A series of text: the rows of all pieces, null where not valid. Text on the host has memory of its
+        own; what lies on a device is copied before the next piece is asked for. All of it is UTF-8."""
 
     def numbers(self, frame: Frame, name: str, values: I64, valid: Bools) -> Series:
         """A series of integers, null where not valid."""

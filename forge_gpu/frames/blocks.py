@@ -17,29 +17,43 @@ from forge_gpu.templates.values import value_of
 
 BLOCK_ROWS = 1 << 15
 BLOCK_BYTES = 32 * 2**20
+LEAST_ROWS = 1 << 12
+"""Fewer rows are not worth a thread of their own."""
+
 SAMPLE_RUNS, SAMPLE_ROWS = 10, 20
 
 Columns = Mapping[str, Spans]
+Rows = tuple[int, int]
 
 
-def blocks(frames: Frames[Any, Any], frame: Any, columns: Sequence[str]) -> Iterator[Columns]:
-    """The named columns in blocks of at most BLOCK_ROWS rows and BLOCK_BYTES bytes, or of one row."""
-    rows = frames.rows(frame)
-    for start in range(0, rows, BLOCK_ROWS):
-        stop = min(start + BLOCK_ROWS, rows)
-        spans = {column: frames.spans(frame, column, start, stop) for column in columns}
-        edges = _edges(sum((column.length for column in spans.values()), np.zeros(stop - start, np.int64)))
-        for begin, end in pairwise(edges):
-            yield {name: column.part(slice(begin, end)) for name, column in spans.items()}
+def ranges(rows: int, threads: int) -> list[Rows]:
+    """The rows of a frame in ranges of at most BLOCK_ROWS, in shares for all threads where there are few."""
+    step = max(1, min(BLOCK_ROWS, max(LEAST_ROWS, -(-rows // threads))))
+    return [(start, min(start + step, rows)) for start in range(0, rows, step)]
 
 
-def _edges(length: I64) -> list[int]:
+def blocks(
+    frames: Frames[Any, Any], frame: Any, columns: Sequence[str], rows: Rows, most_bytes: int
+) -> Iterator[Columns]:
+    """The named columns of a range of rows in blocks of at most so many bytes, or of one row."""
+    start, stop = rows
+    spans = {column: frames.spans(frame, column, start, stop) for column in columns}
+    length = sum((column.length for column in spans.values()), np.zeros(stop - start, np.int64))
+    edges = _edges(length, min(most_bytes, BLOCK_BYTES))
+    if len(edges) == 2:
+        yield spans
+        return
+    for begin, end in pairwise(edges):
+        yield {name: column.part(slice(begin, end)) for name, column in spans.items()}
+
+
+def _edges(length: I64, most_bytes: int) -> list[int]:
     """Where blocks begin and end, from the bytes of each row."""
     ends = np.cumsum(length)
     edges = [0]
     while edges[-1] < len(length):
         before = int(ends[edges[-1] - 1]) if edges[-1] else 0
-        edges.append(max(int(np.searchsorted(ends, before + BLOCK_BYTES, side="right")), edges[-1] + 1))
+        edges.append(max(int(np.searchsorted(ends, before + most_bytes, side="right")), edges[-1] + 1))
     return edges
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from forge_gpu.engine.base import Engine
 from forge_gpu.engine.choose import engine_factory, gpu_maker
 from forge_gpu.errors import ConfigError
 from forge_gpu.frames.base import Frames
@@ -20,15 +19,14 @@ def open_frames(wanted: str) -> FrameEngine[Any, Any]:
         from forge_gpu.engine.gpu.start import current_gpu
 
         engines.make = gpu_maker([current_gpu(engines.gpus)])  # where cuDF's frames are
-    engine = engines()
-    return FrameEngine(engine, frames_for(engine))
+    return FrameEngine(engines, frames_for(engines.name))
 
 
-def frames_for(engine: Engine) -> Frames[Any, Any]:
-    """The frames that an engine takes: pandas', and on a GPU cuDF's as well."""
+def frames_for(engine: str) -> Frames[Any, Any]:
+    """The frames that an engine of this name takes: pandas', and on a GPU cuDF's as well."""
     from forge_gpu.frames.pandas_frames import PandasFrames
 
-    if engine.name == "cpu":
+    if engine == "cpu":
         return PandasFrames()
     from forge_gpu.engine.gpu.cudf_adapter import CudfAdapter
     from forge_gpu.frames.any_frames import AnyFrames

@@ -7,10 +7,9 @@ rows: the same texts, the same survivors, the same splits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -18,57 +17,54 @@ from forge_gpu.config import schema
 from forge_gpu.config.schema import Config
 from forge_gpu.dedup.exact import duplicates
 from forge_gpu.engine.base import Engine
-from forge_gpu.engine.lazy import text_over
 from forge_gpu.errors import ConfigError, InputError
-from forge_gpu.fates import Fate, Reason
+from forge_gpu.fates import Fate
 from forge_gpu.fates import name as spelled
+from forge_gpu.frames import rendering
 from forge_gpu.frames.base import Bools, Frame, Frames, Series
-from forge_gpu.frames.blocks import Columns, blocks, records_of, sample
-from forge_gpu.frames.settings import check_config, check_settings, render_config
-from forge_gpu.kernels import layout
-from forge_gpu.kernels.layout import I64, PADDING, U8, U64, Spans, Text
+from forge_gpu.frames.blocks import BLOCK_BYTES, Columns, Rows, blocks, ranges, sample
+from forge_gpu.frames.judging import MALFORMED, Fields, by_role, judged, one_by_one
+from forge_gpu.frames.keys import keys_of, texts_hashed
+from forge_gpu.frames.rendering import Recipe
+from forge_gpu.frames.settings import Recipes, check_settings
+from forge_gpu.frames.workers import Worker, Workers
+from forge_gpu.kernels.layout import I64, U64
 from forge_gpu.quality.checks import REASONS
-from forge_gpu.quality.checks import check as run_checks
 from forge_gpu.split import exact, threshold
 from forge_gpu.split.fractions import Splits
-from forge_gpu.templates.choose import make_renderer
-from forge_gpu.templates.lines import Composer, column_key
+from forge_gpu.templates.lines import column_key
 from forge_gpu.templates.program import pack
-from forge_gpu.templates.renderer import Bound, plain_spans
 from forge_gpu.templates.validate import nearest
+
+Made = TypeVar("Made")
 
 WORKING_BYTES = 256 * 2**20
 """What decisions may take beside the keys; no result depends on it."""
 
 SPLITS = (Fate.TRAIN, Fate.VALIDATION, Fate.TEST)
-MALFORMED = "malformed"
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """One block: its texts, empty where a row is refused; why rows are; and a line on each of those."""
-
-    text: Text
-    reason: U8
-    detail: Callable[[int], str]
 
 
 class FrameEngine(Generic[Frame, Series]):
-    """Made by `forge_gpu.open_engine`. Holds buffers, so it belongs to one thread at a time.
+    """Made by `forge_gpu.open_engine`. Any number of threads may call it at once.
 
     Columns may be of any type that has a JSON form: text is text, null is null, and every other value stands
     for its JSON text, as in a file of JSON lines (objects without white space, dates in ISO 8601). Names of
     columns must be strings and unique. No method changes the frame it is given.
     """
 
-    def __init__(self, engine: Engine, frames: Frames[Frame, Series]) -> None:
-        self._engine = engine
+    def __init__(
+        self, engines: Callable[[], Engine], frames: Frames[Frame, Series], threads: int = 1
+    ) -> None:
+        """engines: makes an engine for each thread that works at once. threads: of one call."""
+        self._workers = Workers(engines, threads)
         self._frames = frames
+        self._recipes = Recipes()
 
     @property
     def name(self) -> str:
         """`cpu` or `gpu`."""
-        return self._engine.name
+        with self._workers.borrow() as worker:
+            return worker.engine.name
 
     def render(
         self,
@@ -91,8 +87,8 @@ class FrameEngine(Generic[Frame, Series]):
         null, bytes that are no UTF-8, no conversation, a text that is empty, or the template says no.
         `reasons` tells which. Raises TemplateError, ConfigError, InputError; TypeError for what is no frame.
         """
-        pieces = self._rendered(frame, template, mapping, append_eos)
-        return self._frames.texts(frame, "text", ((piece.text, piece.reason == 0) for piece in pieces))
+        pieces = self._through(rendering.texts, frame, template, mapping, append_eos)
+        return self._frames.texts(frame, "text", pieces)
 
     def reasons(
         self,
@@ -107,8 +103,8 @@ class FrameEngine(Generic[Frame, Series]):
         Each is a name of `fates.Reason`, with a line of detail where there is more to say:
         "null_field: 'answer' is null". Arguments and errors are those of `render`.
         """
-        pieces = self._rendered(frame, template, mapping, append_eos)
-        return self._frames.texts(frame, "reason", map(_told, pieces))
+        pieces = self._through(rendering.reasons, frame, template, mapping, append_eos)
+        return self._frames.texts(frame, "reason", pieces)
 
     def duplicate_of(self, frame: Frame, columns: str | Sequence[str] | None = None) -> Series:
         """The position, from 0, of the first row that each row repeats: a series of integers named
@@ -198,107 +194,91 @@ class FrameEngine(Generic[Frame, Series]):
         checks = checks.model_copy(update=dict.fromkeys(wanted, "warn"))
         rows = self._frames.rows(frame)
         failed = {name: np.zeros(rows, np.bool_) for name in (MALFORMED, *wanted)}
-        texts = self._texts(frame, mapping) if columns is None else self._texts_of(frame, columns)
+        judge = partial(judged, checks=checks, names=wanted, max_length=max_length)
         start = 0
-        for malformed, found in texts:
-            here = slice(start, start + len(malformed))
+        for block in self._judged(frame, columns, mapping, judge):
+            here = slice(start, start + len(block[MALFORMED]))
             start = here.stop
-            failed[MALFORMED][here] = malformed
-            for fields in found:
-                warned = run_checks(fields, checks, max_length, self._engine).warned
-                for name in wanted:
-                    failed[name][here] |= warned[REASONS[name]]
+            for name, flags in block.items():
+                failed[name][here] = flags
         return self._frames.flags(frame, failed)
 
-    def _rendered(
+    def _through(
         self,
+        work: Callable[[Recipe, Worker, Columns], Made],
         frame: Frame,
         template: str | Path | Config,
         mapping: Mapping[str, Any] | schema.Mapping | None,
         append_eos: bool,
-    ) -> Iterator[Rendered]:
+    ) -> Iterator[Made]:
+        """What `work` makes of each block with the template."""
         names = self._frames.columns(frame)
         if not self._frames.rows(frame):
-            return
-        rows = partial(sample, self._frames, self._engine, frame, names)
-        renderer = make_renderer(render_config(template, mapping, append_eos, names, rows))
-        composer = Composer(("text",), lambda programs: programs[0])
-        for columns in self._blocks(frame, renderer.columns):
-            bound = renderer.bind(records_of(self._engine, columns), self._engine)
-            yield self._render(bound, composer)
+            return iter(())
+        recipe = self._recipes.of_texts(template, mapping, append_eos, names, self._sample(frame, names))
+        return self._each(frame, recipe.columns, partial(work, recipe))
 
-    def _render(self, bound: Bound, composer: Composer) -> Rendered:
-        reason = bound.reason.copy()
-        chosen = np.flatnonzero(reason == Reason.NONE)
-        lengths = np.zeros(len(reason), np.int64)
-        text = Text(np.zeros(PADDING, np.uint8), np.zeros(1, np.int64))
-        if len(chosen):
-            table, program = composer.table(bound)
-            columns = [bound.columns[name] for name in table.columns]
-            text = self._engine.render(table, program, columns, chosen, layout.AS_TEXT, bound.first)
-            lengths[chosen] = np.diff(text.offsets)
-            reason[chosen[lengths[chosen] == 0]] = Reason.EMPTY_TEXT
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        return Rendered(text_over(text, offsets), reason, bound.detail)
-
-    def _texts(
-        self, frame: Frame, mapping: Mapping[str, Any] | schema.Mapping | None
-    ) -> Iterator[tuple[Bools, list[dict[str, Spans]]]]:
-        """For each block the rows that are malformed, and the texts of the others by role."""
+    def _judged(
+        self,
+        frame: Frame,
+        columns: str | Sequence[str] | None,
+        mapping: Mapping[str, Any] | schema.Mapping | None,
+        judge: Callable[[Worker, Bools, Sequence[Fields]], dict[str, Bools]],
+    ) -> Iterator[dict[str, Bools]]:
+        if columns is not None:
+            return self._each(
+                frame,
+                self._columns(frame, columns),
+                lambda worker, block: judge(worker, *one_by_one(worker, block)),
+            )
         names = self._frames.columns(frame)
         if not self._frames.rows(frame):
-            return
-        rows = partial(sample, self._frames, self._engine, frame, names)
-        renderer = make_renderer(check_config(mapping, names, rows))
-        for columns in self._blocks(frame, renderer.columns):
-            bound = renderer.bind(records_of(self._engine, columns), self._engine)
-            yield bound.reason != Reason.NONE, [bound.texts]
-
-    def _texts_of(
-        self, frame: Frame, columns: str | Sequence[str]
-    ) -> Iterator[tuple[Bools, list[dict[str, Spans]]]]:
-        """For each block the rows with a null or a text that is no UTF-8, and each column on its own."""
-        for spans in self._blocks(frame, self._columns(frame, columns)):
-            records = records_of(self._engine, spans)
-            malformed = np.zeros(len(records), np.bool_)
-            for column in records.columns.values():
-                malformed |= column.kind < layout.PLAIN
-            yield malformed, [{"text": column} for column in records.columns.values()]
+            return iter(())
+        recipe = self._recipes.of_fields(mapping, names, self._sample(frame, names))
+        return self._each(
+            frame, recipe.columns, lambda worker, block: judge(worker, *by_role(recipe, worker, block))
+        )
 
     def _duplicates(self, frame: Frame, columns: str | Sequence[str] | None, backwards: bool = False) -> I64:
         """The row that each row repeats, -1 where it is the first of its kind (or the last: backwards)."""
         hashes = self._hashes(frame, self._columns(frame, columns))
         live = np.ones(len(hashes), np.bool_)
-        if not backwards:
-            return duplicates(hashes, live, WORKING_BYTES, self._engine.first_occurrence)
-        reverse = np.ascontiguousarray(hashes[::-1])
-        found = duplicates(reverse, live, WORKING_BYTES, self._engine.first_occurrence)[::-1]
-        return np.where(found < 0, -1, len(found) - 1 - found)
+        with self._workers.borrow() as worker:
+            first = worker.engine.first_occurrence
+            if not backwards:
+                return duplicates(hashes, live, WORKING_BYTES, first)
+            reverse = np.ascontiguousarray(hashes[::-1])
+            found = duplicates(reverse, live, WORKING_BYTES, first)[::-1]
+            return np.where(found < 0, -1, len(found) - 1 - found)
 
     def _hashes(self, frame: Frame, columns: Sequence[str]) -> U64:
         """The 128-bit key of each row: uint64[n, 2]."""
-        hashes = np.zeros((self._frames.rows(frame), 2), np.uint64)
         table = pack([column_key(columns)])
-        start = 0
-        for block in self._blocks(frame, columns):
-            spans = [block[name] for name in table.columns]
-            rows = np.arange(len(spans[0]))
-            program = np.zeros(len(rows), np.int32)
-            keys = self._engine.render(table, program, spans, rows, layout.AS_JSON)
-            hashes[start : start + len(rows)] = self._engine.hash128(keys)
-            start += len(rows)
-        return hashes
+        found = self._each(frame, columns, lambda worker, block: keys_of(worker, table, block))
+        return np.concatenate([np.zeros((0, 2), np.uint64), *found])
 
     def _strata(self, frame: Frame, column: str) -> U64:
         names = self._columns(frame, column)
-        found = [
-            self._engine.hash64(self._engine.text(block[column]), 0).copy()
-            for block in self._blocks(frame, names)
-        ]
+        found = self._each(frame, names, lambda worker, block: texts_hashed(worker, block[column]))
         return np.concatenate([np.zeros(0, np.uint64), *found])
 
-    def _blocks(self, frame: Frame, columns: Sequence[str]) -> Iterator[Columns]:
-        return blocks(self._frames, frame, columns)
+    def _each(
+        self, frame: Frame, columns: Sequence[str], work: Callable[[Worker, Columns], Made]
+    ) -> Iterator[Made]:
+        """What `work` makes of each block of some columns, in their order."""
+
+        def over(worker: Worker, rows: Rows) -> Iterator[Made]:
+            for block in blocks(self._frames, frame, columns, rows, BLOCK_BYTES):
+                yield work(worker, block)
+
+        return self._workers.map(over, ranges(self._frames.rows(frame), self._workers.threads))
+
+    def _sample(self, frame: Frame, names: Sequence[str]) -> Callable[[], list[dict[str, Any]]]:
+        def rows() -> list[dict[str, Any]]:
+            with self._workers.borrow() as worker:
+                return sample(self._frames, worker.engine, frame, names)
+
+        return rows
 
     def _columns(self, frame: Frame, columns: str | Sequence[str] | None) -> tuple[str, ...]:
         """The columns that are meant. Raises InputError where one is not there, or there are none."""
@@ -325,14 +305,3 @@ def _sizes(train: float, validation: float, test: float, seed: int) -> Splits:
     if not 0 <= seed < 2**63:
         raise ConfigError(f"seed is {seed!r}: it must be from 0 to 2**63 - 1")
     return Splits(float(train), float(validation), float(test))
-
-
-def _told(piece: Rendered) -> tuple[Text, Bools]:
-    """The reasons of a block as texts."""
-    lines: list[bytes | None] = [None] * len(piece.reason)
-    for row in np.flatnonzero(piece.reason).tolist():
-        detail = piece.detail(row)
-        lines[row] = (spelled(Reason(int(piece.reason[row]))) + (detail and f": {detail}")).encode()
-    spans = plain_spans(lines)
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(spans.length)])
-    return Text(spans.data, offsets), piece.reason != 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pandas.api.types import infer_dtype
@@ -44,7 +43,7 @@ class PandasFrames:
         return frame.iloc[rows]
 
     def texts(self, frame: pd.DataFrame, name: str, pieces: Iterable[tuple[Text, Bools]]) -> pd.Series:
-        arrays = [text_to_arrow(_own(text), valid) for text, valid in pieces]
+        arrays = [text_to_arrow(text, valid) for text, valid in pieces]
         array = pd.arrays.ArrowExtensionArray(pa.chunked_array(arrays, pa.large_string()))
         return pd.Series(array, index=frame.index, name=name, copy=False)
 
@@ -64,8 +63,3 @@ def _as_arrow(values: pd.Series) -> pa.Array | pa.ChunkedArray | None:
         return pa.array(values, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError):
         return None
-
-
-def _own(text: Text) -> Text:
-    """A copy: the engine writes the next piece into the same buffers."""
-    return Text(text.data[: int(text.offsets[-1])].copy(), np.array(text.offsets))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from forge_gpu.config import schema
 from forge_gpu.config.load import Layer, build
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ConfigError, InputError, TemplateError
+from forge_gpu.frames.rendering import Recipe
+from forge_gpu.frames.workers import RETAINED
 from forge_gpu.planner.columns import columns_of
 from forge_gpu.planner.mapping import SHAPE_OF_KEY, Picked, pick
 from forge_gpu.planner.model import decide, read_template
@@ -23,41 +27,74 @@ Sample = Callable[[], list[dict[str, Any]]]
 Values = dict[str, Any]
 
 
-def render_config(
-    template: str | Path | Config,
-    mapping: GivenMapping,
-    append_eos: bool,
-    columns: Sequence[str],
-    sample: Sample,
-) -> Config:
-    """What renders the texts of a frame with rows.
+class Recipes:
+    """From what callers name to what renders, retained from call to call, by all threads.
 
-    sample: some of its rows. Raises TemplateError, ConfigError, InputError.
+    A recipe's key is the text of its template with the mapping, variables, tokens and date that it goes with,
+    and the columns it was found to fit. So a file that changes, and a new day, make a new one.
     """
-    if isinstance(template, Config):
-        if mapping is not None or append_eos:
-            raise ConfigError("a Config has a mapping and append_eos of its own: set them there")
-        output = template.output.model_copy(update={"form": "text", "spans": False})
-        config = template.model_copy(update={"output": output})
-    else:
-        folder = _folder(template)
-        model = None if folder else _named(str(template))
-        is_format = model is not None and model["template_kind"] == "format"
-        names_columns = mapping is None and is_format
-        chosen = {"shape": "columns"} if names_columns else mapping_values(mapping, sample)
-        model = model or _of_folder(str(folder), chosen, sample)
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._by_key: OrderedDict[Hashable, Recipe] = OrderedDict()
+
+    def of_texts(
+        self,
+        template: str | Path | Config,
+        mapping: GivenMapping,
+        append_eos: bool,
+        columns: Sequence[str],
+        sample: Sample,
+    ) -> Recipe:
+        """What renders the texts of a frame with rows.
+
+        sample: some of its rows. Raises TemplateError, ConfigError, InputError.
+        """
+        if isinstance(template, Config):
+            if mapping is not None or append_eos:
+                raise ConfigError("a Config has a mapping and append_eos of its own: set them there")
+            key = template.model_dump_json()
+            return self._recipe((key, tuple(columns)), columns, lambda: _as_text(template))
+        model, chosen = _chosen(template, mapping, sample)
         model["append_eos"] = append_eos
-        config = build([Layer({"data": {"mapping": chosen}, "model": model})]).config
-    validate_renderer(config, columns)
-    return config
+        values = {"data": {"mapping": chosen}, "model": model}
+        return self._recipe((repr(values), tuple(columns)), columns, lambda: build([Layer(values)]).config)
+
+    def of_fields(self, mapping: GivenMapping, columns: Sequence[str], sample: Sample) -> Recipe:
+        """What finds the texts of each role in a frame with rows."""
+        values = {"data": {"mapping": mapping_values(mapping, sample)}, "output": {"form": "source"}}
+        return self._recipe((repr(values), tuple(columns)), columns, lambda: build([Layer(values)]).config)
+
+    def _recipe(self, key: Hashable, columns: Sequence[str], make: Callable[[], Config]) -> Recipe:
+        with self._lock:
+            recipe = self._by_key.get(key)
+            if recipe is not None:
+                self._by_key.move_to_end(key)
+                return recipe
+        config = make()
+        recipe = Recipe(key, config, validate_renderer(config, columns))
+        with self._lock:
+            self._by_key[key] = recipe
+            if len(self._by_key) > RETAINED:
+                self._by_key.popitem(last=False)
+        return recipe
 
 
-def check_config(mapping: GivenMapping, columns: Sequence[str], sample: Sample) -> Config:
-    """What finds the texts of each role in a frame with rows."""
-    chosen = mapping_values(mapping, sample)
-    config = build([Layer({"data": {"mapping": chosen}, "output": {"form": "source"}})]).config
-    validate_renderer(config, columns)
-    return config
+def _as_text(config: Config) -> Config:
+    output = config.output.model_copy(update={"form": "text", "spans": False})
+    return config.model_copy(update={"output": output})
+
+
+def _chosen(template: str | Path, mapping: GivenMapping, sample: Sample) -> tuple[Values, Values]:
+    """The section `model` and the keys of data.mapping."""
+    folder = _folder(template)
+    if folder is not None:
+        chosen = mapping_values(mapping, sample)
+        return _of_folder(str(folder), chosen, sample), chosen
+    model = _named(str(template))
+    if mapping is None and model["template_kind"] == "format":
+        return model, {"shape": "columns"}  # the string itself names them
+    return model, mapping_values(mapping, sample)
 
 
 def check_settings(settings: Mapping[str, Any]) -> schema.Checks:

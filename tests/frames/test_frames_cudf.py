@@ -24,7 +24,7 @@ from forge_gpu.frames.engine import FrameEngine
 from forge_gpu.frames.pandas_frames import PandasFrames
 
 BACKENDS = [pytest.param("sim", marks=pytest.mark.sim), pytest.param("gpu", marks=pytest.mark.gpu)]
-CPU = FrameEngine(CpuEngine(), PandasFrames())
+CPU = FrameEngine(CpuEngine, PandasFrames())
 JINJA = "{% for m in messages %}<{{ m.role }}>{{ m.content | trim }}</>{% endfor %}"
 
 
@@ -46,7 +46,7 @@ class OnDevice:
             self.adapter = CudfAdapter()
         engine = ResilientEngine(GpuEngine(device, CpuEngine(), 0), CpuEngine(), self.health)
         frames = AnyFrames({"pandas": PandasFrames(), "cudf": CudfFrames(self.adapter)})
-        self.engine: FrameEngine[Any, Any] = FrameEngine(engine, frames)
+        self.engine: FrameEngine[Any, Any] = FrameEngine(lambda: engine, frames)
 
     def moved(self, frame: pd.DataFrame) -> Any:
         if self.name == "sim":
@@ -220,11 +220,11 @@ def test_an_engine_on_a_gpu_takes_frames_of_both(monkeypatch: pytest.MonkeyPatch
         name = "gpu"  # type: ignore[assignment]
 
     monkeypatch.setattr(cudf_adapter, "CudfAdapter", SimulatedAdapter)
-    engine: FrameEngine[Any, Any] = FrameEngine(OfGpu(), frames_for(OfGpu()))
+    engine: FrameEngine[Any, Any] = FrameEngine(OfGpu, frames_for("gpu"))
     for made in (frame(), SimulatedFrame(frame())):
         assert listed(engine.render(made, "chatml")) == listed(CPU.render(frame(), "chatml"))
         assert type(engine.deduplicate(made, "query")) is type(made)
-    assert isinstance(frames_for(CpuEngine()), PandasFrames)
+    assert isinstance(frames_for("cpu"), PandasFrames)
 
 
 def test_names_are_checked_on_every_kind_of_frame() -> None:
