@@ -124,15 +124,20 @@ def stream(
     return stream_job(spec, budget, engines, split, batch_rows, on_event)
 
 
-def open_engine(engine: str = "auto") -> FrameEngine[pd.DataFrame, pd.Series]:
+def open_engine(
+    engine: str = "auto", memory: int | None = None, threads: int | None = None
+) -> FrameEngine[pd.DataFrame, pd.Series]:
     """The engine for frames in memory: `render`, `reasons`, `deduplicate`, `duplicate_of`, `split`, `check`.
 
     engine: auto, cpu or gpu. What kind of frame goes into a method comes out: pandas, and on a GPU cuDF's as
-    well. Any number of threads may call it at once. Raises ForgeError where the engine cannot run here.
+    well. Any number of threads may call it at once. memory: bytes that it may take beside the frames, on a
+    GPU of that; by default a part of what is free. threads: those that share the blocks of a large frame, at
+    most all cores, which is the default; a GPU takes one block after another. It is closed by `close`, or at
+    the end of a `with`. Raises ConfigError, and ForgeError where the engine cannot run here.
     """
     from forge_gpu.frames.choose import open_frames
 
-    return open_frames(engine)
+    return open_frames(engine, memory, threads)
 
 
 def job_spec(

@@ -9,25 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
 import numpy as np
 
 from forge_gpu.config import schema
 from forge_gpu.config.schema import Config
 from forge_gpu.dedup.exact import duplicates
-from forge_gpu.engine.base import Engine
+from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.errors import ConfigError, InputError
 from forge_gpu.fates import Fate
 from forge_gpu.fates import name as spelled
 from forge_gpu.frames import rendering
 from forge_gpu.frames.base import Bools, Frame, Frames, Series
-from forge_gpu.frames.blocks import BLOCK_BYTES, Columns, Rows, blocks, ranges, sample
+from forge_gpu.frames.blocks import LEAST_ROWS, Columns, Rows, block_bytes, blocks, ranges
 from forge_gpu.frames.judging import MALFORMED, Fields, by_role, judged, one_by_one
 from forge_gpu.frames.keys import keys_of, texts_hashed
 from forge_gpu.frames.rendering import Recipe
+from forge_gpu.frames.sampling import Sample
 from forge_gpu.frames.settings import Recipes, check_settings
-from forge_gpu.frames.workers import Worker, Workers
+from forge_gpu.frames.workers import Stats, Worker, Workers
+from forge_gpu.hardware.budget import Budget
 from forge_gpu.kernels.layout import I64, U64
 from forge_gpu.quality.checks import REASONS
 from forge_gpu.split import exact, threshold
@@ -38,8 +40,7 @@ from forge_gpu.templates.validate import nearest
 
 Made = TypeVar("Made")
 
-WORKING_BYTES = 256 * 2**20
-"""What decisions may take beside the keys; no result depends on it."""
+ONE_THREAD = Budget(256 * 2**20, 1, 0, "the default")
 
 SPLITS = (Fate.TRAIN, Fate.VALIDATION, Fate.TEST)
 
@@ -53,18 +54,48 @@ class FrameEngine(Generic[Frame, Series]):
     """
 
     def __init__(
-        self, engines: Callable[[], Engine], frames: Frames[Frame, Series], threads: int = 1
+        self, engines: EngineFactory, frames: Frames[Frame, Series], budget: Budget = ONE_THREAD
     ) -> None:
-        """engines: makes an engine for each thread that works at once. threads: of one call."""
-        self._workers = Workers(engines, threads)
+        """engines: makes one for each thread that works at once. budget: of memory, and threads of a call."""
+        self._engines = engines
         self._frames = frames
+        self._budget = budget
+        self._workers = Workers(engines, budget.threads)
         self._recipes = Recipes()
 
     @property
     def name(self) -> str:
         """`cpu` or `gpu`."""
-        with self._workers.borrow() as worker:
-            return worker.engine.name
+        return "cpu" if self._engines.health.failure else self._engines.name
+
+    @property
+    def reason(self) -> str:
+        """One line: why it is that one."""
+        failure = self._engines.health.failure
+        return self._engines.reason + (f"; given up, since it failed: {failure}" if failure else "")
+
+    def stats(self) -> Stats:
+        """What it has done so far."""
+        pools = [pool.peak for pool in self._engines.opened.values()]
+        peak = max([self._workers.peak, *pools])
+        return Stats(self._workers.rows, self._workers.bytes, peak, self._engines.health.halvings)
+
+    def __repr__(self) -> str:
+        threads = f"{self._budget.threads} thread" + "s" * (self._budget.threads > 1)
+        memory = f"{self._budget.bytes / 2**20:.0f} MiB"
+        return f"<FrameEngine: {self.reason}; {threads}, {memory}; {self._workers.rows} rows so far>"
+
+    def close(self) -> None:
+        """Give back its memory and its threads, once calls that run are done. Later calls raise ForgeError; a
+        second `close` does nothing."""
+        self._workers.close()
+        self._engines.opened.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
     def render(
         self,
@@ -164,7 +195,7 @@ class FrameEngine(Generic[Frame, Series]):
             fates = threshold.assign(hashes, live, sizes, int(seed))
         else:
             stratum = None if stratify is None else self._strata(frame, stratify)
-            fates = exact.assign(stratum, hashes, live, sizes, int(seed), WORKING_BYTES)
+            fates = exact.assign(stratum, hashes, live, sizes, int(seed), self._budget.bytes)
         return {spelled(fate): self._frames.take(frame, np.flatnonzero(fates == fate)) for fate in SPLITS}
 
     def check(
@@ -246,9 +277,9 @@ class FrameEngine(Generic[Frame, Series]):
         with self._workers.borrow() as worker:
             first = worker.engine.first_occurrence
             if not backwards:
-                return duplicates(hashes, live, WORKING_BYTES, first)
+                return duplicates(hashes, live, self._budget.bytes, first)
             reverse = np.ascontiguousarray(hashes[::-1])
-            found = duplicates(reverse, live, WORKING_BYTES, first)[::-1]
+            found = duplicates(reverse, live, self._budget.bytes, first)[::-1]
             return np.where(found < 0, -1, len(found) - 1 - found)
 
     def _hashes(self, frame: Frame, columns: Sequence[str]) -> U64:
@@ -267,18 +298,19 @@ class FrameEngine(Generic[Frame, Series]):
     ) -> Iterator[Made]:
         """What `work` makes of each block of some columns, in their order."""
 
-        def over(worker: Worker, rows: Rows) -> Iterator[Made]:
-            for block in blocks(self._frames, frame, columns, rows, BLOCK_BYTES):
+        rows = self._frames.rows(frame)
+        most_bytes = block_bytes(self._budget)
+        most_rows = rows if rows <= LEAST_ROWS else most_bytes // self._sample(frame, columns).row_bytes()
+
+        def over(worker: Worker, part: Rows) -> Iterator[Made]:
+            for block, size in blocks(self._frames, frame, columns, part, most_bytes):
                 yield work(worker, block)
+                self._workers.count(worker, len(next(iter(block.values()))), size)
 
-        return self._workers.map(over, ranges(self._frames.rows(frame), self._workers.threads))
+        return self._workers.map(over, ranges(rows, self._budget.threads, most_rows))
 
-    def _sample(self, frame: Frame, names: Sequence[str]) -> Callable[[], list[dict[str, Any]]]:
-        def rows() -> list[dict[str, Any]]:
-            with self._workers.borrow() as worker:
-                return sample(self._frames, worker.engine, frame, names)
-
-        return rows
+    def _sample(self, frame: Frame, names: Sequence[str]) -> Sample:
+        return Sample(self._frames, self._workers, frame, names)
 
     def _columns(self, frame: Frame, columns: str | Sequence[str] | None) -> tuple[str, ...]:
         """The columns that are meant. Raises InputError where one is not there, or there are none."""

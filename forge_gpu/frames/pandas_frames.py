@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pandas.api.types import infer_dtype
@@ -30,12 +32,16 @@ class PandasFrames:
         return len(frame)
 
     def spans(self, frame: pd.DataFrame, column: str, start: int, stop: int) -> Spans:
-        values = frame[column].iloc[start:stop]
+        series = frame[column]
+        values: Any = series.to_numpy() if isinstance(series.dtype, np.dtype) else series.array
         try:
+            if isinstance(values, pd.arrays.ArrowExtensionArray):
+                return arrow_spans(values.__arrow_array__()[start:stop])
+            values = values[start:stop]
             array = _as_arrow(values)
             if array is not None:
                 return arrow_spans(array)
-            return object_spans(values.to_numpy(dtype=object).tolist(), pd.isna)
+            return object_spans(np.asarray(values, object).tolist(), pd.isna)
         except InputError as fault:
             raise InputError(f"column {column!r}: {fault}") from None
 
@@ -54,9 +60,9 @@ class PandasFrames:
         return pd.DataFrame(dict(columns), index=frame.index, copy=False)
 
 
-def _as_arrow(values: pd.Series) -> pa.Array | pa.ChunkedArray | None:
-    """The values as Arrow, without a copy where they are Arrow text already; None where they are objects
-    other than text, for which Arrow would guess one type. NaN is null."""
+def _as_arrow(values: Any) -> pa.Array | pa.ChunkedArray | None:
+    """A pandas array as Arrow; None where it holds objects other than text, for which Arrow would guess one
+    type. NaN is null."""
     if values.dtype == object and infer_dtype(values, skipna=True) != "string":
         return None
     try:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from forge_gpu.config import schema
 from forge_gpu.config.load import Layer, build
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ConfigError, InputError, TemplateError
 from forge_gpu.frames.rendering import Recipe
-from forge_gpu.frames.workers import RETAINED
+from forge_gpu.frames.sampling import Sample
 from forge_gpu.planner.columns import columns_of
 from forge_gpu.planner.mapping import SHAPE_OF_KEY, Picked, pick
 from forge_gpu.planner.model import decide, read_template
@@ -23,20 +24,23 @@ from forge_gpu.templates.builtin import builtins
 from forge_gpu.templates.validate import validate_renderer
 
 GivenMapping = Mapping[str, Any] | schema.Mapping | None
-Sample = Callable[[], list[dict[str, Any]]]
 Values = dict[str, Any]
+Made = TypeVar("Made")
+
+RETAINED = 64
+"""Answers that are retained for the next call."""
 
 
 class Recipes:
-    """From what callers name to what renders, retained from call to call, by all threads.
+    """What renders, for what callers name: found once, and retained from call to call, by all threads.
 
-    A recipe's key is the text of its template with the mapping, variables, tokens and date that it goes with,
-    and the columns it was found to fit. So a file that changes, and a new day, make a new one.
+    A recipe's key is its template (its text, or the state of its file or folder), the mapping, the date, and
+    the columns that it was found to fit: a file that changes, and a new day, make a new one.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._by_key: OrderedDict[Hashable, Recipe] = OrderedDict()
+        self._answers: OrderedDict[Hashable, Any] = OrderedDict()
 
     def of_texts(
         self,
@@ -53,31 +57,62 @@ class Recipes:
         if isinstance(template, Config):
             if mapping is not None or append_eos:
                 raise ConfigError("a Config has a mapping and append_eos of its own: set them there")
-            key = template.model_dump_json()
-            return self._recipe((key, tuple(columns)), columns, lambda: _as_text(template))
-        model, chosen = _chosen(template, mapping, sample)
-        model["append_eos"] = append_eos
-        values = {"data": {"mapping": chosen}, "model": model}
-        return self._recipe((repr(values), tuple(columns)), columns, lambda: build([Layer(values)]).config)
+            key: tuple[Any, ...] = ("plan", template.model_dump_json(), *columns)
+            return self._answer(key, lambda: _recipe(key, _as_text(template), columns))
+        name = str(template)
+        state = (name, date.today(), *_state(name))
+        is_folder = len(state) > 2 and state[2] is None
+        model = None if is_folder else self._answer(("named", *state), lambda: _named(name))
+        if mapping is None and model is not None and model["template_kind"] == "format":
+            chosen = {"shape": "columns"}  # the string itself names them
+        else:
+            chosen = self._mapping(mapping, columns, sample)
+        tools = is_folder and _with_tools(chosen, sample)
+        key = ("texts", *state, repr(chosen), append_eos, tools, *columns)
+
+        def recipe() -> Recipe:
+            section = {**(model or _of_folder(name, tools)), "append_eos": append_eos}
+            config = build([Layer({"data": {"mapping": chosen}, "model": section})]).config
+            return _recipe(key, config, columns)
+
+        return self._answer(key, recipe)
 
     def of_fields(self, mapping: GivenMapping, columns: Sequence[str], sample: Sample) -> Recipe:
         """What finds the texts of each role in a frame with rows."""
-        values = {"data": {"mapping": mapping_values(mapping, sample)}, "output": {"form": "source"}}
-        return self._recipe((repr(values), tuple(columns)), columns, lambda: build([Layer(values)]).config)
+        chosen = self._mapping(mapping, columns, sample)
+        values = {"data": {"mapping": chosen}, "output": {"form": "source"}}
+        key = ("fields", repr(chosen), *columns)
+        return self._answer(key, lambda: _recipe(key, build([Layer(values)]).config, columns))
 
-    def _recipe(self, key: Hashable, columns: Sequence[str], make: Callable[[], Config]) -> Recipe:
+    def _mapping(self, mapping: GivenMapping, columns: Sequence[str], sample: Sample) -> Values:
+        """The keys of data.mapping: those that are given and no others, or those that plan would pick."""
+        if isinstance(mapping, schema.Mapping):
+            return mapping.model_dump()
+        if mapping is not None:
+            shape = next((shape for key, shape in SHAPE_OF_KEY.items() if mapping.get(key)), "columns")
+            return {"shape": shape, **mapping}
+        kinds = sample.kinds()
+        if kinds is None:
+            return _picked(sample.records())
+        return self._answer(("mapping", kinds, *columns), lambda: _picked(sample.records()))
+
+    def _answer(self, key: Hashable, find: Callable[[], Made]) -> Made:
+        answer: Made
         with self._lock:
-            recipe = self._by_key.get(key)
-            if recipe is not None:
-                self._by_key.move_to_end(key)
-                return recipe
-        config = make()
-        recipe = Recipe(key, config, validate_renderer(config, columns))
+            if key in self._answers:
+                self._answers.move_to_end(key)
+                answer = self._answers[key]
+                return answer
+        answer = find()
         with self._lock:
-            self._by_key[key] = recipe
-            if len(self._by_key) > RETAINED:
-                self._by_key.popitem(last=False)
-        return recipe
+            self._answers[key] = answer
+            if len(self._answers) > RETAINED:
+                self._answers.popitem(last=False)
+        return answer
+
+
+def _recipe(key: Hashable, config: Config, columns: Sequence[str]) -> Recipe:
+    return Recipe(key, config, validate_renderer(config, columns))
 
 
 def _as_text(config: Config) -> Config:
@@ -85,32 +120,10 @@ def _as_text(config: Config) -> Config:
     return config.model_copy(update={"output": output})
 
 
-def _chosen(template: str | Path, mapping: GivenMapping, sample: Sample) -> tuple[Values, Values]:
-    """The section `model` and the keys of data.mapping."""
-    folder = _folder(template)
-    if folder is not None:
-        chosen = mapping_values(mapping, sample)
-        return _of_folder(str(folder), chosen, sample), chosen
-    model = _named(str(template))
-    if mapping is None and model["template_kind"] == "format":
-        return model, {"shape": "columns"}  # the string itself names them
-    return model, mapping_values(mapping, sample)
-
-
 def check_settings(settings: Mapping[str, Any]) -> schema.Checks:
     """Settings of the quality checks. Raises ConfigError with the nearest known one."""
     loaded = build([Layer({"preprocessing": {"quality_checks": dict(settings)}})])
     return loaded.config.preprocessing.quality_checks
-
-
-def mapping_values(mapping: GivenMapping, sample: Sample) -> Values:
-    """The keys of data.mapping: those that are given and no others, or those that plan would pick."""
-    if isinstance(mapping, schema.Mapping):
-        return mapping.model_dump()
-    if mapping is not None:
-        shape = next((shape for key, shape in SHAPE_OF_KEY.items() if mapping.get(key)), "columns")
-        return {"shape": shape, **mapping}
-    return _picked(sample())
 
 
 def _picked(records: list[dict[str, Any]]) -> Values:
@@ -125,25 +138,40 @@ def _picked(records: list[dict[str, Any]]) -> Values:
         raise InputError(f"{fault}; here, pass mapping={{'query': COLUMN, 'response': COLUMN}}") from None
 
 
-def _folder(template: str | Path) -> Path | None:
-    """The model's folder that a template is read from, where it names one."""
-    name = str(template)
-    if name in builtins() or any(character in name for character in "{\n\0") or len(name) > 4096:
-        return None
-    path = Path(name).expanduser()
-    return path if path.is_dir() else None
+def _state(template: str) -> tuple[Any, ...]:
+    """What tells whether the file or folder that a template names has changed: for a folder None and its
+    entries, for a file its own, and nothing for what is no path."""
+    if template in builtins() or any(character in template for character in "\n\0") or len(template) > 4096:
+        return ()
+    path = os.path.expanduser(template)
+    try:
+        state = os.stat(path)
+        if "{" not in template and os.path.isdir(path):
+            with os.scandir(path) as entries:
+                return (None, *sorted((entry.name, *_entry(entry.stat())) for entry in entries))
+    except OSError:
+        return ()
+    return _entry(state)
 
 
-def _of_folder(folder: str, mapping: Values, sample: Sample) -> Values:
+def _entry(state: os.stat_result) -> tuple[int, int, int]:
+    return state.st_ino, state.st_size, state.st_mtime_ns
+
+
+def _with_tools(mapping: Values, sample: Sample) -> bool:
+    """Whether records have tools: some models have a template of their own for these."""
+    if not mapping.get("tools"):
+        return False
+    return read_talks(sample.records(), Picked(mapping, {})).with_tools > 0
+
+
+def _of_folder(folder: str, tools: bool) -> Values:
     """The section `model` for a folder's own template."""
-    talks = None
-    if mapping["shape"] in ("flat", "conversation", "preference"):
-        talks = read_talks(sample(), Picked(mapping, {}))
-    with_tools = talks is not None and talks.with_tools > 0
-    decision = decide(None, folder, None, None, tools=with_tools, own=True, needed=True)
+    path = str(Path(folder).expanduser())
+    decision = decide(None, path, None, None, tools=tools, own=True, needed=True)
     if decision.values.get("template_is_approximate"):
         raise TemplateError(
-            f"{folder} has no chat template; a built-in that comes near is "
+            f"{path} has no chat template; a built-in that comes near is "
             f"{decision.values['chat_template']!r}: name it, or a file"
         )
     return decision.values

@@ -12,6 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -47,6 +48,18 @@ class Worker:
         return result
 
 
+@dataclass(frozen=True)
+class Stats:
+    """What an engine has done so far. rows, and bytes of their columns, that went through it, each as often
+    as it did; peak: the most bytes that its buffers held at once (on a GPU, that its pool had); halvings:
+    calls that did not fit into a GPU's memory and were done in halves."""
+
+    rows: int
+    bytes: int
+    peak: int
+    halvings: int
+
+
 class Workers:
     """Makes workers and lends them. threads: blocks of one call that are worked on at once; those of all
     calls share the threads. An object that was forked into a process begins with threads of its own."""
@@ -55,12 +68,14 @@ class Workers:
         self.threads = threads
         self._make = make
         self._closed = False
+        self.rows = self.bytes = self.peak = 0
         self._begin()
 
     def _begin(self) -> None:
         self._process = os.getpid()
         self._lock = Lock()
         self._idle: list[Worker] = []
+        self._held: dict[Worker, int] = {}
         self._executor: ThreadPoolExecutor | None = None
 
     @contextmanager
@@ -76,10 +91,25 @@ class Workers:
                 raise ForgeError(CLOSED)
             worker = self._idle.pop() if self._idle else None
         worker = worker or Worker(self._make())
-        yield worker
+        is_whole = False
+        try:
+            yield worker
+            is_whole = True
+        finally:
+            with self._lock:
+                if is_whole and not self._closed and len(self._idle) < RETAINED:
+                    self._idle.append(worker)
+                else:
+                    self._held.pop(worker, None)
+
+    def count(self, worker: Worker, rows: int, size: int) -> None:
+        """Note a block that a worker is done with."""
+        held = worker.engine.memory()
         with self._lock:
-            if not self._closed and len(self._idle) < RETAINED:
-                self._idle.append(worker)
+            self.rows += rows
+            self.bytes += size
+            self._held[worker] = held
+            self.peak = max(self.peak, sum(self._held.values()))
 
     def map(self, work: Callable[[Worker, Item], Iterable[Made]], items: Sequence[Item]) -> Iterator[Made]:
         """All that `work` makes of each item, in their order; at most threads + 1 of them are ahead.
@@ -120,6 +150,7 @@ class Workers:
         with self._lock:
             self._closed = True
             self._idle.clear()
+            self._held.clear()
             executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown()

@@ -12,6 +12,8 @@ from cuda_backends import SIMULATED, open_device, run_simulated
 from simulated_cudf import SimulatedAdapter, SimulatedFrame
 from simulated_engine import Entered
 
+import forge_gpu
+from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.gpu import cudf_adapter
 from forge_gpu.engine.resilient import Health, ResilientEngine
@@ -24,7 +26,7 @@ from forge_gpu.frames.engine import FrameEngine
 from forge_gpu.frames.pandas_frames import PandasFrames
 
 BACKENDS = [pytest.param("sim", marks=pytest.mark.sim), pytest.param("gpu", marks=pytest.mark.gpu)]
-CPU = FrameEngine(CpuEngine, PandasFrames())
+CPU = forge_gpu.open_engine("cpu")
 JINJA = "{% for m in messages %}<{{ m.role }}>{{ m.content | trim }}</>{% endfor %}"
 
 
@@ -46,7 +48,9 @@ class OnDevice:
             self.adapter = CudfAdapter()
         engine = ResilientEngine(GpuEngine(device, CpuEngine(), 0), CpuEngine(), self.health)
         frames = AnyFrames({"pandas": PandasFrames(), "cudf": CudfFrames(self.adapter)})
-        self.engine: FrameEngine[Any, Any] = FrameEngine(lambda: engine, frames)
+        self.engine: FrameEngine[Any, Any] = FrameEngine(
+            EngineFactory("gpu", "a test", lambda factory: engine, health=self.health), frames
+        )
 
     def moved(self, frame: pd.DataFrame) -> Any:
         if self.name == "sim":
@@ -220,7 +224,9 @@ def test_an_engine_on_a_gpu_takes_frames_of_both(monkeypatch: pytest.MonkeyPatch
         name = "gpu"  # type: ignore[assignment]
 
     monkeypatch.setattr(cudf_adapter, "CudfAdapter", SimulatedAdapter)
-    engine: FrameEngine[Any, Any] = FrameEngine(OfGpu, frames_for("gpu"))
+    engine: FrameEngine[Any, Any] = FrameEngine(
+        EngineFactory("gpu", "a test", lambda factory: OfGpu()), frames_for("gpu")
+    )
     for made in (frame(), SimulatedFrame(frame())):
         assert listed(engine.render(made, "chatml")) == listed(CPU.render(frame(), "chatml"))
         assert type(engine.deduplicate(made, "query")) is type(made)
