@@ -36,7 +36,7 @@ def _budget(engines: EngineFactory, memory: int | None, threads: int | None) -> 
     host = read_memory()
     if memory is not None and not LEAST_MEMORY <= memory <= host.total:
         raise ConfigError(
-            f"memory is {memory!r}: give bytes from {LEAST_MEMORY} to {host.total}, as a process may use here, "
+            f"memory is {memory!r}: give bytes, from {LEAST_MEMORY} to the {host.total} that there are here, "
             "or None"
         )
     if engines.name == "cpu":

@@ -63,9 +63,19 @@ class PandasFrames:
 def _as_arrow(values: Any) -> pa.Array | pa.ChunkedArray | None:
     """A pandas array as Arrow; None where it holds objects other than text, for which Arrow would guess one
     type. NaN is null."""
+    if isinstance(values, pd.Categorical):
+        _refuse(values.categories.dtype)
+    _refuse(values.dtype)
     if values.dtype == object and infer_dtype(values, skipna=True) != "string":
         return None
     try:
         return pa.array(values, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError):
         return None
+
+
+def _refuse(kind: Any) -> None:
+    """Types that Arrow would store as numbers or structs, which say nothing of what they mean. Raises
+    InputError."""
+    if isinstance(kind, pd.PeriodDtype | pd.IntervalDtype):
+        raise InputError(f"a column of type {kind} has no JSON form; convert it, or leave it out")

@@ -13,6 +13,7 @@ from forge_gpu.fates import Reason
 from forge_gpu.fates import name as spelled
 from forge_gpu.frames.base import Bools
 from forge_gpu.frames.blocks import Columns, records_of
+from forge_gpu.frames.json_text import lists_as_json
 from forge_gpu.frames.workers import Worker
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import PADDING, U8, Text
@@ -54,7 +55,11 @@ def prepared(recipe: Recipe, worker: Worker) -> Prepared:
 
 
 def bind(recipe: Recipe, worker: Worker, columns: Columns) -> Bound:
-    return prepared(recipe, worker).renderer.bind(records_of(worker.engine, columns), worker.engine)
+    records = records_of(worker.engine, columns)
+    mapping = recipe.config.data.mapping
+    if mapping.shape == "conversation" and mapping.messages in records.columns:
+        records.columns[mapping.messages] = lists_as_json(records.columns[mapping.messages], worker.engine)
+    return prepared(recipe, worker).renderer.bind(records, worker.engine)
 
 
 def render(recipe: Recipe, worker: Worker, columns: Columns) -> Rendered:
