@@ -9,39 +9,47 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Any, Generic, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 
-from forge_gpu.config import schema
 from forge_gpu.config.schema import Config
+from forge_gpu.dedup.against import Against, Decontamination
 from forge_gpu.dedup.exact import duplicates
+from forge_gpu.dedup.near import NearDuplicates, find_clusters, survivors
+from forge_gpu.dedup.shingling import Shingling
 from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.errors import ConfigError, InputError
 from forge_gpu.fates import Fate
 from forge_gpu.fates import name as spelled
 from forge_gpu.frames import rendering
-from forge_gpu.frames.base import Bools, Frame, Frames, Series
-from forge_gpu.frames.blocks import LEAST_ROWS, Columns, Rows, block_bytes, blocks, ranges
-from forge_gpu.frames.judging import MALFORMED, Fields, by_role, judged, one_by_one
-from forge_gpu.frames.keys import keys_of, texts_hashed
-from forge_gpu.frames.rendering import Recipe
-from forge_gpu.frames.sampling import Sample
-from forge_gpu.frames.settings import Recipes, check_settings
-from forge_gpu.frames.workers import Stats, Worker, Workers
+from forge_gpu.frames.base import Frame, Frames, Series
+from forge_gpu.frames.comparing import all_of, of_columns, of_roles
+from forge_gpu.frames.judging import MALFORMED, by_role, judged, one_by_one
+from forge_gpu.frames.passes import GivenMapping, Names, Passes, Work
+from forge_gpu.frames.settings import check_settings, near_settings
+from forge_gpu.frames.splitting import (
+    Asked,
+    by_key,
+    by_time,
+    fractions_of,
+    groups_hashed,
+    strata_hashed,
+    times_of,
+)
+from forge_gpu.frames.workers import Stats
 from forge_gpu.hardware.budget import Budget
-from forge_gpu.kernels.layout import I64, U64
+from forge_gpu.job.rows.near import numbers_of, settings_of
+from forge_gpu.kernels.layout import I64, U64, Text
 from forge_gpu.quality.checks import REASONS
-from forge_gpu.split import exact, threshold
-from forge_gpu.split.fractions import Splits
+from forge_gpu.split import mixture
 from forge_gpu.templates.lines import column_key
 from forge_gpu.templates.program import pack
-from forge_gpu.templates.validate import nearest
-
-Made = TypeVar("Made")
 
 ONE_THREAD = Budget(256 * 2**20, 1, 0, "the default")
 
+QUERIES = ("query", "text")
 SPLITS = (Fate.TRAIN, Fate.VALIDATION, Fate.TEST)
 
 
@@ -59,9 +67,7 @@ class FrameEngine(Generic[Frame, Series]):
         """engines: makes one for each thread that works at once. budget: of memory, and threads of a call."""
         self._engines = engines
         self._frames = frames
-        self._budget = budget
-        self._workers = Workers(engines, budget.threads)
-        self._recipes = Recipes()
+        self._passes = Passes(engines, frames, budget)
 
     @property
     def name(self) -> str:
@@ -77,18 +83,19 @@ class FrameEngine(Generic[Frame, Series]):
     def stats(self) -> Stats:
         """What it has done so far."""
         pools = [pool.peak for pool in self._engines.opened.values()]
-        peak = max([self._workers.peak, *pools])
-        return Stats(self._workers.rows, self._workers.bytes, peak, self._engines.health.halvings)
+        workers = self._passes.workers
+        peak = max([workers.peak, *pools])
+        return Stats(workers.rows, workers.bytes, peak, self._engines.health.halvings)
 
     def __repr__(self) -> str:
-        threads = f"{self._budget.threads} thread" + "s" * (self._budget.threads > 1)
-        memory = f"{self._budget.bytes / 2**20:.0f} MiB"
-        return f"<FrameEngine: {self.reason}; {threads}, {memory}; {self._workers.rows} rows so far>"
+        threads = f"{self._passes.budget.threads} thread" + "s" * (self._passes.budget.threads > 1)
+        memory = f"{self._passes.budget.bytes / 2**20:.0f} MiB"
+        return f"<FrameEngine: {self.reason}; {threads}, {memory}; {self._passes.workers.rows} rows so far>"
 
     def close(self) -> None:
         """Give back its memory and its threads, once calls that run are done. Later calls raise ForgeError; a
         second `close` does nothing."""
-        self._workers.close()
+        self._passes.workers.close()
         self._engines.opened.clear()
 
     def __enter__(self) -> Self:
@@ -102,7 +109,7 @@ class FrameEngine(Generic[Frame, Series]):
         frame: Frame,
         template: str | Path | Config,
         *,
-        mapping: Mapping[str, Any] | schema.Mapping | None = None,
+        mapping: GivenMapping = None,
         append_eos: bool = False,
     ) -> Series:
         """The text of each row: a series named "text" with the frame's index; null where a row is refused.
@@ -118,7 +125,7 @@ class FrameEngine(Generic[Frame, Series]):
         null, bytes that are no UTF-8, no conversation, a text that is empty, or the template says no.
         `reasons` tells which. Raises TemplateError, ConfigError, InputError; TypeError for what is no frame.
         """
-        pieces = self._through(rendering.texts, frame, template, mapping, append_eos)
+        pieces = self._passes.through(rendering.texts, frame, template, mapping, append_eos)
         return self._frames.texts(frame, "text", pieces)
 
     def reasons(
@@ -126,7 +133,7 @@ class FrameEngine(Generic[Frame, Series]):
         frame: Frame,
         template: str | Path | Config,
         *,
-        mapping: Mapping[str, Any] | schema.Mapping | None = None,
+        mapping: GivenMapping = None,
         append_eos: bool = False,
     ) -> Series:
         """Why `render` refuses rows: a series named "reason" with the frame's index; null where it renders.
@@ -134,10 +141,10 @@ class FrameEngine(Generic[Frame, Series]):
         Each is a name of `fates.Reason`, with a line of detail where there is more to say:
         "null_field: 'answer' is null". Arguments and errors are those of `render`.
         """
-        pieces = self._through(rendering.reasons, frame, template, mapping, append_eos)
+        pieces = self._passes.through(rendering.reasons, frame, template, mapping, append_eos)
         return self._frames.texts(frame, "reason", pieces)
 
-    def duplicate_of(self, frame: Frame, columns: str | Sequence[str] | None = None) -> Series:
+    def duplicate_of(self, frame: Frame, columns: Names = None) -> Series:
         """The position, from 0, of the first row that each row repeats: a series of integers named
         "duplicate_of", null for rows that repeat none. Columns and errors are those of `deduplicate`."""
         first = self._duplicates(frame, columns)
@@ -146,7 +153,7 @@ class FrameEngine(Generic[Frame, Series]):
     def deduplicate(
         self,
         frame: Frame,
-        columns: str | Sequence[str] | None = None,
+        columns: Names = None,
         keep: Literal["first", "last"] = "first",
     ) -> Frame:
         """The rows that repeat no other, with their index and in their order.
@@ -164,46 +171,161 @@ class FrameEngine(Generic[Frame, Series]):
     def split(
         self,
         frame: Frame,
-        train: float = 0.9,
-        validation: float = 0.1,
-        test: float = 0.0,
+        train: float | None = None,
+        validation: float | None = None,
+        test: float | None = None,
         *,
-        columns: str | Sequence[str] | None = None,
-        stratify: str | None = None,
+        columns: Names = None,
+        stratify: Names = None,
+        time: str | None = None,
+        group: str | None = None,
         seed: int = 42,
         mode: Literal["exact", "threshold"] = "exact",
     ) -> dict[str, Frame]:
         """The rows as frames named train, validation and test, with their index and in their order.
 
-        A row's place hangs on its key, the texts of `columns` (all by default), the seed, and its position
+        Fractions: 0.9, 0.1 and 0 where none is given; else the first that is left out takes the rest. A
+        row's place hangs on its key, the texts of `columns` (all by default), the seed, and its position
         where keys are equal. So it is the split that `prepare` gives to the same rows, deduplicated, with
         `dedup.key` the same columns; and for its default key with the rendered text, and then the label's
         column if there is one. exact: ⌊n·f + ½⌋ rows of each in total, and within one row of its share in
-        every stratum, the rows whose column `stratify` has one text. threshold: sizes are only near the
-        fractions, but adding rows moves no other. Drop duplicates before: equal rows can be parted.
+        every stratum, the rows whose columns `stratify` have the same texts. group: rows with one text in
+        this column are never parted, and sizes come as near as that allows. threshold: sizes are only near
+        the fractions, but adding rows moves no other. time: the oldest rows are train, the newest test (see
+        `split.times`), by nothing but this column. Drop duplicates before: equal rows can be parted.
 
-        Raises ConfigError for fractions that do not add up to 1, InputError for a column that is not there.
+        Raises ConfigError for fractions that do not add up to 1 and for what a mode cannot honour, InputError
+        for a column that is not there or has no times.
         """
-        sizes = _sizes(train, validation, test, seed)
-        if mode not in ("exact", "threshold"):
-            raise ConfigError(f"mode is {mode!r}: choose exact or threshold")
-        if mode == "threshold" and stratify is not None:
-            raise ConfigError("mode threshold keeps no shares of strata: leave stratify out, or use exact")
-        hashes = self._hashes(frame, self._columns(frame, columns))
-        live = np.ones(len(hashes), np.bool_)
-        if mode == "threshold":
-            fates = threshold.assign(hashes, live, sizes, int(seed))
+        strata = () if stratify is None else self._passes.columns(frame, stratify)
+        asked = Asked(mode, strata, time, group, seed, columns is not None)
+        asked.check()
+        sizes = fractions_of(train, validation, test)
+        if time is not None:
+            fates = by_time(
+                time, sizes, self._passes.each(frame, self._passes.columns(frame, time), times_of)
+            )
         else:
-            stratum = None if stratify is None else self._strata(frame, stratify)
-            fates = exact.assign(stratum, hashes, live, sizes, int(seed), self._budget.bytes)
+            hashes, memory = self._passes.keys(frame, columns), self._passes.budget.bytes
+            stratum = self._hashed(frame, strata, partial(strata_hashed, table=pack([column_key(strata)])))
+            grouped = () if group is None else self._passes.columns(frame, group)
+            whole = self._hashed(frame, grouped, groups_hashed)
+            fates = by_key(asked, sizes, hashes, stratum, whole, memory)
         return {spelled(fate): self._frames.take(frame, np.flatnonzero(fates == fate)) for fate in SPLITS}
+
+    def near_duplicates(
+        self,
+        frame: Frame,
+        columns: Names = None,
+        *,
+        mapping: GivenMapping = None,
+        keep: str = "first",
+        seed: int = 42,
+        **settings: Any,
+    ) -> Series:
+        """The position of the row that stays for each row that is left out as a near-duplicate: a series of
+        integers named "near_duplicate_of", null for rows that stay.
+
+        It is what `prepare` does under `dedup.near`, to rows without exact duplicates. What is compared are
+        the contents that `mapping` names, query and response (see `render`), or the texts of `columns`.
+        settings: those of `dedup.near` in a plan: threshold (0.8), permutations, unit, size, case,
+        white_space, punctuation, roles. keep: first, longest, or a column, whose largest number stays. Raises
+        ConfigError, InputError.
+        """
+        near = near_settings({**settings, "keep": keep})
+        texts = self._compared(columns, mapping, near.roles)
+        rules = settings_of(near, seed)
+        found = [(rules.band_hashes(text), np.diff(text.offsets)) for text in texts(frame)]
+        length = np.concatenate([np.zeros(0, np.int64), *(size for _, size in found)])
+        clusters = find_clusters(
+            rules,
+            lambda band: (hashes[:, band] for hashes, _ in found),
+            length > 0,
+            length,
+            lambda rows: all_of(texts(self._frames.take(frame, rows))),
+            self._passes.budget.bytes,
+        )
+        own = {"first": None, "longest": length}
+        score = own[keep] if keep in own else self._numbers(frame, keep)
+        survivor = survivors(clusters.label, np.ones(len(length), np.bool_), score)
+        return self._frames.numbers(frame, "near_duplicate_of", np.maximum(survivor, 0), survivor >= 0)
+
+    def against(
+        self,
+        frame: Frame,
+        evaluation: Frame,
+        columns: Names = None,
+        *,
+        mapping: GivenMapping = None,
+        ngram: int | None = 13,
+        threshold: float | None = 0.8,
+    ) -> Series:
+        """The position of the row of `evaluation` that each row repeats, nearly or in a run of words: a
+        series of integers named "matched", null for rows that are clean.
+
+        It is what `prepare` does under `data.against` and `decontamination`. Queries are compared, or the
+        texts of `columns`; mapping and columns hold for both frames. ngram: so many words in a row that both
+        have; threshold: Jaccard similarity of their character 5-grams; None for a rule that is off. Raises
+        ConfigError, InputError.
+        """
+        if ngram is None and threshold is None:
+            raise ConfigError("ngram and threshold are both None, so there is no rule: give one of them")
+        texts = self._compared(columns, mapping, QUERIES)
+        words = None if ngram is None else Shingling("words", ngram, punctuation=True)
+        near = None if threshold is None else NearDuplicates(threshold)
+        known = Against(all_of(texts(evaluation)), Decontamination(words, near))
+        found = [known.check(text) for text in texts(frame)]
+        matched = np.concatenate(
+            [np.zeros(0, np.int64), *(np.where(one.ngram >= 0, one.ngram, one.near) for one in found)]
+        )
+        return self._frames.numbers(frame, "matched", np.maximum(matched, 0), matched >= 0)
+
+    def mix(
+        self,
+        frames: Mapping[str, Frame],
+        weights: Mapping[str, float] | None = None,
+        caps: Mapping[str, int] | None = None,
+        *,
+        columns: Names = None,
+        seed: int = 42,
+    ) -> dict[str, Frame]:
+        """The rows of each frame that are used, by name, with their index and in their order.
+
+        It is what `prepare` does with the weights and caps of its inputs. weights: shares of the mixture, of
+        any sum; no row is used twice, so it is the largest in which the shares hold. caps: at most so many
+        rows of a frame. Which rows hangs on their keys, the texts of `columns`, and the seed. Raises
+        ConfigError.
+        """
+        for what, given in (("weights", weights), ("caps", caps)):
+            odd = next((name for name in given or () if name not in frames), None)
+            if odd is not None:
+                raise ConfigError(f"{what}: there is no frame {odd!r}, only {', '.join(frames) or 'none'}")
+        lacking = next((name for name in frames if weights is not None and name not in weights), None)
+        if lacking is not None:
+            raise ConfigError(f"weights: the frame {lacking!r} has none; give it one, or 0 to leave it out")
+        hashes = [self._passes.keys(frame, columns) for frame in frames.values()]
+        sizes = list(map(len, hashes))
+        shares = mixture.shares(
+            sizes,
+            None if weights is None else [weights[name] for name in frames],
+            [(caps or {}).get(name) for name in frames],
+        )
+        source = np.repeat(np.arange(len(frames), dtype=np.uint32), sizes)
+        every = np.concatenate([np.zeros((0, 2), np.uint64), *hashes])
+        live = np.ones(len(every), np.bool_)
+        used = mixture.sample(source, every, live, shares, seed, self._passes.budget.bytes)
+        parts = np.split(used, np.cumsum(sizes)[:-1])
+        return {
+            name: self._frames.take(frame, np.flatnonzero(part))
+            for (name, frame), part in zip(frames.items(), parts, strict=True)
+        }
 
     def check(
         self,
         frame: Frame,
-        columns: str | Sequence[str] | None = None,
+        columns: Names = None,
         *,
-        mapping: Mapping[str, Any] | schema.Mapping | None = None,
+        mapping: GivenMapping = None,
         max_length: int | None = None,
         **settings: Any,
     ) -> Frame:
@@ -226,114 +348,54 @@ class FrameEngine(Generic[Frame, Series]):
         rows = self._frames.rows(frame)
         failed = {name: np.zeros(rows, np.bool_) for name in (MALFORMED, *wanted)}
         judge = partial(judged, checks=checks, names=wanted, max_length=max_length)
+        if columns is None:
+            found = self._passes.by_role(partial(judge, by_role), frame, mapping)
+        else:
+            found = self._passes.each(frame, self._passes.columns(frame, columns), partial(judge, one_by_one))
         start = 0
-        for block in self._judged(frame, columns, mapping, judge):
+        for block in found:
             here = slice(start, start + len(block[MALFORMED]))
             start = here.stop
             for name, flags in block.items():
                 failed[name][here] = flags
         return self._frames.flags(frame, failed)
 
-    def _through(
-        self,
-        work: Callable[[Recipe, Worker, Columns], Made],
-        frame: Frame,
-        template: str | Path | Config,
-        mapping: Mapping[str, Any] | schema.Mapping | None,
-        append_eos: bool,
-    ) -> Iterator[Made]:
-        """What `work` makes of each block with the template."""
-        names = self._frames.columns(frame)
-        if not self._frames.rows(frame):
-            return iter(())
-        recipe = self._recipes.of_texts(template, mapping, append_eos, names, self._sample(frame, names))
-        return self._each(frame, recipe.columns, partial(work, recipe))
+    def _compared(
+        self, columns: Names, mapping: GivenMapping, roles: Sequence[str]
+    ) -> Callable[[Frame], Iterator[Text]]:
+        """Gives the texts of a frame that are compared, block by block."""
+        if columns is not None and mapping is not None:
+            raise ConfigError("name columns or a mapping, not both")
+        if columns is None:
+            return lambda frame: self._passes.by_role(partial(of_roles, roles), frame, mapping)
+        return lambda frame: self._passes.each(frame, self._passes.columns(frame, columns), of_columns)
 
-    def _judged(
-        self,
-        frame: Frame,
-        columns: str | Sequence[str] | None,
-        mapping: Mapping[str, Any] | schema.Mapping | None,
-        judge: Callable[[Worker, Bools, Sequence[Fields]], dict[str, Bools]],
-    ) -> Iterator[dict[str, Bools]]:
-        if columns is not None:
-            return self._each(
-                frame,
-                self._columns(frame, columns),
-                lambda worker, block: judge(worker, *one_by_one(worker, block)),
-            )
-        names = self._frames.columns(frame)
-        if not self._frames.rows(frame):
-            return iter(())
-        recipe = self._recipes.of_fields(mapping, names, self._sample(frame, names))
-        return self._each(
-            frame, recipe.columns, lambda worker, block: judge(worker, *by_role(recipe, worker, block))
+    def _hashed(self, frame: Frame, columns: Sequence[str], work: Work[U64]) -> U64 | None:
+        """What `work` makes of each row; None where there are no columns to look at."""
+        if not columns:
+            return None
+        return np.concatenate([np.zeros(0, np.uint64), *self._passes.each(frame, columns, work)])
+
+    def _numbers(self, frame: Frame, column: str) -> npt.NDArray[np.float64]:
+        """A column as numbers, NaN where a row has none. Raises InputError where none has."""
+        names = self._passes.columns(frame, column)
+        found = self._passes.each(
+            frame, names, lambda worker, block: numbers_of(worker.engine.text(block[column]))
         )
+        numbers = np.concatenate([np.zeros(0), *found])
+        if len(numbers) and np.isnan(numbers).all():
+            raise InputError(f"no row has a number in the column {column!r}; choose another for keep")
+        return numbers
 
-    def _duplicates(self, frame: Frame, columns: str | Sequence[str] | None, backwards: bool = False) -> I64:
+    def _duplicates(self, frame: Frame, columns: Names, backwards: bool = False) -> I64:
         """The row that each row repeats, -1 where it is the first of its kind (or the last: backwards)."""
-        hashes = self._hashes(frame, self._columns(frame, columns))
+        hashes = self._passes.keys(frame, columns)
         live = np.ones(len(hashes), np.bool_)
-        with self._workers.borrow() as worker:
+        memory = self._passes.budget.bytes
+        with self._passes.workers.borrow() as worker:
             first = worker.engine.first_occurrence
             if not backwards:
-                return duplicates(hashes, live, self._budget.bytes, first)
+                return duplicates(hashes, live, memory, first)
             reverse = np.ascontiguousarray(hashes[::-1])
-            found = duplicates(reverse, live, self._budget.bytes, first)[::-1]
+            found = duplicates(reverse, live, memory, first)[::-1]
             return np.where(found < 0, -1, len(found) - 1 - found)
-
-    def _hashes(self, frame: Frame, columns: Sequence[str]) -> U64:
-        """The 128-bit key of each row: uint64[n, 2]."""
-        table = pack([column_key(columns)])
-        found = self._each(frame, columns, lambda worker, block: keys_of(worker, table, block))
-        return np.concatenate([np.zeros((0, 2), np.uint64), *found])
-
-    def _strata(self, frame: Frame, column: str) -> U64:
-        names = self._columns(frame, column)
-        found = self._each(frame, names, lambda worker, block: texts_hashed(worker, block[column]))
-        return np.concatenate([np.zeros(0, np.uint64), *found])
-
-    def _each(
-        self, frame: Frame, columns: Sequence[str], work: Callable[[Worker, Columns], Made]
-    ) -> Iterator[Made]:
-        """What `work` makes of each block of some columns, in their order."""
-
-        rows = self._frames.rows(frame)
-        most_bytes = block_bytes(self._budget)
-        most_rows = rows if rows <= LEAST_ROWS else most_bytes // self._sample(frame, columns).row_bytes()
-
-        def over(worker: Worker, part: Rows) -> Iterator[Made]:
-            for block, size in blocks(self._frames, frame, columns, part, most_bytes):
-                yield work(worker, block)
-                self._workers.count(worker, len(next(iter(block.values()))), size)
-
-        return self._workers.map(over, ranges(rows, self._budget.threads, most_rows))
-
-    def _sample(self, frame: Frame, names: Sequence[str]) -> Sample:
-        return Sample(self._frames, self._workers, frame, names)
-
-    def _columns(self, frame: Frame, columns: str | Sequence[str] | None) -> tuple[str, ...]:
-        """The columns that are meant. Raises InputError where one is not there, or there are none."""
-        known = self._frames.columns(frame)
-        wanted = known if columns is None else (columns,) if isinstance(columns, str) else tuple(columns)
-        if not wanted:
-            raise InputError("the frame has no columns" if columns is None else "name at least one column")
-        for name in wanted:
-            if name not in known:
-                near = nearest(str(name), known)
-                hint = f"did you mean {near!r}?" if near else f"there are {', '.join(known) or 'none'}"
-                raise InputError(f"no column is named {name!r}; {hint}")
-        return wanted
-
-
-def _sizes(train: float, validation: float, test: float, seed: int) -> Splits:
-    given = {"train": train, "validation": validation, "test": test}
-    for name, fraction in given.items():
-        if not 0 <= fraction <= 1:
-            raise ConfigError(f"{name} is {fraction!r}: it must be from 0 to 1")
-    if abs(sum(given.values()) - 1) > 1e-9:
-        told = ", ".join(f"{name}={fraction:g}" for name, fraction in given.items())
-        raise ConfigError(f"the fractions must add up to 1, not {sum(given.values()):g}: {told}")
-    if not 0 <= seed < 2**63:
-        raise ConfigError(f"seed is {seed!r}: it must be from 0 to 2**63 - 1")
-    return Splits(float(train), float(validation), float(test))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -38,17 +39,21 @@ def one_by_one(worker: Worker, columns: Columns) -> tuple[Bools, Sequence[Fields
 
 
 def judged(
-    worker: Worker,
-    malformed: Bools,
-    each: Sequence[Fields],
+    find: Callable[..., tuple[Bools, Sequence[Fields]]],
+    *where: Any,
     checks: schema.Checks,
     names: Sequence[str],
     max_length: int | None,
 ) -> dict[str, Bools]:
-    """The rows that fail each of the named checks, in any of the fields; first those that are malformed."""
+    """The rows that fail each of the named checks, in any of the fields; first those that are malformed.
+
+    find: `by_role` or `one_by_one`; where: its arguments, of which the worker is the last but one.
+    """
+    malformed, each = find(*where)
+    engine = where[-2].engine
     failed = {MALFORMED: malformed, **{name: np.zeros(len(malformed), np.bool_) for name in names}}
     for fields in each:
-        warned = run_checks(fields, checks, max_length, worker.engine).warned
+        warned = run_checks(fields, checks, max_length, engine).warned
         for name in names:
             failed[name] |= warned[REASONS[name]]
     return failed

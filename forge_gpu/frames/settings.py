@@ -126,6 +126,14 @@ def check_settings(settings: Mapping[str, Any]) -> schema.Checks:
     return loaded.config.preprocessing.quality_checks
 
 
+def near_settings(settings: Mapping[str, Any]) -> schema.Near:
+    """Settings of near-duplicates. Raises ConfigError with the nearest known one."""
+    loaded = build([Layer({"preprocessing": {"dedup": {"near": dict(settings)}}})])
+    near = loaded.config.preprocessing.dedup.near
+    assert near is not None
+    return near
+
+
 def _picked(records: list[dict[str, Any]]) -> Values:
     texts: dict[str, list[str]] = {}
     for record in records[:8]:

@@ -332,7 +332,7 @@ FRAME = pd.DataFrame({"question": ["q"], "answer": ["a"]})
         (lambda: ENGINE.deduplicate(pd.DataFrame({0: ["a"]})), InputError, "column 0"),
         (lambda: ENGINE.deduplicate(pd.DataFrame({"a": [{1, 2}]})), InputError, "'a': .*set"),
         (lambda: ENGINE.deduplicate(pd.DataFrame({"a": [1j]})), InputError, "'a': .*complex"),
-        (lambda: ENGINE.split(FRAME, 0.8), ConfigError, "add up to 1"),
+        (lambda: ENGINE.split(FRAME, 0.8, 0.1, 0.05), ConfigError, "add up to 1"),
         (lambda: ENGINE.split(FRAME, 1.5, -0.5), ConfigError, "train is 1.5"),
         (lambda: ENGINE.split(FRAME, float("nan"), 1), ConfigError, "train is nan"),
         (lambda: ENGINE.split(FRAME, seed=-1), ConfigError, "seed"),
