@@ -40,5 +40,5 @@ class AnyFrames:
     def numbers(self, frame: Any, name: str, values: I64, valid: Bools) -> Any:
         return self._of(frame).numbers(frame, name, values, valid)
 
-    def flags(self, frame: Any, columns: Mapping[str, Bools]) -> Any:
-        return self._of(frame).flags(frame, columns)
+    def made(self, frame: Any, columns: Mapping[str, Any]) -> Any:
+        return self._of(frame).made(frame, columns)

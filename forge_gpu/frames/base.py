@@ -46,8 +46,8 @@ class Frames(Protocol[Frame, Series]):
     def numbers(self, frame: Frame, name: str, values: I64, valid: Bools) -> Series:
         """A series of integers, null where not valid."""
 
-    def flags(self, frame: Frame, columns: Mapping[str, Bools]) -> Frame:
-        """A frame of booleans."""
+    def made(self, frame: Frame, columns: Mapping[str, Any]) -> Frame:
+        """A frame of arrays of booleans, or of series that were made for the frame."""
 
 
 def named(index: Any) -> tuple[str, ...]:

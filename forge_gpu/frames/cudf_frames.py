@@ -61,5 +61,5 @@ class CudfFrames:
     def numbers(self, frame: Any, name: str, values: I64, valid: Bools) -> Any:
         return self._cudf.arrow_series(numbers_to_arrow(values, pa.int64(), ~valid), name, frame.index)
 
-    def flags(self, frame: Any, columns: Mapping[str, Bools]) -> Any:
+    def made(self, frame: Any, columns: Mapping[str, Any]) -> Any:
         return self._cudf.frame(dict(columns), frame.index)

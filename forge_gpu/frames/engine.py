@@ -28,7 +28,7 @@ from forge_gpu.frames.base import Frame, Frames, Series
 from forge_gpu.frames.comparing import all_of, of_columns, of_roles
 from forge_gpu.frames.judging import MALFORMED, by_role, judged, one_by_one
 from forge_gpu.frames.passes import GivenMapping, Names, Passes, Work
-from forge_gpu.frames.settings import check_settings, near_settings
+from forge_gpu.frames.settings import Output, check_settings, near_settings
 from forge_gpu.frames.splitting import (
     Asked,
     by_key,
@@ -49,6 +49,11 @@ from forge_gpu.templates.program import pack
 
 ONE_THREAD = Budget(256 * 2**20, 1, 0, "the default")
 
+FIELDS_OF = {
+    "prompt_completion": ("prompt", "completion"),
+    "messages": ("messages",),
+    "preference": ("prompt", "chosen", "rejected"),
+}
 QUERIES = ("query", "text")
 SPLITS = (Fate.TRAIN, Fate.VALIDATION, Fate.TEST)
 
@@ -111,22 +116,35 @@ class FrameEngine(Generic[Frame, Series]):
         *,
         mapping: GivenMapping = None,
         append_eos: bool = False,
-    ) -> Series:
+        form: Literal["text", "prompt_completion", "messages", "preference"] = "text",
+        spans: bool = False,
+    ) -> Any:
         """The text of each row: a series named "text" with the frame's index; null where a row is refused.
 
-        template: a built-in's name; a format string over columns, such as "{question}\\n{answer}"; a chat
-        template, spelled out, in a file, or of a model's folder; or a plan's Config, with all its settings.
-        mapping: keys of `data.mapping`, e.g. {"query": "q", "response": "a"} or {"messages": "chat"}; what it
-        leaves out is not used. Without one the columns are recognised as `plan` does, by up to 200 rows.
-        append_eos: end each text with the end-of-sequence token of the built-in. A chat template that writes
-        the date gets today's; a Config has its own. A frame without rows gives none, whatever the template.
+        template: a built-in's name; a format string over columns, such as "{question}\n{answer}"; a chat
+        template, spelled out, in a file, or of a model's folder; or a plan's Config, with all its settings
+        but those of its output. mapping: keys of `data.mapping`, e.g. {"query": "q", "response": "a"} or
+        {"messages": "chat"}; what it leaves out is not used. Without one the columns are recognised as `plan`
+        does, by up to 200 rows. append_eos: end each text with the end-of-sequence token of the built-in. A
+        chat template that writes the date gets today's; a Config has its own.
+
+        form: as `output.form` of a plan. `messages` gives a series of JSON lists, the forms with several
+        fields a frame with a series for each: prompt and completion; prompt, chosen and rejected. spans: with
+        a chat template a frame of text and spans, JSON lists of [start, end) in characters of what the
+        assistant wrote, null where it is not known. A frame without rows gives none, whatever the template.
 
         A row is refused for the reasons that `prepare` rejects it for before its checks: a field that is
         null, bytes that are no UTF-8, no conversation, a text that is empty, or the template says no.
         `reasons` tells which. Raises TemplateError, ConfigError, InputError; TypeError for what is no frame.
         """
-        pieces = self._passes.through(rendering.texts, frame, template, mapping, append_eos)
-        return self._frames.texts(frame, "text", pieces)
+        output = Output(form, spans)
+        names = [*FIELDS_OF.get(form, ("text",)), *(["spans"] if spans else [])]
+        pieces = self._passes.through(rendering.texts, frame, template, mapping, append_eos, output)
+        if len(names) == 1:
+            return self._frames.texts(frame, names[0], (piece[names[0]] for piece in pieces))
+        held = list(pieces)
+        series = {name: self._frames.texts(frame, name, (piece[name] for piece in held)) for name in names}
+        return self._frames.made(frame, series)
 
     def reasons(
         self,
@@ -135,14 +153,16 @@ class FrameEngine(Generic[Frame, Series]):
         *,
         mapping: GivenMapping = None,
         append_eos: bool = False,
+        form: Literal["text", "prompt_completion", "messages", "preference"] = "text",
     ) -> Series:
         """Why `render` refuses rows: a series named "reason" with the frame's index; null where it renders.
 
         Each is a name of `fates.Reason`, with a line of detail where there is more to say:
         "null_field: 'answer' is null". Arguments and errors are those of `render`.
         """
-        pieces = self._passes.through(rendering.reasons, frame, template, mapping, append_eos)
-        return self._frames.texts(frame, "reason", pieces)
+        output = Output(form)
+        pieces = self._passes.through(rendering.reasons, frame, template, mapping, append_eos, output)
+        return self._frames.texts(frame, "reason", (piece["reason"] for piece in pieces))
 
     def duplicate_of(self, frame: Frame, columns: Names = None) -> Series:
         """The position, from 0, of the first row that each row repeats: a series of integers named
@@ -358,7 +378,7 @@ class FrameEngine(Generic[Frame, Series]):
             start = here.stop
             for name, flags in block.items():
                 failed[name][here] = flags
-        return self._frames.flags(frame, failed)
+        return self._frames.made(frame, failed)
 
     def _compared(
         self, columns: Names, mapping: GivenMapping, roles: Sequence[str]

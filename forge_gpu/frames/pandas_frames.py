@@ -56,7 +56,7 @@ class PandasFrames:
     def numbers(self, frame: pd.DataFrame, name: str, values: I64, valid: Bools) -> pd.Series:
         return pd.Series(pd.arrays.IntegerArray(values, ~valid), index=frame.index, name=name, copy=False)
 
-    def flags(self, frame: pd.DataFrame, columns: Mapping[str, Bools]) -> pd.DataFrame:
+    def made(self, frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
         return pd.DataFrame(dict(columns), index=frame.index, copy=False)
 
 

@@ -18,7 +18,7 @@ from forge_gpu.frames.blocks import LEAST_ROWS, Columns, Rows, block_bytes, bloc
 from forge_gpu.frames.keys import keys_of
 from forge_gpu.frames.rendering import Recipe
 from forge_gpu.frames.sampling import Sample
-from forge_gpu.frames.settings import Recipes
+from forge_gpu.frames.settings import Output, Recipes
 from forge_gpu.frames.workers import Worker, Workers
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.kernels.layout import U64
@@ -49,12 +49,15 @@ class Passes(Generic[Frame, Series]):
         template: str | Path | Config,
         mapping: GivenMapping,
         append_eos: bool,
+        output: Output,
     ) -> Iterator[Made]:
         """What `work` makes of each block with a template."""
         names = self.frames.columns(frame)
         if not self.frames.rows(frame):
             return iter(())
-        recipe = self.recipes.of_texts(template, mapping, append_eos, names, self._sample(frame, names))
+        recipe = self.recipes.of_texts(
+            template, mapping, append_eos, output, names, self._sample(frame, names)
+        )
         return self.each(frame, recipe.columns, partial(work, recipe))
 
     def by_role(self, work: RecipeWork[Made], frame: Frame, mapping: GivenMapping) -> Iterator[Made]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from forge_gpu.config import schema
 from forge_gpu.config.load import Layer, build
@@ -31,6 +31,13 @@ RETAINED = 64
 """Answers that are retained for the next call."""
 
 
+class Output(NamedTuple):
+    """What is made of rows: one of the forms of `output.form`, and whether with `output.spans`."""
+
+    form: str = "text"
+    spans: bool = False
+
+
 class Recipes:
     """What renders, for what callers name: found once, and retained from call to call, by all threads.
 
@@ -47,18 +54,20 @@ class Recipes:
         template: str | Path | Config,
         mapping: GivenMapping,
         append_eos: bool,
+        output: Output,
         columns: Sequence[str],
         sample: Sample,
     ) -> Recipe:
         """What renders the texts of a frame with rows.
 
-        sample: some of its rows. Raises TemplateError, ConfigError, InputError.
+        output: of the section of a plan. sample: some of the rows. Raises TemplateError, ConfigError,
+        InputError.
         """
         if isinstance(template, Config):
             if mapping is not None or append_eos:
                 raise ConfigError("a Config has a mapping and append_eos of its own: set them there")
-            key: tuple[Any, ...] = ("plan", template.model_dump_json(), *columns)
-            return self._answer(key, lambda: _recipe(key, _as_text(template), columns))
+            key: tuple[Any, ...] = ("plan", template.model_dump_json(), output, *columns)
+            return self._answer(key, lambda: _recipe(key, _with_output(template, output), columns))
         name = str(template)
         state = (name, date.today(), *_state(name))
         is_folder = len(state) > 2 and state[2] is None
@@ -68,11 +77,12 @@ class Recipes:
         else:
             chosen = self._mapping(mapping, columns, sample)
         tools = is_folder and _with_tools(chosen, sample)
-        key = ("texts", *state, repr(chosen), append_eos, tools, *columns)
+        key = ("texts", *state, repr(chosen), append_eos, tools, output, *columns)
 
         def recipe() -> Recipe:
             section = {**(model or _of_folder(name, tools)), "append_eos": append_eos}
-            config = build([Layer({"data": {"mapping": chosen}, "model": section})]).config
+            values = {"data": {"mapping": chosen}, "model": section, "output": output._asdict()}
+            config = build([Layer(values)]).config
             return _recipe(key, config, columns)
 
         return self._answer(key, recipe)
@@ -115,9 +125,10 @@ def _recipe(key: Hashable, config: Config, columns: Sequence[str]) -> Recipe:
     return Recipe(key, config, validate_renderer(config, columns))
 
 
-def _as_text(config: Config) -> Config:
-    output = config.output.model_copy(update={"form": "text", "spans": False})
-    return config.model_copy(update={"output": output})
+def _with_output(config: Config, output: Output) -> Config:
+    values = config.model_dump()
+    values["output"] |= {**output._asdict(), "columns": []}
+    return build([Layer(values)]).config
 
 
 def check_settings(settings: Mapping[str, Any]) -> schema.Checks:
