@@ -20,6 +20,7 @@ TEMPLATE = (
     "{% endgeneration %}{% else %}{{ m.content }}</>{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
+UNTRACEABLE = "{% for m in messages %}{% for c in m.content %}{{ c }}{% endfor %}{% endfor %}"
 PLAIN = TEMPLATE.replace("{% generation %}", "").replace("{% endgeneration %}", "")
 MAPPING = {"query": "question", "response": "answer"}
 PAIRS = {"query": "question", "chosen": "answer", "rejected": "worse"}
@@ -88,7 +89,7 @@ def test_spans_that_are_not_known_are_null() -> None:
     frame = pd.DataFrame(rows()[:3])
     found = ENGINE.render(
         frame,
-        "{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}",
+        UNTRACEABLE,
         mapping=MAPPING,
         spans=True,
     )
