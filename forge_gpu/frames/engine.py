@@ -35,7 +35,6 @@ from forge_gpu.frames.splitting import (
     by_time,
     fractions_of,
     groups_hashed,
-    strata_hashed,
     times_of,
 )
 from forge_gpu.frames.workers import Stats
@@ -44,8 +43,7 @@ from forge_gpu.job.rows.near import numbers_of, settings_of
 from forge_gpu.kernels.layout import I64, U64, Text
 from forge_gpu.quality.checks import REASONS
 from forge_gpu.split import mixture
-from forge_gpu.templates.lines import column_key
-from forge_gpu.templates.program import pack
+from forge_gpu.templates.strata import hashes_of
 
 ONE_THREAD = Budget(256 * 2**20, 1, 0, "the default")
 
@@ -227,7 +225,9 @@ class FrameEngine(Generic[Frame, Series]):
             )
         else:
             hashes, memory = self._passes.keys(frame, columns), self._passes.budget.bytes
-            stratum = self._hashed(frame, strata, partial(strata_hashed, table=pack([column_key(strata)])))
+            stratum = self._hashed(
+                frame, strata, lambda worker, block: hashes_of(worker.engine, block, strata)
+            )
             grouped = () if group is None else self._passes.columns(frame, group)
             whole = self._hashed(frame, grouped, groups_hashed)
             fates = by_key(asked, sizes, hashes, stratum, whole, memory)

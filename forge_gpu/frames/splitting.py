@@ -12,8 +12,7 @@ from forge_gpu.errors import ConfigError, InputError
 from forge_gpu.frames.base import Bools
 from forge_gpu.frames.blocks import Columns
 from forge_gpu.frames.workers import Worker
-from forge_gpu.kernels import layout
-from forge_gpu.kernels.layout import I64, U8, U64, ProgramTable
+from forge_gpu.kernels.layout import I64, U8, U64
 from forge_gpu.split import exact, groups, temporal, threshold
 from forge_gpu.split.fractions import Splits
 from forge_gpu.split.times import parse_times
@@ -109,14 +108,3 @@ def groups_hashed(worker: Worker, columns: Columns) -> U64:
     text = worker.engine.text(column)
     named = np.diff(text.offsets) > 0
     return np.where(named, np.maximum(worker.engine.hash64(text, 0), np.uint64(1)), np.uint64(0))
-
-
-def strata_hashed(worker: Worker, columns: Columns, table: ProgramTable) -> U64:
-    """The hash of each row's stratum: of its text in one column, or of its texts in several: uint64[n]."""
-    if len(columns) == 1:
-        (column,) = columns.values()
-        return worker.engine.hash64(worker.engine.text(column), 0).copy()
-    spans = [columns[name] for name in table.columns]
-    rows = np.arange(len(spans[0]))
-    texts = worker.engine.render(table, np.zeros(len(rows), np.int32), spans, rows, layout.AS_JSON)
-    return worker.engine.hash64(texts, 0).copy()

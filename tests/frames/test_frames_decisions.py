@@ -62,13 +62,14 @@ def placed(frames: dict[str, pd.DataFrame]) -> dict[str, list[int]]:
     "split",
     [
         {"stratify": "kind"},
+        {"stratify": ["kind", "user"]},
         {"group": "user"},
         {"group": "user", "stratify": "kind"},
         {"time": "when"},
         {"mode": "threshold"},
     ],
 )
-def test_split(split: dict[str, str], tmp_path: Path) -> None:
+def test_split(split: dict[str, Any], tmp_path: Path) -> None:
     made = rows()
     settings = {"mode": "temporal", **split} if "time" in split else split
     ledger = prepared(tmp_path, made, split=settings, **SIZES)

@@ -99,7 +99,7 @@ class RowReader:
             *self.renderer.columns,
             *([] if key == "rendered" else key),
             *config.output.columns,
-            *(column for column in (config.data.mapping.label, split.stratify, split.time) if column),
+            *(column for column in (config.data.mapping.label, *split.strata, split.time) if column),
             *(column for column in (split.group, kept_by(config.preprocessing.dedup.near)) if column),
         ]
         self.keys = tuple(dict.fromkeys(wanted))

@@ -23,6 +23,7 @@ from forge_gpu.kernels.cpu.hashing import digest
 from forge_gpu.kernels.layout import I32, I64, U64, ProgramTable, Text
 from forge_gpu.templates.lines import BODY_BYTES, SEPARATOR, Composer, column_key, key_program, line_program
 from forge_gpu.templates.program import Literal, Program, RawSlot
+from forge_gpu.templates.strata import hashes_of
 
 
 def changed(item: Item) -> InputError:
@@ -165,10 +166,8 @@ class Workspace:
 
     def strata(self, rows: Rows) -> U64 | None:
         """The hash of each row's stratum; None where the plan does not stratify."""
-        column = self.config.preprocessing.split.stratify
-        if column is None:
-            return None
-        return self.engine.hash64(self.engine.text(rows.records.columns[column]), 0).copy()
+        strata = self.config.preprocessing.split.strata
+        return hashes_of(self.engine, rows.records.columns, strata) if strata else None
 
     def groups(self, rows: Rows) -> U64 | None:
         """The hash of each row's group, 0 where it has none; None where the plan keeps no groups whole."""
