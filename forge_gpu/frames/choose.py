@@ -47,13 +47,12 @@ def _budget(engines: EngineFactory, memory: int | None, threads: int | None) -> 
 
 
 def frames_for(engine: str) -> Frames[Any, Any]:
-    """The frames that an engine of this name takes: pandas', and on a GPU cuDF's as well."""
-    from forge_gpu.frames.pandas_frames import PandasFrames
+    """The frames that an engine of this name takes: on a GPU cuDF's as well."""
+    from forge_gpu.frames.any_frames import AnyFrames
 
     if engine == "cpu":
-        return PandasFrames()
+        return AnyFrames()
     from forge_gpu.engine.gpu.cudf_adapter import CudfAdapter
-    from forge_gpu.frames.any_frames import AnyFrames
     from forge_gpu.frames.cudf_frames import CudfFrames
 
-    return AnyFrames({"pandas": PandasFrames(), "cudf": CudfFrames(CudfAdapter())})
+    return AnyFrames({"cudf": CudfFrames(CudfAdapter())})

@@ -29,6 +29,9 @@ class CudfFrames:
     def __init__(self, adapter: Any) -> None:
         self._cudf = adapter
 
+    def opened(self, frame: Any) -> Any:
+        return frame
+
     def columns(self, frame: Any) -> tuple[str, ...]:
         if not self._cudf.is_frame(frame):
             raise TypeError(f"this engine takes a cudf.DataFrame, not {kind_of(frame)}")

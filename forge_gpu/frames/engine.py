@@ -135,7 +135,7 @@ class FrameEngine(Generic[Frame, Series]):
         null, bytes that are no UTF-8, no conversation, a text that is empty, or the template says no.
         `reasons` tells which. Raises TemplateError, ConfigError, InputError; TypeError for what is no frame.
         """
-        output = Output(form, spans)
+        frame, output = self._frames.opened(frame), Output(form, spans)
         names = [*FIELDS_OF.get(form, ("text",)), *(["spans"] if spans else [])]
         pieces = self._passes.through(rendering.texts, frame, template, mapping, append_eos, output)
         if len(names) == 1:
@@ -158,13 +158,14 @@ class FrameEngine(Generic[Frame, Series]):
         Each is a name of `fates.Reason`, with a line of detail where there is more to say:
         "null_field: 'answer' is null". Arguments and errors are those of `render`.
         """
-        output = Output(form)
+        frame, output = self._frames.opened(frame), Output(form)
         pieces = self._passes.through(rendering.reasons, frame, template, mapping, append_eos, output)
         return self._frames.texts(frame, "reason", (piece["reason"] for piece in pieces))
 
     def duplicate_of(self, frame: Frame, columns: Names = None) -> Series:
         """The position, from 0, of the first row that each row repeats: a series of integers named
         "duplicate_of", null for rows that repeat none. Columns and errors are those of `deduplicate`."""
+        frame = self._frames.opened(frame)
         first = self._duplicates(frame, columns)
         return self._frames.numbers(frame, "duplicate_of", np.maximum(first, 0), first >= 0)
 
@@ -183,6 +184,7 @@ class FrameEngine(Generic[Frame, Series]):
         """
         if keep not in ("first", "last"):
             raise ConfigError(f"keep is {keep!r}: choose first or last")
+        frame = self._frames.opened(frame)
         first = self._duplicates(frame, columns, backwards=keep == "last")
         return self._frames.take(frame, np.flatnonzero(first < 0))
 
@@ -215,6 +217,7 @@ class FrameEngine(Generic[Frame, Series]):
         Raises ConfigError for fractions that do not add up to 1 and for what a mode cannot honour, InputError
         for a column that is not there or has no times.
         """
+        frame = self._frames.opened(frame)
         strata = () if stratify is None else self._passes.columns(frame, stratify)
         asked = Asked(mode, strata, time, group, seed, columns is not None)
         asked.check()
@@ -252,6 +255,7 @@ class FrameEngine(Generic[Frame, Series]):
         white_space, punctuation, roles. keep: first, longest, or a column, whose largest number stays. Raises
         ConfigError, InputError.
         """
+        frame = self._frames.opened(frame)
         near = near_settings({**settings, "keep": keep})
         texts = self._compared(columns, mapping, near.roles)
         rules = settings_of(near, seed)
@@ -290,6 +294,7 @@ class FrameEngine(Generic[Frame, Series]):
         """
         if ngram is None and threshold is None:
             raise ConfigError("ngram and threshold are both None, so there is no rule: give one of them")
+        frame, evaluation = self._frames.opened(frame), self._frames.opened(evaluation)
         texts = self._compared(columns, mapping, QUERIES)
         words = None if ngram is None else Shingling("words", ngram, punctuation=True)
         near = None if threshold is None else NearDuplicates(threshold)
@@ -323,6 +328,7 @@ class FrameEngine(Generic[Frame, Series]):
         lacking = next((name for name in frames if weights is not None and name not in weights), None)
         if lacking is not None:
             raise ConfigError(f"weights: the frame {lacking!r} has none; give it one, or 0 to leave it out")
+        frames = {name: self._frames.opened(frame) for name, frame in frames.items()}
         hashes = [self._passes.keys(frame, columns) for frame in frames.values()]
         sizes = list(map(len, hashes))
         shares = mixture.shares(
@@ -358,6 +364,7 @@ class FrameEngine(Generic[Frame, Series]):
         malformed, is true for rows that no check can judge: a field that is null or absent, no conversation,
         bytes that are no UTF-8. Raises ConfigError, InputError.
         """
+        frame = self._frames.opened(frame)
         if columns is not None and mapping is not None:
             raise ConfigError("name columns or a mapping, not both")
         checks = check_settings(settings)

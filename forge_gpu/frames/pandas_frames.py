@@ -21,11 +21,12 @@ from forge_gpu.kernels.layout import I64, Spans, Text
 class PandasFrames:
     """See `frames.base.Frames`. Text comes out as ArrowDtype(large_string), whose null is pd.NA."""
 
+    def opened(self, frame: Any) -> Any:
+        return frame
+
     def columns(self, frame: pd.DataFrame) -> tuple[str, ...]:
         if not isinstance(frame, pd.DataFrame):
-            kind = kind_of(frame)
-            hint = "; a GPU engine takes it, or pass frame.to_pandas()" if kind == "cudf.DataFrame" else ""
-            raise TypeError(f"this engine takes a pandas.DataFrame, not {kind}{hint}")
+            raise TypeError(f"this engine takes a pandas.DataFrame, not {kind_of(frame)}")
         return named(frame.columns)
 
     def rows(self, frame: pd.DataFrame) -> int:

@@ -309,7 +309,12 @@ FRAME = pd.DataFrame({"question": ["q"], "answer": ["a"]})
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: ENGINE.render([1], "chatml"), TypeError, "takes a pandas.DataFrame, not builtins.list"),
+        (
+            lambda: ENGINE.render([1], "chatml"),
+            TypeError,
+            "a list of dictionaries, but one holds builtins.int",
+        ),
+        (lambda: ENGINE.render({1}, "chatml"), TypeError, "takes frames of pandas, .*, not builtins.set"),
         (lambda: ENGINE.render(FRAME["answer"], "chatml"), TypeError, "not pandas.Series"),
         (lambda: ENGINE.render(FRAME, "chatmal"), ForgeError, "chatml"),
         (lambda: ENGINE.render(FRAME, "{questoin}"), ForgeError, "did you mean 'question'"),
