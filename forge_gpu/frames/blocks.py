@@ -48,12 +48,15 @@ def blocks(
     spans = {column: frames.spans(frame, column, start, stop) for column in columns}
     length = sum((column.length for column in spans.values()), np.zeros(stop - start, np.int64))
     edges = _edges(length, most_bytes)
-    if len(edges) == 2:
-        yield spans, int(length.sum())
-        return
     for begin, end in pairwise(edges):
         part = slice(begin, end)
-        yield {name: column.part(part) for name, column in spans.items()}, int(length[part].sum())
+        yield {name: _part(column, part) for name, column in spans.items()}, int(length[part].sum())
+
+
+def _part(column: Spans, rows: slice) -> Spans:
+    """Some values, over no more bytes than they need: a device would be given all of the buffer."""
+    is_all = rows.start == 0 and rows.stop == len(column)
+    return column if is_all and column.size == column.length.sum() else column.part(rows)
 
 
 def _edges(length: I64, most_bytes: int) -> list[int]:
