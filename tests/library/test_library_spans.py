@@ -166,7 +166,7 @@ def test_a_block_holds_no_more_of_a_column_than_its_rows() -> None:
     frame = pd.DataFrame({"a": texts})
     found: list[Any] = []
     ranges = [(start, min(start + 7, 100)) for start in range(0, 100, 7)]
-    parts = [part for rows in ranges for part in blocks.blocks(PandasFrames(), frame, ["a"], rows, 40)]
+    parts = [part for rows in ranges for part in blocks.blocks(PandasFrames(), frame, ["a"], rows, 20)]
     assert len(parts) > len(ranges)
     for block, size in parts:
         column = block["a"]
