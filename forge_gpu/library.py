@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ConfigError, NoPlanError
@@ -14,7 +14,6 @@ from forge_gpu.job.events.events import Event, Listener
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
     from forge_gpu.engine.choose import EngineFactory
     from forge_gpu.frames.engine import FrameEngine
@@ -114,18 +113,22 @@ def stream(
     settings: Sequence[str] = (),
     threads: int | None = None,
     batch_rows: int = 8192,
+    as_: Literal["arrow", "pandas", "cudf"] = "arrow",
     on_event: Listener | None = None,
     listeners: Sequence[EntryListener] = (),
-) -> Iterator[pa.RecordBatch]:
+) -> Iterator[Any]:
     """The rows of one split as Arrow batches of at most `batch_rows`, without writing an output folder.
 
     The rows, their order and their bytes are those that `prepare` writes. The input is indexed first (so
     that duplicates and splits are decided), in a temporary folder; then it is read again as batches are
-    taken. Columns have the types of `Result.splits[...].iter_batches`. on_event and
-    listeners: as for `prepare`. Raises ForgeError.
+    taken. Columns have the types of `Result.splits[...].iter_batches`. as_: pandas gives frames of Arrow
+    columns instead of batches, cudf frames on the GPU. on_event and listeners: as for `prepare`. Raises
+    ForgeError.
     """
+    from forge_gpu.frames.batches import batches_as
     from forge_gpu.job.streaming import stream as stream_job
 
+    convert = batches_as(as_)
     dispatcher = _dispatcher(on_event, listeners)
     spec, warnings, files = job_spec(
         config, data, ".", settings, None, False, False, None, on_event=dispatcher
@@ -133,12 +136,12 @@ def stream(
     budget, engines = _engines(spec, threads, files)
     batches = stream_job(spec, budget, engines, split, batch_rows, dispatcher, files)
 
-    def dispatched() -> Iterator[pa.RecordBatch]:
+    def dispatched() -> Iterator[Any]:
         with dispatcher, closing(batches):
             for warning in warnings:
                 dispatcher(warning)
             dispatcher.sampler.watch(engines.gpus)
-            yield from batches
+            yield from batches if as_ == "arrow" else map(convert, batches)
 
     return dispatched()
 
@@ -150,15 +153,22 @@ def _dispatcher(on_event: Listener | None, listeners: Sequence[EntryListener]) -
     return Dispatcher([*own, *listeners])
 
 
-def open_engine(engine: str = "auto") -> FrameEngine[pd.DataFrame, pd.Series]:
-    """The engine for frames in memory: `render`, `reasons`, `deduplicate`, `duplicate_of`, `split`, `check`.
+def open_engine(
+    engine: str = "auto", memory: int | None = None, threads: int | None = None
+) -> FrameEngine[pd.DataFrame, pd.Series]:
+    """The engine for frames in memory: `render`, `reasons`, `check`, `deduplicate`, `duplicate_of`,
+    `near_duplicates`, `against`, `split` and `mix`.
 
-    engine: auto, cpu or gpu. What kind of frame goes into a method comes out: pandas, and on a GPU cuDF's as
-    well. It belongs to one thread at a time. Raises ForgeError where the engine cannot run here.
+    engine: auto, cpu or gpu. What kind of frame goes into a method comes out: of pandas, polars, pyarrow,
+    datasets, a list of dictionaries, and on a GPU cuDF's as well; a stream of Arrow as a table. Any number of
+    threads may call it at once. memory: bytes that it may take beside the frames, on a GPU of that; by
+    default a part of what is free. threads: those that share the blocks of a large frame, at most all cores,
+    which is the default; a GPU takes one block after another. It is closed by `close`, or at the end of a
+    `with`. Raises ConfigError, and ForgeError where the engine cannot run here.
     """
     from forge_gpu.frames.choose import open_frames
 
-    return open_frames(engine)
+    return open_frames(engine, memory, threads)
 
 
 def job_spec(

@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 from benchmarks.gpu_day.places import simulated, timed
 from benchmarks.gpu_day.row import Row, held
 from benchmarks.gpu_day.whole_job import write_rows
+from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.frames.engine import FrameEngine
-from forge_gpu.frames.pandas_frames import PandasFrames
+from forge_gpu.library import open_engine
 
 SIZE = 1 << 28
 WIDE = 2_300_000
@@ -34,7 +35,7 @@ METHODS: dict[str, Callable[[Engine, Any], Any]] = {
 
 
 def rows(dry: bool) -> Iterator[Row]:
-    cpu: Engine = FrameEngine(CpuEngine(), PandasFrames())
+    cpu: Engine = open_engine("cpu", threads=1)
     gpu, read = _simulated() if dry else _cudf()
     with tempfile.TemporaryDirectory(prefix="gpu-day-") as folder:
         source = write_rows(Path(folder), 4000 if dry else SIZE, "parquet")
@@ -103,9 +104,7 @@ def _read_pandas(source: Path) -> Any:
 def _cudf() -> tuple[Engine, Read]:
     import cudf
 
-    from forge_gpu.frames.choose import open_frames
-
-    return open_frames("gpu"), cudf.read_parquet
+    return open_engine("gpu"), cudf.read_parquet
 
 
 def _simulated() -> tuple[Engine, Read]:
@@ -114,5 +113,7 @@ def _simulated() -> tuple[Engine, Read]:
     from tests.frames.simulated_cudf import SimulatedAdapter, SimulatedFrame
 
     engine = GpuEngine(simulated(), CpuEngine(), 0)
-    frames = CudfFrames(SimulatedAdapter())
-    return FrameEngine(engine, frames), lambda source: SimulatedFrame(_read_pandas(source))
+    engines = EngineFactory("gpu", "simulated", lambda factory: engine)
+    return FrameEngine(engines, CudfFrames(SimulatedAdapter())), lambda source: SimulatedFrame(
+        _read_pandas(source)
+    )

@@ -70,6 +70,13 @@ def _groups_are_exact(config: Config) -> str | None:
     return f"group needs mode exact: it is {split.mode}; remove one of the two"
 
 
+def _strata_are_exact(config: Config) -> str | None:
+    split = config.preprocessing.split
+    if split.stratify is None or split.mode == "exact":
+        return None
+    return f"stratify needs mode exact: it is {split.mode}; remove one of the two"
+
+
 def _clusters_are_split_exactly(config: Config) -> str | None:
     near, mode = config.preprocessing.dedup.near, config.preprocessing.split.mode
     if near is None or near.action != "group" or mode == "exact":
@@ -101,6 +108,9 @@ RULES = (
         _splits_add_up,
     ),
     Rule("preprocessing.split", ("preprocessing.split.group", "preprocessing.split.mode"), _groups_are_exact),
+    Rule(
+        "preprocessing.split", ("preprocessing.split.stratify", "preprocessing.split.mode"), _strata_are_exact
+    ),
     Rule("preprocessing.split", ("preprocessing.split.time", "preprocessing.split.mode"), _time_has_a_column),
     Rule(
         "preprocessing",

@@ -151,9 +151,15 @@ class Decontamination(Section):
 
 class Split(Section):
     mode: Literal["exact", "threshold", "temporal"] = "exact"
-    stratify: str | None = None  # a column
+    stratify: str | Annotated[list[str], Field(min_length=1)] | None = None  # a column, or several
     time: str | None = None  # a column, for temporal: the oldest rows go to train
     group: str | None = None  # a column: rows with the same value all go to one split
+
+    @property
+    def strata(self) -> tuple[str, ...]:
+        """The columns of `stratify`."""
+        named = self.stratify or ()
+        return (named,) if isinstance(named, str) else tuple(named)
 
 
 class Memory(Section):

@@ -2,25 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from forge_gpu.frames.base import Bools, Frames, kind_of, library_of
 from forge_gpu.kernels.layout import I64, Spans, Text
 
+STREAM = "__arrow_c_stream__"
+
+
+def _pandas() -> Frames[Any, Any]:
+    from forge_gpu.frames.pandas_frames import PandasFrames
+
+    return PandasFrames()
+
+
+def _arrow() -> Frames[Any, Any]:
+    from forge_gpu.frames.arrow_frames import ArrowFrames
+
+    return ArrowFrames()
+
+
+def _polars() -> Frames[Any, Any]:
+    from forge_gpu.frames.arrow_frames import PolarsFrames
+
+    return PolarsFrames()
+
+
+def _datasets() -> Frames[Any, Any]:
+    from forge_gpu.frames.arrow_frames import DatasetFrames
+
+    return DatasetFrames()
+
+
+def _records() -> Frames[Any, Any]:
+    from forge_gpu.frames.record_frames import RecordFrames
+
+    return RecordFrames()
+
+
+MAKERS: Mapping[str, Callable[[], Frames[Any, Any]]] = {
+    "pandas": _pandas,
+    "pyarrow": _arrow,
+    "polars": _polars,
+    "datasets": _datasets,
+    "builtins": _records,
+}
+"""By the name of a package: what knows its frames, which is imported when one comes."""
+
 
 class AnyFrames:
-    """See `frames.base.Frames`. by_library: the name of a package -> what knows its frames."""
+    """See `frames.base.Frames`. more: what knows the frames of other packages, by their names.
 
-    def __init__(self, by_library: Mapping[str, Frames[Any, Any]]) -> None:
-        self._by_library = by_library
+    What is of no such package, and gives itself as a stream of Arrow, is taken as an Arrow table.
+    """
+
+    def __init__(self, more: Mapping[str, Frames[Any, Any]] | None = None) -> None:
+        self._known = dict(more or {})
+
+    def opened(self, frame: Any) -> Any:
+        if library_of(frame) in self._known.keys() | MAKERS.keys() and not _is_other(frame):
+            return frame
+        of_gpu = library_of(frame) == "cudf"
+        if of_gpu or not hasattr(frame, STREAM):
+            hint = "; a GPU engine takes it, or pass frame.to_pandas()" if of_gpu else ""
+            raise TypeError(
+                "this engine takes frames of pandas, polars, pyarrow and datasets, lists of dictionaries, "
+                f"and what has {STREAM}, not {kind_of(frame)}{hint}"
+            )
+        import pyarrow as pa
+
+        return pa.table(frame)
 
     def _of(self, frame: Any) -> Frames[Any, Any]:
-        known = self._by_library.get(library_of(frame))
-        if known is None:
-            taken = " or a ".join(f"{library}.DataFrame" for library in self._by_library)
-            raise TypeError(f"this engine takes a {taken}, not {kind_of(frame)}")
-        return known
+        library = library_of(frame)
+        if library not in self._known:
+            self._known[library] = MAKERS[library]()
+        return self._known[library]
 
     def columns(self, frame: Any) -> tuple[str, ...]:
         return self._of(frame).columns(frame)
@@ -40,5 +98,11 @@ class AnyFrames:
     def numbers(self, frame: Any, name: str, values: I64, valid: Bools) -> Any:
         return self._of(frame).numbers(frame, name, values, valid)
 
-    def flags(self, frame: Any, columns: Mapping[str, Bools]) -> Any:
-        return self._of(frame).flags(frame, columns)
+    def made(self, frame: Any, columns: Mapping[str, Any]) -> Any:
+        return self._of(frame).made(frame, columns)
+
+
+def _is_other(frame: Any) -> bool:
+    """Whether it is Python's, but no list, or Arrow's, but no table: something that is read once."""
+    kinds = {"builtins": ("list",), "pyarrow": ("Table", "RecordBatch")}.get(library_of(frame))
+    return kinds is not None and type(frame).__name__ not in kinds

@@ -25,6 +25,9 @@ Series = TypeVar("Series", covariant=True)
 class Frames(Protocol[Frame, Series]):
     """The frames of one library. Every result has the index of the frame that it was made for."""
 
+    def opened(self, frame: Any) -> Any:
+        """The frame itself, or one that can be read again and again of what can be read once."""
+
     def columns(self, frame: Frame) -> tuple[str, ...]:
         """Names of the columns. Raises TypeError for what is no frame of this library, InputError where
         names are no strings or not unique."""
@@ -40,24 +43,28 @@ class Frames(Protocol[Frame, Series]):
         """Rows by position."""
 
     def texts(self, frame: Frame, name: str, pieces: Iterable[tuple[Text, Bools]]) -> Series:
-        """A series of text: the rows of all pieces, null where not valid. A piece is copied before the next
-        one is asked for. Its text is UTF-8."""
+        """A series of text: the rows of all pieces, null where not valid. Text on the host has memory of its
+        own; what lies on a device is copied before the next piece is asked for. All of it is UTF-8."""
 
     def numbers(self, frame: Frame, name: str, values: I64, valid: Bools) -> Series:
         """A series of integers, null where not valid."""
 
-    def flags(self, frame: Frame, columns: Mapping[str, Bools]) -> Frame:
-        """A frame of booleans."""
+    def made(self, frame: Frame, columns: Mapping[str, Any]) -> Frame:
+        """A frame of arrays of booleans, or of series that were made for the frame."""
 
 
 def named(index: Any) -> tuple[str, ...]:
     """The names of a frame's columns. index: pandas', as cuDF has them too. Raises InputError."""
-    names = list(index)
+    return unique(list(index))
+
+
+def unique(names: list[Any]) -> tuple[str, ...]:
+    """The names of columns, as they are. Raises InputError."""
     odd = next((name for name in names if not isinstance(name, str)), None)
     if odd is not None:
         raise InputError(f"column {odd!r} has a name that is no string; rename it")
-    if not index.is_unique:
-        twice = index[index.duplicated()][0]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"several columns are named {twice!r}; rename all but one")
     return tuple(names)
 

@@ -11,35 +11,61 @@ import numpy as np
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.frames.base import Frames
+from forge_gpu.hardware.budget import Budget, peak_factors, worker_factor
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Records, Spans
-from forge_gpu.templates.values import value_of
 
 BLOCK_ROWS = 1 << 15
 BLOCK_BYTES = 32 * 2**20
-SAMPLE_RUNS, SAMPLE_ROWS = 10, 20
+"""The most; a budget may say less."""
+
+LEAST_BYTES = 1 << 16
+LEAST_ROWS = 1 << 12
+"""Less is not worth a thread, or a look at how long rows are."""
 
 Columns = Mapping[str, Spans]
+Rows = tuple[int, int]
 
 
-def blocks(frames: Frames[Any, Any], frame: Any, columns: Sequence[str]) -> Iterator[Columns]:
-    """The named columns in blocks of at most BLOCK_ROWS rows and BLOCK_BYTES bytes, or of one row."""
-    rows = frames.rows(frame)
-    for start in range(0, rows, BLOCK_ROWS):
-        stop = min(start + BLOCK_ROWS, rows)
-        spans = {column: frames.spans(frame, column, start, stop) for column in columns}
-        edges = _edges(sum((column.length for column in spans.values()), np.zeros(stop - start, np.int64)))
-        for begin, end in pairwise(edges):
-            yield {name: column.part(slice(begin, end)) for name, column in spans.items()}
+def block_bytes(budget: Budget) -> int:
+    """What one of the threads may take of a frame at a time."""
+    share = budget.bytes / (budget.threads * worker_factor(peak_factors()))
+    return min(BLOCK_BYTES, max(LEAST_BYTES, int(share)))
 
 
-def _edges(length: I64) -> list[int]:
+def ranges(rows: int, threads: int, most_rows: int) -> list[Rows]:
+    """The rows of a frame in ranges of at most so many, in shares for all threads where there are few."""
+    step = max(1, min(BLOCK_ROWS, most_rows, max(LEAST_ROWS, -(-rows // threads))))
+    return [(start, min(start + step, rows)) for start in range(0, rows, step)]
+
+
+def blocks(
+    frames: Frames[Any, Any], frame: Any, columns: Sequence[str], rows: Rows, most_bytes: int
+) -> Iterator[tuple[Columns, int]]:
+    """The named columns of a range of rows in blocks of at most so many bytes, or of one row; with each, its
+    bytes."""
+    start, stop = rows
+    spans = {column: frames.spans(frame, column, start, stop) for column in columns}
+    length = sum((column.length for column in spans.values()), np.zeros(stop - start, np.int64))
+    edges = _edges(length, most_bytes)
+    for begin, end in pairwise(edges):
+        part = slice(begin, end)
+        yield {name: _part(column, part) for name, column in spans.items()}, int(length[part].sum())
+
+
+def _part(column: Spans, rows: slice) -> Spans:
+    """Some values, over no more bytes than they need: a device would be given all of the buffer."""
+    is_all = rows.start == 0 and rows.stop == len(column)
+    return column if is_all and column.size == column.length.sum() else column.part(rows)
+
+
+def _edges(length: I64, most_bytes: int) -> list[int]:
     """Where blocks begin and end, from the bytes of each row."""
     ends = np.cumsum(length)
     edges = [0]
     while edges[-1] < len(length):
         before = int(ends[edges[-1] - 1]) if edges[-1] else 0
-        edges.append(max(int(np.searchsorted(ends, before + BLOCK_BYTES, side="right")), edges[-1] + 1))
+        edges.append(max(int(np.searchsorted(ends, before + most_bytes, side="right")), edges[-1] + 1))
     return edges
 
 
@@ -54,23 +80,3 @@ def records_of(engine: Engine, columns: Columns) -> Records:
     reason = np.where(broken, np.uint8(Reason.INVALID_UTF8), np.uint8(Reason.NONE))
     zero = np.zeros(rows, np.int64)
     return Records(np.zeros(0, np.uint8), zero, zero, reason, dict(columns))
-
-
-def sample(
-    frames: Frames[Any, Any], engine: Engine, frame: Any, columns: Sequence[str]
-) -> list[dict[str, Any]]:
-    """At most SAMPLE_RUNS x SAMPLE_ROWS rows as Python objects, in runs that are spread over the frame; rows
-    with a text that is no UTF-8 are passed over."""
-    rows = frames.rows(frame)
-    few = rows <= SAMPLE_RUNS * SAMPLE_ROWS
-    starts = range(0, rows, SAMPLE_ROWS) if few else np.linspace(0, rows - SAMPLE_ROWS, SAMPLE_RUNS).tolist()
-    found = []
-    for start in map(int, starts):
-        stop = min(start + SAMPLE_ROWS, rows)
-        spans = {column: frames.spans(frame, column, start, stop) for column in columns}
-        records = records_of(engine, spans)
-        found += [
-            {name: value_of(column, row) for name, column in records.columns.items()}
-            for row in np.flatnonzero(records.reason == Reason.NONE).tolist()
-        ]
-    return found

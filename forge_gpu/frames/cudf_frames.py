@@ -29,6 +29,9 @@ class CudfFrames:
     def __init__(self, adapter: Any) -> None:
         self._cudf = adapter
 
+    def opened(self, frame: Any) -> Any:
+        return frame
+
     def columns(self, frame: Any) -> tuple[str, ...]:
         if not self._cudf.is_frame(frame):
             raise TypeError(f"this engine takes a cudf.DataFrame, not {kind_of(frame)}")
@@ -61,5 +64,5 @@ class CudfFrames:
     def numbers(self, frame: Any, name: str, values: I64, valid: Bools) -> Any:
         return self._cudf.arrow_series(numbers_to_arrow(values, pa.int64(), ~valid), name, frame.index)
 
-    def flags(self, frame: Any, columns: Mapping[str, Bools]) -> Any:
+    def made(self, frame: Any, columns: Mapping[str, Any]) -> Any:
         return self._cudf.frame(dict(columns), frame.index)

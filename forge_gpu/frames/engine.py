@@ -7,119 +7,172 @@ rows: the same texts, the same survivors, the same splits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Literal
+from typing import Any, Generic, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 
-from forge_gpu.config import schema
 from forge_gpu.config.schema import Config
+from forge_gpu.dedup.against import Against, Decontamination
 from forge_gpu.dedup.exact import duplicates
-from forge_gpu.engine.base import Engine
-from forge_gpu.engine.lazy import text_over
+from forge_gpu.dedup.near import NearDuplicates, find_clusters, survivors
+from forge_gpu.dedup.shingling import Shingling
+from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.errors import ConfigError, InputError
-from forge_gpu.fates import Fate, Reason
+from forge_gpu.fates import Fate
 from forge_gpu.fates import name as spelled
-from forge_gpu.frames.base import Bools, Frame, Frames, Series
-from forge_gpu.frames.blocks import Columns, blocks, records_of, sample
-from forge_gpu.frames.settings import check_config, check_settings, render_config
-from forge_gpu.kernels import layout
-from forge_gpu.kernels.layout import I64, PADDING, U8, U64, Spans, Text
+from forge_gpu.frames import rendering
+from forge_gpu.frames.base import Frame, Frames, Series
+from forge_gpu.frames.comparing import all_of, of_columns, of_roles
+from forge_gpu.frames.judging import MALFORMED, by_role, judged, one_by_one
+from forge_gpu.frames.passes import GivenMapping, Names, Passes, Work
+from forge_gpu.frames.settings import Output, check_settings, near_settings
+from forge_gpu.frames.splitting import (
+    Asked,
+    by_key,
+    by_time,
+    fractions_of,
+    groups_hashed,
+    times_of,
+)
+from forge_gpu.frames.workers import Stats
+from forge_gpu.hardware.budget import Budget
+from forge_gpu.job.rows.near import numbers_of, settings_of
+from forge_gpu.kernels.layout import I64, U64, Text
 from forge_gpu.quality.checks import REASONS
-from forge_gpu.quality.checks import check as run_checks
-from forge_gpu.split import exact, threshold
-from forge_gpu.split.fractions import Splits
-from forge_gpu.templates.choose import make_renderer
-from forge_gpu.templates.lines import Composer, column_key
-from forge_gpu.templates.program import pack
-from forge_gpu.templates.renderer import Bound, plain_spans
-from forge_gpu.templates.validate import nearest
+from forge_gpu.split import mixture
+from forge_gpu.templates.strata import hashes_of
 
-WORKING_BYTES = 256 * 2**20
-"""What decisions may take beside the keys; no result depends on it."""
+ONE_THREAD = Budget(256 * 2**20, 1, 0, "the default")
 
+FIELDS_OF = {
+    "prompt_completion": ("prompt", "completion"),
+    "messages": ("messages",),
+    "preference": ("prompt", "chosen", "rejected"),
+}
+QUERIES = ("query", "text")
 SPLITS = (Fate.TRAIN, Fate.VALIDATION, Fate.TEST)
-MALFORMED = "malformed"
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """One block: its texts, empty where a row is refused; why rows are; and a line on each of those."""
-
-    text: Text
-    reason: U8
-    detail: Callable[[int], str]
 
 
 class FrameEngine(Generic[Frame, Series]):
-    """Made by `forge_gpu.open_engine`. Holds buffers, so it belongs to one thread at a time.
+    """Made by `forge_gpu.open_engine`. Any number of threads may call it at once.
 
     Columns may be of any type that has a JSON form: text is text, null is null, and every other value stands
     for its JSON text, as in a file of JSON lines (objects without white space, dates in ISO 8601). Names of
     columns must be strings and unique. No method changes the frame it is given.
     """
 
-    def __init__(self, engine: Engine, frames: Frames[Frame, Series]) -> None:
-        self._engine = engine
+    def __init__(
+        self, engines: EngineFactory, frames: Frames[Frame, Series], budget: Budget = ONE_THREAD
+    ) -> None:
+        """engines: makes one for each thread that works at once. budget: of memory, and threads of a call."""
+        self._engines = engines
         self._frames = frames
+        self._passes = Passes(engines, frames, budget)
 
     @property
     def name(self) -> str:
         """`cpu` or `gpu`."""
-        return self._engine.name
+        return "cpu" if self._engines.health.failure else self._engines.name
+
+    @property
+    def reason(self) -> str:
+        """One line: why it is that one."""
+        failure = self._engines.health.failure
+        return self._engines.reason + (f"; given up, since it failed: {failure}" if failure else "")
+
+    def stats(self) -> Stats:
+        """What it has done so far."""
+        pools = [pool.peak for pool in self._engines.opened.values()]
+        workers = self._passes.workers
+        peak = max([workers.peak, *pools])
+        return Stats(workers.rows, workers.bytes, peak, self._engines.health.halvings)
+
+    def __repr__(self) -> str:
+        threads = f"{self._passes.budget.threads} thread" + "s" * (self._passes.budget.threads > 1)
+        memory = f"{self._passes.budget.bytes / 2**20:.0f} MiB"
+        return f"<FrameEngine: {self.reason}; {threads}, {memory}; {self._passes.workers.rows} rows so far>"
+
+    def close(self) -> None:
+        """Give back its memory and its threads, once calls that run are done. Later calls raise ForgeError; a
+        second `close` does nothing."""
+        self._passes.workers.close()
+        self._engines.opened.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
     def render(
         self,
         frame: Frame,
         template: str | Path | Config,
         *,
-        mapping: Mapping[str, Any] | schema.Mapping | None = None,
+        mapping: GivenMapping = None,
         append_eos: bool = False,
-    ) -> Series:
+        form: Literal["text", "prompt_completion", "messages", "preference"] = "text",
+        spans: bool = False,
+    ) -> Any:
         """The text of each row: a series named "text" with the frame's index; null where a row is refused.
 
-        template: a built-in's name; a format string over columns, such as "{question}\\n{answer}"; a chat
-        template, spelled out, in a file, or of a model's folder; or a plan's Config, with all its settings.
-        mapping: keys of `data.mapping`, e.g. {"query": "q", "response": "a"} or {"messages": "chat"}; what it
-        leaves out is not used. Without one the columns are recognised as `plan` does, by up to 200 rows.
-        append_eos: end each text with the end-of-sequence token of the built-in. A chat template that writes
-        the date gets today's; a Config has its own. A frame without rows gives none, whatever the template.
+        template: a built-in's name; a format string over columns, such as "{question}\n{answer}"; a chat
+        template, spelled out, in a file, or of a model's folder; or a plan's Config, with all its settings
+        but those of its output. mapping: keys of `data.mapping`, e.g. {"query": "q", "response": "a"} or
+        {"messages": "chat"}; what it leaves out is not used. Without one the columns are recognised as `plan`
+        does, by up to 200 rows. append_eos: end each text with the end-of-sequence token of the built-in. A
+        chat template that writes the date gets today's; a Config has its own.
+
+        form: as `output.form` of a plan. `messages` gives a series of JSON lists, the forms with several
+        fields a frame with a series for each: prompt and completion; prompt, chosen and rejected. spans: with
+        a chat template a frame of text and spans, JSON lists of [start, end) in characters of what the
+        assistant wrote, null where it is not known. A frame without rows gives none, whatever the template.
 
         A row is refused for the reasons that `prepare` rejects it for before its checks: a field that is
         null, bytes that are no UTF-8, no conversation, a text that is empty, or the template says no.
         `reasons` tells which. Raises TemplateError, ConfigError, InputError; TypeError for what is no frame.
         """
-        pieces = self._rendered(frame, template, mapping, append_eos)
-        return self._frames.texts(frame, "text", ((piece.text, piece.reason == 0) for piece in pieces))
+        frame, output = self._frames.opened(frame), Output(form, spans)
+        names = [*FIELDS_OF.get(form, ("text",)), *(["spans"] if spans else [])]
+        pieces = self._passes.through(rendering.texts, frame, template, mapping, append_eos, output)
+        if len(names) == 1:
+            return self._frames.texts(frame, names[0], (piece[names[0]] for piece in pieces))
+        held = list(pieces)
+        series = {name: self._frames.texts(frame, name, (piece[name] for piece in held)) for name in names}
+        return self._frames.made(frame, series)
 
     def reasons(
         self,
         frame: Frame,
         template: str | Path | Config,
         *,
-        mapping: Mapping[str, Any] | schema.Mapping | None = None,
+        mapping: GivenMapping = None,
         append_eos: bool = False,
+        form: Literal["text", "prompt_completion", "messages", "preference"] = "text",
     ) -> Series:
         """Why `render` refuses rows: a series named "reason" with the frame's index; null where it renders.
 
         Each is a name of `fates.Reason`, with a line of detail where there is more to say:
         "null_field: 'answer' is null". Arguments and errors are those of `render`.
         """
-        pieces = self._rendered(frame, template, mapping, append_eos)
-        return self._frames.texts(frame, "reason", map(_told, pieces))
+        frame, output = self._frames.opened(frame), Output(form)
+        pieces = self._passes.through(rendering.reasons, frame, template, mapping, append_eos, output)
+        return self._frames.texts(frame, "reason", (piece["reason"] for piece in pieces))
 
-    def duplicate_of(self, frame: Frame, columns: str | Sequence[str] | None = None) -> Series:
+    def duplicate_of(self, frame: Frame, columns: Names = None) -> Series:
         """The position, from 0, of the first row that each row repeats: a series of integers named
         "duplicate_of", null for rows that repeat none. Columns and errors are those of `deduplicate`."""
+        frame = self._frames.opened(frame)
         first = self._duplicates(frame, columns)
         return self._frames.numbers(frame, "duplicate_of", np.maximum(first, 0), first >= 0)
 
     def deduplicate(
         self,
         frame: Frame,
-        columns: str | Sequence[str] | None = None,
+        columns: Names = None,
         keep: Literal["first", "last"] = "first",
     ) -> Frame:
         """The rows that repeat no other, with their index and in their order.
@@ -131,52 +184,174 @@ class FrameEngine(Generic[Frame, Series]):
         """
         if keep not in ("first", "last"):
             raise ConfigError(f"keep is {keep!r}: choose first or last")
+        frame = self._frames.opened(frame)
         first = self._duplicates(frame, columns, backwards=keep == "last")
         return self._frames.take(frame, np.flatnonzero(first < 0))
 
     def split(
         self,
         frame: Frame,
-        train: float = 0.9,
-        validation: float = 0.1,
-        test: float = 0.0,
+        train: float | None = None,
+        validation: float | None = None,
+        test: float | None = None,
         *,
-        columns: str | Sequence[str] | None = None,
-        stratify: str | None = None,
+        columns: Names = None,
+        stratify: Names = None,
+        time: str | None = None,
+        group: str | None = None,
         seed: int = 42,
         mode: Literal["exact", "threshold"] = "exact",
     ) -> dict[str, Frame]:
         """The rows as frames named train, validation and test, with their index and in their order.
 
-        A row's place hangs on its key, the texts of `columns` (all by default), the seed, and its position
+        Fractions: 0.9, 0.1 and 0 where none is given; else the first that is left out takes the rest. A
+        row's place hangs on its key, the texts of `columns` (all by default), the seed, and its position
         where keys are equal. So it is the split that `prepare` gives to the same rows, deduplicated, with
         `dedup.key` the same columns; and for its default key with the rendered text, and then the label's
         column if there is one. exact: ⌊n·f + ½⌋ rows of each in total, and within one row of its share in
-        every stratum, the rows whose column `stratify` has one text. threshold: sizes are only near the
-        fractions, but adding rows moves no other. Drop duplicates before: equal rows can be parted.
+        every stratum, the rows whose columns `stratify` have the same texts. group: rows with one text in
+        this column are never parted, and sizes come as near as that allows. threshold: sizes are only near
+        the fractions, but adding rows moves no other. time: the oldest rows are train, the newest test (see
+        `split.times`), by nothing but this column. Drop duplicates before: equal rows can be parted.
 
-        Raises ConfigError for fractions that do not add up to 1, InputError for a column that is not there.
+        Raises ConfigError for fractions that do not add up to 1 and for what a mode cannot honour, InputError
+        for a column that is not there or has no times.
         """
-        sizes = _sizes(train, validation, test, seed)
-        if mode not in ("exact", "threshold"):
-            raise ConfigError(f"mode is {mode!r}: choose exact or threshold")
-        if mode == "threshold" and stratify is not None:
-            raise ConfigError("mode threshold keeps no shares of strata: leave stratify out, or use exact")
-        hashes = self._hashes(frame, self._columns(frame, columns))
-        live = np.ones(len(hashes), np.bool_)
-        if mode == "threshold":
-            fates = threshold.assign(hashes, live, sizes, int(seed))
+        frame = self._frames.opened(frame)
+        strata = () if stratify is None else self._passes.columns(frame, stratify)
+        asked = Asked(mode, strata, time, group, seed, columns is not None)
+        asked.check()
+        sizes = fractions_of(train, validation, test)
+        if time is not None:
+            fates = by_time(
+                time, sizes, self._passes.each(frame, self._passes.columns(frame, time), times_of)
+            )
         else:
-            stratum = None if stratify is None else self._strata(frame, stratify)
-            fates = exact.assign(stratum, hashes, live, sizes, int(seed), WORKING_BYTES)
+            hashes, memory = self._passes.keys(frame, columns), self._passes.budget.bytes
+            stratum = self._hashed(
+                frame, strata, lambda worker, block: hashes_of(worker.engine, block, strata)
+            )
+            grouped = () if group is None else self._passes.columns(frame, group)
+            whole = self._hashed(frame, grouped, groups_hashed)
+            fates = by_key(asked, sizes, hashes, stratum, whole, memory)
         return {spelled(fate): self._frames.take(frame, np.flatnonzero(fates == fate)) for fate in SPLITS}
+
+    def near_duplicates(
+        self,
+        frame: Frame,
+        columns: Names = None,
+        *,
+        mapping: GivenMapping = None,
+        keep: str = "first",
+        seed: int = 42,
+        **settings: Any,
+    ) -> Series:
+        """The position of the row that stays for each row that is left out as a near-duplicate: a series of
+        integers named "near_duplicate_of", null for rows that stay.
+
+        It is what `prepare` does under `dedup.near`, to rows without exact duplicates. What is compared are
+        the contents that `mapping` names, query and response (see `render`), or the texts of `columns`.
+        settings: those of `dedup.near` in a plan: threshold (0.8), permutations, unit, size, case,
+        white_space, punctuation, roles. keep: first, longest, or a column, whose largest number stays. Raises
+        ConfigError, InputError.
+        """
+        frame = self._frames.opened(frame)
+        near = near_settings({**settings, "keep": keep})
+        texts = self._compared(columns, mapping, near.roles)
+        rules = settings_of(near, seed)
+        found = [(rules.band_hashes(text), np.diff(text.offsets)) for text in texts(frame)]
+        length = np.concatenate([np.zeros(0, np.int64), *(size for _, size in found)])
+        clusters = find_clusters(
+            rules,
+            lambda band: (hashes[:, band] for hashes, _ in found),
+            length > 0,
+            length,
+            lambda rows: all_of(texts(self._frames.take(frame, rows))),
+            self._passes.budget.bytes,
+        )
+        own = {"first": None, "longest": length}
+        score = own[keep] if keep in own else self._numbers(frame, keep)
+        survivor = survivors(clusters.label, np.ones(len(length), np.bool_), score)
+        return self._frames.numbers(frame, "near_duplicate_of", np.maximum(survivor, 0), survivor >= 0)
+
+    def against(
+        self,
+        frame: Frame,
+        evaluation: Frame,
+        columns: Names = None,
+        *,
+        mapping: GivenMapping = None,
+        ngram: int | None = 13,
+        threshold: float | None = 0.8,
+    ) -> Series:
+        """The position of the row of `evaluation` that each row repeats, nearly or in a run of words: a
+        series of integers named "matched", null for rows that are clean.
+
+        It is what `prepare` does under `data.against` and `decontamination`. Queries are compared, or the
+        texts of `columns`; mapping and columns hold for both frames. ngram: so many words in a row that both
+        have; threshold: Jaccard similarity of their character 5-grams; None for a rule that is off. Raises
+        ConfigError, InputError.
+        """
+        if ngram is None and threshold is None:
+            raise ConfigError("ngram and threshold are both None, so there is no rule: give one of them")
+        frame, evaluation = self._frames.opened(frame), self._frames.opened(evaluation)
+        texts = self._compared(columns, mapping, QUERIES)
+        words = None if ngram is None else Shingling("words", ngram, punctuation=True)
+        near = None if threshold is None else NearDuplicates(threshold)
+        known = Against(all_of(texts(evaluation)), Decontamination(words, near))
+        found = [known.check(text) for text in texts(frame)]
+        matched = np.concatenate(
+            [np.zeros(0, np.int64), *(np.where(one.ngram >= 0, one.ngram, one.near) for one in found)]
+        )
+        return self._frames.numbers(frame, "matched", np.maximum(matched, 0), matched >= 0)
+
+    def mix(
+        self,
+        frames: Mapping[str, Frame],
+        weights: Mapping[str, float] | None = None,
+        caps: Mapping[str, int] | None = None,
+        *,
+        columns: Names = None,
+        seed: int = 42,
+    ) -> dict[str, Frame]:
+        """The rows of each frame that are used, by name, with their index and in their order.
+
+        It is what `prepare` does with the weights and caps of its inputs. weights: shares of the mixture, of
+        any sum; no row is used twice, so it is the largest in which the shares hold. caps: at most so many
+        rows of a frame. Which rows hangs on their keys, the texts of `columns`, and the seed. Raises
+        ConfigError.
+        """
+        for what, given in (("weights", weights), ("caps", caps)):
+            odd = next((name for name in given or () if name not in frames), None)
+            if odd is not None:
+                raise ConfigError(f"{what}: there is no frame {odd!r}, only {', '.join(frames) or 'none'}")
+        lacking = next((name for name in frames if weights is not None and name not in weights), None)
+        if lacking is not None:
+            raise ConfigError(f"weights: the frame {lacking!r} has none; give it one, or 0 to leave it out")
+        frames = {name: self._frames.opened(frame) for name, frame in frames.items()}
+        hashes = [self._passes.keys(frame, columns) for frame in frames.values()]
+        sizes = list(map(len, hashes))
+        shares = mixture.shares(
+            sizes,
+            None if weights is None else [weights[name] for name in frames],
+            [(caps or {}).get(name) for name in frames],
+        )
+        source = np.repeat(np.arange(len(frames), dtype=np.uint32), sizes)
+        every = np.concatenate([np.zeros((0, 2), np.uint64), *hashes])
+        live = np.ones(len(every), np.bool_)
+        used = mixture.sample(source, every, live, shares, seed, self._passes.budget.bytes)
+        parts = np.split(used, np.cumsum(sizes)[:-1])
+        return {
+            name: self._frames.take(frame, np.flatnonzero(part))
+            for (name, frame), part in zip(frames.items(), parts, strict=True)
+        }
 
     def check(
         self,
         frame: Frame,
-        columns: str | Sequence[str] | None = None,
+        columns: Names = None,
         *,
-        mapping: Mapping[str, Any] | schema.Mapping | None = None,
+        mapping: GivenMapping = None,
         max_length: int | None = None,
         **settings: Any,
     ) -> Frame:
@@ -189,6 +364,7 @@ class FrameEngine(Generic[Frame, Series]):
         malformed, is true for rows that no check can judge: a field that is null or absent, no conversation,
         bytes that are no UTF-8. Raises ConfigError, InputError.
         """
+        frame = self._frames.opened(frame)
         if columns is not None and mapping is not None:
             raise ConfigError("name columns or a mapping, not both")
         checks = check_settings(settings)
@@ -198,141 +374,55 @@ class FrameEngine(Generic[Frame, Series]):
         checks = checks.model_copy(update=dict.fromkeys(wanted, "warn"))
         rows = self._frames.rows(frame)
         failed = {name: np.zeros(rows, np.bool_) for name in (MALFORMED, *wanted)}
-        texts = self._texts(frame, mapping) if columns is None else self._texts_of(frame, columns)
+        judge = partial(judged, checks=checks, names=wanted, max_length=max_length)
+        if columns is None:
+            found = self._passes.by_role(partial(judge, by_role), frame, mapping)
+        else:
+            found = self._passes.each(frame, self._passes.columns(frame, columns), partial(judge, one_by_one))
         start = 0
-        for malformed, found in texts:
-            here = slice(start, start + len(malformed))
+        for block in found:
+            here = slice(start, start + len(block[MALFORMED]))
             start = here.stop
-            failed[MALFORMED][here] = malformed
-            for fields in found:
-                warned = run_checks(fields, checks, max_length, self._engine).warned
-                for name in wanted:
-                    failed[name][here] |= warned[REASONS[name]]
-        return self._frames.flags(frame, failed)
+            for name, flags in block.items():
+                failed[name][here] = flags
+        return self._frames.made(frame, failed)
 
-    def _rendered(
-        self,
-        frame: Frame,
-        template: str | Path | Config,
-        mapping: Mapping[str, Any] | schema.Mapping | None,
-        append_eos: bool,
-    ) -> Iterator[Rendered]:
-        names = self._frames.columns(frame)
-        if not self._frames.rows(frame):
-            return
-        rows = partial(sample, self._frames, self._engine, frame, names)
-        renderer = make_renderer(render_config(template, mapping, append_eos, names, rows))
-        composer = Composer(("text",), lambda programs: programs[0])
-        for columns in self._blocks(frame, renderer.columns):
-            bound = renderer.bind(records_of(self._engine, columns), self._engine)
-            yield self._render(bound, composer)
+    def _compared(
+        self, columns: Names, mapping: GivenMapping, roles: Sequence[str]
+    ) -> Callable[[Frame], Iterator[Text]]:
+        """Gives the texts of a frame that are compared, block by block."""
+        if columns is not None and mapping is not None:
+            raise ConfigError("name columns or a mapping, not both")
+        if columns is None:
+            return lambda frame: self._passes.by_role(partial(of_roles, roles), frame, mapping)
+        return lambda frame: self._passes.each(frame, self._passes.columns(frame, columns), of_columns)
 
-    def _render(self, bound: Bound, composer: Composer) -> Rendered:
-        reason = bound.reason.copy()
-        chosen = np.flatnonzero(reason == Reason.NONE)
-        lengths = np.zeros(len(reason), np.int64)
-        text = Text(np.zeros(PADDING, np.uint8), np.zeros(1, np.int64))
-        if len(chosen):
-            table, program = composer.table(bound)
-            columns = [bound.columns[name] for name in table.columns]
-            text = self._engine.render(table, program, columns, chosen, layout.AS_TEXT, bound.first)
-            lengths[chosen] = np.diff(text.offsets)
-            reason[chosen[lengths[chosen] == 0]] = Reason.EMPTY_TEXT
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        return Rendered(text_over(text, offsets), reason, bound.detail)
+    def _hashed(self, frame: Frame, columns: Sequence[str], work: Work[U64]) -> U64 | None:
+        """What `work` makes of each row; None where there are no columns to look at."""
+        if not columns:
+            return None
+        return np.concatenate([np.zeros(0, np.uint64), *self._passes.each(frame, columns, work)])
 
-    def _texts(
-        self, frame: Frame, mapping: Mapping[str, Any] | schema.Mapping | None
-    ) -> Iterator[tuple[Bools, list[dict[str, Spans]]]]:
-        """For each block the rows that are malformed, and the texts of the others by role."""
-        names = self._frames.columns(frame)
-        if not self._frames.rows(frame):
-            return
-        rows = partial(sample, self._frames, self._engine, frame, names)
-        renderer = make_renderer(check_config(mapping, names, rows))
-        for columns in self._blocks(frame, renderer.columns):
-            bound = renderer.bind(records_of(self._engine, columns), self._engine)
-            yield bound.reason != Reason.NONE, [bound.texts]
+    def _numbers(self, frame: Frame, column: str) -> npt.NDArray[np.float64]:
+        """A column as numbers, NaN where a row has none. Raises InputError where none has."""
+        names = self._passes.columns(frame, column)
+        found = self._passes.each(
+            frame, names, lambda worker, block: numbers_of(worker.engine.text(block[column]))
+        )
+        numbers = np.concatenate([np.zeros(0), *found])
+        if len(numbers) and np.isnan(numbers).all():
+            raise InputError(f"no row has a number in the column {column!r}; choose another for keep")
+        return numbers
 
-    def _texts_of(
-        self, frame: Frame, columns: str | Sequence[str]
-    ) -> Iterator[tuple[Bools, list[dict[str, Spans]]]]:
-        """For each block the rows with a null or a text that is no UTF-8, and each column on its own."""
-        for spans in self._blocks(frame, self._columns(frame, columns)):
-            records = records_of(self._engine, spans)
-            malformed = np.zeros(len(records), np.bool_)
-            for column in records.columns.values():
-                malformed |= column.kind < layout.PLAIN
-            yield malformed, [{"text": column} for column in records.columns.values()]
-
-    def _duplicates(self, frame: Frame, columns: str | Sequence[str] | None, backwards: bool = False) -> I64:
+    def _duplicates(self, frame: Frame, columns: Names, backwards: bool = False) -> I64:
         """The row that each row repeats, -1 where it is the first of its kind (or the last: backwards)."""
-        hashes = self._hashes(frame, self._columns(frame, columns))
+        hashes = self._passes.keys(frame, columns)
         live = np.ones(len(hashes), np.bool_)
-        if not backwards:
-            return duplicates(hashes, live, WORKING_BYTES, self._engine.first_occurrence)
-        reverse = np.ascontiguousarray(hashes[::-1])
-        found = duplicates(reverse, live, WORKING_BYTES, self._engine.first_occurrence)[::-1]
-        return np.where(found < 0, -1, len(found) - 1 - found)
-
-    def _hashes(self, frame: Frame, columns: Sequence[str]) -> U64:
-        """The 128-bit key of each row: uint64[n, 2]."""
-        hashes = np.zeros((self._frames.rows(frame), 2), np.uint64)
-        table = pack([column_key(columns)])
-        start = 0
-        for block in self._blocks(frame, columns):
-            spans = [block[name] for name in table.columns]
-            rows = np.arange(len(spans[0]))
-            program = np.zeros(len(rows), np.int32)
-            keys = self._engine.render(table, program, spans, rows, layout.AS_JSON)
-            hashes[start : start + len(rows)] = self._engine.hash128(keys)
-            start += len(rows)
-        return hashes
-
-    def _strata(self, frame: Frame, column: str) -> U64:
-        names = self._columns(frame, column)
-        found = [
-            self._engine.hash64(self._engine.text(block[column]), 0).copy()
-            for block in self._blocks(frame, names)
-        ]
-        return np.concatenate([np.zeros(0, np.uint64), *found])
-
-    def _blocks(self, frame: Frame, columns: Sequence[str]) -> Iterator[Columns]:
-        return blocks(self._frames, frame, columns)
-
-    def _columns(self, frame: Frame, columns: str | Sequence[str] | None) -> tuple[str, ...]:
-        """The columns that are meant. Raises InputError where one is not there, or there are none."""
-        known = self._frames.columns(frame)
-        wanted = known if columns is None else (columns,) if isinstance(columns, str) else tuple(columns)
-        if not wanted:
-            raise InputError("the frame has no columns" if columns is None else "name at least one column")
-        for name in wanted:
-            if name not in known:
-                near = nearest(str(name), known)
-                hint = f"did you mean {near!r}?" if near else f"there are {', '.join(known) or 'none'}"
-                raise InputError(f"no column is named {name!r}; {hint}")
-        return wanted
-
-
-def _sizes(train: float, validation: float, test: float, seed: int) -> Splits:
-    given = {"train": train, "validation": validation, "test": test}
-    for name, fraction in given.items():
-        if not 0 <= fraction <= 1:
-            raise ConfigError(f"{name} is {fraction!r}: it must be from 0 to 1")
-    if abs(sum(given.values()) - 1) > 1e-9:
-        told = ", ".join(f"{name}={fraction:g}" for name, fraction in given.items())
-        raise ConfigError(f"the fractions must add up to 1, not {sum(given.values()):g}: {told}")
-    if not 0 <= seed < 2**63:
-        raise ConfigError(f"seed is {seed!r}: it must be from 0 to 2**63 - 1")
-    return Splits(float(train), float(validation), float(test))
-
-
-def _told(piece: Rendered) -> tuple[Text, Bools]:
-    """The reasons of a block as texts."""
-    lines: list[bytes | None] = [None] * len(piece.reason)
-    for row in np.flatnonzero(piece.reason).tolist():
-        detail = piece.detail(row)
-        lines[row] = (spelled(Reason(int(piece.reason[row]))) + (detail and f": {detail}")).encode()
-    spans = plain_spans(lines)
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(spans.length)])
-    return Text(spans.data, offsets), piece.reason != 0
+        memory = self._passes.budget.bytes
+        with self._passes.workers.borrow() as worker:
+            first = worker.engine.first_occurrence
+            if not backwards:
+                return duplicates(hashes, live, memory, first)
+            reverse = np.ascontiguousarray(hashes[::-1])
+            found = duplicates(reverse, live, memory, first)[::-1]
+            return np.where(found < 0, -1, len(found) - 1 - found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,23 +21,28 @@ from forge_gpu.kernels.layout import I64, Spans, Text
 class PandasFrames:
     """See `frames.base.Frames`. Text comes out as ArrowDtype(large_string), whose null is pd.NA."""
 
+    def opened(self, frame: Any) -> Any:
+        return frame
+
     def columns(self, frame: pd.DataFrame) -> tuple[str, ...]:
         if not isinstance(frame, pd.DataFrame):
-            kind = kind_of(frame)
-            hint = "; a GPU engine takes it, or pass frame.to_pandas()" if kind == "cudf.DataFrame" else ""
-            raise TypeError(f"this engine takes a pandas.DataFrame, not {kind}{hint}")
+            raise TypeError(f"this engine takes a pandas.DataFrame, not {kind_of(frame)}")
         return named(frame.columns)
 
     def rows(self, frame: pd.DataFrame) -> int:
         return len(frame)
 
     def spans(self, frame: pd.DataFrame, column: str, start: int, stop: int) -> Spans:
-        values = frame[column].iloc[start:stop]
+        series = frame[column]
+        values: Any = series.to_numpy() if isinstance(series.dtype, np.dtype) else series.array
         try:
+            if isinstance(values, pd.arrays.ArrowExtensionArray):
+                return arrow_spans(values.__arrow_array__()[start:stop])
+            values = values[start:stop]
             array = _as_arrow(values)
             if array is not None:
                 return arrow_spans(array)
-            return object_spans(values.to_numpy(dtype=object).tolist(), pd.isna)
+            return object_spans(np.asarray(values, object).tolist(), pd.isna)
         except InputError as fault:
             raise InputError(f"column {column!r}: {fault}") from None
 
@@ -44,20 +50,23 @@ class PandasFrames:
         return frame.iloc[rows]
 
     def texts(self, frame: pd.DataFrame, name: str, pieces: Iterable[tuple[Text, Bools]]) -> pd.Series:
-        arrays = [text_to_arrow(_own(text), valid) for text, valid in pieces]
+        arrays = [text_to_arrow(text, valid) for text, valid in pieces]
         array = pd.arrays.ArrowExtensionArray(pa.chunked_array(arrays, pa.large_string()))
         return pd.Series(array, index=frame.index, name=name, copy=False)
 
     def numbers(self, frame: pd.DataFrame, name: str, values: I64, valid: Bools) -> pd.Series:
         return pd.Series(pd.arrays.IntegerArray(values, ~valid), index=frame.index, name=name, copy=False)
 
-    def flags(self, frame: pd.DataFrame, columns: Mapping[str, Bools]) -> pd.DataFrame:
+    def made(self, frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
         return pd.DataFrame(dict(columns), index=frame.index, copy=False)
 
 
-def _as_arrow(values: pd.Series) -> pa.Array | pa.ChunkedArray | None:
-    """The values as Arrow, without a copy where they are Arrow text already; None where they are objects
-    other than text, for which Arrow would guess one type. NaN is null."""
+def _as_arrow(values: Any) -> pa.Array | pa.ChunkedArray | None:
+    """A pandas array as Arrow; None where it holds objects other than text, for which Arrow would guess one
+    type. NaN is null."""
+    if isinstance(values, pd.Categorical):
+        _refuse(values.categories.dtype)
+    _refuse(values.dtype)
     if values.dtype == object and infer_dtype(values, skipna=True) != "string":
         return None
     try:
@@ -66,6 +75,8 @@ def _as_arrow(values: pd.Series) -> pa.Array | pa.ChunkedArray | None:
         return None
 
 
-def _own(text: Text) -> Text:
-    """A copy: the engine writes the next piece into the same buffers."""
-    return Text(text.data[: int(text.offsets[-1])].copy(), np.array(text.offsets))
+def _refuse(kind: Any) -> None:
+    """Types that Arrow would store as numbers or structs, which say nothing of what they mean. Raises
+    InputError."""
+    if isinstance(kind, pd.PeriodDtype | pd.IntervalDtype):
+        raise InputError(f"a column of type {kind} has no JSON form; convert it, or leave it out")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, NamedTuple, TypeVar
 
 from forge_gpu.config import schema
 from forge_gpu.config.layers import Layer, build
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ConfigError, InputError, TemplateError
+from forge_gpu.frames.rendering import Recipe
+from forge_gpu.frames.sampling import Sample
 from forge_gpu.planner.columns import columns_of
 from forge_gpu.planner.conversations import read_conversations
 from forge_gpu.planner.mapping import Picked, pick
@@ -20,45 +25,111 @@ from forge_gpu.templates.shapes import SHAPES, shape_named_by
 from forge_gpu.templates.validate import validate_renderer
 
 GivenMapping = Mapping[str, Any] | schema.Mapping | None
-Sample = Callable[[], list[dict[str, Any]]]
 Values = dict[str, Any]
+Made = TypeVar("Made")
+
+RETAINED = 64
+"""Answers that are retained for the next call."""
 
 
-def render_config(
-    template: str | Path | Config,
-    mapping: GivenMapping,
-    append_eos: bool,
-    columns: Sequence[str],
-    sample: Sample,
-) -> Config:
-    """What renders the texts of a frame with rows.
+class Output(NamedTuple):
+    """What is made of rows: one of the forms of `output.form`, and whether with `output.spans`."""
 
-    sample: some of its rows. Raises TemplateError, ConfigError, InputError.
+    form: str = "text"
+    spans: bool = False
+
+
+class Recipes:
+    """What renders, for what callers name: found once, and retained from call to call, by all threads.
+
+    A recipe's key is its template (its text, or the state of its file or folder), the mapping, the date, and
+    the columns that it was found to fit: a file that changes, and a new day, make a new one.
     """
-    if isinstance(template, Config):
-        if mapping is not None or append_eos:
-            raise ConfigError("a Config has a mapping and append_eos of its own: set them there")
-        output = template.output.model_copy(update={"form": "text", "spans": False})
-        config = template.model_copy(update={"output": output})
-    else:
-        folder = _folder(template)
-        model = None if folder else _named(str(template))
-        is_format = model is not None and model["template_kind"] == "format"
-        names_columns = mapping is None and is_format
-        chosen = {"shape": "columns"} if names_columns else mapping_values(mapping, sample)
-        model = model or _of_folder(str(folder), chosen, sample)
-        model["append_eos"] = append_eos
-        config = build([Layer({"data": {"mapping": chosen}, "model": model})]).config
-    validate_renderer(config, columns)
-    return config
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._answers: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def of_texts(
+        self,
+        template: str | Path | Config,
+        mapping: GivenMapping,
+        append_eos: bool,
+        output: Output,
+        columns: Sequence[str],
+        sample: Sample,
+    ) -> Recipe:
+        """What renders the texts of a frame with rows.
+
+        output: of the section of a plan. sample: some of the rows. Raises TemplateError, ConfigError,
+        InputError.
+        """
+        if isinstance(template, Config):
+            if mapping is not None or append_eos:
+                raise ConfigError("a Config has a mapping and append_eos of its own: set them there")
+            key: tuple[Any, ...] = ("plan", template.model_dump_json(), output, *columns)
+            return self._answer(key, lambda: _recipe(key, _with_output(template, output), columns))
+        name = str(template)
+        state = (name, date.today(), *_state(name))
+        is_folder = len(state) > 2 and state[2] is None
+        model = None if is_folder else self._answer(("named", *state), lambda: _named(name))
+        if mapping is None and model is not None and model["template_kind"] == "format":
+            chosen = {"shape": "columns"}  # the string itself names them
+        else:
+            chosen = self._mapping(mapping, columns, sample)
+        tools = is_folder and _with_tools(chosen, sample)
+        key = ("texts", *state, repr(chosen), append_eos, tools, output, *columns)
+
+        def recipe() -> Recipe:
+            section = {**(model or _of_folder(name, tools)), "append_eos": append_eos}
+            values = {"data": {"mapping": chosen}, "model": section, "output": output._asdict()}
+            config = build([Layer(values)]).config
+            return _recipe(key, config, columns)
+
+        return self._answer(key, recipe)
+
+    def of_fields(self, mapping: GivenMapping, columns: Sequence[str], sample: Sample) -> Recipe:
+        """What finds the texts of each role in a frame with rows."""
+        chosen = self._mapping(mapping, columns, sample)
+        values = {"data": {"mapping": chosen}, "output": {"form": "source"}}
+        key = ("fields", repr(chosen), *columns)
+        return self._answer(key, lambda: _recipe(key, build([Layer(values)]).config, columns))
+
+    def _mapping(self, mapping: GivenMapping, columns: Sequence[str], sample: Sample) -> Values:
+        """The keys of data.mapping: those that are given and no others, or those that plan would pick."""
+        if isinstance(mapping, schema.Mapping):
+            return mapping.model_dump()
+        if mapping is not None:
+            shape = shape_named_by(mapping)
+            return {"shape": "columns" if shape is None else shape.name, **mapping}
+        kinds = sample.kinds()
+        if kinds is None:
+            return _picked(sample.records())
+        return self._answer(("mapping", kinds, *columns), lambda: _picked(sample.records()))
+
+    def _answer(self, key: Hashable, find: Callable[[], Made]) -> Made:
+        answer: Made
+        with self._lock:
+            if key in self._answers:
+                self._answers.move_to_end(key)
+                answer = self._answers[key]
+                return answer
+        answer = find()
+        with self._lock:
+            self._answers[key] = answer
+            if len(self._answers) > RETAINED:
+                self._answers.popitem(last=False)
+        return answer
 
 
-def check_config(mapping: GivenMapping, columns: Sequence[str], sample: Sample) -> Config:
-    """What finds the texts of each role in a frame with rows."""
-    chosen = mapping_values(mapping, sample)
-    config = build([Layer({"data": {"mapping": chosen}, "output": {"form": "source"}})]).config
-    validate_renderer(config, columns)
-    return config
+def _recipe(key: Hashable, config: Config, columns: Sequence[str]) -> Recipe:
+    return Recipe(key, config, validate_renderer(config, columns))
+
+
+def _with_output(config: Config, output: Output) -> Config:
+    values = config.model_dump()
+    values["output"] |= {**output._asdict(), "columns": []}
+    return build([Layer(values)]).config
 
 
 def check_settings(settings: Mapping[str, Any]) -> schema.Checks:
@@ -67,14 +138,12 @@ def check_settings(settings: Mapping[str, Any]) -> schema.Checks:
     return loaded.config.preprocessing.quality_checks
 
 
-def mapping_values(mapping: GivenMapping, sample: Sample) -> Values:
-    """The keys of data.mapping: those that are given and no others, or those that plan would pick."""
-    if isinstance(mapping, schema.Mapping):
-        return mapping.model_dump()
-    if mapping is not None:
-        shape = shape_named_by(mapping)
-        return {"shape": "columns" if shape is None else shape.name, **mapping}
-    return _picked(sample())
+def near_settings(settings: Mapping[str, Any]) -> schema.Near:
+    """Settings of near-duplicates. Raises ConfigError with the nearest known one."""
+    loaded = build([Layer({"preprocessing": {"dedup": {"near": dict(settings)}}})])
+    near = loaded.config.preprocessing.dedup.near
+    assert near is not None
+    return near
 
 
 def _picked(records: list[dict[str, Any]]) -> Values:
@@ -89,24 +158,43 @@ def _picked(records: list[dict[str, Any]]) -> Values:
         raise InputError(f"{fault}; here, pass mapping={{'query': COLUMN, 'response': COLUMN}}") from None
 
 
-def _folder(template: str | Path) -> Path | None:
-    """The model's folder that a template is read from, where it names one."""
-    name = str(template)
-    if name in builtins() or any(character in name for character in "{\n\0") or len(name) > 4096:
-        return None
-    path = Path(name).expanduser()
-    return path if path.is_dir() else None
+def _state(template: str) -> tuple[Any, ...]:
+    """What tells whether the file or folder that a template names has changed: for a folder None and its
+    entries, for a file its own, and nothing for what is no path."""
+    if template in builtins() or any(character in template for character in "\n\0") or len(template) > 4096:
+        return ()
+    path = os.path.expanduser(template)
+    try:
+        state = os.stat(path)
+        if "{" not in template and os.path.isdir(path):
+            with os.scandir(path) as entries:
+                return (None, *sorted((entry.name, *_entry(entry.stat())) for entry in entries))
+    except OSError:
+        return ()
+    return _entry(state)
 
 
-def _of_folder(folder: str, mapping: Values, sample: Sample) -> Values:
-    """The section `model` for a folder's own template."""
+def _entry(state: os.stat_result) -> tuple[int, int, int]:
+    return state.st_ino, state.st_size, state.st_mtime_ns
+
+
+def _with_tools(mapping: Values, sample: Sample) -> bool:
+    """Whether records have tools: some models have a template of their own for these."""
+    if not mapping.get("tools"):
+        return False
     shape = SHAPES.get(str(mapping["shape"]))
-    has_turns = shape is not None and shape.has_turns
-    with_tools = has_turns and read_conversations(sample(), Picked(mapping, {})).with_tools > 0
-    decision = decide(None, folder, None, None, tools=with_tools, own=True, needed=True)
+    if shape is None or not shape.has_turns:
+        return False
+    return read_conversations(sample.records(), Picked(mapping, {})).with_tools > 0
+
+
+def _of_folder(folder: str, tools: bool) -> Values:
+    """The section `model` for a folder's own template."""
+    path = str(Path(folder).expanduser())
+    decision = decide(None, path, None, None, tools=tools, own=True, needed=True)
     if decision.values.get("template_is_approximate"):
         raise TemplateError(
-            f"{folder} has no chat template; a built-in that comes near is "
+            f"{path} has no chat template; a built-in that comes near is "
             f"{decision.values['chat_template']!r}: name it, or a file"
         )
     return decision.values

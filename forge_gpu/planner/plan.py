@@ -331,7 +331,8 @@ class _Chooser:
             self.reasons["preprocessing.engine"] = self.reasons["hardware.use_gpu_preprocessing"]
         picked = self.found.picked
         label = picked.values.get("label")
-        if label and self.found.columns[label].kind != "text":
+        mode = _section(_section(self.given, "preprocessing"), "split").get("mode", "exact")
+        if label and self.found.columns[label].kind != "text" and mode == "exact":
             self.put("preprocessing.split.stratify", label, f"every split gets its share of each {label!r}")
         keep = dict.fromkeys(picked.media, "what the messages refer to")
         if label:
@@ -356,7 +357,7 @@ def _columns_exist(config: Config, found: Inspection) -> None:
     key = config.preprocessing.dedup.key
     named: dict[str, list[str] | list[str | None]] = {
         "output.columns": config.output.columns,
-        "preprocessing.split.stratify": [config.preprocessing.split.stratify],
+        "preprocessing.split.stratify": list(config.preprocessing.split.strata),
         "preprocessing.split.time": [config.preprocessing.split.time],
         "preprocessing.split.group": [config.preprocessing.split.group],
         "preprocessing.dedup.near.keep": [ranking_column(config.preprocessing.dedup.near)],

@@ -26,16 +26,18 @@ def validate_template(template: str, columns: Iterable[str]) -> tuple[str, ...]:
     return named
 
 
-def validate_renderer(config: Config, columns: Iterable[str]) -> None:
-    """Refuse a configuration whose template or mapping names columns that the sample does not have.
+def validate_renderer(config: Config, columns: Iterable[str]) -> tuple[str, ...]:
+    """The columns that a configuration's renderer reads; refused where the sample does not have one.
 
     Optional columns (input, system, tools) must exist in the sample too, in some record: a name that no
     record has is a slip. Raises TemplateError or ConfigError.
     """
     known = tuple(dict.fromkeys(columns))
-    faults = [_fault(name, known) for name in make_renderer(config).columns if name not in known]
+    read = make_renderer(config).columns
+    faults = [_fault(name, known) for name in read if name not in known]
     if faults:
         raise TemplateError(f"the template does not fit the data: {'; '.join(faults)}")
+    return read
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

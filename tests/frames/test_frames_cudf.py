@@ -9,6 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+import forge_gpu
+from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.gpu import cudf_adapter
 from forge_gpu.engine.resilient import Health, ResilientEngine
@@ -18,13 +20,12 @@ from forge_gpu.frames.any_frames import AnyFrames
 from forge_gpu.frames.choose import frames_for
 from forge_gpu.frames.cudf_frames import CudfFrames
 from forge_gpu.frames.engine import FrameEngine
-from forge_gpu.frames.pandas_frames import PandasFrames
 from tests.frames.simulated_cudf import SimulatedAdapter, SimulatedFrame
 from tests.kernels.cuda_backends import SIMULATED, open_device, run_simulated
 from tests.kernels.simulated_engine import Entered
 
 BACKENDS = [pytest.param("sim", marks=pytest.mark.sim), pytest.param("gpu", marks=pytest.mark.gpu)]
-CPU = FrameEngine(CpuEngine(), PandasFrames())
+CPU = forge_gpu.open_engine("cpu")
 JINJA = "{% for m in messages %}<{{ m.role }}>{{ m.content | trim }}</>{% endfor %}"
 
 
@@ -45,8 +46,10 @@ class OnDevice:
 
             self.adapter = CudfAdapter()
         engine = ResilientEngine(GpuEngine(device, CpuEngine(), 0), CpuEngine(), self.health)
-        frames = AnyFrames({"pandas": PandasFrames(), "cudf": CudfFrames(self.adapter)})
-        self.engine: FrameEngine[Any, Any] = FrameEngine(engine, frames)
+        frames = AnyFrames({"cudf": CudfFrames(self.adapter)})
+        self.engine: FrameEngine[Any, Any] = FrameEngine(
+            EngineFactory("gpu", "a test", lambda factory: engine, health=self.health), frames
+        )
 
     def moved(self, frame: pd.DataFrame) -> Any:
         if self.name == "sim":
@@ -181,8 +184,8 @@ def test_pandas_goes_in_and_comes_out_as_well(on: OnDevice) -> None:
 
 
 def test_faults_are_one_clear_line(on: OnDevice) -> None:
-    with pytest.raises(TypeError, match=r"takes a pandas.DataFrame or a cudf.DataFrame, not builtins.list"):
-        on.engine.render([1], "chatml")
+    with pytest.raises(TypeError, match=r"takes frames of pandas, polars.*, not builtins.set"):
+        on.engine.render({1}, "chatml")
     twice = on.moved(frame())
     with pytest.raises(InputError, match="no column is named 'quer'; did you mean 'query'"):
         on.engine.deduplicate(twice, "quer")
@@ -225,11 +228,13 @@ def test_an_engine_on_a_gpu_takes_frames_of_both(monkeypatch: pytest.MonkeyPatch
         name = "gpu"
 
     monkeypatch.setattr(cudf_adapter, "CudfAdapter", SimulatedAdapter)
-    engine: FrameEngine[Any, Any] = FrameEngine(OfGpu(), frames_for(OfGpu()))
+    engine: FrameEngine[Any, Any] = FrameEngine(
+        EngineFactory("gpu", "a test", lambda factory: OfGpu()), frames_for("gpu")
+    )
     for made in (frame(), SimulatedFrame(frame())):
         assert listed(engine.render(made, "chatml")) == listed(CPU.render(frame(), "chatml"))
         assert type(engine.deduplicate(made, "query")) is type(made)
-    assert isinstance(frames_for(CpuEngine()), PandasFrames)
+    assert isinstance(frames_for("cpu"), AnyFrames)
 
 
 def test_names_are_checked_on_every_kind_of_frame() -> None:

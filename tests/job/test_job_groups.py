@@ -128,6 +128,11 @@ def test_a_group_column_without_values_is_refused(source, tmp_path) -> None:
     ("preprocessing", "words"),
     [
         ({"split": {"group": "user", "mode": "threshold"}}, "preprocessing.split: group needs mode exact"),
+        ({"split": {"stratify": "user", "mode": "threshold"}}, "split: stratify needs mode exact: it is thr"),
+        (
+            {"split": {"stratify": ["user"], "mode": "temporal", "time": "t"}},
+            "stratify needs mode exact: it is temporal",
+        ),
         (
             {"split": {"group": "user", "mode": "temporal", "time": "t"}},
             "group needs mode exact: it is temporal",

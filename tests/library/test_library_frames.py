@@ -309,7 +309,12 @@ FRAME = pd.DataFrame({"question": ["q"], "answer": ["a"]})
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: ENGINE.render([1], "chatml"), TypeError, "takes a pandas.DataFrame, not builtins.list"),
+        (
+            lambda: ENGINE.render([1], "chatml"),
+            TypeError,
+            "a list of dictionaries, but one holds builtins.int",
+        ),
+        (lambda: ENGINE.render({1}, "chatml"), TypeError, "takes frames of pandas, .*, not builtins.set"),
         (lambda: ENGINE.render(FRAME["answer"], "chatml"), TypeError, "not pandas.Series"),
         (lambda: ENGINE.render(FRAME, "chatmal"), ForgeError, "chatml"),
         (lambda: ENGINE.render(FRAME, "{questoin}"), ForgeError, "did you mean 'question'"),
@@ -332,7 +337,7 @@ FRAME = pd.DataFrame({"question": ["q"], "answer": ["a"]})
         (lambda: ENGINE.deduplicate(pd.DataFrame({0: ["a"]})), InputError, "column 0"),
         (lambda: ENGINE.deduplicate(pd.DataFrame({"a": [{1, 2}]})), InputError, "'a': .*set"),
         (lambda: ENGINE.deduplicate(pd.DataFrame({"a": [1j]})), InputError, "'a': .*complex"),
-        (lambda: ENGINE.split(FRAME, 0.8), ConfigError, "add up to 1"),
+        (lambda: ENGINE.split(FRAME, 0.8, 0.1, 0.05), ConfigError, "add up to 1"),
         (lambda: ENGINE.split(FRAME, 1.5, -0.5), ConfigError, "train is 1.5"),
         (lambda: ENGINE.split(FRAME, float("nan"), 1), ConfigError, "train is nan"),
         (lambda: ENGINE.split(FRAME, seed=-1), ConfigError, "seed"),

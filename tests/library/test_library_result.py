@@ -152,3 +152,27 @@ def test_an_output_that_was_damaged_afterwards_is_named(source: Path, tmp_path: 
     path.write_bytes(path.read_bytes()[:-20] + b"\n")
     with pytest.raises(ValidationError, match=r"train\.jsonl: holds a line that is no JSON record"):
         result.splits["train"].to_arrow()
+
+
+def test_a_split_is_a_sequence_of_rows(result: Result) -> None:
+    split = result.splits["train"]
+    rows = split.to_arrow().to_pylist()
+    assert len(split) == len(rows) == 36 and list(split) == rows
+    for number in (0, 14, 15, 35, -1, -36):
+        assert split[number] == rows[number]
+    for part in (slice(3), slice(10, 20), slice(None, None, -7), slice(-4, None), slice(9, 9), slice(90, 99)):
+        assert split[part].to_pylist() == rows[part]
+        assert split[part].schema == split.to_arrow().schema
+    for number in (36, -37):
+        with pytest.raises(IndexError, match=f"train has 36 rows, and none with the number {number}"):
+            split[number]
+
+
+def test_a_split_shows_its_first_rows_and_streams(result: Result) -> None:
+    split = result.splits["train"]
+    pd.testing.assert_frame_equal(split.head(3), split.to_pandas().iloc[:3])
+    assert len(split.head()) == 5 and len(split.head(99)) == 36 and len(split.head(-1)) == 0
+    assert pa.table(split).equals(split.to_arrow())
+    assert repr(split).startswith("<Split train: 36 rows of text: string, n: int64, ")
+    assert repr(split).endswith(" in 3 files>")
+    assert forge_gpu.open_engine("cpu").deduplicate(split, "word").equals(split.to_arrow())

@@ -160,15 +160,17 @@ def test_the_spelling_is_that_of_the_json_writer() -> None:
     assert text.tolist() == [*(orjson.dumps(value).decode() for value in values[:3]), "text"]
 
 
-def test_a_block_holds_no_more_of_a_column_than_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_block_holds_no_more_of_a_column_than_its_rows() -> None:
     """An engine that works on a device brings whole buffers there."""
-    monkeypatch.setattr(blocks, "BLOCK_ROWS", 7)
     texts = [None if i % 5 == 0 else "" if i % 7 == 0 else f"text {i}" for i in range(100)]
     frame = pd.DataFrame({"a": texts})
     found: list[Any] = []
-    for block in blocks.blocks(PandasFrames(), frame, ["a"]):
+    ranges = [(start, min(start + 7, 100)) for start in range(0, 100, 7)]
+    parts = [part for rows in ranges for part in blocks.blocks(PandasFrames(), frame, ["a"], rows, 20)]
+    assert len(parts) > len(ranges)
+    for block, size in parts:
         column = block["a"]
-        assert len(column.data) == column.length.sum()
+        assert len(column.data) == column.length.sum() == size
         found += [
             None if kind == layout.NULL else column.raw(i).decode() for i, kind in enumerate(column.kind)
         ]

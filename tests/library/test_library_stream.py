@@ -135,3 +135,15 @@ def test_an_empty_input_gives_no_rows(tmp_path: Path) -> None:
     source = tmp_path / "rows.jsonl"
     source.write_bytes(b"")
     assert sum(map(len, forge_gpu.stream(jobs.plan(source)))) == 0
+
+
+def test_frames_of_pandas(source: Path, temporary: Path) -> None:
+    config = jobs.plan(source, **KEEP)
+    frames = list(forge_gpu.stream(config, batch_rows=50, as_="pandas"))
+    batches = list(forge_gpu.stream(config, batch_rows=50))
+    assert len(frames) == len(batches) > 1
+    for frame, batch in zip(frames, batches, strict=True):
+        assert pa.RecordBatch.from_pandas(frame, preserve_index=False).equals(batch)
+    with pytest.raises(ForgeError, match="as_ is 'polars': choose arrow, pandas or cudf"):
+        forge_gpu.stream(config, as_="polars")  # type: ignore[arg-type]
+    assert list(temporary.iterdir()) == []

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.engine.lazy import LazyText
+from forge_gpu.errors import ForgeError
 from forge_gpu.kernels.cuda.device import OVER_READ
 from forge_gpu.kernels.layout import I64, U8, Text
 
@@ -262,6 +263,16 @@ class CudfAdapter:
 
     def _settle(self) -> None:
         self._cupy.cuda.runtime.deviceSynchronize()
+
+
+def frame_of_batch() -> Callable[[Any], Any]:
+    """What makes a batch of Arrow a frame on the GPU. Raises ForgeError where cuDF cannot be imported."""
+    try:
+        cudf = importlib.import_module("cudf")
+        pa = importlib.import_module("pyarrow")
+    except ImportError as error:
+        raise ForgeError(f"frames of cuDF need it: {error}; 'forge doctor' says what is missing") from None
+    return lambda batch: cudf.DataFrame.from_arrow(pa.Table.from_batches([batch]))
 
 
 def packed_mask(valid: Bools) -> U8:

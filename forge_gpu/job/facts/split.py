@@ -13,11 +13,11 @@ from forge_gpu.job.rows.rows import Rows
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.kernels.layout import I64, U64
 from forge_gpu.split.times import parse_times
+from forge_gpu.templates.strata import hashes_of
 
 
-def _stratum_column(config: Config) -> Sequence[str]:
-    column = config.preprocessing.split.stratify
-    return () if column is None else (column,)
+def _stratum_columns(config: Config) -> Sequence[str]:
+    return config.preprocessing.split.strata
 
 
 def _group_column(config: Config) -> Sequence[str]:
@@ -31,9 +31,8 @@ def _time_column(config: Config) -> Sequence[str]:
 
 
 def _stratum(workspace: Workspace, rows: Rows) -> U64:
-    """The hash of the column's text: uint64[n]."""
-    [column] = _stratum_column(workspace.config)
-    return workspace.engine.hash64(workspace.engine.text(rows.records.columns[column]), 0).copy()
+    """The hash of the columns' texts: uint64[n]."""
+    return hashes_of(workspace.engine, rows.records.columns, _stratum_columns(workspace.config))
 
 
 def _group(workspace: Workspace, rows: Rows) -> U64:
@@ -57,8 +56,8 @@ STRATUM = Fact(
     "stratum",
     np.dtype(np.uint64),
     _stratum,
-    required=lambda config: bool(_stratum_column(config)),
-    inputs=_stratum_column,
+    required=lambda config: bool(_stratum_columns(config)),
+    inputs=_stratum_columns,
 )
 
 GROUP = Fact(

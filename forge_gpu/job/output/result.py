@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import orjson
 
@@ -37,7 +37,7 @@ class OutputFile:
     sha256: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Split:
     """The rows of one split, in its files. Nothing is read before a method asks for it."""
 
@@ -46,6 +46,66 @@ class Split:
     paths: Sequence[OutputPath]
     rows: int
     columns: dict[str, str]
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The rows as dictionaries, read as they are taken."""
+        for batch in self.iter_batches():
+            yield from batch.to_pylist()
+
+    @overload
+    def __getitem__(self, rows: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, rows: slice) -> pa.Table: ...
+    def __getitem__(self, rows: int | slice) -> dict[str, Any] | pa.Table:
+        """One row as a dictionary, or a slice of them as an Arrow table: what lies before is read as well."""
+        if isinstance(rows, slice):
+            import pyarrow as pa
+
+            wanted = range(self.rows)[rows]
+            low, high = min(wanted, default=0), max(wanted, default=-1) + 1
+            return self._between(low, high).take(pa.array([row - low for row in wanted], pa.int64()))
+        if not -self.rows <= rows < self.rows:
+            raise IndexError(f"{self.name} has {self.rows} rows, and none with the number {rows}")
+        row = rows % self.rows
+        found: dict[str, Any] = self._between(row, row + 1).to_pylist()[0]
+        return found
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The rows for whatever reads Arrow, batch by batch."""
+        import pyarrow as pa
+
+        from forge_gpu.job.output.read_back import schema_of
+
+        reader = pa.RecordBatchReader.from_batches(schema_of(self.columns), self.iter_batches())
+        return reader.__arrow_c_stream__(requested_schema)
+
+    def __repr__(self) -> str:
+        columns = ", ".join(f"{name}: {kind}" for name, kind in self.columns.items())
+        files = f"{len(self.paths)} file" + "s" * (len(self.paths) != 1)
+        return f"<Split {self.name}: {self.rows} rows of {columns or 'records'} in {files}>"
+
+    def head(self, rows: int = 5) -> pd.DataFrame:
+        """The first rows as a pandas frame, as `to_pandas` has them; no more of the files is read."""
+        return _pandas_of(self._between(0, max(0, min(rows, self.rows))))
+
+    def _between(self, low: int, high: int) -> pa.Table:
+        """Rows low ... high - 1."""
+        import pyarrow as pa
+
+        from forge_gpu.job.output.read_back import schema_of
+
+        found, first = [], 0
+        for batch in self.iter_batches() if low < high else ():
+            begin, end = max(low - first, 0), min(high - first, len(batch))
+            if begin < end:
+                found.append(batch.slice(begin, end - begin))
+            first += len(batch)
+            if first >= high:
+                break
+        return pa.Table.from_batches(found, schema_of(self.columns))
 
     def iter_batches(self, batch_rows: int = 8192) -> Iterator[pa.RecordBatch]:
         """The rows as Arrow batches of at most `batch_rows`: text columns as large_string; kept columns as
@@ -66,10 +126,7 @@ class Split:
 
     def to_pandas(self) -> pd.DataFrame:
         """All rows as a pandas frame whose columns are Arrow arrays (ArrowDtype), without a copy."""
-        import pandas as pd
-
-        frame: pd.DataFrame = self.to_arrow().to_pandas(types_mapper=pd.ArrowDtype)
-        return frame
+        return _pandas_of(self.to_arrow())
 
     def to_hf(self) -> Any:
         """All rows as a `datasets.Dataset`. Raises ForgeError where `datasets` is not installed."""
@@ -82,6 +139,13 @@ class Split:
             why = "pip install datasets" if lacking else f"it is installed, but fails: {error}"
             raise ForgeError(f"to_hf needs the package datasets: {why}") from None
         return datasets.Dataset(self.to_arrow())
+
+
+def _pandas_of(table: pa.Table) -> pd.DataFrame:
+    import pandas as pd
+
+    frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
+    return frame
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,24 @@
+"""One block of a frame as numbers: what rows are compared, drawn and grouped by."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from forge_gpu.frames.blocks import Columns
+from forge_gpu.frames.workers import Worker
+from forge_gpu.kernels import layout
+from forge_gpu.kernels.layout import U64, ProgramTable, Spans
+
+
+def keys_of(worker: Worker, table: ProgramTable, columns: Columns) -> U64:
+    """The 128-bit key of each row: uint64[n, 2]. table: the program of the key, and no other."""
+    spans = [columns[name] for name in table.columns]
+    rows = np.arange(len(spans[0]))
+    program = np.zeros(len(rows), np.int32)
+    keys = worker.engine.render(table, program, spans, rows, layout.AS_JSON)
+    return worker.engine.hash128(keys).copy()
+
+
+def texts_hashed(worker: Worker, column: Spans) -> U64:
+    """The hash of each text: uint64[n]."""
+    return worker.engine.hash64(worker.engine.text(column), 0).copy()

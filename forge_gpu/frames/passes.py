@@ -1,0 +1,106 @@
+"""The ways over a frame that all methods of an engine take: block by block, by any number of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from forge_gpu.config import schema
+from forge_gpu.config.schema import Config
+from forge_gpu.engine.base import Engine
+from forge_gpu.errors import InputError
+from forge_gpu.frames.base import Frame, Frames, Series
+from forge_gpu.frames.blocks import LEAST_ROWS, Columns, Rows, block_bytes, blocks, ranges
+from forge_gpu.frames.keys import keys_of
+from forge_gpu.frames.rendering import Recipe
+from forge_gpu.frames.sampling import Sample
+from forge_gpu.frames.settings import Output, Recipes
+from forge_gpu.frames.workers import Worker, Workers
+from forge_gpu.hardware.budget import Budget
+from forge_gpu.kernels.layout import U64
+from forge_gpu.templates.lines import column_key
+from forge_gpu.templates.program import pack
+from forge_gpu.templates.validate import nearest
+
+Made = TypeVar("Made")
+Work = Callable[[Worker, Columns], Made]
+RecipeWork = Callable[[Recipe, Worker, Columns], Made]
+GivenMapping = Mapping[str, Any] | schema.Mapping | None
+Names = str | Sequence[str] | None
+
+
+class Passes(Generic[Frame, Series]):
+    """Passes over frames of one library, by workers, inside a budget. Any number of threads may ask."""
+
+    def __init__(self, make: Callable[[], Engine], frames: Frames[Frame, Series], budget: Budget) -> None:
+        self.frames = frames
+        self.budget = budget
+        self.workers = Workers(make, budget.threads)
+        self.recipes = Recipes()
+
+    def through(
+        self,
+        work: RecipeWork[Made],
+        frame: Frame,
+        template: str | Path | Config,
+        mapping: GivenMapping,
+        append_eos: bool,
+        output: Output,
+    ) -> Iterator[Made]:
+        """What `work` makes of each block with a template."""
+        names = self.frames.columns(frame)
+        if not self.frames.rows(frame):
+            return iter(())
+        recipe = self.recipes.of_texts(
+            template, mapping, append_eos, output, names, self._sample(frame, names)
+        )
+        return self.each(frame, recipe.columns, partial(work, recipe))
+
+    def by_role(self, work: RecipeWork[Made], frame: Frame, mapping: GivenMapping) -> Iterator[Made]:
+        """What `work` makes of each block with the recipe that finds the texts of each role."""
+        names = self.frames.columns(frame)
+        if not self.frames.rows(frame):
+            return iter(())
+        recipe = self.recipes.of_fields(mapping, names, self._sample(frame, names))
+        return self.each(frame, recipe.columns, partial(work, recipe))
+
+    def keys(self, frame: Frame, columns: Names) -> U64:
+        """The 128-bit key of each row: uint64[n, 2]."""
+        names = self.columns(frame, columns)
+        table = pack([column_key(names)])
+        found = self.each(frame, names, lambda worker, block: keys_of(worker, table, block))
+        return np.concatenate([np.zeros((0, 2), np.uint64), *found])
+
+    def each(self, frame: Frame, columns: Sequence[str], work: Work[Made]) -> Iterator[Made]:
+        """What `work` makes of each block of some columns, in their order."""
+
+        rows = self.frames.rows(frame)
+        most_bytes = block_bytes(self.budget)
+        most_rows = rows if rows <= LEAST_ROWS else most_bytes // self._sample(frame, columns).row_bytes()
+
+        def over(worker: Worker, part: Rows) -> Iterator[Made]:
+            for block, size in blocks(self.frames, frame, columns, part, most_bytes):
+                yield work(worker, block)
+                self.workers.count(worker, len(next(iter(block.values()))), size)
+
+        return self.workers.map(over, ranges(rows, self.budget.threads, most_rows))
+
+    def _sample(self, frame: Frame, names: Sequence[str]) -> Sample:
+        return Sample(self.frames, self.workers, frame, names)
+
+    def columns(self, frame: Frame, columns: Names) -> tuple[str, ...]:
+        """The columns that are meant. Raises InputError where one is not there, or there are none."""
+        known = self.frames.columns(frame)
+        wanted = known if columns is None else (columns,) if isinstance(columns, str) else tuple(columns)
+        if not wanted:
+            raise InputError("the frame has no columns" if columns is None else "name at least one column")
+        for name in wanted:
+            if name not in known:
+                near = nearest(str(name), known)
+                hint = f"did you mean {near!r}?" if near else f"there are {', '.join(known) or 'none'}"
+                raise InputError(f"no column is named {name!r}; {hint}")
+        return wanted
