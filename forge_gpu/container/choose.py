@@ -1,0 +1,58 @@
+"""The engine and the image for a job, by its plan and this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from forge_gpu.config.schema import Config
+from forge_gpu.container.engines import ContainerEngine, Image
+from forge_gpu.container.images import CPU, VARIANT_LABEL, Choice, get_container_for_arch, image_for
+from forge_gpu.errors import ContainerError
+from forge_gpu.hardware.gpus import GPU, GPUs, read_gpus
+from forge_gpu.hardware.stack import REQUIREMENTS
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image that is on this machine. gpus: those that the container gets."""
+
+    name: str
+    image: Image
+    gpus: Sequence[GPU] = ()
+
+
+def choices_for(config: Config, read: GPUs | None = None) -> list[Choice]:
+    """The images that a plan may run in, the best first. read: the GPUs, if they are not to be read here."""
+    asked, engine = config.container.use, config.preprocessing.engine
+    gpus = GPUs() if engine == "cpu" else read if read is not None else read_gpus()
+    best = image_for(gpus.devices, gpus.driver)
+    if asked != "auto":
+        return [replace(best, image=asked)]
+    if best.variant == CPU or engine == "gpu":
+        return [best]
+    return [best, Choice(get_container_for_arch(None), CPU)]
+
+
+def find(engine: ContainerEngine, choice: Choice) -> Found:
+    """The image of a choice. Raises ContainerError where it is not here, is another than its name says, or
+    where the engine gives no GPUs."""
+    image = engine.image(choice.image)
+    if image is None:
+        raise ContainerError(
+            f"{engine.name} has no image {choice.image}; build it with: forge image build {choice.variant}"
+        )
+    variant = image.labels.get(VARIANT_LABEL, CPU)
+    if variant not in REQUIREMENTS or not choice.gpus:
+        return Found(choice.image, image)
+    if REQUIREMENTS[variant] > REQUIREMENTS[choice.variant]:
+        raise ContainerError(
+            f"the image {choice.image} is of {variant}, and this machine's driver runs {choice.variant} at "
+            f"most; build it with: forge image build {choice.variant}"
+        )
+    if not engine.gives_gpus:
+        raise ContainerError(
+            f"{engine.name} gives containers no GPU: neither NVIDIA's toolkit for containers nor a CDI description "
+            "of the GPUs is there; install nvidia-container-toolkit and run: nvidia-ctk cdi generate"
+        )
+    return Found(choice.image, image, choice.gpus)
