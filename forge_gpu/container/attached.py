@@ -60,8 +60,8 @@ class Attached:
         self._last: Finished | Failed | None = None
 
     def run(self, check_stop: Callable[[], None]) -> Ending:
-        """Start it and wait for its end. What check_stop raises is raised when the job has stopped; the signal
-        of an Interrupted is passed on, and a second one kills the container.
+        """Start it and wait for its end. What check_stop raises is raised when the job has stopped; the
+        signal of an Interrupted is passed on, and a second one kills the container.
         """
         child = subprocess.Popen(
             self._engine.command("start", "--attach", "--interactive", self._name),

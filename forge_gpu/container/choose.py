@@ -52,7 +52,7 @@ def find(engine: ContainerEngine, choice: Choice) -> Found:
         )
     if not engine.gives_gpus:
         raise ContainerError(
-            f"{engine.name} gives containers no GPU: neither NVIDIA's toolkit for containers nor a CDI description "
-            "of the GPUs is there; install nvidia-container-toolkit and run: nvidia-ctk cdi generate"
+            f"{engine.name} gives containers no GPU: neither NVIDIA's container toolkit nor a CDI "
+            "description is there; install nvidia-container-toolkit and run: nvidia-ctk cdi generate"
         )
     return Found(choice.image, image, choice.gpus)

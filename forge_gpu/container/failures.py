@@ -31,8 +31,8 @@ def is_lost(ending: Ending) -> bool:
 def out_of_memory(stage: str, limit: int) -> ContainerError:
     return ContainerError(
         f"the container was out of memory in stage {stage} at its limit of {size_text(limit)}; give it more "
-        "with --set container.memory=BYTES, or the job less with --set preprocessing.memory.budget=BYTES, and "
-        "run the same command again to go on",
+        "with --set container.memory=BYTES, or the job less with --set preprocessing.memory.budget=BYTES, "
+        "and run the same command again to go on",
         KILLED,
     )
 

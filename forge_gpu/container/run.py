@@ -167,7 +167,7 @@ class ContainedJob:
         return attached.run(self.check_stop)
 
     def _hear(self, entry: Entry) -> None:
-        """Pass an event on. That the job has ended is told with its result, and that it failed by the error."""
+        """Pass an event on. The job's end is told with its result, its failure by the error."""
         event = entry.event
         match event:
             case JobEnded():
