@@ -9,7 +9,7 @@ from forge_gpu.config.schema import Config
 from forge_gpu.container.engines import ContainerEngine, Image
 from forge_gpu.container.images import CPU, VARIANT_LABEL, Choice, get_container_for_arch, image_for
 from forge_gpu.errors import ContainerError
-from forge_gpu.hardware.gpus import GPU, GPUs, read_gpus
+from forge_gpu.hardware.gpus import GPU, read_gpus
 from forge_gpu.hardware.stack import REQUIREMENTS
 
 
@@ -22,11 +22,16 @@ class Found:
     gpus: Sequence[GPU] = ()
 
 
-def choices_for(config: Config, read: GPUs | None = None) -> list[Choice]:
-    """The images that a plan may run in, the best first. read: the GPUs, if they are not to be read here."""
+def machine_choice() -> Choice:
+    """The image for this machine."""
+    gpus = read_gpus()
+    return image_for(gpus.devices, gpus.driver)
+
+
+def choices_for(config: Config) -> list[Choice]:
+    """The images that a plan may run in on this machine, the best first."""
     asked, engine = config.container.use, config.preprocessing.engine
-    gpus = GPUs() if engine == "cpu" else read if read is not None else read_gpus()
-    best = image_for(gpus.devices, gpus.driver)
+    best = image_for((), None) if engine == "cpu" else machine_choice()
     if asked != "auto":
         return [replace(best, image=asked)]
     if best.variant == CPU or engine == "gpu":

@@ -55,6 +55,13 @@ def environment(level: str, caches: Path) -> dict[str, str]:
     }
 
 
+def caches() -> Path:
+    """Where this process keeps kernels, whatever they are compiled for."""
+    from forge_gpu.kernels.compiled import cache_folder
+
+    return cache_folder().parents[1]
+
+
 def warm_levels(caches: Path) -> list[str]:
     """Compile all kernels for each level of this processor, below `caches`. Raises ForgeError."""
     made = levels()

@@ -65,9 +65,9 @@ def mounts_of(spec: JobSpec, files: JobFiles, more: Sequence[Path] = ()) -> list
     ]
     found: dict[Path, Mount] = {}
     for path in named:
-        mount = _checked(path)
+        mount = mount_of(path)
         found.setdefault(mount.target, mount)
-    output = _checked(spec.output, writable=True)
+    output = mount_of(spec.output, writable=True)
     found[output.target] = output
     mounts = _without_nested(list(found.values()))
     if len(mounts) > MOST:
@@ -101,7 +101,7 @@ def _of_paths(paths: Sequence[str], base: Path, files: Sequence[InputFile]) -> I
             yield Path(os.path.realpath(path))
 
 
-def _checked(path: Path, writable: bool = False) -> Mount:
+def mount_of(path: Path, writable: bool = False) -> Mount:
     """The mount of a path. Raises InputError where it may not be mounted."""
     target, source = Path(os.path.abspath(path)), Path(os.path.realpath(path))
     for name in {target, source}:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
+from pydantic import TypeAdapter
 
 from forge_gpu import errors
 from forge_gpu._version import __version__
@@ -93,10 +94,8 @@ def read_line(line: bytes) -> Message | None:
     if isinstance(record, dict) and len(record) == 1:
         key, values = next(iter(record.items()))
         if key in _CONTROL and isinstance(values, dict):
-            try:
-                return _CONTROL[key](**values)
-            except TypeError as fault:
-                raise ValueError(f"no {key} of this protocol: {fault}") from None
+            message: Message = TypeAdapter(_CONTROL[key]).validate_python(values)
+            return message
     return from_line(line)
 
 

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,9 @@ class StandIn:
     def containers(self) -> list[str]:
         return sorted(path.stem for path in self.folder.glob("*.container"))
 
+    def volumes_are_lacking(self) -> None:
+        (self.folder / "no-volumes").touch()
+
     def is_running(self) -> bool:
         return any('"running"' in path.read_text() for path in self.folder.glob("*.container"))
 
@@ -86,6 +90,8 @@ class StandIn:
             case "rm":
                 self._kill("KILL", rest[-1])
                 self._path(rest[-1]).unlink(missing_ok=True)
+            case "volume":
+                return int(rest[0] == "inspect" and (self.folder / "no-volumes").exists())
             case "ps":
                 print("\n".join(self.containers()))
         return 0
@@ -126,6 +132,10 @@ class StandIn:
     def _run(self, name: str, act: dict[str, Any]) -> int:
         child = subprocess.Popen([sys.executable, "-m", "forge_gpu.container.inside"], start_new_session=True)
         self._save(name, {"labels": {}, "pid": child.pid, "state": {"Status": "running", "ExitCode": 0}})
+        while "killed_at" in act and child.poll() is None:
+            if os.path.exists(act["killed_at"]):
+                child.kill()
+            time.sleep(0.002)
         code = child.wait()
         code = 128 - code if code < 0 else code
         if self._load(name) is not None:

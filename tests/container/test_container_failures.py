@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -16,6 +17,8 @@ from forge_gpu.events import Event, FellBack, JobStarted, Retried
 from forge_gpu.hardware.gpus import GPU, GPUs
 from tests.container.stand_in import IMAGE, JOB
 from tests.job import jobs
+
+Kind = TypeVar("Kind", bound=Event)
 
 NAMED, AUTO = ["container.use=forge:cpu"], ["container.use=auto"]
 HELLO = {"hello": {"protocol": 1, "version": forge_gpu.__version__}}
@@ -56,7 +59,7 @@ def failing(source: Path, folder: Path, settings: list[str] = NAMED) -> tuple[in
     return raised.value.exit_code, str(raised.value)
 
 
-def of(kind: type[Event], events: list[Event]) -> list[Event]:
+def of(kind: type[Kind], events: list[Event]) -> list[Kind]:
     return [each for each in events if isinstance(each, kind)]
 
 

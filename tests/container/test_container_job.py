@@ -16,14 +16,14 @@ import pytest
 import forge_gpu
 from forge_gpu.cli.prepare import stopping_at_signals
 from forge_gpu.errors import ConfigError, ContainerError, InputError, Interrupted, StrictError
-from forge_gpu.events import ChunkDone, Entry, Event, JobEnded, JobFailed, JobStarted, Sampled
+from forge_gpu.events import ChunkDone, Entry, JobEnded, JobFailed, JobStarted, Sampled
 from tests.container.stand_in import CHECKOUT
 from tests.job import jobs
 
 USE = ["container.use=forge:cpu"]
 
 
-def on_host(source: Path, folder: Path) -> dict[str, bytes]:
+def on_host(source: Path, folder: Path) -> dict[str, str]:
     forge_gpu.prepare(jobs.plan(source), output=folder)
     return jobs.content(folder)
 
@@ -54,29 +54,38 @@ def test_listeners_hear_the_job_and_nothing_twice(stand_in, source, tmp_path):
     assert all(memory > 0 for memory in host)
 
 
-def test_a_job_goes_on_from_the_container_on_the_host_and_back(stand_in, source, tmp_path):
-    plan, folder = jobs.plan(source, preprocessing={"chunk_size": 20}), tmp_path / "out"
-    expected = on_host(source, tmp_path / "host")
-    for settings in (USE, [], USE):
-        with pytest.raises(Interrupted):
-            forge_gpu.prepare(plan, output=folder, settings=settings, **stop_after_one_range())
-    result = forge_gpu.prepare(plan, output=folder)
-    assert result.manifest["run"]["resumed"] and jobs.content(folder) == expected
+def test_a_job_goes_on_from_the_container_on_the_host(stand_in, source, tmp_path):
+    folder = tmp_path / "out"
+    stand_in.play({"job": True, "killed_at": str(folder / ".forge" / "decisions")})
+    with pytest.raises(ContainerError) as raised:
+        forge_gpu.prepare(jobs.plan(source), output=folder, settings=USE)
+    assert raised.value.exit_code == 137
+    result = forge_gpu.prepare(jobs.plan(source), output=folder)
+    assert result.manifest["run"]["resumed"]
+    assert jobs.content(folder) == on_host(source, tmp_path / "host")
 
 
-def stop_after_one_range() -> dict:
-    """Arguments that stop a job in its second pass."""
-    begun = threading.Event()
+def test_a_job_goes_on_from_the_host_in_the_container(stand_in, source, tmp_path):
+    looks = 0
 
-    def listen(event: Event) -> None:
-        if isinstance(event, ChunkDone) and event.stage == "index":
-            begun.set()
+    def count() -> None:
+        nonlocal looks
+        looks += 1
 
-    def check() -> None:
-        if begun.is_set():
+    forge_gpu.prepare(jobs.plan(source), output=tmp_path / "host", check_stop=count)
+    last = looks
+
+    def stop_at_the_last() -> None:
+        count()
+        if looks == 2 * last:
             raise Interrupted(signal.SIGINT)
 
-    return {"on_event": listen, "check_stop": check}
+    folder = tmp_path / "out"
+    with pytest.raises(Interrupted):
+        forge_gpu.prepare(jobs.plan(source), output=folder, check_stop=stop_at_the_last)
+    result = forge_gpu.prepare(jobs.plan(source), output=folder, settings=USE)
+    assert result.manifest["run"]["resumed"] and result.manifest["run"]["surroundings"]
+    assert jobs.content(folder) == jobs.content(tmp_path / "host")
 
 
 def test_the_container_may_do_the_least(stand_in, source, tmp_path, monkeypatch):
@@ -120,7 +129,8 @@ def test_an_error_is_the_one_of_the_host(stand_in, source, tmp_path, settings, k
 
 def test_a_failed_job_tells_so_once(stand_in, source, tmp_path):
     entries: list[Entry] = []
-    source.write_text("{ no json\n" * 3)
+    with source.open("a") as file:
+        file.write("{ no json\n")
     with pytest.raises(StrictError):
         forge_gpu.prepare(
             jobs.plan(source),
