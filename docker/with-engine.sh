@@ -45,8 +45,8 @@ stop_engine() {
 import_image() {  # /bin, /lib and others are links into /usr on most machines, and folders on the rest
   local root name
   root=$(mktemp -d)
-  mkdir -p "$root"/{dev,etc,proc,sys,tmp,usr,var}
-  for name in bin lib lib32 lib64 libx32 sbin; do
+  mkdir -p "$root"/{dev,etc,proc,sbin,sys,tmp,usr,var}  # sbin is where the engine puts its init
+  for name in bin lib lib32 lib64 libx32; do
     if [ -L "/$name" ]; then cp -P "/$name" "$root/$name"; elif [ -d "/$name" ]; then mkdir "$root/$name"; fi
   done
   tar -C "$root" -c . | docker import - "$FORGE_TEST_IMAGE" >/dev/null

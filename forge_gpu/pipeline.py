@@ -35,10 +35,10 @@ class DockerPreprocessor:
         """Find the engine and the image. Raises ContainerError where one of them is not there."""
         from forge_gpu.container.choose import find, machine_choice
         from forge_gpu.container.engines import open_engine
-        from forge_gpu.container.images import CPU, Choice, get_container_for_arch
+        from forge_gpu.container.images import CPU, Choice
 
-        is_cpu = self.container_name == get_container_for_arch(None)
-        choice = Choice(self.container_name, CPU) if is_cpu else machine_choice()
+        machine = machine_choice()
+        choice = machine if self.container_name == machine.image else Choice(self.container_name, CPU)
         engine = open_engine(self.config.container.engine)
         self._prepared = engine, find(engine, choice)
 

@@ -46,10 +46,8 @@ def test_the_system_is_no_data(stand_in, tmp_path):
 @pytest.mark.slow
 def test_a_script_reads_data_and_writes_the_output_folder(real_engine, source, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{real_engine.path}:{os.environ['PATH']}")
-    monkeypatch.setattr("forge_gpu.container.images.REPOSITORY", IMAGE.partition(":")[0])
-    monkeypatch.setattr("forge_gpu.container.images.CPU", IMAGE.partition(":")[2])
     preprocessor = DockerPreprocessor(Config())
-    assert preprocessor.container_name == IMAGE
+    preprocessor.container_name = IMAGE
     lines: list[str] = []
     before = source.read_text()
     run = preprocessor.execute_preprocessing
