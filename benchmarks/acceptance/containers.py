@@ -69,7 +69,15 @@ def make_checkout(work: Path) -> Path:
     run("git", "archive", "--output", work / "sources.tar", "HEAD")
     run("tar", "-C", checkout, "-xf", work / "sources.tar")
     extras = ",".join(sorted({extra for names in IMAGES.values() for extra in names.split(",")}))
-    download = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", checkout / "wheels"]
+    download: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--dest",
+        checkout / "wheels",
+    ]
     run(*download, "--only-binary=:all:", "--python-version", PYTHON, "setuptools>=77", "pip", "wheel")
     run(*download, f"{checkout}[{extras}]")
     return checkout
@@ -83,7 +91,7 @@ def same(host: Path, inside: Path) -> bool:
     manifests = [orjson.loads((folder / "manifest.json").read_bytes()) for folder in (host, inside)]
     for manifest in manifests:
         del manifest["run"]
-    return manifests[0] == manifests[1]
+    return bool(manifests[0] == manifests[1])
 
 
 def try_jobs(image: str, work: Path) -> bool:
@@ -116,7 +124,15 @@ def main() -> None:
         good = True
         for variant, extras in IMAGES.items():
             with timed(f"forge image build {variant} --offline"):
-                words = ["--offline", "--checkout", checkout, "--base", BASE, "--extras", extras]
+                words: list[str | Path] = [
+                    "--offline",
+                    "--checkout",
+                    checkout,
+                    "--base",
+                    BASE,
+                    "--extras",
+                    extras,
+                ]
                 print(forge("image", "build", variant, *words, folder=work), end="")
             good &= try_jobs(f"forge:{variant}", work)
         print(forge("image", "show", folder=work), end="")
