@@ -49,6 +49,15 @@ class ValidationError(ForgeError):
     exit_code = 3
 
 
+class ContainerError(ForgeError):
+    """A container that cannot be started, or that ended without a result: 69 where the engine, the image or
+    what they need is lacking or lost, 137 where the container was killed, 70 for what nobody foresaw."""
+
+    def __init__(self, message: str, exit_code: int = 69) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class Interrupted(ForgeError):
     """SIGINT or SIGTERM: a valid checkpoint was left. `signal_number` gives exit code 128 + n."""
 

@@ -15,9 +15,7 @@ from forge_gpu.job.events.events import Event, Listener
 if TYPE_CHECKING:
     import pandas as pd
 
-    from forge_gpu.engine.choose import EngineFactory
     from forge_gpu.frames.engine import FrameEngine
-    from forge_gpu.hardware.budget import Budget
     from forge_gpu.job.events.dispatch import Dispatcher
     from forge_gpu.job.events.encode import EntryListener
     from forge_gpu.job.output.result import Result
@@ -85,10 +83,10 @@ def prepare(
     check_stop: called between ranges, or parts of them; raises to stop.
 
     Raises ForgeError: NoPlanError without a plan, ConfigError, InputError, TemplateError, OutputError,
-    StrictError, ValidationError.
+    StrictError, ValidationError; ContainerError where the plan names a container that does not run.
     """
     from forge_gpu.job.output.publish import place_of
-    from forge_gpu.job.prepare import prepare as prepare_job
+    from forge_gpu.job.start import run
 
     with _dispatcher(on_event, listeners) as dispatcher:
         if workers is not None and scheduler is not None:
@@ -98,11 +96,16 @@ def prepare(
             config, data, folder, settings, limit, strict, fresh, wait, against, dispatcher
         )
         spec = replace(spec, destination=destination, workers=workers, scheduler=scheduler)
+        spec = _with_threads(spec, threads)
         for warning in warnings:
             dispatcher(warning)
-        budget, engines = _engines(spec, threads, files)
-        dispatcher.sampler.watch(engines.gpus)
-        return prepare_job(spec, budget, engines, dispatcher, check_stop, files)
+        if spec.config.container.use != "off":
+            from forge_gpu.container.run import run as run_contained
+
+            result = run_contained(spec, dispatcher, check_stop, files)
+            if result is not None:
+                return result
+        return run(spec, dispatcher, check_stop, files)
 
 
 def stream(
@@ -126,6 +129,7 @@ def stream(
     ForgeError.
     """
     from forge_gpu.frames.batches import batches_as
+    from forge_gpu.job.start import engines_for
     from forge_gpu.job.streaming import stream as stream_job
 
     convert = batches_as(as_)
@@ -133,7 +137,7 @@ def stream(
     spec, warnings, files = job_spec(
         config, data, ".", settings, None, False, False, None, on_event=dispatcher
     )
-    budget, engines = _engines(spec, threads, files)
+    budget, engines = engines_for(_with_threads(spec, threads), files)
     batches = stream_job(spec, budget, engines, split, batch_rows, dispatcher, files)
 
     def dispatched() -> Iterator[Any]:
@@ -225,18 +229,14 @@ def _paths(given: Sequence[str | Path] | str | Path) -> list[str]:
     return [str(path) for path in ([given] if isinstance(given, str | Path) else given)]
 
 
-def _engines(spec: JobSpec, threads: int | None, files: JobFiles) -> tuple[Budget, EngineFactory]:
-    """The memory budget of a job, and what makes its engines."""
-    from forge_gpu.engine.choose import engine_factory
-    from forge_gpu.hardware.budget import cpu_budget
-    from forge_gpu.hardware.host import read_cores, read_memory
-
-    memory = spec.config.preprocessing.memory
-    wanted = memory.threads if threads is None else threads
-    host = read_memory()
-    engines = engine_factory(spec.config.preprocessing.engine, lambda: files.size)
-    available = host.available if host is not None and memory.budget == "auto" else None
-    return engines.budget(cpu_budget(host, read_cores(), memory.budget, wanted), available), engines
+def _with_threads(spec: JobSpec, threads: int | None) -> JobSpec:
+    """The job with at most so many threads, if a number is given."""
+    if threads is None:
+        return spec
+    settings = spec.config.preprocessing
+    memory = settings.memory.model_copy(update={"threads": threads})
+    settings = settings.model_copy(update={"memory": memory})
+    return replace(spec, config=spec.config.model_copy(update={"preprocessing": settings}))
 
 
 def summary(result: Result) -> Mapping[str, Any]:

@@ -57,6 +57,13 @@ def prepare(
         str | None,
         typer.Option(metavar="URL", parser=address, help="Run on a Dask cluster, e.g. tcp://host:8786."),
     ] = None,
+    container: Annotated[
+        str | None,
+        typer.Option(
+            metavar="IMAGE",
+            help="Run in a container: auto takes the image of this machine's GPU architecture.",
+        ),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(metavar="N", parser=whole_number, help="Take only the first so many rows.")
     ] = None,
@@ -84,7 +91,7 @@ def prepare(
             against=against or None,
             output=output,
             staging=staging,
-            settings=settings or (),
+            settings=[*(settings or ()), *([] if container is None else [f"container.use={container}"])],
             threads=threads,
             workers=workers,
             scheduler=scheduler,

@@ -51,6 +51,8 @@ def _remark(event: Event) -> str | None:
             return f"retry {attempt} of {what}: {error}"
         case Halved(rows=rows):
             return f"a chunk of {rows} rows did not fit in memory: halved"
+        case FellBack(stage="container", reason=reason):
+            return f"no container: {reason}"
         case FellBack(reason=reason):
             return f"going on with the CPU engine: {reason}"
     return None

@@ -52,6 +52,9 @@ def _reasons(manifest: dict[str, Any]) -> str:
 def engine_lines(run: dict[str, Any]) -> list[str]:
     """Why the engine was chosen, and how a GPU did. run: the section of the manifest."""
     lines = [f"engine: {run['engine_reason']}"]
+    where = run["surroundings"]
+    if where:
+        lines.append(f"container: {where['image']} ({where['digest']}) by {where['container_engine']}")
     for gpu in run["gpus"]:
         peak = f"peak {size_text(gpu['peak'])} of the {size_text(gpu['pool'])} it may take"
         lines.append(f"  GPU {gpu['gpu']}: {peak}")

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import time
+from typing import Annotated
+
+import typer
 
 
-def warm() -> None:
+def warm(
+    levels: Annotated[
+        bool,
+        typer.Option(
+            "--levels",
+            help="For each level of x86-64 that this processor has, into a folder of its own: for images.",
+        ),
+    ] = False,
+) -> None:
     """Compile all CPU kernels into the cache (some seconds, once for every version and processor)."""
-    from forge_gpu.job.warm import compile_all
-    from forge_gpu.kernels.compiled import cache_folder
-
     began = time.monotonic()
-    count = compile_all()
-    print(f"{count} kernels are compiled in {cache_folder()} ({time.monotonic() - began:.1f} s)")
+    if levels:
+        from forge_gpu.container.levels import caches, warm_levels
+
+        folder = caches()
+        made = warm_levels(folder)
+        done = f"kernels of {', '.join(made) or 'no level'} are compiled in {folder}"
+    else:
+        from forge_gpu.job.warm import compile_all
+        from forge_gpu.kernels.compiled import cache_folder
+
+        done = f"{compile_all()} kernels are compiled in {cache_folder()}"
+    print(f"{done} ({time.monotonic() - began:.1f} s)")

@@ -99,6 +99,17 @@ def _columns_are_no_fields(config: Config) -> str | None:
     return form_of(config).columns_fault(config)
 
 
+IMPORTS = 192 * 2**20
+"""Bytes that Forge holds beside its budget: what it imports."""
+
+
+def _container_holds_the_budget(config: Config) -> str | None:
+    limit, budget = config.container.memory, config.preprocessing.memory.budget
+    if limit == "auto" or budget == "auto" or limit >= budget + IMPORTS:
+        return None
+    return f"{limit} is too little for preprocessing.memory.budget {budget}: give {budget + IMPORTS}, or auto"
+
+
 RULES = (
     Rule("data.encoding", ("data.encoding",), _encoding_is_known),
     Rule("model.date", ("model.date",), _date_is_one),
@@ -116,6 +127,11 @@ RULES = (
         "preprocessing",
         ("preprocessing.dedup.near", "preprocessing.dedup.near.action", "preprocessing.split.mode"),
         _clusters_are_split_exactly,
+    ),
+    Rule(
+        "container.memory",
+        ("container.memory", "preprocessing.memory.budget"),
+        _container_holds_the_budget,
     ),
     Rule("output", ("output.spans", "output.form"), _form_has_spans),
     Rule(

@@ -194,6 +194,20 @@ class Output(Section):
     verify: bool = True  # read the output back, check every row, record each file's SHA-256
 
 
+ContainerImage = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$", max_length=255)]
+VolumeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]+$", max_length=128)]
+
+
+class Container(Section):
+    """Whether a job runs in a container, and in which. Not one byte of the output depends on it."""
+
+    use: Literal["off", "auto"] | ContainerImage = "off"  # auto: the image of this machine's GPU architecture
+    engine: Literal["auto", "docker", "podman"] = "auto"
+    memory: Literal["auto"] | Annotated[int, Field(ge=256 * 2**20)] = "auto"  # bytes; auto: what is available
+    network: Literal["none", "bridge", "host"] = "none"
+    cache: Literal["auto", "off"] | VolumeName = "auto"  # kernels that the image lacks for this processor
+
+
 class Config(Section):
     """A whole forge.yaml."""
 
@@ -204,3 +218,4 @@ class Config(Section):
     hardware: Annotated[Hardware, WITHOUT_EFFECT] = Hardware()
     preprocessing: Preprocessing = Preprocessing()
     output: Output = Output()
+    container: Annotated[Container, WITHOUT_EFFECT] = Container()

@@ -121,7 +121,7 @@ def open_job(
             return finished
         why = "the output files changed since the last run"
         checkpoint.open(key, fresh=True)
-    facts = RunFacts(began, resumed=checkpoint.has_work())
+    facts = RunFacts(began, checkpoint.has_work(), spec.surroundings)
     listener = facts.listening(listener)
     listener(job_started(spec, key.digest, budget, make_engine, facts.resumed))
     if why:

@@ -45,10 +45,9 @@ def cache_folder() -> Path:
         numba.__version__,
         llvmlite.__version__,
         platform.python_version(),
-        llvmlite.binding.get_host_cpu_name(),
+        *_processor(),
     ):
         digest.update(part.encode() + b"\0")
-    digest.update(llvmlite.binding.get_host_cpu_features().flatten().encode())
     name = digest.hexdigest()[:16] + ("-checked" if CHECKED else "")
     for root in _candidate_roots():
         folder = root / "kernels" / name
@@ -59,6 +58,15 @@ def cache_folder() -> Path:
         except OSError:
             continue
     return Path(tempfile.mkdtemp(prefix="forge-kernels-"))
+
+
+def _processor() -> tuple[str, str]:
+    """Name and features of the processor that numba compiles for: this one, unless it is told another."""
+    name, features = numba_config.CPU_NAME, numba_config.CPU_FEATURES
+    return (
+        llvmlite.binding.get_host_cpu_name() if name is None else name,
+        llvmlite.binding.get_host_cpu_features().flatten() if features is None else features,
+    )
 
 
 def _candidate_roots() -> list[Path]:

@@ -50,12 +50,14 @@ class Dispatcher:
     At its end all listeners have had all events, and where an exception ends it JobFailed is the last.
     What a listener raises, GiveUp apart, ends the job: it is raised at the job's next event or at the end.
     run: an id of this run. lost: a line for each listener that was given up. sampler: makes Sampled.
+    relays: the job runs elsewhere, so that its events come counted, and its samples with them.
     """
 
     def __init__(self, listeners: Sequence[EntryListener], sampler: Sampler | None = None) -> None:
         self.run = os.urandom(8).hex()
         self.lost: list[str] = []
         self.sampler = sampler or Sampler()
+        self.relays = False
         self._feeds = [_Feed(listener, self.run, self._give_up_the_lost) for listener in listeners]
         self._lock = threading.Lock()
         self._stage = "plan"
@@ -95,7 +97,7 @@ class Dispatcher:
             elif isinstance(event, StageStarted):
                 self._stage = event.stage
                 self._totals[event.stage] = Totals()
-            elif isinstance(event, ChunkDone):
+            elif isinstance(event, ChunkDone) and not self.relays:
                 event = self._totals.setdefault(event.stage, Totals()).with_totals(event)
             now = datetime.now(UTC)
             now = now.replace(microsecond=now.microsecond // 1000 * 1000)
@@ -111,7 +113,8 @@ class Dispatcher:
     def _watch(self) -> None:
         """Sample once a second, and give up listeners that take nothing."""
         while not self._closing.wait(SAMPLE_EVERY):
-            self._put(self.sampler(self._stage, max(feed.waiting for feed in self._feeds)))
+            if not self.relays:
+                self._put(self.sampler(self._stage, max(feed.waiting for feed in self._feeds)))
             self._give_up_the_lost()
 
     def _give_up_the_lost(self) -> None:

@@ -33,6 +33,7 @@ class RunFacts:
 
     started: float
     resumed: bool
+    surroundings: dict[str, str] = field(default_factory=dict)
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     lost_listeners: list[str] = field(default_factory=list)
@@ -89,6 +90,7 @@ class RunFacts:
             "warnings": self.warnings + self.lost_listeners,
             "fingerprints": {source.file.path: source.file.fingerprint for source in inputs.sources},
             "settings": config.model_dump(mode="json", include={"goal", "hardware", "preprocessing"}),
+            "surroundings": self.surroundings,
             "machine": {"system": platform.platform(), "python": platform.python_version()},
             "libraries": libraries(),
         }

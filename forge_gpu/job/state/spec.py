@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,7 +24,8 @@ class JobSpec:
     range_bytes: of input between two checkpoints. against_base: where relative evaluation files start
     from; None for `base`. destination: the URL that the finished output is moved to. workers: processes of a
     Dask cluster made for the job, on this machine; scheduler: the address of a running one; without either
-    the job runs in this process's threads.
+    the job runs in this process's threads. surroundings: what whoever starts the job wants noted of where it
+    runs.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -41,6 +42,7 @@ class JobSpec:
     destination: str | None = None
     workers: int | None = None
     scheduler: str | None = None
+    surroundings: dict[str, str] = field(default_factory=dict)
 
     @property
     def on_cluster(self) -> bool:

@@ -1,0 +1,1 @@
+"""A job in a container: chosen by GPU architecture, run without rights, told by its events."""

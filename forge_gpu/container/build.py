@@ -1,0 +1,77 @@
+"""Building the images of Forge, and what is there of them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import forge_gpu
+from forge_gpu._version import __version__
+from forge_gpu.container.engines import ContainerEngine
+from forge_gpu.container.images import LEVELS_LABEL, VARIANT_LABEL, get_container_for_arch, variants
+from forge_gpu.container.levels import levels
+from forge_gpu.errors import ContainerError, InputError
+
+OFFLINE = "--no-index --find-links /src/wheels"
+WHEELS = "wheels"
+
+
+def build(
+    engine: ContainerEngine,
+    variant: str,
+    checkout: Path | None = None,
+    offline: bool = False,
+    arguments: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Build an image and give it its tags, which are returned: its own, and one for each architecture.
+
+    checkout: the sources, if they are not those of this package. offline: packages come from wheels/ of the
+    checkout, and nothing is fetched. arguments: of the Dockerfile, instead of those of `images.yaml`.
+    The engine's output goes to standard error. Raises InputError, ContainerError.
+    """
+    described = variants()[variant]
+    folder = checkout or Path(forge_gpu.__file__).parents[1]
+    if not (folder / described.file).is_file():
+        raise InputError(
+            f"{folder}: is no checkout of Forge, which an image is built from: {described.file} is not "
+            "there; name one with --checkout"
+        )
+    if offline and not any((folder / WHEELS).glob("*.whl")):
+        raise InputError(
+            f"{folder / WHEELS}: holds no wheels; fill it with: pip wheel --wheel-dir {WHEELS} ."
+        )
+    values = {"VERSION": __version__, "LEVELS": ",".join(levels())} | described.arguments
+    values |= {"PIP": OFFLINE} if offline else {}
+    values |= arguments or {}
+    words = [word for name, value in values.items() for word in ("--build-arg", f"{name}={value}")]
+    if offline:
+        words += ["--network", "none"]
+    tags = [get_container_for_arch(None if variant == "cpu" else variant), *described.tags]
+    for tag in tags:
+        words += ["--tag", tag]
+    done = subprocess.run(
+        engine.command("build", "--file", str(folder / described.file), *words, str(folder)),
+        stdin=subprocess.DEVNULL,
+        stdout=2,
+    )
+    if done.returncode:
+        raise ContainerError(f"{engine.name} could not build {tags[0]}: see what it said above", 2)
+    return tags
+
+
+def present(engine: ContainerEngine) -> Iterator[tuple[str, str]]:
+    """(name, what it is) of each image of Forge; of one that is not there, how it is made."""
+    for variant in variants():
+        name = get_container_for_arch(None if variant == "cpu" else variant)
+        image = engine.image(name)
+        if image is None:
+            yield name, f"is not there; build it with: forge image build {variant}"
+            continue
+        version = image.labels.get("org.opencontainers.image.version", "unknown")
+        held = image.labels.get(LEVELS_LABEL) or "none but of the processor that built it"
+        fits = "" if version == __version__ else f", and this is {__version__}: build it anew"
+        yield (
+            name,
+            f"{image.labels.get(VARIANT_LABEL)}, Forge {version}{fits}, kernels of {held}, {image.id}",
+        )

@@ -1,0 +1,1 @@
+"""Jobs in containers: with a real engine, and with a stand-in for its command."""
