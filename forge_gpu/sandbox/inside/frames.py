@@ -2,7 +2,7 @@
 
 Head: number of the frame, rows, word, bytes of the body. Words to the process: START (JSON: bounds, walls,
 modules, script), ROWS (one JSON object a line). Words from it: DONE, or FAULT (a line of text). The body of
-DONE for rows: int32[rows], how many lines each row became, REJECTED for a row that was; the bytes of the lines as
+DONE for rows: int32[rows], how many lines each row became, REJECTED for a row that was; bytes of the lines as
 uint32; the lines; then a JSON list with the reason of each rejected row.
 """
 
