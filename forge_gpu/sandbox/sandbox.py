@@ -9,10 +9,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from forge_gpu.sandbox.contract import Script, contract
 from forge_gpu.sandbox.inside.frames import DONE, FAULT, HEAD, ROWS, START, frame
@@ -44,9 +46,9 @@ class Bounds:
 class Sandbox:
     """A context manager; `ask` may be called in it, by one thread at a time.
 
-    The process ends with the block, and with the thread that entered it. Raises SandboxError, in one line,
-    where the script cannot be loaded, ends its process, takes longer or more than its bounds, or does not
-    keep to the frames; the process has ended then.
+    The process ends with the block, and with Forge. Raises SandboxError, in one line, where the script cannot
+    be loaded, ends its process, takes longer or more than its bounds, or does not keep to the frames; the
+    process has ended then.
     """
 
     def __init__(self, script: Script, bounds: Bounds | None = None, layers: Layers | None = None) -> None:
@@ -91,15 +93,9 @@ class Sandbox:
     def _start(self) -> None:
         self._number = 0
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the process)
-        self._child = subprocess.Popen(
+        self._child = _start_process(
             self._command(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env={"LANG": "C.UTF-8", "PYTHONHASHSEED": "0"},
-            cwd="/",
-            bufsize=0,
-            start_new_session=True,  # Ctrl-C is Forge's to answer
+            self._log,
         )
         for pipe in (self._child.stdin, self._child.stdout):
             assert pipe is not None
@@ -239,6 +235,29 @@ class Sandbox:
 
     def _fault(self, what: str) -> SandboxError:
         return SandboxError(f"{self._script.path}: {what}")
+
+
+@cache
+def _starter() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "forge-sandbox")
+
+
+def _start_process(command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start it from a thread that lives as long as Forge: the kernel ends it together with its thread."""
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={"LANG": "C.UTF-8", "PYTHONHASHSEED": "0"},
+            cwd="/",
+            bufsize=0,
+            start_new_session=True,  # Ctrl-C is Forge's to answer
+        )
+
+    return _starter().submit(start).result()
 
 
 def _enlarge(pipe: int) -> None:
