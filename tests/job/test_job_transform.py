@@ -111,10 +111,8 @@ def test_every_row_is_what_the_script_makes_of_it(folder: Path) -> None:
 def test_chunks_threads_and_stops_change_no_byte(folder: Path) -> None:
     run(folder, "one")
     first = outputs(folder / "one")
-    for name, options in {
-        "small": {"chunk_bytes": 900},
-        "threads": {"threads": 3, "chunk_bytes": 3000},
-    }.items():
+    cases: dict[str, Any] = {"small": {"chunk_bytes": 900}, "threads": {"threads": 3, "chunk_bytes": 3000}}
+    for name, options in cases.items():
         run(folder, name, **options)
         assert outputs(folder / name) == first
     with pytest.raises(Interrupted):
