@@ -14,6 +14,7 @@ class Fate(IntEnum):
     CONTAMINATED = 5
     REJECTED = 6
     UNSAMPLED = 7  # left out by a source's weight or cap
+    DROPPED_BY_TRANSFORM = 8  # the plan's script made nothing of it
 
 
 class Reason(IntEnum):
@@ -35,6 +36,7 @@ class Reason(IntEnum):
     SEVERAL_TURNS = 36  # a conversation of several turns for a template of one turn
     UNPARSABLE_TIME = 37  # temporal split: the column is not a time
     EMPTY_TEXT = 38  # rendered to nothing
+    TRANSFORM_ERROR = 39  # the plan's script refused it; the detail is its message
 
     EMPTY_FIELD = 64
     TOO_SHORT = 65

@@ -16,8 +16,10 @@ from forge_gpu.errors import ForgeError, exit_code_of
 COMMANDS = {  # name -> its help; forge_gpu.cli.<name> holds a function of that name, or a Typer `app`
     "plan": "Look at machine, data and goal, and write forge.yaml.",
     "prepare": "Run the plan.",
+    "script": "Write the plan as one Python file that makes the same bytes.",
     "template": "Show and try chat templates.",
     "image": "Build and show the images that jobs run in.",
+    "transform": "Check other people's Python over rows, in a sandbox.",
     "warm": "Compile all kernels and keep them for later runs.",
     "doctor": "Show what this machine has, and what the GPU path lacks.",
 }

@@ -9,8 +9,16 @@ def doctor() -> None:
     from forge_gpu.hardware.describe import describe, describe_stack
     from forge_gpu.hardware.probe import probe
     from forge_gpu.hardware.stack import read_stack, start_stack
+    from forge_gpu.sandbox.layers import describe as describe_layers
+    from forge_gpu.sandbox.layers import read_layers
 
     hardware = probe()
     stack = read_stack(hardware.gpus)
     fault = start_stack() if hardware.gpus.devices and not stack.missing else None
-    show([("Hardware", describe(hardware)), ("GPU path", describe_stack(stack, fault))])
+    show(
+        [
+            ("Hardware", describe(hardware)),
+            ("GPU path", describe_stack(stack, fault)),
+            ("Sandbox of transforms", describe_layers(read_layers())),
+        ]
+    )

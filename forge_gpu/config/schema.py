@@ -58,6 +58,17 @@ class Mapping(Section):
     roles: dict[str, str] = {}  # a role's name in the data -> system, user, assistant or tool
 
 
+class Transform(Section):
+    """A script of other people's over every row, in a sandbox: see docs/transforms.md."""
+
+    script: str | None = (
+        None  # a Python file with `def transform(row)`; its content counts, not its name alone
+    )
+    seconds: Annotated[float, Field(gt=0, le=3600), WITHOUT_EFFECT] = 10.0  # for one answer
+    memory: Annotated[int, Field(ge=64 * 2**20), WITHOUT_EFFECT] = 2**30  # bytes, a process
+    processes: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], WITHOUT_EFFECT] = "auto"
+
+
 class Data(Section):
     inputs: Annotated[list[str], WITHOUT_EFFECT] = []  # the files they name have one, by their content
     format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] = "auto"
@@ -67,6 +78,7 @@ class Data(Section):
     max_rejected: Annotated[Annotated[int, Field(ge=0)] | Fraction | None, WITHOUT_EFFECT] = (
         None  # rows, or a fraction of them
     )
+    transform: Transform = Transform()
     mapping: Mapping = Mapping()
     weights: list[Weight] | dict[str, Weight] | None = None  # the share of each input, of any sum
     caps: list[Cap | None] | dict[str, Cap] | None = None  # rows of an input to use at most

@@ -16,6 +16,7 @@ from forge_gpu.job.events.events import Listener
 from forge_gpu.job.output.manifest import RunFacts
 from forge_gpu.job.output.outputs import Outputs
 from forge_gpu.job.rows.kinds import column_type
+from forge_gpu.job.rows.transformed import Transformer
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.run.pool import Executor
 from forge_gpu.job.state import decisions as decided
@@ -40,6 +41,7 @@ class Job:
     facts: RunFacts
     listener: Listener
     mixture: Mixture | None = None
+    transformer: Transformer | None = None
 
     @cached_property
     def decisions(self) -> Decisions:
@@ -94,6 +96,8 @@ class Job:
         if "outputs" in self.__dict__:
             self.outputs.close()
         self.pool.close()
+        if self.transformer is not None:
+            self.transformer.close()
         self.inputs.close()
 
     @cached_property

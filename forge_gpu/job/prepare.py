@@ -36,6 +36,7 @@ from forge_gpu.job.output.space import cut_unsaved, require_for_job
 from forge_gpu.job.rows.evaluation import read_evaluation
 from forge_gpu.job.rows.rows import RowReader
 from forge_gpu.job.rows.scans import HeldScans
+from forge_gpu.job.rows.transformed import open_transformer
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.run.cluster import ClusterPool, worker_job
 from forge_gpu.job.run.opening import open_inputs
@@ -111,7 +112,10 @@ def open_job(
     mixture = mixture_of(spec.config.data, files)
     require_own(spec.output, checkpoint, [*files, *against])
     require_own_store(spec, [*files, *against], listener)
-    key = JobKey.of(spec.config, files, spec.limit, against)
+    transformer = open_transformer(spec, checkpoint.spool_folder)
+    key = JobKey.of(
+        spec.config, files, spec.limit, against, None if transformer is None else transformer.script.key
+    )
     why = checkpoint.open(key, fresh=spec.fresh)
     if checkpoint.state.result is not None:
         finished = find_finished(spec, checkpoint.state.result["manifest_sha256"], listener)
@@ -140,7 +144,7 @@ def open_job(
     scans = None if spec.on_cluster else HeldScans(shares.SCANS.of(budget.bytes))
 
     def make_workspace() -> Workspace:
-        made = Workspace(spec.config, make_engine, listener, columns, evaluation, scans)
+        made = Workspace(spec.config, make_engine, listener, columns, evaluation, scans, transformer)
         facts.workspaces.append(made)
         return made
 
@@ -151,7 +155,7 @@ def open_job(
     else:
         threads = min(budget.threads, max(len(inputs.items), 1))
         pool = OrderedPool(threads, make_workspace, shortage_of(budget.bytes))
-    return Job(spec, budget, inputs, checkpoint, pool, facts, listener, mixture)
+    return Job(spec, budget, inputs, checkpoint, pool, facts, listener, mixture, transformer)
 
 
 def _is_streamed(config: Config, files: list[InputFile], budget: Budget) -> bool:

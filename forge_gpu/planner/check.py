@@ -36,7 +36,9 @@ def check_inputs(config: Config, files: Callable[[], list[InputFile]]) -> list[s
 
 
 def _needed(config: Config) -> list[str]:
-    """Columns without which a row is rejected."""
+    """Columns without which a row is rejected; a transform may make any."""
+    if config.data.transform.script is not None:
+        return []
     mapping, time = config.data.mapping, config.preprocessing.split.time
     optional = {mapping.input, mapping.system, mapping.tools, mapping.label}
     named = [name for name in make_renderer(config).columns if name not in optional]

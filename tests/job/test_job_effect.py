@@ -20,7 +20,7 @@ WITH = [path for path in LEAVES if path not in keys.without_effect()]
 ROWS = "rows.jsonl"
 # Values of every kind that a key can have; of them each key takes those that its declaration lets pass.
 VALUES: list[Any] = [
-    *(None, False, True, 0, 1, 0.5, 2, 2**25),
+    *(None, False, True, 0, 1, 0.5, 2, 2**25, 2**27, 2**28),
     *([ROWS], ["rows.*"], ["query"], ["response"], [1.0], [2]),
     *({"a": "user"}, {"b": "user"}),
     *("some text", "another text"),

@@ -25,6 +25,7 @@ from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.state.index import RangeFacts
 from forge_gpu.job.state.inputs import JobInputs
 from forge_gpu.job.state.started import libraries
+from forge_gpu.sandbox.layers import read_layers
 
 
 @dataclass
@@ -93,6 +94,7 @@ class RunFacts:
             "surroundings": self.surroundings,
             "machine": {"system": platform.platform(), "python": platform.python_version()},
             "libraries": libraries(),
+            **({"sandbox": read_layers().names} if config.data.transform.script else {}),
         }
 
 

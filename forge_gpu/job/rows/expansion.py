@@ -19,6 +19,7 @@ from forge_gpu.errors import ValidationError
 from forge_gpu.fates import Fate
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, U8, Records, Spans
+from forge_gpu.templates.renderer import own
 
 I32 = npt.NDArray[np.int32]
 
@@ -26,6 +27,9 @@ NONE = -1
 """The number of a row that was rejected before it had parts; below it, NOTHING_LEFT less the place of the
 expansion that left nothing of the row."""
 NOTHING_LEFT = -2
+
+DETAIL = own("detail")
+"""A column that an expansion may make: one line about why a part is rejected."""
 
 PASSED_OVER = np.uint8(255)
 """In the place of a reason, while rows are bound: nothing is rendered of it, and yet it is not rejected."""
@@ -48,7 +52,8 @@ class Expanded:
 @dataclass(frozen=True)
 class Expansion:
     """required: whether a plan asks for it. expand: from records that are not rejected. without_parts: the
-    fate of a row of which it leaves nothing. inputs: columns of the input that it takes."""
+    fate of a row of which it leaves nothing. inputs: columns of the input that it takes; RECORD is the whole
+    of each record, as JSON."""
 
     name: str
     required: Callable[[Config], bool]

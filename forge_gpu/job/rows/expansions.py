@@ -5,8 +5,9 @@ from __future__ import annotations
 from forge_gpu.config.schema import Config
 from forge_gpu.fates import Fate
 from forge_gpu.job.rows.expansion import NOTHING_LEFT, Expansion
+from forge_gpu.job.rows.transformed import TRANSFORM
 
-DECLARED: tuple[Expansion, ...] = ()
+DECLARED: tuple[Expansion, ...] = (TRANSFORM,)
 
 
 def required_expansions(config: Config) -> list[Expansion]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from forge_gpu.config.schema import Config, Near
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import ArrowChunk, Chunk
-from forge_gpu.job.rows.expansion import PASSED_OVER, Expansion, Parts, expand
+from forge_gpu.job.rows.expansion import DETAIL, PASSED_OVER, Expansion, Parts, expand
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans, spans_of_offsets
 from forge_gpu.quality.checks import check
@@ -76,31 +76,38 @@ class Rows:
         bound = self.bound.columns.get(name)
         if bound is not None:
             return bound
-        return self._record() if name == RECORD else self.records.columns[name]
-
-    def _record(self) -> Spans:
-        """The whole of each record, as JSON."""
-        kind = np.full(len(self.records), layout.JSON, np.uint8)
-        if self.chunk.form != "table":
-            return Spans(self.records.data, self.records.start, self.records.length, kind)
-        names = self.chunk.names
-        number = len(self.source)
-        text = self.engine.render(
-            pack([_object_program(names)]),
-            np.zeros(number, np.int32),
-            [self.chunk.spans(name) for name in names],
-            np.arange(number, dtype=np.int64),
-            layout.AS_JSON,
-        )
-        spans = spans_of_offsets(text.data.copy(), text.offsets)
-        record = slice(None) if self.parts is None else self.parts.source
-        return Spans(spans.data, spans.start[record], spans.length[record], kind)
+        if name in self.records.columns:
+            return self.records.columns[name]
+        record = record_column(self.engine, self.chunk, self.source)
+        if self.parts is None:
+            return record
+        rows = self.parts.source
+        return Spans(record.data, record.start[rows], record.length[rows], record.kind[rows])
 
     def detail(self, row: int) -> str:
         """One line about why a row is rejected."""
+        if self.records.reason[row] and DETAIL in self.records.columns:
+            return self.records.columns[DETAIL].raw(row).decode()
         if self.bound.reason[row]:
             return self.bound.detail(row)
         return ""
+
+
+def record_column(engine: Engine, chunk: Chunk, records: Records) -> Spans:
+    """The whole of each record of a chunk, as JSON."""
+    number = len(records)
+    kind = np.full(number, layout.JSON, np.uint8)
+    if chunk.form != "table":
+        return Spans(records.data, records.start, records.length, kind)
+    text = engine.render(
+        pack([_object_program(chunk.names)]),
+        np.zeros(number, np.int32),
+        [chunk.spans(name) for name in chunk.names],
+        np.arange(number, dtype=np.int64),
+        layout.AS_JSON,
+    )
+    spans = spans_of_offsets(text.data.copy(), text.offsets)
+    return Spans(spans.data, spans.start, spans.length, kind)
 
 
 def ranking_column(near: Near | None) -> str | None:
@@ -141,7 +148,8 @@ class RowReader:
             *columns,
             *(column for expansion in expansions for column in expansion.inputs(config)),
         ]
-        self.keys = tuple(dict.fromkeys(required))
+        self._takes_records = RECORD in required
+        self.keys = tuple(dict.fromkeys(key for key in required if key != RECORD))
 
     def read(self, chunk: Chunk, *, judge: bool, records: Records | None = None) -> Rows:
         """The rows of a chunk. `judge` runs the quality checks, which only the first pass needs.
@@ -151,7 +159,9 @@ class RowReader:
         source = records = records or self._records(chunk)
         parts = None
         if self._expansions:
-            records, parts = expand(self._expansions, self.config, self.engine, source)
+            records, parts = expand(
+                self._expansions, self.config, self.engine, self._with_record(chunk, source)
+            )
         bound = self.renderer.bind(records, self.engine)
         reason = bound.reason.copy()
         warned: dict[Reason, npt.NDArray[np.bool_]] = {}
@@ -171,8 +181,15 @@ class RowReader:
 
     @property
     def keys_of_tables(self) -> tuple[str, ...] | None:
-        """Columns to read of a table; None for all: the form shows every one."""
-        return None if form_of(self.config).is_record else self.keys
+        """Columns to read of a table; None for all: the form, or an expansion, takes the whole record."""
+        return None if self._takes_records or form_of(self.config).is_record else self.keys
+
+    def _with_record(self, chunk: Chunk, records: Records) -> Records:
+        """Records for the expansions, with a column of the whole of each where one of them takes that."""
+        columns = dict(records.columns)
+        if self._takes_records:
+            columns[RECORD] = record_column(self.engine, chunk, records)
+        return replace(records, columns=columns)
 
     def _records(self, chunk: Chunk) -> Records:
         if chunk.form == "table":

@@ -19,6 +19,7 @@ from forge_gpu.job.rows.expansions import required_expansions
 from forge_gpu.job.rows.near import NearText
 from forge_gpu.job.rows.rows import RowReader, Rows
 from forge_gpu.job.rows.scans import HeldScans
+from forge_gpu.job.rows.transformed import TRANSFORM, Transformer
 from forge_gpu.job.state.inputs import Item
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.hashing import digest
@@ -63,8 +64,9 @@ class Workspace:
         columns: Sequence[str] = (),
         evaluation: Evaluation | None = None,
         scans: HeldScans | None = None,
+        transformer: Transformer | None = None,
     ) -> None:
-        """columns: of the input that facts are computed from."""
+        """columns: of the input that facts are computed from. transformer: the transform of the plan."""
         self.config = config
         self.near = NearText.of(config)
         self.evaluation = evaluation
@@ -73,7 +75,10 @@ class Workspace:
         self.engine = make_engine()
         # A GPU engine scans every chunk: it then forgets what the memory of the chunk before held.
         self._scans = scans if self.engine.name == "cpu" else None
-        self.reader = RowReader(config, self.engine, columns, required_expansions(config))
+        expansions = required_expansions(config)
+        if transformer is not None:
+            expansions = [transformer.bound(each) if each is TRANSFORM else each for each in expansions]
+        self.reader = RowReader(config, self.engine, columns, expansions)
         self.chunks_read = 0
         self._input = ReadBuffer(self.engine.parquet_texts if self.engine.name == "gpu" else None)
         self._form = form_of(config)

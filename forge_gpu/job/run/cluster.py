@@ -27,6 +27,7 @@ from forge_gpu.io.spool import Spool
 from forge_gpu.job.events.events import Event
 from forge_gpu.job.facts.registry import input_columns
 from forge_gpu.job.rows.evaluation import read_evaluation
+from forge_gpu.job.rows.transformed import open_transformer
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.run.cuda_cluster import CudaWorkers
 from forge_gpu.job.run.opening import open_inputs
@@ -182,9 +183,20 @@ class _Opened:
         spool = Spool(job.spool_folder)
         self.inputs: JobInputs = open_inputs(job.spec, job.files, spool, True, _ignore)
         evaluation = read_evaluation(job.spec.config, job.against, spool, engines, _ignore)
+        self._transformer = open_transformer(job.spec, job.spool_folder)
         self.workspace = Workspace(
-            job.spec.config, engines, _ignore, input_columns(job.spec.config), evaluation
+            job.spec.config,
+            engines,
+            _ignore,
+            input_columns(job.spec.config),
+            evaluation,
+            transformer=self._transformer,
         )
+
+    def close(self) -> None:
+        self.inputs.close()
+        if self._transformer is not None:
+            self._transformer.close()
 
 
 def own_gpu() -> GPUs:
@@ -201,7 +213,7 @@ def _run(job: WorkerJob, step: Callable[..., Any], number: int, keywords: dict[s
     try:
         if job.token not in _opened:
             for other in _opened.values():
-                other.inputs.close()
+                other.close()
             _opened.clear()
             _opened[job.token] = _Opened(job)
         opened = _opened[job.token]

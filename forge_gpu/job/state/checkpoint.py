@@ -39,11 +39,17 @@ class JobKey:
     limit: int | None
     version: str
     against: list[list[Any]] = field(default_factory=list)
+    transform: str | None = None  # the script, what it may rely on, and the version of Python
     unicode: str | None = None  # the version of Python's Unicode database, where texts are normalised by it
 
     @classmethod
     def of(
-        cls, config: Config, files: list[InputFile], limit: int | None, against: Sequence[InputFile] = ()
+        cls,
+        config: Config,
+        files: list[InputFile],
+        limit: int | None,
+        against: Sequence[InputFile] = (),
+        transform: str | None = None,
     ) -> JobKey:
         settings = keys.effective(config)
         if config.data.weights is not None or config.data.caps is not None:
@@ -55,6 +61,7 @@ class JobKey:
             limit=limit,
             version=__version__,
             against=[[file.path, file.size, file.fingerprint] for file in against],
+            transform=transform,
             unicode=unicodedata.unidata_version if against or config.preprocessing.dedup.near else None,
         )
 
@@ -72,6 +79,7 @@ class JobKey:
             "limit": "--limit",
             "version": "the version of Forge",
             "against": "the evaluation files",
+            "transform": "the transform script, or Python,",
             "unicode": "the version of Python's Unicode database",
         }
         changed = [words for key, words in names.items() if other.get(key) != getattr(self, key)]

@@ -1,0 +1,65 @@
+"""What a transform may rely on, and what its results depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from forge_gpu.errors import ConfigError
+
+MAX_SCRIPT = 2**20
+"""Bytes of a script."""
+
+
+@cache
+def contract() -> Mapping[str, Any]:
+    """version, modules, companions: see contract.yaml."""
+    from ruamel.yaml import YAML
+
+    read: Mapping[str, Any] = YAML(typ="safe").load(
+        (files("forge_gpu.sandbox") / "contract.yaml").read_text()
+    )
+    return read
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A transform script: where it was read from, and its text."""
+
+    path: str
+    text: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def key(self) -> str:
+        """A digest of all that the results depend on beside the rows."""
+        parts = (self.sha256, contract()["version"], sys.version_info[:2])
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def read_script(path: Path) -> Script:
+    """Raises ConfigError where it cannot be read, is no text, or is too long."""
+    try:
+        if not path.is_file():
+            raise ConfigError(f"{path}: no such file; a transform is a Python file with `def transform(row)`")
+        with open(path, "rb") as file:
+            content = file.read(MAX_SCRIPT + 1)
+        text = content.decode()
+    except OSError as fault:
+        raise ConfigError(f"{path}: {fault.strerror or fault}") from fault
+    except UnicodeDecodeError as fault:
+        raise ConfigError(
+            f"{path}: is no UTF-8 text (byte {fault.start}); a transform is a Python file"
+        ) from fault
+    if len(content) > MAX_SCRIPT:
+        raise ConfigError(f"{path}: longer than {MAX_SCRIPT:,} bytes; a transform is one short Python file")
+    return Script(str(path), text)

@@ -1,0 +1,1 @@
+"""The program of the sandboxed process. It needs the standard library alone."""

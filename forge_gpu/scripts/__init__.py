@@ -1,0 +1,1 @@
+"""Scripts made from a plan, and transform scripts looked at, tried and written."""

@@ -1,0 +1,108 @@
+"""A transform script tried on rows in the sandbox: what it makes of them, and whether it makes it again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from forge_gpu.config.schema import Config
+from forge_gpu.errors import InputError
+from forge_gpu.io.inputs import resolve
+from forge_gpu.planner.sample import sample
+from forge_gpu.sandbox.contract import Script
+from forge_gpu.sandbox.inside.frames import REJECTED
+from forge_gpu.sandbox.layers import SandboxError
+from forge_gpu.sandbox.sandbox import Bounds, Sandbox
+from forge_gpu.sandbox.transform import Transformed, run
+from forge_gpu.scripts.lint import lint
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A row, and what came of it: rows, or why it was rejected."""
+
+    row: Row
+    made: list[Row] | str
+
+    @property
+    def kind(self) -> str:
+        if isinstance(self.made, str):
+            return "rejected"
+        if self.made == [self.row]:
+            return "as it was"
+        return ("dropped", "changed")[len(self.made)] if len(self.made) < 2 else "made several"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """faults: why the script is not to be used; empty where it is. outcomes: of the rows, in their order."""
+
+    script: Script
+    faults: Sequence[str]
+    outcomes: Sequence[Outcome]
+
+    @property
+    def counts(self) -> Counter[str]:
+        return Counter(outcome.kind for outcome in self.outcomes)
+
+
+def rows_of(config: Config, base: Path, number: int) -> list[Row]:
+    """The first records that plan would look at, of all inputs. Raises InputError."""
+    rows: list[Row] = []
+    for file in resolve(config.data.inputs, base):
+        rows += sample(file, config.data.format, config.data.encoding).records
+        if len(rows) >= number:
+            break
+    if not rows:
+        raise InputError("there are no rows to try the script on; name some data, or a plan with some")
+    return rows[:number]
+
+
+def try_script(script: Script, rows: Sequence[Row], bounds: Bounds | None = None) -> Trial:
+    """Lint a script; where it has no faults, run it over the rows twice, the second time in reverse order in
+    another process."""
+    found = [f"{script.path}:{line}: {told}" for line, told in lint(script.text)]
+    if found:
+        return Trial(script, found, ())
+    lines = [orjson.dumps(row) for row in rows]
+    try:
+        with Sandbox(script, bounds) as sandbox:
+            first = _outcomes(rows, run(sandbox, lines))
+        with Sandbox(script, bounds) as sandbox:
+            second = _outcomes(rows[::-1], run(sandbox, lines[::-1]))[::-1]
+    except SandboxError as fault:
+        return Trial(script, [str(fault)], ())
+    return Trial(script, _faults(script, first, second), first)
+
+
+def _faults(script: Script, first: Sequence[Outcome], second: Sequence[Outcome]) -> list[str]:
+    for number, (one, other) in enumerate(zip(first, second, strict=True), 1):
+        if one.made != other.made:
+            return [
+                f"{script.path}: row {number} becomes something else when the rows come in another order: "
+                f"{_short(one.made)}, then {_short(other.made)}; its result must depend on the row alone"
+            ]
+    rejected = [outcome.made for outcome in first if isinstance(outcome.made, str)]
+    if rejected and len(rejected) == len(first):
+        return [f"{script.path}: every row is rejected, the first with: {rejected[0]}"]
+    return []
+
+
+def _outcomes(rows: Sequence[Row], made: Transformed) -> list[Outcome]:
+    lines, reasons = iter(made.lines.split(b"\n")), iter(made.reasons)
+    return [
+        Outcome(row, next(reasons) if n == REJECTED else [orjson.loads(next(lines)) for _ in range(n)])
+        for row, n in zip(rows, made.counts.tolist(), strict=True)
+    ]
+
+
+def _short(made: object) -> str:
+    text = made if isinstance(made, str) else orjson.dumps(made).decode()
+    return text if len(text) <= 80 else text[:80] + "…"

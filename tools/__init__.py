@@ -1,0 +1,1 @@
+"""What makes data that the package holds. Not part of it."""
