@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from forge_gpu.errors import InputError
+from forge_gpu.io.checked import check
 from forge_gpu.io.columns import arrow_spans
 from forge_gpu.io.faults import persist
 from forge_gpu.io.inputs import InputFile
@@ -26,7 +27,7 @@ class RowGroups:
     """Some row groups of a file. See `engine.base.RowGroups`, which this is to an engine.
 
     content: the file's path, or its bytes. metadata: its footer. groups: their numbers, in order. columns:
-    those of text (see `text_columns`) that are wanted of them.
+    those of text (see `text_columns`) that are wanted of them. source: the file, held open.
     """
 
     file: InputFile
@@ -34,6 +35,7 @@ class RowGroups:
     metadata: Any
     groups: tuple[int, ...]
     columns: tuple[str, ...] = ()
+    source: Any = None
 
     @cached_property
     def rows(self) -> tuple[int, ...]:
@@ -57,11 +59,14 @@ class RowGroups:
         errors and OSError."""
         import pyarrow.parquet as pq  # other tables do without
 
-        reader = pq.ParquetFile(
-            readable(self.content), metadata=self.metadata, buffer_size=2**20, pre_buffer=False
-        )
+        source = readable(self.content) if self.source is None else self.source
+        reader = pq.ParquetFile(source, metadata=self.metadata, buffer_size=2**20, pre_buffer=False)
         with reader:
-            yield from reader.iter_batches(rows, row_groups=self.groups, columns=columns, use_threads=False)
+            for batch in reader.iter_batches(
+                rows, row_groups=self.groups, columns=columns, use_threads=False
+            ):
+                check(batch)
+                yield batch
 
     def text_bytes(self, column: str) -> U8:
         """All texts of a column, one after the other, decoded on the host; faults that pass are waited for.
