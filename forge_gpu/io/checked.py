@@ -49,6 +49,9 @@ def check_array(array: pa.Array) -> None:
         array.validate(full=True)
 
 
+FAULTS = (pa.ArrowException, OSError, ValueError, OverflowError)
+"""What pyarrow raises for a table that is damaged; names that are no UTF-8 are a ValueError."""
+
 Test = Callable[[pa.DataType], bool]
 
 _VIEWS: tuple[Test, ...] = (pa.types.is_string_view, pa.types.is_binary_view)

@@ -66,13 +66,15 @@ class JsonChunk:
     "array": elements with a comma after each but perhaps the last. offset: of data[0] in the decoded file.
     truncated: `data` is one record of more than max_row_bytes: its first max_row_bytes bytes and one byte
     more, a plus sign, so that a scan calls it ROW_TOO_LONG; the rest of it was passed over. Whether a record
-    is truncated depends on its length alone, never on the size of chunks.
+    is truncated depends on its length alone, never on the size of chunks. whole: gives all of such a record,
+    without blanks around it, in blocks.
     """
 
     data: U8
     form: Literal["lines", "array"]
     offset: int
     truncated: bool = False
+    whole: Callable[[], Iterator[bytes]] | None = None
 
     @property
     def begin(self) -> int:
@@ -106,10 +108,10 @@ class JsonChunk:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that the reader of a table refused: why, and its source text."""
+    """A row that the reader of a table refused: why, and its source text where the table has it not."""
 
     reason: Reason
-    source: bytes
+    source: bytes | None = None
 
 
 class ArrowChunk:

@@ -8,6 +8,7 @@ from itertools import repeat
 import numpy as np
 import pyarrow as pa
 
+from forge_gpu.io.checked import FAULTS
 from forge_gpu.io.chunks import ArrowChunk, BadRow
 from forge_gpu.io.columns import arrow_spans
 from forge_gpu.io.faults import persist
@@ -45,7 +46,7 @@ class HostRows:
                     continue
                 pieces.append(self._batch.slice(at - self._begin, end - at))
                 at += len(pieces[-1])
-        except (pa.ArrowException, OSError) as fault:
+        except FAULTS as fault:
             self._restart()
             raise damaged(self._groups.file, at, fault) from fault
         if len(pieces) == 1:

@@ -11,15 +11,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
 
 from forge_gpu.errors import InputError
+from forge_gpu.io.arrow_rows import RowsOfArrays, can_be_cut
+from forge_gpu.io.checked import FAULTS, check
 from forge_gpu.io.identity import OpenFile
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.loss import Loss
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from forge_gpu.io.weights import pieces
 
 _FILE_START = 8  # bytes of the magic before the stream that an IPC file holds
 
@@ -63,8 +65,6 @@ class _OwnReader(_Reader):
         self._local = threading.local()
 
     def open(self) -> Any:
-        import pyarrow as pa
-
         if not hasattr(self._local, "reader"):
             self._local.reader = pa.ipc.open_file(pa.BufferReader(self._data))
         return self._local.reader
@@ -79,8 +79,6 @@ class _Content:
     batches, and read into private memory where values are looked at."""
 
     def __init__(self, file: InputFile, content: Path | bytes) -> None:
-        import pyarrow as pa
-
         self._file: OpenFile | None = None
         if isinstance(content, bytes):
             self.mapped = pa.py_buffer(content)
@@ -98,8 +96,6 @@ class _Content:
 
     def at(self, offset: int, size: int) -> pa.Buffer:
         """Bytes of the file, which nobody changes."""
-        import pyarrow as pa
-
         if self._file is None:
             return self.mapped.slice(offset, size)
         return pa.py_buffer(self._file.read(offset, size))
@@ -131,16 +127,10 @@ class _ForeignReader(_Reader):
         batches: list[pa.RecordBatch | None],
         whole: _Whole,
     ) -> None:
-        from forge_gpu.io.arrow_rows import RowsOfArrays
-
         self._content, self._schema, self._batches, self._whole = content, schema, batches, whole
         self._cut = RowsOfArrays(content.part)
 
     def rows(self, i: int, begin: int, count: int, columns: Sequence[str]) -> pa.RecordBatch:
-        import pyarrow as pa
-
-        from forge_gpu.io.checked import check
-
         batch = self._batches[i]
         if batch is None:
             whole = self._whole(i).select(list(columns))
@@ -173,8 +163,6 @@ class _Whole:
         self._local = threading.local()
 
     def __call__(self, i: int) -> pa.RecordBatch:
-        import pyarrow as pa
-
         if self._source is None:
             begin, end = self._places[i]
             message = pa.ipc.read_message(pa.BufferReader(self._content.at(begin, end - begin)))
@@ -186,8 +174,6 @@ class _Whole:
 
 def open_own(content: Path | bytes) -> Batches:
     """A file that `write` made, whole, for this job alone."""
-    import pyarrow as pa
-
     data = pa.py_buffer(content) if isinstance(content, bytes) else pa.memory_map(str(content)).read_buffer()
     reader = _OwnReader(data)
     opened = reader.open()
@@ -206,13 +192,11 @@ def open_file(
 
     most: look at no more batches than so many. Raises InputError.
     """
-    import pyarrow as pa
-
     data = _Content(file, content)
     try:
         opened = pa.ipc.open_file(pa.BufferReader(data.mapped))
         source = pa.BufferReader(content) if isinstance(content, bytes) else pa.OSFile(str(content))
-    except (pa.ArrowException, OSError) as fault:
+    except FAULTS as fault:
         data.close()
         if not keep_prefix:
             raise _damage(file, "the Arrow file has no whole footer", fault) from fault
@@ -237,8 +221,6 @@ def open_stream(
 
     Raises InputError.
     """
-    import pyarrow as pa
-
     data = _Content(file, content)
     source = pa.BufferReader(data.mapped)
     source.seek(begin)
@@ -256,7 +238,7 @@ def open_stream(
             needs_order = needs_order or message.type == "dictionary"
     except EOFError:
         pass
-    except (pa.ArrowException, OSError) as fault:
+    except FAULTS as fault:
         if schema is None or not keep_prefix:
             raise _damage(file, f"the Arrow stream is damaged at byte {at}", fault) from fault
         losses.append(Loss("the Arrow stream is damaged", at))
@@ -281,10 +263,6 @@ class _StreamInOrder(_Reader):
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All of them, checked. Raises pyarrow's errors and OSError."""
-        import pyarrow as pa
-
-        from forge_gpu.io.checked import check
-
         source = pa.BufferReader(self._of) if isinstance(self._of, bytes) else pa.OSFile(str(self._of))
         source.seek(self._begin)
         for batch in pa.ipc.open_stream(source):
@@ -303,8 +281,6 @@ def in_order(
 ) -> Iterator[pa.RecordBatch]:
     """All rows from the first to the last, dictionaries resolved, for a copy that can be cut. They come in
     pieces of about piece_bytes where that is possible."""
-    import pyarrow as pa
-
     try:
         if isinstance(found.reader, _StreamInOrder):
             for batch in found.reader.batches():
@@ -316,7 +292,7 @@ def in_order(
             for at in range(0, max(end - start, 1), max(whole, 1)):
                 count = min(whole, end - start - at)
                 yield from plain(found.reader.rows(i, at, count, found.schema.names), piece_bytes)
-    except (pa.ArrowException, OSError) as fault:
+    except FAULTS as fault:
         if not keep_prefix:
             raise _damage(file, "the Arrow data is damaged", fault) from fault
         losses.append(Loss("the Arrow data is damaged"))
@@ -331,8 +307,6 @@ def write(
 
     sink: a file to write to. schema: that of the batches; if None there is at least one, and its is taken.
     """
-    import pyarrow as pa
-
     batches = iter(batches)
     if schema is None:
         first = next(batches)
@@ -351,10 +325,6 @@ def _write_pieces(writer: Any, batch: pa.RecordBatch, piece_bytes: int) -> None:
 def plain(batch: pa.RecordBatch, piece_bytes: int) -> Iterator[pa.RecordBatch]:
     """A batch without dictionaries at the top: an IPC file can hold only one dictionary a column. It comes in
     pieces whose values are about piece_bytes, however long those of a dictionary are."""
-    import pyarrow as pa
-
-    from forge_gpu.io.weights import pieces
-
     for begin, end in pieces(batch, piece_bytes):
         part = batch.slice(begin, end - begin)
         columns = [_plain(column) for column in part.columns]
@@ -363,22 +333,16 @@ def plain(batch: pa.RecordBatch, piece_bytes: int) -> Iterator[pa.RecordBatch]:
 
 def plain_schema(schema: pa.Schema) -> pa.Schema:
     """The schema of what `plain` gives."""
-    import pyarrow as pa
-
     return pa.schema([(field.name, _plain_type(field.type)) for field in schema])
 
 
 def _plain(column: pa.Array) -> pa.Array:
-    import pyarrow as pa
-
     if isinstance(column, pa.ExtensionArray):
         return _plain(column.storage)
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
-    import pyarrow as pa
-
     if isinstance(kind, pa.BaseExtensionType):
         return _plain_type(kind.storage_type)
     return kind.value_type if pa.types.is_dictionary(kind) else kind
@@ -393,17 +357,13 @@ def _measured(
     keep_prefix: bool,
     losses: list[Loss],
 ) -> Batches:
-    import pyarrow as pa
-
-    from forge_gpu.io.arrow_rows import can_be_cut
-
     starts, size, largest = [0], 0, 0
     said: list[pa.RecordBatch | None] = []
     in_rows = all(can_be_cut(kind) for kind in schema.types)
     while True:
         try:
             batch = next(batches, None)
-        except (pa.ArrowException, OSError) as fault:
+        except FAULTS as fault:
             if not keep_prefix:
                 raise _damage(file, f"record batch {len(said)} is damaged", fault) from fault
             losses.append(Loss(f"record batch {len(said)} is damaged"))

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from forge_gpu.errors import InputError
-from forge_gpu.io.checked import check
+from forge_gpu.io.checked import FAULTS, check
 from forge_gpu.io.columns import arrow_spans
 from forge_gpu.io.faults import persist
 from forge_gpu.io.inputs import InputFile
@@ -81,7 +81,7 @@ class RowGroups:
                 spans = arrow_spans(batch.column(0)).part(slice(None))
                 pieces.append(spans.data.copy())
                 rows += len(batch)
-        except (pa.ArrowException, OSError) as fault:
+        except FAULTS as fault:
             raise damaged(self.file, rows, fault) from fault
         if rows != sum(self.rows):
             raise changed(self.file, rows)

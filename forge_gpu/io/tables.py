@@ -12,6 +12,7 @@ import numpy as np
 
 from forge_gpu.errors import InputError
 from forge_gpu.fates import Reason
+from forge_gpu.io.checked import FAULTS
 from forge_gpu.io.chunks import ArrowChunk, BadRow, Origin, ParquetTexts, Range, ReadBuffer
 from forge_gpu.io.decoded import decoded_chunks
 from forge_gpu.io.delimited import BAD_COLUMN
@@ -52,8 +53,6 @@ class _Table:
         buffer: ReadBuffer | None = None,
         columns: Sequence[str] | None = None,
     ) -> Iterator[ArrowChunk]:
-        import pyarrow as pa
-
         wanted = [name for name in self._names if columns is None or name in columns or name == BAD_COLUMN]
         decode = None if buffer is None else buffer.parquet_texts
         first = part.begin
@@ -62,7 +61,7 @@ class _Table:
                 for piece in chunk.pieces(chunk_bytes):
                     yield self._without_long_rows(piece)
                     first += len(piece)
-        except (pa.ArrowException, OSError) as fault:
+        except FAULTS as fault:
             self._require_unchanged()
             raise damaged(self.file, first, fault) from fault
         self._require_unchanged()
@@ -95,7 +94,7 @@ class _Table:
         long = chunk.size > self._max and np.flatnonzero(chunk.value_bytes() > self._max).tolist()
         if not long:
             return chunk
-        too_long = {i: BadRow(Reason.ROW_TOO_LONG, chunk.source(i)[: self._max]) for i in long}
+        too_long = {i: BadRow(Reason.ROW_TOO_LONG) for i in long}
         return chunk.with_bad({**chunk.bad, **too_long})
 
 
@@ -185,7 +184,7 @@ class ParquetSource(_Table):
                 if sum(map(len, self._groups_of([group]).batches(4096, None))) != count:
                     raise pa.ArrowInvalid("it has fewer rows than it says")
                 good.append(group)
-            except (pa.ArrowException, OSError) as fault:
+            except FAULTS as fault:
                 where = self._metadata.row_group(group).column(0).file_offset
                 losses.append(Loss(f"row group {group} is damaged: {one_line(fault)}", where or None, count))
         return good, losses
@@ -228,8 +227,10 @@ def open_parquet(file: InputFile, content: Path | bytes) -> tuple[Any, Any]:
 
     try:
         source = pa.BufferReader(content) if isinstance(content, bytes) else pa.OSFile(str(content))
-        return pq.read_metadata(source), source
-    except (pa.ArrowException, OSError) as fault:
+        metadata = pq.read_metadata(source)
+        metadata.schema.to_arrow_schema().names  # noqa: B018 (names that cannot be read are damage here)
+        return metadata, source
+    except FAULTS as fault:
         raise InputError(
             f"{file.path}: the Parquet file has no whole footer, so nothing of it can be read "
             f"({one_line(fault)}); fetch or write it again"

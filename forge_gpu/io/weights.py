@@ -23,7 +23,10 @@ def pieces(batch: pa.RecordBatch, most: int) -> Iterator[tuple[int, int]]:
         if rows:
             yield 0, rows
         return
-    yield from cuts(row_weights(batch), most)
+    at_once = max(1, most // (CELL_BYTES * max(batch.num_columns, 1)))
+    for first in range(0, rows, at_once):
+        for begin, end in cuts(row_weights(batch.slice(first, at_once)), most):
+            yield first + begin, first + end
 
 
 def cuts(weights: I64, most: int) -> Iterator[tuple[int, int]]:

@@ -12,7 +12,7 @@ import pyarrow.parquet as parquet
 
 from forge_gpu.errors import InputError
 from forge_gpu.io import ipc
-from forge_gpu.io.checked import check
+from forge_gpu.io.checked import FAULTS, check
 from forge_gpu.io.columns import row_values
 from forge_gpu.io.formats import Format
 from forge_gpu.io.inputs import InputFile
@@ -45,7 +45,7 @@ def first_rows(file: InputFile, format: Format, count: int) -> tuple[list[dict[s
         return _values(batches, count), 0 if len(found.starts) == 1 else None
     except Damaged as damage:
         raise damage.fault(file) from None
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+    except FAULTS as error:
         raise InputError(
             f"{file.path}: cannot be read as {format.kind}: {' '.join(str(error).split())[:200]}"
         ) from None
