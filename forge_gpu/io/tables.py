@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from forge_gpu.io.ipc import Batches
 
+_ROWS_TRIED = 256
+"""Rows that are decoded at once to see whether a row group is whole."""
+
 LARGE_GROUP = 8
 """A row group or a compressed batch of more than this many ranges is spooled, for it cannot be cut."""
 
@@ -123,7 +126,23 @@ class ParquetSource(_Table):
         return any(part.size > LARGE_GROUP * range_bytes for part in self.ranges)
 
     def _batches(self, part: Range, chunk_bytes: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        yield from self._groups_of(self._numbers(part)).batches(_rows_at_once(part, chunk_bytes), columns)
+        for groups, rows in self._evenly(self._groups_of(self._numbers(part)), part, chunk_bytes, columns):
+            yield from _gathered(groups.batches(rows, columns), chunk_bytes)
+
+    def _evenly(
+        self, groups: RowGroups, part: Range, chunk_bytes: int, columns: list[str]
+    ) -> Iterator[tuple[RowGroups, int]]:
+        """Consecutive ones of some groups, with how many rows of them are decoded at once."""
+        usual = _rows_at_once(part, chunk_bytes)
+        begin, before = 0, usual
+        for i in range(len(groups.groups)):
+            rows = min(usual, max(1, chunk_bytes // max(groups.part(slice(i, i + 1)).heaviest(columns), 1)))
+            if i and rows != before:
+                yield groups.part(slice(begin, i)), before
+                begin = i
+            before = rows
+        if groups.groups:
+            yield groups.part(slice(begin, None)), before
 
     def _chunks(
         self, part: Range, chunk_bytes: int, columns: list[str], decode: ParquetTexts | None
@@ -181,7 +200,7 @@ class ParquetSource(_Table):
         good, losses = [], []
         for group, count in enumerate(counts):
             try:
-                if sum(map(len, self._groups_of([group]).batches(4096, None))) != count:
+                if sum(map(len, self._groups_of([group]).batches(_ROWS_TRIED, None))) != count:
                     raise pa.ArrowInvalid("it has fewer rows than it says")
                 good.append(group)
             except FAULTS as fault:
@@ -252,6 +271,22 @@ def _grouped(starts: list[int], sizes: list[int], range_bytes: int) -> tuple[Ran
 def _rows_at_once(part: Range, chunk_bytes: int) -> int:
     """Rows of a range that are about a chunk."""
     return max(1, min(65536, chunk_bytes * (part.end - part.begin) // max(part.size, 1)))
+
+
+def _gathered(batches: Iterator[pa.RecordBatch], most: int) -> Iterator[pa.RecordBatch]:
+    """Small batches together, up to about `most` bytes."""
+    import pyarrow as pa
+
+    held: list[pa.RecordBatch] = []
+    size = 0
+    for batch in batches:
+        if held and size + batch.nbytes > most:
+            yield held[0] if len(held) == 1 else pa.concat_batches(held)
+            held, size = [], 0
+        held.append(batch)
+        size += batch.nbytes
+    if held:
+        yield held[0] if len(held) == 1 else pa.concat_batches(held)
 
 
 def _chunk(batch: pa.RecordBatch, first: int, path: str) -> ArrowChunk:
