@@ -173,7 +173,7 @@ def write_block(
         yield ChunkLines(lines, splits, rejected)
         row, record = row + len(rows), record + len(rows.source)
         line += rows.lines
-    if digest % 2**64 != placed.block.digest:
+    if 0 != digest % 2**64 != placed.block.digest != 0:  # 0: one of the passes took none of a table
         raise changed(item)
 
 
