@@ -88,10 +88,15 @@ def prepare(
     Raises ForgeError: NoPlanError without a plan, ConfigError, InputError, TemplateError, OutputError,
     StrictError, ValidationError.
     """
+    from forge_gpu.job.events.dispatch import of_events
     from forge_gpu.job.output.publish import place_of
     from forge_gpu.job.prepare import prepare as prepare_job
+    from forge_gpu.report.collect import ReportCollector
+    from forge_gpu.report.secrets import command_line
 
-    with _dispatcher(on_event, listeners) as dispatcher:
+    collector = ReportCollector(command_line())
+    own = of_events(collector, "the report")
+    with _dispatcher(on_event, [*listeners, own]) as dispatcher:
         if workers is not None and scheduler is not None:
             raise ConfigError("workers and scheduler: name one; a running cluster has its own workers")
         folder, destination = place_of(output, staging)
@@ -103,7 +108,8 @@ def prepare(
             dispatcher(warning)
         budget, engines = _engines(spec, threads, files)
         dispatcher.sampler.watch(engines.gpus)
-        return prepare_job(spec, budget, engines, dispatcher, check_stop, files)
+        seen_by = collector if spec.config.output.report else None
+        return prepare_job(spec, budget, engines, dispatcher, check_stop, files, seen_by)
 
 
 def stream(

@@ -16,6 +16,7 @@ from forge_gpu.errors import ForgeError, exit_code_of
 COMMANDS = {  # name -> its help; forge_gpu.cli.<name> holds a function of that name, or a Typer `app`
     "plan": "Look at machine, data and goal, and write forge.yaml.",
     "prepare": "Run the plan.",
+    "report": "Make the page that shows what became of the data.",
     "template": "Show and try chat templates.",
     "warm": "Compile all kernels and keep them for later runs.",
     "doctor": "Show what this machine has, and what the GPU path lacks.",

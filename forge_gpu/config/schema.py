@@ -186,6 +186,7 @@ class Output(Section):
     order: Literal["input", "shuffled"] = "input"
     spans: bool = False  # beside a text of a Jinja template: [start, end) of what the assistant wrote
     verify: bool = True  # read the output back, check every row, record each file's SHA-256
+    report: Annotated[bool, WITHOUT_EFFECT] = True  # leave report.html beside the output
 
 
 class Config(Section):

@@ -9,6 +9,7 @@ from forge_gpu.errors import OutputError
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.job.decide.mixture import Mixture
 from forge_gpu.job.events.events import Listener
+from forge_gpu.job.output.collector import Collector
 from forge_gpu.job.output.manifest import RunFacts
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.run.pool import Executor
@@ -33,6 +34,7 @@ class Job:
     facts: RunFacts
     listener: Listener
     mixture: Mixture | None = None
+    collector: Collector | None = None
 
     @cached_property
     def decisions(self) -> Decisions:

@@ -15,6 +15,7 @@ from forge_gpu.fates import Fate, name
 from forge_gpu.job.events.events import ChunkDone
 from forge_gpu.job.events.memory import peak_memory
 from forge_gpu.job.job import Job
+from forge_gpu.job.output.collector import Collector, SeenRow
 from forge_gpu.job.output.outputs import Outputs, Piece
 from forge_gpu.job.output.rejected import rejected_lines
 from forge_gpu.job.rows.rows import Rows
@@ -29,6 +30,8 @@ from forge_gpu.kernels.scratch import Scratch
 STAGE = "write"
 CHECKED_ROWS = 16
 """Of the first so many training rows of a chunk, one is rendered by the reference too: once a range."""
+MOST_SEEN = 2**17
+"""Bytes of a row that a collector sees."""
 SAVE_EVERY = 2.0
 """Seconds of work that a killed run may lose: how often what is written is synced and noted."""
 
@@ -36,8 +39,12 @@ SAVE_EVERY = 2.0
 def write_pass(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Callable[[], None]) -> None:
     """Append the rows of every block to the outputs, in order, from where the checkpoint says."""
     blocks = job.blocks[job.checkpoint.state.written_blocks :]
-    writer = _Writer(outputs, job.checkpoint)
-    tasks = _tasks(job, blocks, decisions)
+    writer = _Writer(outputs, job.checkpoint, job.collector)
+    seen = np.zeros(0, np.int64)
+    if job.collector is not None:
+        goes_on = job.checkpoint.state.written_blocks > 0
+        seen = job.collector.choose(job.spec.output, decisions, goes_on)
+    tasks = _tasks(job, blocks, decisions, seen)
     stopped: BaseException | None = None
     began = time.monotonic()
     with closing(job.pool.map(tasks, writer.take, held)) as taken:
@@ -72,9 +79,12 @@ def _fates(placed: PlacedBlock, decisions: Decisions) -> dict[str, int]:
 
 
 def _tasks(
-    job: Job, blocks: Sequence[PlacedBlock], decisions: Decisions
+    job: Job, blocks: Sequence[PlacedBlock], decisions: Decisions, seen: I64
 ) -> Iterator[Callable[[Workspace], Iterable[ChunkLines]]]:
-    """`write_block` for each block; a row is checked in the first block of each range that trains."""
+    """`write_block` for each block; a row is checked in the first block of each range that trains.
+
+    seen: rows that the collector asks for.
+    """
     checked: int | None = None  # the last range with such a block
     for placed in blocks:
         rows = slice(placed.place.first, placed.place.first + placed.block.rows)
@@ -91,14 +101,15 @@ def _tasks(
             ranks=None if decisions.rank is None else np.asarray(decisions.rank[rows]),
             chunk_bytes=job.budget.chunk_bytes,
             check=check,
+            seen=seen[slice(*np.searchsorted(seen, (rows.start, rows.stop)))] - rows.start,
         )
 
 
 class _Writer:
     """Appends the pieces of blocks, in order, and notes in the checkpoint how many are written."""
 
-    def __init__(self, outputs: Outputs, checkpoint: Checkpoint) -> None:
-        self._outputs, self._checkpoint = outputs, checkpoint
+    def __init__(self, outputs: Outputs, checkpoint: Checkpoint, collector: Collector | None) -> None:
+        self._outputs, self._checkpoint, self._collector = outputs, checkpoint, collector
         self._blocks = checkpoint.state.written_blocks
         self._between_blocks = True
         self._saved = time.monotonic()
@@ -109,6 +120,8 @@ class _Writer:
         for chunk in block:
             for piece in chunk.pieces():
                 self._outputs.append(piece)
+            if chunk.seen and self._collector is not None:
+                self._collector.take(chunk.seen)
         self._blocks += 1
         self._between_blocks = True
         if time.monotonic() - self._saved >= SAVE_EVERY:
@@ -126,11 +139,12 @@ class _Writer:
 @dataclass(frozen=True, slots=True)
 class ChunkLines:
     """The lines of a chunk: those of each split together, rendered by one call into memory that the next one
-    uses again. splits: which of the lines are a split's, and their ranks."""
+    uses again. splits: which of the lines are a split's, and their ranks. seen: rows for the collector."""
 
     lines: Text
     splits: Sequence[tuple[Fate, int, int, I64 | None]]
     rejected: Sequence[bytes]
+    seen: Sequence[SeenRow] = ()
 
     def pieces(self) -> Iterator[Piece]:
         for split, begin, end, rank in self.splits:
@@ -153,9 +167,10 @@ def write_block(
     ranks: I64 | None,
     chunk_bytes: int,
     check: bool,
+    seen: I64,
 ) -> Iterator[ChunkLines]:
     """Render the rows of a block of a range, chunk by chunk. fates, reasons, ranks: its share of what was
-    decided. check: compare a row with the reference."""
+    decided. check: compare a row with the reference. seen: numbers of rows of the block for the collector."""
     row, line, digest = 0, placed.place.first_line, 0
     workspace.engine.let_go()
     for chunk in workspace.chunks(replace(item, range=placed.range), chunk_bytes):
@@ -173,11 +188,26 @@ def write_block(
             reason, first = reasons[row : row + len(rows)], placed.place.first_in_file + row
             path = item.source.file.path
             rejected = list(rejected_lines(rows, refused, reason, path, first, first_line))
-        yield ChunkLines(lines, splits, rejected)
+        yield ChunkLines(lines, splits, rejected, _seen_rows(rows, seen, row, item, placed))
         row += len(rows)
         line += chunk.lines(rows.records)
     if digest % 2**64 != placed.block.digest:
         raise changed(item)
+
+
+def _seen_rows(rows: Rows, seen: I64, row: int, item: Item, placed: PlacedBlock) -> list[SeenRow]:
+    """Those of the rows that lie in a chunk. row: the number of its first row in the block."""
+    here = seen[slice(*np.searchsorted(seen, (row, row + len(rows))))]
+    return [
+        SeenRow(
+            placed.place.first + number,
+            item.source.file.path,
+            placed.place.first_in_file + number,
+            rows.detail(number - row),
+            rows.source(number - row)[:MOST_SEEN],
+        )
+        for number in map(int, here)
+    ]
 
 
 def _split_lines(

@@ -18,7 +18,7 @@ def rejected_lines(
     """One JSON line for each chosen row of a chunk; see `rejected_record`. reason: of all its rows."""
     for row in map(int, chosen):
         record = rejected_record(rows, row, reason[row], file, first_row, first_line)
-        source = _source(rows, row)
+        source = rows.source(row)
         try:
             record["source"] = source.decode()
         except UnicodeDecodeError:
@@ -45,13 +45,3 @@ def rejected_record(
     if detail:
         record["detail"] = detail
     return record
-
-
-def _source(rows: Rows, row: int) -> bytes:
-    if rows.chunk.form == "table":
-        bad = rows.chunk.bad.get(row)
-        return bad.source if bad else rows.chunk.source(row)
-    start, length = rows.records.start[row], rows.records.length[row]
-    if rows.chunk.truncated:
-        length -= 1  # the mark that makes it too long is no byte of the source
-    return rows.records.data[start : start + length].tobytes()

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 LEDGER = "ledger.parquet"
 
+PAGE = "report.html"
+PAGE_BEGINNING = b"<!doctype html>\n<!-- made by Forge"
+"""A page that one who looked at the job may leave beside the output; by its beginning it is known as ours."""
+
 REJECTED_FORMAT = "jsonl"
 """Rejected rows are of no split: whatever format splits have, theirs is this one."""
 

@@ -31,7 +31,8 @@ RANKED_BY_WORD = ("first", "longest")
 
 @dataclass(slots=True)
 class Rows:
-    """One chunk, read and judged. reason: uint8[n]: why each row is rejected; 0 where it is not."""
+    """One chunk, read and judged. reason: uint8[n]: why each row is rejected; 0 where it is not.
+    characters: int64[n], of the contents, where checks counted them."""
 
     engine: Engine
     chunk: Chunk
@@ -39,6 +40,7 @@ class Rows:
     bound: Bound
     reason: npt.NDArray[np.uint8]
     warned: dict[Reason, npt.NDArray[np.bool_]]
+    characters: npt.NDArray[np.int64] | None = None
     _made: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -74,6 +76,16 @@ class Rows:
         )
         spans = spans_of_offsets(text.data.copy(), text.offsets)
         return Spans(spans.data, spans.start, spans.length, kind)
+
+    def source(self, row: int) -> bytes:
+        """The bytes of a row as they came; of a table, the row as one JSON object."""
+        if self.chunk.form == "table":
+            bad = self.chunk.bad.get(row)
+            return bad.source if bad else self.chunk.source(row)
+        start, length = self.records.start[row], self.records.length[row]
+        if self.chunk.truncated:
+            length -= 1  # the mark that makes it too long is no byte of the source
+        return self.records.data[start : start + length].tobytes()
 
     def detail(self, row: int) -> str:
         """One line about why a row is rejected."""
@@ -122,6 +134,7 @@ class RowReader:
         bound = self.renderer.bind(records, self.engine)
         reason = bound.reason.copy()
         warned: dict[Reason, npt.NDArray[np.bool_]] = {}
+        characters: npt.NDArray[np.int64] | None = None
         if judge:
             checked = check(
                 bound.texts,
@@ -129,11 +142,12 @@ class RowReader:
                 self.config.model.max_length,
                 self.engine,
             )
+            characters = checked.characters
             if checked.warned or checked.reason.any():
                 good = reason == 0
                 reason = np.where(good, checked.reason, reason)
                 warned = {why: rows & good for why, rows in checked.warned.items()}
-        return Rows(self.engine, chunk, records, bound, reason, warned)
+        return Rows(self.engine, chunk, records, bound, reason, warned, characters)
 
     @property
     def keys_of_tables(self) -> tuple[str, ...] | None:
