@@ -17,6 +17,7 @@ COMMANDS = {  # name -> its help; forge_gpu.cli.<name> holds a function of that 
     "plan": "Look at machine, data and goal, and write forge.yaml.",
     "prepare": "Run the plan.",
     "report": "Make the page that shows what became of the data.",
+    "history": "List the runs on this machine.",
     "template": "Show and try chat templates.",
     "warm": "Compile all kernels and keep them for later runs.",
     "doctor": "Show what this machine has, and what the GPU path lacks.",

@@ -14,7 +14,8 @@ from forge_gpu.io.faults import without_secrets
 HIDDEN = "***"
 _SECRET_NAME = re.compile(
     r"passw(or)?d|passphrase|secret|credential|api[-_]?key|access[-_]?key|private[-_]?key|"
-    r"(hf|auth|access|bearer|session|refresh|api|github|wandb)[-_]?token|(^|[-_.])(auth|pwd)$|^token$|(?<!bos)(?<!eos)(?<!pad)(?<!unk)(?<!sep)(?<!cls)(?<!mask)[-_.]token$",
+    r"(hf|auth|access|bearer|session|refresh|api|github|wandb)[-_]?token|^(auth|token)$|[-_.](auth|pwd)$|"
+    r"(?<!bos)(?<!eos)(?<!pad)(?<!unk)(?<!sep)(?<!cls)(?<!mask)[-_.]token$",
     re.IGNORECASE,
 )
 _SETTING = re.compile(r"(?P<name>[\w.-]+)(?P<sign>\s*[=:]\s*)(?P<value>\"[^\"]*\"|'[^']*'|[^\s,;'\"&}\]]+)")
