@@ -18,6 +18,7 @@ from forge_gpu.quality.checks import CHARACTERS_A_TOKEN
 from forge_gpu.report.differences import difference, readable
 from forge_gpu.report.measure import Lengths, Measures
 from forge_gpu.report.samples import segments_of, shortened
+from forge_gpu.report.secrets import public, public_within
 
 SPLITS = ("train", "validation", "test")
 MOST_SOURCES = 12
@@ -37,7 +38,7 @@ def document(
     seen = {number: row for number, row in seen.items() if number in measures.rows}
     return {
         "forge": manifest["forge"],
-        "goal": manifest["run"]["settings"].get("goal"),
+        "goal": public(manifest["run"]["settings"].get("goal") or ""),
         "rows": manifest["rows"],
         "counts": manifest["counts"],
         "bytes": sum(entry["bytes"] or 0 for entry in manifest["inputs"]),
@@ -54,7 +55,7 @@ def document(
         "model": {"name": config.model.name, "max_length": config.model.max_length},
         "template": _template(config),
         "mapping": {k: v for k, v in manifest["config"]["data"]["mapping"].items() if v},
-        "run": manifest["run"],
+        "run": public_within(manifest["run"]),
         "memory": run.get("memory", {}),
         "command": run.get("command"),
         "near": manifest.get("near_duplicates"),

@@ -45,7 +45,7 @@ _LEVEL_OF: dict[type[Event], int] = {
 
 
 class JobLog:
-    """A listener that logs. where: a file for JSON lines, which is appended to; - is standard error, for people.
+    """A listener that logs. where: a file for JSON lines, which is appended to; - is standard error.
 
     command: as it may be shown; it stands in the first line. Raises OutputError.
     """
@@ -73,7 +73,8 @@ class JobLog:
         if isinstance(event, JobStarted):
             config = values.pop("spec")["config"]
             values["settings"] = {"goal": config["goal"], "inputs": config["data"]["inputs"]}
-        self._write(_LEVEL_OF.get(type(event), logging.INFO), _words(event), entry.time.timestamp(), values)
+        message = values.pop("message") if isinstance(event, Warned) else _words(event)
+        self._write(_LEVEL_OF.get(type(event), logging.INFO), message, entry.time.timestamp(), values)
 
     def finished(self, result: Result) -> None:
         """Why rows were rejected, and what checks warned of."""

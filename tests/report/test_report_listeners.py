@@ -87,7 +87,7 @@ def test_the_least_level_is_heeded(folder):
     forge("prepare", "rows.jsonl", "empty.jsonl", "--log", "run.log", "--log-level", "warning")
     lines = [json.loads(line) for line in (folder / "run.log").read_text().splitlines()]
     assert [line["level"] for line in lines] == ["warning"]
-    assert "empty.jsonl: has no rows" in lines[0]["message_text" if "message_text" in lines[0] else "text"]
+    assert "empty.jsonl: has no rows" in lines[0]["message"]
 
 
 def test_a_log_for_people_goes_to_standard_error(folder):
@@ -241,7 +241,7 @@ def prometheus():
 @pytest.mark.slow
 def test_every_query_of_the_dashboard_has_an_answer(folder, tmp_path):
     metrics = Metrics("0")
-    forge_gpu.prepare(output=folder / "prepared", listeners=[metrics])
+    metrics.finished(forge_gpu.prepare(output=folder / "prepared", listeners=[metrics]))
     config = (OBSERVE / "prometheus.yml").read_text().replace("9464", str(metrics.port)).replace("5s", "1s")
     (tmp_path / "prometheus.yml").write_text(config)
     port = 9000 + os.getpid() % 900

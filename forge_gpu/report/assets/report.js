@@ -64,7 +64,7 @@ function sankey(width) {
   d3.sankey().nodeWidth(10).nodePadding(22).nodeAlign(d3.sankeyLeft).nodeSort(null)
     .extent([[left, 10], [width - gap, height - 10]])({ nodes, links });
   const svg = d3.create("svg").attr("viewBox", [0, 0, width, height]).attr("width", width).attr("height", height)
-    .attr("role", "img").attr("aria-label", "Rows from each source to what became of them").style("font-size", narrow ? "11px" : "13px");
+    .attr("class", "flow").attr("role", "img").attr("aria-label", "Rows from each source to what became of them").style("font-size", narrow ? "11px" : "13px");
   svg.append("g").attr("fill", "none").selectAll("path").data(links).join("path")
     .attr("d", d3.sankeyLinkHorizontal()).style("stroke", (link) => link.fill).attr("stroke-opacity", 0.32)
     .attr("stroke-width", (link) => Math.max(link.width, 1.5))
