@@ -85,10 +85,15 @@ def prepare(
     Raises ForgeError: NoPlanError without a plan, ConfigError, InputError, TemplateError, OutputError,
     StrictError, ValidationError; ContainerError where the plan names a container that does not run.
     """
+    from forge_gpu.job.events.dispatch import of_events
     from forge_gpu.job.output.publish import place_of
     from forge_gpu.job.start import run
+    from forge_gpu.report.collect import ReportCollector
+    from forge_gpu.report.secrets import command_line
 
-    with _dispatcher(on_event, listeners) as dispatcher:
+    collector = ReportCollector(command_line())
+    own = of_events(collector, "the report")
+    with _dispatcher(on_event, [*listeners, own]) as dispatcher:
         if workers is not None and scheduler is not None:
             raise ConfigError("workers and scheduler: name one; a running cluster has its own workers")
         folder, destination = place_of(output, staging)
@@ -99,13 +104,14 @@ def prepare(
         spec = _with_threads(spec, threads)
         for warning in warnings:
             dispatcher(warning)
+        seen_by = collector if spec.config.output.report else None
         if spec.config.container.use != "off":
             from forge_gpu.container.run import run as run_contained
 
             result = run_contained(spec, dispatcher, check_stop, files)
             if result is not None:
                 return result
-        return run(spec, dispatcher, check_stop, files)
+        return run(spec, dispatcher, check_stop, files, seen_by)
 
 
 def stream(

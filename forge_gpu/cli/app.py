@@ -18,6 +18,8 @@ COMMANDS = {  # name -> its help; forge_gpu.cli.<name> holds a function of that 
     "plan": "Look at machine, data and goal, and write forge.yaml.",
     "prepare": "Run the plan.",
     "script": "Write the plan as one Python file that makes the same bytes.",
+    "report": "Make the page that shows what became of the data.",
+    "history": "List the runs on this machine.",
     "template": "Show and try chat templates.",
     "image": "Build and show the images that jobs run in.",
     "transform": "Check other people's Python over rows, in a sandbox.",

@@ -39,6 +39,11 @@ def plan(
     """Look at machine, data and goal, and write forge.yaml.
 
     A different plan that is there already is kept beside it as a backup.
+
+    \b
+    Examples:
+      forge plan "support assistant" --data raw --model ./my-model
+      forge plan --data a.jsonl --data b.parquet --template chatml --set preprocessing.seed=7
     """
     from forge_gpu.cli.sections import show
     from forge_gpu.io.disk import output_fault
@@ -62,6 +67,8 @@ def plan(
     show(describe(made))
     kept = f"; the one that was there is now {backup}" if backup else ""
     print(f"wrote {output}{kept}")
+    option = "" if output == Path("forge.yaml") else f" --config {output}"
+    print(f"next: forge prepare{option}")
 
 
 def _require_writable(output: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -13,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from forge_gpu.cli.usage import STDOUT, address, require_one_on_stdout, whole_number
+from forge_gpu.cli.usage import STDOUT, address, one_of, require_one_on_stdout, whole_number
 from forge_gpu.errors import Interrupted
 
 if TYPE_CHECKING:
-    from forge_gpu.job.events.encode import EntryListener
     from forge_gpu.job.events.events import Listener
 
+LEVELS = ("debug", "info", "warning", "error")
 INPUT_PATHS = (
     "Files, folders, globs, @lists or URLs to prepare instead of the plan's; - reads standard input."
 )
@@ -70,6 +69,9 @@ def prepare(
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first rejected row.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run left.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show warnings only.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Tell of each stage, and why the engine was chosen.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     events: Annotated[
         str | None,
@@ -77,13 +79,39 @@ def prepare(
             metavar="FILE", help="Append what happens to a file, a line of JSON each; - is standard output."
         ),
     ] = None,
+    log: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Append a log of JSON lines; - shows one to people, on stderr."),
+    ] = None,
+    log_level: Annotated[
+        str, typer.Option(metavar="|".join(LEVELS), parser=one_of(*LEVELS), help="The least that is logged.")
+    ] = "info",
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PORT|FILE.prom",
+            help="Serve metrics for Prometheus on 127.0.0.1, or keep them in a file.",
+        ),
+    ] = None,
 ) -> None:
-    """Run a plan: read, check, deduplicate, split, render and write; resume where it was stopped."""
+    """Run a plan: read, check, deduplicate, split, render and write; resume where it was stopped.
+
+    \b
+    Examples:
+      forge prepare
+      forge prepare --output s3://bucket/prepared --threads 8
+      forge prepare more.jsonl --set output.format=parquet --limit 1000
+    """
     from forge_gpu import library
+    from forge_gpu.cli.listeners import opened
     from forge_gpu.cli.progress import progress
 
     takes_stdout = require_one_on_stdout({"--events": events == STDOUT, "--json": as_json})
-    with stopping_at_signals() as check_stop, _event_file(events) as written, progress(quiet) as shown:
+    with (
+        stopping_at_signals() as check_stop,
+        opened(events, log, log_level, metrics, output, settings or ()) as written,
+        progress(quiet, verbose) as shown,
+    ):
         listener = _telling_of_compiling(shown)
         result = library.prepare(
             config,
@@ -99,9 +127,10 @@ def prepare(
             strict=strict,
             fresh=fresh,
             on_event=listener,
-            listeners=written,
+            listeners=written.all,
             check_stop=check_stop,
         )
+        written.finished(result)
     if as_json:
         import orjson
 
@@ -110,23 +139,7 @@ def prepare(
         from forge_gpu.cli.summary import show
 
         with redirect_stdout(sys.stderr if takes_stdout else sys.stdout):
-            show(result)
-
-
-@contextmanager
-def _event_file(events: str | None) -> Iterator[list[EntryListener]]:
-    """The listeners that --events asks for."""
-    if events is None:
-        yield []
-        return
-    from forge_gpu.job.events.file import EventFile
-
-    if events == STDOUT:
-        file = EventFile(os.dup(sys.stdout.fileno()), "standard output")
-    else:
-        file = EventFile.open(events)
-    with file:
-        yield [file]
+            show(result, verbose)
 
 
 def _telling_of_compiling(listener: Listener) -> Listener:

@@ -28,15 +28,15 @@ WIDE = 72
 
 
 @contextmanager
-def progress(quiet: bool) -> Iterator[Listener]:
-    """A listener that shows progress the way stderr can."""
+def progress(quiet: bool, verbose: bool = False) -> Iterator[Listener]:
+    """A listener that shows progress the way stderr can. verbose: a line for each stage that is done."""
     if quiet:
         yield _warnings_only
     elif sys.stderr.isatty():
         with _bar() as listener:
             yield listener
     else:
-        yield PlainLines()
+        yield PlainLines(verbose)
 
 
 def _say(line: str) -> None:
@@ -66,9 +66,10 @@ def _warnings_only(event: Event) -> None:
 
 
 class PlainLines:
-    """One line at the start and end of a stage, and one every few seconds between."""
+    """A line every few seconds, and where it is asked for one at the end of each stage."""
 
-    def __init__(self) -> None:
+    def __init__(self, verbose: bool) -> None:
+        self._verbose = verbose
         self._total: int | None = None
         self._started = self._said = time.monotonic()
 
@@ -80,7 +81,8 @@ class PlainLines:
             self._total = event.total_bytes
             self._started = self._said = time.monotonic()
         elif isinstance(event, StageDone):
-            _say(f"{event.stage}: {event.rows:,} rows in {event.seconds:.1f} s")
+            if self._verbose:
+                _say(f"{event.stage}: {event.rows:,} rows in {event.seconds:.1f} s")
         elif isinstance(event, ChunkDone):
             now = time.monotonic()
             if now - self._said >= PLAIN_EVERY:
@@ -101,7 +103,7 @@ class PlainLines:
 @contextmanager
 def _bar() -> Iterator[Listener]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn
     from rich.table import Column
 
     def text(template: str) -> TextColumn:
@@ -113,7 +115,7 @@ def _bar() -> Iterator[Listener]:
         text("{task.description:9}"),
         BarColumn(bar_width=None if console.width < WIDE else 30),
         text("{task.fields[amount]}"),
-        TimeRemainingColumn(table_column=Column(no_wrap=True)),
+        text("{task.fields[left]}"),
         *wide,
         console=console,
     )
@@ -126,18 +128,31 @@ def _bar() -> Iterator[Listener]:
             if line:
                 bar.console.print(printable(line), markup=False, highlight=False)
             elif isinstance(event, StageStarted):
-                current = bar.add_task(event.stage, total=event.total_bytes, amount="", rate="", memory="")
+                current = bar.add_task(
+                    event.stage, total=event.total_bytes, amount="", left="", rate="", memory=""
+                )
             elif isinstance(event, ChunkDone) and current is not None:
-                memory = f"{event.peak_memory / 2**20:,.0f} MiB"
+                memory = f"mem {event.peak_memory / 2**20:,.0f} MiB"
                 bar.update(current, completed=event.bytes_so_far, memory=memory)
                 task = bar.tasks[current]
                 of = "" if task.total is None else f"/{task.total / 1e6:,.0f}"
                 rate = task.completed / max(task.elapsed or 0, 1e-9)
                 bar.update(
-                    current, amount=f"{task.completed / 1e6:,.0f}{of} MB", rate=f"{rate / 1e6:,.0f} MB/s"
+                    current,
+                    amount=f"{task.completed / 1e6:,.0f}{of} MB",
+                    left="" if task.total is None else _left((task.total - task.completed) / max(rate, 1)),
+                    rate=f"{rate / 1e6:,.0f} MB/s",
                 )
             elif isinstance(event, StageDone) and current is not None:
                 total = bar.tasks[current].total
-                bar.update(current, completed=total if total is not None else 1, total=total or 1)
+                done = f"{event.seconds:.1f} s"
+                bar.update(
+                    current, completed=total if total is not None else 1, total=total or 1, left=done, rate=""
+                )
 
         yield listen
+
+
+def _left(seconds: float) -> str:
+    minutes, rest = divmod(round(max(seconds, 0)), 60)
+    return f"{minutes}:{rest:02} left"

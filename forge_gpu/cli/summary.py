@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from forge_gpu.io.disk import size_text
-from forge_gpu.job.output.result import Result
+from forge_gpu.job.output.result import PAGE, Result
+from forge_gpu.quality.checks import CHARACTERS_A_TOKEN
 
 WAYS = {
     "compiled": "by compiled programs",
@@ -15,8 +17,8 @@ WAYS = {
 }
 
 
-def show(result: Result) -> None:
-    """Print what became of the rows and where the files are."""
+def show(result: Result, verbose: bool = False) -> None:
+    """Print what became of the rows, how they look, where the files are, and what comes next."""
     manifest = result.manifest
     seconds = manifest["run"]["seconds"]
     if result.was_finished:
@@ -33,6 +35,9 @@ def show(result: Result) -> None:
     ways = {WAYS[way]: rows for way, rows in manifest["run"]["template_rows"].items() if rows}
     if ways:
         print("  template: " + ", ".join(f"{rows:,} rows {way}" for way, rows in ways.items()))
+    lengths = _lengths(result)
+    if lengths:
+        print(f"  {lengths}")
     for output in manifest["outputs"]:
         print(f"  {result.output / output['file']}  {output['rows']:,} rows, {size_text(output['bytes'])}")
     if not result.was_finished:
@@ -41,17 +46,41 @@ def show(result: Result) -> None:
             f"{seconds:.2f} s for {size_text(size)} of input, "
             f"peak memory {result.peak_memory / 2**20:,.0f} MiB"
         )
-        for line in engine_lines(manifest["run"]):
+        for line in engine_lines(manifest["run"], verbose):
             print(line)
+    page = result.output / PAGE
+    if isinstance(page, Path) and page.exists():
+        print(f"next: open {page}")
 
 
 def _reasons(manifest: dict[str, Any]) -> str:
     return "  (" + ", ".join(f"{count:,} {reason}" for reason, count in manifest["rejected"].items()) + ")"
 
 
-def engine_lines(run: dict[str, Any]) -> list[str]:
+def _lengths(result: Result) -> str | None:
+    """How long the rows to train on are; None where that was not counted, or the ledger is not here."""
+    if not isinstance(result.ledger_path, Path):
+        return None
+    from forge_gpu.report.measure import measure
+
+    train = measure(result.ledger_path, counted=("fate", "characters")).lengths.get("train")
+    if train is None or not train.rows:
+        return None
+    line = f"train: half of the rows below {train.at(0.5):,} characters, 95% below {train.at(0.95):,}"
+    tokens = result.manifest["config"]["model"]["max_length"]
+    if tokens is None:
+        return line
+    over = train.above(tokens * CHARACTERS_A_TOKEN)
+    share = f"{over:,} ({100 * over / train.rows:.1f}%)" if over else "none"
+    return f"{line}; {share} likely over {tokens:,} tokens"
+
+
+def engine_lines(run: dict[str, Any], verbose: bool = False) -> list[str]:
     """Why the engine was chosen, and how a GPU did. run: the section of the manifest."""
-    lines = [f"engine: {run['engine_reason']}"]
+    reason = run["engine_reason"]
+    if "no GPU: " in reason and not verbose:
+        reason = "no GPU: CPU engine ('forge doctor' tells why)"
+    lines = [reason if reason.startswith("no GPU") else f"engine: {reason}"]
     where = run["surroundings"]
     if where:
         lines.append(f"container: {where['image']} ({where['digest']}) by {where['container_engine']}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import typer
@@ -38,6 +38,17 @@ def whole_number(text: str) -> int:
     if number < 1:
         raise typer.BadParameter(f"{text!r} is no whole number from 1 on")
     return number
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """Of an option: one of these words."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise typer.BadParameter(f"{text!r} is none of {', '.join(words)}")
+        return text
+
+    return parse
 
 
 def address(text: str) -> str:

@@ -205,6 +205,7 @@ class Output(Section):
     spans: bool = False  # beside a text of a Jinja template: [start, end) of what the assistant wrote
     mode: Annotated[Literal["umask", "group", "private"], WITHOUT_EFFECT] = "umask"  # who may read the files
     verify: bool = True  # read the output back, check every row, record each file's SHA-256
+    report: Annotated[bool, WITHOUT_EFFECT] = True  # leave report.html beside the output
 
 
 ContainerImage = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$", max_length=255)]

@@ -9,6 +9,11 @@ from forge_gpu.hardware.stack import REQUIREMENTS, Stack
 GIB = 2**30
 
 
+def brief(line: str) -> str:
+    """A line without why there is no GPU, which `forge doctor` tells."""
+    return line.partition("no GPU: ")[0] + "no GPU" if "no GPU: " in line else line
+
+
 def describe(hardware: Hardware) -> list[str]:
     """One line for each thing that was found, and one for each that could not be."""
     lines = [_gpu(gpu) for gpu in hardware.gpus.devices]

@@ -13,6 +13,7 @@ from forge_gpu.hardware.budget import Budget
 from forge_gpu.io.sinks.registry import format_of
 from forge_gpu.job.decide.mixture import Mixture
 from forge_gpu.job.events.events import Listener
+from forge_gpu.job.output.collector import Collector
 from forge_gpu.job.output.manifest import RunFacts
 from forge_gpu.job.output.outputs import Outputs
 from forge_gpu.job.rows.kinds import column_type
@@ -42,6 +43,7 @@ class Job:
     listener: Listener
     mixture: Mixture | None = None
     transformer: Transformer | None = None
+    collector: Collector | None = None
 
     @cached_property
     def decisions(self) -> Decisions:

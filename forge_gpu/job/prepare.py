@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
@@ -29,6 +30,7 @@ from forge_gpu.job.facts.registry import input_columns
 from forge_gpu.job.finish import finish, remove_stale
 from forge_gpu.job.index_pass import index_pass
 from forge_gpu.job.job import Job
+from forge_gpu.job.output.collector import Collector
 from forge_gpu.job.output.manifest import RunFacts
 from forge_gpu.job.output.output_guard import require_own
 from forge_gpu.job.output.publish import find_finished, publish, require_own_store, require_store
@@ -61,12 +63,13 @@ def prepare(
     listener: Listener,
     check_stop: Callable[[], None],
     files: JobFiles | None = None,
+    collector: Collector | None = None,
 ) -> Result:
     """Prepare the data of `spec` and return what came out.
 
     A job that an earlier run left unfinished goes on where it stopped; one that is finished and unchanged
     returns at once. files: those of `spec`, where they are known already. `check_stop` is called between
-    ranges, or blocks of them, and raises to stop; what was done by then is kept.
+    ranges, or blocks of them, and raises to stop; what was done by then is kept. collector: sees a few rows.
     Raises ForgeError for every fault of input, plan or environment.
     """
 
@@ -81,11 +84,14 @@ def prepare(
         if isinstance(opened, Result):
             result = opened
         else:
+            opened.collector = collector
             with closing(opened):
                 cut_unsaved(spec, opened.checkpoint)
                 require_for_job(spec, opened.inputs, opened.checkpoint)
                 take_steps(opened, (*DECIDING, *WRITING), check_stop)
                 result = finish(opened, check_stop)
+        if collector is not None and isinstance(result.output, Path):
+            collector.finish(result.output, result.manifest, listener)
         result = publish(spec, result, listener, check_stop)
     listener(JobEnded("end", result.counts, time.monotonic() - began, result.was_finished))
     return result

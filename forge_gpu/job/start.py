@@ -9,6 +9,7 @@ from forge_gpu.hardware.budget import Budget, cpu_budget
 from forge_gpu.hardware.host import read_cores, read_memory
 from forge_gpu.job.events.dispatch import Dispatcher
 from forge_gpu.job.events.retry import telling
+from forge_gpu.job.output.collector import Collector
 from forge_gpu.job.output.result import Result
 from forge_gpu.job.prepare import prepare
 from forge_gpu.job.state.files import JobFiles
@@ -20,15 +21,17 @@ def run(
     dispatcher: Dispatcher,
     check_stop: Callable[[], None],
     files: JobFiles | None = None,
+    collector: Collector | None = None,
 ) -> Result:
     """Run the job here and return what came out. files: those of `spec`, where they are known already.
+    collector: sees some of the rows.
 
     Raises ForgeError.
     """
     files = files or JobFiles(spec, telling("open", dispatcher))
     budget, engines = engines_for(spec, files)
     dispatcher.sampler.watch(engines.gpus)
-    return prepare(spec, budget, engines, dispatcher, check_stop, files)
+    return prepare(spec, budget, engines, dispatcher, check_stop, files, collector)
 
 
 def engines_for(spec: JobSpec, files: JobFiles) -> tuple[Budget, EngineFactory]:

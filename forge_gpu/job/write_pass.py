@@ -14,8 +14,9 @@ from forge_gpu.errors import ValidationError
 from forge_gpu.fates import Fate, name
 from forge_gpu.io.inputs import has_changed
 from forge_gpu.job.job import Job
+from forge_gpu.job.output.collector import SeenRow
 from forge_gpu.job.output.outputs import Piece
-from forge_gpu.job.output.rejected import rejected_lines
+from forge_gpu.job.output.rejected import rejected_lines, source_blocks
 from forge_gpu.job.output.space import require_for_writing
 from forge_gpu.job.rows.rows import Rows
 from forge_gpu.job.rows.workspace import Workspace, changed
@@ -28,6 +29,8 @@ from forge_gpu.kernels.scratch import Scratch
 
 CHECKED_ROWS = 16
 """Of the first so many training rows of a chunk, one is rendered by the reference too: once a range."""
+MOST_SEEN = 2**17
+"""Bytes of a row that a collector sees."""
 SAVE_EVERY = 2.0
 """Seconds of work that a killed run may lose: how often what is written is synced and noted."""
 
@@ -60,6 +63,9 @@ class WritePass(passes.Pass[PlacedBlock, "Iterable[ChunkLines]", None]):
         self._blocks = self._before = job.checkpoint.state.written_blocks
         self._between_blocks = True
         self._saved = time.monotonic()
+        self._seen = np.zeros(0, np.int64)  # rows that the collector asks for
+        if job.collector is not None:
+            self._seen = job.collector.choose(job.spec.output, job.decisions, self._before > 0)
         self._checked: int | None = None  # the last range of which a row is compared with the reference
 
     def is_done(self, unit: PlacedBlock) -> bool:
@@ -85,6 +91,7 @@ class WritePass(passes.Pass[PlacedBlock, "Iterable[ChunkLines]", None]):
             ranks=None if decisions.rank is None else np.asarray(decisions.rank[rows]),
             chunk_bytes=self._job.budget.chunk_bytes,
             check=check,
+            seen=self._seen[slice(*np.searchsorted(self._seen, (rows.start, rows.stop)))] - rows.start,
         )
 
     def take(self, made: Iterable[ChunkLines]) -> None:
@@ -93,6 +100,8 @@ class WritePass(passes.Pass[PlacedBlock, "Iterable[ChunkLines]", None]):
         for chunk in made:
             for piece in chunk.pieces():
                 self._job.outputs.append(piece)
+            if chunk.seen and self._job.collector is not None:
+                self._job.collector.take(chunk.seen)
         self._blocks += 1
         self._between_blocks = True
         if time.monotonic() - self._saved >= SAVE_EVERY:
@@ -123,11 +132,12 @@ class WritePass(passes.Pass[PlacedBlock, "Iterable[ChunkLines]", None]):
 @dataclass(frozen=True, slots=True)
 class ChunkLines:
     """The lines of a chunk: those of each split together, rendered by one call into memory that the next one
-    uses again. splits: which of the lines are a split's, and their ranks."""
+    uses again. splits: which of the lines are a split's, and their ranks. seen: rows for the collector."""
 
     lines: Text
     splits: Sequence[tuple[Fate, int, int, I64 | None]]
     rejected: Sequence[bytes]
+    seen: Sequence[SeenRow] = ()
 
     def pieces(self) -> Iterator[Piece]:
         for split, begin, end, rank in self.splits:
@@ -150,9 +160,10 @@ def write_block(
     ranks: I64 | None,
     chunk_bytes: int,
     check: bool,
+    seen: I64,
 ) -> Iterator[ChunkLines]:
     """Render the rows of a block of a range, chunk by chunk. fates, reasons, ranks: its share of what was
-    decided. check: compare a row with the reference."""
+    decided. check: compare a row with the reference. seen: numbers of rows of the block for the collector."""
     row, record, line, digest = 0, 0, placed.place.first_line, 0
     workspace.engine.let_go()
     for chunk in workspace.chunks(replace(item, range=placed.range), chunk_bytes):
@@ -170,11 +181,37 @@ def write_block(
             reason, first = reasons[row : row + len(rows)], placed.place.first_in_file + record
             path = item.source.file.path
             rejected = list(rejected_lines(rows, refused, reason, path, first, first_line))
-        yield ChunkLines(lines, splits, rejected)
+        yield ChunkLines(lines, splits, rejected, _seen_rows(rows, seen, row, record, item, placed))
         row, record = row + len(rows), record + len(rows.source)
         line += rows.lines
     if 0 != digest % 2**64 != placed.block.digest != 0:  # 0: one of the passes took none of a table
         raise changed(item)
+
+
+def _seen_rows(
+    rows: Rows, seen: I64, row: int, record: int, item: Item, placed: PlacedBlock
+) -> list[SeenRow]:
+    """Those of the rows that lie in a chunk. row, record: the numbers of its first ones in the block."""
+    here = seen[slice(*np.searchsorted(seen, (row, row + len(rows))))]
+    return [
+        SeenRow(
+            placed.place.first + number,
+            item.source.file.path,
+            placed.place.first_in_file + record + rows.record_of(number - row),
+            rows.detail(number - row),
+            _beginning(source_blocks(rows, number - row)),
+        )
+        for number in map(int, here)
+    ]
+
+
+def _beginning(blocks: Iterator[bytes]) -> bytes:
+    source = b""
+    for block in blocks:
+        source += block[: MOST_SEEN - len(source)]
+        if len(source) == MOST_SEEN:
+            break
+    return source
 
 
 def _split_lines(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from forge_gpu.hardware.describe import brief
 from forge_gpu.hardware.describe import describe as describe_hardware
 from forge_gpu.planner.plan import Plan
 from forge_gpu.templates.probe_lines import probe_lines
@@ -24,7 +25,7 @@ MOST_CHARACTERS = 60
 def describe(plan: Plan) -> list[tuple[str, list[str]]]:
     """(title, lines) for each section; a section without lines is left away."""
     sections = [
-        ("Hardware", [*describe_hardware(plan.hardware), _budget(plan)]),
+        ("Hardware", [*map(brief, describe_hardware(plan.hardware)), _budget(plan)]),
         ("Data", _data(plan)),
         ("Plan", [line for title, key in SHOWN if (line := _choice(plan, title, key))]),
         ("What the chat template does", [] if plan.probes is None else probe_lines(plan.probes)),

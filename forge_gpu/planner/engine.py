@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from forge_gpu.errors import ForgeError
+from forge_gpu.hardware.describe import brief
 from forge_gpu.hardware.probe import Hardware
 from forge_gpu.hardware.stack import Stack
 
@@ -37,7 +38,7 @@ def decide_engine(engine: str, hardware: Hardware, stack: Stack, size: int | Non
 
 def _obstacle(hardware: Hardware, stack: Stack) -> str | None:
     if hardware.best_gpu is None:
-        return next((note for note in hardware.gpus.notes if "GPU" in note), "no GPU was found")
+        return brief(next((note for note in hardware.gpus.notes if "GPU" in note), "no GPU was found"))
     if stack.reason:
         return stack.reason
     if stack.missing:

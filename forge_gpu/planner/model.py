@@ -90,7 +90,7 @@ def _model(
     decision: Decision, goal: str | None, model: str | None, vram: int | None, approximate: bool
 ) -> tuple[ModelFolder | None, registry.Match | None]:
     if model is None:
-        return None, _best(decision, goal, vram)
+        return None, _best(decision, goal, vram, advise=approximate)
     place, how = locate(model)
     if how:
         decision.notes.append(how)
@@ -112,8 +112,9 @@ def _model(
     return None, match
 
 
-def _best(decision: Decision, goal: str | None, vram: int | None) -> registry.Match | None:
-    assumed = vram is None
+def _best(decision: Decision, goal: str | None, vram: int | None, advise: bool) -> registry.Match | None:
+    """advise: the template depends on the model, so that it matters which one was chosen."""
+    assumed = vram is None and advise
     room = ASSUMED_VRAM_GIB * choose.GIB if vram is None else vram
     best = choose.choose(goal, room)
     if assumed:

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from forge_gpu.config.schema import Checks
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
-from forge_gpu.kernels.layout import U8, Spans
+from forge_gpu.kernels.layout import I64, U8, Spans
 from forge_gpu.kernels.reference.statistics import Statistics
 
 Bools = npt.NDArray[np.bool_]
@@ -55,10 +55,12 @@ class Checked:
 
     reason: uint8[n], the `fates.Reason` of the first check that rejects the row, in the order of REASONS;
     0 where none does. warned: for each check that warns, bool[n]: rows that fail it, of those not rejected.
+    characters: int64[n], of a row's contents: all that is asked, and the longest answer; None without checks.
     """
 
     reason: U8
     warned: dict[Reason, Bools]
+    characters: I64 | None = None
 
 
 def check(texts: Mapping[str, Spans], settings: Checks, max_length: int | None, engine: Engine) -> Checked:
@@ -69,24 +71,31 @@ def check(texts: Mapping[str, Spans], settings: Checks, max_length: int | None, 
     n = len(next(iter(texts.values())))
     reason = np.zeros(n, np.uint8)
     actions = {name: getattr(settings, name) for name in REASONS}
-    wanted = [name for name, action in actions.items() if action != "off"]
-    if max_length is None and "too_long" in wanted:
-        wanted.remove("too_long")
+    wanted = checks_made(settings, max_length)
     if not wanted:
         return Checked(reason, {})
-    failed = _failed(texts, settings, max_length, engine)
+    failed, characters = _failed(texts, settings, max_length, engine)
     for name in wanted:
         if actions[name] == "reject":
             reason[(reason == 0) & failed[name]] = REASONS[name]
     kept = reason == 0
     warned = {REASONS[name]: failed[name] & kept for name in wanted if actions[name] == "warn"}
-    return Checked(reason, warned)
+    return Checked(reason, warned, characters)
+
+
+def checks_made(settings: Checks, max_length: int | None) -> list[str]:
+    """The checks that are not off, and that have something to hold a text against."""
+    return [
+        name
+        for name in REASONS
+        if getattr(settings, name) != "off" and not (name == "too_long" and max_length is None)
+    ]
 
 
 def _failed(
     texts: Mapping[str, Spans], settings: Checks, max_length: int | None, engine: Engine
-) -> dict[str, Bools]:
-    """Check -> bool[n]: rows that fail it."""
+) -> tuple[dict[str, Bools], I64]:
+    """Check -> bool[n]: rows that fail it; and the characters of each row's contents."""
     n = len(next(iter(texts.values())))
     failed = {name: np.zeros(n, np.bool_) for name in REASONS}
     prompt, answer = np.zeros(n, np.int64), np.zeros(n, np.int64)
@@ -106,7 +115,7 @@ def _failed(
         failed["repetition"] |= _repeats(found, settings.max_repetition)
     if max_length is not None:
         failed["too_long"] = prompt + answer > CHARACTERS_A_TOKEN * max_length
-    return failed
+    return failed, prompt + answer
 
 
 def _repeats(found: Statistics, limit: float) -> Bools:

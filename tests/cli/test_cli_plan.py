@@ -31,7 +31,7 @@ def test_plan_writes_a_file_that_loads(data):
     done = forge("plan", "support assistant", "--data", "a.jsonl", "--set", "preprocessing.seed=7", cwd=data)
     assert (done.returncode, done.stderr) == (0, "")
     assert "mapping: flat: query = question, response = answer" in done.stdout
-    assert done.stdout.endswith("wrote forge.yaml\n")
+    assert done.stdout.endswith("wrote forge.yaml\nnext: forge prepare\n")
     from forge_gpu.config.load import load
 
     config = load(data / "forge.yaml", {}).config

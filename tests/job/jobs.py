@@ -13,7 +13,7 @@ from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.errors import Interrupted
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.job.events.events import ChunkDone, Event
-from forge_gpu.job.output.result import Result
+from forge_gpu.job.output.result import PAGE, Result
 from forge_gpu.job.prepare import prepare
 from forge_gpu.job.state.spec import JobSpec
 
@@ -99,6 +99,8 @@ def content(output: Path) -> dict[str, str]:
     """The digest of every file of an output, without the section `run` of its manifest."""
     digests = {}
     for path in sorted(output.iterdir()):
+        if path.name == PAGE:  # tells of the run: times, memory
+            continue
         if path.is_dir():
             continue
         data = path.read_bytes()

@@ -86,7 +86,7 @@ def test_on_event_hears_the_job_and_nothing_is_printed(
     forge_gpu.prepare(jobs.plan(source), output=tmp_path / "out", settings=settings, on_event=heard.append)
     stages = [event.stage for event in heard if isinstance(event, StageStarted)]
     assert stages == [event.stage for event in heard if isinstance(event, StageDone)]
-    assert stages == ["open", "index", "decide", "write", "finish", "verify"]
+    assert stages == ["open", "index", "decide", "write", "finish", "verify", "report"]
     assert (
         sum(event.rows for event in heard if isinstance(event, ChunkDone) and event.stage == "index") == 200
     )

@@ -12,6 +12,7 @@ from forge_gpu.job.facts.columns import Columns
 from forge_gpu.job.facts.duplicates import CLUSTER, DUPLICATE, SIMILARITY
 from forge_gpu.job.facts.fact import Fact
 from forge_gpu.job.facts.hashes import HASHES
+from forge_gpu.job.facts.length import CHARACTERS
 from forge_gpu.job.facts.matched import MATCHED
 from forge_gpu.job.facts.near import BANDS, SCORE, TEXT_BYTES
 from forge_gpu.job.facts.part import PART
@@ -32,6 +33,7 @@ DECLARED: tuple[Fact | Columns, ...] = (
     REASON,
     DUPLICATE,
     OUTPUT,
+    CHARACTERS,
     STRATUM,
     GROUP,
     BANDS,

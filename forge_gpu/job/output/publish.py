@@ -27,7 +27,7 @@ from forge_gpu.job.events.memory import peak_memory
 from forge_gpu.job.events.retry import telling
 from forge_gpu.job.events.stages import stage
 from forge_gpu.job.output.output_guard import ADVICE, is_manifest, is_ours_by_name
-from forge_gpu.job.output.result import LEDGER, MANIFEST, Result
+from forge_gpu.job.output.result import LEDGER, MANIFEST, PAGE, PAGE_BEGINNING, Result
 from forge_gpu.job.state.checkpoint import FOLDER
 from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.job.state.spec import JobSpec
@@ -134,7 +134,7 @@ def publish(spec: JobSpec, result: Result, listener: Listener, check_stop: Calla
     if isinstance(result.output, Path):
         store = Store(spec.destination, telling(STAGE, listener))
         result = _uploaded(store, result.output, result, listener, check_stop)
-    for file in _names(result):
+    for file in (*_names(result), PAGE):
         (spec.output / file).unlink(missing_ok=True)
     return result
 
@@ -165,6 +165,7 @@ def _uploaded(
                     f"{store.path}: changed while it was written; does another run write there? "
                     "Run the same command again when it has ended"
                 )
+            _put_page(store, staged / PAGE)
             store.put(MANIFEST, manifest)
         done(result.manifest["rows"])
     return Result.of(store.path, result.manifest, result.was_finished and was_there)
@@ -193,6 +194,13 @@ def _upload(
         check_stop()
 
     uploaded.files[path.name] = store.upload(path, on_part, verify)
+
+
+def _put_page(store: Store, path: Path) -> None:
+    """Send the page, if there is one, and none of anyone else's lies there."""
+    there = store.read(PAGE) if path.exists() else None
+    if path.exists() and (there is None or there.startswith(PAGE_BEGINNING)):
+        store.put(PAGE, path.read_bytes())
 
 
 def _is_there(store: Store, uploaded: Uploaded, names: list[str]) -> bool:

@@ -25,7 +25,7 @@ def rejected_lines(
     """One JSON line for each chosen row of a chunk; see `rejected_record`. reason: of all its rows."""
     for row in map(int, chosen):
         record = rejected_record(rows, row, reason[row], file, first_row, first_line)
-        yield orjson.dumps(record | _told(_source(rows, row))) + b"\n"
+        yield orjson.dumps(record | _told(source_blocks(rows, row))) + b"\n"
 
 
 def _told(blocks: Iterator[bytes]) -> dict[str, object]:
@@ -79,7 +79,7 @@ def rejected_record(
     return record
 
 
-def _source(rows: Rows, row: int) -> Iterator[bytes]:
+def source_blocks(rows: Rows, row: int) -> Iterator[bytes]:
     """The bytes of a row as its file has them, in blocks."""
     chunk = rows.chunk
     if chunk.form == "table":

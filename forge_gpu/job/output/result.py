@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 LEDGER = "ledger.parquet"
+
+PAGE = "report.html"
+PAGE_BEGINNING = b"<!doctype html>\n<!-- made by Forge"
+"""A page that one who looked at the job may leave beside the output; by its beginning it is known as ours."""
 
 REJECTED_FORMAT = "jsonl"
 """Rejected rows are of no split: whatever format splits have, theirs is this one."""
@@ -162,6 +167,16 @@ class Result:
     peak_memory: int
     manifest: dict[str, Any] = field(repr=False)
     was_finished: bool = False  # nothing was done: an earlier run had made exactly this
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how many rows have each fate."""
+        total = max(self.manifest["rows"], 1)
+        rows = "".join(
+            f"<tr><td>{fate}</td><td>{count:,}</td><td>{100 * count / total:.1f}%</td></tr>"
+            for fate, count in self.counts.items()
+            if count
+        )
+        return f"<table><tr><th>{escape(str(self.output))}</th><th>rows</th><th></th></tr>{rows}</table>"
 
     @property
     def rejected_path(self) -> OutputPath:

@@ -34,7 +34,8 @@ RANKED_BY_WORD = ("first", "longest")
 class Rows:
     """One chunk, read and judged. source: its records as they are read. records: of the final rows, which
     are the same where the plan makes no parts. reason: uint8[n]: why each row is rejected; 0 where it is not.
-    parts: where the rows come from; None where each is a record."""
+    parts: where the rows come from; None where each is a record. characters: int64[n], of the contents, where
+    checks counted them."""
 
     engine: Engine
     chunk: Chunk
@@ -44,6 +45,7 @@ class Rows:
     bound: Bound
     reason: npt.NDArray[np.uint8]
     warned: dict[Reason, npt.NDArray[np.bool_]]
+    characters: npt.NDArray[np.int64] | None = None
     _made: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -165,6 +167,7 @@ class RowReader:
         bound = self.renderer.bind(records, self.engine)
         reason = bound.reason.copy()
         warned: dict[Reason, npt.NDArray[np.bool_]] = {}
+        characters: npt.NDArray[np.int64] | None = None
         if judge:
             checked = check(
                 bound.texts,
@@ -172,12 +175,13 @@ class RowReader:
                 self.config.model.max_length,
                 self.engine,
             )
+            characters = checked.characters
             if checked.warned or checked.reason.any():
                 good = reason == 0
                 reason = np.where(good, checked.reason, reason)
                 warned = {why: rows & good for why, rows in checked.warned.items()}
         reason[reason == PASSED_OVER] = 0
-        return Rows(self.engine, chunk, source, records, parts, bound, reason, warned)
+        return Rows(self.engine, chunk, source, records, parts, bound, reason, warned, characters)
 
     @property
     def keys_of_tables(self) -> tuple[str, ...] | None:

@@ -1,0 +1,23 @@
+"""What is optional: the extras of the package, whether they are there, and the command that adds each."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+EXTRAS = {  # extra -> the distribution that tells of it, and what it is for
+    "dask": ("distributed", "prepare --workers, --scheduler"),
+    "s3": ("s3fs", "inputs and outputs at s3://"),
+    "metrics": ("prometheus-client", "prepare --metrics"),
+}
+"""Those of the GPU are told of apart."""
+
+
+def optional_lines() -> list[str]:
+    """A line for each extra."""
+    lines = []
+    for extra, (distribution, purpose) in EXTRAS.items():
+        try:
+            lines.append(f"{extra}: {distribution} {metadata.version(distribution)} ({purpose})")
+        except metadata.PackageNotFoundError:
+            lines.append(f"{extra}: not installed; pip install 'forge-gpu[{extra}]' ({purpose})")
+    return lines

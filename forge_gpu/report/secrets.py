@@ -1,0 +1,87 @@
+"""What is secret in a text that Forge writes for people: gone before it is written."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from forge_gpu.io.faults import without_secrets
+
+HIDDEN = "***"
+_SECRET_NAME = re.compile(
+    r"passw(or)?d|passphrase|secret|credential|api[-_]?key|access[-_]?key|private[-_]?key|"
+    r"(hf|auth|access|bearer|session|refresh|api|github|wandb)[-_]?token|^(auth|token)$|[-_.](auth|pwd)$|"
+    r"(?<!bos)(?<!eos)(?<!pad)(?<!unk)(?<!sep)(?<!cls)(?<!mask)[-_.]token$",
+    re.IGNORECASE,
+)
+_SETTING = re.compile(r"(?P<name>[\w.-]+)(?P<sign>\s*[=:]\s*)(?P<value>\"[^\"]*\"|'[^']*'|[^\s,;'\"&}\]]+)")
+_KNOWN_KEYS = re.compile(
+    r"AKIA[0-9A-Z]{16}|ASIA[0-9A-Z]{16}|hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|"
+    r"github_pat_\w{30,}|sk-[A-Za-z0-9_-]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|AIza[\w-]{35}|"
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----"
+)
+_SHORTEST = 6
+"""A value of the environment that is shorter occurs in texts by chance."""
+
+
+def is_secret_name(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
+
+
+def public(text: str) -> str:
+    """A text without what is secret in its URLs, in settings whose names say so, and without the values of
+    such variables of the environment, and keys that are known by their look."""
+    text = without_secrets(text)
+    for value in _environment():
+        text = text.replace(value, HIDDEN)
+    text = _KNOWN_KEYS.sub(HIDDEN, text)
+    return _SETTING.sub(_hide, text)
+
+
+def public_within(value: object) -> object:
+    """A value of JSON whose texts are public, and whose secret keys have none."""
+    if isinstance(value, str):
+        return public(value)
+    if isinstance(value, Mapping):
+        return {
+            public(str(key)): HIDDEN if is_secret_name(str(key)) and of else public_within(of)
+            for key, of in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [public_within(item) for item in value]
+    return value
+
+
+def public_command(arguments: Sequence[str]) -> list[str]:
+    """A command line that may be shown."""
+    shown: list[str] = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        follows = before.startswith("--") and "=" not in before and is_secret_name(before)
+        shown.append(HIDDEN if follows else public(argument))
+    return shown
+
+
+def command_line() -> list[str]:
+    """The command of this process, as it may be shown."""
+    name, *arguments = sys.argv
+    return ["forge" if name == "-c" else Path(name).name, *public_command(arguments)]
+
+
+def _hide(match: re.Match[str]) -> str:
+    if not is_secret_name(match["name"]):
+        return match[0]
+    return f"{match['name']}{match['sign']}{HIDDEN}"
+
+
+def _environment() -> tuple[str, ...]:
+    return _secret_values(tuple(sorted(os.environ.items())))
+
+
+@cache
+def _secret_values(environment: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    values = {value for name, value in environment if is_secret_name(name) and len(value) >= _SHORTEST}
+    return tuple(sorted(values, key=len, reverse=True))
