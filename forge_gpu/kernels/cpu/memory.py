@@ -144,7 +144,7 @@ _check = check
 
 @intrinsic
 def _copy_bytes(typing_context, target, at, source, start, count):
-    """LLVM's memcpy: the regions do not overlap."""
+    """LLVM's memcpy: the regions do not overlap, and nothing outside them is touched."""
 
     def generate(context, builder, signature, arguments):
         target, at, source, start, count = arguments
@@ -241,6 +241,9 @@ def trailing_zeros(typing_context, mask):
         return builder.cttz(arguments[0], ir.Constant(I1, 0))
 
     return types.int64(types.int64), generate
+
+
+copy_exactly = _copy_bytes
 
 
 @inner

@@ -1,0 +1,111 @@
+"""Loops: over what, the scope of a round, else, break and continue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jinja2 import nodes
+from jinja2.compiler import find_undeclared
+
+from forge_gpu.kernels.vm_layout import Op
+from forge_gpu.templates.vm.code import Cell, Label, Slot, Unsupported
+from forge_gpu.templates.vm.compiler import Compiler
+from forge_gpu.templates.vm.frames import Frame, Loop, parameters
+
+
+def go_over(c: Compiler, source: Cell, each: Callable[[Slot], None]) -> None:
+    """Code for each element of a value."""
+    cells, top, end = c.code.new_slots(2), Label(), Label()
+    c.code.emit(Op.LOOP, cells, source, 0, end)
+    c.code.here(top)
+    element = c.code.new_slot()
+    c.code.emit(Op.ELEMENT, cells, element)
+    each(element)
+    c.code.emit(Op.NEXT, cells, 0, 0, top)
+    c.code.here(end)
+
+
+def loop(c: Compiler, node: nodes.For) -> None:
+    """`else` is for loops whose body never came to its end: so Jinja's Python has it, `continue` included."""
+    if node.recursive:
+        raise Unsupported("a loop that is recursive")
+    names = parameters(node.target)
+    frame = c.frame.inner()
+    if "loop" in find_undeclared(node.iter_child_nodes(only=("body",)), ("loop",)):
+        identifier = frame.symbols.declare_parameter("loop")
+    else:
+        identifier = ""
+    frame.symbols.analyze_node(node, for_branch="body")
+    source = c.iterable(node.iter)
+    if node.test is not None:
+        source = _filtered(c, node, names, source)
+    cells, top, end = c.code.new_slots(2), Label(), Label()
+    here = Loop(cells, Label(), end, c.frame.captures)
+    if identifier:
+        frame.cells[identifier] = here
+    frame.loop = here
+    unfinished = c.new(Op.MOVE, c.code.constant(True)) if node.else_ else None
+    c.code.emit(Op.LOOP, cells, source, 0, end)
+    c.code.here(top)
+    _take_element(c, frame, cells, names)
+    with c.scope(frame):
+        c.statements(node.body)
+    if unfinished:
+        c.code.emit(Op.MOVE, unfinished, c.code.constant(False))
+    c.code.here(here.next)
+    c.code.emit(Op.NEXT, cells, 0, 0, top)
+    c.code.here(end)
+    if unfinished:
+        _otherwise(c, node, unfinished)
+
+
+def _take_element(c: Compiler, frame: Frame, cells: Slot, names: list[str]) -> None:
+    targets = [c.code.new_slot() for _ in names]
+    for name, target in zip(names, targets, strict=True):
+        frame.cells[frame.symbols.ref(name)] = target
+    if len(targets) == 1:
+        c.code.emit(Op.ELEMENT, cells, targets[0])
+    else:
+        c.code.emit(Op.PAIR, cells, *targets)
+
+
+def _otherwise(c: Compiler, node: nodes.For, unfinished: Slot) -> None:
+    after = Label()
+    c.code.emit(Op.JUMP_IF, unfinished, 0, 0, after)
+    frame = c.frame.inner()
+    frame.symbols.analyze_node(node, for_branch="else")
+    with c.scope(frame):
+        c.statements(node.else_)
+    c.code.here(after)
+
+
+def _filtered(c: Compiler, node: nodes.For, names: list[str], source: Cell) -> Cell:
+    """The elements that pass the loop's own `if`. Jinja asks it between the rounds: what rounds can change, it
+    must not ask for."""
+    assert node.test is not None
+    reads = {attribute.attr for attribute in node.test.find_all(nodes.Getattr)}
+    changes = {reference.attr for body in node.body for reference in body.find_all(nodes.NSRef)}
+    if reads & changes or any(node.test.find_all(nodes.Call)) and changes:
+        raise Unsupported("a loop whose condition reads what its body changes")
+    frame = c.frame.inner()
+    frame.symbols.analyze_node(node, for_branch="test")
+    target = c.new(Op.LIST_LIKE, source, int(len(names) == 2))
+    cells, top, end, skip = c.code.new_slots(2), Label(), Label(), Label()
+    c.code.emit(Op.LOOP, cells, source, 0, end)
+    c.code.here(top)
+    _take_element(c, frame, cells, names)
+    test, targets = node.test, [frame.cells[frame.symbols.ref(name)] for name in names]
+    with c.scope(frame):
+        c.condition(test, skip, False)
+    c.code.emit(Op.PUSH if len(names) == 1 else Op.PUSH_PAIR, target, *targets)  # type: ignore[arg-type]
+    c.code.here(skip)
+    c.code.emit(Op.NEXT, cells, 0, 0, top)
+    c.code.here(end)
+    return target
+
+
+def leave(c: Compiler, node: nodes.Break | nodes.Continue) -> None:
+    here = c.frame.loop
+    if here is None or here.captures != c.frame.captures:
+        raise Unsupported("a break out of a block")
+    c.code.jump(here.end if isinstance(node, nodes.Break) else here.next)

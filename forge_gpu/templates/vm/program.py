@@ -1,0 +1,79 @@
+"""A chat template to a program of the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+from jinja2.idtracking import Symbols
+from jinja2.parser import Parser
+
+from forge_gpu.kernels.vm_layout import Op, Variable, VmProgram
+from forge_gpu.templates.vm.code import UNDEFINED_VALUE, Code, Unsupported
+from forge_gpu.templates.vm.compiler import Compiler, Tables
+from forge_gpu.templates.vm.conditions import CONDITIONS
+from forge_gpu.templates.vm.expressions import ITERABLES, VALUES
+from forge_gpu.templates.vm.frames import Frame, enter
+from forge_gpu.templates.vm.macros import compile_bodies
+from forge_gpu.templates.vm.output import WRITERS
+from forge_gpu.templates.vm.statements import STATEMENTS
+
+VARIABLES = {"messages": Variable.MESSAGES, "tools": Variable.TOOLS}
+"""What a row gives a template."""
+
+
+@dataclass(frozen=True)
+class CompiledTemplate:
+    """program: for the machine, its variables in the order of VARIABLES. fails: instruction -> why rows that reach
+    it are Jinja's, with the template's line. marks: it has generation tags. instructions: for the disassembly."""
+
+    program: VmProgram
+    fails: Mapping[int, str]
+    marks: bool
+    code: Code
+
+    def why(self, place: int) -> str:
+        """Why the instruction that ended a row did so."""
+        if place in self.fails:
+            return self.fails[place]
+        if not 0 <= place < len(self.code.instructions):
+            return "messages, tools or numbers of another form"
+        instruction = self.code.instructions[place]
+        return f"{instruction.op.name.lower()} of other values, line {instruction.line}"
+
+
+def compile_program(
+    environment: jinja2.Environment,
+    source: str,
+    fixed: Mapping[str, Any],
+    renamed: Mapping[str, str],
+    strftime: Callable[[str], str],
+) -> CompiledTemplate:
+    """The program of a template. fixed: variables that are the same for all rows. renamed: roles that the user
+    renames. Raises Unsupported where it has no code at all."""
+    tree = Parser(environment, source).parse()  # not the environment's own, which adds bounds
+    if any(tree.find_all((nodes.Block, nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport))):
+        raise Unsupported("a template of several templates")
+    code = Code()
+    variables = {name: code.new_slot() for name in VARIABLES}
+    frame = Frame(Symbols())
+    frame.symbols.analyze_node(tree)
+    tables = Tables(STATEMENTS, VALUES, CONDITIONS, WRITERS, ITERABLES)
+    functions = frozenset(environment.globals)
+    compiler = Compiler(tree, tables, variables, fixed, functions, strftime, code, frame)
+    enter(frame, code, compiler.resolve)
+    compiler.statements(tree.body)
+    code.emit(Op.END)
+    compile_bodies(compiler)
+    defaults = {name: code.constant(fixed.get(name, UNDEFINED_VALUE)) for name in VARIABLES}
+    cells = tuple((what, variables[name], defaults[name]) for name, what in VARIABLES.items())
+    fails = {
+        number: f"{item.why}, line {item.line}"
+        for number, item in enumerate(code.instructions)
+        if item.op == Op.FAIL
+    }
+    marks = any(item.op == Op.MARK for item in code.instructions)
+    return CompiledTemplate(code.finish(cells, dict(renamed)), fails, marks, code)
