@@ -15,6 +15,7 @@ from forge_gpu.kernels.layout import Spans
 from forge_gpu.kernels.vm_layout import Outcome
 from forge_gpu.templates.conversations import Conversation
 from forge_gpu.templates.environment import ChatTemplate, Refused, strftime_of
+from forge_gpu.templates.records import tools_of
 from forge_gpu.templates.values import ABSENT
 from forge_gpu.templates.vm.program import CompiledTemplate, compile_program
 
@@ -54,8 +55,7 @@ def without_nulls(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def by_jinja(template: ChatTemplate, row: Row) -> str | Refused:
-    tools = row.get("tools", ABSENT)
-    tools = json.loads(tools) if isinstance(tools, str) else ABSENT if tools is None else tools
+    tools = tools_of(row.get("tools"))
     try:
         return template.render(Conversation(without_nulls(row["messages"]), tools))
     except Refused as refused:

@@ -87,15 +87,13 @@ def put_name(out, at, a, kind):
 
 
 @inner
-def write_value(m, a, w):
-    """str() of a value."""
+def write_simple(m, a, w):
+    """str() of a value that is no structure."""
     kind = w & TYPE_MASK
     if kind == TEXT or kind == SAFE or kind == BIGINT or kind == FLOAT:
         return write_bytes(m, a, w >> TYPE_BITS)
     if kind == UNDEFINED:
         return GOING_ON
-    if kind == LIST or kind == TUPLE or kind == DICT:
-        return write_structure(m, a, w)
     if kind > INT:
         return TO_JINJA
     if not has_output_room(m, LONGEST_INT):
@@ -186,7 +184,7 @@ def write_scalar_repr(m, a, w):
     kind = w & TYPE_MASK
     if kind == TEXT:
         return write_repr(m, a, w >> TYPE_BITS)
-    return TO_JINJA if kind == SAFE or kind == UNDEFINED else write_value(m, a, w)
+    return TO_JINJA if kind == SAFE or kind == UNDEFINED else write_simple(m, a, w)
 
 
 @inner
@@ -249,6 +247,15 @@ def write_structure(m, a, w):
             put_item(stack, 3 * depth - 3, cell + 1)
             a, w = item64(buffer, 2 * cell), item64(buffer, 2 * cell + 1)
             break
+
+
+@inner
+def write_value(m, a, w):
+    """str() of a value."""
+    kind = w & TYPE_MASK
+    if kind == LIST or kind == TUPLE or kind == DICT:
+        return write_structure(m, a, w)
+    return write_simple(m, a, w)
 
 
 @inner
