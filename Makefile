@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The commit whose output bytes are right, for `make acceptance`.
+BEFORE ?= HEAD
 EXTRAS ?= dev,dask,cuda-compile
 
 .PHONY: help
@@ -56,6 +58,10 @@ bench: install bench-peers ## Run all benchmarks at small sizes and write docs/p
 .PHONY: bench-gates
 bench-gates: install bench-peers ## Measure the ratios that must hold; fails when one has fallen
 	$(BIN)/python -m benchmarks gates
+
+.PHONY: acceptance
+acceptance: install ## What takes too long for every commit, a script a subject; see benchmarks/acceptance
+	$(BIN)/python -m benchmarks.acceptance.same_bytes $(BEFORE) examples
 
 .PHONY: clean
 clean: ## Remove what was built; the virtual environment stays

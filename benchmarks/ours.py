@@ -191,7 +191,8 @@ class Parsed(CpuEngine):
         if self._held is None:
             found = super().messages(column, roles, role_key, content_key)
             texts = _spans(CpuEngine().text(found.content))
-            self._held = replace(found, content=replace(texts, kind=_decoded(found.content.kind)))
+            content = Spans(texts.data, texts.start, texts.length, _decoded(found.content.kind))
+            self._held = replace(found, content=content)
         return self._held
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.3.0"
+from forge_gpu._version import __version__
 
 if TYPE_CHECKING:
     from forge_gpu.config.schema import Config

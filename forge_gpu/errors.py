@@ -6,10 +6,15 @@ import signal
 class ForgeError(Exception):
     """A fault of input, configuration or environment. Shown as one line, without a traceback.
 
-    `exit_code` is what the command line returns: 2 unless a subclass says otherwise.
+    `exit_code` is what the command line returns: 2 unless a subclass says otherwise. `public` is the message
+    without `quoted`, the end of it that quotes a row: for what is kept or sent elsewhere, as events are.
     """
 
     exit_code = 2
+
+    def __init__(self, message: str = "", quoted: str = "") -> None:
+        super().__init__(message + quoted)
+        self.public = message
 
 
 class NoPlanError(ForgeError):
@@ -51,3 +56,17 @@ class Interrupted(ForgeError):
         name = signal.Signals(signal_number).name
         super().__init__(f"stopped by {name}; run the same command again to go on")
         self.exit_code = 128 + signal_number
+
+
+def exit_code_of(error: BaseException) -> int:
+    """What the command line returns for an error, foreseen or not."""
+    match error:
+        case ForgeError():
+            return error.exit_code
+        case KeyboardInterrupt():
+            return 130
+        case BrokenPipeError():
+            return 141
+        case OSError() if error.strerror:
+            return 2
+    return 70

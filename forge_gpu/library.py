@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,16 +19,15 @@ if TYPE_CHECKING:
     from forge_gpu.engine.choose import EngineFactory
     from forge_gpu.frames.engine import FrameEngine
     from forge_gpu.hardware.budget import Budget
+    from forge_gpu.job.events.dispatch import Dispatcher
+    from forge_gpu.job.events.encode import EntryListener
     from forge_gpu.job.output.result import Result
+    from forge_gpu.job.state.files import JobFiles
     from forge_gpu.job.state.spec import JobSpec
     from forge_gpu.planner.plan import Plan
 
 PLAN_FILE = "forge.yaml"
 NO_PLAN = "No plan found. Run 'forge plan' first."
-
-
-def ignore(event: Event) -> None:
-    """A listener that hears nothing."""
 
 
 def plan(
@@ -65,7 +65,8 @@ def prepare(
     staging: str | Path | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
-    on_event: Listener = ignore,
+    on_event: Listener | None = None,
+    listeners: Sequence[EntryListener] = (),
     check_stop: Callable[[], None] = lambda: None,
 ) -> Result:
     """Run a plan and return what came out.
@@ -80,7 +81,9 @@ def prepare(
     workers: processes of a Dask cluster made for the job on this machine (a script that asks for them must
     be importable: keep what it does under `if __name__ == "__main__":`). scheduler: the address of a running
     cluster, whose workers see the inputs and the output folder by the same names. on_event: hears every event
-    of the job. check_stop: called between ranges, or parts of them; raises to stop.
+    of the job, in a thread of its own; what it raises ends the job. listeners: hear them with the job's
+    digest, the run's id, a number and the time: a `forge_gpu.events.EventFile` writes them to a file.
+    check_stop: called between ranges, or parts of them; raises to stop.
 
     Raises ForgeError: NoPlanError without a plan, ConfigError, InputError, TemplateError, OutputError,
     StrictError, ValidationError.
@@ -88,15 +91,19 @@ def prepare(
     from forge_gpu.job.output.publish import place_of
     from forge_gpu.job.prepare import prepare as prepare_job
 
-    if workers is not None and scheduler is not None:
-        raise ConfigError("workers and scheduler: name one; a running cluster has its own workers")
-    folder, destination = place_of(output, staging)
-    spec, warnings = job_spec(config, data, folder, settings, limit, strict, fresh, wait, against)
-    spec = replace(spec, destination=destination, workers=workers, scheduler=scheduler)
-    for warning in warnings:
-        on_event(warning)
-    budget, engines = _engines(spec, threads)
-    return prepare_job(spec, budget, engines, on_event, check_stop)
+    with _dispatcher(on_event, listeners) as dispatcher:
+        if workers is not None and scheduler is not None:
+            raise ConfigError("workers and scheduler: name one; a running cluster has its own workers")
+        folder, destination = place_of(output, staging)
+        spec, warnings, files = job_spec(
+            config, data, folder, settings, limit, strict, fresh, wait, against, dispatcher
+        )
+        spec = replace(spec, destination=destination, workers=workers, scheduler=scheduler)
+        for warning in warnings:
+            dispatcher(warning)
+        budget, engines = _engines(spec, threads, files)
+        dispatcher.sampler.watch(engines.gpus)
+        return prepare_job(spec, budget, engines, dispatcher, check_stop, files)
 
 
 def stream(
@@ -107,21 +114,40 @@ def stream(
     settings: Sequence[str] = (),
     threads: int | None = None,
     batch_rows: int = 8192,
-    on_event: Listener = ignore,
+    on_event: Listener | None = None,
+    listeners: Sequence[EntryListener] = (),
 ) -> Iterator[pa.RecordBatch]:
     """The rows of one split as Arrow batches of at most `batch_rows`, without writing an output folder.
 
     The rows, their order and their bytes are those that `prepare` writes. The input is indexed first (so
     that duplicates and splits are decided), in a temporary folder; then it is read again as batches are
-    taken. Columns have the types of `Result.splits[...].iter_batches`. Raises ForgeError.
+    taken. Columns have the types of `Result.splits[...].iter_batches`. on_event and
+    listeners: as for `prepare`. Raises ForgeError.
     """
     from forge_gpu.job.streaming import stream as stream_job
 
-    spec, warnings = job_spec(config, data, ".", settings, None, False, False, None)
-    for warning in warnings:
-        on_event(warning)
-    budget, engines = _engines(spec, threads)
-    return stream_job(spec, budget, engines, split, batch_rows, on_event)
+    dispatcher = _dispatcher(on_event, listeners)
+    spec, warnings, files = job_spec(
+        config, data, ".", settings, None, False, False, None, on_event=dispatcher
+    )
+    budget, engines = _engines(spec, threads, files)
+    batches = stream_job(spec, budget, engines, split, batch_rows, dispatcher, files)
+
+    def dispatched() -> Iterator[pa.RecordBatch]:
+        with dispatcher, closing(batches):
+            for warning in warnings:
+                dispatcher(warning)
+            dispatcher.sampler.watch(engines.gpus)
+            yield from batches
+
+    return dispatched()
+
+
+def _dispatcher(on_event: Listener | None, listeners: Sequence[EntryListener]) -> Dispatcher:
+    from forge_gpu.job.events.dispatch import Dispatcher, of_events
+
+    own = () if on_event is None else (of_events(on_event, "on_event"),)
+    return Dispatcher([*own, *listeners])
 
 
 def open_engine(engine: str = "auto") -> FrameEngine[pd.DataFrame, pd.Series]:
@@ -145,10 +171,15 @@ def job_spec(
     fresh: bool,
     wait: float | None,
     against: Sequence[str | Path] | str | Path | None = None,
-) -> tuple[JobSpec, list[Event]]:
-    """The job that the arguments of `prepare` describe, and warnings of what was corrected in the plan."""
-    from forge_gpu.config.load import Layer, build, load, override_layer
+    on_event: Listener = lambda event: None,
+) -> tuple[JobSpec, list[Event], JobFiles]:
+    """The job that the arguments of `prepare` describe, warnings of what was corrected in the plan, and the
+    files of the job, for all who look at them."""
+    from forge_gpu.config.layers import Layer, build
+    from forge_gpu.config.load import load, override_layer
     from forge_gpu.job.events.events import Warned
+    from forge_gpu.job.events.retry import telling
+    from forge_gpu.job.state.files import JobFiles
     from forge_gpu.job.state.spec import JobSpec
     from forge_gpu.planner.check import check_inputs
 
@@ -173,17 +204,18 @@ def job_spec(
     plan = loaded.config
     if given:
         plan = plan.model_copy(update={"data": plan.data.model_copy(update=given)})
-    told = [*loaded.warnings, *(check_inputs(plan, base) if data is not None else ())]
-    warnings: list[Event] = [Warned("plan", warning) for warning in told]
     spec = JobSpec(plan, base, Path(output), limit, strict, fresh, wait, against_base=against_base)
-    return spec, warnings
+    files = JobFiles(spec, telling("open", on_event))
+    unfit = check_inputs(plan, lambda: files.inputs) if data is not None else ()
+    warnings: list[Event] = [Warned("plan", warning) for warning in (*loaded.warnings, *unfit)]
+    return spec, warnings, files
 
 
 def _paths(given: Sequence[str | Path] | str | Path) -> list[str]:
     return [str(path) for path in ([given] if isinstance(given, str | Path) else given)]
 
 
-def _engines(spec: JobSpec, threads: int | None) -> tuple[Budget, EngineFactory]:
+def _engines(spec: JobSpec, threads: int | None, files: JobFiles) -> tuple[Budget, EngineFactory]:
     """The memory budget of a job, and what makes its engines."""
     from forge_gpu.engine.choose import engine_factory
     from forge_gpu.hardware.budget import cpu_budget
@@ -192,17 +224,9 @@ def _engines(spec: JobSpec, threads: int | None) -> tuple[Budget, EngineFactory]
     memory = spec.config.preprocessing.memory
     wanted = memory.threads if threads is None else threads
     host = read_memory()
-    engines = engine_factory(spec.config.preprocessing.engine, lambda: _input_bytes(spec))
+    engines = engine_factory(spec.config.preprocessing.engine, lambda: files.size)
     available = host.available if host is not None and memory.budget == "auto" else None
     return engines.budget(cpu_budget(host, read_cores(), memory.budget, wanted), available), engines
-
-
-def _input_bytes(spec: JobSpec) -> int | None:
-    """The size of all inputs; None where that of one is not known."""
-    from forge_gpu.io.inputs import resolve
-
-    sizes = [file.size for file in resolve(spec.config.data.inputs, spec.base)]
-    return None if None in sizes else sum(size or 0 for size in sizes)
 
 
 def summary(result: Result) -> Mapping[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.gpu_day.places import TESTS, simulated, timed
+from benchmarks.gpu_day.places import simulated, timed
 from benchmarks.gpu_day.row import Row, held
 from benchmarks.gpu_day.whole_job import write_rows
 from forge_gpu.engine.cpu.engine import CpuEngine
@@ -110,11 +109,9 @@ def _cudf() -> tuple[Engine, Read]:
 
 
 def _simulated() -> tuple[Engine, Read]:
-    sys.path.insert(0, str(TESTS / "frames"))
-    from simulated_cudf import SimulatedAdapter, SimulatedFrame  # type: ignore[import-not-found]
-
     from forge_gpu.engine.gpu.engine import GpuEngine
     from forge_gpu.frames.cudf_frames import CudfFrames
+    from tests.frames.simulated_cudf import SimulatedAdapter, SimulatedFrame
 
     engine = GpuEngine(simulated(), CpuEngine(), 0)
     frames = CudfFrames(SimulatedAdapter())

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any
-
-TESTS = Path(__file__).parents[2] / "tests"
 
 
 def simulated(limit: int | None = None) -> Any:
     """The simulator's device of the tests, as kernels and engines want it. limit: bytes of an allocation."""
-    sys.path.insert(0, str(TESTS / "kernels"))
-    from simulated_device import SimulatedDevice  # type: ignore[import-not-found]
-    from simulated_engine import Entered  # type: ignore[import-not-found]
+    from tests.kernels.simulated_device import SimulatedDevice
+    from tests.kernels.simulated_engine import Entered
 
     return Entered(SimulatedDevice(limit))
 
 
 def simulated_parquet(codecs: Collection[str] = ("SNAPPY",)) -> Any:
     """What decodes Parquet of some compressions for an engine on the simulator's device."""
-    sys.path.insert(0, str(TESTS / "kernels"))
-    from simulated_parquet import SimulatedParquet  # type: ignore[import-not-found]
+    from tests.kernels.simulated_parquet import SimulatedParquet
 
     return SimulatedParquet(codecs=codecs)
 

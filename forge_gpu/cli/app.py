@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from forge_gpu.cli import usage
+from forge_gpu.errors import ForgeError, exit_code_of
 
 COMMANDS = {  # name -> its help; forge_gpu.cli.<name> holds a function of that name, or a Typer `app`
     "plan": "Look at machine, data and goal, and write forge.yaml.",
@@ -55,7 +56,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from forge_gpu import __version__
+        from forge_gpu._version import __version__
 
         typer.echo(f"forge-gpu {__version__}")
         raise typer.Exit
@@ -91,8 +92,6 @@ def _open_streams() -> None:
 
 
 def _run(arguments: list[str], debug: bool) -> int:
-    from forge_gpu.errors import ForgeError
-
     try:
         code = app(arguments, prog_name="forge", standalone_mode=False)
     except ForgeError as error:
@@ -120,10 +119,10 @@ def _explain_fault(error: Exception) -> int:
     """What no command foresaw: of a file, it says which one; all else is a fault of ours."""
     if isinstance(error, OSError) and error.strerror:
         _say(f"{error.filename or 'standard output, or a file that --debug tells'}: {error.strerror}")
-        return 2
-    told = " ".join(f"{type(error).__name__}: {error}".split())
-    _say(f"a fault of Forge: {told}; run again with --debug and report what it shows")
-    return 70
+    else:
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        _say(f"a fault of Forge: {told}; run again with --debug and report what it shows")
+    return exit_code_of(error)
 
 
 def _say(told: object) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from forge_gpu.cli.usage import address, whole_number
+from forge_gpu.cli.usage import STDOUT, address, require_one_on_stdout, whole_number
 from forge_gpu.errors import Interrupted
 
 if TYPE_CHECKING:
+    from forge_gpu.job.events.encode import EntryListener
     from forge_gpu.job.events.events import Listener
 
 INPUT_PATHS = (
@@ -62,12 +64,19 @@ def prepare(
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run left.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show warnings only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    events: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Append what happens to a file, a line of JSON each; - is standard output."
+        ),
+    ] = None,
 ) -> None:
     """Run a plan: read, check, deduplicate, split, render and write; resume where it was stopped."""
     from forge_gpu import library
     from forge_gpu.cli.progress import progress
 
-    with stopping_at_signals() as check_stop, progress(quiet) as shown:
+    takes_stdout = require_one_on_stdout({"--events": events == STDOUT, "--json": as_json})
+    with stopping_at_signals() as check_stop, _event_file(events) as written, progress(quiet) as shown:
         listener = _telling_of_compiling(shown)
         result = library.prepare(
             config,
@@ -83,6 +92,7 @@ def prepare(
             strict=strict,
             fresh=fresh,
             on_event=listener,
+            listeners=written,
             check_stop=check_stop,
         )
     if as_json:
@@ -92,7 +102,24 @@ def prepare(
     elif not quiet:
         from forge_gpu.cli.summary import show
 
-        show(result)
+        with redirect_stdout(sys.stderr if takes_stdout else sys.stdout):
+            show(result)
+
+
+@contextmanager
+def _event_file(events: str | None) -> Iterator[list[EntryListener]]:
+    """The listeners that --events asks for."""
+    if events is None:
+        yield []
+        return
+    from forge_gpu.job.events.file import EventFile
+
+    if events == STDOUT:
+        file = EventFile(os.dup(sys.stdout.fileno()), "standard output")
+    else:
+        file = EventFile.open(events)
+    with file:
+        yield [file]
 
 
 def _telling_of_compiling(listener: Listener) -> Listener:

@@ -66,8 +66,6 @@ class PlainLines:
     """One line at the start and end of a stage, and one every few seconds between."""
 
     def __init__(self) -> None:
-        self._bytes = 0
-        self._rows = 0
         self._total: int | None = None
         self._started = self._said = time.monotonic()
 
@@ -76,25 +74,23 @@ class PlainLines:
         if line:
             _say(line)
         elif isinstance(event, StageStarted):
-            self._bytes = self._rows = 0
             self._total = event.total_bytes
             self._started = self._said = time.monotonic()
         elif isinstance(event, StageDone):
             _say(f"{event.stage}: {event.rows:,} rows in {event.seconds:.1f} s")
         elif isinstance(event, ChunkDone):
-            self._bytes += event.bytes
-            self._rows += event.rows
             now = time.monotonic()
             if now - self._said >= PLAIN_EVERY:
                 self._said = now
                 _say(self._line(event, now - self._started))
 
     def _line(self, event: ChunkDone, seconds: float) -> str:
-        rate = self._bytes / max(seconds, 1e-9)
-        parts = [f"{event.stage}: {self._rows:,} rows, {self._bytes / 1e6:,.0f} MB"]
+        done = event.bytes_so_far
+        rate = done / max(seconds, 1e-9)
+        parts = [f"{event.stage}: {event.rows_so_far:,} rows, {done / 1e6:,.0f} MB"]
         if self._total:
-            left = max(self._total - self._bytes, 0) / max(rate, 1e-9)
-            parts.append(f"{100 * self._bytes / self._total:.0f}%, {left:.0f} s left")
+            left = max(self._total - done, 0) / max(rate, 1e-9)
+            parts.append(f"{100 * done / self._total:.0f}%, {left:.0f} s left")
         parts.append(f"{rate / 1e6:,.0f} MB/s, {event.peak_memory / 2**20:,.0f} MiB")
         return ", ".join(parts)
 
@@ -129,7 +125,8 @@ def _bar() -> Iterator[Listener]:
             elif isinstance(event, StageStarted):
                 current = bar.add_task(event.stage, total=event.total_bytes, amount="", rate="", memory="")
             elif isinstance(event, ChunkDone) and current is not None:
-                bar.update(current, advance=event.bytes, memory=f"{event.peak_memory / 2**20:,.0f} MiB")
+                memory = f"{event.peak_memory / 2**20:,.0f} MiB"
+                bar.update(current, completed=event.bytes_so_far, memory=memory)
                 task = bar.tasks[current]
                 of = "" if task.total is None else f"/{task.total / 1e6:,.0f}"
                 rate = task.completed / max(task.elapsed or 0, 1e-9)

@@ -84,7 +84,7 @@ def _open(
     from forge_gpu.engine.cpu.engine import CpuEngine
     from forge_gpu.library import job_spec
 
-    spec, warnings = job_spec(config, paths or None, ".", settings or (), None, False, False, None)
+    spec, warnings, _ = job_spec(config, paths or None, ".", settings or (), None, False, False, None)
     for warning in warnings:
         typer.echo(f"warning: {getattr(warning, 'message', warning)}", err=True)
     return spec, CpuEngine(), CpuEngine()

@@ -10,6 +10,11 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from forge_gpu.errors import ConfigError
+
+STDOUT = "-"
+"""What stands for standard output where a file is asked for."""
+
 
 class Group(TyperGroup):
     """Commands with the nearest name for one that there is not."""
@@ -40,6 +45,17 @@ def address(text: str) -> str:
     if not re.fullmatch(r"(\w+://)?[^\s/]+:\d+", text):
         raise typer.BadParameter(f"{text!r} is no address with a port, as tcp://host:8786")
     return text
+
+
+def require_one_on_stdout(uses: dict[str, bool]) -> bool:
+    """Whether an option takes standard output for itself. uses: option -> whether it is asked to.
+
+    Raises ConfigError where several are.
+    """
+    taken = [option for option, is_used in uses.items() if is_used]
+    if len(taken) > 1:
+        raise ConfigError(f"{' and '.join(taken)}: only one of them may write to standard output")
+    return bool(taken)
 
 
 def is_usage(error: Exception) -> bool:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from forge_gpu.config.schema import Config
+from forge_gpu.config.schema import Config, WithoutEffect
 
 Path = tuple[str, ...]
 
@@ -23,11 +23,38 @@ def known() -> dict[Path, Any]:
 
 def _walk(section: type[BaseModel], path: Path) -> Iterator[tuple[Path, Any]]:
     for name, field in section.model_fields.items():
-        bounds = tuple(field.metadata)
+        bounds = tuple(item for item in field.metadata if not isinstance(item, WithoutEffect))
         yield (*path, name), Annotated[(field.annotation, *bounds)] if bounds else field.annotation
         inner = section_of(field.annotation)
         if inner is not None:
             yield from _walk(inner, (*path, name))
+
+
+@cache
+def without_effect() -> frozenset[Path]:
+    """The keys that no byte of the output depends on, those of whole sections among them."""
+    return frozenset(_without_effect(Config, (), False))
+
+
+def _without_effect(section: type[BaseModel], path: Path, whole: bool) -> Iterator[Path]:
+    for name, field in section.model_fields.items():
+        declared = whole or any(isinstance(item, WithoutEffect) for item in field.metadata)
+        if declared:
+            yield (*path, name)
+        inner = section_of(field.annotation)
+        if inner is not None:
+            yield from _without_effect(inner, (*path, name), declared)
+
+
+def effective(config: Config) -> dict[str, Any]:
+    """The settings that the output depends on, nested as in the file, as JSON has them."""
+    settings = config.model_dump(mode="json")
+    for path in without_effect():
+        section: Any = settings
+        for name in path[:-1]:
+            section = section.get(name) or {}
+        section.pop(path[-1], None)
+    return settings
 
 
 def section_of(annotation: Any) -> type[BaseModel] | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from forge_gpu.config.keys import Path
 from forge_gpu.config.schema import Config
+from forge_gpu.templates.forms import form_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +84,12 @@ def _time_has_a_column(config: Config) -> str | None:
     return "mode temporal needs time: name the column that holds it"
 
 
-def _spans_are_of_a_text(config: Config) -> str | None:
-    if not config.output.spans or config.output.form == "text":
-        return None
-    return f"spans are spans of the text: they need form text, and it is {config.output.form}"
+def _form_has_spans(config: Config) -> str | None:
+    return form_of(config).spans_fault(config)
 
 
 def _columns_are_no_fields(config: Config) -> str | None:
-    output = config.output
-    fields = {
-        "text": ["text", *(["spans"] if output.spans else [])],
-        "prompt_completion": ["prompt", "completion"],
-        "messages": ["messages", *(["tools"] if config.data.mapping.tools is not None else [])],
-        "preference": ["prompt", "chosen", "rejected"],
-        "source": [],
-    }[output.form]
-    clash = next((column for column in output.columns if column in fields), None)
-    if clash is None:
-        return None
-    return f"{clash!r} is a field that the form {output.form} writes already; leave the column out"
+    return form_of(config).columns_fault(config)
 
 
 RULES = (
@@ -119,7 +107,7 @@ RULES = (
         ("preprocessing.dedup.near", "preprocessing.dedup.near.action", "preprocessing.split.mode"),
         _clusters_are_split_exactly,
     ),
-    Rule("output", ("output.spans", "output.form"), _spans_are_of_a_text),
+    Rule("output", ("output.spans", "output.form"), _form_has_spans),
     Rule(
         "output.columns",
         ("output.columns", "output.form", "output.spans", "data.mapping.tools"),

@@ -1,16 +1,26 @@
 """The schema of forge.yaml. Every key of the file is a field here; nothing else is a setting.
 
-What must hold between several keys stands in `rules`.
+What must hold between several keys stands in `rules`. A key says here whether a byte of what a job writes
+depends on it: where none does it is `Annotated` with WITHOUT_EFFECT, and so is a section of such keys.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 VERSION = 1
 """Version of the schema. A change that an old file does not fit adds one, and a step in `migrate`."""
+
+
+@dataclass(frozen=True)
+class WithoutEffect:
+    """The mark of a key that changes how a job runs, but not one byte of its output."""
+
+
+WITHOUT_EFFECT = WithoutEffect()
 
 Action = Literal["off", "warn", "reject"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -49,16 +59,20 @@ class Mapping(Section):
 
 
 class Data(Section):
-    inputs: list[str] = []
+    inputs: Annotated[list[str], WITHOUT_EFFECT] = []  # the files they name have one, by their content
     format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] = "auto"
     encoding: str = "utf-8"
     on_corrupt: Literal["stop", "keep_prefix"] = "stop"
     max_row_bytes: Annotated[int, Field(ge=1)] = 64 * 2**20
-    max_rejected: Annotated[int, Field(ge=0)] | Fraction | None = None  # rows, or a fraction of them
+    max_rejected: Annotated[Annotated[int, Field(ge=0)] | Fraction | None, WITHOUT_EFFECT] = (
+        None  # rows, or a fraction of them
+    )
     mapping: Mapping = Mapping()
     weights: list[Weight] | dict[str, Weight] | None = None  # the share of each input, of any sum
     caps: list[Cap | None] | dict[str, Cap] | None = None  # rows of an input to use at most
-    against: list[str] = []  # evaluation files: rows near or equal to one of theirs are left out
+    against: Annotated[
+        list[str], WITHOUT_EFFECT
+    ] = []  # evaluation files: rows near or equal to one of theirs are left out
     against_mapping: Mapping | None = None  # columns of the evaluation files; null: those of `mapping`
 
 
@@ -67,7 +81,7 @@ class Model(Section):
     architecture: str | None = None
     chat_template: str | None = None  # a built-in's name, a format string, or Jinja source
     template_kind: Literal["none", "builtin", "format", "jinja"] = "none"
-    template_source: str | None = None  # where it was read from
+    template_source: Annotated[str | None, WITHOUT_EFFECT] = None  # where it was read from
     template_sha256: str | None = None
     template_is_approximate: bool = False  # chosen by a family's name: not the model's own
     template_kwargs: dict[str, object] = {}  # variables of a Jinja template, e.g. enable_thinking
@@ -148,18 +162,20 @@ class Memory(Section):
 
 
 class Preprocessing(Section):
-    engine: Literal["auto", "cpu", "gpu"] = "auto"
+    engine: Annotated[Literal["auto", "cpu", "gpu"], WITHOUT_EFFECT] = "auto"
     train_split: Fraction = 0.9
     validation_split: Fraction = 0.1
     test_split: Fraction = 0.0
-    chunk_size: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"  # rows
-    streaming_threshold_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto"] = "auto"
+    chunk_size: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], WITHOUT_EFFECT] = "auto"  # rows
+    streaming_threshold_gb: Annotated[
+        Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto"], WITHOUT_EFFECT
+    ] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
     quality_checks: Checks = Checks()
     dedup: Dedup = Dedup()
     decontamination: Decontamination | None = None  # null: the usual rules, where there are evaluation files
     split: Split = Split()
-    memory: Memory = Memory()
+    memory: Annotated[Memory, WITHOUT_EFFECT] = Memory()
 
 
 class Output(Section):
@@ -176,9 +192,9 @@ class Config(Section):
     """A whole forge.yaml."""
 
     version: int = VERSION
-    goal: str | None = None
+    goal: Annotated[str | None, WITHOUT_EFFECT] = None
     data: Data = Data()
     model: Model = Model()
-    hardware: Hardware = Hardware()
+    hardware: Annotated[Hardware, WITHOUT_EFFECT] = Hardware()
     preprocessing: Preprocessing = Preprocessing()
     output: Output = Output()

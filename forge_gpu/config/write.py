@@ -21,7 +21,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
 
 from forge_gpu.config import keys
-from forge_gpu.config.load import Layer, build
+from forge_gpu.config.layers import Layer, build
 from forge_gpu.config.parse import parse
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ConfigError

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.errors import ConfigError
+from forge_gpu.hardware import shares
 from forge_gpu.kernels.layout import I64, U64
 
 Number = TypeVar("Number", np.int64, np.uint64)
@@ -87,13 +88,14 @@ def candidates(
     n = len(live)
     if n > 2**32:
         raise ValueError(f"{n} rows: pairs are kept in 64 bits, so there may be at most 2**32")
-    parts = max(-(-2 * n * BYTES_A_ROW // max(budget_bytes, 1)), 1)
+    room = max(shares.BUCKETS.of(budget_bytes), 1)
+    parts = max(-(-n * BYTES_A_ROW // room), 1)
     parts = min(parts, max(n // 1024, 1))
     held = np.zeros(0, np.uint64)
     for band in range(bands):
         for part in range(parts):
             found = _bucket_pairs(read_band(band), live, part, parts)
-            if (len(held) + len(found)) * BYTES_A_PAIR * 2 > budget_bytes and len(held):
+            if (len(held) + len(found)) * BYTES_A_PAIR > room and len(held):
                 yield _unpacked(held, n)
                 held = held[:0]
             held = distinct(np.concatenate((held, found)))

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from forge_gpu.dedup.lsh import Bands, ReadBand, candidates, distinct
 from forge_gpu.dedup.shingling import Shingling
 from forge_gpu.errors import ConfigError
+from forge_gpu.hardware import shares
 from forge_gpu.kernels.layout import I64, U64, Text
 from forge_gpu.kernels.reference.minhash import multipliers
 from forge_gpu.kernels.scratch import Scratch
@@ -119,8 +120,10 @@ def find_clusters(
     `compare` state.
     """
     clusters = Clusters(len(live))
-    for pairs in candidates(read_band, settings.bands.count, live, budget_bytes // 2):
-        for batch, similarity in compare(pairs, text_bytes, read_rows, settings.shingling, budget_bytes // 2):
+    for pairs in candidates(read_band, settings.bands.count, live, shares.PAIRS.of(budget_bytes)):
+        for batch, similarity in compare(
+            pairs, text_bytes, read_rows, settings.shingling, shares.TEXTS.of(budget_bytes)
+        ):
             held = similarity >= settings.threshold
             clusters.add(batch[held], similarity[held])
     clusters.close()

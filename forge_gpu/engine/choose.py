@@ -11,15 +11,13 @@ from typing import Any, Protocol
 from forge_gpu.engine.base import Engine
 from forge_gpu.engine.resilient import Health, ResilientEngine
 from forge_gpu.errors import ForgeError
+from forge_gpu.hardware import shares
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.hardware.gpus import GPU, GPUs, read_gpus
 from forge_gpu.hardware.stack import Stack, read_stack, start_stack
 
 WORTH_BYTES = 2**30
 """Input below this the CPU has prepared before the GPU's libraries have started."""
-
-HOST_SHARE = 0.25
-"""Of the host's available memory a job on a GPU may take so much, where the plan does not say."""
 
 
 class Pool(Protocol):
@@ -77,7 +75,9 @@ class EngineFactory:
 
         found = gpu_budget([gpu.vram_free for gpu in self.gpus], host.threads + 1)
         self.pools = self.fixed_pools or found.pools
-        host_bytes = host.bytes if available is None else max(host.bytes, int(available * HOST_SHARE))
+        host_bytes = (
+            host.bytes if available is None else max(host.bytes, shares.HOST_OF_GPU_JOB.of(available))
+        )
         return with_gpu_chunks(host, found, host_bytes)
 
 

@@ -9,32 +9,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from forge_gpu.kernels.layout import I64, U8, Spans, Text
 
 FEW = 64
 """Values of a column that are brought one by one; who wants more of them wants them all."""
 
+_NOTHING: U8 = np.zeros(0, np.uint8)
+"""Stands for the bytes until they are here."""
+
 
 class LazyText(Text):
     """`offsets` are on the host. `source` is the text where it is; `fetch` brings its bytes."""
 
-    __slots__ = ("_data", "_fetch", "source")
-
-    source: Text
-    _data: U8 | None
-    _fetch: Callable[[], U8]
+    __slots__ = ("_fetch", "_is_here", "source")
 
     def __init__(self, offsets: I64, source: Text, fetch: Callable[[], U8]) -> None:
-        object.__setattr__(self, "offsets", offsets)
-        object.__setattr__(self, "source", source)
-        object.__setattr__(self, "_fetch", fetch)
-        object.__setattr__(self, "_data", None)
+        super().__init__(_NOTHING, offsets)
+        self.source = source
+        self._fetch = fetch
+        self._is_here = False
 
     @property
     def data(self) -> U8:
-        if self._data is None:
-            object.__setattr__(self, "_data", self._fetch())
-        assert self._data is not None
+        if not self._is_here:
+            self._data = self._fetch()
+            self._is_here = True
         return self._data
 
     def guarded(self, fetch: Callable[[], U8]) -> LazyText:
@@ -47,13 +48,7 @@ class LazySpans(Spans):
     readable ones behind that kernels ask for. `fetch` brings the bytes of such a column; where they begin in
     the one that it was cut from is `begin`."""
 
-    __slots__ = ("_asked", "_data", "_fetch", "begin", "source")
-
-    source: Any
-    begin: int
-    _asked: int
-    _data: U8 | None
-    _fetch: Callable[[LazySpans], U8]
+    __slots__ = ("_asked", "_fetch", "_is_here", "begin", "source")
 
     def __init__(
         self,
@@ -64,18 +59,18 @@ class LazySpans(Spans):
         fetch: Callable[[LazySpans], U8],
         begin: int = 0,
     ) -> None:
-        for name, value in (("start", start), ("length", length), ("kind", kind), ("source", source)):
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "_fetch", fetch)
-        object.__setattr__(self, "_data", None)
-        object.__setattr__(self, "_asked", 0)
-        object.__setattr__(self, "begin", begin)
+        super().__init__(_NOTHING, start, length, kind)
+        self.source = source
+        self.begin = begin
+        self._fetch = fetch
+        self._is_here = False
+        self._asked = 0
 
     @property
     def data(self) -> U8:
-        if self._data is None:
-            object.__setattr__(self, "_data", self._fetch(self))
-        assert self._data is not None
+        if not self._is_here:
+            self._data = self._fetch(self)
+            self._is_here = True
         return self._data
 
     @property
@@ -84,9 +79,9 @@ class LazySpans(Spans):
 
     def raw(self, i: int) -> bytes:
         """The bytes of value `i`: of the first FEW that are asked for they alone come to the host."""
-        if self._data is not None or self._asked >= FEW:
+        if self._is_here or self._asked >= FEW:
             return super().raw(i)
-        object.__setattr__(self, "_asked", self._asked + 1)
+        self._asked += 1
         low, high = int(self.start[i]), int(self.start[i] + self.length[i])
         return self.window(low, high, self.start, self.length, self.kind).data.tobytes()
 

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from forge_gpu.config import schema
-from forge_gpu.config.load import Layer, build
+from forge_gpu.config.layers import Layer, build
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ConfigError, InputError, TemplateError
 from forge_gpu.planner.columns import columns_of
-from forge_gpu.planner.mapping import SHAPE_OF_KEY, Picked, pick
+from forge_gpu.planner.conversations import read_conversations
+from forge_gpu.planner.mapping import Picked, pick
 from forge_gpu.planner.model import decide, read_template
-from forge_gpu.planner.talks import read_talks
 from forge_gpu.templates.builtin import builtins
+from forge_gpu.templates.shapes import SHAPES, shape_named_by
 from forge_gpu.templates.validate import validate_renderer
 
 GivenMapping = Mapping[str, Any] | schema.Mapping | None
@@ -71,8 +72,8 @@ def mapping_values(mapping: GivenMapping, sample: Sample) -> Values:
     if isinstance(mapping, schema.Mapping):
         return mapping.model_dump()
     if mapping is not None:
-        shape = next((shape for key, shape in SHAPE_OF_KEY.items() if mapping.get(key)), "columns")
-        return {"shape": shape, **mapping}
+        shape = shape_named_by(mapping)
+        return {"shape": "columns" if shape is None else shape.name, **mapping}
     return _picked(sample())
 
 
@@ -99,10 +100,9 @@ def _folder(template: str | Path) -> Path | None:
 
 def _of_folder(folder: str, mapping: Values, sample: Sample) -> Values:
     """The section `model` for a folder's own template."""
-    talks = None
-    if mapping["shape"] in ("flat", "conversation", "preference"):
-        talks = read_talks(sample(), Picked(mapping, {}))
-    with_tools = talks is not None and talks.with_tools > 0
+    shape = SHAPES.get(str(mapping["shape"]))
+    has_turns = shape is not None and shape.has_turns
+    with_tools = has_turns and read_conversations(sample(), Picked(mapping, {})).with_tools > 0
     decision = decide(None, folder, None, None, tools=with_tools, own=True, needed=True)
     if decision.values.get("template_is_approximate"):
         raise TemplateError(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, Protocol
+
+import numpy as np
 
 from forge_gpu.fates import Reason
-from forge_gpu.kernels.layout import I64, U8, Spans
+from forge_gpu.io.loss import Loss
+from forge_gpu.kernels.layout import I64, U8, Records, Spans
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,6 +72,35 @@ class JsonChunk:
     offset: int
     truncated: bool = False
 
+    @property
+    def begin(self) -> int:
+        """Where it begins, as ranges count."""
+        return self.offset
+
+    @property
+    def end(self) -> int:
+        """Where it ends, as ranges count."""
+        return self.offset + len(self.data)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.data)
+
+    def lines(self, records: Records) -> int:
+        """Physical lines of the file that it spans; of an array its records. records: all of its own."""
+        number = len(records)
+        if self.form != "lines" or self.truncated:
+            return number
+        text = int(records.length.sum())
+        if text + number == len(self.data):  # every byte is of a record or its \n: no blank lines
+            return number
+        return self.lines_before(len(self.data)) + int(len(self.data) > 0 and self.data[-1] != 10)
+
+    def lines_before(self, at: int) -> int:
+        """How many lines end before a byte of the chunk."""
+        return int(np.count_nonzero(self.data[:at] == 10))
+
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
@@ -78,17 +110,47 @@ class BadRow:
     source: bytes
 
 
-@dataclass(frozen=True, slots=True)
 class ArrowChunk:
     """Rows first_row ... first_row + len(chunk) - 1 of a table, those in `bad` (by their place in this chunk)
     refused. Where an engine has decoded texts, `batch` is made when it is asked for (see `decoded.py`)."""
 
-    batch: pa.RecordBatch
-    first_row: int
-    bad: Mapping[int, BadRow] = field(default_factory=dict)
+    form: ClassVar[Literal["table"]] = "table"
+
+    __slots__ = ("_batch", "bad", "first_row")
+
+    def __init__(
+        self, batch: pa.RecordBatch | None, first_row: int, bad: Mapping[int, BadRow] | None = None
+    ) -> None:
+        self._batch = batch
+        self.first_row: Final = first_row
+        self.bad: Final = {} if bad is None else bad
+
+    @property
+    def batch(self) -> pa.RecordBatch:
+        return self._batch
 
     def __len__(self) -> int:
         return int(self.batch.num_rows)
+
+    @property
+    def begin(self) -> int:
+        """Where it begins, as ranges count."""
+        return self.first_row
+
+    @property
+    def end(self) -> int:
+        """Where it ends, as ranges count."""
+        return self.first_row + len(self)
+
+    def lines(self, records: Records) -> int:
+        """A table has no lines but its rows. records: all of its own."""
+        return len(records)
+
+    def after(self, row: int) -> ArrowChunk | None:
+        """Its rows from one of the table on; None where all of them are before it."""
+        if row >= self.end:
+            return None
+        return self if row <= self.first_row else self.slice(row - self.first_row, len(self))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -118,31 +180,21 @@ class ArrowChunk:
 
         return source_json(self.batch, i)
 
-    def part(self, begin: int, end: int) -> ArrowChunk:
+    def slice(self, begin: int, end: int) -> ArrowChunk:
         """Its rows begin ... end - 1, counted from its first."""
         return ArrowChunk(
-            self.batch.slice(begin, end - begin), self.first_row + begin, self._bad_part(begin, end)
+            self.batch.slice(begin, end - begin), self.first_row + begin, self._bad_of(begin, end)
         )
 
     def with_bad(self, bad: Mapping[int, BadRow]) -> ArrowChunk:
         """The same rows, with others of them refused."""
-        return replace(self, bad=bad)
+        return ArrowChunk(self.batch, self.first_row, bad)
 
-    def _bad_part(self, begin: int, end: int) -> Mapping[int, BadRow]:
+    def _bad_of(self, begin: int, end: int) -> Mapping[int, BadRow]:
         return {row - begin: bad for row, bad in self.bad.items() if begin <= row < end}
 
 
 Chunk = JsonChunk | ArrowChunk
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """Part of a damaged file that `on_corrupt: keep_prefix` left out. offset: byte of the file as it lies
-    on disk where it went wrong; rows: how many are lost, where that is known."""
-
-    what: str
-    offset: int | None = None
-    rows: int | None = None
 
 
 ParquetTexts = Callable[["RowGroups"], tuple[int, dict[str, Spans] | None]]
@@ -198,7 +250,7 @@ class Source(Protocol):
     ) -> Iterator[Chunk]:
         """The rows of a range in order, in chunks of about `chunk_bytes`.
 
-        buffer: what is read with; one a thread, for one `read` at a time. columns: those wanted of a
+        buffer: what is read with; one a thread, for one `read` at a time. columns: those to read of a
         table, all if None; names that the table lacks are passed over. Raises InputError for a file that
         is damaged or has changed.
         """

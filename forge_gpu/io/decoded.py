@@ -16,7 +16,7 @@ from forge_gpu.kernels.layout import I64, Spans
 
 
 class HostRows:
-    """Rows of some row groups in all wanted columns, decoded by the host for those who ask.
+    """Rows of some row groups in the columns asked for, decoded by the host for those who ask.
 
     Chunks ask in the order of the file, so one decoder that goes forward serves them all. first: the number
     in the file of the first row. rows: how many are decoded at once.
@@ -67,12 +67,7 @@ class DecodedChunk(ArrowChunk):
     """See ArrowChunk. texts: columns that an engine has decoded. rest: the other columns, None where there
     are none. host: what decodes `batch`, the same rows in all columns, when it is asked for."""
 
-    __slots__ = ("_batch", "_host", "_rest", "_texts")
-
-    _texts: Mapping[str, Spans]
-    _rest: pa.RecordBatch | None
-    _host: HostRows
-    _batch: pa.RecordBatch | None
+    __slots__ = ("_host", "_rest", "_texts")
 
     def __init__(
         self,
@@ -82,10 +77,8 @@ class DecodedChunk(ArrowChunk):
         first_row: int,
         bad: Mapping[int, BadRow],
     ) -> None:
-        for name, value in (("first_row", first_row), ("bad", bad), ("_texts", texts), ("_rest", rest)):
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "_host", host)
-        object.__setattr__(self, "_batch", None)
+        super().__init__(None, first_row, bad)
+        self._texts, self._rest, self._host = texts, rest, host
 
     def __len__(self) -> int:
         return len(next(iter(self._texts.values())))
@@ -93,8 +86,7 @@ class DecodedChunk(ArrowChunk):
     @property
     def batch(self) -> pa.RecordBatch:
         if self._batch is None:
-            made = self._host.take(self.first_row, self.first_row + len(self))
-            object.__setattr__(self, "_batch", made)
+            self._batch = self._host.take(self.first_row, self.end)
         return self._batch
 
     @property
@@ -116,10 +108,10 @@ class DecodedChunk(ArrowChunk):
         total = self._text_bytes()
         return total if self._rest is None else total + value_bytes(self._rest)
 
-    def part(self, begin: int, end: int) -> DecodedChunk:
+    def slice(self, begin: int, end: int) -> DecodedChunk:
         texts = {name: column.part(slice(begin, end)) for name, column in self._texts.items()}
         rest = None if self._rest is None else self._rest.slice(begin, end - begin)
-        return DecodedChunk(texts, rest, self._host, self.first_row + begin, self._bad_part(begin, end))
+        return DecodedChunk(texts, rest, self._host, self.first_row + begin, self._bad_of(begin, end))
 
     def with_bad(self, bad: Mapping[int, BadRow]) -> DecodedChunk:
         return DecodedChunk(self._texts, self._rest, self._host, self.first_row, bad)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forge_gpu.errors import InputError
-from forge_gpu.io.chunks import Loss
 from forge_gpu.io.inputs import InputFile
+from forge_gpu.io.loss import Loss
 from forge_gpu.io.streams import BlockReader
 
 if TYPE_CHECKING:

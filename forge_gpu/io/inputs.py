@@ -10,7 +10,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
@@ -52,13 +52,15 @@ class InputFile:
     path: its name in messages and in the ledger, as the user wrote it or below the folder that was
     named. url: the absolute path, a URL, or "-". size: bytes, None where it is not known. fingerprint:
     of its identity: size, time of change, and content of its first and last 64 KiB; of a remote file what
-    its server says of it; empty for a stream.
+    its server says of it; empty for a stream. given: the number, among the paths that the user wrote, of the
+    one that gave it.
     """
 
     path: str
     url: str
     size: int | None
     fingerprint: str
+    given: int = 0
 
     @property
     def is_remote(self) -> bool:
@@ -97,7 +99,7 @@ def resolve(
     """
     found: list[InputFile] = []
     given_by: dict[str, str] = {}
-    for given in paths:
+    for number, given in enumerate(paths):
         for path, url in _expand(given, base or Path.cwd(), on_skip, on_retry):
             identity = url if url == STDIN or urls.is_url(url) else os.path.realpath(url)
             if identity in given_by:
@@ -105,7 +107,7 @@ def resolve(
                     f"{path}: is given twice, by {given_by[identity]!r} and by {given!r}; leave one out"
                 )
             given_by[identity] = given
-            found.append(_describe(path, url, on_retry))
+            found.append(replace(_describe(path, url, on_retry), given=number))
     if not found:
         raise InputError("no input: name files, folders, globs or URLs, or set data.inputs")
     return found

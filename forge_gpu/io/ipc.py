@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forge_gpu.errors import InputError
-from forge_gpu.io.chunks import Loss
 from forge_gpu.io.inputs import InputFile
+from forge_gpu.io.loss import Loss
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 
 from forge_gpu.errors import InputError
-from forge_gpu.io.chunks import JsonChunk, Loss, Origin, Range, ReadBuffer
+from forge_gpu.io.chunks import JsonChunk, Origin, Range, ReadBuffer
+from forge_gpu.io.loss import Loss
 from forge_gpu.io.stores import ByteStore
 from forge_gpu.kernels.layout import CUT, ENDED, I64, U8
 

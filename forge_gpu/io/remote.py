@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from forge_gpu.errors import ForgeError, InputError
 from forge_gpu.io import faults, urls
@@ -130,3 +131,28 @@ class RemoteFile(io.RawIOBase):
                 handle.close()
             except Exception:
                 pass  # it is given up already
+
+
+@dataclass(frozen=True)
+class RemotePath:
+    """A file or a folder at a URL, with what readers of output files ask of a `pathlib.Path`."""
+
+    url: str
+
+    def __str__(self) -> str:
+        return urls.shown(self.url)
+
+    def __truediv__(self, name: str) -> RemotePath:
+        return RemotePath(f"{self.url.rstrip('/')}/{name}")
+
+    @property
+    def name(self) -> str:
+        return self.url.rstrip("/").rpartition("/")[2]
+
+    @property
+    def suffix(self) -> str:
+        return "." + self.name.rpartition(".")[2] if "." in self.name else ""
+
+    def open(self, mode: Literal["rb"] = "rb", buffering: int = 0) -> RemoteFile:
+        """The file's bytes, to read. Raises ForgeError."""
+        return RemoteFile(self.url)

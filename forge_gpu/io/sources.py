@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forge_gpu.io import urls
-from forge_gpu.io.chunks import RANGE_BYTES, Loss, Origin, Source
+from forge_gpu.io.chunks import RANGE_BYTES, Origin, Source
 from forge_gpu.io.faults import OnRetry, ignore_retry
 from forge_gpu.io.formats import Format, detect
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.json_source import ArraySource, LinesSource
+from forge_gpu.io.loss import Loss
 from forge_gpu.io.spool import Spool, Spooled, SpoolFile
 from forge_gpu.io.stores import MemoryStore, RemoteStore, open_store
 from forge_gpu.io.streams import decoded_blocks

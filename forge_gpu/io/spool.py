@@ -18,9 +18,9 @@ import orjson
 
 from forge_gpu.errors import InputError, OutputError
 from forge_gpu.io.atomic import PARTIAL, make_folder, publish, write_atomic
-from forge_gpu.io.chunks import Loss
 from forge_gpu.io.disk import output_fault, require_space, size_text
 from forge_gpu.io.inputs import InputFile
+from forge_gpu.io.loss import Loss
 from forge_gpu.io.streams import raw_blocks
 
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from forge_gpu.errors import ConfigError, InputError
-from forge_gpu.io.chunks import Loss
 from forge_gpu.io.faults import OnRetry, ignore_retry
 from forge_gpu.io.inputs import InputFile
+from forge_gpu.io.loss import Loss
 
 BLOCK = 2**20
 """Bytes of a block of a compressed or remote file; part of what a damaged file's kept prefix depends on."""

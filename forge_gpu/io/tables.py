@@ -12,10 +12,11 @@ import numpy as np
 
 from forge_gpu.errors import InputError
 from forge_gpu.fates import Reason
-from forge_gpu.io.chunks import ArrowChunk, BadRow, Loss, Origin, ParquetTexts, Range, ReadBuffer
+from forge_gpu.io.chunks import ArrowChunk, BadRow, Origin, ParquetTexts, Range, ReadBuffer
 from forge_gpu.io.decoded import decoded_chunks
 from forge_gpu.io.delimited import BAD_COLUMN
 from forge_gpu.io.inputs import InputFile
+from forge_gpu.io.loss import Loss
 from forge_gpu.io.row_groups import RowGroups, changed, damaged, one_line, readable, text_columns
 
 if TYPE_CHECKING:
@@ -246,4 +247,4 @@ def _pieces(chunk: ArrowChunk, chunk_bytes: int) -> Iterator[ArrowChunk]:
     """Parts of about chunk_bytes of a chunk."""
     count = max(1, len(chunk) * chunk_bytes // max(chunk.size, 1))
     for at in range(0, len(chunk), count):
-        yield chunk.part(at, min(at + count, len(chunk)))
+        yield chunk.slice(at, min(at + count, len(chunk)))

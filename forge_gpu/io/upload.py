@@ -10,7 +10,7 @@ from typing import Any
 from forge_gpu.errors import ForgeError, OutputError
 from forge_gpu.io import faults, urls
 from forge_gpu.io.faults import OnRetry, first_line, ignore_retry, is_passing
-from forge_gpu.io.urls import RemotePath
+from forge_gpu.io.remote import RemotePath
 
 PART = 8 * 2**20
 """Bytes of a part of an upload; a file of one part is sent in one request."""

@@ -6,14 +6,10 @@ import hashlib
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from forge_gpu.errors import ForgeError, InputError
 from forge_gpu.io.faults import first_line, is_passing, status_of, without_secrets
-
-if TYPE_CHECKING:
-    from forge_gpu.io.remote import RemoteFile
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+(::|://)")
 _PACKAGES = {
@@ -60,33 +56,6 @@ def filesystem(url: str) -> tuple[Any, str]:
     except ValueError as fault:
         raise InputError(f"{shown(url)}: {first_line(fault)}") from fault
     return found, path
-
-
-@dataclass(frozen=True)
-class RemotePath:
-    """A file or a folder at a URL, with what readers of output files ask of a `pathlib.Path`."""
-
-    url: str
-
-    def __str__(self) -> str:
-        return shown(self.url)
-
-    def __truediv__(self, name: str) -> RemotePath:
-        return RemotePath(f"{self.url.rstrip('/')}/{name}")
-
-    @property
-    def name(self) -> str:
-        return self.url.rstrip("/").rpartition("/")[2]
-
-    @property
-    def suffix(self) -> str:
-        return "." + self.name.rpartition(".")[2] if "." in self.name else ""
-
-    def open(self, mode: Literal["rb"] = "rb", buffering: int = 0) -> RemoteFile:
-        """The file's bytes, to read. Raises ForgeError."""
-        from forge_gpu.io.remote import RemoteFile
-
-        return RemoteFile(self.url)
 
 
 def fingerprint(url: str, about: Mapping[str, Any]) -> str:

@@ -12,8 +12,10 @@ import orjson
 
 from forge_gpu.errors import ValidationError
 from forge_gpu.fates import Fate, Reason, name
+from forge_gpu.hardware import shares
 from forge_gpu.io.atomic import write_atomic
-from forge_gpu.io.sinks import shard_names, stale_outputs
+from forge_gpu.io.sinks.base import Written
+from forge_gpu.io.sinks.registry import format_of, stale_outputs
 from forge_gpu.job.decide import leaks
 from forge_gpu.job.events.events import Warned
 from forge_gpu.job.events.stages import stage
@@ -21,7 +23,6 @@ from forge_gpu.job.job import Job
 from forge_gpu.job.output import manifest
 from forge_gpu.job.output.ledger import write_ledger
 from forge_gpu.job.output.outputs import Outputs
-from forge_gpu.job.output.parquet import convert
 from forge_gpu.job.output.result import LEDGER, MANIFEST, OutputFile, Result
 from forge_gpu.job.output.verify import verify
 from forge_gpu.job.rows.evaluation import Evaluation
@@ -30,6 +31,7 @@ from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.state.checkpoint import Checkpoint
 from forge_gpu.job.state.decisions import SPLITS, Decisions
 from forge_gpu.job.state.index import RangeFacts
+from forge_gpu.templates.forms import form_of
 
 
 def finish(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Callable[[], None]) -> Result:
@@ -40,19 +42,12 @@ def finish(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Callabl
     with stage("finish", listener) as done:
         outputs.begin_sync()
         _write_ledger(job, decisions, workspace.evaluation)  # while the disk takes the rows
-        paths = outputs.finish()
-        if spec.config.output.format == "parquet":
-            paths = {
-                fate: [convert(path, columns) for path in files] if fate != Fate.REJECTED else files
-                for fate, files in paths.items()
-            }
-        files = _files(paths, decisions.counts(), spec.config.output.rows_per_shard)
+        files = _files(outputs.finish())
         done(len(decisions.fate))
     verified: dict[str, Any] = {}
     if spec.config.output.verify:
         with stage("verify", listener, sum(file.bytes for file in files)) as done:
-            fields = workspace.reader.renderer.fields
-            files, verified = verify(spec, files, columns, fields, job.budget.threads, listener, check_stop)
+            files, verified = verify(spec, files, job.budget.threads, listener, check_stop)
             done(sum(file.rows for file in files))
     document = manifest.content(
         spec.config,
@@ -64,7 +59,7 @@ def finish(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Callabl
         columns,
         verified | _leaks(job, decisions),
         job.facts.section(spec.config, workspace.engine.name, job.budget, job.inputs, ranges),
-        decisions.facts | _against(workspace.evaluation),
+        decisions.sections | _against(workspace.evaluation),
     )
     return _publish(spec.output, job.checkpoint, document)
 
@@ -72,11 +67,11 @@ def finish(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Callabl
 def _leaks(job: Job, decisions: Decisions) -> dict[str, Any]:
     """What is in several splits, for the manifest."""
     settings = job.spec.config.preprocessing
-    indexed = [(job.checkpoint.index_path(number), part.rows) for number, part in enumerate(job.ranges)]
+    indexed = [(job.checkpoint.index_path(number), facts.rows) for number, facts in enumerate(job.ranges)]
     grouped = settings.split.group is not None
-    found = leaks.check(indexed, decisions, settings.dedup.exact, grouped, job.budget.bytes // 4)
+    found = leaks.check(indexed, decisions, settings.dedup.exact, grouped, shares.LEAKS.of(job.budget.bytes))
     if found["keys_in_several_splits"]:
-        job.listener(Warned("verify", leaks.told(found["keys_in_several_splits"])))
+        job.listener(Warned("verify", leaks.message(found["keys_in_several_splits"])))
     return found
 
 
@@ -98,56 +93,57 @@ def _publish(output: Path, checkpoint: Checkpoint, document: dict[str, Any]) -> 
 
 
 def remove_stale(output: Path, document: dict[str, Any]) -> None:
-    """Remove what the manifest does not name: an earlier job's outputs, and lines that became Parquet.
+    """Remove what the manifest does not name: an earlier job's outputs, and what outputs were made from.
 
-    Only a finished job can do without its lines: one that is killed before goes on from them.
+    Only a finished job can do without the latter: one that is killed before goes on from them.
     """
     ours = [entry["file"] for entry in document["outputs"]]
     for split in SPLITS:
-        for path in stale_outputs(output, name(split), (".jsonl", ".parquet"), ours):
+        for path in stale_outputs(output, name(split), ours):
             path.unlink()
 
 
 def output_columns(workspace: Workspace, ranges: Sequence[RangeFacts]) -> dict[str, str]:
-    """The columns of the output, with their types; {} for the form `source`."""
-    if workspace.config.output.form == "source":
+    """The columns of the output, with their types; {} where it has none of its own."""
+    config = workspace.config
+    form = form_of(config)
+    if form.is_record:
         return {}
-    renderer = workspace.reader.renderer
-    columns = {field: "json" if field in renderer.json_fields else "string" for field in renderer.fields}
-    for column in workspace.config.output.columns:
+    columns: dict[str, str] = {field.name: field.type for field in form.fields(config)}
+    for column in config.output.columns:
         kinds = 0
-        for part in ranges:
-            kinds |= part.kinds.get(column, 0)
+        for facts in ranges:
+            kinds |= facts.kinds.get(column, 0)
         columns[column] = column_type(kinds)
     return columns
 
 
 def _against(evaluation: Evaluation | None) -> dict[str, Any]:
-    return {} if evaluation is None else {"against": evaluation.facts()}
+    return {} if evaluation is None else {"against": evaluation.section()}
 
 
 def _write_ledger(job: Job, decisions: Decisions, evaluation: Evaluation | None) -> None:
     output = job.spec.config.output
+    format = format_of(output.format)
+
+    def shards_of(stem: str, rows: int) -> list[str]:
+        return [shard[0] for shard in format.names(stem, rows, output.rows_per_shard)]
+
     write_ledger(
         job.spec.output / LEDGER,
+        job.spec.config,
         decisions,
         [source.file.path for source in job.inputs.sources],
         job.inputs.rows_of_files(job.ranges),
-        "." + output.format,
+        shards_of,
         output.rows_per_shard,
         evaluation,
     )
 
 
-def _files(
-    paths: dict[Fate, list[Path]], counts: dict[Fate, int], rows_per_shard: int | None
-) -> list[OutputFile]:
-    files = []
-    for fate, shards in paths.items():
-        left = counts[fate]
-        assert fate == Fate.REJECTED or len(shards) == len(shard_names("", "", left, rows_per_shard))
-        for path in shards:
-            rows = left if rows_per_shard is None or fate == Fate.REJECTED else min(left, rows_per_shard)
-            left -= rows
-            files.append(OutputFile(path.name, name(fate), rows, path.stat().st_size, None))
-    return files
+def _files(written: dict[Fate, list[Written]]) -> list[OutputFile]:
+    return [
+        OutputFile(file.path.name, name(fate), file.rows, file.path.stat().st_size, None)
+        for fate, files in written.items()
+        for file in files
+    ]

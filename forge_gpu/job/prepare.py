@@ -5,28 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.engine.choose import EngineFactory
-from forge_gpu.errors import OutputError, StrictError
+from forge_gpu.errors import StrictError
 from forge_gpu.fates import Fate, name
+from forge_gpu.hardware import shares
 from forge_gpu.hardware.budget import Budget
-from forge_gpu.io.inputs import InputFile, resolve
+from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.lock import FolderLock
+from forge_gpu.io.sinks.registry import format_of
 from forge_gpu.io.spool import Spool
 from forge_gpu.job.decide.candidates import CandidateTexts
 from forge_gpu.job.decide.decide import decide
 from forge_gpu.job.decide.mixture import mixture_of
-from forge_gpu.job.events.events import FellBack, Halved, Listener, Warned
+from forge_gpu.job.events.events import FellBack, Halved, JobEnded, Listener, Warned
 from forge_gpu.job.events.memory import shortage_of
 from forge_gpu.job.events.retry import telling
 from forge_gpu.job.events.stages import stage
-from forge_gpu.job.finish import finish, remove_stale
-from forge_gpu.job.index_pass import chunk_size, index_pass
+from forge_gpu.job.facts.registry import input_columns
+from forge_gpu.job.finish import finish, output_columns, remove_stale
+from forge_gpu.job.index_pass import index_pass
 from forge_gpu.job.job import Job
 from forge_gpu.job.output.manifest import RunFacts
 from forge_gpu.job.output.output_guard import require_own
@@ -36,7 +39,7 @@ from forge_gpu.job.output.result import Result
 from forge_gpu.job.output.space import cut_unsaved, require_for_job, require_for_writing
 from forge_gpu.job.rows.evaluation import read_evaluation
 from forge_gpu.job.rows.rows import RowReader
-from forge_gpu.job.rows.scans import KeptScans
+from forge_gpu.job.rows.scans import HeldScans
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.run.cluster import ClusterPool, worker_job
 from forge_gpu.job.run.opening import open_inputs
@@ -44,17 +47,13 @@ from forge_gpu.job.run.pool import Executor, OrderedPool
 from forge_gpu.job.state import decisions as decided
 from forge_gpu.job.state.checkpoint import Checkpoint, JobKey
 from forge_gpu.job.state.decisions import Decisions
+from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.inputs import JobInputs
 from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.job.state.started import job_started
 from forge_gpu.job.write_pass import write_pass
 
 MakeEngine = Callable[[], Engine]
-
-SPOOL_SHARE = 4
-"""One part in so many of the budget may hold input that is spooled, or small enough to be read once."""
-
-SCANS_SHARE = 8
-"""One part in so many may hold what the first pass found by scanning."""
 
 
 def prepare(
@@ -63,50 +62,57 @@ def prepare(
     make_engine: MakeEngine,
     listener: Listener,
     check_stop: Callable[[], None],
+    files: JobFiles | None = None,
 ) -> Result:
     """Prepare the data of `spec` and return what came out.
 
     A job that an earlier run left unfinished goes on where it stopped; one that is finished and unchanged
-    returns at once. `check_stop` is called between ranges, or parts of them, and raises to stop; what was
-    done by then is kept.
+    returns at once. files: those of `spec`, where they are known already. `check_stop` is called between
+    ranges, or blocks of them, and raises to stop; what was done by then is kept.
     Raises ForgeError for every fault of input, plan or environment.
     """
 
     def on_wait(line: str) -> None:
         listener(Warned("open", line))
 
+    began = time.monotonic()
     with FolderLock(spec.output, spec.wait, on_wait, check_stop):
         require_store(spec, listener)
-        opened = open_job(spec, budget, make_engine, listener)
+        opened = open_job(spec, budget, make_engine, listener, files)
         if isinstance(opened, Result):
             result = opened
         else:
             with closing(opened.inputs), closing(opened.pool):
                 cut_unsaved(spec, opened.checkpoint)
                 require_for_job(spec, opened.inputs, opened.checkpoint)
-                decisions = first_pass(opened, check_stop)
+                decisions = make_decisions(opened, check_stop)
                 result = _second_pass(opened, decisions, check_stop)
-        return publish(spec, result, listener, check_stop)
+        result = publish(spec, result, listener, check_stop)
+    listener(JobEnded("end", result.counts, time.monotonic() - began, result.was_finished))
+    return result
 
 
-def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: Listener) -> Job | Result:
+def open_job(
+    spec: JobSpec,
+    budget: Budget,
+    make_engine: MakeEngine,
+    listener: Listener,
+    named: JobFiles | None = None,
+) -> Job | Result:
     """Open the inputs and the checkpoint; the result, where an earlier run has finished this very job."""
     began = time.time()
-
-    def passed_over(path: str, why: str) -> None:
-        listener(Warned("open", f"{path} is passed over: {why}"))
-
-    retried = telling("open", listener)
+    named = named or JobFiles(spec, telling("open", listener))
     checkpoint = Checkpoint(spec.output)
     # What workers are to read as well is spooled in files, not in memory.
-    spool = Spool(checkpoint.spool_folder, 0 if spec.on_cluster else budget.bytes // SPOOL_SHARE)
+    spool = Spool(checkpoint.spool_folder, 0 if spec.on_cluster else shares.SPOOL.of(budget.bytes))
     files = [
         spool.capture(file) if file.is_stream else file  # a stream is known by its content alone
-        for file in resolve(spec.config.data.inputs, spec.base, passed_over, retried)
+        for file in named.inputs
     ]
-    named = spec.config.data.against
-    against = resolve(named, spec.against_base or spec.base, passed_over, retried) if named else []
-    mixture = mixture_of(spec.config.data, spec.base)
+    against = named.against
+    for path, reason in named.skipped.items():
+        listener(Warned("open", f"{path} is passed over: {reason}"))
+    mixture = mixture_of(spec.config.data, files)
     require_own(spec.output, checkpoint, [*files, *against])
     require_own_store(spec, [*files, *against], listener)
     key = JobKey.of(spec.config, files, spec.limit, against)
@@ -115,13 +121,15 @@ def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: L
         finished = find_finished(spec, checkpoint.state.result["manifest_sha256"], listener)
         if finished is not None:
             remove_stale(spec.output, finished.manifest)  # where it was killed before it could
+            listener(job_started(spec, key.digest, budget, make_engine, resumed=False))
             return finished
         why = "the output files changed since the last run"
         checkpoint.open(key, fresh=True)
-    if why:
-        listener(Warned("open", f"starting anew: {why}"))
     facts = RunFacts(began, resumed=checkpoint.has_work())
     listener = facts.listening(listener)
+    listener(job_started(spec, key.digest, budget, make_engine, facts.resumed))
+    if why:
+        listener(Warned("open", f"starting anew: {why}"))
     streamed = spec.on_cluster or _is_streamed(spec.config, files, budget)
     inputs = open_inputs(spec, files, spool, streamed, listener)
     if isinstance(make_engine, EngineFactory):
@@ -132,17 +140,18 @@ def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: L
     budget = _with_chunk_size(spec.config, budget, inputs, make_engine)
     evaluation = read_evaluation(spec.config, against, spool, make_engine, listener)
 
-    scans = None if spec.on_cluster else KeptScans(budget.bytes // SCANS_SHARE)
+    columns = input_columns(spec.config)
+    scans = None if spec.on_cluster else HeldScans(shares.SCANS.of(budget.bytes))
 
     def make_workspace() -> Workspace:
-        made = Workspace(spec.config, make_engine, listener, evaluation, scans)
+        made = Workspace(spec.config, make_engine, listener, columns, evaluation, scans)
         facts.workspaces.append(made)
         return made
 
     pool: Executor[Workspace]
     if spec.on_cluster:
-        told = worker_job(spec, files, against, checkpoint.spool_folder, make_engine)
-        pool = ClusterPool(spec, told, make_workspace())
+        work = worker_job(spec, files, against, checkpoint.spool_folder, make_engine)
+        pool = ClusterPool(spec, work, make_workspace())
     else:
         threads = min(budget.threads, max(len(inputs.items), 1))
         pool = OrderedPool(threads, make_workspace, shortage_of(budget.bytes))
@@ -151,71 +160,81 @@ def open_job(spec: JobSpec, budget: Budget, make_engine: MakeEngine, listener: L
 
 def _is_streamed(config: Config, files: list[InputFile], budget: Budget) -> bool:
     """Whether the input is read from its files in both passes. What is small is read once, and held."""
-    held = budget.bytes // SPOOL_SHARE
-    wanted = config.preprocessing.streaming_threshold_gb
-    threshold = held if wanted == "auto" else min(int(wanted * 1e9), held)
+    held = shares.SPOOL.of(budget.bytes)
+    asked = config.preprocessing.streaming_threshold_gb
+    threshold = held if asked == "auto" else min(int(asked * 1e9), held)
     sizes = [file.size for file in files]
     return None in sizes or sum(size for size in sizes if size is not None) > threshold
 
 
 def _with_chunk_size(config: Config, budget: Budget, inputs: JobInputs, make_engine: MakeEngine) -> Budget:
     """The budget with chunks of about as many rows as the plan asks for, if those are smaller."""
-    wanted = config.preprocessing.chunk_size
-    first = next((item for item in inputs.items if item.part.size), None)
-    if wanted == "auto" or first is None:
+    asked = config.preprocessing.chunk_size
+    first = next((item for item in inputs.items if item.range.size), None)
+    if asked == "auto" or first is None:
         return budget
     reader = RowReader(config, make_engine())
-    chunk = next(first.source.read(first.part, 2**16, columns=reader.keys_of_tables), None)
+    chunk = next(first.source.read(first.range, 2**16, columns=reader.keys_of_tables), None)
     rows = 0 if chunk is None else len(reader.read(chunk, judge=False))
     if chunk is None or not rows:
         return budget
-    chunk_bytes = max(wanted * chunk_size(chunk) // rows, 1)
+    chunk_bytes = max(asked * chunk.size // rows, 1)
     return replace(budget, chunk_bytes=min(chunk_bytes, budget.chunk_bytes))
 
 
-def first_pass(job: Job, check_stop: Callable[[], None]) -> Decisions:
-    """Index every row and decide its fate. Raises StrictError where too many rows are rejected."""
-    spec, inputs, checkpoint = job.spec, job.inputs, job.checkpoint
-    with stage("index", job.listener, inputs.total_bytes) as done:
-        rows = index_pass(
-            inputs,
-            checkpoint,
+@dataclass(frozen=True)
+class Step:
+    """A pass over the input, or decisions between two. run: does it, from where an earlier run left it, and
+    returns the rows it worked on; what it makes is in the checkpoint."""
+
+    stage: str
+    run: Callable[[Job, Callable[[], None]], int]
+    reads_input: bool
+
+
+def decide_fates(job: Job, check_stop: Callable[[], None]) -> int:
+    """The decisions of an earlier run, or made now and left in the checkpoint."""
+    checkpoint, items = job.checkpoint, job.inputs.items
+    made = decided.load(checkpoint.decisions)
+    if made is None:
+        texts = CandidateTexts(
+            checkpoint.folder / "candidates",
+            items,
             job.pool,
             job.budget.chunk_bytes,
-            spec.limit,
-            spec.strict,
             job.listener,
             check_stop,
         )
-        done(rows)
-    with stage("decide", job.listener) as done:
-        decisions = decided.load(checkpoint.decisions)
-        if decisions is None:
-            decisions = _decide(job, check_stop)
-        for warning in decisions.warnings:
-            job.listener(Warned("decide", warning))
-        done(len(decisions.fate))
+        ranges = [checkpoint.index_path(item.number) for item in items]
+        files = [item.file for item in items]
+        config, budget, engine = job.spec.config, job.budget.bytes, job.pool.first.engine
+        made = decide(
+            checkpoint.folder, ranges, config, budget, texts, job.mixture, files, engine.first_occurrence
+        )
+        decided.save(checkpoint.decisions, made)
+        made = job.decisions  # as they read back
+    job.decisions = made
+    for warning in made.warnings:
+        job.listener(Warned("decide", warning))
+    return len(made.fate)
+
+
+STEPS = (
+    Step("index", index_pass, reads_input=True),
+    Step("decide", decide_fates, reads_input=False),
+)
+"""What comes before anything is written."""
+
+
+def make_decisions(job: Job, check_stop: Callable[[], None]) -> Decisions:
+    """Decide the fate of every row. Raises StrictError where too many rows are rejected."""
+    for step in STEPS:
+        total = job.inputs.total_bytes if step.reads_input else None
+        with stage(step.stage, job.listener, total) as done:
+            done(step.run(job, check_stop))
+    decisions = job.decisions
     _tell_of_nothing(job, decisions)
-    _check_rejected(spec.config.data.max_rejected, decisions.counts())
-    return decisions
-
-
-def _decide(job: Job, check_stop: Callable[[], None]) -> Decisions:
-    """Make the decisions, and leave them in the checkpoint."""
-    checkpoint, items = job.checkpoint, job.inputs.items
-    texts = CandidateTexts(
-        checkpoint.folder / "candidates", items, job.pool, job.budget.chunk_bytes, job.listener, check_stop
-    )
-    ranges = [checkpoint.index_path(item.number) for item in items]
-    files = [item.file for item in items]
-    config, budget, engine = job.spec.config, job.budget.bytes, job.pool.first.engine
-    made = decide(
-        checkpoint.folder, ranges, config, budget, texts, job.mixture, files, engine.first_occurrence
-    )
-    decided.save(checkpoint.decisions, made)
-    decisions = decided.load(checkpoint.decisions)
-    if decisions is None:
-        raise OutputError(f"{checkpoint.decisions}: does not read back as it was written; check the disk")
+    _check_rejected(job.spec.config.data.max_rejected, decisions.counts())
     return decisions
 
 
@@ -226,6 +245,8 @@ def _second_pass(job: Job, decisions: Decisions, check_stop: Callable[[], None])
     outputs = Outputs(
         spec.output,
         checkpoint.shuffle_folder,
+        format_of(spec.config.output.format),
+        output_columns(job.pool.first, job.ranges),
         decisions.counts(),
         spec.config.output.rows_per_shard,
         decisions.rank is not None,
@@ -241,8 +262,8 @@ def _second_pass(job: Job, decisions: Decisions, check_stop: Callable[[], None])
 
 
 def _rows_written(job: Job, decisions: Decisions) -> dict[Fate, int]:
-    """Rows of each fate in the parts that an earlier run had written."""
-    rows = sum(placed.part.rows for placed in job.parts[: job.checkpoint.state.written_parts])
+    """Rows of each fate in the blocks that an earlier run had written."""
+    rows = sum(placed.block.rows for placed in job.blocks[: job.checkpoint.state.written_blocks])
     counts = np.bincount(decisions.fate[:rows], minlength=len(Fate))
     return {fate: int(counts[fate]) for fate in Fate}
 

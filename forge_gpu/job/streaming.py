@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,17 +13,19 @@ import numpy as np
 import pyarrow as pa
 
 from forge_gpu.engine.base import Engine
-from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.errors import ForgeError, InputError
 from forge_gpu.fates import Fate, name
 from forge_gpu.hardware.budget import Budget
-from forge_gpu.job.events.events import Listener
+from forge_gpu.io.sinks.lines import LinesToArrow
+from forge_gpu.job.events.events import JobEnded, Listener
 from forge_gpu.job.finish import output_columns
 from forge_gpu.job.job import Job
-from forge_gpu.job.output.read_back import NO_BOUND, batch_of_records, require_rows
-from forge_gpu.job.prepare import first_pass, open_job
+from forge_gpu.job.output.read_back import require_rows
+from forge_gpu.job.prepare import make_decisions, open_job
 from forge_gpu.job.state.decisions import SPLITS
+from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.templates.forms import form_of
 
 
 def stream(
@@ -32,18 +35,19 @@ def stream(
     split: str,
     batch_rows: int,
     listener: Listener,
-) -> Iterator[pa.RecordBatch]:
+    files: JobFiles | None = None,
+) -> Generator[pa.RecordBatch, None, None]:
     """Batches of one split, in the order that `prepare` writes it. Raises ForgeError."""
     fates = {name(fate): fate for fate in SPLITS}
     if split not in fates:
         raise ForgeError(f"there is no split {split!r}: choose one of {', '.join(fates)}")
     require_rows(batch_rows)
-    if spec.config.output.order == "shuffled" or spec.config.output.form == "source":
+    if spec.config.output.order == "shuffled" or form_of(spec.config).is_record:
         raise ForgeError(
             "stream gives rendered rows in the order of the input: set output.order to input and "
             "output.form to another than source, or use prepare"
         )
-    return _batches(spec, budget, make_engine, fates[split], batch_rows, listener)
+    return _batches(spec, budget, make_engine, fates[split], batch_rows, listener, files)
 
 
 def _batches(
@@ -53,20 +57,21 @@ def _batches(
     fate: Fate,
     batch_rows: int,
     listener: Listener,
-) -> Iterator[pa.RecordBatch]:
+    files: JobFiles | None,
+) -> Generator[pa.RecordBatch, None, None]:
+    began = time.monotonic()
     with TemporaryDirectory(prefix="forge-stream-") as folder:
         spec = replace(spec, output=Path(folder))
-        job = open_job(spec, budget, make_engine, listener)
+        job = open_job(spec, budget, make_engine, listener, files)
         assert isinstance(job, Job)  # a new folder holds no finished job
         with closing(job.inputs):
-            decisions = first_pass(job, lambda: None)
+            decisions = make_decisions(job, lambda: None)
             workspace = job.pool.first
-            columns = output_columns(workspace, job.ranges)
-            reader = CpuEngine()
+            to_arrow = LinesToArrow(output_columns(workspace, job.ranges))
             first = 0
-            for item, part in zip(job.inputs.items, job.ranges, strict=True):
-                fates = np.asarray(decisions.fate[first : first + part.rows])
-                first += part.rows
+            for item, facts in zip(job.inputs.items, job.ranges, strict=True):
+                fates = np.asarray(decisions.fate[first : first + facts.rows])
+                first += facts.rows
                 row = digest = 0
                 for chunk in workspace.chunks(item, job.budget.chunk_bytes):
                     rows, of_chunk = workspace.read_again(item, chunk)
@@ -74,12 +79,12 @@ def _batches(
                     chosen = np.flatnonzero(fates[row : row + len(rows)] == fate)
                     row += len(rows)
                     lines = workspace.lines(rows, chosen)
-                    data = lines.data[: lines.offsets[-1]]
-                    records = reader.scan(data, "lines", tuple(columns), NO_BOUND)
-                    batch = batch_of_records(reader, records, columns)
+                    batch = to_arrow.batch(lines.data[: lines.offsets[-1]])
                     for start in range(0, len(batch), batch_rows):
                         yield batch.slice(start, batch_rows)
-                if row != part.rows or digest % 2**64 != part.digest:
+                if row != facts.rows or digest % 2**64 != facts.digest:
                     raise InputError(
                         f"{item.source.file.path}: changed while it was read; take the rows anew"
                     )
+            counts = {name(fate): rows for fate, rows in decisions.counts().items()}
+    listener(JobEnded("end", counts, time.monotonic() - began, was_finished=False))

@@ -8,7 +8,7 @@ input to the output without being decoded in between; an Arrow string column is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +58,6 @@ AS_TEXT = 0  # slots are written as plain UTF-8
 AS_JSON = 1  # slots are written as JSON string bodies in the canonical form (see reference/jsontext.py)
 
 
-@dataclass(frozen=True, slots=True)
 class Spans:
     """One column: `n` values inside one byte buffer.
 
@@ -66,10 +65,17 @@ class Spans:
     kind: uint8[n], one of the kinds above. ABSENT and NULL have start 0 and length 0.
     """
 
-    data: U8
-    start: I64
-    length: I64
-    kind: U8
+    __slots__ = ("_data", "kind", "length", "start")
+
+    def __init__(self, data: U8, start: I64, length: I64, kind: U8) -> None:
+        self._data = data
+        self.start: Final = start
+        self.length: Final = length
+        self.kind: Final = kind
+
+    @property
+    def data(self) -> U8:
+        return self._data
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -104,15 +110,21 @@ class Spans:
         return self.window(0, self.size, self.start * keep, self.length * keep, kind)
 
 
-@dataclass(frozen=True, slots=True)
 class Text:
     """A rendered column in Arrow's layout: row i is data[offsets[i]:offsets[i+1]].
 
     data: uint8[>= offsets[-1] + PADDING]; offsets: int64[n + 1].
     """
 
-    data: U8
-    offsets: I64
+    __slots__ = ("_data", "offsets")
+
+    def __init__(self, data: U8, offsets: I64) -> None:
+        self._data = data
+        self.offsets: Final = offsets
+
+    @property
+    def data(self) -> U8:
+        return self._data
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

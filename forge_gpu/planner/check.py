@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Callable, Collection
 
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import InputError
-from forge_gpu.io.inputs import InputFile, resolve
+from forge_gpu.io.inputs import InputFile
 from forge_gpu.planner.inspect import spread
 from forge_gpu.planner.mapping import missing_column
 from forge_gpu.planner.sample import sample
 from forge_gpu.templates.choose import make_renderer
 
 
-def check_inputs(config: Config, base: Path) -> list[str]:
-    """A line for each input that has none of a column that every row needs.
+def check_inputs(config: Config, files: Callable[[], list[InputFile]]) -> list[str]:
+    """A line for each input that has none of a column that every row needs. files: gives the inputs.
 
     Raises InputError where none of the inputs has it. What cannot be looked at, as a stream or a damaged
     file, is left to the job.
     """
     needed = _needed(config)
     columns = {}
-    for file in spread(resolve(config.data.inputs, base)) if needed else ():
+    for file in spread(files()) if needed else ():
         found = _names(file, config)
         if found:
             columns[file.path] = found

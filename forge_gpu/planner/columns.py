@@ -9,7 +9,6 @@ from typing import Any
 
 import orjson
 
-SCALARS = frozenset({"text", "number", "bool"})
 NOTHING = frozenset({"null", "empty"})
 
 

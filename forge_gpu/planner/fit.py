@@ -8,25 +8,27 @@ from typing import Any
 from jinja2.meta import find_undeclared_variables
 
 from forge_gpu.errors import TemplateError
-from forge_gpu.planner.talks import Talks
+from forge_gpu.planner.conversations import SampledConversations
 from forge_gpu.templates.environment import ChatTemplate, Refused
 from forge_gpu.templates.probes import Probes
 
 
-def fit_builtin(name: str, talks: Talks) -> list[str]:
+def fit_builtin(name: str, sampled: SampledConversations) -> list[str]:
     """Notes on conversations that a template of one turn refuses. Raises TemplateError where most are."""
     refused = {
-        "have several turns": talks.several_turns,
-        "have a system message": talks.with_system,
-        "use tools": talks.with_tools,
+        "have several turns": sampled.several_turns,
+        "have a system message": sampled.with_system,
+        "use tools": sampled.with_tools,
     }
     notes = [
-        f"{count} of {len(talks)} conversations looked at {what}" for what, count in refused.items() if count
+        f"{count} of {len(sampled)} conversations looked at {what}"
+        for what, count in refused.items()
+        if count
     ]
     if not notes:
         return []
     told = f"the template {name!r} has one turn of a user and an assistant: " + ", ".join(notes)
-    if max(refused.values()) * 2 > len(talks):
+    if max(refused.values()) * 2 > len(sampled):
         raise TemplateError(
             f"{told}; take the model's own template with --model DIR, or write messages with "
             "--set output.form=messages"
@@ -53,35 +55,35 @@ def variables_of(source: str) -> list[str]:
     return sorted(find_undeclared_variables(parsed))
 
 
-def fit_jinja(template: ChatTemplate, talks: Talks) -> list[str]:
+def fit_jinja(template: ChatTemplate, sampled: SampledConversations) -> list[str]:
     """Render the sample. Raises TemplateError where the template refuses all of it."""
     refusals: Counter[str] = Counter()
-    for talk in talks.talks:
+    for conversation in sampled.every:
         try:
-            template.render(talk)
+            template.render(conversation)
         except Refused as refused:
             refusals[str(refused)] += 1
     if not refusals:
         return []
     commonest, _ = refusals.most_common(1)[0]
     count = refusals.total()
-    told = f"the chat template refuses {count} of {len(talks)} conversations looked at: {commonest}"
-    if count == len(talks):
+    told = f"the chat template refuses {count} of {len(sampled)} conversations looked at: {commonest}"
+    if count == len(sampled):
         raise TemplateError(
             f"{told}; use another template (--template) or write messages (--set output.form=messages)"
         )
     return [f"{told}; such rows will be rejected"]
 
 
-def lost(probes: Probes, talks: Talks) -> list[str]:
+def lost(probes: Probes, sampled: SampledConversations) -> list[str]:
     """What the sampled conversations hold and the template does not write: a line each."""
     amiss = {
-        "drops the system message": (probes.system == "dropped", talks.with_system),
-        "takes no tools": (probes.takes_tools is False, talks.with_tools),
-        "drops the thinking of earlier turns": (probes.drops_earlier_thinking, talks.with_earlier_thinking),
+        "drops the system message": (probes.system == "dropped", sampled.with_system),
+        "takes no tools": (probes.takes_tools is False, sampled.with_tools),
+        "drops the thinking of earlier turns": (probes.drops_earlier_thinking, sampled.with_earlier_thinking),
     }
     lines = [
-        f"the chat template {what}: {count} of {len(talks)} conversations looked at have such, "
+        f"the chat template {what}: {count} of {len(sampled)} conversations looked at have such, "
         "and lose it in silence"
         for what, (is_so, count) in amiss.items()
         if is_so and count

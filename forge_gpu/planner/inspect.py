@@ -12,6 +12,7 @@ from forge_gpu.io.inputs import InputFile, resolve
 from forge_gpu.planner.columns import Column, columns_of
 from forge_gpu.planner.mapping import Picked, pick
 from forge_gpu.planner.sample import Sample, sample
+from forge_gpu.templates.shapes import SHAPES
 
 MOST_FILES = 32
 TEXTS = 8  # of each column, for recognising what it holds
@@ -160,7 +161,7 @@ def _faults(samples: Sequence[Sample], columns: Mapping[str, Column], picked: Pi
             notes.append(f"column {name!r} is missing or null in {lacking} of {total} rows looked at")
     used = {*picked.columns.values(), *picked.media}
     unused = [name for name in columns if name not in used]
-    if unused and picked.shape != "columns":
+    if unused and SHAPES[picked.shape].needs:
         shown = ", ".join(unused[:8]) + (" ..." if len(unused) > 8 else "")
         notes.append(f"columns not used: {shown}; keep any with --set output.columns=NAME")
     return notes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -13,19 +13,10 @@ from typing import Any, NoReturn
 from ruamel.yaml import YAML
 
 from forge_gpu.errors import InputError
-from forge_gpu.planner.columns import SCALARS, Column
+from forge_gpu.planner.columns import Column
+from forge_gpu.templates.shapes import SHAPES, shape_named_by
+from forge_gpu.templates.shapes.base import SCALARS, Recognised, RecordShape
 
-SHAPE_OF_KEY = {
-    "chosen": "preference",
-    "rejected": "preference",
-    "messages": "conversation",
-    "tools": "conversation",
-    "query": "flat",
-    "response": "flat",
-    "input": "flat",
-    "text": "text",
-}
-SIDES = frozenset({"text", "message", "messages"})
 FIELDS = ("query", "input", "response", "system", "messages", "tools", "chosen", "rejected", "text", "label")
 
 
@@ -68,56 +59,55 @@ def pick(
     for key in FIELDS:
         if given.get(key):
             _must_exist(given[key], columns, f"data.mapping.{key}")
-    wanted = given.get("shape") or next((s for k, s in SHAPE_OF_KEY.items() if given.get(k)), None)
-    if wanted == "flat" and given.get("shape") is None and _side(columns, given):
-        wanted = "preference"
     picker = _Picker(columns, given)
-    for shape in [wanted] if wanted else ["preference", "conversation", "flat", "text"]:
-        picked = picker.shapes[shape]()
-        if picked is not None:
-            return _with_extras(picked, picker)
-    _refuse(columns, picker, wanted, samples)
+    required = _required_shape(picker, given)
+    for shape in [required] if required else [shape for shape in SHAPES.values() if shape.telling]:
+        recognised = shape.recognise(picker)
+        if recognised is not None:
+            return _with_extras(picker.picked(shape.name, recognised), picker)
+    _refuse(columns, picker, required, samples)
 
 
-def _side(columns: Mapping[str, Column], given: Mapping[str, Any]) -> bool:
-    picker = _Picker(columns, given)
-    return bool(picker.find("chosen", SIDES) and picker.find("rejected", SIDES))
+def _required_shape(picker: _Picker, given: Mapping[str, Any]) -> RecordShape | None:
+    """The shape that the user names, or that the named keys tell of."""
+    if given.get("shape"):
+        return SHAPES[given["shape"]]
+    shape = shape_named_by(given)
+    rather = None if shape is None or shape.rather is None else SHAPES[shape.rather]
+    return rather if rather is not None and rather.recognise(picker) is not None else shape
 
 
 class _Picker:
     """Finds a column for each key: the given one, else the likeliest name with values of a fitting kind."""
 
     def __init__(self, columns: Mapping[str, Column], given: Mapping[str, Any]) -> None:
-        self.columns, self.given = columns, given
+        self.columns, self.named = columns, given
         self.by_name: dict[str, str] = {}
         for name in columns:
             self.by_name.setdefault(re.sub(r"[\s-]+", "_", name.strip().lower()), name)
-        self.shapes: dict[str, Callable[[], Picked | None]] = {
-            "preference": self.preference,
-            "conversation": self.conversation,
-            "flat": self.flat,
-            "text": self.text,
-            "columns": self.any_columns,
-        }
+
+    def given(self, key: str) -> str | None:
+        return str(self.named[key]) if self.named.get(key) else None
 
     def find(self, key: str, kinds: frozenset[str], without: Sequence[str | None] = ()) -> str | None:
-        if self.given.get(key):
-            return str(self.given[key])
+        given = self.given(key)
+        if given is not None:
+            return given
         for alias in rules()["names"][key]:
             name = self.by_name.get(alias)
             if name is not None and name not in without and self.columns[name].kind in kinds:
                 return name
         return None
 
-    def picked(self, shape: str, why: str, **values: str | None) -> Picked:
-        found = {"shape": shape, **{key: name for key, name in values.items() if name}}
-        reasons = {"shape": why}
-        for key, name in values.items():
-            if name and self.given.get(key):
-                reasons[key] = "as set"
-            elif name:
-                reasons[key] = self.why(key, name)
-        return Picked(found, reasons)
+    def find_messages(self, without: Sequence[str | None] = ()) -> str | None:
+        named = self.find("messages", frozenset({"messages"}), without)
+        holding = [c.name for c in self.columns.values() if c.kind == "messages" and c.name not in without]
+        return named or (holding[0] if len(holding) == 1 else None)
+
+    def picked(self, shape: str, recognised: Recognised) -> Picked:
+        values = {key: name for key, name in recognised.keys.items() if name}
+        reasons = {key: "as set" if self.given(key) else self.why(key, name) for key, name in values.items()}
+        return Picked({"shape": shape, **values}, {"shape": recognised.why, **reasons})
 
     def why(self, key: str, name: str) -> str:
         column = self.columns[name]
@@ -130,71 +120,14 @@ class _Picker:
         }.get(column.kind, column.kind)
         return f"column {name!r} holds {what}"
 
-    def preference(self) -> Picked | None:
-        chosen, rejected = self.find("chosen", SIDES), self.find("rejected", SIDES)
-        if not chosen or not rejected:
-            return None
-        messages = self._messages((chosen, rejected))
-        query = None if messages else self.find("query", frozenset({"text"}), (chosen, rejected))
-        why = "a better and a worse answer in each record"
-        if not (messages or query):
-            why += "; both hold the whole conversation"
-        return self.picked(
-            "preference",
-            why,
-            query=query,
-            messages=messages,
-            system=self._system(),
-            chosen=chosen,
-            rejected=rejected,
-        )
-
-    def conversation(self) -> Picked | None:
-        messages = self._messages(())
-        if not messages:
-            return None
-        tools = self.find("tools", frozenset({"list", "object", "text"}))
-        return self.picked(
-            "conversation",
-            "each record is a list of messages",
-            messages=messages,
-            system=self._system(),
-            tools=tools,
-        )
-
-    def _messages(self, without: tuple[str, ...]) -> str | None:
-        """By name; else the only column that holds messages, whatever its name."""
-        named = self.find("messages", frozenset({"messages"}), without)
-        holding = [c.name for c in self.columns.values() if c.kind == "messages" and c.name not in without]
-        return named or (holding[0] if len(holding) == 1 else None)
-
-    def _system(self) -> str | None:
-        return self.find("system", frozenset({"text"}))
-
-    def flat(self) -> Picked | None:
-        response = self.find("response", SCALARS)
-        query = self.find("query", frozenset({"text"}), (response, self.given.get("input")))
-        if not query or not response:
-            return None
-        extra = self.find("input", frozenset({"text", "empty"}), (query, response))
-        why = "each record has a question and its answer"
-        return self.picked("flat", why, query=query, input=extra, response=response, system=self._system())
-
-    def text(self) -> Picked | None:
-        text = self.find("text", frozenset({"text"}))
-        return self.picked("text", "each record is one text", text=text) if text else None
-
-    def any_columns(self) -> Picked:
-        return self.picked("columns", "the template names the columns itself")
-
 
 def _with_extras(picked: Picked, picker: _Picker) -> Picked:
     label = picker.find("label", SCALARS, tuple(picked.columns.values()))
     if label:
         picked.values["label"] = label
         picked.reasons["label"] = f"{picker.why('label', label)}; part of what makes two rows equal"
-    if picker.given.get("roles"):
-        picked.values["roles"] = dict(picker.given["roles"])
+    if picker.named.get("roles"):
+        picked.values["roles"] = dict(picker.named["roles"])
     picked.media = [picker.by_name[name] for name in rules()["media"] if name in picker.by_name]
     return picked
 
@@ -217,13 +150,16 @@ def _names(columns: Collection[str]) -> str:
 
 
 def _refuse(
-    columns: Mapping[str, Column], picker: _Picker, wanted: str | None, samples: Mapping[str, Sequence[str]]
+    columns: Mapping[str, Column],
+    picker: _Picker,
+    required: RecordShape | None,
+    samples: Mapping[str, Sequence[str]],
 ) -> NoReturn:
     """Say what the data looks like and what to pass."""
-    if wanted:
+    if required is not None:
         raise InputError(
-            f"the data does not have what the mapping {wanted!r} needs; its columns are {_names(columns)}; "
-            f"name them with --set data.mapping.KEY=COLUMN ({_needs(wanted)})"
+            f"the data does not have what the mapping {required.name!r} needs; its columns are "
+            f"{_names(columns)}; name them with --set data.mapping.KEY=COLUMN ({', '.join(required.needs)})"
         )
     nested = next((c.name for c in columns.values() if c.kind == "nested"), None)
     if nested:
@@ -254,11 +190,6 @@ def _refuse(
         f"no column looks like a question, an answer, messages or text; there are {_names(columns)}; "
         "name them with --set data.mapping.query=COLUMN --set data.mapping.response=COLUMN (or messages=)"
     )
-
-
-def _needs(shape: str) -> str:
-    needed = {"flat": ("query", "response"), "conversation": ("messages",), "text": ("text",)}
-    return ", ".join(needed.get(shape, ("chosen", "rejected")))
 
 
 def _is_transcript(texts: Sequence[str]) -> bool:

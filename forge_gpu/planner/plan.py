@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from forge_gpu.config.load import Layer, build, environment_layer, override_layer
+from forge_gpu.config.layers import Layer, build
+from forge_gpu.config.load import environment_layer, override_layer
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ConfigError, InputError, TemplateError
 from forge_gpu.hardware.budget import Budget, cpu_budget
@@ -18,17 +19,19 @@ from forge_gpu.io.inputs import STDIN
 from forge_gpu.io.urls import is_url
 from forge_gpu.models.choose import GIB, best_method, recommended_batch_size
 from forge_gpu.planner import fit
+from forge_gpu.planner.conversations import SampledConversations, read_conversations
 from forge_gpu.planner.engine import decide_engine
 from forge_gpu.planner.inspect import Inspection, inspect
 from forge_gpu.planner.model import Decision, Template, decide, read_template, settings_of
-from forge_gpu.planner.talks import Talks, read_talks
 from forge_gpu.templates.environment import ChatTemplate
+from forge_gpu.templates.forms import FORMS
 from forge_gpu.templates.probes import Probes
 from forge_gpu.templates.probes import probe as probe_template
+from forge_gpu.templates.shapes import SHAPES
+from forge_gpu.templates.shapes.base import RecordShape
 from forge_gpu.templates.validate import validate_renderer, validate_template
 
 Values = dict[str, Any]
-RENDERED = ("text", "prompt_completion", "preference")  # forms that hold what a template wrote
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +175,7 @@ class _Chooser:
         self.reasons: dict[str, str] = {}
         self.notes: list[str] = []
         self.decision = Decision()
-        self.talks: Talks | None = None
+        self.conversations: SampledConversations | None = None
         self.probes: Probes | None = None
         if goal:
             self.put("goal", goal, "as given")
@@ -184,6 +187,10 @@ class _Chooser:
             target = target.setdefault(section, {})
         target[name] = value
         self.reasons[key] = why
+
+    @property
+    def _shape(self) -> RecordShape:
+        return SHAPES[self.found.picked.shape]
 
     def set_by_user(self, *names: str) -> Any:
         section = _section(self.given, *names[:-1])
@@ -199,20 +206,19 @@ class _Chooser:
         self.notes += found.notes
 
     def model(self, model: str | None, template: Template | None) -> None:
-        shape = self.found.picked.shape
-        if shape in ("flat", "conversation", "preference"):
-            self.talks = read_talks(self.found.records, self.found.picked)
-            self.notes += self.talks.damage()
+        has_turns = self._shape.has_turns
+        if has_turns:
+            self.conversations = read_conversations(self.found.records, self.found.picked)
+            self.notes += self.conversations.damage()
         form = self._form(model is not None or template is not None)
-        has_turns = shape in ("flat", "conversation", "preference")
         self.decision = decide(
             self.goal,
             model,
             template,
             self._vram(),
-            tools=self.talks is not None and self.talks.with_tools > 0,
+            tools=self.conversations is not None and self.conversations.with_tools > 0,
             own=has_turns,
-            needed=has_turns and form in RENDERED,
+            needed=has_turns and FORMS[form].is_rendered,
             tokens=self.set_by_user("model", "special_tokens") or {},
         )
         for key, value in self.decision.values.items():
@@ -224,7 +230,7 @@ class _Chooser:
         form = self.set_by_user("output", "form")
         if form:
             return str(form)
-        is_pair = self.found.picked.shape == "preference"
+        is_pair = self._shape.is_pair
         if self._is_beyond_builtins() and not is_named:
             form, what = ("source", "as they came") if is_pair else ("messages", "as messages")
             why = "no template of a model is at hand that takes several turns"
@@ -240,8 +246,8 @@ class _Chooser:
         return form
 
     def _is_beyond_builtins(self) -> bool:
-        talks = self.talks
-        return talks is not None and talks.several_turns + talks.with_system + talks.with_tools > 0
+        sampled = self.conversations
+        return sampled is not None and sampled.several_turns + sampled.with_system + sampled.with_tools > 0
 
     def _vram(self) -> int | None:
         wanted = self.set_by_user("hardware", "vram_gb")
@@ -251,19 +257,19 @@ class _Chooser:
 
     def fit(self) -> None:
         """Try the template on the sample."""
-        kind, shape = self.decision.kind, self.found.picked.shape
+        kind = self.decision.kind
         form = self.set_by_user("output", "form") or self.values["output"]["form"]
         if kind == "format":
             validate_template(self.decision.values["chat_template"], self.found.columns)
-            if shape == "conversation":
+            if not (self._shape.in_columns or self._shape.is_pair):
                 label = self.found.picked.values.get("label")
                 self.values["data"]["mapping"] = {"shape": "columns", **({"label": label} if label else {})}
                 self.reasons["data.mapping.shape"] = "the template names columns of the data itself"
-        elif self.talks is not None and form in RENDERED:
+        elif self.conversations is not None and FORMS[form].is_rendered:
             if kind == "builtin":
-                self.notes += fit.fit_builtin(self.decision.values["chat_template"], self.talks)
+                self.notes += fit.fit_builtin(self.decision.values["chat_template"], self.conversations)
             elif kind == "jinja":
-                self.notes += fit.fit_jinja(self._chat_template(), self.talks)
+                self.notes += fit.fit_jinja(self._chat_template(), self.conversations)
         if kind == "jinja":
             self._probe(form)
 
@@ -278,12 +284,12 @@ class _Chooser:
         try:
             found = self.probes = probe_template(self._chat_template())
         except TemplateError as error:
-            if form in RENDERED:
+            if FORMS[form].is_rendered:
                 raise
             self.notes.append(f"{error}; it is not used for the form {form!r}")
             return
-        if self.talks is not None:
-            self.notes += fit.lost(found, self.talks)
+        if self.conversations is not None:
+            self.notes += fit.lost(found, self.conversations)
         if found.writes_bos:
             origin = self.reasons.get("model.special_tokens", "as set")
             self.reasons["model.special_tokens"] = (
@@ -344,7 +350,7 @@ def _size_of(found: Inspection) -> str:
 
 def _columns_exist(config: Config, found: Inspection) -> None:
     """Columns that the user named elsewhere than in the mapping."""
-    from forge_gpu.job.rows.rows import kept_by
+    from forge_gpu.job.rows.rows import ranking_column
     from forge_gpu.planner.mapping import missing_column
 
     key = config.preprocessing.dedup.key
@@ -353,7 +359,7 @@ def _columns_exist(config: Config, found: Inspection) -> None:
         "preprocessing.split.stratify": [config.preprocessing.split.stratify],
         "preprocessing.split.time": [config.preprocessing.split.time],
         "preprocessing.split.group": [config.preprocessing.split.group],
-        "preprocessing.dedup.near.keep": [kept_by(config.preprocessing.dedup.near)],
+        "preprocessing.dedup.near.keep": [ranking_column(config.preprocessing.dedup.near)],
         "preprocessing.dedup.key": key if isinstance(key, list) else [],
     }
     faults = [

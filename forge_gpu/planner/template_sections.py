@@ -9,7 +9,7 @@ from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.planner.template_trial import Trial, check_rows, shown, try_programs, try_row
-from forge_gpu.templates.choose import chat_template
+from forge_gpu.templates.environment import chat_template
 from forge_gpu.templates.jinja_renderer import JinjaRenderer
 from forge_gpu.templates.probe_lines import probe_lines
 from forge_gpu.templates.probes import probe, today, with_date
@@ -30,7 +30,7 @@ def about_template(config: Config) -> Iterator[Section]:
         origin.append("chosen by a family's name: an approximation")
     yield "Template", origin
     if model.template_kind == "jinja":
-        template = chat_template(config)
+        template = chat_template(model)
         if template.date is None:
             template = with_date(template, today())
         yield "What it does", probe_lines(probe(template))

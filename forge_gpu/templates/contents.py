@@ -19,24 +19,24 @@ from forge_gpu.templates.renderer import overlay
 CONTENT = "content"
 
 
-def contents_by_role(talks: Conversations, engine: Engine) -> tuple[Spans, Spans]:
+def contents_by_role(conversations: Conversations, engine: Engine) -> tuple[Spans, Spans]:
     """All that users said and all that the assistant said, row level, contents joined by newlines.
 
     One content is a span of the chunk; several are joined in a buffer of their own. ABSENT where a role
     said nothing.
     """
     slow: dict[str, dict[int, bytes]] = {"user": {}, "assistant": {}}
-    for row in np.flatnonzero((talks.reason == Reason.NONE) & ~talks.plain).tolist():
+    for row in np.flatnonzero((conversations.reason == Reason.NONE) & ~conversations.plain).tolist():
         try:
-            messages = talks.read(row).messages
+            messages = conversations.read(row).messages
         except BadRecord as bad:
-            talks.refuse(row, bad)
+            conversations.refuse(row, bad)
             continue
         for role, found in slow.items():
             said = [text for message in messages if message.get("role") == role for text in _said(message)]
             if said:
                 found[row] = "\n".join(said).encode("utf-8", "replace")
-    return tuple(overlay(_of_role(talks, role, engine), slow[role]) for role in slow)  # type: ignore[return-value]
+    return tuple(overlay(_of_role(conversations, role, engine), slow[role]) for role in slow)  # type: ignore[return-value]
 
 
 def _said(message: Message) -> Iterator[str]:
@@ -48,45 +48,54 @@ def _said(message: Message) -> Iterator[str]:
         yield json.dumps(call, ensure_ascii=False, default=str)
 
 
-def _of_role(talks: Conversations, role: str, engine: Engine) -> Spans:
-    n = len(talks)
-    if role not in talks.names or not len(talks.role):
+def _of_role(conversations: Conversations, role: str, engine: Engine) -> Spans:
+    n = len(conversations)
+    if role not in conversations.names or not len(conversations.role):
         return layout.empty_spans(n)
-    mine = talks.role == talks.names.index(role)
+    mine = conversations.role == conversations.names.index(role)
     before = np.concatenate([[0], np.cumsum(mine)])
-    count = np.where(talks.plain, before[talks.first[1:]] - before[talks.first[:-1]], 0)
+    count = np.where(
+        conversations.plain, before[conversations.first[1:]] - before[conversations.first[:-1]], 0
+    )
     messages = np.flatnonzero(mine)
     first = (
-        messages[np.minimum(before[talks.first[:-1]], max(len(messages) - 1, 0))] if len(messages) else None
+        messages[np.minimum(before[conversations.first[:-1]], max(len(messages) - 1, 0))]
+        if len(messages)
+        else None
     )
     if first is None:
         return layout.empty_spans(n)
     said = count > 0
     if count.max() > 1:
-        return _joined(talks, mine, count, before, engine)
+        return _joined(conversations, mine, count, before, engine)
     return Spans(
-        talks.content.data,
-        np.where(said, talks.content.start[first], 0),
-        np.where(said, talks.content.length[first], 0),
-        np.where(said, talks.content.kind[first], layout.ABSENT).astype(np.uint8),
+        conversations.content.data,
+        np.where(said, conversations.content.start[first], 0),
+        np.where(said, conversations.content.length[first], 0),
+        np.where(said, conversations.content.kind[first], layout.ABSENT).astype(np.uint8),
     )
 
 
-def _joined(talks: Conversations, mine: Bools, count: I64, before: I64, engine: Engine) -> Spans:
+def _joined(conversations: Conversations, mine: Bools, count: I64, before: I64, engine: Engine) -> Spans:
     """The contents of a role that spoke several times, joined: a copy of contents, never of the chunk."""
     programs: list[Program] = []
     for number in range(int(count.max()) + 1):
         slots = [(Literal(b"\n"), Slot(CONTENT, element)) for element in range(number)]
         programs.append(tuple(part for pair in slots for part in pair)[1:])
     said = Spans(
-        talks.content.data,
-        talks.content.start[mine],
-        talks.content.length[mine],
-        talks.content.kind[mine],
+        conversations.content.data,
+        conversations.content.start[mine],
+        conversations.content.length[mine],
+        conversations.content.kind[mine],
     )
     table = pack(programs, [CONTENT])
     rows = np.arange(len(count))
     text = engine.render(
-        table, count.astype(np.int32), [said] * len(table.columns), rows, layout.AS_TEXT, before[talks.first]
+        table,
+        count.astype(np.int32),
+        [said] * len(table.columns),
+        rows,
+        layout.AS_TEXT,
+        before[conversations.first],
     )
     return spans_of_offsets(text.data[: text.offsets[-1]].copy(), text.offsets, count > 0)

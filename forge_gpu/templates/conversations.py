@@ -89,8 +89,45 @@ class Shape(Protocol):
     @property
     def columns(self) -> tuple[str, ...]: ...
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Columns whose null or absence refuses a record."""
+
     def read(self, records: Records, engine: Engine) -> Conversations:
         """The conversations of a chunk."""
+
+    def conversation(self, record: Record) -> Conversation:
+        """That of one record, which has the columns that are needed. Raises BadRecord."""
+
+
+class Record(Protocol):
+    """One record, wherever it is held."""
+
+    def value(self, column: str) -> Any:
+        """What stands there, as Python's json reads it; ABSENT where there is nothing."""
+
+    def text(self, column: str) -> str:
+        """The same as text: a value that is none is its JSON, null and absent are empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRecord:
+    """A row of a chunk."""
+
+    records: Records
+    row: int
+
+    def value(self, column: str) -> Any:
+        return value_of(self.records.columns[column], self.row)
+
+    def text(self, column: str) -> str:
+        return text_of_span(self.records.columns[column], self.row)
+
+
+def query_of(record: Record, query: str, input_column: str | None) -> str:
+    """The user's text: the query, and its input after a newline where that is not empty."""
+    extra = "" if input_column is None else record.text(input_column)
+    return f"{record.text(query)}\n{extra}" if extra else record.text(query)
 
 
 @dataclass(frozen=True)
@@ -107,20 +144,32 @@ class FlatShape:
         named = (self.query, self.response, self.input, self.system)
         return tuple(dict.fromkeys(name for name in named if name is not None))
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return (self.query,) if self.response is None else (self.query, self.response)
+
     def read(self, records: Records, engine: Engine) -> Conversations:
         reason = records.reason.copy()
         columns = records.columns
-        missing(reason, columns[self.query])
-        turns = [("user", as_text(columns[self.query]))]
+        needed = {name: columns[name] for name in self.needed}
+        for column in needed.values():
+            missing(reason, column)
+        named = [("system", self.system), ("user", self.query), ("assistant", self.response)]
+        turns = [(role, as_text(columns[name])) for role, name in named if name is not None]
+        query = joined_query(columns, self.query, self.input, engine)
+        conversations = interleave(
+            turns, query, reason, lambda row: self.conversation(ChunkRecord(records, row))
+        )
+        conversations.needed = needed
+        return conversations
+
+    def conversation(self, record: Record) -> Conversation:
+        messages: list[Message] = [
+            {"role": "user", "content": query_of(record, self.query, self.input)},
+        ]
         if self.response is not None:
-            missing(reason, columns[self.response])
-            turns.append(("assistant", as_text(columns[self.response])))
-        if self.system is not None:
-            turns.insert(0, ("system", as_text(columns[self.system])))
-        talks = interleave(turns, joined_query(columns, self.query, self.input, engine), reason)
-        needed = (self.query,) if self.response is None else (self.query, self.response)
-        talks.needed = {name: columns[name] for name in needed}
-        return talks
+            messages.append({"role": "assistant", "content": record.text(self.response)})
+        return with_columns(messages, record, self.system, None)
 
 
 def joined_query(
@@ -138,10 +187,15 @@ def joined_query(
     return spans_of_offsets(text.data[: text.offsets[-1]].copy(), text.offsets, given)
 
 
-def interleave(turns: list[tuple[str, Spans]], query: Spans | None, reason: U8) -> Conversations:
+def interleave(
+    turns: list[tuple[str, Spans]],
+    query: Spans | None,
+    reason: U8,
+    read: Callable[[int], Conversation],
+) -> Conversations:
     """Row-level columns, one a role, as message-level arrays; a system column without a text is no message.
 
-    query: texts that take the place of the user's where they are not NULL.
+    query: texts that take the place of the user's where they are not NULL. read: a row in Python.
     """
     n = len(reason)
     data, starts = pooled([column for _, column in turns] + ([] if query is None else [query]))
@@ -163,14 +217,6 @@ def interleave(turns: list[tuple[str, Spans]], query: Spans | None, reason: U8) 
 
     roles: U8 = np.broadcast_to(np.arange(len(turns), dtype=np.uint8), present.shape)[present]
     content = Spans(data, np.stack(starts, axis=1)[present], flat("length"), flat("kind"))
-
-    def read(row: int) -> Conversation:
-        return Conversation(
-            [
-                {"role": names[roles[i]], "content": text_of_span(content, i)}
-                for i in range(first[row], first[row + 1])
-            ]
-        )
 
     return Conversations(names, first, roles, content, reason == GOOD, reason, read)
 
@@ -203,6 +249,10 @@ class ListShape:
         named = (self.messages, self.system, self.tools)
         return tuple(dict.fromkeys(name for name in named if name is not None))
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return (self.messages,)
+
     def read(self, records: Records, engine: Engine) -> Conversations:
         columns = records.columns
         column = columns[self.messages]
@@ -220,7 +270,7 @@ class ListShape:
             as_text(texts.content),
             plain & good,
             reason,
-            lambda row: self._read_row(records, row),
+            lambda row: self.conversation(ChunkRecord(records, row)),
             needed={self.messages: column},
             content_first=(texts.plain & layout.CONTENT_FIRST) != 0,
             parted=None if parted is None else parted & good,
@@ -254,10 +304,9 @@ class ListShape:
             return "from", "value", {k: v for k, v in self.aliases.items() if v != FUNCTION_CALL}
         return "role", "content", {**{role: role for role in (*ROLES, "developer")}, **self.renamed}
 
-    def _read_row(self, records: Records, row: int) -> Conversation:
-        columns = records.columns
-        messages = messages_of(value_of(columns[self.messages], row), self.aliases, self.renamed)
-        return with_columns(messages, records, row, self.system, self.tools)
+    def conversation(self, record: Record) -> Conversation:
+        messages = messages_of(record.value(self.messages), self.aliases, self.renamed)
+        return with_columns(messages, record, self.system, self.tools)
 
 
 def _numbers_of(code: U8, numbers: Sequence[int]) -> U8:
@@ -270,15 +319,15 @@ def _numbers_of(code: U8, numbers: Sequence[int]) -> U8:
 
 
 def with_columns(
-    messages: list[Message], records: Records, row: int, system: str | None, tools: str | None
+    messages: list[Message], record: Record, system: str | None, tools: str | None
 ) -> Conversation:
     """Messages with the system prompt and the tools that stand in columns of their own."""
-    columns = records.columns
-    if system is not None and has_text(columns[system])[row]:
+    prompt = "" if system is None else record.text(system)
+    if prompt:
         if messages and messages[0]["role"] == "system":
             raise BadRecord(f"both {system!r} and the messages have a system prompt")
-        messages = [{"role": "system", "content": text_of_span(columns[system], row)}, *messages]
-    return Conversation(messages, ABSENT if tools is None else tools_of(value_of(columns[tools], row)))
+        messages = [{"role": "system", "content": prompt}, *messages]
+    return Conversation(messages, ABSENT if tools is None else tools_of(record.value(tools)))
 
 
 def pooled(columns: Sequence[Spans]) -> tuple[U8, list[I64]]:
@@ -295,31 +344,33 @@ def pooled(columns: Sequence[Spans]) -> tuple[U8, list[I64]]:
     return (np.concatenate(pieces) if len(pieces) > 1 else largest), starts
 
 
-def _prepend_system(talks: Conversations, system: Spans) -> None:
+def _prepend_system(conversations: Conversations, system: Spans) -> None:
     """A system message before each plain row that has a system text in a column of its own."""
     system = as_text(system)
-    if talks.parted is not None:
-        talks.parted &= ~has_text(system)
-    given = talks.plain & has_text(system)
+    if conversations.parted is not None:
+        conversations.parted &= ~has_text(system)
+    given = conversations.plain & has_text(system)
     if not given.any():
         return
-    own = np.zeros(len(talks), np.bool_)
-    if "system" in talks.names:
-        own[given] = talks.role[talks.first[:-1][given]] == talks.names.index("system")
-    if talks.content_first is not None:
-        own |= given & talks.content_first  # the one put before them has its role first
-    talks.plain &= ~own  # two system messages: read in Python, which refuses the row
+    own = np.zeros(len(conversations), np.bool_)
+    if "system" in conversations.names:
+        own[given] = conversations.role[conversations.first[:-1][given]] == conversations.names.index(
+            "system"
+        )
+    if conversations.content_first is not None:
+        own |= given & conversations.content_first  # the one put before them has its role first
+    conversations.plain &= ~own  # two system messages: read in Python, which refuses the row
     given &= ~own
-    if "system" not in talks.names:
-        talks.names = (*talks.names, "system")
-    data, (content_start, system_start) = pooled([talks.content, system])
-    at = talks.first[:-1][given]
-    talks.role = np.insert(talks.role, at, talks.names.index("system"))
-    talks.content = Spans(
+    if "system" not in conversations.names:
+        conversations.names = (*conversations.names, "system")
+    data, (content_start, system_start) = pooled([conversations.content, system])
+    at = conversations.first[:-1][given]
+    conversations.role = np.insert(conversations.role, at, conversations.names.index("system"))
+    conversations.content = Spans(
         data,
         np.insert(content_start, at, system_start[given]),
-        np.insert(talks.content.length, at, system.length[given]),
-        np.insert(talks.content.kind, at, system.kind[given]),
+        np.insert(conversations.content.length, at, system.length[given]),
+        np.insert(conversations.content.kind, at, system.kind[given]),
     )
-    talks.first = talks.first.copy()
-    talks.first[1:] += np.cumsum(given)
+    conversations.first = conversations.first.copy()
+    conversations.first[1:] += np.cumsum(given)

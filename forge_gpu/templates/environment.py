@@ -19,6 +19,7 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.utils import Namespace
 
+from forge_gpu.config.schema import Model
 from forge_gpu.errors import TemplateError
 from forge_gpu.templates.bounds import BoundedEnvironment, Bounds
 from forge_gpu.templates.conversations import Conversation
@@ -148,23 +149,23 @@ class ChatTemplate:
         self.environment.globals |= {"dict": PlainDict(), "namespace": PlainNamespace}
         self.template = compile_template(self.environment, source)
 
-    def variables(self, talk: Conversation, **changed: object) -> dict[str, object]:
+    def variables(self, conversation: Conversation, **changed: object) -> dict[str, object]:
         """What the template sees for a conversation."""
-        own = {} if talk.tools is ABSENT else {"tools": talk.tools}
-        return {**self.fixed, **own, **changed, "messages": with_reasoning(talk.messages)}
+        own = {} if conversation.tools is ABSENT else {"tools": conversation.tools}
+        return {**self.fixed, **own, **changed, "messages": with_reasoning(conversation.messages)}
 
-    def render(self, talk: Conversation, **changed: object) -> str:
+    def render(self, conversation: Conversation, **changed: object) -> str:
         """The text of a conversation. Raises Refused for this one, TemplateError where a bound is met."""
-        variables = self.variables(talk, **changed)
+        variables = self.variables(conversation, **changed)
         if self.final_field is None:
             return self._guarded(lambda: self.template.render(variables))
         try:
-            variables["messages"], final = tagged(with_reasoning(talk.messages), self.final_field)
+            variables["messages"], final = tagged(with_reasoning(conversation.messages), self.final_field)
             return cut_at_tag(self._guarded(lambda: self.template.render(variables)), final)
         except NoFinalMessage as error:
             raise Refused(str(error)) from None
 
-    def render_spans(self, talk: Conversation) -> tuple[str, list[CharacterSpan]]:
+    def render_spans(self, conversation: Conversation) -> tuple[str, list[CharacterSpan]]:
         """The text, and the character spans of its `{% generation %}` blocks."""
         pieces: list[str] = []
         spans: list[CharacterSpan] = []
@@ -175,7 +176,7 @@ class ChatTemplate:
             return text
 
         def generate() -> str:
-            for piece in self.template.generate(self.variables(talk)):
+            for piece in self.template.generate(self.variables(conversation)):
                 pieces.append(piece)
             return "".join(pieces)
 
@@ -209,3 +210,8 @@ def compile_template(environment: jinja2.Environment, source: str) -> jinja2.Tem
         raise TemplateError(f"the chat template, line {error.lineno}: {error.message}") from None
     except (RecursionError, MemoryError, SyntaxError, jinja2.TemplateError) as error:
         raise TemplateError(f"the chat template does not compile: {type(error).__name__}: {error}") from None
+
+
+def chat_template(model: Model) -> ChatTemplate:
+    """The model's own template. Raises TemplateError where it is not valid."""
+    return ChatTemplate(model.chat_template or "", model.special_tokens, model.template_kwargs, model.date)

@@ -31,25 +31,27 @@ class Guard:
         self.compared = 0
         self._rows: list[int] = []
 
-    def bound(self, result: Compiled, rows: I64, talks: Conversations) -> None:
+    def bound(self, result: Compiled, rows: I64, conversations: Conversations) -> None:
         """Note which rows of a program are to be compared once their chunk is bound."""
         self._rows += [int(rows[at]) for at in _due(result.rows, len(rows))]
         result.rows += len(rows)
 
-    def refused(self, result: Refusal, rows: I64, talks: Conversations) -> None:
+    def refused(self, result: Refusal, rows: I64, conversations: Conversations) -> None:
         """Compare refusals at once."""
         for at in _due(result.rows, len(rows)):
             row = int(rows[at])
-            self._compare((f"refused: {talks.detail(row)}",), talks.read(row), row)
+            self._compare((f"refused: {conversations.detail(row)}",), conversations.read(row), row)
         result.rows += len(rows)
 
-    def evaluated(self, result: Compiled, texts: tuple[str, ...], talk: Conversation) -> None:
+    def evaluated(self, result: Compiled, texts: tuple[str, ...], conversation: Conversation) -> None:
         """Compare a row that was evaluated in Python."""
         if _due(result.rows, 1):
-            self._compare(texts, talk, None)
+            self._compare(texts, conversation, None)
         result.rows += 1
 
-    def check(self, bound: Bound, talks: Conversations, fields: tuple[str, ...], engine: Engine) -> None:
+    def check(
+        self, bound: Bound, conversations: Conversations, fields: tuple[str, ...], engine: Engine
+    ) -> None:
         """Render the rows noted, by the engine, and compare them."""
         if not self._rows:
             return
@@ -64,16 +66,16 @@ class Guard:
             text = engine.render(table, program, columns, rows, layout.AS_TEXT, bound.first)
             texts[name] = [text.row(number).decode() for number in range(len(rows))]
         for number, row in enumerate(rows.tolist()):
-            self._compare(tuple(texts[name][number] for name in fields), talks.read(row), row)
+            self._compare(tuple(texts[name][number] for name in fields), conversations.read(row), row)
 
-    def _compare(self, texts: tuple[str, ...], talk: Conversation, row: int | None) -> None:
+    def _compare(self, texts: tuple[str, ...], conversation: Conversation, row: int | None) -> None:
         self.compared += 1
         try:
-            wanted = render_fields(self.template, talk, self.split)
+            wanted = render_fields(self.template, conversation, self.split)
         except Refused as refused:
             wanted = (f"refused: {refused}",)
         if texts != wanted:
-            raise TemplateError(difference(wanted, texts, row))
+            raise TemplateError(*difference(wanted, texts, row))
 
 
 def _due(before: int, rows: int) -> list[int]:
@@ -86,15 +88,15 @@ def _due(before: int, rows: int) -> list[int]:
     return due
 
 
-def difference(wanted: tuple[str, ...], got: tuple[str, ...], row: int | None) -> str:
-    """One line about the first place where two renderings differ."""
+def difference(wanted: tuple[str, ...], got: tuple[str, ...], row: int | None) -> tuple[str, str]:
+    """One line about the first place where two renderings differ, and the end of it, which quotes them."""
     left, right = "\x1e".join(wanted), "\x1e".join(got)
     at = next((i for i, pair in enumerate(zip(left, right, strict=False)) if pair[0] != pair[1]), None)
     at = min(len(left), len(right)) if at is None else at
     begin = max(0, at - SHOWN // 2)
     where = "" if row is None else f" (row {row} of a chunk)"
     return (
-        f"a compiled program of the chat template differs from Jinja at character {at}{where}: Jinja writes "
-        f"{left[begin : at + SHOWN]!r}, the program {right[begin : at + SHOWN]!r}; "
-        "set model.compile to false to render row by row, and report this template"
+        f"a compiled program of the chat template differs from Jinja at character {at}{where}; "
+        "set model.compile to false to render row by row, and report this template",
+        f": Jinja writes {left[begin : at + SHOWN]!r}, the program {right[begin : at + SHOWN]!r}",
     )

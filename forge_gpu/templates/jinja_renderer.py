@@ -116,16 +116,16 @@ class _Chunk:
     def __init__(self, renderer: JinjaRenderer, sides: list[Conversations], engine: Engine) -> None:
         self.renderer = renderer
         self.sides = sides
-        self.talks = sides[0]
+        self.conversations = sides[0]
         self.engine = engine
-        self.columns = TextColumns(self.talks, engine)
-        n = len(self.talks)
+        self.columns = TextColumns(self.conversations, engine)
+        n = len(self.conversations)
         self.program = {name: np.full(n, -1, np.int32) for name in renderer.fields}
         self.rendered: Rendered = {}
         self.spans: dict[int, bytes] = {}
 
     def bind(self) -> None:
-        left = self.talks.reason == GOOD
+        left = self.conversations.reason == GOOD
         if self.renderer.compiler is not None and len(self.sides) == 1:
             self._bind_programs(self.renderer.compiler, left)
         for row in np.flatnonzero(left).tolist():
@@ -137,12 +137,12 @@ class _Chunk:
 
     def _bind_programs(self, compiler: Compiler, left: Bools) -> None:
         """Bind the plain rows that have programs; takes them from `left`."""
-        for rows, result in compiler.plain(self.talks, self.columns):
+        for rows, result in compiler.plain(self.conversations, self.columns):
             if isinstance(result, Refusal):
                 for row in rows.tolist():
                     message = evaluate(result.message, self.columns.lookup(row))
-                    self.talks.refuse(row, BadRecord(message, Reason.TEMPLATE_REFUSED))
-                self.renderer.guard.refused(result, rows, self.talks)
+                    self.conversations.refuse(row, BadRecord(message, Reason.TEMPLATE_REFUSED))
+                self.renderer.guard.refused(result, rows, self.conversations)
                 self.renderer.counts.refused += len(rows)
                 left[rows] = False
             elif isinstance(result, Compiled):
@@ -162,7 +162,7 @@ class _Chunk:
             self.program[name][rows] = index
         if SPANS in self.program:
             self._find_spans(result, rows)
-        renderer.guard.bound(result, rows, self.talks)
+        renderer.guard.bound(result, rows, self.conversations)
         renderer.counts.compiled += len(rows)
 
     def _find_spans(self, result: Compiled, rows: I64) -> None:
@@ -177,12 +177,12 @@ class _Chunk:
         try:
             self.rendered[row] = tuple(text.encode() for text in self._texts(row))
         except BadRecord as bad:
-            self.talks.refuse(row, bad)
+            self.conversations.refuse(row, bad)
         except Refused as refused:
-            self.talks.refuse(row, BadRecord(str(refused), Reason.TEMPLATE_REFUSED))
+            self.conversations.refuse(row, BadRecord(str(refused), Reason.TEMPLATE_REFUSED))
             self.renderer.counts.refused += 1
         except UnicodeEncodeError:
-            self.talks.refuse(
+            self.conversations.refuse(
                 row, BadRecord("the template writes half a surrogate pair", Reason.LONE_SURROGATE)
             )
 
@@ -195,16 +195,16 @@ class _Chunk:
             raise BadRecord("chosen and rejected answer different prompts")
         return prompt, chosen, rejected
 
-    def _side(self, talks: Conversations, row: int) -> tuple[str, ...]:
+    def _side(self, conversations: Conversations, row: int) -> tuple[str, ...]:
         renderer = self.renderer
-        if talks.reason[row]:
-            raise BadRecord(talks.detail(row), Reason(talks.reason[row]))
-        talk = talks.read(row)
+        if conversations.reason[row]:
+            raise BadRecord(conversations.detail(row), Reason(conversations.reason[row]))
+        conversation = conversations.read(row)
         cutover, compiler = renderer.cutover, renderer.compiler
-        if compiler is not None and (len(self.sides) > 1 or not talks.plain[row]):
+        if compiler is not None and (len(self.sides) > 1 or not conversations.plain[row]):
             if renderer.patience is EAGER or cutover.programs_pay():
                 began = perf_counter()
-                texts = self._evaluate(compiler, talk, row)
+                texts = self._evaluate(compiler, conversation, row)
                 cutover.program_seconds += perf_counter() - began
                 if texts is not None:
                     cutover.program_rows += 1
@@ -213,48 +213,48 @@ class _Chunk:
                 renderer.fell_back(TOO_RARE.why, 1)
         began = perf_counter()
         if renderer.span_finder is not None:
-            self.spans[row] = renderer.span_finder.find(talk)
-        texts = render_fields(renderer.template, talk, renderer.split)
+            self.spans[row] = renderer.span_finder.find(conversation)
+        texts = render_fields(renderer.template, conversation, renderer.split)
         cutover.jinja_seconds += perf_counter() - began
         cutover.jinja_rows += 1
         renderer.counts.row_wise += 1
         return texts
 
-    def _evaluate(self, compiler: Compiler, talk: Conversation, row: int) -> tuple[str, ...] | None:
+    def _evaluate(self, compiler: Compiler, conversation: Conversation, row: int) -> tuple[str, ...] | None:
         """The texts of a row by its program, run in Python; None where it has none."""
         renderer = self.renderer
-        result, lookup = compiler.other(talk)
+        result, lookup = compiler.other(conversation)
         if isinstance(result, Fallback):
             renderer.fell_back(result.why, 1)
         if not isinstance(result, Compiled):
             return None
         texts = tuple("".join([evaluate(part, lookup) for part in parts]) for parts in result.fields)
-        renderer.guard.evaluated(result, texts, talk)
+        renderer.guard.evaluated(result, texts, conversation)
         if renderer.span_finder is not None:
             self.spans[row] = spans_of(result, lookup)
         renderer.counts.evaluated += 1
         return texts
 
     def bound(self) -> Bound:
-        renderer, talks = self.renderer, self.talks
+        renderer, conversations = self.renderer, self.conversations
         for program in self.program.values():
-            program[talks.reason != GOOD] = -1
+            program[conversations.reason != GOOD] = -1
         bound = Bound(
             programs=renderer.programs,
             program=self.program,
             columns=self._columns(),
-            reason=talks.reason,
+            reason=conversations.reason,
             make_texts=self._contents,
             message_columns=frozenset(renderer._message_columns),
-            first=talks.first,
-            detail=talks.detail,
+            first=conversations.first,
+            detail=conversations.detail,
         )
-        renderer.guard.check(bound, talks, renderer.texts, self.engine)
+        renderer.guard.check(bound, conversations, renderer.texts, self.engine)
         return bound
 
     def _columns(self) -> dict[str, Spans]:
         """Every column that any program so far names: a table of all programs fits every chunk."""
-        n = len(self.talks)
+        n = len(self.conversations)
         columns = {name: empty_spans(0) for name in self.renderer._message_columns}
         columns |= {name: empty_spans(n) for name in self.renderer._row_columns}
         columns |= self.columns.spans() | self.columns.row_spans()

@@ -9,25 +9,27 @@ NO_COMPLETION = "the last message is not the assistant's: there is no completion
 OTHER_PROMPT = "the template writes the prompt otherwise once it is answered: no completion can be cut off"
 
 
-def split_turn(template: ChatTemplate, talk: Conversation) -> tuple[str, str]:
+def split_turn(template: ChatTemplate, conversation: Conversation) -> tuple[str, str]:
     """Prompt and completion of a conversation that ends with the assistant.
 
     The completion begins where the last `{% generation %}` block does; without such a block it is what the
     whole text adds to the prompt alone, rendered with add_generation_prompt. Raises Refused where the
     text does not begin with that prompt.
     """
-    if talk.messages[-1].get("role") != "assistant":
+    if conversation.messages[-1].get("role") != "assistant":
         raise Refused(NO_COMPLETION)
-    text, spans = template.render_spans(talk)
+    text, spans = template.render_spans(conversation)
     if spans:
         start = max(start for start, _ in spans)
         return text[:start], text[start:]
-    prompt = template.render(Conversation(talk.messages[:-1], talk.tools), add_generation_prompt=True)
+    prompt = template.render(
+        Conversation(conversation.messages[:-1], conversation.tools), add_generation_prompt=True
+    )
     if not text.startswith(prompt):
         raise Refused(OTHER_PROMPT)
     return prompt, text[len(prompt) :]
 
 
-def render_fields(template: ChatTemplate, talk: Conversation, split: bool) -> tuple[str, ...]:
+def render_fields(template: ChatTemplate, conversation: Conversation, split: bool) -> tuple[str, ...]:
     """The text of a conversation, or its prompt and completion."""
-    return split_turn(template, talk) if split else (template.render(talk),)
+    return split_turn(template, conversation) if split else (template.render(conversation),)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal as OneOf
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
-from forge_gpu.kernels.layout import I32, I64, ProgramTable
+from forge_gpu.kernels import layout
+from forge_gpu.kernels.layout import I32, I64, ProgramTable, Spans
 from forge_gpu.templates.program import (
     Literal,
     LiteralIfPresent,
@@ -32,6 +35,28 @@ BODY_BYTES = 6
 """At most so many bytes does one byte become in `json_body`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of the output. type: as the manifest's `columns` names it; Arrow's types are made from that."""
+
+    name: str
+    type: OneOf["string", "json"] = "string"
+    may_be_empty: bool = True
+    may_be_null: bool = False
+
+    @property
+    def is_json(self) -> bool:
+        return self.type == "json"
+
+    def is_sound(self, column: Spans) -> npt.NDArray[np.bool_]:
+        """bool[n]: which values, read back from lines, are there, of the type, and not empty."""
+        kinds: tuple[int, ...] = (layout.JSON,) if self.is_json else layout.BODIES
+        sound: npt.NDArray[np.bool_] = np.isin(
+            column.kind, (*kinds, layout.NULL) if self.may_be_null else kinds
+        )
+        return sound if self.may_be_empty else sound & (column.length > 0)
+
+
 def json_body(text: bytes) -> bytes:
     """UTF-8 text as the body of a JSON string, in the canonical form of the escape kernel."""
     return orjson.dumps(text.decode())[1:-1]
@@ -43,31 +68,27 @@ def _encode(part: Part) -> Part:
     return part
 
 
-def line_program(
-    fields: Sequence[str], json_fields: frozenset[str], kept: Sequence[str], programs: Sequence[Program]
-) -> Program:
-    """One JSON line: the fields, each by its program, then the kept columns as the input spells them."""
+def line_program(fields: Sequence[Field], columns: Sequence[str], programs: Sequence[Program]) -> Program:
+    """One JSON line: the fields, each by its program, then columns of the input as that spells them."""
     parts: list[Part] = []
     opener = b"{"
     for field, program in zip(fields, programs, strict=True):
-        name = orjson.dumps(field)
-        if field in json_fields:
+        name = orjson.dumps(field.name)
+        if field.is_json:
             parts += [Literal(opener + name + b":"), *program]
             opener = b","
         else:
             parts += [Literal(opener + name + b':"'), *map(_encode, program)]
             opener = b'",'
-    if fields and fields[-1] not in json_fields:
+    if fields and not fields[-1].is_json:
         parts.append(Literal(b'"'))
-    for column in kept:
+    for column in columns:
         parts += [LiteralIfPresent(b"," + orjson.dumps(column) + b":", column), RawSlot(column)]
     parts.append(Literal(b"}\n"))
     return _joined(parts)
 
 
-def key_program(
-    fields: Sequence[str], json_fields: frozenset[str], label: str | None, programs: Sequence[Program]
-) -> Program:
+def key_program(fields: Sequence[Field], label: str | None, programs: Sequence[Program]) -> Program:
     """What makes two rows duplicates: every field and the label.
 
     Texts are spelled as bodies of JSON strings, as in `line_program`: equal texts have one spelling, and of
@@ -75,7 +96,7 @@ def key_program(
     """
     parts: list[Part] = []
     for field, program in zip(fields, programs, strict=True):
-        parts += program if field in json_fields else map(_encode, program)
+        parts += program if field.is_json else map(_encode, program)
         parts.append(Literal(SEPARATOR))
     if label is not None:
         # Absent and null differ from the text "": a present label is followed by one more separator.

@@ -12,7 +12,7 @@ from forge_gpu.fates import Reason
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I32, Records, Spans
 from forge_gpu.templates.contents import contents_by_role
-from forge_gpu.templates.conversations import Conversations, ListShape
+from forge_gpu.templates.conversations import Conversations, Shape
 from forge_gpu.templates.fields import message_list
 from forge_gpu.templates.grouping import group_by_roles
 from forge_gpu.templates.program import Literal, Program, RawSlot, Slot
@@ -27,21 +27,23 @@ CONTENT, REWRITTEN, TOOLS = own("content"), own("messages"), own("tools")
 class MessagesRenderer:
     """Plain rows are programs over contents, one for each sequence of roles; other rows are spelled anew.
 
-    Where the data has OpenAI messages already and nothing is to be added, they stay as the input spells
-    them.
+    messages, tools: the columns that hold them. Where the data has OpenAI messages already and nothing is to
+    be added, they stay as the input spells them.
     """
 
-    shape: ListShape
+    shape: Shape
+    messages: str
+    tools: str | None
 
     def __post_init__(self) -> None:
         self.programs: list[Program] = [(RawSlot(REWRITTEN),)]
-        if self.shape.tools is not None:
+        if self.tools is not None:
             self.programs += [(RawSlot(TOOLS),), (Literal(b"null"),)]
         self._of_roles: dict[tuple[str, ...], int] = {}
 
     @property
     def fields(self) -> tuple[str, ...]:
-        return ("messages",) if self.shape.tools is None else ("messages", "tools")
+        return ("messages",) if self.tools is None else ("messages", "tools")
 
     @property
     def json_fields(self) -> frozenset[str]:
@@ -52,15 +54,15 @@ class MessagesRenderer:
         return self.shape.columns
 
     def bind(self, records: Records, engine: Engine) -> Bound:
-        talks = self.shape.read(records, engine)
+        conversations = self.shape.read(records, engine)
         columns = {
-            CONTENT: talks.content,
-            REWRITTEN: self._rewritten(talks, records.columns[self.shape.messages]),
+            CONTENT: conversations.content,
+            REWRITTEN: self._rewritten(conversations, records.columns[self.messages]),
         }
-        program = {"messages": self._programs(talks)}
-        good = talks.reason == Reason.NONE
-        if self.shape.tools is not None:
-            columns[TOOLS] = _tools(talks, records.columns[self.shape.tools])
+        program = {"messages": self._programs(conversations)}
+        good = conversations.reason == Reason.NONE
+        if self.tools is not None:
+            columns[TOOLS] = _tools(conversations, records.columns[self.tools])
             index = np.where(columns[TOOLS].kind == layout.ABSENT, np.int32(2), np.int32(1))
             program["tools"] = np.where(good, index, np.int32(-1))
         program["messages"] = np.where(good, program["messages"], np.int32(-1))
@@ -68,16 +70,20 @@ class MessagesRenderer:
             programs=self.programs,
             program=program,
             columns=columns,
-            reason=talks.reason,
-            make_texts=lambda: dict(zip(("query", "response"), contents_by_role(talks, engine), strict=True)),
+            reason=conversations.reason,
+            make_texts=lambda: dict(
+                zip(("query", "response"), contents_by_role(conversations, engine), strict=True)
+            ),
             message_columns=frozenset((CONTENT,)),
-            first=talks.first,
-            detail=talks.detail,
+            first=conversations.first,
+            detail=conversations.detail,
         )
 
-    def _programs(self, talks: Conversations) -> I32:
+    def _programs(self, conversations: Conversations) -> I32:
         """The program of each row: one of the row's sequence of roles, 0 where it is not plain."""
-        groups, shapes = group_by_roles(talks, talks.plain & (talks.reason == Reason.NONE))
+        groups, shapes = group_by_roles(
+            conversations, conversations.plain & (conversations.reason == Reason.NONE)
+        )
         number = np.zeros(len(shapes) + 1, np.int32)
         for group, roles in enumerate(shapes):
             if roles not in self._of_roles:
@@ -87,13 +93,13 @@ class MessagesRenderer:
             number[group] = self._of_roles[roles]
         return number[groups]
 
-    def _rewritten(self, talks: Conversations, column: Spans) -> Spans:
-        values: list[bytes | None] = [None] * len(talks)
-        for row in np.flatnonzero((talks.reason == Reason.NONE) & ~talks.plain).tolist():
+    def _rewritten(self, conversations: Conversations, column: Spans) -> Spans:
+        values: list[bytes | None] = [None] * len(conversations)
+        for row in np.flatnonzero((conversations.reason == Reason.NONE) & ~conversations.plain).tolist():
             try:
-                values[row] = self._spelled(talks.read(row).messages, column, row)
+                values[row] = self._spelled(conversations.read(row).messages, column, row)
             except BadRecord as bad:
-                talks.refuse(row, bad)
+                conversations.refuse(row, bad)
         return _as_json(plain_spans(values))
 
     def _spelled(self, messages: list[Message], column: Spans, row: int) -> bytes:
@@ -103,21 +109,21 @@ class MessagesRenderer:
         return json.dumps(messages, ensure_ascii=False).encode()
 
 
-def _tools(talks: Conversations, column: Spans) -> Spans:
+def _tools(conversations: Conversations, column: Spans) -> Spans:
     """Tools as JSON: those kept inside a string are JSON too."""
     texts = np.isin(column.kind, layout.TEXTS)
     if not texts.any():
         return column
     values: list[bytes | None] = [None] * len(column)
-    for row in np.flatnonzero(talks.reason == Reason.NONE).tolist():
+    for row in np.flatnonzero(conversations.reason == Reason.NONE).tolist():
         if column.kind[row] == layout.JSON:
             values[row] = column.raw(row)
         elif texts[row]:
             try:
-                tools = talks.read(row).tools
+                tools = conversations.read(row).tools
                 values[row] = None if tools is ABSENT else json.dumps(tools, ensure_ascii=False).encode()
             except BadRecord as bad:
-                talks.refuse(row, bad)
+                conversations.refuse(row, bad)
     return _as_json(plain_spans(values))
 
 

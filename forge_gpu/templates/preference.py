@@ -12,14 +12,17 @@ from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import Records, Spans
 from forge_gpu.templates.conversations import (
     Bools,
+    ChunkRecord,
     Conversation,
     Conversations,
+    Record,
     interleave,
     joined_query,
+    query_of,
     with_columns,
 )
 from forge_gpu.templates.records import BadRecord, Message, messages_of
-from forge_gpu.templates.values import as_text, missing, text_of_span, value_of
+from forge_gpu.templates.values import as_text, missing
 
 
 @dataclass(frozen=True)
@@ -45,22 +48,25 @@ class PairShape:
         named = (self.side, self.query, self.input, self.messages, self.system, self.tools)
         return tuple(dict.fromkeys(name for name in named if name is not None))
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.query, self.messages, self.side) if name is not None)
+
     def read(self, records: Records, engine: Engine) -> Conversations:
         columns = records.columns
         reason = records.reason.copy()
-        needed = {name: columns[name] for name in (self.query, self.messages, self.side) if name is not None}
+        needed = {name: columns[name] for name in self.needed}
         for column in needed.values():
             missing(reason, column)
         turns = [(role, as_text(columns[name])) for role, name in self._texts()]
         query = None if self.query is None else joined_query(columns, self.query, self.input, engine)
-        talks = interleave(turns, query, reason)
+        pairs = interleave(turns, query, reason, lambda row: self.conversation(ChunkRecord(records, row)))
         texts = np.isin(columns[self.side].kind, layout.TEXTS)
-        talks.plain &= texts & self._without_tools(columns)
+        pairs.plain &= texts & self._without_tools(columns)
         if self.query is None:
-            talks.plain[:] = False
-        talks.needed = needed
-        talks.read = lambda row: self._read_row(records, query, row)
-        return talks
+            pairs.plain[:] = False
+        pairs.needed = needed
+        return pairs
 
     def _texts(self) -> list[tuple[str, str]]:
         named = [("system", self.system), ("user", self.query), ("assistant", self.side)]
@@ -72,23 +78,21 @@ class PairShape:
         without: Bools = columns[self.tools].length == 0
         return without
 
-    def _read_row(self, records: Records, query: Spans | None, row: int) -> Conversation:
-        answer = value_of(records.columns[self.side], row)
+    def conversation(self, record: Record) -> Conversation:
+        answer = record.value(self.side)
         if isinstance(answer, str):
-            messages = [*self._prompt(records, query, row), {"role": "assistant", "content": answer}]
+            messages = [*self._prompt(record), {"role": "assistant", "content": answer}]
         else:
             messages = messages_of(answer, self.aliases, self.renamed)
             if messages[0]["role"] == "assistant":
-                messages = [*self._prompt(records, query, row), *messages]
-        return with_columns(messages, records, row, self.system, self.tools)
+                messages = [*self._prompt(record), *messages]
+        return with_columns(messages, record, self.system, self.tools)
 
-    def _prompt(self, records: Records, query: Spans | None, row: int) -> list[Message]:
+    def _prompt(self, record: Record) -> list[Message]:
         if self.messages is not None:
-            return messages_of(value_of(records.columns[self.messages], row), self.aliases, self.renamed)
+            return messages_of(record.value(self.messages), self.aliases, self.renamed)
         if self.query is None:
             raise BadRecord(
                 f"{self.side!r} is an answer without its prompt; set data.mapping.query or messages"
             )
-        joined = query is not None and query.kind[row] != layout.NULL
-        text = text_of_span(query if joined and query is not None else records.columns[self.query], row)
-        return [{"role": "user", "content": text}]
+        return [{"role": "user", "content": query_of(record, self.query, self.input)}]

@@ -76,36 +76,38 @@ def _same_query(side: Conversations, one: Spans, other: Spans) -> None:
             side.refuse(row, BadRecord("chosen and rejected answer different prompts"))
 
 
-def single_turns(talks: Conversations, template: str) -> tuple[Spans, Spans]:
+def single_turns(conversations: Conversations, template: str) -> tuple[Spans, Spans]:
     """Query and response of conversations of one turn, for a template that has just one.
 
-    Refuses every other row in `talks`: several turns, a system message that says something, tools.
+    Refuses every other row in `conversations`: several turns, a system message that says something, tools.
     """
     code = np.full(256, UNKNOWN_ROLE, np.uint8)
-    code[: len(talks.names)] = [ROLES.index(name) if name in ROLES else UNKNOWN_ROLE for name in talks.names]
+    code[: len(conversations.names)] = [
+        ROLES.index(name) if name in ROLES else UNKNOWN_ROLE for name in conversations.names
+    ]
     role = np.concatenate(
-        [code[talks.role], np.full(3, UNKNOWN_ROLE, np.uint8)]
+        [code[conversations.role], np.full(3, UNKNOWN_ROLE, np.uint8)]
     )  # a message may be asked past the end
-    length = np.concatenate([talks.content.length, np.zeros(3, np.int64)])
-    first, count = talks.first[:-1], np.diff(talks.first)
+    length = np.concatenate([conversations.content.length, np.zeros(3, np.int64)])
+    first, count = conversations.first[:-1], np.diff(conversations.first)
     silent_system = (role[first] == 0) & (length[first] == 0)
     user = first + silent_system
-    single = talks.plain & (talks.reason == Reason.NONE) & (count - silent_system == 2)
+    single = conversations.plain & (conversations.reason == Reason.NONE) & (count - silent_system == 2)
     single &= (role[user] == 1) & (role[user + 1] == 2)
     queries: dict[int, bytes] = {}
     responses: dict[int, bytes] = {}
-    for row in np.flatnonzero((talks.reason == Reason.NONE) & ~single).tolist():
+    for row in np.flatnonzero((conversations.reason == Reason.NONE) & ~single).tolist():
         try:
-            queries[row], responses[row] = _single_turn(talks.read(row), template)
+            queries[row], responses[row] = _single_turn(conversations.read(row), template)
         except BadRecord as bad:
-            talks.refuse(row, bad)
-    query = overlay(_gather(talks.content, user, single), queries)
-    return query, overlay(_gather(talks.content, user + 1, single), responses)
+            conversations.refuse(row, bad)
+    query = overlay(_gather(conversations.content, user, single), queries)
+    return query, overlay(_gather(conversations.content, user + 1, single), responses)
 
 
-def _single_turn(talk: Conversation, template: str) -> tuple[bytes, bytes]:
+def _single_turn(conversation: Conversation, template: str) -> tuple[bytes, bytes]:
     advice = f"the template {template} has one turn of a user and an assistant; use the model's own"
-    messages = talk.messages
+    messages = conversation.messages
     users = sum(message["role"] == "user" for message in messages)
     if users > 1:
         raise BadRecord(f"a conversation of {users} turns; {advice}", Reason.SEVERAL_TURNS)
@@ -116,7 +118,7 @@ def _single_turn(talk: Conversation, template: str) -> tuple[bytes, bytes]:
     roles = [message["role"] for message in messages]
     if roles != ["user", "assistant"]:
         raise BadRecord(f"messages of {', '.join(map(str, roles)) or 'nobody'}; {advice}")
-    if messages[1].get("tool_calls") or talk.tools not in (ABSENT, []):
+    if messages[1].get("tool_calls") or conversation.tools not in (ABSENT, []):
         raise BadRecord(f"tools; {advice}", Reason.TEMPLATE_REFUSED)
     texts = []
     for message in messages:

@@ -10,16 +10,8 @@ from benchmarks.case import Case, CheckFailed, Point
 from benchmarks.contenders import Contender, ContenderError, Missing, Process, can_do
 from benchmarks.inputs import Inputs
 
-HERE = os.path.dirname(__file__)
 
-
-@pytest.fixture(autouse=True)
-def contestants_are_found(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([HERE, *filter(None, [os.environ.get("PYTHONPATH")])]))
-    monkeypatch.syspath_prepend(HERE)
-
-
-def contender(name="one", task=None, module="contestants", floor=False, **arguments):
+def contender(name="one", task=None, module="tests.benchmarks.contestants", floor=False, **arguments):
     return Contender(name, module, peer=False, task=task, arguments=arguments, floor=floor)
 
 
@@ -61,7 +53,10 @@ def test_failures_are_told():
         run_once("fail")
     with pytest.raises(ContenderError, match="ended with status 3"):
         run_once("vanish")
-    with pytest.raises(Missing, match="no_such_library"), Process(contender(module="missing_library"), [0]):
+    with (
+        pytest.raises(Missing, match="no_such_library"),
+        Process(contender(module="tests.benchmarks.missing_library"), [0]),
+    ):
         pass
 
 
@@ -90,7 +85,7 @@ def test_a_command_is_killed_in_time():
 
 def test_a_task_may_measure_itself():
     answer = run_once("start", argv=[sys.executable, "-c", "import time; time.sleep(0.1)"])
-    assert answer["seconds"] >= 0.1 and answer["cpu"] < 0.1 and answer["result"] is None
+    assert answer["seconds"] >= 0.1 and answer["cpu"] < answer["seconds"] and answer["result"] is None
 
 
 def case_of(cast, path, check, **more):
@@ -129,7 +124,7 @@ def test_who_cannot_take_part_is_shown_and_stops_nobody(words):
         contender("cannot", "fly"),
         contender("broken", "fail"),
         contender("gone", "vanish"),
-        Contender("absent", "missing_library", peer=False, task="upper"),
+        Contender("absent", "tests.benchmarks.missing_library", peer=False, task="upper"),
     ]
     outcomes = run(case_of(cast, words, capitals, rounds=1))
     assert outcomes["good"].seconds and not outcomes["good"].failed

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import generate, oracle, work
 from benchmarks.case import CheckFailed, Point
+from benchmarks.peers.shingles import shingles
 
 ROWS = 3_000
 
@@ -20,13 +21,13 @@ def point(tmp_path_factory):
 @pytest.fixture
 def job(point, tmp_path):
     """A right whole job, as lists of rows that a test may spoil; `check` writes and checks them."""
-    kept = {}
+    kept: dict[str, str] = {}
     for row in oracle.rows_of(point.input):
         kept.setdefault(work.render(row), row["category"])
-    by_category = {}
+    by_category: dict[str, list[dict[str, str]]] = {}
     for text, category in kept.items():
         by_category.setdefault(category, []).append({"text": text, "category": category})
-    parts = {"train": [], "validation": []}
+    parts: dict[str, list[dict[str, str]]] = {"train": [], "validation": []}
     for rows in by_category.values():
         cut = round(len(rows) * work.VALIDATION)
         parts["validation"] += rows[:cut]
@@ -37,9 +38,7 @@ def job(point, tmp_path):
             (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         return oracle.job(None, point, tmp_path)
 
-    parts["check"] = check
-    check_parts, parts = parts.pop("check"), parts
-    return parts, check_parts
+    return parts, check
 
 
 def test_a_right_job_passes_in_any_order(job):
@@ -67,39 +66,39 @@ def test_other_work_fails(job, spoil):
         check()
 
 
-def test_columns_and_texts(point):
+def test_columns_and_texts(point, tmp_path):
     rows = list(oracle.rows_of(point.input))
     columns = [[row[name] for row in rows] for name in work.COLUMNS]
-    assert oracle.columns(work.table_facts(columns), point, None) == {}
+    assert oracle.columns(work.table_facts(columns), point, tmp_path) == {}
     columns[1][7] += "!"
     with pytest.raises(CheckFailed):
-        oracle.columns(work.table_facts(columns), point, None)
+        oracle.columns(work.table_facts(columns), point, tmp_path)
     texts = [work.render(row) for row in rows]
-    assert oracle.texts(work.facts(texts), point, None) == {}
+    assert oracle.texts(work.facts(texts), point, tmp_path) == {}
     with pytest.raises(CheckFailed):
-        oracle.texts(work.facts(texts[1:]), point, None)
+        oracle.texts(work.facts(texts[1:]), point, tmp_path)
 
 
-def test_near_duplicates_are_judged_by_planted_copies(point):
+def test_near_duplicates_are_judged_by_planted_copies(point, tmp_path):
     clusters = oracle._clusters(point.input)
     assert len(clusters) > 100
     right = [row for cluster in clusters for row in sorted(cluster)[1:]]
-    assert oracle.near_duplicates(right, point, None) == {"recall": 1.0, "precision": 1.0}
+    assert oracle.near_duplicates(right, point, tmp_path) == {"recall": 1.0, "precision": 1.0}
     with pytest.raises(CheckFailed, match=r"recall 0\.50"):
-        oracle.near_duplicates(right[: len(right) // 2 + 1], point, None)
+        oracle.near_duplicates(right[: len(right) // 2 + 1], point, tmp_path)
     innocent = sorted(set(range(ROWS)) - set().union(*clusters))
     with pytest.raises(CheckFailed, match="precision"):
-        oracle.near_duplicates(right + innocent[: len(right)], point, None)
+        oracle.near_duplicates(right + innocent[: len(right)], point, tmp_path)
     with pytest.raises(CheckFailed, match="does not have"):
-        oracle.near_duplicates([*right, ROWS], point, None)
+        oracle.near_duplicates([*right, ROWS], point, tmp_path)
 
 
 def test_clusters_are_those_of_exact_similarity(point):
     rows = [work.content(row) for row in oracle.rows_of(point.input)]
 
     def similarity(a, b):
-        a, b = (oracle.shingles(rows[i]) for i in (a, b))
-        return len(a & b) / len(a | b)
+        one, other = (shingles(rows[i]) for i in (a, b))
+        return len(one & other) / len(one | other)
 
     for cluster in oracle._clusters(point.input)[:60]:
         for row in cluster:

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from forge_gpu.cli.template import app
 from forge_gpu.errors import InputError, TemplateError
+from forge_gpu.kernels.layout import Spans
 
 TEMPLATE = "{{ bos_token }}{% for m in messages %}<{{ m.role }}>{{ m.content | trim }}<end>{% endfor %}"
 
@@ -70,7 +71,7 @@ def test_check_stops_at_a_difference(plan, monkeypatch):
 
     def cut_to_nothing(name, arguments, column, at):
         at = slice(None) if at is None else at
-        return columns.Spans(column.data, column.start[at], column.length[at] * 0, column.kind[at])
+        return Spans(column.data, column.start[at], column.length[at] * 0, column.kind[at])
 
     monkeypatch.setattr(columns, "cut_in_place", cut_to_nothing)
     monkeypatch.setattr("forge_gpu.templates.guard._due", lambda before, rows: [])

@@ -79,6 +79,7 @@ def test_no_color_is_heeded(data):
 def test_a_reader_that_goes_away_leaves_the_plan_written(data):
     plan = [sys.executable, "-c", CODE, "plan", "--data", "a.jsonl", "--template", "chatml"]
     with subprocess.Popen(plan, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=data) as process:
+        assert process.stdout and process.stderr
         process.stdout.close()
         assert process.stderr.read() == b""
     assert (data / "forge.yaml").exists()

@@ -1,10 +1,13 @@
 """Every fault of a configuration is a line of ours: what, where, and what may stand there."""
 
+from typing import Any
+
 import pytest
 from ruamel.yaml import YAML
 
 from forge_gpu.config import keys
-from forge_gpu.config.load import Layer, build, environment_layer, load, override_layer
+from forge_gpu.config.layers import Layer, build
+from forge_gpu.config.load import environment_layer, load, override_layer
 from forge_gpu.errors import ConfigError
 
 FOREIGN = (
@@ -22,7 +25,7 @@ FOREIGN = (
     "greater than",
     "literal",
 )
-WRONG = (
+WRONG: tuple[Any, ...] = (
     None,
     True,
     -7,

@@ -2,12 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forge_gpu.config.load import Layer, build, environment_layer, load, override_layer
+from forge_gpu.config.layers import Layer, build
+from forge_gpu.config.load import environment_layer, load, override_layer
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ConfigError, NoPlanError
 
 
-def from_file(tmp_path, text: str, environ=None, overrides=()):
+def from_file(tmp_path, text: str | bytes, environ=None, overrides=()):
     path = tmp_path / "forge.yaml"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return load(path, environ or {}, overrides)

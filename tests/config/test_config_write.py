@@ -162,7 +162,7 @@ def test_a_different_plan_is_kept_and_the_same_one_is_not_copied(tmp_path):
     first = path.read_text()
     backup = save(path, Config(goal="two"), {})
     assert backup == path.with_name("forge.yaml.bak")
-    assert backup.read_text() == first
+    assert backup and backup.read_text() == first
     assert save(path, Config(goal="three"), {}) == path.with_name("forge.yaml.bak2")
     assert sorted(p.name for p in path.parent.iterdir()) == [
         "forge.yaml",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from generated_texts import column, edited_pairs, jaccard, shingle_set
 
 from forge_gpu.dedup.against import Against, Decontamination
 from forge_gpu.dedup.near import NearDuplicates
 from forge_gpu.dedup.shingling import Shingling
+from tests.dedup.generated_texts import column, edited_pairs, jaccard, shingle_set
 
 QUESTION = "A train leaves the station at nine and travels for three hours at sixty miles an hour; how far?"
 

@@ -6,7 +6,6 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
-from generated_texts import column, edited_pairs, jaccard, shingle_set
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from forge_gpu.dedup.lsh import RECALL, Bands, candidates
 from forge_gpu.dedup.near import Clusters, NearDuplicates, compare, find_clusters, survivors
 from forge_gpu.dedup.shingling import Shingling
 from forge_gpu.errors import ConfigError
+from tests.dedup.generated_texts import column, edited_pairs, jaccard, shingle_set
 
 RATES = [0.005, 0.01, 0.02, 0.04, 0.08, 0.15]
 

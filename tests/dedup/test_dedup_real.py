@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 from itertools import combinations
 from pathlib import Path
 
 import pytest
-from generated_texts import edited_pairs
-
-sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks are no part of the installed package
 
 from benchmarks.near_duplicates import measured, rows_of, shingle_sets, true_pairs
 from forge_gpu.dedup.near import NearDuplicates
 from forge_gpu.dedup.shingling import Shingling
+from tests.dedup.generated_texts import edited_pairs
 
 SETTINGS = NearDuplicates(shingling=Shingling(case=False, white_space=False))
 

@@ -13,9 +13,10 @@ import sys
 import tomllib
 from pathlib import Path
 
-import docs_pages
 import pytest
-from docs_pages import PAGES, ROOT, Block, blocks
+
+from tests.docs import docs_pages
+from tests.docs.docs_pages import PAGES, ROOT, Block, blocks
 
 MOST_NOT_RUN = 14
 COMMAND = re.compile(r"^\s*(?:\$ )?(?:forge|pip|make|python3?)(?: [^\s[…]+)+$", re.MULTILINE)

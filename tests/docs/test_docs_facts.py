@@ -8,14 +8,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-import docs_pages
 import pytest
-from docs_pages import PAGES, ROOT, prose
 
 import forge_gpu
 from forge_gpu import errors
+from forge_gpu.config import keys
 from forge_gpu.config.schema import Config, Section
 from forge_gpu.fates import Fate, Reason, name
+from tests.docs import docs_pages
+from tests.docs.docs_pages import PAGES, ROOT, prose
 
 DOCS = ROOT / "docs"
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)(?:#[^)]*)?\)")
@@ -82,6 +83,11 @@ def test_a_setting_has_its_default_and_its_words(key):
     assert not missing
 
 
+def test_settings_without_effect_on_the_output_are_marked():
+    marked = {key for key, cells in table_rows("configuration.md").items() if cells[-1].endswith("†")}
+    assert marked == {".".join(path) for path in keys.without_effect()} & set(settings(Config))
+
+
 def test_every_fate_and_reason_is_explained():
     explained = table_rows("outputs.md")
     wanted = [name(fate) for fate in Fate] + [name(reason) for reason in Reason if reason]
@@ -89,11 +95,18 @@ def test_every_fate_and_reason_is_explained():
 
 
 def test_every_column_of_the_ledger_is_explained():
-    from forge_gpu.job.output.ledger import CLUSTERS, MATCHES, SCHEMA, SIMILARITY
+    from forge_gpu.job.facts.registry import all_columns
 
-    rows = table_rows("outputs.md")
-    for field in (*SCHEMA, *CLUSTERS, *MATCHES, *SIMILARITY):
-        assert (field.name, rows[field.name][1]) == (field.name, column_type(field.type))
+    declared = [
+        [f"`{column.name}`", column_type(column.type), column.doc]
+        for columns in all_columns()
+        for column in columns.columns
+    ]
+    section = (DOCS / "outputs.md").read_text().split("## ledger.parquet")[1].split("\n## ")[0]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line[:1] == "|"
+    ]
+    assert [row for row in rows if row[0].startswith("`")] == declared
 
 
 def column_type(arrow: Any) -> str:
@@ -114,6 +127,7 @@ def test_every_key_of_the_manifest_and_of_rejected_is_explained(tmp_path):
     assert [key for key in result.manifest if key not in explained] == []
     of_run = {key.removeprefix("run.") for key in explained if key.startswith("run.")}
     assert of_run == set(result.manifest["run"])
+    assert isinstance(result.rejected_path, Path)
     for line in result.rejected_path.read_text().splitlines():
         assert [key for key in json.loads(line) if key not in explained] == []
 

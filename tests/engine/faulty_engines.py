@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from simulated_parquet import SimulatedParquet
 
 from forge_gpu.engine.base import RowGroups
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.lazy import LazySpans, LazyText
 from forge_gpu.kernels.layout import I32, I64, U8, U64, ProgramTable, Spans, Text, spans_of_offsets
 from forge_gpu.kernels.reference.statistics import Statistics
+from tests.kernels.simulated_parquet import SimulatedParquet
 
 
 class DeviceLost(RuntimeError):
@@ -44,7 +44,7 @@ class FaultyEngine(CpuEngine):
     """An engine like the GPU's, with the CPU's kernels: it asks its allocator for the bytes of each call, and
     keeps its texts "on the device" until they are fetched."""
 
-    name = "gpu"  # type: ignore[assignment]
+    name = "gpu"
 
     def __init__(self, allocator: Allocator, decoder: SimulatedParquet | None = None) -> None:
         super().__init__()

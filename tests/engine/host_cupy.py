@@ -29,7 +29,7 @@ class DeviceArray(np.ndarray[Any, Any]):
         self.owner = getattr(parent, "owner", None)
 
     @property
-    def data(self) -> Any:  # type: ignore[override]
+    def data(self) -> Any:
         return SimpleNamespace(ptr=self.ctypes.data)
 
     @property

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import jobs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -14,6 +13,7 @@ from forge_gpu.hardware.budget import Budget
 from forge_gpu.job.output.result import Result
 from forge_gpu.job.prepare import prepare
 from forge_gpu.job.state.spec import JobSpec
+from tests.job import jobs
 
 MESSAGES = pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))
 GROUPS = (7, 0, 4, 5, 1, 0, 8)
@@ -28,7 +28,7 @@ def texts(values: list[bytes | None], kind: pa.DataType) -> pa.Array:
 
 def table(rows: int) -> pa.Table:
     """Texts with nulls, empty ones, repetitions and bytes that are no UTF-8; a long row; other kinds."""
-    questions = [b"q%d" % (i % 9) for i in range(rows)]
+    questions: list[bytes | None] = [b"q%d" % (i % 9) for i in range(rows)]
     answers: list[bytes | None] = [b'say "%d"\n' % (i % 9) * (i % 4 + 1) for i in range(rows)]
     notes: list[bytes | None] = [None if i % 3 else "é".encode() * (i % 5) for i in range(rows)]
     answers[2::11] = [None] * len(answers[2::11])

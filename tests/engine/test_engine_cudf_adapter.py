@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from host_cupy import Buffer, cupy, on_device
 
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.gpu.cudf_adapter import CudfAdapter, CudfParquet, packed_mask
@@ -26,6 +25,7 @@ from forge_gpu.frames.cudf_frames import CudfFrames
 from forge_gpu.frames.engine import FrameEngine
 from forge_gpu.io.to_arrow import text_to_arrow
 from forge_gpu.kernels.layout import Text
+from tests.engine.host_cupy import Buffer, cupy, on_device
 
 CUDF_IS_MISSING = "cuDF is not installed: pip install 'forge-gpu[cu13]'"
 

@@ -9,12 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import parquet_jobs
 import pytest
-from cuda_backends import SIMULATED, run_simulated
-from host_cupy import STREAMS, DeviceArray, Scope, cupy, cupyx
-from jobs import content, plan, rows, write_lines
-from simulated_parquet import SimulatedParquet
 
 from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.engine.cpu.engine import CpuEngine
@@ -23,6 +18,11 @@ from forge_gpu.hardware.budget import Budget
 from forge_gpu.job.prepare import prepare
 from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.kernels.layout import CLEAN, PADDING, Spans
+from tests.engine import parquet_jobs
+from tests.engine.host_cupy import STREAMS, DeviceArray, Scope, cupy, cupyx
+from tests.job.jobs import content, plan, rows, write_lines
+from tests.kernels.cuda_backends import SIMULATED, run_simulated
+from tests.kernels.simulated_parquet import SimulatedParquet
 
 pytestmark = pytest.mark.sim
 
@@ -43,17 +43,21 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Any:
     from forge_gpu.engine.gpu import device as module
 
     monkeypatch.setattr(module, "SLOT_BYTES", 512)
-    return module.CupyDevice(3, object())
+    return module.CupyDevice(3, bytearray)
+
+
+def entered_scopes() -> tuple[Any, ...]:
+    return Scope.entered
 
 
 def test_work_is_done_on_the_engines_own_stream_sim(device: Any) -> None:
-    assert Scope.entered == ()
+    assert entered_scopes() == ()
     with device:
-        number, stream, allocator = Scope.entered
+        number, stream, allocator = entered_scopes()
         assert number.what == (3,) and stream is STREAMS[-1] and stream is device._stream
         with device:
-            assert Scope.entered == (number, stream, allocator, *Scope.entered[3:])
-    assert Scope.entered == ()
+            assert entered_scopes()[:3] == (number, stream, allocator)
+    assert entered_scopes() == ()
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int32, np.uint64, np.float64])

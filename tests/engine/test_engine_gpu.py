@@ -7,9 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_backends import SIMULATED, open_device, run_simulated
-from jobs import content, plan, rows, write_lines
-from simulated_engine import Entered
 
 from forge_gpu.dedup import exact
 from forge_gpu.engine.base import Engine
@@ -21,6 +18,9 @@ from forge_gpu.job.events.events import FellBack, Halved
 from forge_gpu.job.prepare import prepare
 from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.kernels.layout import CLEAN, Spans, Text
+from tests.job.jobs import content, plan, rows, write_lines
+from tests.kernels.cuda_backends import SIMULATED, open_device, run_simulated
+from tests.kernels.simulated_engine import Entered
 
 BACKENDS = [pytest.param("sim", marks=pytest.mark.sim), pytest.param("gpu", marks=pytest.mark.gpu)]
 CHATML = {"output": {"columns": ["score"]}, "preprocessing": {"split": {"stratify": "category"}}}
@@ -67,7 +67,7 @@ def test_texts_stay_on_the_device_until_they_are_asked_for(device: Entered) -> N
     engine, cpu = gpu_engine(device), CpuEngine()
     text = engine.text(column)
     assert np.array_equal(engine.hash128(text), cpu.hash128(cpu.text(column)))
-    assert text._data is None  # type: ignore[attr-defined]
+    assert not text._is_here  # type: ignore[attr-defined]
     assert [text.row(i) for i in range(3)] == [b"abc", b"defgh", b""]
     of_host = Text(data, np.array([0, 3, 8]))
     assert np.array_equal(engine.hash64(of_host, 3), cpu.hash64(of_host, 3))

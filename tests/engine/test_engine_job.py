@@ -7,8 +7,6 @@ from typing import Any
 
 import orjson
 import pytest
-from faulty_engines import Allocator, FaultyEngine
-from jobs import content, plan, rows, write_lines
 
 from forge_gpu.cli.summary import engine_lines
 from forge_gpu.engine.choose import EngineFactory
@@ -18,6 +16,8 @@ from forge_gpu.hardware.budget import Budget
 from forge_gpu.job.events.events import FellBack, Halved
 from forge_gpu.job.prepare import prepare
 from forge_gpu.job.state.spec import JobSpec
+from tests.engine.faulty_engines import Allocator, FaultyEngine
+from tests.job.jobs import content, plan, rows, write_lines
 
 
 def run(folder: Path, make: Any, threads: int, events: list[Any]) -> dict[str, str]:

@@ -13,12 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cuda_backends import SIMULATED, open_device, run_simulated
-from faulty_engines import Allocator, DeviceLost, FaultyEngine
-from jobs import content, read_lines
-from parquet_jobs import CHAT, FLAT, GROUPS, LONG, SOURCE, plan, run, table, write
-from simulated_engine import Entered
-from simulated_parquet import SimulatedParquet
 
 from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.engine.cpu.engine import CpuEngine
@@ -28,6 +22,12 @@ from forge_gpu.errors import InputError
 from forge_gpu.io import faults
 from forge_gpu.io.row_groups import RowGroups
 from forge_gpu.job.events.events import FellBack, Halved
+from tests.engine.faulty_engines import Allocator, DeviceLost, FaultyEngine
+from tests.engine.parquet_jobs import CHAT, FLAT, GROUPS, LONG, SOURCE, plan, run, table, write
+from tests.job.jobs import content, read_lines
+from tests.kernels.cuda_backends import SIMULATED, open_device, run_simulated
+from tests.kernels.simulated_engine import Entered
+from tests.kernels.simulated_parquet import SimulatedParquet
 
 PLANS = {"flat": FLAT, "chat": CHAT, "source": SOURCE, "too long": LONG}
 

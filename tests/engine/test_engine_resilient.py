@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from faulty_engines import Allocator, FaultyEngine
 
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.halving import halves, joined_texts
 from forge_gpu.engine.resilient import Health, ResilientEngine, out_of_memory
 from forge_gpu.kernels.layout import ABSENT, AS_JSON, AS_TEXT, CLEAN, ESCAPED, PLAIN, Spans, Text
 from forge_gpu.templates.program import Literal, RawSlot, Slot, pack
+from tests.engine.faulty_engines import Allocator, FaultyEngine
 
 VALUES = [b"a" * 40, b"", b"\\n\\u0041" * 3, b"c" * 200, b"d", b"e" * 39, b"f" * 40 + b"\xff"]
 KINDS = [CLEAN, ABSENT, ESCAPED, PLAIN, CLEAN, CLEAN, PLAIN]
@@ -37,8 +37,7 @@ def everything(engine: object) -> list[object]:
     texts = column()
     table = pack([(Literal(b"<"), Slot("v"), RawSlot("v")), (Slot("m", 1),)], ["m"])
     first = np.arange(0, 2 * len(VALUES) + 1, 2)
-    messages = Spans(*(np.concatenate([x, x]) if x is not texts.data else x for x in (
-        texts.data, texts.start, texts.length, texts.kind)))  # fmt: skip
+    messages = Spans(texts.data, np.tile(texts.start, 2), np.tile(texts.length, 2), np.tile(texts.kind, 2))
     program = np.array([0, 1, 0, -1, 1, 0, 1], np.int32)
     columns = [{"v": texts, "m": messages}[name] for name in table.columns]
     found: list[object] = []

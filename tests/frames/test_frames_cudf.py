@@ -8,9 +8,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from cuda_backends import SIMULATED, open_device, run_simulated
-from simulated_cudf import SimulatedAdapter, SimulatedFrame
-from simulated_engine import Entered
 
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.gpu import cudf_adapter
@@ -22,6 +19,9 @@ from forge_gpu.frames.choose import frames_for
 from forge_gpu.frames.cudf_frames import CudfFrames
 from forge_gpu.frames.engine import FrameEngine
 from forge_gpu.frames.pandas_frames import PandasFrames
+from tests.frames.simulated_cudf import SimulatedAdapter, SimulatedFrame
+from tests.kernels.cuda_backends import SIMULATED, open_device, run_simulated
+from tests.kernels.simulated_engine import Entered
 
 BACKENDS = [pytest.param("sim", marks=pytest.mark.sim), pytest.param("gpu", marks=pytest.mark.gpu)]
 CPU = FrameEngine(CpuEngine(), PandasFrames())
@@ -159,7 +159,12 @@ def test_texts_never_come_to_the_host(on: OnDevice) -> None:
     moved = on.moved(made)
     brought: list[int] = []
     bring = on.adapter.to_host
-    on.adapter.to_host = lambda data: brought.append(len(data)) or bring(data)
+
+    def counted(data: Any) -> Any:
+        brought.append(len(data))
+        return bring(data)
+
+    on.adapter.to_host = counted
     text = on.engine.render(moved, "{query}|{response}|{bytes}")
     on.engine.duplicate_of(moved)
     on.engine.check(moved, ["query", "response"])
@@ -217,7 +222,7 @@ def test_a_cpu_engine_says_what_takes_a_frame_of_the_gpu() -> None:
 
 def test_an_engine_on_a_gpu_takes_frames_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
     class OfGpu(CpuEngine):
-        name = "gpu"  # type: ignore[assignment]
+        name = "gpu"
 
     monkeypatch.setattr(cudf_adapter, "CudfAdapter", SimulatedAdapter)
     engine: FrameEngine[Any, Any] = FrameEngine(OfGpu(), frames_for(OfGpu()))

@@ -8,7 +8,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from io_support import arrow_rows, opened, put
 
 from forge_gpu.errors import InputError
 from forge_gpu.io.chunks import ArrowChunk, ReadBuffer, Source
@@ -16,6 +15,7 @@ from forge_gpu.io.columns import arrow_spans
 from forge_gpu.io.decoded import DecodedChunk
 from forge_gpu.io.row_groups import RowGroups, text_columns
 from forge_gpu.kernels.layout import Spans
+from tests.io.io_support import arrow_rows, opened, put
 
 ROWS = 100
 TABLE = pa.table(
@@ -97,7 +97,7 @@ def test_batches_come_in_any_order(source: Source) -> None:
     for chunk in (*reversed(chunks), *chunks[::2]):
         rows = TABLE.slice(chunk.first_row, len(chunk)).to_pylist()
         assert chunk.batch.to_pylist() == rows
-        part = chunk.part(len(chunk) // 2, len(chunk))
+        part = chunk.slice(len(chunk) // 2, len(chunk))
         assert part.batch.to_pylist() == rows[len(chunk) // 2 :]
         assert part.first_row == chunk.first_row + len(chunk) // 2
 

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from io_support import RECORDS, as_lines, put
 
 from forge_gpu.errors import ConfigError, InputError
 from forge_gpu.io.formats import detect
+from tests.io.io_support import RECORDS, as_lines, put
 
 TABLE = pa.table({"query": ["a", "b"], "n": [1, 2]})
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from io_support import RECORDS, as_lines, json_rows, opened, put, rows_of
 
 from forge_gpu.errors import InputError
 from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import JsonChunk, ReadBuffer
 from forge_gpu.kernels.reference.scan import scan_records
+from tests.io.io_support import RECORDS, as_lines, json_rows, opened, put, rows_of
 
 ARRAY = json.dumps(RECORDS, ensure_ascii=False).encode()
 PRETTY = json.dumps(RECORDS, ensure_ascii=False, indent=2).encode()

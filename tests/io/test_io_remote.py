@@ -12,16 +12,16 @@ from threading import Thread
 from typing import ClassVar
 
 import pytest
-from faulty import FaultyFileSystem, faulty
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from io_support import RECORDS, as_lines, opened, rows_of
 
 from forge_gpu.errors import InputError
 from forge_gpu.io import faults
 from forge_gpu.io.inputs import resolve
-from forge_gpu.io.remote import RemoteFile
-from forge_gpu.io.urls import RemotePath, shown
+from forge_gpu.io.remote import RemoteFile, RemotePath
+from forge_gpu.io.urls import shown
+from tests.io.faulty import FaultyFileSystem, faulty
+from tests.io.io_support import RECORDS, as_lines, opened, rows_of
 
 URL = "faulty://bucket/f.jsonl"
 LINES = as_lines(RECORDS * 200)

@@ -10,27 +10,42 @@ import numpy as np
 import pytest
 
 from forge_gpu.errors import OutputError
-from forge_gpu.io import sinks
+from forge_gpu.io import growing
 from forge_gpu.io.atomic import inside, make_folder, write_atomic
 from forge_gpu.io.disk import free_space, require_space, reserve, size_text
-from forge_gpu.io.sinks import JsonlSink, stale_outputs
+from forge_gpu.io.growing import GrowingFile
+from forge_gpu.io.sinks.base import Positions, Written
+from forge_gpu.io.sinks.jsonl import JsonlFile
+from forge_gpu.io.sinks.registry import stale_outputs
+from forge_gpu.kernels.layout import Text
+
+
+def text(*lines: bytes) -> Text:
+    offsets = np.cumsum([0, *map(len, lines)]).astype(np.int64)
+    return Text(np.frombuffer(b"".join(lines), np.uint8), offsets)
+
+
+def jsonl(path: Path, positions: Positions) -> JsonlFile:
+    return JsonlFile(path, 2, positions)
 
 
 def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "new" / "train.jsonl"
-    sink = JsonlSink(path)
-    sink.write(b"one\n")
-    sink.sync()
-    kept = sink.position()
-    sink.write(memoryview(b"two\n"))
+    sink = jsonl(path, {})
+    sink.append(text(b"one\n"))
+    positions = sink.sync()
+    assert positions == {"train.jsonl.partial": 4}
+    sink.append(text(b"two\n"))
     sink.close()
     assert not path.exists()
-    sink = JsonlSink(path, kept)
-    sink.write(np.frombuffer(b"three\n", np.uint8))
-    sink.commit()
+    sink = jsonl(path, positions)
+    sink.append(text(b"three\n"))
+    assert sink.finish() == [Written(path, 2)]
     assert path.read_bytes() == b"one\nthree\n" and [p.name for p in path.parent.iterdir()] == ["train.jsonl"]
+    again = jsonl(path, {"train.jsonl.partial": 10})  # killed before the job was finished
+    assert not path.exists() and again.finish() and path.read_bytes() == b"one\nthree\n"
     with pytest.raises(OutputError, match="shorter than its checkpoint"):
-        JsonlSink(path, 4)
+        jsonl(tmp_path / "train.jsonl", {"train.jsonl.partial": 4})
 
 
 def test_stale_outputs(tmp_path: Path) -> None:
@@ -38,11 +53,12 @@ def test_stale_outputs(tmp_path: Path) -> None:
         "train.jsonl",
         "train-00001-of-00002.jsonl",
         "train.parquet",
+        "train.parquet.batches",
         "train-00001-of-00002.jsonl.partial",
     ]
     for name in [*stale, "train-00000-of-00001.jsonl", "training.jsonl", "train.txt", "train-1.jsonl"]:
         (tmp_path / name).touch()
-    found = stale_outputs(tmp_path, "train", (".jsonl", ".parquet"), ["train-00000-of-00001.jsonl"])
+    found = stale_outputs(tmp_path, "train", ["train-00000-of-00001.jsonl"])
     assert sorted(path.name for path in found) == sorted(stale)
 
 
@@ -51,15 +67,15 @@ import resource, signal, sys
 from pathlib import Path
 from forge_gpu.errors import OutputError
 from forge_gpu.io.atomic import write_atomic
-from forge_gpu.io.sinks import JsonlSink
+from forge_gpu.io.growing import GrowingFile
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 folder = Path(sys.argv[1])
-sink = JsonlSink(folder / "train.jsonl")
-sink.write(b"x" * 3000)
-sink.sync()
+file = GrowingFile(folder / "train.jsonl.partial", of=folder / "train.jsonl")
+file.write(b"x" * 3000)
+file.sync()
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 for act in (
-    lambda: sink.write(b"y" * 3000),
+    lambda: file.write(b"y" * 3000),
     lambda: write_atomic(folder / "m.json", b"z" * 9000),
 ):
     try:
@@ -76,41 +92,41 @@ def test_a_disk_that_fills_up(tmp_path: Path) -> None:
     assert lines[0].startswith(f"{tmp_path}: no space left to write train.jsonl, 1000 bytes more are needed")
     assert all("no space left" in line and "run the same command again" in line for line in lines)
     assert not (tmp_path / "m.json").exists() and not (tmp_path / "m.json.partial").exists()
-    sink = JsonlSink(tmp_path / "train.jsonl", 3000)  # what was synced is a checkpoint still
-    sink.write(b"\n")
-    sink.commit()
+    sink = jsonl(tmp_path / "train.jsonl", {"train.jsonl.partial": 3000})  # what was synced is a checkpoint
+    sink.append(text(b"\n"))
+    sink.finish()
     assert (tmp_path / "train.jsonl").read_bytes() == b"x" * 3000 + b"\n"
 
 
 def test_room_that_was_kept_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sinks, "BEGIN_EVERY", 1 << 16)
-    monkeypatch.setattr(sinks, "RESERVE_SHARE", 1)
+    monkeypatch.setattr(growing, "BEGIN_EVERY", 1 << 16)
+    monkeypatch.setattr(growing, "RESERVE_SHARE", 1)
     path = tmp_path / "train.jsonl"
-    for end in (JsonlSink.close, JsonlSink.commit):
-        sink = JsonlSink(path)
+    for end in (JsonlFile.close, JsonlFile.finish):
+        sink = jsonl(path, {})
         for _ in range(17):
-            sink.write(b"x" * (1 << 16))
+            sink.append(text(b"x" * (1 << 16)))
         partial = tmp_path / "train.jsonl.partial"
         assert partial.stat().st_size == 17 << 16
         sink.sync()
         held = partial.stat().st_blocks * 512
         end(sink)
-        written = path if end is JsonlSink.commit else partial
+        written = path if end is JsonlFile.finish else partial
         assert written.read_bytes() == b"x" * (17 << 16)
         if held > 25 << 16:  # not every file system keeps room
             assert written.stat().st_blocks * 512 <= 18 << 16  # and what the file system itself needs
 
 
 def test_no_room_to_keep_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sinks, "BEGIN_EVERY", 16)
+    monkeypatch.setattr(growing, "BEGIN_EVERY", 16)
     monkeypatch.setattr(
-        sinks, "reserve", lambda descriptor, offset, size: reserve(descriptor, offset, 1 << 60)
+        growing, "reserve", lambda descriptor, offset, size: reserve(descriptor, offset, 1 << 60)
     )
-    sink = JsonlSink(tmp_path / "train.jsonl")
+    file = GrowingFile(tmp_path / "lines")
     for _ in range(8):
-        sink.write(b"seven..\n")
-    sink.commit()
-    assert (tmp_path / "train.jsonl").read_bytes() == b"seven..\n" * 8
+        file.write(b"seven..\n")
+    file.close()
+    assert (tmp_path / "lines").read_bytes() == b"seven..\n" * 8
 
 
 def test_write_atomic(tmp_path: Path) -> None:
@@ -131,7 +147,7 @@ def test_names_stay_in_their_folder(tmp_path: Path) -> None:
             inside(folder, name)
     (folder / "train.jsonl.partial").symlink_to(tmp_path / "victim")
     with pytest.raises(OutputError):
-        JsonlSink(folder / "train.jsonl")
+        jsonl(folder / "train.jsonl", {})
     assert not (tmp_path / "victim").exists()
 
 

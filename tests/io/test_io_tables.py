@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from io_support import opened, put, rows_of
 
 from forge_gpu.errors import InputError
 from forge_gpu.fates import Reason
 from forge_gpu.io import delimited, tables
 from forge_gpu.io.chunks import ArrowChunk, BadRow
+from tests.io.io_support import opened, put, rows_of
 
 
 def csv_text(rows: list[list[str]], delimiter: str = ",", end: str = "\r\n") -> str:

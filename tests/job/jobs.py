@@ -63,7 +63,7 @@ def stop_after(chunks: int) -> dict[str, Any]:
     return {"listener": listen, "check_stop": check}
 
 
-def plan(*inputs: Path, **sections: Any) -> Config:
+def plan(*inputs: Path | str, **sections: Any) -> Config:
     """The plan of the tests: alpaca columns, chatml, a tenth for validation, input that is
     streamed however small; sections replace settings."""
     settings: dict[str, Any] = {
@@ -108,6 +108,13 @@ def content(output: Path) -> dict[str, str]:
             data = json.dumps(manifest, sort_keys=True).encode()
         digests[path.name] = hashlib.sha256(data).hexdigest()
     return digests
+
+
+def paths(result: Result, split: str = "train") -> list[Path]:
+    """The files of a split of an output on this machine."""
+    found = [path for path in result.splits[split].paths if isinstance(path, Path)]
+    assert len(found) == len(result.splits[split].paths)
+    return found
 
 
 def lines(path: Path) -> list[str]:

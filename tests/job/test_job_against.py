@@ -7,14 +7,13 @@ import json
 import random
 from pathlib import Path
 
-import jobs
 import pyarrow.parquet as pq
 import pytest
-import similar
 
 import forge_gpu
 from forge_gpu.errors import ConfigError, InputError, Interrupted
-from forge_gpu.job.events.events import Warned
+from forge_gpu.job.events.events import Event, Warned
+from tests.job import jobs, similar
 
 FLAT = {"shape": "flat", "query": "question"}
 
@@ -110,7 +109,7 @@ def test_changed_evaluation_files_start_the_job_anew(source, rows, evaluation, t
     jobs.run(plan(source, evaluation), tmp_path / "out")
     with open(evaluation[0], "a") as file:
         file.write(json.dumps({"question": rows[20]["instruction"]}) + "\n")
-    events = []
+    events: list[Event] = []
     result = jobs.run(plan(source, evaluation), tmp_path / "out", listener=events.append)
     assert result.counts["contaminated"] == 4
     assert any(
@@ -158,7 +157,7 @@ def test_an_evaluation_file_without_queries_is_refused(source, evaluation, tmp_p
 def test_rows_without_a_query_are_told(source, evaluation, tmp_path) -> None:
     with open(evaluation[0], "a") as file:
         file.write('{"question": null}\nno json\n')
-    events = []
+    events: list[Event] = []
     jobs.run(plan(source, evaluation), tmp_path / "out", listener=events.append)
     told = [event.message for event in events if isinstance(event, Warned)]
     assert any("2 of 4 rows have no query" in message for message in told)

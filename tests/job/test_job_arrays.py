@@ -8,7 +8,7 @@ import pytest
 from forge_gpu.errors import OutputError
 from forge_gpu.job.state import arrays
 
-HELD = {
+HELD: dict[str, np.ndarray] = {
     "bytes": np.arange(7, dtype=np.uint8),
     "pairs": np.arange(10, dtype=np.uint64).reshape(5, 2),
     "none": np.zeros((0, 2), np.int64),

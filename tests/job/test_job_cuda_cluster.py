@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import jobs
 import pytest
 
 from forge_gpu.engine.choose import EngineFactory
@@ -22,6 +21,7 @@ from forge_gpu.job.run import cluster
 from forge_gpu.job.run.cluster import own_gpu, worker_job
 from forge_gpu.job.run.cuda_cluster import GRAIN, CudaWorkers
 from forge_gpu.job.state.spec import JobSpec
+from tests.job import jobs
 
 
 def gpu(number: int, free: int) -> GPU:

@@ -9,13 +9,12 @@ import subprocess
 import sys
 import time
 
-import jobs
 import pytest
-import similar
 
 from forge_gpu.errors import ForgeError, Interrupted, StrictError
 from forge_gpu.job.events.events import ChunkDone
 from forge_gpu.job.run import cluster
+from tests.job import jobs, similar
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.dask

@@ -6,16 +6,19 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import jobs
 import numpy as np
 import pytest
 
 from forge_gpu.errors import Interrupted
 from forge_gpu.fates import Fate
 from forge_gpu.job import prepare
+from forge_gpu.job.decide.decide import decide
 from forge_gpu.job.events.events import ChunkDone, Event
+from forge_gpu.job.facts.matched import MATCHED
 from forge_gpu.job.state import decisions
+from tests.job import jobs
 
 
 class StopWhileWriting:
@@ -62,11 +65,10 @@ def go_on(stopped: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """Finish the stopped run in `output`; how often decisions were made."""
     made = []
 
-    def counted(*arguments: object) -> object:
+    def counted(*arguments: Any) -> decisions.Decisions:
         made.append(1)
         return decide(*arguments)
 
-    decide = prepare.decide
     monkeypatch.setattr(prepare, "decide", counted)
     jobs.run(jobs.plan(stopped / "rows.jsonl", output={"order": "shuffled"}), output)
     return len(made)
@@ -79,7 +81,7 @@ def test_whole_decisions_are_taken_up(stopped: Path, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("damage", [halve, blank, flip, Path.unlink])
-@pytest.mark.parametrize("name", ["facts.json", "fate.npy", "duplicate_of.npy", "rank.npy"])
+@pytest.mark.parametrize("name", ["decisions.json", "fate.npy", "duplicate_of.npy", "rank.npy"])
 def test_torn_decisions_are_made_again(
     name: str,
     damage: Callable[[Path], None],
@@ -99,16 +101,17 @@ def test_what_is_saved_is_loaded(rows: int, tmp_path: Path) -> None:
     made = decisions.Decisions(
         fate=random.integers(0, len(Fate), rows).astype(np.uint8),
         duplicate_of=random.integers(-1, 9, rows),
-        reason=np.zeros(rows, np.uint8),
-        rank=None,
-        facts={"groups": {"largest": rows}},
+        facts={"reason": np.zeros(rows, np.uint8), "matched": np.ones(rows, MATCHED.dtype)},
+        sections={"groups": {"largest": rows}},
         warnings=("a line",),
     )
     for _ in range(2):  # the second in the place of the first
         decisions.save(tmp_path / "decisions", made)
         found = decisions.load(tmp_path / "decisions")
         assert found is not None
-        assert (found.facts, found.warnings, found.rank) == (made.facts, made.warnings, None)
+        assert (found.sections, found.warnings, found.rank) == (made.sections, made.warnings, None)
         assert np.array_equal(found.fate, made.fate)
         assert np.array_equal(found.duplicate_of, made.duplicate_of)
+        assert found.facts.keys() == made.facts.keys()
+        assert all(np.array_equal(found.facts[name], fact) for name, fact in made.facts.items())
     assert decisions.load(tmp_path / "none") is None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jobs
 import pytest
 
 from forge_gpu.errors import InputError
 from forge_gpu.job.events.events import Event, Warned
 from forge_gpu.planner.plan import make_plan
+from tests.job import jobs
 
 EMPTY = {"zero.jsonl": "", "blank.jsonl": "\n \n\n", "none.json": "[]", "header.csv": "instruction,output\n"}
 NO_ROWS = "no row goes to train: the input has no rows"

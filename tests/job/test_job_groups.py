@@ -6,18 +6,18 @@ import json
 from collections import Counter, defaultdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import jobs
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import similar
 
-from forge_gpu.config.load import Layer, build
+from forge_gpu.config.layers import Layer, build
 from forge_gpu.errors import ConfigError, ValidationError
 from forge_gpu.fates import Fate
 from forge_gpu.job.decide import leaks
-from forge_gpu.job.events.events import Warned
+from forge_gpu.job.events.events import Event, Warned
+from tests.job import jobs, similar
 
 SPLITS = ("train", "validation", "test")
 SIZES = {"train_split": 0.7, "validation_split": 0.2, "test_split": 0.1}
@@ -94,7 +94,7 @@ def test_sizes_that_cannot_be_met_are_told(tmp_path) -> None:
         {"instruction": f"q {n}", "output": f"answer {n}", "user": "one" if n < 60 else n} for n in range(100)
     ]
     source = jobs.write_lines(tmp_path / "rows.jsonl", made)
-    events = []
+    events: list[Event] = []
     preprocessing = {"train_split": 0.5, "validation_split": 0.5, "split": {"group": "user"}}
     config = jobs.plan(source, preprocessing=preprocessing)
     result = jobs.run(config, tmp_path / "out", listener=events.append)
@@ -105,7 +105,7 @@ def test_sizes_that_cannot_be_met_are_told(tmp_path) -> None:
 
 
 def test_rows_without_a_group_stand_alone(tmp_path) -> None:
-    made = [{"instruction": f"q {n}", "output": f"answer {n}"} for n in range(100)]
+    made: list[dict[str, Any]] = [{"instruction": f"q {n}", "output": f"answer {n}"} for n in range(100)]
     for number, value in enumerate((None, "", "x", "x")):
         made[number]["user"] = value
     source = jobs.write_lines(tmp_path / "rows.jsonl", made)
@@ -156,10 +156,9 @@ def test_leaks_are_counted_exactly() -> None:
 
 
 def test_a_leak_ends_the_run(source, tmp_path, monkeypatch) -> None:
-    from forge_gpu.job.decide.decide import decide
-    from forge_gpu.split import exact
+    from forge_gpu.split import exact, groups
 
-    monkeypatch.setattr(decide.groups, "assign", lambda group, *rest: _torn(exact.assign(*rest)))
+    monkeypatch.setattr(groups, "assign", lambda group, *rest: _torn(exact.assign(*rest)))
     with pytest.raises(ValidationError, match="groups in several splits"):
         jobs.run(jobs.plan(source, preprocessing={"split": {"group": "user"}}), tmp_path / "out")
     assert not (tmp_path / "out" / "manifest.json").exists()
@@ -173,7 +172,7 @@ def _torn(fates):
 
 def test_equal_rows_that_were_kept_are_only_counted(tmp_path) -> None:
     source = jobs.write_lines(tmp_path / "rows.jsonl", [{"instruction": "q", "output": "abc"}] * 50)
-    events = []
+    events: list[Event] = []
     config = jobs.plan(source, preprocessing={"dedup": {"exact": False}})
     result = jobs.run(config, tmp_path / "out", listener=events.append)
     assert [event.message[:37] for event in events if isinstance(event, Warned)] == [

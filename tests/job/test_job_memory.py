@@ -8,16 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jobs
 import pytest
 
+from tests.job import jobs
+
+ROOT = Path(__file__).parents[2]
 BUDGET = 48 * 2**20
 SLACK = 24 * 2**20  # RLIMIT_DATA counts address space that is never touched, too
 
 SCRIPT = """
 import json, resource, sys
-sys.path.insert(0, {helpers!r})
-import jobs
+from tests.job import jobs
 from pathlib import Path
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.hardware.budget import cpu_budget
@@ -52,9 +53,10 @@ def test_an_input_four_times_the_budget_stays_within_it(tmp_path: Path) -> None:
         while file.tell() < 4 * BUDGET:
             file.write(block.replace(b"Task ", b"Task %d." % rows))
             rows += 50
-    script = SCRIPT.format(helpers=str(Path(jobs.__file__).parent), budget=BUDGET, slack=SLACK)
+    script = SCRIPT.format(budget=BUDGET, slack=SLACK)
     done = subprocess.run(
         [sys.executable, "-c", script, str(small), str(large), str(tmp_path)],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         env=os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"},  # as the command line sets it

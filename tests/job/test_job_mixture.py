@@ -7,12 +7,12 @@ from collections import Counter
 from pathlib import Path
 
 import fsspec
-import jobs
 import pyarrow.parquet as pq
 import pytest
 
 from forge_gpu.errors import ConfigError
-from forge_gpu.job.events.events import Warned
+from forge_gpu.job.events.events import Event, Warned
+from tests.job import jobs
 
 SIZES = {"a": 300, "b": 100, "c": 50}
 
@@ -88,7 +88,7 @@ def test_the_same_bytes_for_any_chunks_and_a_smaller_share_is_part_of_a_larger(s
 
 def test_other_weights_start_the_job_anew(sources, tmp_path) -> None:
     jobs.run(plan(sources, caps=[60, None, None]), tmp_path / "out")
-    events = []
+    events: list[Event] = []
     jobs.run(plan(sources, caps=[50, None, None]), tmp_path / "out", listener=events.append)
     assert any(isinstance(event, Warned) and "settings that affect" in event.message for event in events)
 
@@ -122,7 +122,7 @@ def test_what_is_secret_in_the_url_of_an_input_is_told_nowhere(sources, tmp_path
         with pytest.raises(ConfigError) as error:
             jobs.run(jobs.plan(data=data | wrong), tmp_path / "out")
         faults.append(str(error.value))
-    events = []
+    events: list[Event] = []
     weights = {inputs[0]: 2.0, inputs[1]: 1.0}
     jobs.run(jobs.plan(data=data | {"weights": weights}), tmp_path / "out", listener=events.append)
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import jobs
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import similar
 
 from forge_gpu.errors import ConfigError, InputError, Interrupted
+from tests.job import jobs, similar
 
-NEAR = {"preprocessing": {"dedup": {"near": {}}}}
+NEAR: dict[str, Any] = {"preprocessing": {"dedup": {"near": {}}}}
 
 
 def near(**settings) -> dict:
@@ -38,7 +40,7 @@ def source(rows, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def truth(rows) -> tuple[dict[int, int], dict[tuple[int, int], float]]:
     """The cluster of each row that is no exact duplicate, and the pairs."""
-    first = {}
+    first: dict[tuple[str, str], int] = {}
     for number, row in enumerate(rows):
         first.setdefault((row["instruction"], row["output"]), number)
     unique = sorted(first.values())
@@ -103,6 +105,11 @@ def test_a_stopped_job_goes_on_to_the_same_bytes(chunks, source, whole, tmp_path
     assert jobs.content(tmp_path / "out") == jobs.content(whole)
 
 
+def standing(score: Callable[[int], int], row: int) -> tuple[int, int]:
+    """By which of a cluster's rows one survives: the earliest of those with the highest score."""
+    return score(row), -row
+
+
 def test_keeps_the_longest_or_the_highest_number(source, rows, truth, tmp_path) -> None:
     label, _ = truth
     members: dict[int, list[int]] = {}
@@ -112,9 +119,10 @@ def test_keeps_the_longest_or_the_highest_number(source, rows, truth, tmp_path) 
     def size(row: int) -> int:
         return len(rows[row]["instruction"]) + len(rows[row]["output"])
 
-    for keep, score in (("longest", size), ("score", lambda row: rows[row]["score"])):
+    scores: dict[str, Callable[[int], int]] = {"longest": size, "score": lambda row: rows[row]["score"]}
+    for keep, score in scores.items():
         jobs.run(jobs.plan(source, **near(keep=keep)), tmp_path / keep)
-        want = {max(found, key=lambda row, score=score: (score(row), -row)) for found in members.values()}
+        want = {max(found, key=partial(standing, score)) for found in members.values()}
         kept = {
             entry["row"] for entry in ledger_of(tmp_path / keep) if entry["fate"] in ("train", "validation")
         }
@@ -170,6 +178,7 @@ def test_other_shapes_of_records(shape, tmp_path) -> None:
     chance = random.Random(3)
     answers = [similar.text(chance) for _ in range(6)]
     answers.append(similar.edited(answers[2], chance, 2))
+    records: list[dict[str, Any]]
     if shape == "conversation":
         records = [
             {"messages": [{"role": "user", "content": "Tell me."}, {"role": "assistant", "content": answer}]}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import jobs
 import pytest
 
 from forge_gpu.errors import OutputError
+from tests.job import jobs
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -38,7 +39,8 @@ def test_results_come_in_order_and_few_are_in_flight(threads: int) -> None:
     tasks = (partial(work, number=number, running=running, most=most, lock=lock) for number in range(40))
     assert list(pool.map(tasks, as_it_is)) == list(range(40))
     assert max(most) <= threads
-    assert list(pool.map((lambda workspace, n=n: n for n in range(5)), as_it_is)) == list(range(5))
+    again = (partial(work, number=n, running=running, most=most, lock=lock) for n in range(5))
+    assert list(pool.map(again, as_it_is)) == list(range(5))
 
 
 def test_one_at_a_time_while_memory_is_short() -> None:
@@ -61,7 +63,12 @@ def test_a_failing_task_raises_in_its_place_and_the_pool_goes_on_to_be_usable() 
     pool = OrderedPool(2, Workspace)
     seen = []
     with pytest.raises(ValueError, match="task 2"):
-        tasks = [partial(number, n=0), partial(number, n=1), fail, partial(number, n=3)]
+        tasks: list[Callable[[Workspace], int]] = [
+            partial(number, n=0),
+            partial(number, n=1),
+            fail,
+            partial(number, n=3),
+        ]
         for result in pool.map(tasks, as_it_is):
             seen.append(result)
     assert seen == [0, 1]

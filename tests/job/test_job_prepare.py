@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import jobs
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from forge_gpu.errors import StrictError
 from forge_gpu.job.events.events import Event
+from tests.job import jobs
 
 
 @pytest.fixture
@@ -110,10 +110,10 @@ def test_bad_rows_are_rejected_with_their_reason_and_source(tmp_path: Path) -> N
     ]
     assert rejected[0]["source"].encode() == lines[1]
     assert rejected[3]["source_base64"]
-    assert [
+    assert all(
         lines[entry["line"] - 1] == source.read_bytes()[entry["offset"] :].split(b"\n")[0]
         for entry in rejected
-    ]
+    )
     assert result.counts["rejected"] == 7 and result.counts["train"] == 1
 
 
@@ -172,7 +172,7 @@ def test_limit_takes_the_first_rows(source: Path, tmp_path: Path) -> None:
 def test_shards_hold_the_rows_of_one_file(source: Path, tmp_path: Path) -> None:
     jobs.run(jobs.plan(source), tmp_path / "one")
     result = jobs.run(jobs.plan(source, output={"rows_per_shard": 50}), tmp_path / "many", threads=2)
-    paths = result.splits["train"].paths
+    paths = jobs.paths(result)
     assert b"".join(path.read_bytes() for path in paths) == (tmp_path / "one/train.jsonl").read_bytes()
     assert [len(jobs.lines(path)) for path in paths[:-1]] == [50] * (len(paths) - 1)
     assert paths[0].name == f"train-00000-of-{len(paths):05d}.jsonl"
@@ -187,10 +187,10 @@ def test_a_shuffle_is_seeded_whole_and_the_same_for_any_chunks(source: Path, tmp
         jobs.plan(source, output={"order": "shuffled"}, preprocessing={"seed": 7}), tmp_path / "c"
     )
     assert jobs.content(tmp_path / "a") == jobs.content(tmp_path / "b")
-    lines = [line for path in a.splits["train"].paths for line in jobs.lines(path)]
+    lines = [line for path in jobs.paths(a) for line in jobs.lines(path)]
     plain = jobs.lines(tmp_path / "plain/train.jsonl")
     assert lines != plain and sorted(lines) == sorted(plain)
-    assert lines != jobs.lines(other.splits["train"].paths[0])
+    assert lines != jobs.lines(jobs.paths(other)[0])
     assert b.counts == a.counts
     for entry in pq.read_table(tmp_path / "a/ledger.parquet").to_pylist()[:50]:
         if entry["shard"]:

@@ -8,7 +8,6 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-import jobs
 import pytest
 
 from forge_gpu.errors import InputError
@@ -16,6 +15,7 @@ from forge_gpu.io.faults import ATTEMPTS, FIRST_WAIT, is_passing
 from forge_gpu.io.stores import FileStore
 from forge_gpu.job.events.events import Event, Retried
 from forge_gpu.job.events.retry import retrying
+from tests.job import jobs
 
 
 class Flaky:

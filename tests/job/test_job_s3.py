@@ -12,19 +12,20 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import jobs
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from faulty import faulty
-from s3 import SECRET, Server, s3_server
 
 from forge_gpu.errors import ForgeError, InputError, Interrupted, OutputError
 from forge_gpu.io import faults, upload
 from forge_gpu.job.events.events import ChunkDone, Event, Retried
 from forge_gpu.job.output.publish import place_of
+from tests.io.faulty import faulty
+from tests.job import jobs
+from tests.job.s3 import SECRET, Server, s3_server
 
+ROOT = Path(__file__).parents[2]
 ROWS = jobs.rows(300, seed=4)
 SHARDED = {"output": {"rows_per_shard": 60, "order": "shuffled"}}
 
@@ -187,8 +188,7 @@ def test_stopped_in_each_stage_and_resumed(server: Server, source: Path, tmp_pat
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-import jobs
+from tests.job import jobs
 from forge_gpu.io import upload
 from forge_gpu.job.events.events import ChunkDone
 upload.PART = 5 * 2**20
@@ -198,7 +198,7 @@ def listen(event):
     parts += isinstance(event, ChunkDone) and event.stage == "upload"
     if parts == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-jobs.run(jobs.plan(Path(sys.argv[2])), Path(sys.argv[3]), destination="s3://bucket/killed", listener=listen,
+jobs.run(jobs.plan(Path(sys.argv[1])), Path(sys.argv[2]), destination="s3://bucket/killed", listener=listen,
          chunk_bytes=2**20, range_bytes=2**22)
 """
 
@@ -209,8 +209,8 @@ def test_killed_while_a_file_is_sent(server: Server, tmp_path: Path, monkeypatch
     rows = [row | {"output": f"{number} " + "word " * 8000} for number, row in enumerate(ROWS)]
     source = jobs.write_lines(tmp_path / "in.jsonl", rows)
     jobs.run(jobs.plan(source), tmp_path / "here", chunk_bytes=2**20, range_bytes=2**22)
-    command = [sys.executable, "-c", KILLED, Path(jobs.__file__).parent, source, tmp_path / "staged"]
-    assert subprocess.run(command, timeout=120).returncode == -signal.SIGKILL
+    command = [sys.executable, "-c", KILLED, str(source), str(tmp_path / "staged")]
+    assert subprocess.run(command, cwd=ROOT, timeout=120).returncode == -signal.SIGKILL
     assert server.names("killed") == set() and len(server.unfinished()) == 1
     jobs.run(
         jobs.plan(source), tmp_path / "staged", destination="s3://bucket/killed",

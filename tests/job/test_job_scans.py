@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import jobs
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.errors import InputError
+from forge_gpu.hardware import shares
 from forge_gpu.io.chunks import JsonChunk
 from forge_gpu.job.rows import workspace
-from forge_gpu.job.rows.scans import KeptScans
+from forge_gpu.job.rows.scans import HeldScans
 from forge_gpu.kernels.layout import Records
+from tests.job import jobs
 
 KEYS = ("a", "b")
 LINES = b'{"a":"x\\n","b":1}\n{"b":null,"a":""}\n{"a":\n'
@@ -25,10 +28,10 @@ def scanned(chunk: JsonChunk) -> Records:
     return CpuEngine().scan(chunk.data, "lines", KEYS, 1 << 20)
 
 
-def test_what_is_found_is_what_was_kept() -> None:
-    scans, chunk = KeptScans(1 << 20), chunk_of(LINES)
+def test_what_is_found_is_what_is_held() -> None:
+    scans, chunk = HeldScans(1 << 20), chunk_of(LINES)
     records = scanned(chunk)
-    scans.keep(0, chunk, records, 7)
+    scans.hold(0, chunk, records, 7)
     found = scans.find(0, chunk_of(LINES), KEYS)
     assert found is not None and found[1] == 7
     for name in ("start", "length", "reason"):
@@ -40,8 +43,8 @@ def test_what_is_found_is_what_was_kept() -> None:
 
 
 def test_only_that_chunk_is_found() -> None:
-    scans, chunk = KeptScans(1 << 20), chunk_of(LINES)
-    scans.keep(0, chunk, scanned(chunk), 7)
+    scans, chunk = HeldScans(1 << 20), chunk_of(LINES)
+    scans.hold(0, chunk, scanned(chunk), 7)
     assert scans.find(1, chunk, KEYS) is None
     assert scans.find(0, chunk_of(LINES, 1), KEYS) is None
     assert scans.find(0, chunk_of(LINES + b"\n"), KEYS) is None
@@ -50,13 +53,13 @@ def test_only_that_chunk_is_found() -> None:
 def test_no_more_is_kept_than_fits() -> None:
     chunk = chunk_of(LINES)
     records = scanned(chunk)
-    scans = KeptScans(9 * 3 * len(records) + 1)
-    scans.keep(0, chunk, records, 7)
-    scans.keep(1, chunk, records, 7)
+    scans = HeldScans(9 * 3 * len(records) + 1)
+    scans.hold(0, chunk, records, 7)
+    scans.hold(1, chunk, records, 7)
     assert scans.find(0, chunk, KEYS) is not None and scans.find(1, chunk, KEYS) is None
 
 
-def test_the_second_pass_does_not_scan_what_was_kept(tmp_path, monkeypatch) -> None:
+def test_the_second_pass_does_not_scan_what_is_held(tmp_path, monkeypatch) -> None:
     rows = [{"instruction": f"question {i}", "output": f"answer {i} \u00e9\n"} for i in range(300)]
     source = jobs.write_lines(tmp_path / "rows.jsonl", rows)
     calls = []
@@ -69,7 +72,7 @@ def test_the_second_pass_does_not_scan_what_was_kept(tmp_path, monkeypatch) -> N
     monkeypatch.setattr(CpuEngine, "scan", counted)
     jobs.run(jobs.plan(source, output={"verify": False}), tmp_path / "kept")
     once = len(calls)
-    monkeypatch.setattr("forge_gpu.job.prepare.SCANS_SHARE", 2**62)
+    monkeypatch.setattr(shares, "SCANS", shares.Share(Fraction(0)))
     jobs.run(jobs.plan(source, output={"verify": False}), tmp_path / "scanned")
     assert len(calls) - once > once
     assert jobs.content(tmp_path / "kept") == jobs.content(tmp_path / "scanned")

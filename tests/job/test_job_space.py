@@ -7,12 +7,11 @@ import shutil
 from collections import namedtuple
 from pathlib import Path
 
-import jobs
 import pytest
 
 from forge_gpu.errors import OutputError
-from forge_gpu.io import disk
 from forge_gpu.job.events.events import ChunkDone, Event, StageDone, StageStarted
+from tests.job import jobs
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -24,7 +23,7 @@ class Disk:
         self.free = free
         self.after: dict[str, int] = {}
         self.stages: list[str] = []
-        monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: Usage(0, 0, self.free))
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, self.free))
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StageDone):
@@ -112,7 +111,7 @@ def test_what_was_written_after_the_last_checkpoint_takes_no_room(order, source,
     assert left and not [link for link in Path("/proc/self/fd").iterdir() if opens_below(link, out)]
     (out / "notes.partial").write_text("mine")
 
-    sizes = []
+    sizes: list[int] = []
 
     def look(event: Event) -> None:
         if isinstance(event, StageStarted) and event.stage == "index":

@@ -3,16 +3,16 @@
 import hashlib
 from dataclasses import replace
 
-import jobs
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from forge_gpu.errors import Interrupted, ValidationError
-from forge_gpu.job.events.events import ChunkDone
+from forge_gpu.job.events.events import ChunkDone, Event
 from forge_gpu.job.output.result import OutputFile
 from forge_gpu.job.output.verify import verify
 from forge_gpu.job.state.spec import JobSpec
+from tests.job import jobs
 
 
 @pytest.fixture(params=[1, 3], ids=["one thread", "three threads"])
@@ -21,23 +21,23 @@ def threads(request):
 
 
 def made(tmp_path, **output):
-    """A finished job of several files: its spec, the files that its manifest names, and its columns."""
+    """A finished job of several files: its spec, and the files that its manifest names."""
     source = jobs.write_lines(tmp_path / "source.jsonl", [*jobs.rows(300), {"instruction": "no answer"}])
     config = jobs.plan(source, output={"rows_per_shard": 60, **output})
     result = jobs.run(config, tmp_path / "out")
     files = [OutputFile(**entry) for entry in result.manifest["outputs"]]
     assert len(files) > 4
-    return JobSpec(config, tmp_path, tmp_path / "out"), files, result.manifest["columns"]
+    return JobSpec(config, tmp_path, tmp_path / "out"), files
 
 
 def read_back(job, threads, check_stop=lambda: None, listener=lambda event: None):
-    spec, files, columns = job
-    return verify(spec, files, columns, ["text"], threads, listener, check_stop)
+    spec, files = job
+    return verify(spec, files, threads, listener, check_stop)
 
 
 def change(job, edit):
     """Edit the lines of the second file."""
-    spec, files, _ = job
+    spec, files = job
     path = spec.output / files[1].file
     path.write_text("".join(f"{line}\n" for line in edit(jobs.lines(path))))
     return path
@@ -46,9 +46,9 @@ def change(job, edit):
 @pytest.mark.parametrize("format", ["jsonl", "parquet"])
 def test_gives_every_file_its_digest(tmp_path, threads, format):
     job = made(tmp_path, format=format)
-    told = []
+    told: list[Event] = []
     checked, facts = read_back(job, threads, listener=told.append)
-    spec, files, _ = job
+    spec, files = job
     digests = [hashlib.sha256((spec.output / file.file).read_bytes()).hexdigest() for file in files]
     assert [file.sha256 for file in checked] == digests == [file.sha256 for file in files]
     assert facts == {"files": len(files), "rows": sum(file.rows for file in files), "fields": ["text"]}
@@ -75,7 +75,7 @@ def test_a_file_that_is_not_as_it_was_written(tmp_path, threads, edit, fault):
 
 def test_a_table_with_a_null(tmp_path, threads):
     job = made(tmp_path, format="parquet")
-    spec, files, _ = job
+    spec, files = job
     path = spec.output / files[0].file
     table = pq.read_table(path)
     texts = pa.array([None, *table["text"].to_pylist()[1:]], table["text"].type)
@@ -86,12 +86,12 @@ def test_a_table_with_a_null(tmp_path, threads):
 
 def test_rejected_lines_need_no_text(tmp_path, threads):
     job = made(tmp_path)
-    spec, files, columns = job
+    spec, files = job
     rejected = [file for file in files if file.split == "rejected"]
     assert rejected[0].rows == 1
-    read_back((spec, rejected, columns), threads)
+    read_back((spec, rejected), threads)
     with pytest.raises(ValidationError, match="has no text"):
-        read_back((spec, [replace(rejected[0], split="train")], columns), threads)
+        read_back((spec, [replace(rejected[0], split="train")]), threads)
 
 
 def test_stops_when_it_is_told_to(tmp_path, threads):

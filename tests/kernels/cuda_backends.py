@@ -67,7 +67,7 @@ def open_device(name: str) -> Any:
     if name == "sim":
         if not SIMULATED:
             pytest.skip("runs in a process of its own, with NUMBA_ENABLE_CUDASIM=1")
-        from simulated_device import SimulatedDevice
+        from tests.kernels.simulated_device import SimulatedDevice
 
         return SimulatedDevice()
     if name == "gpu":

@@ -1,8 +1,8 @@
 """Compiles every CUDA kernel to PTX and through ptxas, without a driver, and prints one line of JSON for
 each.
 
-Run as a process of its own for each compute capability: `python cuda_compile.py 9.0`. Needs numba-cuda, NVVM
-and ptxas (the extra `cuda-compile`).
+Run as a process of its own for each compute capability: `python -m tests.kernels.cuda_compile 9.0`. Needs
+numba-cuda, NVVM and ptxas (the extra `cuda-compile`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from numba import cuda, types
 from numba.cuda import dispatcher
@@ -29,7 +30,7 @@ TABLE, HASHES, BITS = types.int64[:, ::1], types.uint64[:, ::1], types.uint32[:,
 i64, u64 = types.int64, types.uint64
 PROGRAM = (TABLE, I64, TABLE, I64, I64, U8, I32, I64, I64, i64)
 
-SIGNATURES = {
+SIGNATURES: dict[str, list[tuple[Any, ...]]] = {
     "pieces.measure": [(U8, I64, I64)],
     "pieces.write": [(U8, U64, I64, I64, U8, U64)],
     "render.count": [(*PROGRAM, I64, I64)],

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 COPY_KERNELS = {"pieces.measure", "pieces.write", "render.count", "render.describe"}
 MOST_REGISTERS = 64
 """With more, an SM of sm_80 or sm_90 (65,536 registers) holds fewer than 32 warps."""
@@ -23,10 +24,9 @@ def test_every_kernel_compiles(capability: str) -> None:
         if os.environ.get("FORGE_REQUIRE_CUDA_COMPILE") == "1":
             pytest.fail("numba-cuda is missing: pip install 'forge-gpu[cuda-compile]'")
         pytest.skip("the extra cuda-compile is not installed")
-    program = Path(__file__).parent / "cuda_compile.py"
     environment = {name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"}
-    command = [sys.executable, str(program), capability]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    command = [sys.executable, "-m", "tests.kernels.cuda_compile", capability]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-4000:]
     found = [json.loads(line) for line in done.stdout.splitlines()]
     for kernel in found:

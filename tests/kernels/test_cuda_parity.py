@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from adversarial import rows_of
-from cuda_backends import BACKENDS, SIMULATED, Kernels, equal, run_simulated
 
 from forge_gpu.kernels.layout import (
     ABSENT,
@@ -26,7 +24,9 @@ from forge_gpu.kernels.layout import (
 )
 from forge_gpu.kernels.reference import dedup, hashing, jsontext, minhash, render, shingles, statistics, utf8
 from forge_gpu.kernels.scratch import Scratch
-from forge_gpu.templates.program import Literal, LiteralIfPresent, LiteralIfText, RawSlot, Slot, pack
+from forge_gpu.templates.program import Literal, LiteralIfPresent, LiteralIfText, Program, RawSlot, Slot, pack
+from tests.kernels.adversarial import rows_of
+from tests.kernels.cuda_backends import BACKENDS, SIMULATED, Kernels, equal, run_simulated
 
 SCRATCH = Scratch()
 SPELLINGS = [
@@ -57,7 +57,7 @@ def spelled(random: np.random.Generator, most: int) -> bytes:
     return b"".join(SPELLINGS[i] for i in random.integers(0, len(SPELLINGS), random.integers(0, most)))
 
 
-def assert_renders(kernels: Kernels, table, program, columns, rows, first=None) -> None:  # type: ignore[no-untyped-def]
+def assert_renders(kernels: Kernels, table, program, columns, rows, first=None) -> None:
     for encoding in (AS_TEXT, AS_JSON):
         arguments = table, program, columns, rows, encoding, first
         found = rows_of(kernels("render.render", *arguments))
@@ -73,7 +73,7 @@ def test_programs_over_random_spellings(kernels: Kernels, seed: int) -> None:
     )
     messages = column([(int(random.choice(KINDS)), spelled(random, 12)) for _ in range(9)])
     first = np.array([0, 2, 2, 5, 7, 9], np.int64)
-    programs = [
+    programs: list[Program] = [
         (Literal(b"<"), Slot("row"), LiteralIfText(b"--" * 30, "row"), RawSlot("row")),
         (Slot("message", 1), Literal(b"x" * 40), RawSlot("message"), LiteralIfPresent(b"!", "message")),
         (),

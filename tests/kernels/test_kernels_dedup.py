@@ -6,12 +6,12 @@ import time
 
 import numpy as np
 import pytest
-from adversarial import run_checked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge_gpu.kernels.cpu.dedup import first_occurrence
 from forge_gpu.kernels.reference.dedup import first_occurrence as reference
+from tests.kernels.adversarial import run_checked
 
 WORD = st.one_of(st.integers(0, 3), st.integers(2**64 - 3, 2**64 - 1), st.integers(0, 2**64 - 1))
 ROWS = st.lists(st.tuples(WORD, WORD, st.sampled_from([0, 1, 1, 255])), max_size=60)

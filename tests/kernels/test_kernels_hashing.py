@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xxhash
-from adversarial import edge_text, run_checked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from forge_gpu.kernels.cpu import hashing as cpu
 from forge_gpu.kernels.layout import Text
 from forge_gpu.kernels.reference import hashing as reference
 from forge_gpu.kernels.scratch import Scratch
+from tests.kernels.adversarial import edge_text, run_checked
 
 SCRATCH = Scratch()
 SEEDS = [0, 1, 0xDEADBEEF12345678, 2**63, 2**64 - 1]

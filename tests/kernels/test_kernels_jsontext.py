@@ -7,7 +7,6 @@ import json
 import numpy as np
 import orjson
 import pytest
-from adversarial import at_page_edge, column_of, rows_of, run_checked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from forge_gpu.kernels.cpu.memory import whole
 from forge_gpu.kernels.layout import ABSENT, BODIES, JSON, NULL, PADDING, PLAIN, Spans
 from forge_gpu.kernels.reference import jsontext as reference
 from forge_gpu.kernels.scratch import Scratch
+from tests.kernels.adversarial import at_page_edge, column_of, rows_of, run_checked
 
 SCRATCH = Scratch()
 EVERY_ESCAPE = rb"\"\\\/\b\f\n\r\t\u0000\u001f\u007f\u0041\u00E9\u20ac\ud83d\ude00\uFFFF"

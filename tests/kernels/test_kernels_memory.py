@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -23,5 +25,5 @@ def test_an_address_is_that_of_the_first_byte(ask, tmp_path) -> None:
 
 
 def test_where_objects_have_longer_heads_numpy_is_asked(monkeypatch) -> None:
-    monkeypatch.setattr(memory.sys, "getobjects", None, raising=False)
+    monkeypatch.setattr(sys, "getobjects", None, raising=False)
     assert not memory._can_look_inside()

@@ -7,10 +7,8 @@ from itertools import product
 
 import numpy as np
 import pytest
-from adversarial import column_of, run_checked
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from json_texts import EVERY, mutate
 
 from forge_gpu.fates import Reason
 from forge_gpu.kernels.cpu import messages as cpu
@@ -29,6 +27,8 @@ from forge_gpu.kernels.layout import (
 )
 from forge_gpu.kernels.reference import messages as reference
 from forge_gpu.kernels.scratch import Scratch
+from tests.kernels.adversarial import column_of, run_checked
+from tests.kernels.json_texts import EVERY, mutate
 
 ROLES = ("system", "user", "assistant", "é", 'q"')
 SCRATCH = Scratch()

@@ -18,7 +18,7 @@ from forge_gpu.kernels.reference import shingles as reference
 from forge_gpu.kernels.reference import union as union_reference
 
 FOLDS = {
-    (case, white_space, punctuation): reference.fold_table(case, white_space, punctuation)
+    (case, white_space, punctuation): reference.fold_table(bool(case), bool(white_space), bool(punctuation))
     for case, white_space, punctuation in [(0, 0, 0), (1, 1, 0), (1, 1, 1), (0, 0, 1)]
 }
 MULTIPLIERS = minhash_reference.multipliers(150, 5)  # more than one group of lanes, and not a whole number

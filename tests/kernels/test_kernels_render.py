@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import orjson
 import pytest
-from adversarial import column_of, rows_of, run_checked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +38,7 @@ from forge_gpu.templates.program import (
     Slot,
     pack,
 )
+from tests.kernels.adversarial import column_of, rows_of, run_checked
 
 SCRATCH = Scratch()
 UNICODE = st.text(st.characters(exclude_categories=["Cs"]), max_size=90)
@@ -213,7 +214,10 @@ def test_sizes_about_the_steps_of_a_copy(kind: int) -> None:
     table = pack(programs)
     program = np.repeat(np.arange(len(programs), dtype=np.int32), len(column))
     repeated = Spans(
-        column.data, *(np.tile(part, len(programs)) for part in (column.start, column.length, column.kind))
+        column.data,
+        np.tile(column.start, len(programs)),
+        np.tile(column.length, len(programs)),
+        np.tile(column.kind, len(programs)),
     )
     rows = np.arange(len(program))
     for encoding in (AS_TEXT, AS_JSON):
@@ -244,7 +248,7 @@ def spans(start: list[int], length: list[int], kind: list[int]) -> list[Spans]:
     return [column, good()["columns"][1]]
 
 
-BAD = {
+BAD: dict[str, dict[str, Any]] = {
     "a row that is none": {"rows": np.array([0, 2])},
     "a negative row": {"rows": np.array([-1])},
     "a huge row": {"rows": np.array([2**62])},
@@ -274,7 +278,7 @@ BAD = {
 
 @pytest.mark.parametrize("module", [cpu, reference], ids=["cpu", "reference"])
 @pytest.mark.parametrize("fault", BAD)
-def test_what_points_outside_is_refused(module: object, fault: str) -> None:
+def test_what_points_outside_is_refused(module: Any, fault: str) -> None:
     assert rows_of(module.render(**good(), scratch=SCRATCH)) == [b"labm"] * 2
     with pytest.raises(ValueError):
         module.render(**{**good(), **BAD[fault]}, scratch=SCRATCH)

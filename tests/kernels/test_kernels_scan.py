@@ -7,10 +7,18 @@ import json
 import numpy as np
 import orjson
 import pytest
-from adversarial import at_page_edge, run_checked
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from json_texts import (
+
+from forge_gpu.fates import Reason
+from forge_gpu.kernels.compiled import CHECKED
+from forge_gpu.kernels.cpu import scan as cpu
+from forge_gpu.kernels.layout import BODIES, CANONICAL, CLEAN, JSON, MAX_DEPTH, NULL, Records
+from forge_gpu.kernels.reference import scan as reference
+from forge_gpu.kernels.reference.jsontext import recode
+from forge_gpu.kernels.scratch import Scratch
+from tests.kernels.adversarial import at_page_edge, run_checked
+from tests.kernels.json_texts import (
     ACCEPTED,
     BROKEN,
     EVERY,
@@ -21,14 +29,6 @@ from json_texts import (
     judged_by_json,
     records,
 )
-
-from forge_gpu.fates import Reason
-from forge_gpu.kernels.compiled import CHECKED
-from forge_gpu.kernels.cpu import scan as cpu
-from forge_gpu.kernels.layout import BODIES, CANONICAL, CLEAN, JSON, MAX_DEPTH, NULL, Records
-from forge_gpu.kernels.reference import scan as reference
-from forge_gpu.kernels.reference.jsontext import recode
-from forge_gpu.kernels.scratch import Scratch
 
 FORMS = ("lines", "array")
 MANY = 1 << 40

@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-from adversarial import edge_text, run_checked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from forge_gpu.kernels.cpu.statistics import text_statistics
 from forge_gpu.kernels.layout import Text
 from forge_gpu.kernels.reference import statistics as reference
 from forge_gpu.kernels.scratch import Scratch
+from tests.kernels.adversarial import edge_text, run_checked
 
 SCRATCH = Scratch()
 WHITE = [chr(value) for value in range(sys.maxunicode + 1) if chr(value).isspace()]
@@ -29,14 +29,14 @@ def assert_equal(rows: list[bytes], repetition: bool = True) -> None:
     text = edge_text(rows)
     found = text_statistics(text, SCRATCH, repetition)
     expected = reference.text_statistics(text, SCRATCH, repetition)
-    for name, got, wanted in zip(found._fields, found, expected, strict=True):
-        assert got.tolist() == wanted.tolist(), name
+    for name in found._fields:
+        assert getattr(found, name).tolist() == getattr(expected, name).tolist(), name
 
 
 def of(row: str | bytes) -> dict[str, int]:
     """The statistics of one row."""
     found = text_statistics(edge_text([row if isinstance(row, bytes) else row.encode()]), SCRATCH)
-    return {name: int(values[0]) for name, values in zip(found._fields, found, strict=True)}
+    return {name: int(getattr(found, name)[0]) for name in found._fields}
 
 
 @given(rows=st.lists(TEXTS | BYTES | st.binary(max_size=200), max_size=8), repetition=st.booleans())

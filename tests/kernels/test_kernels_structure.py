@@ -6,15 +6,15 @@ import json
 
 import numpy as np
 import pytest
-from adversarial import at_page_edge, run_checked
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from json_texts import records
 
 from forge_gpu.kernels.cpu import scan
 from forge_gpu.kernels.cpu import structure as cpu
 from forge_gpu.kernels.layout import CUT, ENDED, MORE
 from forge_gpu.kernels.reference import structure as reference
+from tests.kernels.adversarial import at_page_edge, run_checked
+from tests.kernels.json_texts import records
 
 ALPHABETS = ['[]{},"\\ a', "[],", '"\\', '[{"a\\": ,}]', 'aaaaaaaaaaaaaaa",[]']
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from adversarial import column_of, run_checked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge_gpu.kernels.cpu import utf8 as cpu
 from forge_gpu.kernels.layout import ABSENT, NULL, PLAIN, Spans
 from forge_gpu.kernels.reference import utf8 as reference
+from tests.kernels.adversarial import column_of, run_checked
 
 GOOD = [
     b"a",

@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import frame_cases as cases
-import jobs
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -20,6 +18,8 @@ from forge_gpu.config.schema import Mapping
 from forge_gpu.errors import ConfigError, ForgeError, InputError
 from forge_gpu.frames import blocks
 from forge_gpu.quality.checks import REASONS
+from tests.job import jobs
+from tests.library import frame_cases as cases
 
 ENGINE = forge_gpu.open_engine("cpu")
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -84,7 +84,7 @@ def test_render_deduplicate_and_split_as_prepare_does(kind: str, mode: str, tmp_
 def test_check_as_prepare_does(kind: str, tmp_path: Path) -> None:
     made = rows()
     source = cases.write_lines(tmp_path / "rows.jsonl", made)
-    checks = {name: "reject" for name in REASONS if name != "too_long"}
+    checks: dict[str, Any] = {name: "reject" for name in REASONS if name != "too_long"}
     forge_gpu.prepare(jobs.plan(source, preprocessing={"quality_checks": checks}), output=tmp_path / "out")
     frame = cases.KINDS[kind](made)
     found = ENGINE.check(frame, **checks)
@@ -259,7 +259,7 @@ def test_a_template_that_refuses_a_row_says_why() -> None:
 def test_a_mapping_is_used_as_it_is() -> None:
     frame = pd.DataFrame({"instruction": ["q"], "input": ["more"], "output": ["a"], "other": ["b"]})
     assert "q\nmore" in ENGINE.render(frame, "vicuna")[0]
-    given = {"query": "instruction", "response": "other"}
+    given: dict[str, Any] = {"query": "instruction", "response": "other"}
     assert ENGINE.render(frame, "vicuna", mapping=given)[0] == "USER: q\nASSISTANT: b"
     assert ENGINE.render(frame, "vicuna", mapping=Mapping(**given))[0] == "USER: q\nASSISTANT: b"
     assert ENGINE.render(frame, "vicuna", mapping=given, append_eos=True)[0] == "USER: q\nASSISTANT: b</s>"

@@ -6,11 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jobs
 import pytest
 
 import forge_gpu
 from forge_gpu.errors import ConfigError, InputError, TemplateError
+from tests.job import jobs
 
 HEAVY = ("numba", "pandas", "pyarrow", "dask", "cudf")
 UNUSED = ("pandas", "dask", "cudf", "cupy", "fsspec", "rich", "jinja2", "pyarrow.compute", "pyarrow.dataset")

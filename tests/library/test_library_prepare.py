@@ -10,12 +10,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import jobs
 import pytest
 
 import forge_gpu
 from forge_gpu.errors import ConfigError, InputError, NoPlanError, StrictError
 from forge_gpu.job.events.events import ChunkDone, Event, StageDone, StageStarted, Warned
+from tests.job import jobs
 
 
 @pytest.fixture
@@ -149,7 +149,10 @@ def test_check_stop_stops_and_the_next_run_goes_on(source: Path, tmp_path: Path)
 
 
 def test_strict_and_limit(tmp_path: Path) -> None:
-    records = [{"instruction": "a question", "output": "an answer"}, {"instruction": None, "output": "b"}]
+    records: list[dict[str, Any]] = [
+        {"instruction": "a question", "output": "an answer"},
+        {"instruction": None, "output": "b"},
+    ]
     source = jobs.write_lines(tmp_path / "rows.jsonl", records)
     config = jobs.plan(source)
     with pytest.raises(StrictError, match="line 2 is rejected: null_field"):

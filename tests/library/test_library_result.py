@@ -7,7 +7,6 @@ import sys
 import types
 from pathlib import Path
 
-import jobs
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +15,7 @@ import pytest
 import forge_gpu
 from forge_gpu.errors import ForgeError, ValidationError
 from forge_gpu.job.output.result import Result
+from tests.job import jobs
 
 COLUMNS = ["n", "x", "flag", "word", "mixed", "nested", "lacking"]
 
@@ -79,6 +79,7 @@ def test_batches_are_lazy_and_of_one_row_at_least(result: Result) -> None:
     split = result.splits["train"]
     batches = split.iter_batches()
     for path in split.paths:
+        assert isinstance(path, Path)
         path.unlink()
     with pytest.raises(FileNotFoundError):
         next(batches)
@@ -97,7 +98,7 @@ def test_to_pandas_keeps_types_and_copies_no_text(result: Result) -> None:
 def test_paths_and_ledger(result: Result) -> None:
     ledger = pq.read_table(result.ledger_path)
     assert len(ledger) == 40
-    assert result.rejected_path.read_bytes() == b""
+    assert isinstance(result.rejected_path, Path) and result.rejected_path.read_bytes() == b""
     assert set(result.splits) == {"train", "validation"}
 
 
@@ -147,6 +148,7 @@ def test_to_hf_with_datasets_installed(result: Result) -> None:
 def test_an_output_that_was_damaged_afterwards_is_named(source: Path, tmp_path: Path) -> None:
     result = forge_gpu.prepare(jobs.plan(source), output=tmp_path / "out")
     path = result.splits["train"].paths[0]
+    assert isinstance(path, Path)
     path.write_bytes(path.read_bytes()[:-20] + b"\n")
     with pytest.raises(ValidationError, match=r"train\.jsonl: holds a line that is no JSON record"):
         result.splits["train"].to_arrow()

@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import frame_cases as cases
 import numpy as np
 import orjson
 import pandas as pd
@@ -22,6 +21,7 @@ from forge_gpu.frames import blocks
 from forge_gpu.frames.objects import object_spans
 from forge_gpu.frames.pandas_frames import PandasFrames
 from forge_gpu.kernels import layout
+from tests.library import frame_cases as cases
 
 ENGINE = forge_gpu.open_engine()
 KINDS = {layout.NULL: "null", layout.PLAIN: "text", layout.JSON: "json"}

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import gzip
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
-import jobs
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import forge_gpu
+from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.errors import ForgeError, InputError
-from forge_gpu.job.events.events import Event, StageDone
+from forge_gpu.events import Event, StageDone
+from forge_gpu.hardware.budget import Budget
+from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.job.streaming import stream
+from tests.job import jobs
 
 KEEP = {
     "output": {"columns": ["category", "score"]},
@@ -84,6 +89,7 @@ def test_what_is_left_early_leaves_nothing_behind(source: Path, temporary: Path)
     batches = forge_gpu.stream(jobs.plan(source), batch_rows=10)
     next(batches)
     assert list(temporary.iterdir()) != []
+    assert isinstance(batches, Generator)
     batches.close()
     assert list(temporary.iterdir()) == []
 
@@ -119,8 +125,10 @@ def test_a_source_that_changes_in_between_is_noticed(source: Path) -> None:
         if isinstance(event, StageDone) and event.stage == "decide":
             source.write_bytes(source.read_bytes().replace(b"Task", b"TASK"))
 
+    spec = JobSpec(config, source.parent, source.parent / "out")
+    budget = Budget(2**24, 1, 4096, "a test")
     with pytest.raises(InputError, match="changed"):
-        list(forge_gpu.stream(config, on_event=change))
+        list(stream(spec, budget, CpuEngine, "train", 100, change))  # which waits for its listener
 
 
 def test_an_empty_input_gives_no_rows(tmp_path: Path) -> None:

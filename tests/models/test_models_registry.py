@@ -28,13 +28,13 @@ def test_every_family_has_a_known_template():
 )
 def test_an_exact_name(name):
     match = find(name)
-    assert match.exact
+    assert match and match.model and match.exact
     assert match.model.name == "Qwen/Qwen2.5-7B-Instruct"
 
 
 def test_a_slip_of_the_pen_is_no_exact_name():
     match = find("Qwen2.5-7B-Instrct")
-    assert not match.exact
+    assert match and match.model and not match.exact
     assert match.model.name == "Qwen/Qwen2.5-7B-Instruct"
 
 
@@ -60,7 +60,7 @@ def test_a_slip_of_the_pen_is_no_exact_name():
 )
 def test_a_family_by_the_words_of_a_name(name, family):
     match = find(name)
-    assert (match.family.name, match.exact) == (family, False)
+    assert match and (match.family.name, match.exact) == (family, False)
 
 
 @pytest.mark.parametrize("name", ["llama", "my-llama-7b", "llama-7b", "phi", "org/phi-small"])

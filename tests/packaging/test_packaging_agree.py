@@ -12,7 +12,8 @@ from ruamel.yaml import YAML
 import forge_gpu
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 DOCKERFILES = sorted((ROOT / "docker").glob("Dockerfile.*"))
 CONDA_ONLY = {"pip", "cuda-version"}
 CONDA_NAMES = {"cudf-cu13": "cudf", "dask-cudf-cu13": "dask-cudf", "cupy-cuda13x": "cupy"}
@@ -43,8 +44,9 @@ def test_conda_has_the_base_dependencies_and_the_extra_of_cuda_13():
 
 
 def test_conda_installs_this_version():
-    assert conda()[1] == [f"{PROJECT['name']}=={PROJECT['version']}"]
-    assert PROJECT["version"] == forge_gpu.__version__
+    assert conda()[1] == [f"{PROJECT['name']}=={forge_gpu.__version__}"]
+    assert PROJECT["dynamic"] == ["version"]
+    assert PYPROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "forge_gpu._version.__version__"}
 
 
 def test_the_two_gpu_extras_differ_in_the_cuda_version_alone():

@@ -1,4 +1,4 @@
-"""The sdist and the wheel are whole: a wheel made from the sdist runs in an environment of its own."""
+"""The sdist and the wheels, of the sdist and of a zip of the repository, are whole and run on their own."""
 
 from __future__ import annotations
 
@@ -97,19 +97,46 @@ def test_the_sdist_holds_every_file(built):
     assert {"pyproject.toml", "README.md"} <= names
 
 
-def test_the_wheel_runs_on_its_own(built, tmp_path):
-    """Its dependencies are those installed here, found behind the new environment's own packages."""
-    import numpy
+@pytest.fixture(scope="module")
+def zip_wheel(built, tmp_path_factory) -> Path:
+    """A wheel made from the commit as a code host offers it: a zip, unpacked where links are text files."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("a zip of the repository needs a checkout of it, with .git")
+    if shutil.which("git") is None:
+        pytest.fail("a zip of the repository needs git: install it")
+    folder = tmp_path_factory.mktemp("zip")
+    git = ["git", "-c", f"safe.directory={ROOT}"]
+    run([*git, "archive", "--format=zip", f"--output={folder / 'forge.zip'}", "HEAD"], ROOT)
+    with zipfile.ZipFile(folder / "forge.zip") as archive:
+        archive.extractall(folder / "unpacked")  # a link becomes a file that holds its target
+    assert (folder / "unpacked" / "kernels").read_text() == "forge_gpu/kernels"
+    return build(built.python, "wheel", folder / "unpacked", folder)
 
-    run([built.python, "-m", "pip", "install", "--quiet", "--no-deps", built.wheel], tmp_path)
-    library = run([built.python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"], tmp_path)
-    Path(library.strip(), "borrowed.pth").write_text(f"{Path(numpy.__file__).parents[1]}\n")
-    where = run([built.python, "-c", "import forge_gpu; print(forge_gpu.__file__)"], tmp_path)
-    assert Path(where.strip()).is_relative_to(library.strip())
-    forge = built.python.with_name("forge")
+
+def test_the_wheel_starts_on_its_own(built, tmp_path):
+    forge = installed(built.python, built.wheel, tmp_path)
     assert "Commands:" in run([forge, "--help"], tmp_path)
+
+
+def test_the_wheel_of_a_zip_runs_a_job(built, zip_wheel, tmp_path):
+    """The one job of this file: kernels are compiled for each place and time of an installation."""
+    forge = installed(built.python, zip_wheel, tmp_path)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     run([forge, "plan", "--data", "examples/support.jsonl", "--template", "chatml"], tmp_path)
-    told = run([forge, "prepare"], tmp_path)
-    assert told.startswith("201 rows:\n")
+    shown = run([forge, "prepare"], tmp_path)
+    assert shown.startswith("201 rows:\n")
     assert len((tmp_path / "prepared" / "train.jsonl").read_bytes().splitlines()) == 173
+
+
+def installed(python: Path, wheel: Path, folder: Path) -> Path:
+    """The command of a wheel that is now installed, in place of another. Its dependencies are those installed
+    here, found behind the environment's own packages."""
+    import numpy
+
+    install = ["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--force-reinstall"]
+    run([python, "-m", "pip", *install, wheel], folder)
+    library = run([python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"], folder)
+    Path(library.strip(), "borrowed.pth").write_text(f"{Path(numpy.__file__).parents[1]}\n")
+    where = run([python, "-c", "import forge_gpu; print(forge_gpu.__file__)"], folder)
+    assert Path(where.strip()).is_relative_to(library.strip())
+    return python.with_name("forge")

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from forge_gpu.errors import InputError
+from forge_gpu.job.events.events import Warned
 from forge_gpu.library import job_spec, prepare
 from forge_gpu.planner.plan import make_plan
 
@@ -24,7 +25,9 @@ def plan(tmp_path):
 
 
 def warnings(plan, *data):
-    return [event.message for event in job_spec(plan, data, "out", (), None, False, False, None)[1]]
+    events = job_spec(plan, data, "out", (), None, False, False, None)[1]
+    assert all(isinstance(event, Warned) for event in events)
+    return [event.message for event in events if isinstance(event, Warned)]
 
 
 def test_data_of_other_columns_is_refused_before_it_is_read(plan, tmp_path):

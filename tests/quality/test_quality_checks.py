@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from forge_gpu.config.schema import Checks
+from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.kernels.cpu.jsontext import decode
 from forge_gpu.kernels.cpu.statistics import text_statistics
@@ -16,7 +18,7 @@ from forge_gpu.kernels.reference.statistics import Statistics
 from forge_gpu.kernels.scratch import Scratch
 from forge_gpu.quality.checks import REASONS, Checked, check
 
-ALL_OFF = dict.fromkeys(REASONS, "off")
+ALL_OFF: dict[str, Any] = dict.fromkeys(REASONS, "off")
 GOOD = "a good and sufficient answer"
 
 
@@ -35,6 +37,11 @@ class Kernels:
         return text_statistics(text, self.scratch, repetition)
 
 
+def as_engine(kernels: Kernels) -> Engine:
+    """What the checks take for an engine: they ask for no more than these kernels have."""
+    return cast(Engine, kernels)
+
+
 def spans(values: Sequence[str | None]) -> Spans:
     """Texts as a column; None is null."""
     encoded = [(value or "").encode() for value in values]
@@ -44,10 +51,14 @@ def spans(values: Sequence[str | None]) -> Spans:
 
 
 def run(
-    max_length: int | None = None, fields: dict[str, list[str | None]] | None = None, **settings: object
+    max_length: int | None = None, fields: Mapping[str, Sequence[str | None]] | None = None, **settings: Any
 ) -> Checked:
     texts = {field: spans(values) for field, values in (fields or {}).items()}
-    return check(texts, Checks(**{**ALL_OFF, **settings}), max_length, Kernels())
+    return check(texts, Checks(**{**ALL_OFF, **settings}), max_length, as_engine(Kernels()))
+
+
+def setting(name: str, value: str) -> dict[str, Any]:
+    return {name: value}
 
 
 FAILING = {
@@ -63,10 +74,10 @@ FAILING = {
 @pytest.mark.parametrize("name", FAILING)
 def test_a_failing_response_is_rejected_or_warned_of(name: str) -> None:
     fields = {"query": [GOOD, GOOD], "response": [GOOD, FAILING[name]]}
-    rejected = run(fields=fields, **{name: "reject"})
+    rejected = run(fields=fields, **setting(name, "reject"))
     assert rejected.reason.tolist() == [0, REASONS[name]]
     assert rejected.warned == {}
-    warned = run(fields=fields, **{name: "warn"})
+    warned = run(fields=fields, **setting(name, "warn"))
     assert warned.reason.tolist() == [0, 0]
     assert {why: rows.tolist() for why, rows in warned.warned.items()} == {REASONS[name]: [False, True]}
 
@@ -74,12 +85,12 @@ def test_a_failing_response_is_rejected_or_warned_of(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in FAILING if name != "too_short"])
 @pytest.mark.parametrize("field", ["query", "text", "chosen", "rejected"])
 def test_any_field_can_fail(name: str, field: str) -> None:
-    found = run(fields={field: [FAILING[name], GOOD], "response": [GOOD, GOOD]}, **{name: "reject"})
+    found = run(fields={field: [FAILING[name], GOOD], "response": [GOOD, GOOD]}, **setting(name, "reject"))
     assert found.reason.tolist() == [REASONS[name], 0]
 
 
 def test_input_and_system_may_be_empty() -> None:
-    fields = {"query": ["q"], "input": [""], "system": [None], "response": ["r"]}
+    fields: dict[str, list[str | None]] = {"query": ["q"], "input": [""], "system": [None], "response": ["r"]}
     assert run(fields=fields, empty="reject").reason.tolist() == [0]
 
 
@@ -88,7 +99,7 @@ def test_null_and_absent_are_empty(kind: int) -> None:
     column = Spans(
         np.zeros(0, np.uint8), np.zeros(1, np.int64), np.zeros(1, np.int64), np.array([kind], np.uint8)
     )
-    found = check({"query": column}, Checks(), None, Kernels())
+    found = check({"query": column}, Checks(), None, as_engine(Kernels()))
     assert found.reason.tolist() == [Reason.EMPTY_FIELD]
 
 
@@ -118,7 +129,7 @@ def test_max_repetition_is_the_limit() -> None:
 
 def test_the_first_rejecting_check_gives_the_reason() -> None:
     fields = {"query": ["\ufffd", "\ufffd\x07", "\x07"], "response": ["", "r", "response"]}
-    everything = dict.fromkeys([name for name in REASONS if name != "too_long"], "reject")
+    everything: dict[str, Any] = dict.fromkeys([name for name in REASONS if name != "too_long"], "reject")
     expected = [Reason.EMPTY_FIELD, Reason.TOO_SHORT, Reason.CONTROL_CHARACTER]
     assert run(fields=fields, **everything).reason.tolist() == expected
     expected = [Reason.EMPTY_FIELD, Reason.REPLACEMENT_CHARACTER, Reason.CONTROL_CHARACTER]
@@ -130,14 +141,14 @@ def test_the_first_rejecting_check_gives_the_reason() -> None:
 def test_checks_that_are_off_cost_nothing() -> None:
     kernels = Kernels()
     texts = {"text": spans([GOOD])}
-    assert check(texts, Checks(**ALL_OFF), 1, kernels).warned == {}
+    assert check(texts, Checks(**ALL_OFF), 1, as_engine(kernels)).warned == {}
     assert kernels.repetition_wanted == []
-    check(texts, Checks(**{**ALL_OFF, "empty": "reject"}), None, kernels)
-    check(texts, Checks(), None, kernels)
+    check(texts, Checks(**{**ALL_OFF, "empty": "reject"}), None, as_engine(kernels))
+    check(texts, Checks(), None, as_engine(kernels))
     assert kernels.repetition_wanted == [False, True]
 
 
 def test_no_rows() -> None:
-    found = check({"text": spans([])}, Checks(), 10, Kernels())
+    found = check({"text": spans([])}, Checks(), 10, as_engine(Kernels()))
     assert found.reason.tolist() == []
     assert all(rows.tolist() == [] for rows in found.warned.values())

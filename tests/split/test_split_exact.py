@@ -13,6 +13,7 @@ from forge_gpu.fates import Fate
 from forge_gpu.split import exact, quota, select
 from forge_gpu.split.fractions import Splits, rounded
 from forge_gpu.split.mixer import Stream, mix
+from forge_gpu.split.quota import NOT_LIVE
 
 PERCENT = st.integers(0, 100)
 SPLITS = st.tuples(PERCENT, PERCENT).map(
@@ -68,7 +69,7 @@ def test_quotas_are_those_of_the_position_rule():
 
 def by_sorting(stratum, hashes, live, splits, seed):
     """The definition, in plain Python."""
-    fates = [exact.NOT_LIVE] * len(live)
+    fates = [NOT_LIVE] * len(live)
     mixed = mix(hashes.copy(), seed, Stream.SPLIT).tolist()
     rows: dict[int, list[int]] = {}
     for row in np.flatnonzero(live).tolist():

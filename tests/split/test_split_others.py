@@ -11,6 +11,7 @@ from forge_gpu.fates import Fate
 from forge_gpu.split import exact, order, select, temporal, threshold
 from forge_gpu.split.fractions import Splits
 from forge_gpu.split.mixer import Stream, mix
+from forge_gpu.split.quota import NOT_LIVE
 
 KEYS = np.random.default_rng(7).integers(0, 2**64, (20_000, 2), np.uint64)
 LIVE = np.ones(len(KEYS), bool)
@@ -65,7 +66,7 @@ def test_threshold_moves_no_row_when_data_is_added_and_is_near_its_fractions():
     live = LIVE.copy()
     live[::3] = False
     partly = threshold.assign(KEYS, live, splits, 3)
-    assert np.array_equal(partly, np.where(live, whole, exact.NOT_LIVE))
+    assert np.array_equal(partly, np.where(live, whole, NOT_LIVE))
 
 
 def test_threshold_bounds_are_whole():
@@ -106,7 +107,7 @@ def test_temporal_leaves_rows_that_are_not_live():
     times = np.array([5, 1, 9, 2, 7], np.int64)
     live = np.array([1, 1, 0, 1, 1], bool)
     fates = temporal.assign(times, live, Splits(0.5, 0.25, 0.25))
-    assert fates.tolist() == [Fate.VALIDATION, Fate.TRAIN, exact.NOT_LIVE, Fate.TRAIN, Fate.TEST]
+    assert fates.tolist() == [Fate.VALIDATION, Fate.TRAIN, NOT_LIVE, Fate.TRAIN, Fate.TEST]
 
 
 @pytest.mark.parametrize("block", [64, 1 << 18])

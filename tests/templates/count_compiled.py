@@ -1,6 +1,6 @@
 """How many chat templates compile: prints a table for docs/templates.md.
 
-    FORGE_TEMPLATES=folder python tests/templates/count_compiled.py [ROWS]
+    FORGE_TEMPLATES=folder python -m tests.templates.count_compiled [ROWS]
 
 Every template renders ROWS adversarial conversations of every shape, each compared with Jinja. A template is
 fully compiled for plain shapes where no row needed Jinja but those that Jinja itself refuses.
@@ -12,13 +12,12 @@ import sys
 import time
 from collections import Counter
 
-from chat_cases import OTHER_SHAPES, PLAIN_SHAPES, TOOL, conversations
-from chat_support import all_templates, chat_template, render
-
 from forge_gpu.templates.conversations import Conversation, ListShape
 from forge_gpu.templates.environment import Refused
 from forge_gpu.templates.jinja_renderer import JinjaRenderer
 from forge_gpu.templates.tracing.compiler import EAGER
+from tests.templates.chat_cases import OTHER_SHAPES, PLAIN_SHAPES, TOOL, conversations
+from tests.templates.chat_support import all_templates, chat_template, render
 
 SHAPE = ListShape("messages", {}, {}, tools="tools")
 
@@ -32,10 +31,10 @@ def differences(template, rows: list[dict], found: list) -> int:
     count = 0
     for row, got in zip(rows, found, strict=True):
         try:
-            wanted = {"text": template.render(talk_of(row))}
+            expected: object = {"text": template.render(talk_of(row))}
         except Refused as refused:
-            wanted = str(refused)
-        count += wanted != (got if isinstance(got, dict) else got[1])
+            expected = str(refused)
+        count += expected != (got if isinstance(got, dict) else got[1])
     return count
 
 

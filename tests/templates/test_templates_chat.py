@@ -3,8 +3,6 @@
 import os
 
 import pytest
-from chat_cases import OTHER_SHAPES, PLAIN_SHAPES, TOOL, conversations
-from chat_support import WRITTEN, all_templates, chat_template, render
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +12,8 @@ from forge_gpu.templates.environment import Refused
 from forge_gpu.templates.jinja_renderer import JinjaRenderer
 from forge_gpu.templates.jinja_rows import render_fields
 from forge_gpu.templates.tracing.compiler import EAGER
+from tests.templates.chat_cases import OTHER_SHAPES, PLAIN_SHAPES, TOOL, conversations
+from tests.templates.chat_support import WRITTEN, all_templates, chat_template, render
 
 ROWS = int(os.environ.get("FORGE_TEMPLATE_ROWS", "25"))
 SHAPE = ListShape("messages", {}, {}, tools="tools")

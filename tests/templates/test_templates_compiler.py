@@ -1,15 +1,15 @@
 """When a template is traced, and when rows are left to Jinja."""
 
 import json
-
-from chat_cases import conversations
-from chat_support import WRITTEN, chat_template, render
+from typing import Any
 
 from forge_gpu.templates.conversations import ListShape
 from forge_gpu.templates.jinja_renderer import JinjaRenderer
 from forge_gpu.templates.tracing.compiler import EAGER, Patience
 from forge_gpu.templates.tracing.cutover import ALLOWANCE, Cutover
 from forge_gpu.templates.tracing.expressions import Join, Leaf, Operation, Predicate, Text, joined, known
+from tests.templates.chat_cases import conversations
+from tests.templates.chat_support import WRITTEN, chat_template, render
 
 SHAPE = ListShape("messages", {}, {})
 A, B = Leaf((0, "content")), Leaf((1, "content"))
@@ -27,7 +27,7 @@ def test_a_path_is_traced_once_enough_rows_came():
     assert (renderer.counts.compiled, renderer.counts.row_wise) == (1, 15)
     render(renderer, rows("single", 100))
     assert (renderer.counts.compiled, renderer.counts.row_wise) == (101, 15)
-    assert renderer.compiler.traces == 1
+    assert renderer.compiler and renderer.compiler.traces == 1
 
 
 def test_traces_have_a_budget():
@@ -36,7 +36,7 @@ def test_traces_have_a_budget():
     patience = Patience(rows_before_trace=1, rows_a_trace=64)
     renderer = JinjaRenderer(chat_template(WRITTEN["chatml"]), (SHAPE,), ("text",), patience=patience)
     render(renderer, [{"messages": talk} for talk in talks])
-    assert renderer.compiler.traces == 2
+    assert renderer.compiler and renderer.compiler.traces == 2
     assert renderer.counts.compiled == 4
 
 
@@ -44,7 +44,7 @@ def test_only_paths_that_rows_take_are_traced():
     renderer = JinjaRenderer(chat_template(WRITTEN["thinking"]), (SHAPE,), ("text",), patience=Patience(0, 0))
     talk = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
     render(renderer, [{"messages": talk}] * 50)
-    assert renderer.compiler.traces == 1
+    assert renderer.compiler and renderer.compiler.traces == 1
 
 
 def test_the_order_of_keys_is_a_part_of_the_shape():
@@ -53,7 +53,7 @@ def test_the_order_of_keys_is_a_part_of_the_shape():
     renderer = JinjaRenderer(template, (ListShape("messages", {}, {}, "system"),), ("text",), patience=EAGER)
     message = {"role": "user", "content": "x"}
     swapped = dict(reversed(message.items()))
-    given = [
+    given: list[dict[str, Any]] = [
         {"messages": talk, "system": system}
         for talk in ([message, message], [swapped, swapped], [message, swapped])
         for system in ("", "s")

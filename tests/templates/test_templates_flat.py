@@ -1,9 +1,9 @@
 """Built-ins, format strings and rows without a template."""
 
 import json
+from typing import Any
 
 import pytest
-from chat_support import render
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +15,7 @@ from forge_gpu.templates.builtin import builtin, builtins
 from forge_gpu.templates.choose import make_renderer
 from forge_gpu.templates.program import Literal, Slot
 from forge_gpu.templates.validate import validate_renderer, validate_template
+from tests.templates.chat_support import render
 
 EXACT = {
     "chatml": "<|im_start|>user\n{query}<|im_end|>\n<|im_start|>assistant\n{response}<|im_end|>",
@@ -23,7 +24,7 @@ EXACT = {
     "gemma": "<start_of_turn>user\n{query}<end_of_turn>\n<start_of_turn>model\n{response}<end_of_turn>",
     "vicuna": "USER: {query}\nASSISTANT: {response}",
 }
-FLAT = {"shape": "flat", "query": "q", "response": "r"}
+FLAT: dict[str, Any] = {"shape": "flat", "query": "q", "response": "r"}
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
 
@@ -104,7 +105,7 @@ def test_values_that_are_no_text():
 
 
 def test_null_and_missing():
-    rows = [{"q": None, "r": "x"}, {"r": "x"}, {"q": "x"}, {"q": "", "r": ""}]
+    rows: list[dict[str, Any]] = [{"q": None, "r": "x"}, {"r": "x"}, {"q": "x"}, {"q": "", "r": ""}]
     found = render(make(FLAT), rows)
     assert found[:3] == [
         (Reason.NULL_FIELD, "'q' is null"),

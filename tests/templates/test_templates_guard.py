@@ -1,16 +1,17 @@
 """The guard that is always on."""
 
 import pytest
-from chat_cases import conversations
-from chat_support import WRITTEN, chat_template, render
 
 from forge_gpu.errors import TemplateError
 from forge_gpu.templates import guard
 from forge_gpu.templates.conversations import ListShape
 from forge_gpu.templates.jinja_renderer import JinjaRenderer
+from forge_gpu.templates.tracing import fields
 from forge_gpu.templates.tracing.compiler import EAGER
 from forge_gpu.templates.tracing.expressions import Text
 from forge_gpu.templates.tracing.fields import Compiled
+from tests.templates.chat_cases import conversations
+from tests.templates.chat_support import WRITTEN, chat_template, render
 
 SHAPE = ListShape("messages", {}, {})
 
@@ -31,7 +32,7 @@ def test_rows_of_every_program_are_compared():
 def test_a_wrong_program_stops_the_job(shape, monkeypatch):
     from forge_gpu.templates.tracing import compiler
 
-    real = compiler.trace_fields
+    real = fields.trace_fields
 
     def wrong(*arguments):
         result = real(*arguments)
@@ -48,7 +49,7 @@ def test_a_wrong_program_stops_the_job(shape, monkeypatch):
 
 
 def test_difference_shows_both_texts():
-    line = guard.difference(("a" * 100 + "x",), ("a" * 100 + "y",), 3)
+    line = "".join(guard.difference(("a" * 100 + "x",), ("a" * 100 + "y",), 3))
     assert "character 100 (row 3 of a chunk)" in line
     assert "x'" in line and "y'" in line
-    assert "\n" not in guard.difference(("a\nb",), ("a\nc",), None)
+    assert "\n" not in "".join(guard.difference(("a\nb",), ("a\nc",), None))

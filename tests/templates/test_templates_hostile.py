@@ -3,12 +3,12 @@
 import time
 
 import pytest
-from chat_support import TOKENS
 
 from forge_gpu.errors import TemplateError
 from forge_gpu.templates.bounds import Bounds
 from forge_gpu.templates.conversations import Conversation
 from forge_gpu.templates.environment import ChatTemplate, Refused
+from tests.templates.chat_support import TOKENS
 
 TALK = Conversation([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}])
 LOOP = "{{% for i in range(99) %}}{{% set ns.x = {} %}}{{% endfor %}}{{{{ ns.x }}}}"

@@ -5,8 +5,6 @@ import random
 
 import numpy as np
 import pytest
-from chat_cases import text
-from chat_support import WRITTEN, chat_template, render
 
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.templates.conversations import Conversation, ListShape
@@ -15,6 +13,8 @@ from forge_gpu.templates.jinja_renderer import JinjaRenderer
 from forge_gpu.templates.parts import unfold
 from forge_gpu.templates.records import messages_of
 from forge_gpu.templates.tracing.compiler import EAGER
+from tests.templates.chat_cases import text
+from tests.templates.chat_support import WRITTEN, chat_template, render
 
 WITH_PARTS = """
 {%- for message in messages %}<|{{ message.role }}|>

@@ -1,12 +1,12 @@
 """What probes find out about templates."""
 
 import pytest
-from chat_support import TOKENS, WRITTEN
 
 from forge_gpu.templates.environment import ChatTemplate
 from forge_gpu.templates.probes import probe
+from tests.templates.chat_support import TOKENS, WRITTEN
 
-FOUND = {
+FOUND: dict[str, dict[str, object]] = {
     "chatml": {
         "writes_bos": False,
         "system": "written",

@@ -1,9 +1,9 @@
 """Records of every shape to messages, and to the templates that take them."""
 
 import json
+from typing import Any
 
 import pytest
-from chat_support import WRITTEN, render
 
 from forge_gpu.config.schema import Config, Data, Mapping, Model, Output
 from forge_gpu.errors import ConfigError
@@ -12,6 +12,7 @@ from forge_gpu.templates.choose import make_renderer
 from forge_gpu.templates.conversations import ListShape
 from forge_gpu.templates.records import BadRecord, messages_of
 from forge_gpu.templates.roles import role_aliases
+from tests.templates.chat_support import WRITTEN, render
 
 SHOW = "{% for m in messages %}[{{ m.role }}|{{ m.content }}]{% endfor %}"
 SHOW += "{% if add_generation_prompt %}[assistant|{% endif %}"
@@ -94,7 +95,7 @@ def test_openai_messages_are_passed_as_they_came():
 
 def test_absent_null_and_empty_are_different():
     show = "{% set c = messages[0].content %}{{ c is defined }} {{ c is none }} {{ c is string }} "
-    contents = [{}, {"content": None}, {"content": []}, {"content": ""}]
+    contents: list[dict[str, Any]] = [{}, {"content": None}, {"content": []}, {"content": ""}]
     rows = [{"m": [{"role": "user", **content}]} for content in contents]
     mapping = {"shape": "conversation", "messages": "m"}
     assert texts(mapping, rows, template=show) == [
@@ -254,13 +255,12 @@ def test_messages_form():
 
 
 def test_contents_for_checks():
-    from chat_support import chunk
-
     from forge_gpu.engine.cpu.engine import CpuEngine
     from forge_gpu.templates.values import text_of_span
+    from tests.templates.chat_support import chunk
 
     mapping = {"shape": "conversation", "messages": "c"}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"c": TURN},
         {"c": [*TURN, {"from": "human", "value": "Q\n2"}, TURN[1]]},
         {"c": TURN[:1]},

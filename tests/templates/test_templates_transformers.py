@@ -3,13 +3,13 @@
 import datetime
 
 import pytest
-from chat_cases import OTHER_SHAPES, PLAIN_SHAPES, TOOL, conversations
-from chat_support import DATE, all_templates, chat_template, render
 
 from forge_gpu.templates.conversations import Conversation, ListShape
 from forge_gpu.templates.environment import Refused
 from forge_gpu.templates.jinja_renderer import JinjaRenderer
 from forge_gpu.templates.tracing.compiler import EAGER
+from tests.templates.chat_cases import OTHER_SHAPES, PLAIN_SHAPES, TOOL, conversations
+from tests.templates.chat_support import DATE, all_templates, chat_template, render
 
 oracle = pytest.importorskip("transformers.utils.chat_template_utils")
 SHAPE = ListShape("messages", {}, {}, tools="tools")

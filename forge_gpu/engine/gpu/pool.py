@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from threading import Condition
 from typing import Any
 
-FIRST_SHARE = 4
-"""The pool starts with a quarter of its budget and grows."""
+from forge_gpu.hardware import shares
 
 GRAIN = 256
 
@@ -38,7 +37,7 @@ class BudgetedPool:
         budget = budget // GRAIN * GRAIN
         pool = rmm.mr.PoolMemoryResource(
             rmm.mr.CudaMemoryResource(),
-            initial_pool_size=max(budget // FIRST_SHARE // GRAIN * GRAIN, GRAIN),
+            initial_pool_size=max(shares.POOL_AT_START.of(budget) // GRAIN * GRAIN, GRAIN),
             maximum_pool_size=budget,
         )
         self.number = number

@@ -1,26 +1,25 @@
-"""The texts of rows that may be near-duplicates: read from the input in a narrow third pass, and kept."""
+"""The texts of rows that may be near-duplicates: read from the input in a narrow third pass."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
+from io import BufferedWriter
 from pathlib import Path
 
 import numpy as np
 
 from forge_gpu.io.atomic import PARTIAL
 from forge_gpu.io.disk import output_fault, require_space
-from forge_gpu.job.events.events import ChunkDone, Listener
-from forge_gpu.job.events.memory import peak_memory
+from forge_gpu.job.events.events import Listener
 from forge_gpu.job.rows.compared import joined
 from forge_gpu.job.rows.workspace import Workspace, changed
-from forge_gpu.job.run.pool import Executor, as_it_is
+from forge_gpu.job.run import passes
+from forge_gpu.job.run.pool import Executor
 from forge_gpu.job.state.inputs import Item
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Text
-
-STAGE = "decide"
 
 
 class CandidateTexts:
@@ -59,28 +58,18 @@ class CandidateTexts:
         if not len(rows):
             return
         ends = self._size + np.cumsum(self._text_bytes[rows])
-        require_space(self._path.parent, int(ends[-1]) - self._size, "comparing candidates")
         bounds = np.searchsorted(rows, self._starts)
-        wanted = [number for number in range(len(self._items)) if bounds[number] < bounds[number + 1]]
-        tasks = (
-            partial(
-                read_texts,
-                item=self._items[number],
-                wanted=rows[bounds[number] : bounds[number + 1]] - self._starts[number],
-                chunk_bytes=self._chunk_bytes,
+        units = [
+            _RowsOfRange(item, rows[begin:end] - first, self._text_bytes[rows[begin:end]])
+            for item, begin, end, first in zip(
+                self._items, bounds[:-1].tolist(), bounds[1:].tolist(), self._starts.tolist(), strict=False
             )
-            for number in wanted
-        )
+            if begin < end
+        ]
         try:
-            with open(self._path, "ab") as file, closing(self._pool.map(tasks, as_it_is)) as results:
-                for number, text in zip(wanted, results, strict=True):
-                    self._check_stop()
-                    expected = self._text_bytes[rows[bounds[number] : bounds[number + 1]]]
-                    if not np.array_equal(np.diff(text.offsets), expected):
-                        raise changed(self._items[number])
-                    file.write(text.data[: text.offsets[-1]].tobytes())
-                    read = int(self._items[number].part.size)
-                    self._listener(ChunkDone(STAGE, len(text), read, 0.0, peak_memory()))
+            with open(self._path, "ab") as file:
+                work = TextsPass(units, file, self._chunk_bytes)
+                passes.run(work, self._pool, self._listener, self._check_stop)
         except OSError as fault:
             raise output_fault(fault, self._path) from fault
         self._offset[rows] = ends - self._text_bytes[rows]
@@ -104,17 +93,52 @@ class CandidateTexts:
         self._path.unlink(missing_ok=True)
 
 
-def read_texts(workspace: Workspace, item: Item, wanted: I64, chunk_bytes: int) -> Text:
+@dataclass(frozen=True)
+class _RowsOfRange:
+    """Rows of a range, by their number within it, ascending. sizes: of the text of each."""
+
+    item: Item
+    rows: I64
+    sizes: I64
+
+
+class TextsPass(passes.Pass[_RowsOfRange, Text]):
+    """The compared texts of some rows, one after the other in one file. A run that goes on begins anew."""
+
+    stage = "decide"
+
+    def __init__(self, units: Sequence[_RowsOfRange], file: BufferedWriter, chunk_bytes: int) -> None:
+        self.units = units
+        self._file, self._chunk_bytes = file, chunk_bytes
+
+    def require_room(self) -> None:
+        total = sum(int(unit.sizes.sum()) for unit in self.units)
+        require_space(Path(self._file.name).parent, total, "comparing candidates")
+
+    def task(self, unit: _RowsOfRange) -> Callable[[Workspace], Text]:
+        return partial(read_texts, item=unit.item, required=unit.rows, chunk_bytes=self._chunk_bytes)
+
+    def save(self, unit: _RowsOfRange, made: Text) -> int:
+        if not np.array_equal(np.diff(made.offsets), unit.sizes):
+            raise changed(unit.item)
+        self._file.write(made.data[: made.offsets[-1]].tobytes())
+        return len(made)
+
+    def size(self, unit: _RowsOfRange) -> int:
+        return unit.item.range.size
+
+
+def read_texts(workspace: Workspace, item: Item, required: I64, chunk_bytes: int) -> Text:
     """The compared texts of some rows of a range, by their number within it, ascending."""
     assert workspace.near is not None
-    found: list[Text] = []
+    texts: list[Text] = []
     first = 0
     for chunk in workspace.chunks(item, chunk_bytes):
         rows = workspace.reader.read(chunk, judge=False)
-        inside = wanted[(wanted >= first) & (wanted < first + len(rows))] - first
+        inside = required[(required >= first) & (required < first + len(rows))] - first
         if len(inside):
-            found.append(joined([workspace.near.text.of(rows, inside)]))
+            texts.append(joined([workspace.near.text.of(rows, inside)]))
         first += len(rows)
-        if first > wanted[-1]:
+        if first > required[-1]:
             break
-    return joined(found)
+    return joined(texts)

@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from forge_gpu.dedup.lsh import candidates, distinct
 from forge_gpu.dedup.near import Clusters, NearDuplicates, compare
+from forge_gpu.hardware import shares
 from forge_gpu.job.decide.candidates import CandidateTexts
+from forge_gpu.job.facts.near import BANDS
 from forge_gpu.job.state import index
 from forge_gpu.kernels.layout import I64, U64
 
@@ -21,9 +23,7 @@ def band_reader(ranges: Sequence[Path]) -> Callable[[int], Iterator[U64]]:
 
     def read_band(band: int) -> Iterator[U64]:
         for path in ranges:
-            found = index.read_arrays(path, (index.band_name(band),)).get(index.band_name(band))
-            if found is not None:
-                yield found
+            yield from index.read_arrays(path, (BANDS.item_name(band),)).values()
 
     return read_band
 
@@ -39,10 +39,10 @@ def find_clusters(
     """Clusters of near-duplicates among the live rows; as dedup.near.find_clusters, but the texts of all
     candidates that the budget takes at once are read from the input together."""
     clusters = Clusters(len(live))
-    for pairs in candidates(band_reader(ranges), settings.bands.count, live, budget_bytes // 2):
+    for pairs in candidates(band_reader(ranges), settings.bands.count, live, shares.PAIRS.of(budget_bytes)):
         texts.fetch(distinct(pairs.flatten()))
         for batch, similarity in compare(
-            pairs, text_bytes, texts.read, settings.shingling, budget_bytes // 2
+            pairs, text_bytes, texts.read, settings.shingling, shares.TEXTS.of(budget_bytes)
         ):
             held = similarity >= settings.threshold
             clusters.add(batch[held], similarity[held])
@@ -50,7 +50,7 @@ def find_clusters(
     return clusters
 
 
-def facts(settings: NearDuplicates, clusters: Clusters) -> dict[str, Any]:
+def section(settings: NearDuplicates, clusters: Clusters) -> dict[str, Any]:
     """What the manifest says: a function of input and plan."""
     bands, members = settings.bands, clusters.partner >= 0
     return {

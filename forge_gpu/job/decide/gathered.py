@@ -1,77 +1,65 @@
-"""The index of all ranges as arrays of all rows, for the decisions."""
+"""The facts of all rows, from the index of all ranges, for the decisions."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from forge_gpu.config.schema import Config
 from forge_gpu.io.atomic import make_folder
 from forge_gpu.io.disk import output_fault
-from forge_gpu.job.rows.rows import kept_by
+from forge_gpu.job.facts.fact import Fact
+from forge_gpu.job.facts.registry import required_facts
 from forge_gpu.job.state import index
-from forge_gpu.job.state.index import F64
-from forge_gpu.kernels.layout import I64, U8, U64
+from forge_gpu.kernels.layout import I64
 
 
 class Gathered:
-    """In mapped files below `folder` where the arrays exceed the budget.
+    """Facts by their names, in mapped files below `folder` where they exceed the budget; without those that
+    are read from the index an item at a time.
 
-    starts: int64[ranges + 1], the first row of each range. matched: int64[m, 3] and similarity: float64[m]
-    as in the index, with rows of the job. source: uint32[n], of each row, as `sources` says of each
-    range; None without a mixture. The others as in the index; None where the plan has no use for it.
+    starts: int64[ranges + 1], the first row of each range. ranges: the index files. rows: of the job.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        ranges: Sequence[Path],
-        config: Config,
-        budget_bytes: int,
-        sources: Sequence[int] | None = None,
-    ) -> None:
+    def __init__(self, folder: Path, ranges: Sequence[Path], config: Config, budget_bytes: int) -> None:
+        self.ranges = ranges
         counts = [index.read_facts(path).rows for path in ranges]
         self.starts: I64 = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
         self.rows = int(self.starts[-1])
-        arrays = self._allocate(folder, _items(config), budget_bytes)
-        matched, similarity = [np.zeros((0, 3), np.int64)], [np.zeros(0)]
-        source = np.zeros(0 if sources is None else self.rows, np.uint32)
-        for number, (path, rows) in enumerate(zip(ranges, counts, strict=True)):
+        facts = {fact.name: fact for fact in required_facts(config) if fact.at_once}
+        dense = self._allocate(
+            folder, config, [fact for fact in facts.values() if not fact.is_sparse], budget_bytes
+        )
+        sparse = {name: [np.zeros(0, fact.dtype)] for name, fact in facts.items() if fact.is_sparse}
+        for path, at, rows in zip(ranges, self.starts.tolist(), counts, strict=False):
             if not rows:
                 continue
-            at = int(self.starts[number])
-            if sources is not None:
-                source[at : at + rows] = sources[number]
-            part = index.read_arrays(path, (*arrays, "matched", "similarity"))
-            for name, whole in arrays.items():
-                whole[at : at + rows] = part[name]
-            if "matched" in part:
-                matched.append(part["matched"] + np.array([at, 0, 0]))
-                similarity.append(part["similarity"])
-        self.source = None if sources is None else source
-        self.reason: U8 = arrays["reason"]
-        self.hashes: U64 = arrays["hashes"]
-        self.stratum: U64 | None = arrays.get("stratum")
-        self.time: I64 | None = arrays.get("time")
-        self.group: U64 | None = arrays.get("group")
-        self.text_bytes: I64 | None = arrays.get("text_bytes")
-        self.score: F64 | None = arrays.get("score")
-        self.matched: I64 = np.concatenate(matched)
-        self.similarity: F64 = np.concatenate(similarity)
+            of_range = index.read_arrays(path, facts)
+            for name, whole in dense.items():
+                whole[at : at + rows] = of_range[name]
+            for name, pieces in sparse.items():
+                pieces.append(index.shifted(of_range[name], at))
+        self._facts = dense | {name: np.concatenate(pieces) for name, pieces in sparse.items()}
+
+    def __getitem__(self, fact: str) -> np.ndarray:
+        return self._facts[fact]
+
+    def get(self, fact: str) -> np.ndarray | None:
+        """None where the plan does not require it."""
+        return self._facts.get(fact)
 
     def _allocate(
-        self, folder: Path, items: dict[str, tuple[tuple[int, ...], npt.DTypeLike]], budget_bytes: int
-    ) -> dict[str, Any]:
-        in_memory = self.rows * 8 * (len(items) + 1) <= budget_bytes
-        arrays: dict[str, Any] = {}
-        for name, (item, dtype) in items.items():
-            shape = (self.rows, *item)
-            if in_memory or not self.rows:
+        self, folder: Path, config: Config, facts: Sequence[Fact], budget_bytes: int
+    ) -> dict[str, np.ndarray]:
+        sizes = {fact.name: (fact.shape(self.rows, config), fact.dtype) for fact in facts}
+        total = sum(math.prod(shape) * dtype.itemsize for shape, dtype in sizes.values())
+        arrays: dict[str, np.ndarray] = {}
+        for name, (shape, dtype) in sizes.items():
+            if total + 8 * self.rows <= budget_bytes or not self.rows:
                 arrays[name] = np.empty(shape, dtype)
             else:
                 path = make_folder(folder) / f"{name}.npy"
@@ -88,23 +76,3 @@ def _reserve(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, size)
         except OSError as fault:
             raise output_fault(fault, path, size) from fault
-
-
-def _items(config: Config) -> dict[str, tuple[tuple[int, ...], npt.DTypeLike]]:
-    """The arrays that the plan needs: the shape and the type of a row of each."""
-    settings = config.preprocessing
-    items: dict[str, tuple[tuple[int, ...], npt.DTypeLike]] = {
-        "reason": ((), np.uint8),
-        "hashes": ((2,), np.uint64),
-    }
-    if settings.split.stratify is not None:
-        items["stratum"] = ((), np.uint64)
-    if settings.split.mode == "temporal":
-        items["time"] = ((), np.int64)
-    if settings.split.group is not None:
-        items["group"] = ((), np.uint64)
-    if settings.dedup.near is not None:
-        items["text_bytes"] = ((), np.int64)
-        if kept_by(settings.dedup.near) is not None:
-            items["score"] = ((), np.float64)
-    return items

@@ -23,7 +23,7 @@ BYTES_A_ROW = 64
 """Peak of comparing: key, split, their copies and the order."""
 
 Blocks = Callable[[], Iterator[tuple[U64, U8]]]
-"""Starts a pass over the keys uint64[m, 2] and fates uint8[m] of all rows, in parts."""
+"""Starts a pass over the keys uint64[m, 2] and fates uint8[m] of all rows, block by block."""
 
 
 def check(
@@ -54,20 +54,20 @@ def check(
             yield _wide(label.astype(np.uint64)), np.where(label < 0, np.uint8(Fate.REJECTED), fate)
 
     rows = len(decisions.fate)
-    found: dict[str, Any] = {}
-    found["keys_in_several_splits"] = count(lambda: of_index("hashes"), rows, budget_bytes)
+    result: dict[str, Any] = {}
+    result["keys_in_several_splits"] = count(lambda: of_index("hashes"), rows, budget_bytes)
     if grouped:
-        found["groups_in_several_splits"] = count(groups, rows, budget_bytes)
+        result["groups_in_several_splits"] = count(groups, rows, budget_bytes)
     if decisions.cluster is not None:
-        found["clusters_in_several_splits"] = count(clusters, rows, budget_bytes)
-    for what, number in found.items():
+        result["clusters_in_several_splits"] = count(clusters, rows, budget_bytes)
+    for what, number in result.items():
         if number and (exact or not what.startswith("keys")):
             raise ValidationError(f"{number} {what.replace('_', ' ')}: a fault of Forge; please report this")
-    return found
+    return result
 
 
-def told(keys: int) -> str:
-    """What to tell of equal rows that were kept."""
+def message(keys: int) -> str:
+    """What to say of equal rows that stay."""
     return f"{keys} dedup keys are in several splits: equal rows stay while dedup.exact is false"
 
 
@@ -90,8 +90,8 @@ def count(blocks: Blocks, rows: int, budget_bytes: int) -> int:
         held[mixed >> np.uint64(64 - bits)] = True
     if rows * BYTES_A_ROW > budget_bytes:  # else all of them may be suspects
         rows = sum(len(chosen) for _, _, chosen in _suspects(blocks, held))
-    parts = max(-(-rows * BYTES_A_ROW // max(budget_bytes, 1)), 1)
-    return sum(_torn(blocks, held, part, parts) for part in range(parts))
+    shares = max(-(-rows * BYTES_A_ROW // max(budget_bytes, 1)), 1)
+    return sum(_torn(blocks, held, number, shares) for number in range(shares))
 
 
 def _read_once(blocks: Blocks) -> Blocks:
@@ -106,18 +106,18 @@ def _suspects(blocks: Blocks, held: npt.NDArray[np.bool_]) -> Iterator[tuple[U64
         yield keys, fate, np.flatnonzero(likely)
 
 
-def _torn(blocks: Blocks, held: npt.NDArray[np.bool_], part: int, parts: int) -> int:
-    """Torn keys of one range of the mixed key."""
-    low, high = np.uint64(2**64 * part // parts), np.uint64(2**64 * (part + 1) // parts - 1)
-    found, splits = [np.zeros((0, 2), np.uint64)], [np.zeros(0, np.uint8)]
+def _torn(blocks: Blocks, held: npt.NDArray[np.bool_], number: int, shares: int) -> int:
+    """Torn keys of one of so many ranges of the mixed key."""
+    low, high = np.uint64(2**64 * number // shares), np.uint64(2**64 * (number + 1) // shares - 1)
+    suspects, splits = [np.zeros((0, 2), np.uint64)], [np.zeros(0, np.uint8)]
     for keys, fate, chosen in _suspects(blocks, held):
         mixed = _mixed(keys[chosen])
         chosen = chosen[(mixed >= low) & (mixed <= high)]
-        found.append(keys[chosen])
+        suspects.append(keys[chosen])
         splits.append(fate[chosen])
-    keys, split = np.concatenate(found), np.concatenate(splits)
-    halves = np.sort(keys[:, 0])
-    if not (halves[1:] == halves[:-1]).any():  # no key twice, as where exact duplicates were removed
+    keys, split = np.concatenate(suspects), np.concatenate(splits)
+    words = np.sort(keys[:, 0])
+    if not (words[1:] == words[:-1]).any():  # no key twice, as where exact duplicates were removed
         return 0
     order = np.lexsort((split, keys[:, 1], keys[:, 0]))
     keys, split = keys[order], split[order]

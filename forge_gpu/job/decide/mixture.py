@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from forge_gpu.config.schema import Data
 from forge_gpu.errors import ConfigError
 from forge_gpu.io import urls
-from forge_gpu.io.inputs import resolve
+from forge_gpu.io.inputs import InputFile
 from forge_gpu.kernels.layout import U64
 from forge_gpu.split import mixture
 
@@ -42,9 +41,9 @@ class Mixture:
     ) -> tuple[npt.NDArray[np.bool_], list[dict[str, Any]]]:
         """Which live rows are used, and what the manifest says of it. source: of each row."""
         there = mixture.available(source, live, len(self.inputs)).tolist()
-        wanted = mixture.shares(there, self.weights, self.caps)
-        used = mixture.sample(source, hashes, live, wanted, seed, budget_bytes)
-        names = zip(self.inputs, there, wanted, strict=True)
+        shares = mixture.shares(there, self.weights, self.caps)
+        used = mixture.sample(source, hashes, live, shares, seed, budget_bytes)
+        names = zip(self.inputs, there, shares, strict=True)
         return used, [{"input": path, "rows": rows, "used": use} for path, rows, use in names]
 
 
@@ -56,8 +55,8 @@ def strata(source: npt.NDArray[np.uint32], stratum: U64 | None) -> U64:
     return parted
 
 
-def mixture_of(data: Data, base: Path) -> Mixture | None:
-    """The mixture that the plan asks for; None where it takes all rows. Raises ConfigError."""
+def mixture_of(data: Data, files: Sequence[InputFile]) -> Mixture | None:
+    """The mixture of its files that the plan asks for; None where it takes all rows. Raises ConfigError."""
     if data.weights is None and data.caps is None:
         return None
     weights = None if data.weights is None else _per_input(data.weights, data.inputs, "weights")
@@ -69,8 +68,7 @@ def mixture_of(data: Data, base: Path) -> Mixture | None:
         )
     given = None if weights is None else [weight for weight in weights if weight is not None]
     mixture.shares([1] * len(data.inputs), given, caps)  # what it would refuse after the first pass
-    source = [number for number, path in enumerate(data.inputs) for _ in resolve([path], base)]
-    return Mixture(tuple(map(urls.shown, data.inputs)), tuple(source), given, caps)
+    return Mixture(tuple(map(urls.shown, data.inputs)), tuple(file.given for file in files), given, caps)
 
 
 def _per_input(

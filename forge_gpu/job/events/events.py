@@ -1,9 +1,17 @@
-"""The one event stream of a job. The progress bar, the logs, the manifest and the metrics read it."""
+"""The one event stream of a job. Progress, logs, the manifest and metrics read it, and nothing else.
+
+Each kind is a dataclass; its name is its tag. They are documented in docs/events.md. No event holds the text
+of a row. One that changes gets another SCHEMA.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+SCHEMA = 1
+"""The version of what events say: `v` of each line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +22,20 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class JobStarted(Event):
+    """The inputs are resolved and the checkpoint is open: it is known which job this is."""
+
+    job: str  # digest of what the output depends on: of this event and of all after it
+    spec: dict[str, Any]  # without what is secret in URLs
+    engine: str | None
+    engine_reason: str | None
+    memory_budget: int  # bytes
+    threads: int
+    resumed: bool  # whether an earlier run left something to go on from
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class StageStarted(Event):
     total_bytes: int | None = None
     total_rows: int | None = None
@@ -21,16 +43,33 @@ class StageStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class ChunkDone(Event):
+    """A chunk went through its stage. It may be left out for a listener that is slow: what came before it in
+    the stage is in the totals, which the dispatcher fills in."""
+
     rows: int
     bytes: int  # of input
     seconds: float
     peak_memory: int  # bytes, of the process, so far
+    fates: dict[str, int] | None = None  # rows by fate, where the stage knows them
+    rows_so_far: int = 0  # of this run, in the stage
+    bytes_so_far: int = 0
+    fates_so_far: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StageDone(Event):
     rows: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled(Event):
+    """What the process holds, once a second."""
+
+    memory: int  # bytes, resident
+    vram: int | None  # bytes in use on the job's GPUs, of all processes; None without one
+    gpu_use: float | None  # share of the last moments in which the job's GPUs worked, 0 to 1
+    queue: int  # events that wait for the slowest listener
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +94,23 @@ class FellBack(Event):
     """The engine failed and the job goes on with the CPU engine."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnded(Event):
+    """The job is done. was_finished: an earlier run had done it, and nothing changed since."""
+
+    counts: dict[str, int]  # rows by fate
+    seconds: float
+    was_finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailed(Event):
+    """The job ended before it was done; `stage` is where."""
+
+    error: str  # one line, without what it quotes of a row
+    exit_code: int  # of the command line
 
 
 Listener = Callable[[Event], None]

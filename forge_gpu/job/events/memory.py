@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Callable
 from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
+_STATM = Path("/proc/self/statm")
 
 
 def peak_memory() -> int:
     """The most resident memory this process ever had, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def resident_memory() -> int:
+    """Bytes of resident memory, now. 0 where unknown."""
+    try:
+        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
 
 
 def anonymous_memory() -> int:

@@ -7,23 +7,23 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
-from importlib import metadata
 from typing import Any
 
-from forge_gpu import __version__
+from forge_gpu._version import __version__
+from forge_gpu.config import keys
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.io import urls
+from forge_gpu.job.events.dispatch import Dispatcher
 from forge_gpu.job.events.events import Event, FellBack, Halved, Listener, Retried, StageDone, Warned
 from forge_gpu.job.events.memory import peak_memory
 from forge_gpu.job.output.result import OutputFile
 from forge_gpu.job.rows.workspace import Workspace
-from forge_gpu.job.state.checkpoint import WITHOUT_EFFECT
 from forge_gpu.job.state.index import RangeFacts
 from forge_gpu.job.state.inputs import JobInputs
+from forge_gpu.job.state.started import libraries
 
 
 @dataclass
@@ -34,6 +34,7 @@ class RunFacts:
     resumed: bool
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    lost_listeners: list[str] = field(default_factory=list)
     retries: int = 0
     halvings: int = 0
     fell_back: str | None = None
@@ -42,6 +43,8 @@ class RunFacts:
 
     def listening(self, listener: Listener) -> Listener:
         """A listener that notes events before it passes them on."""
+        if isinstance(listener, Dispatcher):
+            self.lost_listeners = listener.lost
 
         def listen(event: Event) -> None:
             match event:
@@ -62,9 +65,9 @@ class RunFacts:
     def section(
         self, config: Config, engine: str, budget: Budget, inputs: JobInputs, ranges: Sequence[RangeFacts]
     ) -> dict[str, Any]:
-        ways: Counter[str] = Counter()
-        for part in ranges:
-            ways.update(part.ways)
+        render_paths: Counter[str] = Counter()
+        for of_range in ranges:
+            render_paths.update(of_range.render_paths)
         return {
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
             "seconds": round(time.time() - self.started, 6),
@@ -77,23 +80,17 @@ class RunFacts:
             "chunks": sum(workspace.chunks_read for workspace in self.workspaces),
             "used_streaming": inputs.streamed,
             "peak_memory": peak_memory(),
-            "template_rows": dict(ways),
+            "template_rows": dict(render_paths),
             "resumed": self.resumed,
             "retries": self.retries,
             "halvings": self.halvings,
             "fell_back": self.fell_back,
-            "warnings": self.warnings,
+            "warnings": self.warnings + self.lost_listeners,
             "fingerprints": {source.file.path: source.file.fingerprint for source in inputs.sources},
             "settings": config.model_dump(mode="json", include={"goal", "hardware", "preprocessing"}),
             "machine": {"system": platform.platform(), "python": platform.python_version()},
-            "libraries": _libraries(),
+            "libraries": libraries(),
         }
-
-
-@cache
-def _libraries() -> dict[str, str]:
-    """Versions of what the bytes and the speed of a run may depend on."""
-    return {library: metadata.version(library) for library in ("numpy", "numba", "pyarrow")}
 
 
 def content(
@@ -111,8 +108,8 @@ def content(
     """The whole manifest. facts: sections that only some plans have."""
     rows_of_file = inputs.rows_of_files(ranges)
     warned: dict[Reason, int] = {}
-    for part in ranges:
-        for reason, count in part.warned.items():
+    for of_range in ranges:
+        for reason, count in of_range.warned.items():
             warned[reason] = warned.get(reason, 0) + count
     model = config.model
     return {
@@ -142,7 +139,7 @@ def content(
 
 def _settings(config: Config) -> dict[str, Any]:
     """The settings that the output depends on, without what is secret in the URLs of inputs."""
-    settings = config.model_dump(mode="json", exclude=WITHOUT_EFFECT)
+    settings = keys.effective(config)
     for key in ("weights", "caps"):
         of_input = settings["data"][key]
         if isinstance(of_input, dict):

@@ -10,7 +10,7 @@ import orjson
 from forge_gpu.errors import OutputError
 from forge_gpu.fates import Fate, name
 from forge_gpu.io.inputs import InputFile
-from forge_gpu.io.sinks import is_output
+from forge_gpu.io.sinks.registry import is_output
 from forge_gpu.job.output.result import LEDGER, MANIFEST
 from forge_gpu.job.state.checkpoint import Checkpoint
 from forge_gpu.job.state.decisions import SPLITS
@@ -31,7 +31,7 @@ def require_own(output: Path, checkpoint: Checkpoint, inputs: Sequence[InputFile
 
 def is_ours_by_name(file: str) -> bool:
     stems = [name(fate) for fate in (*SPLITS, Fate.REJECTED)]
-    return file in (LEDGER, MANIFEST) or any(is_output(file, stem, (".jsonl", ".parquet")) for stem in stems)
+    return file in (LEDGER, MANIFEST) or any(is_output(file, stem) for stem in stems)
 
 
 def _holds_manifest(path: Path) -> bool:

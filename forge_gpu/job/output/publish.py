@@ -20,7 +20,7 @@ from forge_gpu.fates import name
 from forge_gpu.io import urls
 from forge_gpu.io.atomic import write_atomic
 from forge_gpu.io.inputs import InputFile
-from forge_gpu.io.sinks import is_output
+from forge_gpu.io.sinks.registry import is_output
 from forge_gpu.io.upload import Store
 from forge_gpu.job.events.events import ChunkDone, Listener
 from forge_gpu.job.events.memory import peak_memory
@@ -203,7 +203,6 @@ def _is_there(store: Store, uploaded: Uploaded, names: list[str]) -> bool:
 
 def _remove_stale(store: Store, ours: list[str]) -> None:
     """Remove files of an earlier job that this one does not write, so that no reader takes both."""
-    endings = (".jsonl", ".parquet")
     for found in store.names():
-        if found not in ours and any(is_output(found, name(split), endings) for split in SPLITS):
+        if found not in ours and any(is_output(found, name(split)) for split in SPLITS):
             store.remove(found)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 
-import numpy as np
 import orjson
 
 from forge_gpu.fates import Reason, name
-from forge_gpu.io.chunks import ArrowChunk
 from forge_gpu.job.rows.rows import Rows
 from forge_gpu.kernels.layout import I64, U8
 
@@ -37,10 +35,10 @@ def rejected_record(
     from 1, for JSON lines; None for other formats.
     """
     record: dict[str, object] = {"file": file, "row": first_row + row}
-    if not isinstance(rows.chunk, ArrowChunk):
+    if rows.chunk.form != "table":
         start = int(rows.records.start[row])
         if first_line is not None:
-            record["line"] = first_line + int(np.count_nonzero(rows.chunk.data[:start] == 10))
+            record["line"] = first_line + rows.chunk.lines_before(start)
         record["offset"] = rows.chunk.offset + start
     record["reason"] = name(Reason(int(reason)))
     detail = rows.detail(row)
@@ -50,7 +48,7 @@ def rejected_record(
 
 
 def _source(rows: Rows, row: int) -> bytes:
-    if isinstance(rows.chunk, ArrowChunk):
+    if rows.chunk.form == "table":
         bad = rows.chunk.bad.get(row)
         return bad.source if bad else rows.chunk.source(row)
     start, length = rows.records.start[row], rows.records.length[row]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from forge_gpu.io.urls import RemotePath
+from forge_gpu.io.sinks.base import OutputPath
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 LEDGER = "ledger.parquet"
 
-OutputPath = Path | RemotePath
-"""Of a file or folder of output: on this machine, or at a URL."""
+REJECTED_FORMAT = "jsonl"
+"""Rejected rows are of no split: whatever format splits have, theirs is this one."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Split:
     """The rows of one split, in its files. Nothing is read before a method asks for it."""
 
     name: str
+    format: str
     paths: Sequence[OutputPath]
     rows: int
     columns: dict[str, str]
@@ -53,13 +54,13 @@ class Split:
         from forge_gpu.job.output.read_back import iter_batches, require_rows
 
         require_rows(batch_rows)
-        return iter_batches(self.paths, self.columns, batch_rows)
+        return iter_batches(self.format, self.paths, self.columns, batch_rows)
 
     def to_arrow(self) -> pa.Table:
         """All rows as one Arrow table."""
         import pyarrow as pa
 
-        from forge_gpu.job.output.read_back import schema_of
+        from forge_gpu.io.sinks.lines import schema_of
 
         return pa.Table.from_batches(list(self.iter_batches()), schema_of(self.columns))
 
@@ -100,7 +101,8 @@ class Result:
 
     @property
     def rejected_path(self) -> OutputPath:
-        return self.output / "rejected.jsonl"
+        files = [OutputFile(**entry) for entry in self.manifest["outputs"]]
+        return self.output / next(file.file for file in files if file.split == "rejected")
 
     @property
     def ledger_path(self) -> OutputPath:
@@ -114,6 +116,7 @@ class Result:
             chosen = [file for file in files if file.split == split]
             splits[split] = Split(
                 name=split,
+                format=manifest["config"]["output"]["format"],
                 paths=[output / file.file for file in chosen],
                 rows=sum(file.rows for file in chosen),
                 columns=manifest["columns"],

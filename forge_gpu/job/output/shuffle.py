@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from forge_gpu.io.atomic import PARTIAL
-from forge_gpu.io.sinks import JsonlSink
+from forge_gpu.io.growing import GrowingFile
 from forge_gpu.kernels.layout import I64, Text
 
 BUCKET_BYTES = 32 * 2**20
@@ -34,12 +34,12 @@ class Buckets:
         self._rows = max(rows, 1)
         self._count = max(1, min(expected_bytes // BUCKET_BYTES, MOST_BUCKETS))
 
-        def sink(bucket: int, suffix: str) -> JsonlSink:
-            path = folder / f"{split}-{bucket:04d}{suffix}"
-            return JsonlSink(path, positions.get(path.name, 0))
+        def file(bucket: int, suffix: str) -> GrowingFile:
+            path = folder / f"{split}-{bucket:04d}{suffix}{PARTIAL}"
+            return GrowingFile(path, positions.get(path.name, 0))
 
-        self._lines = [sink(bucket, ".lines") for bucket in range(self._count)]
-        self._ranks = [sink(bucket, ".ranks") for bucket in range(self._count)]
+        self._lines = [file(bucket, ".lines") for bucket in range(self._count)]
+        self._ranks = [file(bucket, ".ranks") for bucket in range(self._count)]
 
     def append(self, lines: Text, rank: I64) -> None:
         """Add lines to the buckets of their ranks."""
@@ -58,15 +58,15 @@ class Buckets:
     def sync(self) -> dict[str, int]:
         """Bring what was written to the disk; bytes of each file there."""
         positions = {}
-        for sink in (*self._lines, *self._ranks):
-            sink.sync()
-            positions[sink.path.name] = sink.position()
+        for file in (*self._lines, *self._ranks):
+            file.sync()
+            positions[file.path.name] = file.position()
         return positions
 
     def close(self) -> None:
         """Close the files; they stay as they are."""
-        for sink in (*self._lines, *self._ranks):
-            sink.close()
+        for file in (*self._lines, *self._ranks):
+            file.close()
 
     def in_order(self) -> Iterator[Text]:
         """The lines by rank, a bucket at a time."""
@@ -81,5 +81,5 @@ class Buckets:
             yield Text(np.frombuffer(joined, np.uint8), offsets)
 
 
-def _content(sink: JsonlSink) -> bytes:
-    return sink.path.with_name(sink.path.name + PARTIAL).read_bytes()
+def _content(file: GrowingFile) -> bytearray:
+    return file.content(0, file.position())

@@ -11,8 +11,9 @@ from forge_gpu.config.schema import Config
 from forge_gpu.fates import Fate, name
 from forge_gpu.io.atomic import PARTIAL
 from forge_gpu.io.disk import output_fault, require_space
-from forge_gpu.io.sinks import JsonlSink, is_output
-from forge_gpu.job.rows.near import settings_of
+from forge_gpu.io.growing import GrowingFile
+from forge_gpu.io.sinks.registry import format_of, is_unfinished
+from forge_gpu.job.facts.registry import required_facts
 from forge_gpu.job.state.checkpoint import Checkpoint
 from forge_gpu.job.state.decisions import SPLITS, Decisions
 from forge_gpu.job.state.index import RangeFacts
@@ -22,39 +23,39 @@ from forge_gpu.job.state.spec import JobSpec
 ROW = 500
 """Bytes of input that a row is taken to have. Shorter ones take more index, and less of all else."""
 
-INDEX_OF_A_ROW = 48
-"""Bytes that a row takes in the index and the decisions; band hashes of near-duplicates come on top."""
+DECIDED_OF_A_ROW = 31
+"""Bytes that a row takes in the decisions and while they are made; its facts in the index come on top."""
 
 
 def cut_unsaved(spec: JobSpec, checkpoint: Checkpoint) -> None:
     """Cut off what an earlier run wrote after its last checkpoint: it is written again, and where a full disk
     ended that run it takes the room for it. Raises OutputError."""
     outputs = [name(fate) for fate in (*SPLITS, Fate.REJECTED)]
-    found = [
-        path
-        for path in spec.output.glob("*" + PARTIAL)
-        if any(is_output(path.name, stem, (".jsonl", ".parquet")) for stem in outputs)
+    unfinished = [
+        path for path in spec.output.iterdir() if any(is_unfinished(path.name, stem) for stem in outputs)
     ]
-    for partial in [*found, *checkpoint.shuffle_folder.glob("*" + PARTIAL)]:
-        path = partial.with_name(partial.name.removesuffix(PARTIAL))
+    for path in [*unfinished, *checkpoint.shuffle_folder.glob("*" + PARTIAL)]:
         position = checkpoint.state.positions.get(path.name, 0)
         try:
             if position:
-                JsonlSink(path, position).close()
+                GrowingFile(path, position).close()
             else:
-                partial.unlink()
+                path.unlink()
         except OSError as fault:
-            raise output_fault(fault, partial) from fault
+            raise output_fault(fault, path) from fault
 
 
 def require_for_job(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint) -> None:
     """Raise OutputError where index and outputs will not fit; what a job with a limit reads is not known."""
-    if spec.limit is not None:
-        return
-    rows = inputs.total_bytes // ROW
-    needed = rows * _index_of_a_row(spec.config) + _of_lines(inputs.total_bytes, spec.config)
-    there = sum(path.stat().st_size for path in checkpoint.index_folder.iterdir())
-    require_space(spec.output, needed - there - _written(checkpoint), "preparing this input")
+    if spec.limit is None:
+        lines = _of_lines(inputs.total_bytes, spec.config) - _written(checkpoint)
+        require_space(spec.output, _of_index(spec, inputs, checkpoint) + lines, "preparing this input")
+
+
+def require_for_index(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint) -> None:
+    """Raise OutputError where the index will not fit; what a job with a limit reads is not known."""
+    if spec.limit is None:
+        require_space(spec.output, _of_index(spec, inputs, checkpoint), "indexing this input")
 
 
 def require_for_writing(
@@ -65,7 +66,7 @@ def require_for_writing(
     ranges: Sequence[RangeFacts],
 ) -> None:
     """Raise OutputError where the outputs will not fit."""
-    read = sum(item.part.size for item, part in zip(inputs.items, ranges, strict=True) if part.rows)
+    read = sum(item.range.size for item, facts in zip(inputs.items, ranges, strict=True) if facts.rows)
     counts = decisions.counts()
     kept = sum(counts[fate] for fate in (*SPLITS, Fate.REJECTED))
     share = read * kept // max(sum(counts.values()), 1)
@@ -73,17 +74,17 @@ def require_for_writing(
 
 
 def _of_lines(input_bytes: int, config: Config) -> int:
-    """What the outputs of so much input take: lines, their buckets while they are shuffled, their Parquet."""
+    """What the outputs of so much input take: lines as their format has them, and buckets for a shuffle."""
     lines = input_bytes + input_bytes // 4
     shuffled = lines if config.output.order == "shuffled" else 0
-    tables = lines // 2 if config.output.format == "parquet" else 0
-    return lines + shuffled + tables
+    return shuffled + format_of(config.output.format).room(lines)
 
 
-def _index_of_a_row(config: Config) -> int:
-    near = config.preprocessing.dedup.near
-    bands = 0 if near is None else settings_of(near, config.preprocessing.seed).bands.count
-    return INDEX_OF_A_ROW + 8 * bands
+def _of_index(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint) -> int:
+    """What index and decisions take beside the index files that are there."""
+    of_a_row = DECIDED_OF_A_ROW + sum(fact.row_bytes(spec.config) for fact in required_facts(spec.config))
+    there = sum(path.stat().st_size for path in checkpoint.index_folder.iterdir())
+    return inputs.total_bytes // ROW * of_a_row - there
 
 
 def _written(checkpoint: Checkpoint) -> int:

@@ -20,15 +20,12 @@ from forge_gpu.io.sources import open_source
 from forge_gpu.io.spool import Spool
 from forge_gpu.job.events.events import Listener, Warned
 from forge_gpu.job.rows.compared import ComparedText, joined
-from forge_gpu.job.rows.rows import RowReader, Rows
-from forge_gpu.job.state.index import ChunkIndex
+from forge_gpu.job.rows.rows import RowReader
 from forge_gpu.kernels.layout import I64, Text
+from forge_gpu.templates.shapes import shape_of
 
 ROLES = ("query", "text")
 """Queries are compared; rows that are nothing but a text, by that."""
-
-RULES = ("ngram", "minhash")
-"""Names of the rules in the ledger."""
 
 CHUNK_BYTES = 2**20
 
@@ -45,15 +42,7 @@ class Evaluation:
     against: Against
     rules: Decontamination
 
-    def index(self, part: ChunkIndex, rows: Rows, text: ComparedText) -> None:
-        """Fill in `matched` and `similarity` of a chunk's index."""
-        good = np.flatnonzero(part.reason == 0)
-        found = self.against.check(text.of(rows, good))
-        hit = np.flatnonzero((found.ngram >= 0) | (found.near >= 0))
-        part.matched = np.stack((good[hit], found.ngram[hit], found.near[hit]), axis=1).astype(np.int64)
-        part.similarity = found.similarity[hit]
-
-    def facts(self) -> dict[str, Any]:
+    def section(self) -> dict[str, Any]:
         """What the manifest says."""
         rows = np.diff(self.starts).tolist()
         return {
@@ -103,12 +92,13 @@ def _rules(rules: Decontamination, seed: int) -> Rules:
 def _plan_of(config: Config) -> Config:
     """A plan that reads evaluation rows: only their queries matter, so nothing else need be there."""
     mapping = config.data.against_mapping or config.data.mapping
-    if mapping.shape == "columns":
+    needs = shape_of(mapping).needs
+    if not needs:
         raise ConfigError(
             "data.against_mapping: the mapping of the data names no columns; set "
             "data.against_mapping.query to the column of the evaluation files that holds the queries"
         )
-    if mapping.shape == "flat":
+    if "response" in needs:
         mapping = mapping.model_copy(update={"response": mapping.query, "label": None})
     data = config.data.model_copy(update={"mapping": mapping})
     return Config(data=data, model=Model(), output=Output(form="source"))
@@ -124,15 +114,15 @@ def _queries(reader: RowReader, data: Data, file: InputFile, spool: Spool, liste
         max_row_bytes=data.max_row_bytes,
     )
     compared = ComparedText(ROLES, "data.against_mapping")
-    found: list[Text] = []
+    queries: list[Text] = []
     try:
-        for part in source.ranges:
-            for chunk in source.read(part, CHUNK_BYTES, columns=reader.keys_of_tables):
+        for range_ in source.ranges:
+            for chunk in source.read(range_, CHUNK_BYTES, columns=reader.keys_of_tables):
                 rows = reader.read(chunk, judge=False)
-                found.append(joined([compared.of(rows, np.arange(len(rows)))]))
+                queries.append(joined([compared.of(rows, np.arange(len(rows)))]))
     finally:
         source.close()
-    text = joined(found)
+    text = joined(queries)
     empty = int(np.count_nonzero(np.diff(text.offsets) == 0))
     if empty == len(text):
         raise InputError(

@@ -30,17 +30,17 @@ _JSON = 1 << layout.JSON
 
 def kinds_seen(column: Spans) -> int:
     """Which of `Seen` the values of a column are, as bits."""
-    found = Seen(0)
+    seen = Seen(0)
     kinds = int(np.bitwise_or.reduce(np.left_shift(np.uint8(1), column.kind), initial=0))
     if kinds & _GONE:
-        found |= Seen.GONE
+        seen |= Seen.GONE
     if kinds & _TEXT:
-        found |= Seen.TEXT
+        seen |= Seen.TEXT
     for row in np.flatnonzero(column.kind == layout.JSON) if kinds & _JSON else ():
-        found |= _kind_of(column.raw(int(row)))
-        if found & Seen.OTHER:
+        seen |= _kind_of(column.raw(int(row)))
+        if seen & Seen.OTHER:
             break
-    return int(found)
+    return int(seen)
 
 
 def _kind_of(value: bytes) -> Seen:

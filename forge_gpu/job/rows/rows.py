@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,16 +17,16 @@ from forge_gpu.io.chunks import ArrowChunk, Chunk
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import Records, Spans, empty_spans, spans_of_offsets
 from forge_gpu.quality.checks import check
-from forge_gpu.split.times import parse_times
 from forge_gpu.templates.choose import make_renderer
+from forge_gpu.templates.forms import form_of
+from forge_gpu.templates.forms.source import RECORD
 from forge_gpu.templates.program import Literal, Part, Program, RawSlot, pack
 from forge_gpu.templates.renderer import Bound
 
+Made = TypeVar("Made")
+
 RANKED_BY_WORD = ("first", "longest")
 """What `dedup.near.keep` may say besides the name of a column."""
-
-RECORD = "\0record"
-"""The name under which the whole source record is a column, for the `source` form."""
 
 
 @dataclass(slots=True)
@@ -38,10 +39,17 @@ class Rows:
     bound: Bound
     reason: npt.NDArray[np.uint8]
     warned: dict[Reason, npt.NDArray[np.bool_]]
-    time: npt.NDArray[np.int64] | None
+    _made: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.reason)
+
+    def once(self, name: str, make: Callable[[], Made]) -> Made:
+        """What several facts are taken from: made by the first that asks."""
+        if name not in self._made:
+            self._made[name] = make()
+        made: Made = self._made[name]
+        return made
 
     def column(self, name: str) -> Spans:
         """A column that a program names: of the template, of the input, or the record itself."""
@@ -53,7 +61,7 @@ class Rows:
     def _record(self) -> Spans:
         """The whole of each record, as JSON."""
         kind = np.full(len(self.records), layout.JSON, np.uint8)
-        if not isinstance(self.chunk, ArrowChunk):
+        if self.chunk.form != "table":
             return Spans(self.records.data, self.records.start, self.records.length, kind)
         names = self.chunk.names
         number = len(self.records)
@@ -64,7 +72,8 @@ class Rows:
             np.arange(number, dtype=np.int64),
             layout.AS_JSON,
         )
-        return replace(spans_of_offsets(text.data.copy(), text.offsets.copy()), kind=kind)
+        spans = spans_of_offsets(text.data.copy(), text.offsets)
+        return Spans(spans.data, spans.start, spans.length, kind)
 
     def detail(self, row: int) -> str:
         """One line about why a row is rejected."""
@@ -73,8 +82,8 @@ class Rows:
         return ""
 
 
-def kept_by(near: Near | None) -> str | None:
-    """The column whose number decides which row of a cluster of near-duplicates is kept."""
+def ranking_column(near: Near | None) -> str | None:
+    """The column whose number decides which row of a cluster of near-duplicates stays."""
     return near.keep if near is not None and near.keep not in RANKED_BY_WORD else None
 
 
@@ -89,21 +98,20 @@ def _object_program(names: Sequence[str]) -> Program:
 class RowReader:
     """Reads chunks by one config on one engine; one a thread."""
 
-    def __init__(self, config: Config, engine: Engine) -> None:
+    def __init__(self, config: Config, engine: Engine, columns: Sequence[str] = ()) -> None:
+        """columns: of the input that are read beside those that rendering takes."""
         self.config = config
         self.engine = engine
         self.renderer = make_renderer(config)
-        split = config.preprocessing.split
-        key = config.preprocessing.dedup.key
-        wanted = [
+        key, label = config.preprocessing.dedup.key, config.data.mapping.label
+        required = [
             *self.renderer.columns,
             *([] if key == "rendered" else key),
             *config.output.columns,
-            *(column for column in (config.data.mapping.label, split.stratify, split.time) if column),
-            *(column for column in (split.group, kept_by(config.preprocessing.dedup.near)) if column),
+            *([] if label is None else [label]),
+            *columns,
         ]
-        self.keys = tuple(dict.fromkeys(wanted))
-        self._time = split.time if split.mode == "temporal" else None
+        self.keys = tuple(dict.fromkeys(required))
 
     def read(self, chunk: Chunk, *, judge: bool, records: Records | None = None) -> Rows:
         """The rows of a chunk. `judge` runs the quality checks, which only the first pass needs.
@@ -114,7 +122,6 @@ class RowReader:
         bound = self.renderer.bind(records, self.engine)
         reason = bound.reason.copy()
         warned: dict[Reason, npt.NDArray[np.bool_]] = {}
-        time = None
         if judge:
             checked = check(
                 bound.texts,
@@ -126,18 +133,15 @@ class RowReader:
                 good = reason == 0
                 reason = np.where(good, checked.reason, reason)
                 warned = {why: rows & good for why, rows in checked.warned.items()}
-            if self._time:
-                time, parsed = parse_times(self.engine.text(records.columns[self._time]))
-                reason[(reason == 0) & ~parsed] = Reason.UNPARSABLE_TIME
-        return Rows(self.engine, chunk, records, bound, reason, warned, time)
+        return Rows(self.engine, chunk, records, bound, reason, warned)
 
     @property
     def keys_of_tables(self) -> tuple[str, ...] | None:
-        """Columns to read of a table; None for all: rejected rows and the form `source` show every one."""
-        return None if self.config.output.form == "source" else self.keys
+        """Columns to read of a table; None for all: the form shows every one."""
+        return None if form_of(self.config).is_record else self.keys
 
     def _records(self, chunk: Chunk) -> Records:
-        if isinstance(chunk, ArrowChunk):
+        if chunk.form == "table":
             return table_records(chunk, self.keys, self.engine)
         return self.engine.scan(chunk.data, chunk.form, self.keys, self.config.data.max_row_bytes)
 

@@ -1,4 +1,4 @@
-"""What the first pass found in JSON chunks by scanning them, kept for the second while it fits: a scan less.
+"""Where the first pass found the records of JSON chunks, held for the second while it fits: a scan less.
 
 Held in memory alone: a run that is resumed, or whose workers are other processes, scans again.
 """
@@ -21,7 +21,7 @@ REACH = 2**32
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _Scan:
     """start, length: uint32[k + 1, n], kind: uint8[k + 1, n]: of the k columns, then of the records, whose
     kind is the reason. digest: of the records' bytes."""
 
@@ -31,16 +31,16 @@ class _Kept:
     digest: int
 
 
-class KeptScans:
-    """Of all chunks of a job, at most `budget_bytes`. Several threads may keep and find."""
+class HeldScans:
+    """Of all chunks of a job, at most `budget_bytes`. Several threads may hold and find."""
 
     def __init__(self, budget_bytes: int) -> None:
         self._left = budget_bytes
         self._lock = Lock()
-        self._kept: dict[tuple[int, int, int], _Kept] = {}
+        self._held: dict[tuple[int, int, int], _Scan] = {}
 
-    def keep(self, file: int, chunk: JsonChunk, records: Records, digest: int) -> None:
-        """Keep a copy, if there is room. file: the number of the chunk's file in the job."""
+    def hold(self, file: int, chunk: JsonChunk, records: Records, digest: int) -> None:
+        """Hold a copy, if there is room. file: the number of the chunk's file in the job."""
         columns = records.columns.values()
         shape = len(columns) + 1, len(records)
         size = 9 * shape[0] * shape[1]
@@ -56,17 +56,17 @@ class KeptScans:
         for k, column in enumerate(columns):
             start[k], length[k], kind[k] = column.start, column.length, column.kind
         start[-1], length[-1], kind[-1] = records.start, records.length, records.reason
-        self._kept[_key(file, chunk)] = _Kept(start, length, kind, digest)
+        self._held[_key(file, chunk)] = _Scan(start, length, kind, digest)
 
     def find(self, file: int, chunk: JsonChunk, keys: tuple[str, ...]) -> tuple[Records, int] | None:
-        """The records of a chunk by the same keys, and the digest they had; None where they were not kept."""
-        kept = self._kept.get(_key(file, chunk))
-        if kept is None:
+        """The records of a chunk by the same keys, and the digest they had; None where they are not held."""
+        scan = self._held.get(_key(file, chunk))
+        if scan is None:
             return None
-        start, length, data = kept.start.astype(np.int64), kept.length.astype(np.int64), chunk.data
-        *spans, record = zip(start, length, kept.kind, strict=True)
+        start, length, data = scan.start.astype(np.int64), scan.length.astype(np.int64), chunk.data
+        *spans, record = zip(start, length, scan.kind, strict=True)
         columns = {key: Spans(data, *span) for key, span in zip(keys, spans, strict=True)}
-        return Records(data, *record, columns), kept.digest
+        return Records(data, *record, columns), scan.digest
 
 
 def _key(file: int, chunk: JsonChunk) -> tuple[int, int, int]:

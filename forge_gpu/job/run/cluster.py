@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -25,10 +25,12 @@ from forge_gpu.hardware.gpus import GPUs, read_gpus
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.spool import Spool
 from forge_gpu.job.events.events import Event
+from forge_gpu.job.facts.registry import input_columns
 from forge_gpu.job.rows.evaluation import read_evaluation
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.run.cuda_cluster import CudaWorkers
 from forge_gpu.job.run.opening import open_inputs
+from forge_gpu.job.run.pool import Hold
 from forge_gpu.job.state.inputs import JobInputs
 from forge_gpu.job.state.spec import JobSpec
 
@@ -84,9 +86,12 @@ class ClusterPool:
         self.threads = max(2, AHEAD * len(self._client.scheduler_info(n_workers=-1)["workers"]))
 
     def map(
-        self, tasks: Iterable[Callable[[Workspace], Made]], take: Callable[[Made], Result]
+        self,
+        tasks: Iterable[Callable[[Workspace], Made]],
+        take: Callable[[Made], Result],
+        hold: Hold | None = None,
     ) -> Generator[Result, None, None]:
-        """Run every task on some worker; see Executor."""
+        """Run every task on some worker; see Executor. What travels is a copy: nothing is to `hold`."""
         waiting: deque[Any] = deque()
         try:
             for task in tasks:
@@ -177,7 +182,9 @@ class _Opened:
         spool = Spool(job.spool_folder)
         self.inputs: JobInputs = open_inputs(job.spec, job.files, spool, True, _ignore)
         evaluation = read_evaluation(job.spec.config, job.against, spool, engines, _ignore)
-        self.workspace = Workspace(job.spec.config, engines, _ignore, evaluation)
+        self.workspace = Workspace(
+            job.spec.config, engines, _ignore, input_columns(job.spec.config), evaluation
+        )
 
 
 def own_gpu() -> GPUs:
@@ -198,7 +205,8 @@ def _run(job: WorkerJob, step: Callable[..., Any], number: int, keywords: dict[s
             _opened.clear()
             _opened[job.token] = _Opened(job)
         opened = _opened[job.token]
-        return copy.deepcopy(step(opened.workspace, item=opened.inputs.items[number], **keywords))
+        made = step(opened.workspace, item=opened.inputs.items[number], **keywords)
+        return list(map(copy.deepcopy, made)) if isinstance(made, Iterator) else copy.deepcopy(made)
     except Exception as error:  # what a step raises is the job's to judge, not a failure of the worker
         return _Raised(error)
 

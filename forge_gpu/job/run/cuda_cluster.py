@@ -9,13 +9,8 @@ from typing import Any
 
 from forge_gpu.engine.gpu.budget import gpu_budget
 from forge_gpu.errors import ConfigError, ForgeError
+from forge_gpu.hardware import shares
 from forge_gpu.hardware.gpus import GPU
-
-CUDF_SHARE = 4
-"""cuDF gets one part for so many of the engine's pool, which is the job's own."""
-
-FIRST_SHARE = 4
-"""cuDF's pool starts with one part in so many of what it may grow to."""
 
 GRAIN = 256  # bytes: what RMM aligns pools to
 
@@ -40,7 +35,7 @@ class CudaWorkers:
             )
         chosen = sorted(gpus, key=lambda gpu: -gpu.vram_free)[:workers]
         pool = min(gpu_budget([gpu.vram_free for gpu in chosen], workers).pools) // GRAIN * GRAIN
-        return cls(tuple(chosen), pool, pool // CUDF_SHARE // GRAIN * GRAIN)
+        return cls(tuple(chosen), pool, shares.CUDF_BESIDE_ENGINE.of(pool) // GRAIN * GRAIN)
 
     def arguments(self) -> dict[str, Any]:
         """Those of LocalCUDACluster. Memory of the host is bounded by the job's own budget, not by Dask."""
@@ -51,7 +46,7 @@ class CudaWorkers:
             "memory_limit": 0,
             "device_memory_limit": self.cudf_pool,
             "enable_cudf_spill": True,
-            "rmm_pool_size": max(self.cudf_pool // FIRST_SHARE // GRAIN * GRAIN, GRAIN),
+            "rmm_pool_size": max(shares.POOL_AT_START.of(self.cudf_pool) // GRAIN * GRAIN, GRAIN),
             "rmm_maximum_pool_size": self.cudf_pool,
         }
 

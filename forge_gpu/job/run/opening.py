@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from forge_gpu.io.chunks import Loss
 from forge_gpu.io.inputs import InputFile
+from forge_gpu.io.loss import Loss
 from forge_gpu.io.sources import open_source
 from forge_gpu.io.spool import Spool
 from forge_gpu.job.events.events import Listener, Warned

@@ -7,12 +7,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 Workspace = TypeVar("Workspace")
 Made = TypeVar("Made")
 Result = TypeVar("Result")
 Given = TypeVar("Given", covariant=True)
+Hold = Callable[[Any, Any], Any]
 
 
 class Executor(Protocol[Given]):
@@ -29,9 +30,15 @@ class Executor(Protocol[Given]):
     def first(self) -> Given: ...
 
     def map(
-        self, tasks: Iterable[Callable[[Given], Made]], take: Callable[[Made], Result]
+        self,
+        tasks: Iterable[Callable[[Given], Made]],
+        take: Callable[[Made], Result],
+        hold: Hold | None = None,
     ) -> Generator[Result, None, None]:
         """Run every task with a workspace, and give what `take` makes of each of their results.
+
+        hold: where tasks make iterators. What one gives is taken before the next is asked for, or, by a task
+        whose turn has not come, `hold(workspace, item)` gives the same as lasts until the task's end.
 
         `take` is called in this process with one result at a time, in the order of the tasks, while the
         workspace that the result may point into is still the task's. An exception of a task, or of `take`, is
@@ -66,7 +73,10 @@ class OrderedPool(Generic[Workspace]):
         self.first = self._workspaces[0]
 
     def map(
-        self, tasks: Iterable[Callable[[Workspace], Made]], take: Callable[[Made], Result]
+        self,
+        tasks: Iterable[Callable[[Workspace], Made]],
+        take: Callable[[Made], Result],
+        hold: Hold | None = None,
     ) -> Generator[Result, None, None]:
         """See Executor."""
         if self.threads == 1:
@@ -82,7 +92,9 @@ class OrderedPool(Generic[Workspace]):
 
         def run(number: int, task: Callable[[Workspace], Made]) -> Result:
             try:
-                made = task(own.workspace)
+                made: Any = task(own.workspace)
+                if hold is not None:
+                    made = [hold(own.workspace, item) for item in made]
                 turns.wait_for(number)
                 result = take(made)
             except BaseException:

@@ -26,7 +26,7 @@ def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     at = 0
     for name, array in arrays.items():
         array = np.ascontiguousarray(array)
-        header[name] = [array.dtype.str, array.shape, at, checksum(array)]
+        header[name] = [_spelled(array.dtype), array.shape, at, checksum(array)]
         bodies.append(array.tobytes())
         at += array.nbytes
     write_checked(path, b"".join([orjson.dumps(header), b"\n", *bodies]))
@@ -41,8 +41,8 @@ def is_whole(path: Path) -> bool:
     return True
 
 
-def read(path: Path, wanted: Collection[str] | None) -> dict[str, np.ndarray]:
-    """Those of the wanted arrays that the file has, in memory of their own; all, where `wanted` is None.
+def read(path: Path, required: Collection[str] | None) -> dict[str, np.ndarray]:
+    """Those of the named arrays that the file has, in memory of their own; all, where `required` is None.
 
     Raises OutputError where the file is not as it was written.
     """
@@ -50,14 +50,20 @@ def read(path: Path, wanted: Collection[str] | None) -> dict[str, np.ndarray]:
         try:
             line = file.readline()
             header = orjson.loads(line)
-            names = header.keys() if wanted is None else header.keys() & frozenset(wanted)
+            names = header.keys() if required is None else header.keys() & frozenset(required)
             return {name: _array(file, len(line), *header[name]) for name in names}
         except (ValueError, TypeError, AttributeError) as fault:
             raise OutputError(f"{path}: is damaged ({fault}); start anew with --fresh") from None
 
 
-def _array(file: BufferedReader, begin: int, kind: str, shape: list[int], at: int, known: int) -> np.ndarray:
-    array = np.empty(shape, np.dtype(kind))
+def _spelled(dtype: np.dtype) -> Any:
+    """A type as JSON: its code, or a list of fields."""
+    return dtype.str if dtype.names is None else [[key, dtype[key].str] for key in dtype.names]
+
+
+def _array(file: BufferedReader, begin: int, kind: Any, shape: list[int], at: int, known: int) -> np.ndarray:
+    dtype = np.dtype(kind if isinstance(kind, str) else [(key, code) for key, code in kind])
+    array = np.empty(shape, dtype)
     file.seek(begin + at)
     if file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes or checksum(array) != known:
         raise ValueError("its bytes changed")

@@ -17,24 +17,16 @@ from typing import Any
 
 import orjson
 
-from forge_gpu import __version__
+from forge_gpu._version import __version__
+from forge_gpu.config import keys
 from forge_gpu.config.schema import Config
 from forge_gpu.io.atomic import PARTIAL, write_atomic
 from forge_gpu.io.disk import output_fault
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.job.state import arrays, index
-from forge_gpu.job.state.index import ChunkIndex
+from forge_gpu.job.state.index import RowIndex
 
 FOLDER = ".forge"
-
-# Settings that change how a job runs but not one byte of what it writes.
-WITHOUT_EFFECT: Any = {
-    "goal": True,
-    "hardware": True,
-    "data": {"max_rejected", "inputs", "against"},
-    "preprocessing": {"engine", "chunk_size", "streaming_threshold_gb", "memory"},
-    "model": {"template_source"},
-}
 
 
 @dataclass(frozen=True)
@@ -53,7 +45,7 @@ class JobKey:
     def of(
         cls, config: Config, files: list[InputFile], limit: int | None, against: Sequence[InputFile] = ()
     ) -> JobKey:
-        settings = config.model_dump(mode="json", exclude=WITHOUT_EFFECT)
+        settings = keys.effective(config)
         if config.data.weights is not None or config.data.caps is not None:
             settings["data"]["inputs"] = config.data.inputs  # which files are one source
         return cls(
@@ -65,6 +57,11 @@ class JobKey:
             against=[[file.path, file.size, file.fingerprint] for file in against],
             unicode=unicodedata.unidata_version if against or config.preprocessing.dedup.near else None,
         )
+
+    @property
+    def digest(self) -> str:
+        """What tells this job from all others, in its events."""
+        return _digest(orjson.dumps(self.__dict__, option=orjson.OPT_SORT_KEYS))[:32]
 
     def difference(self, other: dict[str, Any]) -> str | None:
         """Which part differs from a stored key, in the user's words; None when none does."""
@@ -90,7 +87,7 @@ class State:
     """The contents of job.json."""
 
     key: dict[str, Any]
-    written_parts: int = 0  # of those with rows, in order
+    written_blocks: int = 0  # of those with rows, in order
     positions: dict[str, int] = field(default_factory=dict)  # file -> bytes that are known to be on disk
     result: dict[str, Any] | None = None  # of a finished job
 
@@ -166,7 +163,7 @@ class Checkpoint:
 
     def has_work(self) -> bool:
         """Whether an earlier run left something to go on from."""
-        return self.state.written_parts > 0 or any(self.index_folder.iterdir())
+        return self.state.written_blocks > 0 or any(self.index_folder.iterdir())
 
     def index_path(self, item: int) -> Path:
         return self.index_folder / f"{item:08d}.index"
@@ -174,8 +171,8 @@ class Checkpoint:
     def has_index(self, item: int) -> bool:
         return self.index_path(item).exists()
 
-    def save_index(self, item: int, part: ChunkIndex) -> None:
-        index.write(self.index_path(item), part)
+    def save_index(self, item: int, made: RowIndex) -> None:
+        index.write(self.index_path(item), made)
 
     def finish(self, result: dict[str, Any]) -> None:
         """The job is done: keep only what tells a later run so."""

@@ -1,12 +1,13 @@
 """What was decided of every row, and how it lies in the checkpoint.
 
-A folder with a `.npy` file an array, and `facts.json`: a line with its own checksum, then the rest, with
+A folder with a `.npy` file an array, and `decisions.json`: a line with its own checksum, then the rest, with
 those of the files. So decisions that a loss of power has torn are known, and nothing waits for the disk.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -28,25 +29,28 @@ SPLITS = (Fate.TRAIN, Fate.VALIDATION, Fate.TEST)
 @dataclass(frozen=True)
 class Decisions:
     """fate: uint8[n] of Fate. duplicate_of: int64[n], the surviving row, or -1. rank: int64[n], the place of
-    a row within its split where the output is shuffled, or None. reason: uint8[n], as in the index.
+    a row within its split where the output is shuffled, or None.
 
     Where near-duplicates were looked for: cluster: int64[n], the smallest row of the row's cluster, or -1;
     partner: int64[n], the row it is most similar to, or -1; similarity: float64[n], how much.
-    Where there are evaluation files: matched: int64[m, 3], as in the index, and matched_similarity:
-    float64[m]. facts: sections of the manifest. warnings: a line each.
+    facts: the facts of all rows that have columns in the ledger, sparse ones with the job's row numbers.
+    sections: of the manifest. warnings: a line each.
     """
 
     fate: U8
     duplicate_of: I64
-    reason: U8
-    rank: I64 | None
+    rank: I64 | None = None
     cluster: I64 | None = None
     partner: I64 | None = None
     similarity: F64 | None = None
-    matched: I64 | None = None
-    matched_similarity: F64 | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    sections: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> U8:
+        """Why each row is rejected, 0 where it is not: uint8[n]."""
+        return self.facts["reason"]
 
     def counts(self) -> dict[Fate, int]:
         """How many rows have each fate."""
@@ -58,8 +62,9 @@ class Decisions:
         return {fate: int(rows[fate]) for fate in Fate}
 
 
-_DOCUMENT = "facts.json"
-_PIECE = 2**20
+_DOCUMENT = "decisions.json"
+_FACT = "fact_"
+_BLOCK = 2**20
 _PLACE = 0x9E3779B97F4A7C15
 
 
@@ -69,13 +74,14 @@ def save(folder: Path, decisions: Decisions) -> None:
     for old in (partial, folder):
         shutil.rmtree(old, ignore_errors=True)
     make_folder(partial)
-    arrays = {name: getattr(decisions, name) for name in _arrays()}
+    arrays = {name: getattr(decisions, name) for name in _decided()}
+    arrays |= {_FACT + name: array for name, array in decisions.facts.items()}
     for name, array in arrays.items():
         if array is not None:
             _save_array(partial / f"{name}.npy", array)
     document = {
         "arrays": {path.name: _checksum(path) for path in sorted(partial.iterdir())},
-        "facts": decisions.facts,
+        "sections": decisions.sections,
         "warnings": decisions.warnings,
     }
     body = orjson.dumps(document)
@@ -102,28 +108,35 @@ def load(folder: Path) -> Decisions | None:
             return None
     except (FileNotFoundError, ValueError):
         return None
-    arrays = {name: _load_array(folder / f"{name}.npy", document["arrays"]) for name in _arrays()}
-    return Decisions(**arrays, facts=document["facts"], warnings=tuple(document["warnings"]))
+    arrays = {Path(name).stem: _load_array(folder / name) for name in document["arrays"]}
+    facts = {name.removeprefix(_FACT): arrays.pop(name) for name in list(arrays) if name.startswith(_FACT)}
+    decided: dict[str, Any] = {name: arrays.get(name) for name in _decided()}
+    return Decisions(
+        **decided, facts=facts, sections=document["sections"], warnings=tuple(document["warnings"])
+    )
 
 
-def _load_array(path: Path, present: dict[str, int]) -> Any:
-    if path.name not in present:
-        return None
-    return np.load(path, mmap_mode="r" if path.stat().st_size > _PIECE else None, allow_pickle=False)
+def _load_array(path: Path) -> np.ndarray:
+    array: np.ndarray = np.load(
+        path, mmap_mode="r" if path.stat().st_size > _BLOCK else None, allow_pickle=False
+    )
+    return array
 
 
 def _checksum(path: Path) -> int:
-    """Of a file's bytes: the checksums of its pieces, each with its place."""
-    found = 0
+    """Of a file's bytes: the checksums of its blocks, each with its place."""
+    whole = 0
     with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            found = (found * _PLACE + _of_bytes(piece)) % 2**64
-    return found
+        while block := file.read(_BLOCK):
+            whole = (whole * _PLACE + _of_bytes(block)) % 2**64
+    return whole
 
 
 def _of_bytes(data: bytes) -> int:
     return checksum(np.frombuffer(data, np.uint8))
 
 
-def _arrays() -> list[str]:
-    return [item.name for item in fields(Decisions) if item.name not in ("facts", "warnings")]
+def _decided() -> list[str]:
+    """The arrays that are no facts."""
+    others = ("facts", "sections", "warnings")
+    return [item.name for item in fields(Decisions) if item.name not in others]

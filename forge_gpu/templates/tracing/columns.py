@@ -62,8 +62,8 @@ class _Derived:
 class TextColumns:
     """The contents of a chunk's conversations, and all that templates make of them."""
 
-    def __init__(self, talks: Conversations, engine: Engine) -> None:
-        self.talks = talks
+    def __init__(self, conversations: Conversations, engine: Engine) -> None:
+        self.conversations = conversations
         self.engine = engine
         self._derived: dict[Chain, _Derived] = {}
         self._whole: dict[Chain, Spans] = {}
@@ -87,7 +87,7 @@ class TextColumns:
         for chain, elements in needs.chains:
             if not self._is_whole(chain):
                 # In the order of the messages in memory: a pass over the chunk, not one for each element.
-                at = self.talks.first[rows][:, None] + elements
+                at = self.conversations.first[rows][:, None] + elements
                 self._ensure(chain, at.ravel())
 
     def _make(self, expression: Expression, rows: I64) -> None:
@@ -106,7 +106,7 @@ class TextColumns:
         if found is None:
             return np.array([len(evaluate(expression, self.lookup(row))) for row in rows.tolist()], np.int64)
         chain, element = found
-        return textops.characters(self._column(chain), self.talks.first[rows] + element)
+        return textops.characters(self._column(chain), self.conversations.first[rows] + element)
 
     def spans(self) -> dict[str, Spans]:
         """All columns of message level, by name."""
@@ -114,7 +114,7 @@ class TextColumns:
 
     def row_spans(self) -> dict[str, Spans]:
         """All columns of row level, by name."""
-        n = len(self.talks)
+        n = len(self.conversations)
         return {
             own(f"made {expression!r}"): plain_spans(made.get(row) for row in range(n))
             for expression, made in self._made.items()
@@ -122,10 +122,10 @@ class TextColumns:
 
     def lookup(self, row: int) -> Lookup:
         """The texts of one row."""
-        first = int(self.talks.first[row])
+        first = int(self.conversations.first[row])
 
         def text(leaf: Leaf) -> str:
-            return text_of_span(self.talks.content, first + leaf.element)
+            return text_of_span(self.conversations.content, first + leaf.element)
 
         return text
 
@@ -134,7 +134,7 @@ class TextColumns:
         found = chain_of(predicate.operand)
         if found is not None:
             chain, element = found
-            at = self.talks.first[rows] + element
+            at = self.conversations.first[rows] + element
             self._ensure(chain, at)
             answer = self._test(predicate, chain, at)
             if answer is not None:
@@ -169,7 +169,7 @@ class TextColumns:
 
     def _column(self, chain: Chain) -> Spans:
         if not chain:
-            return self.talks.content
+            return self.conversations.content
         if chain in self._whole:
             return self._whole[chain]
         derived = self._derived[chain]
@@ -195,7 +195,7 @@ class TextColumns:
             return
         derived = self._derived.get(chain)
         if derived is None:
-            m = len(self.talks.content)
+            m = len(self.conversations.content)
             zero = np.zeros(m, np.int64)
             derived = _Derived(zero, zero.copy(), np.zeros(m, np.uint8), np.zeros(m, np.bool_))
             self._derived[chain] = derived

@@ -70,31 +70,35 @@ class Compiler:
         self.rows = 0
         self.traces = 0
 
-    def plain(self, talks: Conversations, columns: TextColumns) -> Iterator[tuple[I64, Result]]:
+    def plain(self, conversations: Conversations, columns: TextColumns) -> Iterator[tuple[I64, Result]]:
         """What becomes of the plain rows of a chunk: rows and where they went."""
-        plain = talks.plain if talks.parted is None else talks.plain | talks.parted
-        plain = plain & (talks.reason == GOOD)
-        if talks.content_first is None or not talks.content_first.any():
-            yield from self._plain(plain, False, talks, columns)
+        plain = (
+            conversations.plain
+            if conversations.parted is None
+            else conversations.plain | conversations.parted
+        )
+        plain = plain & (conversations.reason == GOOD)
+        if conversations.content_first is None or not conversations.content_first.any():
+            yield from self._plain(plain, False, conversations, columns)
             return
         for content_first in (False, True):
             yield from self._plain(
-                plain & (talks.content_first == content_first), content_first, talks, columns
+                plain & (conversations.content_first == content_first), content_first, conversations, columns
             )
 
     def _plain(
-        self, wanted: Bools, content_first: bool, talks: Conversations, columns: TextColumns
+        self, wanted: Bools, content_first: bool, conversations: Conversations, columns: TextColumns
     ) -> Iterator[tuple[I64, Result]]:
         """Those of them that spell their messages in the one or in the other order."""
-        groups, shapes = group_by_roles(talks, wanted)
+        groups, shapes = group_by_roles(conversations, wanted)
         members = _members(groups, len(shapes))
         self.rows += sum(map(len, members))
         for group in sorted(range(len(shapes)), key=lambda group: -len(members[group])):
             tree = self.trees.setdefault((content_first, shapes[group]), Tree())
-            yield from self._descend(tree, members[group], talks, columns)
+            yield from self._descend(tree, members[group], conversations, columns)
 
     def _descend(
-        self, tree: Tree, rows: I64, talks: Conversations, columns: TextColumns
+        self, tree: Tree, rows: I64, conversations: Conversations, columns: TextColumns
     ) -> Iterator[tuple[I64, Result]]:
         todo: list[tuple[Node | None, int, I64]] = [(None, 0, rows)]  # below which node, on which side
         while todo:
@@ -106,7 +110,7 @@ class Compiler:
                     yield rows, TOO_RARE
                     continue
                 row = int(rows[0])
-                self._trace(tree, talks.read(row), columns.lookup(row))
+                self._trace(tree, conversations.read(row), columns.lookup(row))
                 node = tree.root if above is None else above.children[side]
             if not isinstance(node, Node):
                 assert node is not None, "the row that was traced took another path"
@@ -118,22 +122,22 @@ class Compiler:
                 if len(chosen):
                     todo.append((node, answer, chosen))
 
-    def other(self, talk: Conversation) -> tuple[Result, Lookup]:
+    def other(self, conversation: Conversation) -> tuple[Result, Lookup]:
         """What becomes of a row that is not plain, and its texts."""
         self.rows += 1
-        lookup = texts_of(talk)
-        if not self._is_common(talk):
+        lookup = texts_of(conversation)
+        if not self._is_common(conversation):
             return TOO_RARE, lookup
-        tree = self.trees.setdefault(_shape_of(talk), Tree())
+        tree = self.trees.setdefault(_shape_of(conversation), Tree())
         found = tree.find(lookup)
         if found is None:
             worth = self._worth(tree.wait(None, 0, 1))
-            found = self._trace(tree, talk, lookup) if worth else TOO_RARE
+            found = self._trace(tree, conversation, lookup) if worth else TOO_RARE
         return found, lookup
 
-    def _is_common(self, talk: Conversation) -> bool:
+    def _is_common(self, conversation: Conversation) -> bool:
         """Have rows with these roles and keys come before? A cheap look, before the shape is spelled out."""
-        outline = tuple((message.get("role"), *message) for message in talk.messages)
+        outline = tuple((message.get("role"), *message) for message in conversation.messages)
         try:
             if outline not in self._seen and len(self._seen) >= MAX_SHAPES:
                 return False
@@ -148,10 +152,10 @@ class Compiler:
             return False
         return waiting >= self.patience.rows_before_trace
 
-    def _trace(self, tree: Tree, talk: Conversation, lookup: Lookup) -> Result:
+    def _trace(self, tree: Tree, conversation: Conversation, lookup: Lookup) -> Result:
         self.traces += 1
         questions = Questions(lookup)
-        result = trace_fields(self.tracer, talk, questions, self.split, self.turn)
+        result = trace_fields(self.tracer, conversation, questions, self.split, self.turn)
         tree.graft(questions.answers.items(), result)
         return result
 
@@ -165,11 +169,11 @@ def _members(groups: I32, count: int) -> list[I64]:
     return [order[bounds[group] : bounds[group + 1]] for group in range(count)]
 
 
-def texts_of(talk: Conversation) -> Lookup:
+def texts_of(conversation: Conversation) -> Lookup:
     """The texts of a row, by their paths."""
 
     def lookup(leaf: Leaf) -> str:
-        value: object = talk.messages
+        value: object = conversation.messages
         for step in leaf.path:
             value = value[step]  # type: ignore[index]
         return str(value)
@@ -177,8 +181,8 @@ def texts_of(talk: Conversation) -> Lookup:
     return lookup
 
 
-def _shape_of(talk: Conversation) -> str:
+def _shape_of(conversation: Conversation) -> str:
     """Everything of a row but its texts; the only texts in it are roles, types and what tools say."""
-    shaped = stand_ins(talk.messages, lambda leaf: "")
-    tools = "" if talk.tools is ABSENT else json.dumps(talk.tools)
+    shaped = stand_ins(conversation.messages, lambda leaf: "")
+    tools = "" if conversation.tools is ABSENT else json.dumps(conversation.tools)
     return f"{json.dumps(shaped)}\n{tools}"

@@ -59,7 +59,7 @@ class Turn:
 
 def trace_fields(
     tracer: Tracer,
-    talk: Conversation,
+    conversation: Conversation,
     questions: Questions,
     split: bool,
     turn: Turn | None = None,
@@ -68,8 +68,8 @@ def trace_fields(
 
     turn: find what the assistant wrote where the template does not mark it (see mark_by_origin).
     """
-    messages = stand_ins(talk.messages, lambda leaf: TextPlaceholder(leaf, questions))
-    shaped = Conversation(messages, talk.tools)
+    messages = stand_ins(conversation.messages, lambda leaf: TextPlaceholder(leaf, questions))
+    shaped = Conversation(messages, conversation.tools)
     if split and messages[-1].get("role") != "assistant":
         return Refusal(Text(NO_COMPLETION))
     whole = tracer.run(tracer.template.variables(shaped), questions)
@@ -78,7 +78,7 @@ def trace_fields(
     if not split:
         marked = whole.parts
         if turn is not None and Mark(True) not in marked:
-            marked = mark_by_origin(marked, talk, turn)
+            marked = mark_by_origin(marked, conversation, turn)
         parts, blocks = without_marks(marked)
         return Compiled((parts,), blocks)
     opens = [number for number, part in enumerate(whole.parts) if part == Mark(True)]
@@ -86,7 +86,7 @@ def trace_fields(
         before, after = whole.parts[: opens[-1]], whole.parts[opens[-1] :]
         return Compiled((without_marks(before)[0], without_marks(after)[0]))
     asked: dict[str, Any] = {"add_generation_prompt": True}
-    shaped = Conversation(messages[:-1], talk.tools)
+    shaped = Conversation(messages[:-1], conversation.tools)
     prompt = tracer.run(tracer.template.variables(shaped, **asked), questions)
     if not isinstance(prompt, Rendering):
         return _result(prompt)
@@ -105,13 +105,15 @@ def _fallback(outcome: Outcome) -> Fallback:
     return outcome
 
 
-def mark_by_origin(parts: tuple[Expression, ...], talk: Conversation, turn: Turn) -> tuple[Expression, ...]:
+def mark_by_origin(
+    parts: tuple[Expression, ...], conversation: Conversation, turn: Turn
+) -> tuple[Expression, ...]:
     """Mark what comes from each message of the assistant.
 
     That is from the first part made of its texts to the last, with what stands between them, what stands
     between the opening of the turn and the first, and the end-of-turn text after the last.
     """
-    writers = [_writer(part, talk) for part in parts]
+    writers = [_writer(part, conversation) for part in parts]
     last = {writer: number for number, writer in enumerate(writers)}
     marked: list[Expression] = []
     open_for: int | None = None
@@ -141,11 +143,11 @@ def _opened(marked: list[Expression], opening: str) -> list[Expression]:
     return [*marked[:-1], Text(before.text[:cut]), Mark(True), Text(before.text[cut:])]
 
 
-def _writer(part: Expression, talk: Conversation) -> int | None:
+def _writer(part: Expression, conversation: Conversation) -> int | None:
     """The number of the assistant's message that all texts of a part come from."""
     origins = {leaf.path[0] for leaf in leaves(part)}
     origin = origins.pop() if len(origins) == 1 else None
-    if isinstance(origin, int) and talk.messages[origin].get("role") == "assistant":
+    if isinstance(origin, int) and conversation.messages[origin].get("role") == "assistant":
         return origin
     return None
 

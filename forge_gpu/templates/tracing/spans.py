@@ -25,13 +25,13 @@ class SpanFinder:
         self.turn = Turn(turn_opening(template), end_of_turn(template) or ())
         self._tracer = Tracer(template)
 
-    def find(self, talk: Conversation) -> bytes:
+    def find(self, conversation: Conversation) -> bytes:
         """From a trace of this row alone; where it cannot be traced, from generation tags; else null."""
-        lookup = texts_of(talk)
-        result = trace_fields(self._tracer, talk, Questions(lookup), False, self.turn)
+        lookup = texts_of(conversation)
+        result = trace_fields(self._tracer, conversation, Questions(lookup), False, self.turn)
         if isinstance(result, Compiled):
             return spans_of(result, lookup)
-        return json.dumps(self.template.render_spans(talk)[1]).encode() if self.tagged else UNKNOWN
+        return json.dumps(self.template.render_spans(conversation)[1]).encode() if self.tagged else UNKNOWN
 
 
 def spans_of(result: Compiled, lookup: Lookup) -> bytes:

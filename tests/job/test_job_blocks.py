@@ -9,7 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import jobs
 import numpy as np
 import pytest
 
@@ -21,7 +20,8 @@ from forge_gpu.io.sources import open_source
 from forge_gpu.io.spool import Spool
 from forge_gpu.job import write_pass
 from forge_gpu.job.state import index
-from forge_gpu.job.state.index import ChunkIndex, Part
+from forge_gpu.job.state.index import Block, RangeFacts, RowIndex
+from tests.job import jobs
 
 
 def messy(folder: Path, form: str) -> Path:
@@ -49,7 +49,7 @@ def test_the_same_bytes_for_any_parts(
     config = jobs.plan(messy(tmp_path, form), data={"max_row_bytes": 8192}, output=shape)
     jobs.run(config, tmp_path / "whole", limit=limit, chunk_bytes=10**6, range_bytes=50_000)
     for number, part_bytes in enumerate([1, 3000, 20_000]):
-        monkeypatch.setattr(index, "PART_BYTES", part_bytes)
+        monkeypatch.setattr(index, "BLOCK_BYTES", part_bytes)
         output = tmp_path / str(number)
         jobs.run(config, output, 1 + number, chunk_bytes=1500, range_bytes=50_000, limit=limit)
         assert jobs.content(output) == jobs.content(tmp_path / "whole")
@@ -62,7 +62,7 @@ def test_a_job_that_stops_between_parts_goes_on(
 ) -> None:
     config = jobs.plan(messy(tmp_path, "jsonl"), data={"max_row_bytes": 8192}, output=shape)
     jobs.run(config, tmp_path / "whole")
-    monkeypatch.setattr(index, "PART_BYTES", 1)
+    monkeypatch.setattr(index, "BLOCK_BYTES", 1)
     output, stops = tmp_path / "out", 0
     for chunks in (11, 2, 3, 1, 4, 1):
         try:
@@ -104,24 +104,24 @@ def offsets(source: Source, part: Any, chunk_bytes: int) -> list[tuple[int, int]
     return found
 
 
-def part_of(begin: int, size: int) -> ChunkIndex:
+def block_of(begin: int, size: int) -> RowIndex:
     """A chunk's index of a row each ten bytes."""
     rows = size // 10
-    part = Part(begin, rows, 1, size, 2**63)
-    return ChunkIndex(np.zeros(rows, np.uint8), np.zeros((rows, 2), np.uint64), None, None, (part,))
+    facts = RangeFacts((Block(begin, rows, 1, size, 2**63),))
+    return RowIndex(facts, {"hashes": np.zeros((rows, 2), np.uint64)})
 
 
 def test_small_chunks_share_a_part_and_a_table_has_one_a_range(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "PART_BYTES", 100)
-    chunks = [part_of(begin, size) for begin, size in [(0, 60), (60, 60), (120, 100), (220, 30)]]
-    assert index.join(chunks, in_parts=True).parts == (
-        Part(0, 12, 2, 120, 0),
-        Part(120, 10, 1, 100, 2**63),
-        Part(220, 3, 1, 30, 2**63),
+    monkeypatch.setattr(index, "BLOCK_BYTES", 100)
+    chunks = [block_of(begin, size) for begin, size in [(0, 60), (60, 60), (120, 100), (220, 30)]]
+    assert index.join(chunks, in_blocks=True).facts.blocks == (
+        Block(0, 12, 2, 120, 0),
+        Block(120, 10, 1, 100, 2**63),
+        Block(220, 3, 1, 30, 2**63),
     )
-    assert index.join(chunks).parts == (Part(0, 25, 4, 250, 0),)
-    cut = index.cut(index.join(chunks, in_parts=True), 14)
-    assert [part.rows for part in cut.parts] == [12, 2, 0]
+    assert index.join(chunks).facts.blocks == (Block(0, 25, 4, 250, 0),)
+    cut = index.cut(index.join(chunks, in_blocks=True), 14)
+    assert [part.rows for part in cut.facts.blocks] == [12, 2, 0]
     assert (cut.facts.rows, cut.facts.lines, cut.facts.bytes) == (14, 4, 250)
 
 
@@ -139,7 +139,7 @@ def test_a_row_of_each_range_is_compared_whichever_part_it_is_in(
         return compared[-1]
 
     monkeypatch.setattr(write_pass, "_check_sample", counted)
-    monkeypatch.setattr(index, "PART_BYTES", 1)
+    monkeypatch.setattr(index, "BLOCK_BYTES", 1)
     config = jobs.plan(source, preprocessing={"dedup": {"exact": False}}, data={"max_rejected": None})
     ranges = -(-source.stat().st_size // 40_000)
     jobs.run(config, tmp_path / "out", threads, chunk_bytes=1500, range_bytes=40_000)

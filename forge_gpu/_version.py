@@ -1,0 +1,3 @@
+"""The version of the package, which a checkpoint and a manifest carry."""
+
+__version__ = "0.4.0"

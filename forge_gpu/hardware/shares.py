@@ -1,0 +1,57 @@
+"""Which part of a job's memory may go to what. What is held at the same time is never more than the whole.
+
+The chunks in the workers' hands are no share: `budget` fits them by the peaks that were measured
+(`peak_factors.yaml`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+Stage = Literal["index", "decide", "rank", "write", "finish"]
+ALL: tuple[Stage, ...] = ("index", "decide", "rank", "write", "finish")
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part of some bytes. stages: of a job, in which it is held; none for a part of another share."""
+
+    part: Fraction
+    stages: tuple[Stage, ...] = ()
+
+    def of(self, whole: int) -> int:
+        """So many of `whole` bytes."""
+        return whole * self.part.numerator // self.part.denominator
+
+
+# Of the budget of the host.
+SPOOL = Share(Fraction(1, 4), ALL)
+"""Input that is spooled, or small enough to be read once."""
+SCANS = Share(Fraction(1, 8), ALL)
+"""What the first pass found by scanning, for the second."""
+GATHERED = Share(Fraction(1, 4), ("decide", "rank"))
+"""Arrays of all rows that decisions are made of; larger ones are mapped files."""
+DECIDER = Share(Fraction(1, 4), ("decide",))
+"""What makes one kind of decision: one after another."""
+RANKS = Share(Fraction(3, 8), ("rank",))
+"""The order of a shuffled output."""
+LEAKS = Share(Fraction(1, 4), ("finish",))
+"""Counting what stands in several splits."""
+
+# Of what finds near-duplicates.
+PAIRS = Share(Fraction(1, 2))
+"""Pairs of rows that are to be compared."""
+TEXTS = Share(Fraction(1, 2))
+"""The texts of those that are compared at once."""
+BUCKETS = Share(Fraction(1, 2))
+"""Of PAIRS: the rows of a band, or the pairs it gives beside those that are held."""
+
+# Of the host's available memory, and of a device's.
+HOST_OF_GPU_JOB = Share(Fraction(1, 4))
+"""What a job on a GPU takes of the host, where the plan does not say."""
+CUDF_BESIDE_ENGINE = Share(Fraction(1, 4))
+"""What cuDF may take for itself in a worker, as a part of the engine's pool, which it stands beside."""
+POOL_AT_START = Share(Fraction(1, 4))
+"""With what a pool of a device starts, as a part of what it may grow to."""

@@ -1,0 +1,128 @@
+"""Arrow batches of one file to come, in groups, as a log on the disk that goes on after a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from forge_gpu.io.growing import GrowingFile
+from forge_gpu.kernels.layout import U8
+
+GROUP_ROWS = 16384
+GROUP_BYTES = 64 * 2**20
+"""A group ends at so many rows, or with the row that brings it to so many bytes."""
+
+_HEAD = np.dtype([("length", "<i8"), ("rows", "<i8"), ("bytes", "<i8"), ("capacity", "<i8")])
+"""Before each entry: its own bytes; rows of a batch and the bytes they count for, 0 rows for lines that are
+in no batch yet; bytes of a block of lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    begin: int
+    length: int
+    rows: int
+    bytes: int
+    capacity: int
+
+
+class BatchLog:
+    """A file of batches that are cut where groups end. Lines in it are void behind a batch: it has them.
+
+    resume_at: bytes of an earlier run that stay. Raises OutputError.
+    """
+
+    def __init__(self, path: Path, of: Path, schema: pa.Schema, resume_at: int) -> None:
+        self._schema = schema
+        self._file = GrowingFile(path, resume_at, of)
+        self._rows = self._bytes = 0  # of the last group, which is not full
+        for entry in self._entries():
+            self._count(entry.rows, entry.bytes)
+
+    def append(self, batch: pa.RecordBatch, capacity: int) -> None:
+        """Add rows, each to the group that it belongs to."""
+        begin = 0
+        while begin < len(batch):
+            rest = batch.slice(begin)
+            piece = rest.slice(0, _fitting(rest, GROUP_ROWS - self._rows, GROUP_BYTES - self._bytes))
+            self._write(piece.serialize(), len(piece), piece.nbytes, capacity)
+            self._count(len(piece), piece.nbytes)
+            begin += len(piece)
+
+    def append_lines(self, lines: U8, capacity: int) -> None:
+        """Add lines that are in no batch yet."""
+        if len(lines):
+            self._write(lines.data, 0, 0, capacity)
+
+    def lines(self) -> tuple[bytes, int | None]:
+        """The lines that are in no batch, and the capacity of blocks at the end; None of an empty log."""
+        last: list[_Entry] = []
+        capacity = None
+        for entry in self._entries():
+            last = [] if entry.rows else [*last, entry]
+            capacity = entry.capacity
+        return b"".join(self._file.content(entry.begin, entry.length) for entry in last), capacity
+
+    def groups(self) -> Iterator[pa.Table]:
+        """The rows, a group a table. What is in no batch is left out."""
+        group: list[pa.RecordBatch] = []
+        rows = size = 0
+        for entry in self._entries():
+            if entry.rows:
+                message = pa.py_buffer(self._file.content(entry.begin, entry.length))
+                group.append(pa.ipc.read_record_batch(message, self._schema))
+                rows, size = rows + entry.rows, size + entry.bytes
+            if _is_full(rows, size):
+                yield pa.Table.from_batches(group)
+                group, rows, size = [], 0, 0
+        if group:
+            yield pa.Table.from_batches(group)
+
+    def begin_sync(self) -> None:
+        self._file.begin_sync()
+
+    def sync(self) -> dict[str, int]:
+        """Bring it to the disk; its bytes there."""
+        self._file.sync()
+        return {self._file.path.name: self._file.position()}
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _write(self, data: pa.Buffer | memoryview, rows: int, size: int, capacity: int) -> None:
+        view = memoryview(data)
+        self._file.write(np.array((view.nbytes, rows, size, capacity), _HEAD).tobytes())
+        self._file.write(view)
+
+    def _count(self, rows: int, size: int) -> None:
+        self._rows, self._bytes = self._rows + rows, self._bytes + size
+        if _is_full(self._rows, self._bytes):
+            self._rows = self._bytes = 0
+
+    def _entries(self) -> Iterator[_Entry]:
+        position = 0
+        while position < self._file.position():
+            head = np.frombuffer(self._file.content(position, _HEAD.itemsize), _HEAD)[0]
+            length, rows, size, capacity = map(int, head)
+            yield _Entry(position + _HEAD.itemsize, length, rows, size, capacity)
+            position += _HEAD.itemsize + length
+
+
+def _is_full(rows: int, size: int) -> bool:
+    return rows == GROUP_ROWS or size >= GROUP_BYTES
+
+
+def _fitting(batch: pa.RecordBatch, rows: int, size: int) -> int:
+    """How many rows of the batch the group takes: those within both bounds, and the one that crosses."""
+    low, high = 1, min(rows, len(batch))
+    while low < high:  # the least count whose bytes reach the bound
+        middle = (low + high) // 2
+        if batch.slice(0, middle).nbytes >= size:
+            high = middle
+        else:
+            low = middle + 1
+    return low

@@ -1,0 +1,124 @@
+"""Parquet, its row groups cut by the rows alone: so its bytes depend on nothing else.
+
+A Parquet file cannot be gone on with, so until the split is whole its rows wait in a log of Arrow batches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from forge_gpu.errors import ValidationError
+from forge_gpu.io.atomic import PARTIAL, replacing
+from forge_gpu.io.sinks.base import (
+    Field,
+    FileFormat,
+    OnBlock,
+    OutputPath,
+    Positions,
+    Sink,
+    SplitRows,
+    Written,
+)
+from forge_gpu.io.sinks.batch_log import GROUP_ROWS, BatchLog
+from forge_gpu.io.sinks.lines import BLOCK_BYTES, Blocks, LinesToArrow, schema_of
+from forge_gpu.io.sinks.shards import Shards
+from forge_gpu.kernels.layout import U8, Text
+
+SUFFIX = ".parquet"
+LOG = SUFFIX + ".batches"
+
+
+class ParquetFile:
+    """One file: lines become batches block by block, and batches a file when all of them are there."""
+
+    def __init__(
+        self, folder: Path, stem: str, rows: int, columns: Mapping[str, str], positions: Positions
+    ) -> None:
+        self.path, self._rows = folder / (stem + SUFFIX), rows
+        self._schema, self._to_arrow = schema_of(columns), LinesToArrow(columns)
+        log = folder / (stem + LOG)
+        self._log = BatchLog(log, self.path, self._schema, positions.get(log.name, 0))
+        lines, capacity = self._log.lines()
+        self._blocks = Blocks(capacity or BLOCK_BYTES, lines)
+
+    def append(self, lines: Text) -> None:
+        for block in self._blocks.add(lines):
+            self._append(block)
+
+    def begin_sync(self) -> None:
+        self._log.begin_sync()
+
+    def sync(self) -> Positions:
+        self._log.append_lines(self._blocks.unsaved(), self._blocks.capacity)
+        return self._log.sync()
+
+    def finish(self) -> list[Written]:
+        for block in self._blocks.rest():
+            self._append(block)
+        with (
+            replacing(self.path) as partial,
+            pq.ParquetWriter(partial, self._schema, compression="zstd") as writer,
+        ):
+            for group in self._log.groups():
+                # One chunk a column: the writer's pages would otherwise follow the batches' edges.
+                writer.write_table(group.combine_chunks(), row_group_size=GROUP_ROWS)
+        return [Written(self.path, self._rows)]
+
+    def close(self) -> None:
+        self._log.close()
+
+    def _append(self, block: U8) -> None:
+        batch = self._to_arrow.batch(block)
+        for start in range(0, len(batch), GROUP_ROWS):
+            self._log.append(batch.slice(start, GROUP_ROWS), self._blocks.capacity)
+
+
+@dataclass(frozen=True)
+class Parquet(FileFormat):
+    """See `base.Format`."""
+
+    def open(self, folder: Path, split: SplitRows, positions: Positions) -> Sink:
+        def shard(stem: str, rows: int, positions: Positions) -> Sink:
+            return ParquetFile(folder, stem, rows, split.columns, positions)
+
+        return Shards(shard, split, positions)
+
+    def room(self, lines: int) -> int:
+        return lines + lines // 2  # the batches, and the files made of them
+
+    def batches(
+        self, path: OutputPath, columns: Mapping[str, str], batch_rows: int
+    ) -> Iterator[pa.RecordBatch]:
+        with pq.ParquetFile(path if isinstance(path, Path) else path.open()) as file:
+            yield from file.iter_batches(batch_rows)
+
+    def check(
+        self,
+        path: Path,
+        fields: Sequence[Field],
+        on_block: OnBlock,
+        beside: Executor | None,
+    ) -> tuple[int, str]:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        read, size = 0, path.stat().st_size
+        with pq.ParquetFile(path) as table:
+            rows: int = table.metadata.num_rows
+            for batch in table.iter_batches(8192, columns=[field.name for field in fields]) if fields else ():
+                for field in fields:
+                    if batch[field.name].null_count and not field.may_be_null:
+                        raise ValidationError(f"{path}: rows from {read} on have no {field.name}")
+                read += len(batch)
+                on_block(len(batch), 0)
+        on_block(rows - read, size)
+        return rows, digest
+
+
+FORMAT = Parquet(SUFFIX, (SUFFIX + PARTIAL, LOG))

@@ -1,0 +1,42 @@
+"""The formats there are: those that a plan's `output.format` can name, each the FORMAT of its module here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import get_args
+
+from forge_gpu.config.schema import Output
+from forge_gpu.io.sinks.base import Format
+
+NAMES: tuple[str, ...] = get_args(Output.model_fields["format"].annotation)
+
+
+def format_of(name: str) -> Format:
+    """The format that a plan names."""
+    if name not in NAMES:
+        raise KeyError(name)
+    found: Format = import_module(f"{__package__}.{name}").FORMAT
+    return found
+
+
+def formats() -> Iterator[Format]:
+    """All of them."""
+    return map(format_of, NAMES)
+
+
+def is_output(file: str, stem: str) -> bool:
+    """Whether a file's name is one that a split has in some format, or has while it is written."""
+    return any(format.is_own(file, stem) or format.is_unfinished(file, stem) for format in formats())
+
+
+def is_unfinished(file: str, stem: str) -> bool:
+    """Whether a file's name is one that a split has in some format until its job is finished."""
+    return any(format.is_unfinished(file, stem) for format in formats())
+
+
+def stale_outputs(folder: Path, stem: str, ours: Collection[str]) -> list[Path]:
+    """Files of a split that are none of ours, but of an earlier run or an unfinished state, so that no reader
+    takes both."""
+    return sorted(path for path in folder.iterdir() if path.name not in ours and is_output(path.name, stem))

@@ -1,0 +1,74 @@
+"""A split in shards: files of a fixed number of rows, each with a sink of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from forge_gpu.io.sinks.base import Positions, Sink, SplitRows, Written, shard_stems
+from forge_gpu.kernels.layout import Text
+
+OpenShard = Callable[[str, int, Positions], Sink]
+"""The sink of a shard, by its stem, the rows it is to have, and the positions of an earlier run."""
+
+
+class Shards:
+    """Rows in the shards that they belong to, one of them open at a time. One alone is a shard as well."""
+
+    def __init__(self, open_shard: OpenShard, split: SplitRows, positions: Positions) -> None:
+        self._open_shard = open_shard
+        self._stems = shard_stems(split.stem, split.rows, split.rows_per_shard)
+        self._all_rows, self._rows_per_shard = split.rows, split.rows_per_shard
+        self._before, self._synced = positions, dict[str, int]()
+        self._shard, self._rows = 0, split.written  # rows: in the present shard
+        if split.rows_per_shard is not None and split.written:
+            self._shard, self._rows = divmod(split.written - 1, split.rows_per_shard)
+            self._rows += 1
+        self._sink: Sink | None = None
+
+    def append(self, lines: Text) -> None:
+        begin = 0
+        while begin < len(lines):
+            if self._rows == self._rows_per_shard:
+                self._end_shard()
+                self._shard, self._rows = self._shard + 1, 0
+            if self._sink is None:
+                self._sink = self._open(self._shard)
+            room = len(lines) - begin if self._rows_per_shard is None else self._rows_per_shard - self._rows
+            end = min(begin + room, len(lines))
+            self._sink.append(Text(lines.data, lines.offsets[begin : end + 1]))
+            self._rows += end - begin
+            begin = end
+
+    def begin_sync(self) -> None:
+        if self._sink is not None:
+            self._sink.begin_sync()
+
+    def sync(self) -> Positions:
+        if self._sink is not None:
+            self._synced.update(self._sink.sync())
+        return self._synced
+
+    def finish(self) -> list[Written]:
+        if len(self._stems) > 1:
+            self._end_shard()
+        written = []
+        for shard in range(len(self._stems)):
+            self._sink = self._sink or self._open(shard)
+            written += self._sink.finish()
+            self.close()
+        return written
+
+    def close(self) -> None:
+        if self._sink is not None:
+            self._sink.close()
+            self._sink = None
+
+    def _open(self, shard: int) -> Sink:
+        rows = self._all_rows
+        if self._rows_per_shard is not None:
+            rows = min(rows - shard * self._rows_per_shard, self._rows_per_shard)
+        return self._open_shard(self._stems[shard], rows, {**self._before, **self._synced})
+
+    def _end_shard(self) -> None:
+        self.sync()
+        self.close()

@@ -1,0 +1,73 @@
+"""The steps that place the rows that are left: into splits, and into an order within each."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from forge_gpu.errors import ConfigError
+from forge_gpu.hardware import shares
+from forge_gpu.job.decide.verdict import Bool, Case, Verdict
+from forge_gpu.job.state.decisions import SPLITS
+from forge_gpu.kernels.layout import I64, U8
+from forge_gpu.split import exact, groups, order, temporal, threshold
+from forge_gpu.split.fractions import Splits
+
+
+def split(case: Case, verdict: Verdict) -> None:
+    """The split of every row that is still open."""
+    open_rows = verdict.open_rows
+    fates = _splits(case, verdict, open_rows)
+    verdict.fate[open_rows] = fates[open_rows]
+
+
+def _splits(case: Case, verdict: Verdict, open_rows: Bool) -> U8:
+    settings, facts = case.config.preprocessing, case.facts
+    sizes = Splits(settings.train_split, settings.validation_split, settings.test_split)
+    if settings.split.mode == "temporal":
+        return temporal.assign(facts["time"], open_rows, sizes)
+    if settings.split.mode == "threshold":
+        return threshold.assign(facts["hashes"], open_rows, sizes, settings.seed)
+    drawn_by = facts["hashes"], open_rows, sizes, settings.seed, shares.DECIDER.of(case.budget_bytes)
+    group = _groups(case, verdict, open_rows)
+    if group is None:
+        return exact.assign(verdict.stratum, *drawn_by)
+    made = groups.assign(group, verdict.stratum, *drawn_by)
+    size = np.bincount(group[open_rows], minlength=1)
+    verdict.sections["groups"] = {
+        "groups_of_several_rows": int(np.count_nonzero(size > 1)),
+        "rows_in_them": int(size[size > 1].sum()),
+        "largest": int(size.max()),
+        "reasons": list(made.reasons),
+    }
+    verdict.warnings += tuple(made.reasons)
+    return made.fates
+
+
+def _groups(case: Case, verdict: Verdict, open_rows: Bool) -> I64 | None:
+    """The group of each row as its smallest open row; None where the plan keeps no groups whole."""
+    settings = case.config.preprocessing
+    groupings: list[I64] = []
+    group = case.facts.get("group")
+    if group is not None:
+        present = open_rows & (group != 0)
+        if open_rows.any() and not present.any():
+            raise ConfigError(
+                f"preprocessing.split.group: no row has a value in the column {settings.split.group!r}; "
+                "choose another column"
+            )
+        groupings.append(groups.groups_of(group, present))
+    near = settings.dedup.near
+    if verdict.clusters is not None and near is not None and near.action == "group":
+        groupings.append(verdict.clusters.label)
+    return groups.merge(*groupings) if groupings else None
+
+
+def shuffle(case: Case, verdict: Verdict) -> None:
+    """The place of each row within its split, where the output is shuffled."""
+    if case.config.output.order != "shuffled":
+        return
+    rank = verdict.rank = np.full(case.facts.rows, -1, np.int64)
+    for fate in SPLITS:
+        chosen = verdict.fate == fate
+        seed, budget_bytes = case.config.preprocessing.seed, shares.RANKS.of(case.budget_bytes)
+        rank[chosen] = order.shuffled_ranks(case.facts["hashes"], chosen, seed, budget_bytes)[chosen]

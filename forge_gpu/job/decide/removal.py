@@ -1,0 +1,102 @@
+"""The steps that leave rows out: each sees the rows that the ones before it left open."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from forge_gpu.config.schema import Near
+from forge_gpu.dedup.exact import duplicates
+from forge_gpu.dedup.near import Clusters, survivors
+from forge_gpu.errors import ConfigError
+from forge_gpu.fates import Fate
+from forge_gpu.hardware import shares
+from forge_gpu.job.decide import clusters as near_duplicates
+from forge_gpu.job.decide.gathered import Gathered
+from forge_gpu.job.decide.mixture import strata
+from forge_gpu.job.decide.verdict import Bool, Case, Verdict
+from forge_gpu.job.rows.near import KEY, settings_of
+from forge_gpu.job.rows.rows import ranking_column
+from forge_gpu.job.state.index import F64, ROW
+from forge_gpu.kernels.layout import I64
+
+
+def rejected(case: Case, verdict: Verdict) -> None:
+    """Rows with a reason."""
+    verdict.settle(case.facts["reason"] != 0, Fate.REJECTED)
+
+
+def contaminated(case: Case, verdict: Verdict) -> None:
+    """Rows that match an evaluation row."""
+    matched = case.facts.get("matched")
+    if matched is not None:
+        verdict.settle(matched[ROW], Fate.CONTAMINATED)
+
+
+def duplicate(case: Case, verdict: Verdict) -> None:
+    """Rows whose key an earlier open row has."""
+    if not case.config.preprocessing.dedup.exact:
+        return
+    hashes, open_rows = case.facts["hashes"], verdict.open_rows
+    verdict.duplicate_of = duplicates(
+        hashes, open_rows, shares.DECIDER.of(case.budget_bytes), case.first_occurrence
+    )
+    verdict.settle(verdict.duplicate_of >= 0, Fate.DUPLICATE)
+
+
+def near_duplicate(case: Case, verdict: Verdict) -> None:
+    """Rows of a cluster but the one that stays, where the plan removes them; else the clusters alone."""
+    preprocessing = case.config.preprocessing
+    near = preprocessing.dedup.near
+    if near is None:
+        return
+    open_rows = verdict.open_rows
+    clusters = verdict.clusters = _clusters(case, open_rows, near)
+    settings = settings_of(near, preprocessing.seed)
+    verdict.sections["near_duplicates"] = near_duplicates.section(settings, clusters)
+    if near.action == "remove":
+        survivor = survivors(clusters.label, open_rows, _score(case.facts, open_rows, near))
+        removed = np.flatnonzero(survivor >= 0)
+        verdict.duplicate_of[removed] = survivor[removed]
+        verdict.settle(removed, Fate.NEAR_DUPLICATE)
+
+
+def _clusters(case: Case, open_rows: Bool, near: Near) -> Clusters:
+    assert case.texts is not None
+    facts, text_bytes = case.facts, case.facts["text_bytes"]
+    settings = settings_of(near, case.config.preprocessing.seed)
+    try:
+        case.texts.begin(facts.starts, text_bytes)
+        filled = open_rows & (text_bytes > 0)
+        return near_duplicates.find_clusters(
+            settings, facts.ranges, filled, text_bytes, case.texts, shares.DECIDER.of(case.budget_bytes)
+        )
+    finally:
+        case.texts.close()
+
+
+def _score(facts: Gathered, open_rows: Bool, near: Near) -> I64 | F64 | None:
+    """By what one row of a cluster stays; None: the first."""
+    if near.keep == "first":
+        return None
+    if ranking_column(near) is None:
+        return facts["text_bytes"]
+    score = facts["score"]
+    if open_rows.any() and np.isnan(score[open_rows]).all():
+        raise ConfigError(
+            f"{KEY}.keep: no row has a number in the column {near.keep!r}; choose another column"
+        )
+    return score
+
+
+def unsampled(case: Case, verdict: Verdict) -> None:
+    """Rows that the mixture of the sources has no use for; the others are split source by source."""
+    if case.mixture is None:
+        return
+    sources = np.array([case.mixture.source[file] for file in case.files], np.uint32)
+    source = np.repeat(sources, np.diff(case.facts.starts))
+    seed, open_rows = case.config.preprocessing.seed, verdict.open_rows
+    used, verdict.sections["mixture"] = case.mixture.sample(
+        source, case.facts["hashes"], open_rows, seed, shares.DECIDER.of(case.budget_bytes)
+    )
+    verdict.settle(open_rows & ~used, Fate.UNSAMPLED)
+    verdict.stratum = strata(source, verdict.stratum)

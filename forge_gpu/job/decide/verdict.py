@@ -1,0 +1,71 @@
+"""What the decisions are made from, and what is decided so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from forge_gpu.config.schema import Config
+from forge_gpu.dedup.exact import FirstOccurrence
+from forge_gpu.dedup.near import Clusters
+from forge_gpu.fates import Fate
+from forge_gpu.job.decide.candidates import CandidateTexts
+from forge_gpu.job.decide.gathered import Gathered
+from forge_gpu.job.decide.mixture import Mixture
+from forge_gpu.kernels.layout import I64, U8, U64
+
+Bool = npt.NDArray[np.bool_]
+
+OPEN = 255
+"""The fate of a row that no step has decided yet."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """facts: of all rows. budget_bytes: of the job. texts: of rows that may be near-duplicates,
+    where the plan looks for them. mixture: of the sources; files: the file of each range, by which it tells
+    them. first_occurrence: of the engine that finds duplicates, None for the CPU's."""
+
+    config: Config
+    facts: Gathered
+    budget_bytes: int
+    texts: CandidateTexts | None = None
+    mixture: Mixture | None = None
+    files: Sequence[int] = ()
+    first_occurrence: FirstOccurrence | None = None
+
+
+@dataclass
+class Verdict:
+    """What the steps so far have decided.
+
+    fate: uint8[n], OPEN where nothing is. duplicate_of: int64[n], -1 where there is none. rank: int64[n].
+    stratum: uint64[n], by which the rows are split. sections: of the manifest. warnings: a line each.
+    """
+
+    fate: U8
+    duplicate_of: I64
+    stratum: U64 | None
+    clusters: Clusters | None = None
+    rank: I64 | None = None
+    sections: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def none_yet(cls, facts: Gathered) -> Verdict:
+        fate, duplicate_of = np.full(facts.rows, OPEN, np.uint8), np.full(facts.rows, -1, np.int64)
+        return cls(fate, duplicate_of, facts.get("stratum"))
+
+    @property
+    def open_rows(self) -> Bool:
+        """Which rows no step has decided yet: bool[n]."""
+        open_rows: Bool = self.fate == OPEN
+        return open_rows
+
+    def settle(self, rows: Bool | I64, fate: Fate) -> None:
+        """Decide the fate of open rows, by a mask or by their numbers."""
+        self.fate[rows] = fate

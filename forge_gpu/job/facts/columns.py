@@ -1,0 +1,105 @@
+"""How columns of the ledger are declared, and what they are filled from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from forge_gpu.config.schema import Config
+from forge_gpu.io.to_arrow import numbers_to_arrow, texts_to_arrow
+from forge_gpu.job.rows.evaluation import Evaluation
+from forge_gpu.job.state.decisions import Decisions
+from forge_gpu.kernels.layout import I64
+
+TEXT = pa.dictionary(pa.int32(), pa.string())
+
+Bool = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Column:
+    """type: of Arrow. doc: what it is, as `docs/outputs.md` says it."""
+
+    name: str
+    type: pa.DataType
+    doc: str
+    nullable: bool = True
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns that are filled together. required: whether the ledger of a plan has them."""
+
+    columns: tuple[Column, ...]
+    required: Callable[[Config], bool]
+    fill: Callable[[LedgerRows], Sequence[pa.Array]]
+
+
+class Files:
+    """Where rows are: files, and in `starts`, int64[files + 1], the number of each one's first row."""
+
+    def __init__(self, names: Sequence[str], starts: I64) -> None:
+        self.names, self.starts = texts_to_arrow(names), starts
+
+    def place(self, rows: I64) -> list[pa.Array]:
+        """The file, and the number there, of each row; null where it is -1."""
+        absent = rows < 0
+        present = np.flatnonzero(~absent)
+        file, row = np.zeros((2, len(rows)), np.int64)
+        file[present] = np.searchsorted(self.starts, rows[present], side="right") - 1
+        row[present] = rows[present] - self.starts[file[present]]
+        return [coded(file, self.names, absent), numbers(row, absent)]
+
+
+@dataclass(frozen=True)
+class LedgerRows:
+    """Rows `begin` ... `end` - 1 of a job. files: of the input. shards: names of the output files. shard,
+    line: of each row its place in them, where it is in a split. evaluation: what the rows were compared with.
+    """
+
+    decisions: Decisions
+    begin: int
+    end: int
+    files: Files
+    shards: pa.Array
+    shard: I64
+    line: I64
+    evaluation: Evaluation | None
+
+    def __len__(self) -> int:
+        return self.end - self.begin
+
+    def of(self, whole: np.ndarray) -> np.ndarray:
+        """Their share of an array of all rows."""
+        return np.asarray(whole[self.begin : self.end])
+
+    def fact(self, name: str) -> np.ndarray:
+        """Their share of a fact that has columns; of a sparse one, with numbers counted from their first."""
+        whole = self.decisions.facts[name]
+        if whole.dtype.names is None:
+            return self.of(whole)
+        row = whole.dtype.names[0]
+        share: np.ndarray = np.array(whole[slice(*np.searchsorted(whole[row], (self.begin, self.end)))])
+        share[row] -= self.begin
+        return share
+
+    @cached_property
+    def matched_files(self) -> Files:
+        """The evaluation files."""
+        assert self.evaluation is not None
+        return Files(self.evaluation.files, self.evaluation.starts)
+
+
+def numbers(values: np.ndarray, absent: Bool | None = None) -> pa.Array:
+    """Integers or reals of 64 bits, null where absent."""
+    return numbers_to_arrow(values, pa.float64() if values.dtype.kind == "f" else pa.int64(), absent)
+
+
+def coded(codes: np.ndarray, words: pa.Array, absent: Bool | None = None) -> pa.DictionaryArray:
+    """Texts by their number among words, null where absent."""
+    return pa.DictionaryArray.from_arrays(numbers_to_arrow(codes.astype(np.int32), pa.int32(), absent), words)

@@ -1,0 +1,69 @@
+"""A pass over the input: how one is declared, and the one way to run it."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import Generic, TypeVar
+
+from forge_gpu.job.events.events import ChunkDone, Listener
+from forge_gpu.job.events.memory import peak_memory
+from forge_gpu.job.rows.workspace import Workspace
+from forge_gpu.job.run.pool import Executor, as_it_is
+
+Unit = TypeVar("Unit")
+Made = TypeVar("Made")
+
+
+class Pass(ABC, Generic[Unit, Made]):
+    """What is done with each unit of the input, a range or a block, in the order of the input.
+
+    stage: the name it is reported under. units: all of them, those of an earlier run included.
+    """
+
+    stage: str
+    units: Sequence[Unit]
+
+    def is_done(self, unit: Unit) -> bool:
+        """Whether an earlier run has done it: then it is passed over."""
+        return False
+
+    def require_room(self) -> None:
+        """Raise OutputError where the disk has no room for what it leaves."""
+
+    @abstractmethod
+    def task(self, unit: Unit) -> Callable[[Workspace], Made]:
+        """The function of a unit: see `Executor` of what it may be."""
+
+    @abstractmethod
+    def save(self, unit: Unit, made: Made) -> int:
+        """Leave what was made of a unit where later steps find it; its rows. In the order of the units."""
+
+    def fates(self, made: Made) -> dict[str, int] | None:
+        """Rows of a unit by fate, as far as this pass knows it."""
+        return None
+
+    @abstractmethod
+    def size(self, unit: Unit) -> int:
+        """Bytes of input of a unit."""
+
+
+def run(
+    work: Pass[Unit, Made], pool: Executor[Workspace], listener: Listener, check_stop: Callable[[], None]
+) -> None:
+    """Do a pass, from where an earlier run left it. What is raised by a task, by `save` or by `check_stop`
+    is raised once no task runs any more."""
+    check_stop()
+    work.require_room()
+    units = [unit for unit in work.units if not work.is_done(unit)]
+    began = time.monotonic()
+    with closing(pool.map(map(work.task, units), as_it_is)) as results:
+        for unit, made in zip(units, results, strict=True):
+            rows = work.save(unit, made)
+            now = time.monotonic()
+            size, fates = work.size(unit), work.fates(made)
+            listener(ChunkDone(work.stage, rows, size, now - began, peak_memory(), fates))
+            began = now
+            check_stop()

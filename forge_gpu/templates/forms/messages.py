@@ -1,0 +1,46 @@
+"""The form `messages`: the conversation as a list of OpenAI messages, for a trainer that has the template."""
+
+from __future__ import annotations
+
+from forge_gpu.config.schema import Config, Mapping
+from forge_gpu.templates.fields import ColumnsRenderer, message_list, query_parts
+from forge_gpu.templates.forms.base import Form
+from forge_gpu.templates.lines import Field
+from forge_gpu.templates.message_fields import MessagesRenderer
+from forge_gpu.templates.program import Slot
+from forge_gpu.templates.renderer import Renderer
+from forge_gpu.templates.shapes import shape_of
+from forge_gpu.templates.shapes.base import RecordShape
+
+
+class MessagesForm(Form):
+    name = "messages"
+
+    def fields(self, config: Config) -> tuple[Field, ...]:
+        messages = Field("messages", "json")
+        if config.data.mapping.tools is None:
+            return (messages,)
+        return (messages, Field("tools", "json", may_be_null=True))
+
+    def misfit(self, shape: RecordShape) -> str | None:
+        if not shape.has_turns:
+            return f"output.form messages needs data.mapping.shape flat or conversation, not {shape.name}"
+        return super().misfit(shape)
+
+    def renderer(self, config: Config) -> Renderer:
+        mapping, shape = config.data.mapping, shape_of(config.data.mapping)
+        if shape.in_columns:
+            return _of_columns(mapping, shape.contents(mapping))
+        return MessagesRenderer(shape.sides(mapping)[0], mapping.messages or "", mapping.tools)
+
+
+def _of_columns(mapping: Mapping, contents: dict[str, str]) -> Renderer:
+    query, response = mapping.query or "", mapping.response or ""
+    messages = [("user", query_parts(query, mapping.input)), ("assistant", (Slot(response),))]
+    return ColumnsRenderer(
+        {"messages": message_list(messages, mapping.system)},
+        needed=(query, response),
+        optional=tuple(name for name in (mapping.input, mapping.system) if name is not None),
+        contents=contents,
+        json_fields=frozenset(("messages",)),
+    )

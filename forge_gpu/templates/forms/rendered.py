@@ -1,0 +1,129 @@
+"""What the forms of rendered texts have in common: one template, cut into fields at the answers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+from forge_gpu.config.schema import Config, Mapping
+from forge_gpu.errors import ConfigError, TemplateError
+from forge_gpu.templates import format_string
+from forge_gpu.templates.builtin import builtin
+from forge_gpu.templates.fields import ColumnsRenderer, append, query_parts, substitute
+from forge_gpu.templates.forms.base import Form
+from forge_gpu.templates.program import Program, Slot
+from forge_gpu.templates.renderer import Renderer
+from forge_gpu.templates.shapes import shape_of
+from forge_gpu.templates.single_turn import SingleTurnRenderer
+
+
+class RenderedForm(Form):
+    """is_cut: its fields are cut out of what the template writes, so it can do without one."""
+
+    is_rendered = True
+    is_cut: ClassVar[bool] = True
+
+    @abstractmethod
+    def cut(self, program: Program, response: str) -> dict[str, Program]:
+        """The program of each field, from that of the whole text. response: the column of the answer."""
+
+    def renderer(self, config: Config) -> Renderer:
+        if shape_of(config.data.mapping).only_text:
+            return self._of_text(config)
+        if config.model.template_kind == "format":
+            return self._of_format(config)
+        if config.model.template_kind == "jinja":
+            return self._of_jinja(config)
+        return self._of_one_turn(config)
+
+    def _of_text(self, config: Config) -> Renderer:
+        model, column = config.model, config.data.mapping.text or ""
+        if model.template_kind in ("builtin", "jinja"):
+            raise TemplateError(
+                "records with nothing but a text have no turns for a chat template; "
+                "set model.template_kind to none, or write a format string"
+            )
+        if model.template_kind == "format":
+            return self._of_format(config)
+        program = _with_eos(config, (Slot(column),), None)
+        return ColumnsRenderer(self.cut(program, column), (column,), contents={"text": column})
+
+    def _of_format(self, config: Config) -> Renderer:
+        program = format_string.parse(config.model.chat_template or "")
+        columns = format_string.columns_of(program)
+        if not columns:
+            raise TemplateError("the format string names no column: every row would be the same text")
+        mapping, shape = config.data.mapping, shape_of(config.data.mapping)
+        contents = {role: name for role, name in shape.contents(mapping).items() if name in columns}
+        if not contents:
+            contents = dict(zip(("query", "response"), (columns[0], columns[-1]), strict=True))
+        if self.is_cut and mapping.response not in columns:
+            raise TemplateError(
+                f"output.form {self.name!r} needs the response's column in the format string; "
+                f"data.mapping.response is {mapping.response!r}, the string has {', '.join(columns)}"
+            )
+        if shape.is_pair:
+            raise TemplateError("a format string cannot write preference pairs; use a chat template")
+        templates = self.cut(_with_eos(config, program, None), mapping.response or "")
+        return ColumnsRenderer(templates, columns, contents=contents)
+
+    def _of_one_turn(self, config: Config) -> Renderer:
+        """A built-in, or no template: query and response as they are."""
+        mapping, shape = config.data.mapping, shape_of(config.data.mapping)
+        program: Program
+        if config.model.template_kind == "builtin":
+            chosen = builtin(config.model.chat_template or "")
+            name = f"the built-in {chosen.name}"
+            program = _with_eos(config, format_string.parse(chosen.template), chosen.eos)
+        elif not self.is_cut:
+            raise TemplateError(
+                f"output.form {self.name} needs a template: set model.chat_template and model.template_kind"
+            )
+        else:
+            name = "no template"
+            program = _with_eos(config, (Slot("query"), Slot("response")), None)
+        templates = self.cut(program, "response")
+        if not shape.has_turns:
+            raise ConfigError(f"{name} needs data.mapping.shape flat or conversation, not {shape.name}")
+        if shape.in_columns:
+            return _flat(mapping, shape.contents(mapping), templates, name)
+        return SingleTurnRenderer(shape.sides(mapping), shape.answers, name, templates)
+
+    def _of_jinja(self, config: Config) -> Renderer:
+        from forge_gpu.templates.environment import chat_template  # most plans can do without Jinja
+        from forge_gpu.templates.jinja_renderer import JinjaRenderer
+
+        if config.model.append_eos:
+            raise TemplateError(
+                "model.append_eos: a model's own template writes what ends a text; set it to false"
+            )
+        mapping = config.data.mapping
+        fields = tuple(field.name for field in self.fields(config))
+        return JinjaRenderer(
+            chat_template(config.model), shape_of(mapping).sides(mapping), fields, config.model.compile
+        )
+
+
+def _flat(
+    mapping: Mapping, texts: dict[str, str], templates: dict[str, Program], name: str
+) -> ColumnsRenderer:
+    query, response = mapping.query or "", mapping.response or ""
+    contents = {"query": query_parts(query, mapping.input), "response": (Slot(response),)}
+    why = f"a system message, for which {name} has no place; use the model's own template"
+    return ColumnsRenderer(
+        {field: substitute(program, contents) for field, program in templates.items()},
+        needed=(query, response),
+        optional=() if mapping.input is None else (mapping.input,),
+        refused={} if mapping.system is None else {mapping.system: why},
+        contents=texts,
+    )
+
+
+def _with_eos(config: Config, program: Program, usual: str | None) -> Program:
+    """The program with the end-of-sequence token after it, where `model.append_eos` asks for it."""
+    if not config.model.append_eos:
+        return program
+    eos = config.model.special_tokens.get("eos_token", usual)
+    if eos is None:
+        raise TemplateError("model.append_eos needs model.special_tokens.eos_token")
+    return append(program, eos)
