@@ -1,11 +1,12 @@
 """What the template VM's compiler, its reference and its kernels share: values, instructions, outcomes.
 
-A value is a *cell* of two int64 words: `a`, and `n << 4 | type`. Constants, variables, members of lists and of
-dicts are cells of one array. The members of a list lie one after another (a: the first cell, n: how many), those
-of a dict as key, value, key, value (n pairs), so a slice of a list is another (a, n) over the same cells.
+A value is a *cell* of two int64 words: `a`, and `n << 4 | type`. Constants, variables, members of lists and
+of dicts are cells of one array. The members of a list lie one after another (a: the first cell, n: how many),
+those of a dict as key, value, key, value (n pairs), so a slice of a list is another (a, n) over the same
+cells.
 
-A text is the body of a JSON string in the one spelling that Forge writes (a: its place, n: its bytes). In that
-spelling equal texts are equal bytes, joining texts is joining bytes, and JSON output is a copy.
+A text is the body of a JSON string in the one spelling that Forge writes (a: its place, n: its bytes). In
+that spelling equal texts are equal bytes, joining texts is joining bytes, and JSON output is a copy.
 
 An instruction is five int32: the operation and operands a, b, c, d, which are numbers of cells unless said
 otherwise below. `to` is the number of an instruction.
@@ -67,7 +68,8 @@ TESTS = {
 
 
 class Op(IntEnum):
-    """The operations. `a = ` is what is written; every operation that meets what it does not know ends the row."""
+    """The operations. `a = ` is what is written; every operation that meets what it does not know ends the
+    row."""
 
     # the flow
     FAIL = 0  # the row is Jinja's

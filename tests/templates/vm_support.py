@@ -23,7 +23,8 @@ Row = dict[str, Any]
 
 
 def compiled(template: ChatTemplate) -> CompiledTemplate:
-    return compile_program(template.environment, template.source, template.fixed, {}, strftime_of(template.date))
+    date = strftime_of(template.date)
+    return compile_program(template.environment, template.source, template.fixed, {}, date)
 
 
 def column(values: Sequence[Any], ascii_escapes: bool) -> Spans:
@@ -64,8 +65,8 @@ def by_jinja(template: ChatTemplate, row: Row) -> str | Refused:
 
 @dataclass
 class Result:
-    """Rows by what became of them. equal: the machine wrote what Jinja writes. given_up: it left a row to Jinja that
-    renders. refused: by both. different: the first few rows that differ."""
+    """Rows by what became of them. equal: the machine wrote what Jinja writes. given_up: it left a row to
+    Jinja that renders. refused: by both. different: those that differ."""
 
     equal: int = 0
     given_up: int = 0

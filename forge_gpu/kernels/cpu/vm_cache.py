@@ -1,12 +1,12 @@
-"""What is the same for thousands of rows is parsed and written once: the values of one variable (`tools`), and the
-texts of the statements that depend on it alone.
+"""What is the same for thousands of rows is parsed and written once: the values of one variable (`tools`),
+and the texts of the statements that depend on it alone.
 
-A value is known by its text as the row has it. Texts, cells and what statements wrote are kept in regions of their
-own until one of them is full; then all is forgotten. Where values do not come again, keeping them only costs, so
-it rests for a while.
+A value is known by its text as the row has it. Texts, cells and what statements wrote are kept in regions of
+their own until one of them is full; then all is forgotten. Where values do not come again, keeping them only
+costs, so it rests for a while.
 
-The store, in words: the header (Kept), entries of ENTRY words, a table of 2 * ENTRIES words that finds entries by
-their hash, and two words (place, length) for each entry and statement.
+The store, in words: the header (Kept), entries of ENTRY words, a table of 2 * ENTRIES words that finds
+entries by their hash, and two words (place, length) for each entry and statement.
 """
 
 from enum import IntEnum
@@ -14,14 +14,13 @@ from enum import IntEnum
 import numpy as np
 
 from forge_gpu.kernels.compiled import inner
-from forge_gpu.kernels.cpu.memory import byte, copy, item64, word
+from forge_gpu.kernels.cpu.memory import byte, copy, item64, put_item64, word
 from forge_gpu.kernels.cpu.vm_machine import (
     GOING_ON,
     MORE_CELLS,
     MORE_TEXT,
     buffer_at,
     memory,
-    put_item,
     same_bytes,
 )
 from forge_gpu.kernels.cpu.vm_parse import parse_value
@@ -58,14 +57,14 @@ RESTING = 512
 
 @inner
 def forget(store):
-    put_item(store, Kept.ENTRIES, np.int64(0))
-    put_item(store, Kept.CURRENT, np.int64(-1))
-    put_item(store, Kept.LAST, np.int64(-1))
-    put_item(store, Kept.TEXT, item64(store, Kept.TEXT_BEGIN))
-    put_item(store, Kept.CELL, item64(store, Kept.CELL_BEGIN))
-    put_item(store, Kept.HITS, np.int64(0))
+    put_item64(store, Kept.ENTRIES, np.int64(0))
+    put_item64(store, Kept.CURRENT, np.int64(-1))
+    put_item64(store, Kept.LAST, np.int64(-1))
+    put_item64(store, Kept.TEXT, item64(store, Kept.TEXT_BEGIN))
+    put_item64(store, Kept.CELL, item64(store, Kept.CELL_BEGIN))
+    put_item64(store, Kept.HITS, np.int64(0))
     for k in range(2 * ENTRIES):
-        put_item(store, TABLE + k, np.int64(-1))
+        put_item64(store, TABLE + k, np.int64(-1))
 
 
 @inner
@@ -117,37 +116,37 @@ def keep(m, store, start, length, digest, slot):
     copy(mem, copied, mem, start, length)
     top, cell_bytes = item64(m, Word.TOP), item64(m, Word.CELLS + 1)
     text, text_end = item64(m, Word.TEXT), item64(m, Word.TEXT_END)
-    put_item(m, Word.TOP, item64(store, Kept.CELL))
-    put_item(m, Word.CELLS + 1, 16 * item64(store, Kept.CELL_END))
-    put_item(m, Word.TEXT, end)
-    put_item(m, Word.TEXT_END, item64(store, Kept.TEXT_END))
+    put_item64(m, Word.TOP, item64(store, Kept.CELL))
+    put_item64(m, Word.CELLS + 1, 16 * item64(store, Kept.CELL_END))
+    put_item64(m, Word.TEXT, end)
+    put_item64(m, Word.TEXT_END, item64(store, Kept.TEXT_END))
     a, w, outcome = parse_value(m, copied, copied + length)
     cells_end, texts_end = item64(m, Word.TOP), item64(m, Word.TEXT)
-    put_item(m, Word.TOP, top)
-    put_item(m, Word.CELLS + 1, cell_bytes)
-    put_item(m, Word.TEXT, text)
-    put_item(m, Word.TEXT_END, text_end)
+    put_item64(m, Word.TOP, top)
+    put_item64(m, Word.CELLS + 1, cell_bytes)
+    put_item64(m, Word.TEXT, text)
+    put_item64(m, Word.TEXT_END, text_end)
     if outcome != GOING_ON:
         return outcome
-    put_item(store, Kept.CELL, cells_end)
-    put_item(store, Kept.TEXT, texts_end + PADDING)
-    put_item(store, Kept.ENTRIES, entry + 1)
-    put_item(store, TABLE + slot, entry)
+    put_item64(store, Kept.CELL, cells_end)
+    put_item64(store, Kept.TEXT, texts_end + PADDING)
+    put_item64(store, Kept.ENTRIES, entry + 1)
+    put_item64(store, TABLE + slot, entry)
     at = HEADER + entry * ENTRY
-    put_item(store, at, digest)
-    put_item(store, at + 1, copied)
-    put_item(store, at + 2, length)
-    put_item(store, at + 3, a)
-    put_item(store, at + 4, w)
+    put_item64(store, at, digest)
+    put_item64(store, at + 1, copied)
+    put_item64(store, at + 2, length)
+    put_item64(store, at + 3, a)
+    put_item64(store, at + 4, w)
     for k in range(STATEMENTS):
-        put_item(store, MEMOS + 2 * (entry * STATEMENTS + k) + 1, np.int64(-1))
+        put_item64(store, MEMOS + 2 * (entry * STATEMENTS + k) + 1, np.int64(-1))
     return GOING_ON
 
 
 @inner
 def value_of_entry(store, entry):
-    put_item(store, Kept.CURRENT, entry)
-    put_item(store, Kept.LAST, entry)
+    put_item64(store, Kept.CURRENT, entry)
+    put_item64(store, Kept.LAST, entry)
     at = HEADER + entry * ENTRY
     return item64(store, at + 3), item64(store, at + 4), GOING_ON
 
@@ -162,15 +161,15 @@ def kept_value(m, start, length):
         digest = hash_of(mem, start, length)
         entry, slot = find_entry(store, mem, start, length, digest)
     if entry >= 0:
-        put_item(store, Kept.HITS, item64(store, Kept.HITS) + 1)
+        put_item64(store, Kept.HITS, item64(store, Kept.HITS) + 1)
         return value_of_entry(store, entry)
     if item64(store, Kept.REST) > 0:
-        put_item(store, Kept.REST, item64(store, Kept.REST) - 1)
+        put_item64(store, Kept.REST, item64(store, Kept.REST) - 1)
         return parse_value(m, start, start + length)
     outcome = keep(m, store, start, length, digest, slot)
     if outcome == MORE_TEXT or outcome == MORE_CELLS:
         if item64(store, Kept.HITS) < item64(store, Kept.ENTRIES):
-            put_item(store, Kept.REST, np.int64(RESTING))
+            put_item64(store, Kept.REST, np.int64(RESTING))
         forget(store)
         outcome = keep(m, store, start, length, digest, digest % (2 * ENTRIES))
     if outcome == GOING_ON:
@@ -184,13 +183,13 @@ def recall(m, statement):
     begins."""
     store = buffer_at(m, Word.STORE)
     entry = item64(store, Kept.CURRENT)
-    put_item(store, Kept.BEGIN, np.int64(-1))
+    put_item64(store, Kept.BEGIN, np.int64(-1))
     if entry < 0:
         return False, GOING_ON
     at = MEMOS + 2 * (entry * STATEMENTS + statement)
     length = item64(store, at + 1)
     if length < 0:
-        put_item(store, Kept.BEGIN, item64(m, Word.POSITION))
+        put_item64(store, Kept.BEGIN, item64(m, Word.POSITION))
         return False, GOING_ON
     return True, write_bytes(m, item64(store, at), length)
 
@@ -202,13 +201,13 @@ def end_memo(m, statement):
     begin, entry = item64(store, Kept.BEGIN), item64(store, Kept.CURRENT)
     if begin < 0 or entry < 0:
         return
-    put_item(store, Kept.BEGIN, np.int64(-1))
+    put_item64(store, Kept.BEGIN, np.int64(-1))
     length = item64(m, Word.POSITION) - begin
     place = item64(store, Kept.TEXT)
     if place + length + PADDING > item64(store, Kept.TEXT_END):
         return
     copy(memory(m), place, output(m), begin, length)
-    put_item(store, Kept.TEXT, place + length + PADDING)
+    put_item64(store, Kept.TEXT, place + length + PADDING)
     at = MEMOS + 2 * (entry * STATEMENTS + statement)
-    put_item(store, at, place)
-    put_item(store, at + 1, length)
+    put_item64(store, at, place)
+    put_item64(store, at + 1, length)

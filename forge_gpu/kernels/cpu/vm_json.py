@@ -11,6 +11,7 @@ from forge_gpu.kernels.cpu.memory import (
     mask_json_special,
     put_byte,
     put_half,
+    put_item64,
     trailing_zeros,
 )
 from forge_gpu.kernels.cpu.vm_machine import (
@@ -28,7 +29,6 @@ from forge_gpu.kernels.cpu.vm_machine import (
     memory,
     move_cells,
     put2,
-    put_item,
     take_cells,
 )
 from forge_gpu.kernels.cpu.vm_values import order
@@ -80,7 +80,7 @@ def write_string(m, start, length):
             at += 2
             p += 1
     put2(out, at, 92, 34)
-    put_item(m, Word.POSITION, at + 2)
+    put_item64(m, Word.POSITION, at + 2)
     return GOING_ON
 
 
@@ -119,7 +119,7 @@ def write_ascii_string(m, start, length):
         at = put_utf16(out, at, code)
         p += size
     put2(out, at, 92, 34)
-    put_item(m, Word.POSITION, at + 2)
+    put_item64(m, Word.POSITION, at + 2)
     return GOING_ON
 
 
@@ -146,7 +146,7 @@ def write_scalar(m, a, w, flags):
     else:
         put_half(out, at, NULL if kind == NONE else TRUE)
         at += 4
-    put_item(m, Word.POSITION, at)
+    put_item64(m, Word.POSITION, at)
     return GOING_ON
 
 
@@ -160,7 +160,7 @@ def put_line_break(out, at, blanks):
 
 @inner
 def sorted_pairs(m, a, count):
-    """The pairs of a dict in the order of their keys, in cells of their own: the first; -Outcome: not made."""
+    """The pairs of a dict in the order of their keys, in cells of their own: the first, or -Outcome."""
     if not has_cells(m, 2 * count):
         return np.int64(-MORE_CELLS)
     first = take_cells(m, 2 * count)
@@ -203,16 +203,16 @@ def write_json(m, a, w, indent, flags):
             put_byte(out, at, 123 if kind == DICT else 91)
             if count == 0:
                 put_byte(out, at + 1, 125 if kind == DICT else 93)
-                put_item(m, Word.POSITION, at + 2)
+                put_item64(m, Word.POSITION, at + 2)
             else:
-                put_item(m, Word.POSITION, at + 1)
+                put_item64(m, Word.POSITION, at + 1)
                 if kind == DICT and flags & JSON_SORTED:
                     a = sorted_pairs(m, a, count)
                     if a < 0:
                         return -a
-                put_item(stack, 3 * depth, a)
-                put_item(stack, 3 * depth + 1, a + count * (2 if kind == DICT else 1))
-                put_item(stack, 3 * depth + 2, kind)
+                put_item64(stack, 3 * depth, a)
+                put_item64(stack, 3 * depth + 1, a + count * (2 if kind == DICT else 1))
+                put_item64(stack, 3 * depth + 2, kind)
                 depth += 1
                 opened = True
         else:
@@ -231,7 +231,7 @@ def write_json(m, a, w, indent, flags):
                 if indent >= 0:
                     at = put_line_break(out, at, indent * depth)
                 put_byte(out, at, 125 if kind == DICT else 93)
-                put_item(m, Word.POSITION, at + 1)
+                put_item64(m, Word.POSITION, at + 1)
                 opened = False
                 continue
             if not opened:
@@ -239,7 +239,7 @@ def write_json(m, a, w, indent, flags):
                 at += comma
             if indent >= 0:
                 at = put_line_break(out, at, indent * depth)
-            put_item(m, Word.POSITION, at)
+            put_item64(m, Word.POSITION, at)
             if kind == DICT:
                 outcome = write_scalar(m, item64(buffer, 2 * cell), item64(buffer, 2 * cell + 1), flags)
                 if outcome != GOING_ON:
@@ -248,8 +248,8 @@ def write_json(m, a, w, indent, flags):
                     return MORE_OUTPUT
                 at = item64(m, Word.POSITION)
                 put2(out, at, 58, 32)
-                put_item(m, Word.POSITION, at + colon)
+                put_item64(m, Word.POSITION, at + colon)
                 cell += 1
-            put_item(stack, 3 * depth - 3, cell + 1)
+            put_item64(stack, 3 * depth - 3, cell + 1)
             a, w = item64(buffer, 2 * cell), item64(buffer, 2 * cell + 1)
             break

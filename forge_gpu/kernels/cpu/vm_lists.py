@@ -3,7 +3,7 @@
 import numpy as np
 
 from forge_gpu.kernels.compiled import inner
-from forge_gpu.kernels.cpu.memory import byte, item64
+from forge_gpu.kernels.cpu.memory import byte, item64, put_item64
 from forge_gpu.kernels.cpu.vm_machine import (
     GOING_ON,
     MORE_CELLS,
@@ -14,7 +14,6 @@ from forge_gpu.kernels.cpu.vm_machine import (
     has_cells,
     memory,
     move_cells,
-    put_item,
     set_cell,
     set_int,
     set_text,
@@ -56,8 +55,8 @@ LONGEST_RANGE = 100_000
 @inner
 def move(m, target, source):
     buffer = cells(m)
-    put_item(buffer, 2 * target, item64(buffer, 2 * source))
-    put_item(buffer, 2 * target + 1, item64(buffer, 2 * source + 1))
+    put_item64(buffer, 2 * target, item64(buffer, 2 * source))
+    put_item64(buffer, 2 * target + 1, item64(buffer, 2 * source + 1))
 
 
 @inner
@@ -176,7 +175,7 @@ def slice_(m, target, base, bounds):
 
 @inner
 def every_other(m, a, count, offset):
-    """The keys (offset 0) or values (offset 1) of a dict in cells of their own: the first; -Outcome: no room."""
+    """The keys (offset 0) or values (offset 1) of a dict in cells of their own: the first, or -Outcome."""
     if not has_cells(m, count):
         return np.int64(-MORE_CELLS)
     first = take_cells(m, count)
@@ -278,7 +277,7 @@ def new_list(m, target, room, kind):
 @inner
 def new_list_like(m, target, source, pairs):
     """target = an empty list with room for the elements of a value, or for its pairs."""
-    a, w = value_of(m, source)
+    w = value_of(m, source)[1]
     kind, count = w & TYPE_MASK, w >> TYPE_BITS
     if kind == UNDEFINED:
         count = np.int64(0)

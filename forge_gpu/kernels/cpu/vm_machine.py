@@ -1,16 +1,29 @@
 """The machine's state and its cells, for the other vm_ files: everything that they touch goes through here.
 
-`m` is the buffer of the state words (vm_layout.Word). Places in texts are relative to the buffer of all memory, which
-begins at address 0 where texts lie wherever they came from; in checked mode the host puts all of them into one
-buffer, and every access is compared with its bounds.
+`m` is the buffer of the state words (vm_layout.Word). Places in texts are relative to the buffer of all
+memory, which begins at address 0 where texts lie wherever they came from; in checked mode the host puts all
+of them into one buffer, and every access is compared with its bounds.
 
 Texts can be read, and the output written, `PADDING` bytes past their ends: the host sees to it.
 """
 
 import numpy as np
+from numba import types
+from numba.extending import intrinsic
 
 from forge_gpu.kernels.compiled import inner
-from forge_gpu.kernels.cpu.memory import byte, copy, item64, put_byte, put_word, word
+from forge_gpu.kernels.cpu.memory import (
+    BUFFER,
+    I64,
+    byte,
+    copy,
+    int64_of,
+    item64,
+    place,
+    put_byte,
+    put_item64,
+    word,
+)
 from forge_gpu.kernels.layout import PADDING
 from forge_gpu.kernels.vm_layout import INT, NONE, TEXT, TYPE_BITS, UNDEFINED, Outcome, Word
 
@@ -21,16 +34,26 @@ MORE_CELLS, MORE_STACK = int(Outcome.MORE_CELLS), int(Outcome.MORE_STACK)
 MORE_TABLES = int(Outcome.MORE_TABLES)
 
 
-@inner
-def put_item(buffer, i, value):
-    """Item i of a buffer of int64 = value."""
-    put_word(buffer, 8 * i, np.uint64(value))
-
-
-@inner
-def buffer_at(m, which):
+@intrinsic
+def buffer_at(typing_context, m, which):
     """The buffer whose address and size are the words `which` and `which + 1`."""
-    return (np.uint64(item64(m, which)), item64(m, which + 1))
+
+    def generate(context, builder, signature, arguments):
+        return context.make_tuple(builder, BUFFER, _two_items(context, builder, *arguments))
+
+    return BUFFER(BUFFER, types.int64), generate
+
+
+def _two_items(context, builder, buffer, first):
+    """Code that reads the int64 items `first` and `first + 1`."""
+    items = (first, builder.add(first, int64_of(1)))
+    size = int64_of(8)
+    places = [place(context, builder, buffer, builder.mul(item, size), size, I64) for item in items]
+    return [builder.load(item, align=8) for item in places]
+
+
+def _cells(context, builder, m):
+    return context.make_tuple(builder, BUFFER, _two_items(context, builder, m, int64_of(int(Word.CELLS))))
 
 
 @inner
@@ -43,18 +66,32 @@ def cells(m):
     return buffer_at(m, Word.CELLS)
 
 
-@inner
-def value_of(m, cell):
+@intrinsic
+def value_of(typing_context, m, cell):
     """(a, word) of a cell."""
-    buffer = cells(m)
-    return item64(buffer, 2 * cell), item64(buffer, 2 * cell + 1)
+
+    def generate(context, builder, signature, arguments):
+        m, cell = arguments
+        first = builder.mul(cell, int64_of(2))
+        words = _two_items(context, builder, _cells(context, builder, m), first)
+        return context.make_tuple(builder, signature.return_type, words)
+
+    return types.UniTuple(types.int64, 2)(BUFFER, types.int64), generate
 
 
-@inner
-def set_cell(m, cell, a, w):
-    buffer = cells(m)
-    put_item(buffer, 2 * cell, a)
-    put_item(buffer, 2 * cell + 1, w)
+@intrinsic
+def set_cell(typing_context, m, cell, a, w):
+    """A cell = (a, word)."""
+
+    def generate(context, builder, signature, arguments):
+        m, cell, *words = arguments
+        cells = _cells(context, builder, m)
+        for k, value in enumerate(words):
+            at = builder.mul(builder.add(builder.mul(cell, int64_of(2)), int64_of(k)), int64_of(8))
+            builder.store(value, place(context, builder, cells, at, int64_of(8), I64), align=8)
+        return context.get_dummy_value()
+
+    return types.void(BUFFER, types.int64, types.int64, types.int64), generate
 
 
 @inner
@@ -62,7 +99,7 @@ def move_cells(m, target, source, count):
     """`count` cells from `source` on to `target` on, in order from the first."""
     buffer = cells(m)
     for k in range(2 * count):
-        put_item(buffer, 2 * target + k, item64(buffer, 2 * source + k))
+        put_item64(buffer, 2 * target + k, item64(buffer, 2 * source + k))
 
 
 @inner
@@ -95,7 +132,7 @@ def has_cells(m, count):
 def take_cells(m, count):
     """The first of `count` cells that are taken; there is room for them."""
     top = item64(m, Word.TOP)
-    put_item(m, Word.TOP, top + count)
+    put_item64(m, Word.TOP, top + count)
     return top
 
 
@@ -114,14 +151,14 @@ def copy_text(m, start, length):
     """Put a copy of a text at the end of the texts; there is room for it."""
     end = item64(m, Word.TEXT)
     copy(memory(m), end, memory(m), start, length)
-    put_item(m, Word.TEXT, end + length)
+    put_item64(m, Word.TEXT, end + length)
 
 
 @inner
 def burn(m, steps):
     """Take steps from the fuel; False where it is used up."""
     fuel = item64(m, Word.FUEL) - steps
-    put_item(m, Word.FUEL, fuel)
+    put_item64(m, Word.FUEL, fuel)
     return fuel >= 0
 
 

@@ -1,7 +1,7 @@
 """The messages of a row as a chat template is given them: without null keys, with reasoning under every name.
 
-Messages of other shapes than `role` and `content` (ShareGPT, parts with a `value`) are Jinja's: they are made anew in
-Python.
+Messages of other shapes than `role` and `content` (ShareGPT, parts with a `value`) are Jinja's: they are made
+anew in Python.
 """
 
 import numpy as np
@@ -78,8 +78,8 @@ def put_pair(m, at, key, source):
 
 @inner
 def with_reasoning(m, cell, a, w):
-    """Give the message in `cell` its reasoning, if it has one, as `reasoning_content`, and as `thinking` where it
-    had none of that name: an Outcome."""
+    """Give the message in `cell` its reasoning, if it has one, as `reasoning_content`, and as `thinking`
+    where it had none of that name: an Outcome."""
     source = np.int64(-1)
     for name in range(NAME_REASONING, NAME_REASONING + REASONING):
         if source < 0:
@@ -115,7 +115,7 @@ def rename_role(m, role):
     first, count = item64(m, Word.RENAMED), item64(m, Word.RENAMED + 1)
     a, w = value_of(m, role)
     for k in range(count):
-        x, y = value_of(m, first + 2 * k)
+        y = value_of(m, first + 2 * k)[1]
         if w == y and lookup(m, first + 2 * k, np.int64(1 << TYPE_BITS | DICT), a, w >> TYPE_BITS) >= 0:
             move_cells(m, role, first + 2 * k + 1, 1)
             return
@@ -123,7 +123,7 @@ def rename_role(m, role):
 
 @inner
 def prepare_messages(m, a, w):
-    """Make the parsed messages what the template is given, in place: an Outcome, TO_JINJA for other shapes."""
+    """Make the parsed messages what the template is given, in place: an Outcome."""
     if w & TYPE_MASK != LIST or w >> TYPE_BITS == 0:
         return TO_JINJA
     for k in range(w >> TYPE_BITS):

@@ -1,7 +1,7 @@
-r"""The JSON of a row's variable to cells. As strict as the scanner's grammar; what it does not take is Jinja's.
+r"""The JSON of a row's variable to cells. As strict as the scanner's grammar; what it refuses is Jinja's.
 
-A string that is spelled as Forge writes it is not copied: its cell names the bytes of the row. Other spellings
-(\/, \u00e9, ...) are written anew, once.
+A string that is spelled as Forge writes it is not copied: its cell names the bytes of the row. Other
+spellings (\/, \u00e9, ...) are written anew, once.
 """
 
 import numpy as np
@@ -15,6 +15,7 @@ from forge_gpu.kernels.cpu.memory import (
     item64,
     mask_json_special,
     put_byte,
+    put_item64,
     trailing_zeros,
 )
 from forge_gpu.kernels.cpu.vm_machine import (
@@ -30,7 +31,6 @@ from forge_gpu.kernels.cpu.vm_machine import (
     has_text_room,
     memory,
     put2,
-    put_item,
     same_bytes,
     take_cells,
 )
@@ -82,7 +82,7 @@ def special_at(mem, p, end):
 
 @inner
 def string_end(mem, p, end):
-    """(place of the quote that closes the string whose body is at p, is the spelling canonical); -1 if none is."""
+    """(place of the quote that closes the string whose body is at p or -1, is it canonical)."""
     canonical = True
     while True:
         p = special_at(mem, p, end)
@@ -187,7 +187,7 @@ def escape_value(mem, p):
 
 @inner
 def respell(m, p, end, as_body):
-    """Write the body of any spelling in [p, end) behind the texts, as a body or as plain UTF-8. An Outcome."""
+    """Write the body of any spelling in [p, end) behind the texts, as a body or plain UTF-8. An Outcome."""
     if not has_text_room(m, end - p):  # no spelling is shorter than what is written for it
         return MORE_TEXT
     mem = memory(m)
@@ -204,13 +204,13 @@ def respell(m, p, end, as_body):
             return TO_JINJA
         at = put_code_point(mem, at, value) if as_body else put_utf8(mem, at, value)
         p += size
-    put_item(m, Word.TEXT, at)
+    put_item64(m, Word.TEXT, at)
     return GOING_ON
 
 
 @inner
 def parse_string(m, p, end):
-    """(start, word, place after the closing quote) of the string whose body is at p; place -Outcome: not taken."""
+    """(start, word, place after the closing quote) of the string whose body is at p; place -Outcome."""
     mem = memory(m)
     close, canonical = string_end(mem, p, end)
     if close < 0:
@@ -263,7 +263,7 @@ def parse_number(mem, p, end):
     c = byte_before(mem, p, end)
     if c == 101 or c == 69 or size == 0:
         return refused
-    # repr() spells it so if it has at most 15 digits, no idle zero, and is not so small that it takes an exponent
+    # repr() spells it so if it has at most 15 digits, no idle zero, and needs no exponent
     if digits + size > 15 or (byte(mem, p - 1) == 48 and size > 1):
         return refused
     if value == 0 and byte(mem, p - 1) != 48:
@@ -315,10 +315,10 @@ def close_object(m, base, top_of_stack):
         cell = 2 * first + 4 * place
         if place == count:
             count += 1
-            put_item(buffer, cell, start)
-            put_item(buffer, cell + 1, key)
-        put_item(buffer, cell + 2, item64(stack, at + 2))
-        put_item(buffer, cell + 3, item64(stack, at + 3))
+            put_item64(buffer, cell, start)
+            put_item64(buffer, cell + 1, key)
+        put_item64(buffer, cell + 2, item64(stack, at + 2))
+        put_item64(buffer, cell + 3, item64(stack, at + 3))
     take_cells(m, 2 * count)
     return first, count << TYPE_BITS | DICT
 
@@ -333,7 +333,7 @@ def close_list(m, base, top_of_stack):
     first = take_cells(m, words >> 1)
     buffer = cells(m)
     for k in range(words):
-        put_item(buffer, 2 * first + k, item64(stack, base + k))
+        put_item64(buffer, 2 * first + k, item64(stack, base + k))
     return first, (words >> 1) << TYPE_BITS | LIST
 
 
@@ -347,8 +347,8 @@ def push_key(m, p, end, n):
     if p < 0:
         return p
     stack = buffer_at(m, Word.STACK)
-    put_item(stack, n, a)
-    put_item(stack, n + 1, w)
+    put_item64(stack, n, a)
+    put_item64(stack, n + 1, w)
     p = after_blank(mem, p, end)
     if byte(mem, p) != 58:
         return np.int64(-TO_JINJA)
@@ -392,7 +392,7 @@ def parse_value(m, p, end):
             else:
                 if depth >= MAX_DEPTH:
                     return zero, zero, TO_JINJA
-                put_item(stack, frames - depth, n << 1 | (c == 123))
+                put_item64(stack, frames - depth, n << 1 | (c == 123))
                 depth += 1
                 if c == 123:
                     p = push_key(m, p, end, n)
@@ -423,8 +423,8 @@ def parse_value(m, p, end):
             p = after_blank(mem, p, end)
             if depth == 0:
                 return a, w, (GOING_ON if p == end else TO_JINJA)
-            put_item(stack, n, a)
-            put_item(stack, n + 1, w)
+            put_item64(stack, n, a)
+            put_item64(stack, n + 1, w)
             n += 2
             if p >= end:
                 return zero, zero, TO_JINJA

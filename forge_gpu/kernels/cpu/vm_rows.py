@@ -1,7 +1,7 @@
 """The kernel of the template VM: for each row, its variables to cells, the template's code, its text.
 
-`Machine` is a template with its working memory, for one thread. Its buffers grow as rows ask for it, up to their
-bounds; a row that asks for more is Jinja's.
+`Machine` is a template with its working memory, for one thread. Its buffers grow as rows ask for it, up to
+their bounds; a row that asks for more is Jinja's.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from forge_gpu.kernels.cpu.memory import (
     item64,
     mask_backslash,
     put_byte,
+    put_item64,
     whole,
 )
 from forge_gpu.kernels.cpu.vm_cache import STORE_WORDS, Kept, forget, kept_value
@@ -33,33 +34,27 @@ from forge_gpu.kernels.cpu.vm_machine import (
     TO_JINJA,
     TYPE_MASK,
     buffer_at,
-    copy_text,
     has_text_room,
     move_cells,
-    put_item,
     set_cell,
-    value_of,
 )
 from forge_gpu.kernels.cpu.vm_messages import prepare_messages
 from forge_gpu.kernels.cpu.vm_parse import parse_value, respell
 from forge_gpu.kernels.cpu.vm_run import DONE, execute
-from forge_gpu.kernels.cpu.vm_text import strip
 from forge_gpu.kernels.layout import ABSENT, CANONICAL, CLEAN, I64, JSON, NULL, PADDING, PLAIN, U8, Spans
 from forge_gpu.kernels.vm_layout import (
     MAX_CALLS,
     NONE,
     STEPS,
     TEXT,
-    TYPE_BITS,
     WORDS,
-    Outcome,
     Variable,
     VmProgram,
     Word,
 )
 
 MESSAGES = int(Variable.MESSAGES)
-VARIABLE = 8  # words of a variable: what it is, its cell, its default's, starts, lengths, kinds, its data's place, size
+VARIABLE = 8  # words: what it is, its cell, its default's, starts, lengths, kinds, its data's place and size
 OUTCOME_BITS = 8
 
 
@@ -74,7 +69,7 @@ def text_in_memory(m, start, length, data, size):
     place = item64(m, Word.TEXT)
     memory = buffer_at(m, Word.MEMORY)
     copy_exactly(memory, place, memory, data + start, length)
-    put_item(m, Word.TEXT, place + length + PADDING)
+    put_item64(m, Word.TEXT, place + length + PADDING)
     return place
 
 
@@ -90,7 +85,7 @@ def json_of_string(m, place, length, kind):
         place, length = begin, item64(m, Word.TEXT) - begin
         if not has_text_room(m, PADDING):
             return place, length, MORE_TEXT
-        put_item(m, Word.TEXT, begin + length + PADDING)
+        put_item64(m, Word.TEXT, begin + length + PADDING)
     for k in range(length):
         c = byte(memory, place + k)
         if c > 32 or c < 9 or 13 < c < 28:
@@ -137,11 +132,11 @@ def bind(m, variables, at, row):
 def run_row(m, variables, row):
     """One row, from its columns to its text."""
     store = buffer_at(m, Word.STORE)
-    put_item(m, Word.TOP, item64(m, Word.FIRST_FREE))
-    put_item(m, Word.TEXT, item64(m, Word.TEXT_BEGIN))
-    put_item(m, Word.FUEL, np.int64(STEPS))
-    put_item(m, Word.PLACE, np.int64(-1))
-    put_item(store, Kept.CURRENT, np.int64(-1))
+    put_item64(m, Word.TOP, item64(m, Word.FIRST_FREE))
+    put_item64(m, Word.TEXT, item64(m, Word.TEXT_BEGIN))
+    put_item64(m, Word.FUEL, np.int64(STEPS))
+    put_item64(m, Word.PLACE, np.int64(-1))
+    put_item64(store, Kept.CURRENT, np.int64(-1))
     for at in range(0, variables[1] >> 3, VARIABLE):
         outcome = bind(m, variables, at, row)
         if outcome != GOING_ON:
@@ -156,25 +151,25 @@ def forget_all(m):
 
 @kernel
 def run_rows(m, variables, rows, first, outcomes, offsets, escaped, mark_offsets):
-    """Rows number rows[first], rows[first + 1], ...: the number of the next to go on with, which asks for more
-    room by its outcome.
+    """Rows number rows[first], rows[first + 1], ...: the number of the next to go on with, which asks for
+    more room by its outcome.
 
-    outcomes: int64 each, Outcome and above it the instruction that ended the row. offsets, mark_offsets: int64,
-    where each row's text and marks end. escaped: uint8, is there a backslash in the text?
+    outcomes: int64 each, Outcome and above it the instruction that ended the row. offsets, mark_offsets:
+    int64, where each row's text and marks end. escaped: uint8, is there a backslash in the text?
     """
     output = buffer_at(m, Word.OUTPUT)
     for k in range(first, rows[1] >> 3):
         begin, marked = item64(m, Word.POSITION), item64(m, Word.MARKED)
-        put_item(m, Word.BEGIN, begin)
+        put_item64(m, Word.BEGIN, begin)
         outcome = run_row(m, variables, item64(rows, k))
-        put_item(outcomes, k, item64(m, Word.PLACE) << OUTCOME_BITS | outcome)
+        put_item64(outcomes, k, item64(m, Word.PLACE) << OUTCOME_BITS | outcome)
         if outcome != DONE:
-            put_item(m, Word.POSITION, begin)
-            put_item(m, Word.MARKED, marked)
+            put_item64(m, Word.POSITION, begin)
+            put_item64(m, Word.MARKED, marked)
             if outcome >= MORE_OUTPUT:
                 return k
-        put_item(offsets, k + 1, item64(m, Word.POSITION))
-        put_item(mark_offsets, k + 1, item64(m, Word.MARKED))
+        put_item64(offsets, k + 1, item64(m, Word.POSITION))
+        put_item64(mark_offsets, k + 1, item64(m, Word.MARKED))
         put_byte(escaped, k, has_backslash(output, begin, item64(m, Word.POSITION)))
     return rows[1] >> 3
 
@@ -196,7 +191,7 @@ def has_backslash(output, begin, end):
 class Rendered:
     """What the machine made of n rows.
 
-    outcome: int64[n], DONE, RAISED or TO_JINJA. place: int64[n], the instruction that ended a row, -1: none did.
+    outcome: int64[n], DONE, RAISED or TO_JINJA. place: int64[n], the instruction that ended a row, or -1.
     text: Spans[n], in the machine's output: it lives until the next run. mark_offsets: int64[n + 1]; marks:
     int64, of row k marks[mark_offsets[k]:mark_offsets[k + 1]], each a place in its text in bytes << 1 | 1
     where a span begins, << 1 where it ends.

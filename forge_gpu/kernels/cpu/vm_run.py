@@ -3,7 +3,7 @@
 import numpy as np
 
 from forge_gpu.kernels.compiled import inner
-from forge_gpu.kernels.cpu.memory import item32, item64
+from forge_gpu.kernels.cpu.memory import item32, item64, put_item64
 from forge_gpu.kernels.cpu.vm_cache import end_memo, recall
 from forge_gpu.kernels.cpu.vm_json import write_json
 from forge_gpu.kernels.cpu.vm_lists import (
@@ -41,7 +41,6 @@ from forge_gpu.kernels.cpu.vm_machine import (
     has_cells,
     has_text_room,
     memory,
-    put_item,
     set_cell,
     set_int,
     set_text,
@@ -253,7 +252,7 @@ def save_cells(m, saved, low, high):
         return TO_JINJA
     burn(m, high - low)
     for k in range(2 * (high - low)):
-        put_item(stack, saved + k, item64(buffer, 2 * low + k))
+        put_item64(stack, saved + k, item64(buffer, 2 * low + k))
     return GOING_ON
 
 
@@ -264,14 +263,14 @@ def mark(m, begins):
     count = item64(m, Word.MARKED)
     if 8 * (count + 1) > marks[1]:
         return MORE_STACK
-    put_item(marks, count, (item64(m, Word.POSITION) - item64(m, Word.BEGIN)) << 1 | begins)
-    put_item(m, Word.MARKED, count + 1)
+    put_item64(marks, count, (item64(m, Word.POSITION) - item64(m, Word.BEGIN)) << 1 | begins)
+    put_item64(m, Word.MARKED, count + 1)
     return GOING_ON
 
 
 @inner
 def execute(m):
-    """Run the template for the row whose variables stand in their cells: DONE, or the Outcome that ends it."""
+    """Run the template for the row whose variables stand in their cells: DONE, or what ends it."""
     code = buffer_at(m, Word.CODE)
     calls = buffer_at(m, Word.CALLS)
     ip = np.int64(0)
@@ -391,7 +390,7 @@ def execute(m):
             if depth >= MAX_CALLS or not burn(m, 1):
                 outcome = TO_JINJA
             else:
-                put_item(calls, depth, ip)
+                put_item64(calls, depth, ip)
                 depth += 1
                 ip = 5 * d
         elif op == Op.RETURN:
@@ -404,7 +403,7 @@ def execute(m):
             saved -= 2 * (b - a)
             stack, buffer = buffer_at(m, Word.SAVED), cells(m)
             for k in range(2 * (b - a)):
-                put_item(buffer, 2 * a + k, item64(stack, saved + k))
+                put_item64(buffer, 2 * a + k, item64(stack, saved + k))
         elif op == Op.LENGTH:
             outcome = length_of(m, a, b)
         elif op == Op.SPLIT:
@@ -468,5 +467,5 @@ def execute(m):
         else:
             outcome = RAISED if op == Op.RAISE else TO_JINJA
         if outcome != GOING_ON or item64(m, Word.FUEL) < 0:
-            put_item(m, Word.PLACE, ip // 5 - 1)
+            put_item64(m, Word.PLACE, ip // 5 - 1)
             return outcome if outcome != GOING_ON else TO_JINJA

@@ -13,6 +13,7 @@ from forge_gpu.kernels.cpu.memory import (
     mask_backslash,
     mask_not_ascii,
     put_byte,
+    put_item64,
 )
 from forge_gpu.kernels.cpu.vm_find import find_text
 from forge_gpu.kernels.cpu.vm_machine import (
@@ -27,7 +28,6 @@ from forge_gpu.kernels.cpu.vm_machine import (
     has_cells,
     has_text_room,
     memory,
-    put_item,
     same_bytes,
     set_cell,
     set_text,
@@ -132,10 +132,8 @@ def blank_before(mem, p, start):
         return blank_at(mem, p - 3) if p - start >= 3 and byte(mem, p - 3) >= 0xE1 else 0
     if p - start >= 2 and byte(mem, p - 2) == 92 and escape_begins(mem, p - 2, start):
         return blank_at(mem, p - 2)
-    if p - start >= 6 and byte(mem, p - 6) == 92 and byte(mem, p - 5) == 117:
-        if escape_begins(mem, p - 6, start):
-            return blank_at(mem, p - 6)
-    return 0
+    long = p - start >= 6 and byte(mem, p - 6) == 92 and byte(mem, p - 5) == 117
+    return blank_at(mem, p - 6) if long and escape_begins(mem, p - 6, start) else 0
 
 
 @inner
@@ -185,9 +183,9 @@ def ends_with(mem, start, length, text, size):
     if (at - q) & 1:
         return False
     for back in range(2, 6):
-        if at - back >= start and byte(mem, at - back) == 92 and byte(mem, at - back + 1) == 117:
-            if escape_begins(mem, at - back, start):
-                return False
+        long = at - back >= start and byte(mem, at - back) == 92 and byte(mem, at - back + 1) == 117
+        if long and escape_begins(mem, at - back, start):
+            return False
     return True
 
 
@@ -229,8 +227,8 @@ def push_piece(m, first, count, start, end):
 
 @inner
 def split(m, target, a, w, x, size, most):
-    """target = the pieces of a text between those at x (`size` bytes), or at white space (size -1); the text is
-    cut at most `most` times, always for -1."""
+    """target = the pieces of a text between those at x (`size` bytes), or at white space (size -1); it is cut
+    at most `most` times, always for -1."""
     mem = memory(m)
     if size == 0:
         return TO_JINJA
@@ -302,7 +300,7 @@ def change_case(m, target, a, w, how):
             put_byte(mem, start + k, c)
             k += 1
         begins = breaks
-    put_item(m, Word.TEXT, start + length)
+    put_item64(m, Word.TEXT, start + length)
     set_cell(m, target, start, length << TYPE_BITS | w & TYPE_MASK)
     return GOING_ON
 

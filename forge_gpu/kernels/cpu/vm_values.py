@@ -3,7 +3,7 @@
 import numpy as np
 
 from forge_gpu.kernels.compiled import inner
-from forge_gpu.kernels.cpu.memory import byte, item64
+from forge_gpu.kernels.cpu.memory import byte, item64, put_item64
 from forge_gpu.kernels.cpu.vm_find import find_text
 from forge_gpu.kernels.cpu.vm_machine import (
     TYPE_MASK,
@@ -12,7 +12,6 @@ from forge_gpu.kernels.cpu.vm_machine import (
     cells,
     code_point,
     memory,
-    put_item,
     same_bytes,
 )
 from forge_gpu.kernels.vm_layout import (
@@ -127,10 +126,10 @@ def equal(m, a, w, x, y):
     stack = buffer_at(m, Word.STACK)
     buffer = cells(m)
     room = (stack[1] >> 3) - 8
-    put_item(stack, 0, a)
-    put_item(stack, 1, w)
-    put_item(stack, 2, x)
-    put_item(stack, 3, y)
+    put_item64(stack, 0, a)
+    put_item64(stack, 1, w)
+    put_item64(stack, 2, x)
+    put_item64(stack, 3, y)
     depth = 4
     while depth:
         depth -= 4
@@ -155,10 +154,10 @@ def equal(m, a, w, x, y):
                     return 0
             else:
                 one, other = a + k, x + k
-            put_item(stack, depth, item64(buffer, 2 * one))
-            put_item(stack, depth + 1, item64(buffer, 2 * one + 1))
-            put_item(stack, depth + 2, item64(buffer, 2 * other))
-            put_item(stack, depth + 3, item64(buffer, 2 * other + 1))
+            put_item64(stack, depth, item64(buffer, 2 * one))
+            put_item64(stack, depth + 1, item64(buffer, 2 * one + 1))
+            put_item64(stack, depth + 2, item64(buffer, 2 * other))
+            put_item64(stack, depth + 3, item64(buffer, 2 * other + 1))
             depth += 4
     return 1
 

@@ -1,9 +1,9 @@
-"""Values written to the output as str() spells them. Functions return an Outcome; the output's end is a state word."""
+"""Values written to the output as str() spells them. Functions return an Outcome."""
 
 import numpy as np
 
 from forge_gpu.kernels.compiled import inner
-from forge_gpu.kernels.cpu.memory import byte, copy, item64, put_byte, put_half
+from forge_gpu.kernels.cpu.memory import byte, copy, item64, put_byte, put_half, put_item64
 from forge_gpu.kernels.cpu.vm_machine import (
     GOING_ON,
     MORE_OUTPUT,
@@ -19,7 +19,6 @@ from forge_gpu.kernels.cpu.vm_machine import (
     has_text_room,
     memory,
     put2,
-    put_item,
 )
 from forge_gpu.kernels.vm_layout import (
     BIGINT,
@@ -53,7 +52,7 @@ def write_bytes(m, start, length):
         return MORE_OUTPUT
     at = item64(m, Word.POSITION)
     copy(output(m), at, memory(m), start, length)
-    put_item(m, Word.POSITION, at + length)
+    put_item64(m, Word.POSITION, at + length)
     return GOING_ON
 
 
@@ -99,7 +98,7 @@ def write_simple(m, a, w):
     if not has_output_room(m, LONGEST_INT):
         return MORE_OUTPUT
     out, at = output(m), item64(m, Word.POSITION)
-    put_item(m, Word.POSITION, put_int(out, at, a) if kind == INT else put_name(out, at, a, kind))
+    put_item64(m, Word.POSITION, put_int(out, at, a) if kind == INT else put_name(out, at, a, kind))
     return GOING_ON
 
 
@@ -174,7 +173,7 @@ def write_repr(m, start, length):
             code, size = code_point(mem, p)
             at = put_repr_character(m, out, at, code, p, size, 39 if quote == 39 else -1)
             p += size
-    put_item(m, Word.POSITION, at)
+    put_item64(m, Word.POSITION, at)
     return GOING_ON
 
 
@@ -189,7 +188,7 @@ def write_scalar_repr(m, a, w):
 
 @inner
 def write_structure(m, a, w):
-    """str() of a list, tuple or dict. The stack holds, for each open one, its next cell, its end and its word."""
+    """str() of a list, tuple or dict. The stack holds, for each open one, its next cell, end and word."""
     stack, buffer = buffer_at(m, Word.STACK), cells(m)
     room = min((stack[1] >> 3) // 3 - 2, MAX_STRUCTURE)
     depth = 0
@@ -203,10 +202,10 @@ def write_structure(m, a, w):
             if not has_output_room(m, 8):
                 return MORE_OUTPUT
             put_byte(out, item64(m, Word.POSITION), 91 if kind == LIST else 40 if kind == TUPLE else 123)
-            put_item(m, Word.POSITION, item64(m, Word.POSITION) + 1)
-            put_item(stack, 3 * depth, a)
-            put_item(stack, 3 * depth + 1, a + count * (2 if kind == DICT else 1))
-            put_item(stack, 3 * depth + 2, w)
+            put_item64(m, Word.POSITION, item64(m, Word.POSITION) + 1)
+            put_item64(stack, 3 * depth, a)
+            put_item64(stack, 3 * depth + 1, a + count * (2 if kind == DICT else 1))
+            put_item64(stack, 3 * depth + 2, w)
             depth += 1
             opened = True
         else:
@@ -227,13 +226,13 @@ def write_structure(m, a, w):
                     put_byte(out, at, 44)
                     at += 1
                 put_byte(out, at, 93 if kind == LIST else 41 if kind == TUPLE else 125)
-                put_item(m, Word.POSITION, at + 1)
+                put_item64(m, Word.POSITION, at + 1)
                 depth -= 1
                 opened = False
                 continue
             if not opened:
                 put2(out, at, 44, 32)
-                put_item(m, Word.POSITION, at + 2)
+                put_item64(m, Word.POSITION, at + 2)
             if kind == DICT:
                 outcome = write_scalar_repr(m, item64(buffer, 2 * cell), item64(buffer, 2 * cell + 1))
                 if outcome != GOING_ON:
@@ -242,9 +241,9 @@ def write_structure(m, a, w):
                     return MORE_OUTPUT
                 at = item64(m, Word.POSITION)
                 put2(out, at, 58, 32)
-                put_item(m, Word.POSITION, at + 2)
+                put_item64(m, Word.POSITION, at + 2)
                 cell += 1
-            put_item(stack, 3 * depth - 3, cell + 1)
+            put_item64(stack, 3 * depth - 3, cell + 1)
             a, w = item64(buffer, 2 * cell), item64(buffer, 2 * cell + 1)
             break
 
@@ -267,8 +266,8 @@ def take_back(m, begin):
         return np.int64(0), np.int64(-MORE_TEXT)
     start = item64(m, Word.TEXT)
     copy(memory(m), start, output(m), begin, length)
-    put_item(m, Word.TEXT, start + length)
-    put_item(m, Word.POSITION, begin)
+    put_item64(m, Word.TEXT, start + length)
+    put_item64(m, Word.POSITION, begin)
     return start, length
 
 

@@ -1,7 +1,7 @@
 """The values of the template VM as Python values: the plain meaning of cells.
 
-None, bool, int, float, str, Markup, list, tuple and dict are themselves. An int of more than 18 digits, which the
-machine only spells, is a BigInt. What the machine does not know raises ToJinja.
+None, bool, int, float, str, Markup, list, tuple and dict are themselves. An int of more than 18 digits, which
+the machine only spells, is a BigInt. What the machine does not know raises ToJinja.
 """
 
 from __future__ import annotations
@@ -262,5 +262,3 @@ def compare(one: Value, other: Value, which: int) -> bool:
 
 def unknown() -> Never:
     raise ToJinja
-
-

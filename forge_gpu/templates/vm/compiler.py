@@ -1,5 +1,5 @@
-"""What all parts of the template compiler share: the code, the scope, and the tables of what each kind of node
-becomes. The parts are files of handlers; `program.py` puts them together."""
+"""What all parts of the template compiler share: the code, the scope, and the tables of what each kind of
+node becomes. The parts are files of handlers; `program.py` puts them together."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ MOST_FOLDED = 4096  # characters or members of a constant that is worked out whi
 
 @dataclass
 class Macro:
-    """A macro or the body of a call block. arguments: consecutive cells; `caller`: the cell of that name, if the
-    body uses it. own: its first cell and the one after its last, known once its body is compiled."""
+    """A macro or the body of a call block. arguments: consecutive cells; `caller`: the cell of that name, if
+    the body uses it. own: its first cell and the one after its last, known once its body is compiled."""
 
     number: int
     node: nodes.Macro | nodes.CallBlock
@@ -52,8 +52,8 @@ class Macro:
 
 @dataclass(frozen=True)
 class Tables:
-    """Handlers by what they handle. A value's handler gives its cell; a writer writes `str()` of a node, of a node
-    that must be a text where `strict`."""
+    """Handlers by what they handle. A value's handler gives its cell; a writer writes `str()` of a node, of a
+    node that must be a text where `strict`."""
 
     statements: Mapping[type, Callable[[Compiler, Any], None]]
     values: Mapping[type, Callable[[Compiler, Any], Cell]]
@@ -176,7 +176,8 @@ class Compiler:
             self.code.emit(Op.JUMP_IF, self.value(node), 0, int(when), target)
 
     def iterable(self, node: nodes.Node) -> Cell:
-        """The cell of something that is gone over at once: what Python makes an iterator for is a list here."""
+        """The cell of something that is gone over at once: what Python makes an iterator for is a list
+        here."""
         handler = self.tables.iterables.get(type(node))
         cell = handler(self, node) if handler else None
         return self.value(node) if cell is None else cell

@@ -1,4 +1,5 @@
-"""Truths that are jumped on: and, or, not, comparisons, tests. Without these, they would first become values."""
+"""Truths that are jumped on: and, or, not, comparisons, tests. Without these, they would first become
+values."""
 
 from __future__ import annotations
 

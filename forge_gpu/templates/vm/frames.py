@@ -1,5 +1,5 @@
-"""Which cell a name means. Jinja's own symbol tracker decides; what its compiler would write as Python, `enter`
-writes as instructions: a name that a scope stores begins as a copy of the outer one, or undefined."""
+"""Which cell a name means. Jinja's own symbol tracker decides; what its compiler would write as Python,
+`enter` writes as instructions: a name that a scope stores begins as a copy of the outer one, or undefined."""
 
 from __future__ import annotations
 
@@ -91,9 +91,8 @@ def parameters(target: nodes.Node) -> list[str]:
     """The names that a loop assigns, one or two."""
     if isinstance(target, nodes.Name):
         return [target.name]
-    if isinstance(target, nodes.Tuple) and len(target.items) == 2:
-        if all(isinstance(item, nodes.Name) for item in target.items):
-            names = [item.name for item in target.items]  # type: ignore[attr-defined]
-            if names[0] != names[1]:
-                return names
+    items = target.items if isinstance(target, nodes.Tuple) else []
+    names = [item.name for item in items if isinstance(item, nodes.Name)]
+    if len(items) == len(set(names)) == 2:
+        return names
     raise Unsupported("a loop with other targets than one or two names")

@@ -1,4 +1,5 @@
-"""Statements that write a text which depends on `tools` alone: it is written once for all rows that have the same."""
+"""Statements that write a text which depends on `tools` alone: it is written once for all rows that have the
+same."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ HARMLESS = frozenset({"loop", "raise_exception", "namespace", "strftime_now", "r
 
 
 def kept(handler: Callable[[Compiler, Any], None]) -> Callable[[Compiler, Any], None]:
-    """The handler of a statement, with code around it that keeps its text where that depends on tools alone."""
+    """The handler of a statement, with code around it that keeps its text where that depends on tools
+    alone."""
 
     def statement(c: Compiler, node: nodes.Stmt) -> None:
         if c.statements_kept == MOST or c.open_statement or not depends_on_tools(c, node):

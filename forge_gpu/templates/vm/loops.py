@@ -80,12 +80,12 @@ def _otherwise(c: Compiler, node: nodes.For, unfinished: Slot) -> None:
 
 
 def _filtered(c: Compiler, node: nodes.For, names: list[str], source: Cell) -> Cell:
-    """The elements that pass the loop's own `if`. Jinja asks it between the rounds: what rounds can change, it
-    must not ask for."""
+    """The elements that pass the loop's own `if`. Jinja asks it between the rounds: what rounds can change,
+    it must not ask for."""
     assert node.test is not None
     reads = {attribute.attr for attribute in node.test.find_all(nodes.Getattr)}
     changes = {reference.attr for body in node.body for reference in body.find_all(nodes.NSRef)}
-    if reads & changes or any(node.test.find_all(nodes.Call)) and changes:
+    if reads & changes or (changes and any(node.test.find_all(nodes.Call))):
         raise Unsupported("a loop whose condition reads what its body changes")
     frame = c.frame.inner()
     frame.symbols.analyze_node(node, for_branch="test")

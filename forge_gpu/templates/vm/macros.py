@@ -1,7 +1,7 @@
 """Macros and call blocks: code of their own that is called, with cells that are theirs.
 
-A macro is a value that a name has; which macros of a template a name can mean is known, so a call asks the name's
-cell which one it is. A macro that can call itself saves its cells around the call.
+A macro is a value that a name has; which macros of a template a name can mean is known, so a call asks the
+name's cell which one it is. A macro that can call itself saves its cells around the call.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Values that are written: a sum of texts, a concatenation or a choice is written piece by piece, never joined first."""
+"""Values that are written: a sum of texts, a concatenation or a choice is written piece by piece, never
+joined first."""
 
 from __future__ import annotations
 

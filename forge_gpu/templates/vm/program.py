@@ -27,8 +27,9 @@ VARIABLES = {"messages": Variable.MESSAGES, "tools": Variable.TOOLS}
 
 @dataclass(frozen=True)
 class CompiledTemplate:
-    """program: for the machine, its variables in the order of VARIABLES. fails: instruction -> why rows that reach
-    it are Jinja's, with the template's line. marks: it has generation tags. instructions: for the disassembly."""
+    """program: for the machine, its variables in the order of VARIABLES. fails: instruction -> why rows that
+    reach it are Jinja's, with the template's line. marks: it has generation tags. instructions: for the
+    disassembly."""
 
     program: VmProgram
     fails: Mapping[int, str]
@@ -52,8 +53,8 @@ def compile_program(
     renamed: Mapping[str, str],
     strftime: Callable[[str], str],
 ) -> CompiledTemplate:
-    """The program of a template. fixed: variables that are the same for all rows. renamed: roles that the user
-    renames. Raises Unsupported where it has no code at all."""
+    """The program of a template. fixed: variables that are the same for all rows. renamed: roles that the
+    user renames. Raises Unsupported where it has no code at all."""
     tree = Parser(environment, source).parse()  # not the environment's own, which adds bounds
     if any(tree.find_all((nodes.Block, nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport))):
         raise Unsupported("a template of several templates")
