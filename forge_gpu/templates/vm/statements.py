@@ -104,11 +104,11 @@ def _with(c: Compiler, node: nodes.With) -> None:
     frame = c.frame.inner()
     frame.symbols.analyze_node(node)
     values = [c.value(value) for value in node.values]
+    for target, value in zip(node.targets, values, strict=True):
+        if not isinstance(target, nodes.Name):
+            raise Unsupported("an assignment to several names")
+        frame.cells[frame.symbols.ref(target.name)] = c.new(Op.MOVE, value)
     with c.scope(frame):
-        for target, value in zip(node.targets, values, strict=True):
-            if not isinstance(target, nodes.Name):
-                raise Unsupported("an assignment to several names")
-            c.code.emit(Op.MOVE, c.frame.variable(target.name), value)
         c.statements(node.body)
 
 
