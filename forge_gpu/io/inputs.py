@@ -83,6 +83,16 @@ class InputFile:
             raise _fault(self.path, self.url, fault) from fault
 
 
+def has_changed(file: InputFile) -> bool:
+    """Whether a file of this machine is no longer what it was when it was resolved; False for all others."""
+    if file.is_remote or file.is_stream:
+        return False
+    try:
+        return _describe(file.path, file.url, ignore_retry).fingerprint != file.fingerprint
+    except InputError:
+        return True
+
+
 def resolve(
     paths: Sequence[str],
     base: Path | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +22,18 @@ from forge_gpu.job.events.stages import stage
 from forge_gpu.job.job import Job
 from forge_gpu.job.output import manifest
 from forge_gpu.job.output.ledger import write_ledger
-from forge_gpu.job.output.outputs import Outputs
 from forge_gpu.job.output.result import LEDGER, MANIFEST, OutputFile, Result
 from forge_gpu.job.output.verify import verify
 from forge_gpu.job.rows.evaluation import Evaluation
-from forge_gpu.job.rows.kinds import column_type
-from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.state.checkpoint import Checkpoint
 from forge_gpu.job.state.decisions import SPLITS, Decisions
-from forge_gpu.job.state.index import RangeFacts
-from forge_gpu.templates.forms import form_of
 
 
-def finish(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Callable[[], None]) -> Result:
+def finish(job: Job, check_stop: Callable[[], None]) -> Result:
     """Everything after the second pass. Raises ValidationError where what was written is not as it should,
     and what `check_stop` raises."""
     spec, ranges, listener, workspace = job.spec, job.ranges, job.listener, job.pool.first
-    columns = output_columns(workspace, ranges)
+    decisions, outputs = job.decisions, job.outputs
     with stage("finish", listener) as done:
         outputs.begin_sync()
         _write_ledger(job, decisions, workspace.evaluation)  # while the disk takes the rows
@@ -56,7 +51,7 @@ def finish(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Callabl
         decisions.counts(),
         _reasons(decisions),
         files,
-        columns,
+        job.columns,
         verified | _leaks(job, decisions),
         job.facts.section(spec.config, workspace.engine.name, job.budget, job.inputs, ranges),
         decisions.sections | _against(workspace.evaluation),
@@ -69,7 +64,9 @@ def _leaks(job: Job, decisions: Decisions) -> dict[str, Any]:
     settings = job.spec.config.preprocessing
     indexed = [(job.checkpoint.index_path(number), facts.rows) for number, facts in enumerate(job.ranges)]
     grouped = settings.split.group is not None
-    found = leaks.check(indexed, decisions, settings.dedup.exact, grouped, shares.LEAKS.of(job.budget.bytes))
+    is_whole = settings.split.mode != "temporal"
+    budget = shares.LEAKS.of(job.budget.bytes)
+    found = leaks.check(indexed, decisions, settings.dedup.exact, grouped, is_whole, budget)
     if found["keys_in_several_splits"]:
         job.listener(Warned("verify", leaks.message(found["keys_in_several_splits"])))
     return found
@@ -82,7 +79,7 @@ def _reasons(decisions: Decisions) -> dict[Reason, int]:
 
 
 def _publish(output: Path, checkpoint: Checkpoint, document: dict[str, Any]) -> Result:
-    total = document["rows"]
+    total = document.get("parts", document["rows"])
     if sum(document["counts"].values()) != total:
         raise ValidationError(f"the fates of {sum(document['counts'].values())} rows are known, of {total}")
     data = orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
@@ -101,21 +98,6 @@ def remove_stale(output: Path, document: dict[str, Any]) -> None:
     for split in SPLITS:
         for path in stale_outputs(output, name(split), ours):
             path.unlink()
-
-
-def output_columns(workspace: Workspace, ranges: Sequence[RangeFacts]) -> dict[str, str]:
-    """The columns of the output, with their types; {} where it has none of its own."""
-    config = workspace.config
-    form = form_of(config)
-    if form.is_record:
-        return {}
-    columns: dict[str, str] = {field.name: field.type for field in form.fields(config)}
-    for column in config.output.columns:
-        kinds = 0
-        for facts in ranges:
-            kinds |= facts.kinds.get(column, 0)
-        columns[column] = column_type(kinds)
-    return columns
 
 
 def _against(evaluation: Evaluation | None) -> dict[str, Any]:

@@ -49,14 +49,14 @@ class _RejectedRow(Exception):
         self.item, self.reason = item, reason
 
 
-class IndexPass(passes.Pass[Item, RowIndex]):
+class IndexPass(passes.Pass[Item, RowIndex, RowIndex]):
     """An index file a range. rows: of the ranges so far, in the order of the input."""
 
     stage = "index"
 
     def __init__(self, job: Job) -> None:
         self.units = job.inputs.items
-        self.rows = 0
+        self.rows = self._records = 0
         self._job, self._checkpoint = job, job.checkpoint
         self._next = 0  # the first range that is not counted
 
@@ -71,17 +71,20 @@ class IndexPass(passes.Pass[Item, RowIndex]):
             return partial(no_index, item=unit)
         return partial(index_range, item=unit, chunk_bytes=self._job.budget.chunk_bytes)
 
-    def save(self, unit: Item, made: RowIndex) -> int:
+    def take(self, made: RowIndex) -> RowIndex:
+        return made
+
+    def save(self, unit: Item, taken: RowIndex) -> int:
         left = self._rows_left()
         if left is not None:
-            made = index.cut(made, left) if left else RowIndex(RangeFacts())
-        self._count(unit, made)
-        self._checkpoint.save_index(unit.number, made)
+            taken = index.cut(taken, left) if left else RowIndex(RangeFacts())
+        self._count(unit, taken)
+        self._checkpoint.save_index(unit.number, taken)
         self.take_up()
-        return made.rows
+        return taken.rows
 
-    def fates(self, made: RowIndex) -> dict[str, int]:
-        return {name(Fate.REJECTED): int(np.count_nonzero(made.arrays["reason"])) if made.rows else 0}
+    def fates(self, unit: Item, taken: RowIndex) -> dict[str, int]:
+        return {name(Fate.REJECTED): int(np.count_nonzero(taken.arrays["reason"])) if taken.rows else 0}
 
     def size(self, unit: Item) -> int:
         return unit.range.size
@@ -98,11 +101,12 @@ class IndexPass(passes.Pass[Item, RowIndex]):
         if self._job.spec.strict and made.rows and made.arrays["reason"].any():
             raise _RejectedRow(item, made.arrays["reason"])
         self.rows += made.rows
+        self._records += made.facts.records
         self._next = item.number + 1
 
     def _rows_left(self) -> int | None:
         limit = self._job.spec.limit
-        return None if limit is None else max(limit - self.rows, 0)
+        return None if limit is None else max(limit - self._records, 0)
 
 
 def _first_rejected(
@@ -113,18 +117,18 @@ def _first_rejected(
     reasons: of its rows.
     """
     first = int(np.flatnonzero(reasons)[0])
-    row, line = 0, place.first_line
+    row, of_file, line = 0, place.first_in_file, place.first_line
     for chunk in workspace.chunks(item, chunk_bytes):
         rows = workspace.reader.read(chunk, judge=False)
         if first < row + len(rows):
             first_line = line if item.source.format.kind == "jsonl" else None
             path, reason = item.source.file.path, reasons[first]
-            record = rejected_record(rows, first - row, reason, path, place.first_in_file + row, first_line)
+            record = rejected_record(rows, first - row, reason, path, of_file, first_line)
             at = f"line {record['line']}" if "line" in record else f"row {record['row']}"
             detail = f": {record['detail']}" if "detail" in record else ""
             return f"{path}: {at} is rejected: {record['reason']}", detail
-        row += len(rows)
-        line += chunk.lines(rows.records)
+        row, of_file = row + len(rows), of_file + len(rows.source)
+        line += rows.lines
     raise changed(item)
 
 
@@ -146,7 +150,7 @@ def index_rows(workspace: Workspace, rows: Rows, digest: int) -> RowIndex:
     arrays = registry.compute(workspace, rows)
     chunk = rows.chunk
     facts = RangeFacts(
-        blocks=(Block(chunk.begin, len(rows), chunk.lines(rows.records), chunk.size, digest),),
+        blocks=(Block(chunk.begin, len(rows), len(rows.source), rows.lines, chunk.size, digest),),
         warned={reason: int(mask.sum()) for reason, mask in rows.warned.items()},
         kinds={column: kinds_seen(rows.column(column)) for column in workspace.config.output.columns},
         render_paths=dict(rows.bound.counts),

@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from forge_gpu.errors import OutputError
+from forge_gpu.fates import Fate
 from forge_gpu.hardware.budget import Budget
+from forge_gpu.io.sinks.registry import format_of
 from forge_gpu.job.decide.mixture import Mixture
 from forge_gpu.job.events.events import Listener
 from forge_gpu.job.output.manifest import RunFacts
+from forge_gpu.job.output.outputs import Outputs
+from forge_gpu.job.rows.kinds import column_type
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.run.pool import Executor
 from forge_gpu.job.state import decisions as decided
@@ -19,6 +25,7 @@ from forge_gpu.job.state.decisions import Decisions
 from forge_gpu.job.state.index import RangeFacts
 from forge_gpu.job.state.inputs import JobInputs, PlacedBlock, placed_blocks
 from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.templates.forms import form_of
 
 
 @dataclass
@@ -43,6 +50,51 @@ class Job:
                 f"{self.checkpoint.decisions}: does not read back as it was written; check the disk"
             )
         return decisions
+
+    @cached_property
+    def outputs(self) -> Outputs:
+        """Where rows are written, from where an earlier run left it; open from here on."""
+        spec, state = self.spec, self.checkpoint.state
+        return Outputs(
+            spec.output,
+            self.checkpoint.shuffle_folder,
+            format_of(spec.config.output.format),
+            self.columns,
+            self.decisions.counts(),
+            spec.config.output.rows_per_shard,
+            self.decisions.rank is not None,
+            self.inputs.total_bytes + self.inputs.total_bytes // 4,
+            state.positions,
+            self._rows_written(),
+        )
+
+    def _rows_written(self) -> dict[Fate, int]:
+        """Rows of each fate in the blocks that an earlier run had written."""
+        rows = sum(placed.block.rows for placed in self.blocks[: self.checkpoint.state.written_blocks])
+        counts = np.bincount(self.decisions.fate[:rows], minlength=len(Fate))
+        return {fate: int(counts[fate]) for fate in Fate}
+
+    @cached_property
+    def columns(self) -> dict[str, str]:
+        """The columns of the output, with their types; {} where it has none of its own."""
+        config = self.spec.config
+        form = form_of(config)
+        if form.is_record:
+            return {}
+        columns: dict[str, str] = {field.name: field.type for field in form.fields(config)}
+        for column in config.output.columns:
+            kinds = 0
+            for facts in self.ranges:
+                kinds |= facts.kinds.get(column, 0)
+            columns[column] = column_type(kinds)
+        return columns
+
+    def close(self) -> None:
+        """Close what is open, after a failure too."""
+        if "outputs" in self.__dict__:
+            self.outputs.close()
+        self.pool.close()
+        self.inputs.close()
 
     @cached_property
     def ranges(self) -> list[RangeFacts]:

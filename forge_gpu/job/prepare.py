@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
@@ -18,7 +16,6 @@ from forge_gpu.hardware import shares
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.lock import FolderLock
-from forge_gpu.io.sinks.registry import format_of
 from forge_gpu.io.spool import Spool
 from forge_gpu.job.decide.candidates import CandidateTexts
 from forge_gpu.job.decide.decide import decide
@@ -28,15 +25,14 @@ from forge_gpu.job.events.memory import shortage_of
 from forge_gpu.job.events.retry import telling
 from forge_gpu.job.events.stages import stage
 from forge_gpu.job.facts.registry import input_columns
-from forge_gpu.job.finish import finish, output_columns, remove_stale
+from forge_gpu.job.finish import finish, remove_stale
 from forge_gpu.job.index_pass import index_pass
 from forge_gpu.job.job import Job
 from forge_gpu.job.output.manifest import RunFacts
 from forge_gpu.job.output.output_guard import require_own
-from forge_gpu.job.output.outputs import Outputs
 from forge_gpu.job.output.publish import find_finished, publish, require_own_store, require_store
 from forge_gpu.job.output.result import Result
-from forge_gpu.job.output.space import cut_unsaved, require_for_job, require_for_writing
+from forge_gpu.job.output.space import cut_unsaved, require_for_job
 from forge_gpu.job.rows.evaluation import read_evaluation
 from forge_gpu.job.rows.rows import RowReader
 from forge_gpu.job.rows.scans import HeldScans
@@ -82,11 +78,11 @@ def prepare(
         if isinstance(opened, Result):
             result = opened
         else:
-            with closing(opened.inputs), closing(opened.pool):
+            with closing(opened):
                 cut_unsaved(spec, opened.checkpoint)
                 require_for_job(spec, opened.inputs, opened.checkpoint)
-                decisions = make_decisions(opened, check_stop)
-                result = _second_pass(opened, decisions, check_stop)
+                take_steps(opened, (*DECIDING, *WRITING), check_stop)
+                result = finish(opened, check_stop)
         result = publish(spec, result, listener, check_stop)
     listener(JobEnded("end", result.counts, time.monotonic() - began, result.was_finished))
     return result
@@ -216,61 +212,31 @@ def decide_fates(job: Job, check_stop: Callable[[], None]) -> int:
     job.decisions = made
     for warning in made.warnings:
         job.listener(Warned("decide", warning))
+    _tell_of_nothing(job, made)
+    _check_rejected(job.spec.config.data.max_rejected, made.counts())
     return len(made.fate)
 
 
-STEPS = (
+DECIDING = (
     Step("index", index_pass, reads_input=True),
     Step("decide", decide_fates, reads_input=False),
 )
 """What comes before anything is written."""
 
+WRITING = (Step("write", write_pass, reads_input=True),)
 
-def make_decisions(job: Job, check_stop: Callable[[], None]) -> Decisions:
-    """Decide the fate of every row. Raises StrictError where too many rows are rejected."""
-    for step in STEPS:
+
+def take_steps(job: Job, steps: Sequence[Step], check_stop: Callable[[], None]) -> None:
+    """Take them one after the other. Raises StrictError where too many rows are rejected."""
+    for step in steps:
         total = job.inputs.total_bytes if step.reads_input else None
         with stage(step.stage, job.listener, total) as done:
             done(step.run(job, check_stop))
-    decisions = job.decisions
-    _tell_of_nothing(job, decisions)
-    _check_rejected(job.spec.config.data.max_rejected, decisions.counts())
-    return decisions
-
-
-def _second_pass(job: Job, decisions: Decisions, check_stop: Callable[[], None]) -> Result:
-    spec, inputs, checkpoint = job.spec, job.inputs, job.checkpoint
-    expected = inputs.total_bytes + inputs.total_bytes // 4
-    require_for_writing(spec, inputs, checkpoint, decisions, job.ranges)
-    outputs = Outputs(
-        spec.output,
-        checkpoint.shuffle_folder,
-        format_of(spec.config.output.format),
-        output_columns(job.pool.first, job.ranges),
-        decisions.counts(),
-        spec.config.output.rows_per_shard,
-        decisions.rank is not None,
-        expected,
-        checkpoint.state.positions,
-        _rows_written(job, decisions),
-    )
-    with closing(outputs):
-        with stage("write", job.listener, inputs.total_bytes) as done:
-            write_pass(job, decisions, outputs, check_stop)
-            done(len(decisions.fate))
-        return finish(job, decisions, outputs, check_stop)
-
-
-def _rows_written(job: Job, decisions: Decisions) -> dict[Fate, int]:
-    """Rows of each fate in the blocks that an earlier run had written."""
-    rows = sum(placed.block.rows for placed in job.blocks[: job.checkpoint.state.written_blocks])
-    counts = np.bincount(decisions.fate[:rows], minlength=len(Fate))
-    return {fate: int(counts[fate]) for fate in Fate}
 
 
 def _tell_of_nothing(job: Job, decisions: Decisions) -> None:
     """A warning for each input without rows, and where no row is left to train on."""
-    rows = job.inputs.rows_of_files(job.ranges)
+    rows = job.inputs.records_of_files(job.ranges)
     if job.spec.limit is None or not any(rows):
         for source, count in zip(job.inputs.sources, rows, strict=True):
             if not count:

@@ -18,10 +18,9 @@ from forge_gpu.fates import Fate, name
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.io.sinks.lines import LinesToArrow
 from forge_gpu.job.events.events import JobEnded, Listener
-from forge_gpu.job.finish import output_columns
 from forge_gpu.job.job import Job
 from forge_gpu.job.output.read_back import require_rows
-from forge_gpu.job.prepare import make_decisions, open_job
+from forge_gpu.job.prepare import DECIDING, open_job, take_steps
 from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.spec import JobSpec
@@ -64,10 +63,11 @@ def _batches(
         spec = replace(spec, output=Path(folder))
         job = open_job(spec, budget, make_engine, listener, files)
         assert isinstance(job, Job)  # a new folder holds no finished job
-        with closing(job.inputs):
-            decisions = make_decisions(job, lambda: None)
+        with closing(job):
+            take_steps(job, DECIDING, lambda: None)
+            decisions = job.decisions
             workspace = job.pool.first
-            to_arrow = LinesToArrow(output_columns(workspace, job.ranges))
+            to_arrow = LinesToArrow(job.columns)
             first = 0
             for item, facts in zip(job.inputs.items, job.ranges, strict=True):
                 fates = np.asarray(decisions.fate[first : first + facts.rows])

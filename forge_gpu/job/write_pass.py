@@ -4,123 +4,120 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from forge_gpu.errors import ValidationError
 from forge_gpu.fates import Fate, name
-from forge_gpu.job.events.events import ChunkDone
-from forge_gpu.job.events.memory import peak_memory
+from forge_gpu.io.inputs import has_changed
 from forge_gpu.job.job import Job
-from forge_gpu.job.output.outputs import Outputs, Piece
+from forge_gpu.job.output.outputs import Piece
 from forge_gpu.job.output.rejected import rejected_lines
+from forge_gpu.job.output.space import require_for_writing
 from forge_gpu.job.rows.rows import Rows
 from forge_gpu.job.rows.workspace import Workspace, changed
-from forge_gpu.job.state.checkpoint import Checkpoint
-from forge_gpu.job.state.decisions import SPLITS, Decisions
+from forge_gpu.job.run import passes
+from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.job.state.inputs import Item, PlacedBlock
 from forge_gpu.kernels.layout import AS_JSON, I64, U8, Text
 from forge_gpu.kernels.reference import render as reference
 from forge_gpu.kernels.scratch import Scratch
 
-STAGE = "write"
 CHECKED_ROWS = 16
 """Of the first so many training rows of a chunk, one is rendered by the reference too: once a range."""
 SAVE_EVERY = 2.0
 """Seconds of work that a killed run may lose: how often what is written is synced and noted."""
 
 
-def write_pass(job: Job, decisions: Decisions, outputs: Outputs, check_stop: Callable[[], None]) -> None:
-    """Append the rows of every block to the outputs, in order, from where the checkpoint says."""
-    blocks = job.blocks[job.checkpoint.state.written_blocks :]
-    writer = _Writer(outputs, job.checkpoint)
-    tasks = _tasks(job, blocks, decisions)
-    stopped: BaseException | None = None
-    began = time.monotonic()
-    with closing(job.pool.map(tasks, writer.take, held)) as taken:
-        for placed, _ in zip(blocks, taken, strict=True):
-            now = time.monotonic()
-            job.listener(
-                ChunkDone(
-                    STAGE,
-                    placed.block.rows,
-                    placed.range.size,
-                    now - began,
-                    peak_memory(),
-                    _fates(placed, decisions),
-                )
-            )
-            began = now
-            try:
-                check_stop()
-            except BaseException as asked:
-                stopped = asked
-                break
-    if stopped is not None:  # the pool is at rest, and what it has written since is noted as well
-        writer.save()
-        raise stopped
+def write_pass(job: Job, check_stop: Callable[[], None]) -> int:
+    """Append the rows of every block to the outputs, in order, from where the checkpoint says; the rows of
+    all of them."""
+    passes.run(WritePass(job), job.pool, job.listener, check_stop)
+    _require_same_tables(job)
+    return len(job.decisions.fate)
 
 
-def _fates(placed: PlacedBlock, decisions: Decisions) -> dict[str, int]:
-    """Rows of a block by fate."""
-    rows = slice(placed.place.first, placed.place.first + placed.block.rows)
-    counts = np.bincount(decisions.fate[rows], minlength=len(Fate))
-    return {name(fate): int(counts[fate]) for fate in Fate if counts[fate]}
+def _require_same_tables(job: Job) -> None:
+    """Raise InputError for a table whose file is another by now: the rows of tables have no digest."""
+    spool = job.checkpoint.spool_folder.absolute()
+    for item in {item.file: item for item in job.inputs.items}.values():
+        file = item.source.file
+        if item.source.rows is not None and not Path(file.url).is_relative_to(spool) and has_changed(file):
+            raise changed(item)
 
 
-def _tasks(
-    job: Job, blocks: Sequence[PlacedBlock], decisions: Decisions
-) -> Iterator[Callable[[Workspace], Iterable[ChunkLines]]]:
-    """`write_block` for each block; a row is checked in the first block of each range that trains."""
-    checked: int | None = None  # the last range with such a block
-    for placed in blocks:
-        rows = slice(placed.place.first, placed.place.first + placed.block.rows)
+class WritePass(passes.Pass[PlacedBlock, "Iterable[ChunkLines]", None]):
+    """Lines of every block, appended to the outputs; the checkpoint notes how many blocks are written."""
+
+    stage = "write"
+
+    def __init__(self, job: Job) -> None:
+        self.units, self.hold = job.blocks, held
+        self._job, self._decisions, self._checkpoint = job, job.decisions, job.checkpoint
+        self._blocks = self._before = job.checkpoint.state.written_blocks
+        self._between_blocks = True
+        self._saved = time.monotonic()
+        self._checked: int | None = None  # the last range of which a row is compared with the reference
+
+    def is_done(self, unit: PlacedBlock) -> bool:
+        return unit.number < self._before
+
+    def require_room(self) -> None:
+        job = self._job
+        require_for_writing(job.spec, job.inputs, job.checkpoint, self._decisions, job.ranges)
+
+    def task(self, unit: PlacedBlock) -> Callable[[Workspace], Iterable[ChunkLines]]:
+        """A row is checked in the first block of each range that trains."""
+        decisions, rows = self._decisions, unit.rows
         fates = np.asarray(decisions.fate[rows])
-        check = placed.item != checked and bool((fates == np.uint8(Fate.TRAIN)).any())
+        check = unit.item != self._checked and bool((fates == np.uint8(Fate.TRAIN)).any())
         if check:
-            checked = placed.item
-        yield partial(
+            self._checked = unit.item
+        return partial(
             write_block,
-            item=job.inputs.items[placed.item],
-            placed=placed,
+            item=self._job.inputs.items[unit.item],
+            placed=unit,
             fates=fates,
             reasons=np.asarray(decisions.reason[rows]),
             ranks=None if decisions.rank is None else np.asarray(decisions.rank[rows]),
-            chunk_bytes=job.budget.chunk_bytes,
+            chunk_bytes=self._job.budget.chunk_bytes,
             check=check,
         )
 
-
-class _Writer:
-    """Appends the pieces of blocks, in order, and notes in the checkpoint how many are written."""
-
-    def __init__(self, outputs: Outputs, checkpoint: Checkpoint) -> None:
-        self._outputs, self._checkpoint = outputs, checkpoint
-        self._blocks = checkpoint.state.written_blocks
-        self._between_blocks = True
-        self._saved = time.monotonic()
-
-    def take(self, block: Iterable[ChunkLines]) -> None:
+    def take(self, made: Iterable[ChunkLines]) -> None:
         """Append the next block."""
         self._between_blocks = False
-        for chunk in block:
+        for chunk in made:
             for piece in chunk.pieces():
-                self._outputs.append(piece)
+                self._job.outputs.append(piece)
         self._blocks += 1
         self._between_blocks = True
         if time.monotonic() - self._saved >= SAVE_EVERY:
-            self.save()
+            self._note()
 
-    def save(self) -> None:
-        """Bring all to the disk and note it; not within a block: then the note before stands."""
-        if self._between_blocks:
-            self._checkpoint.state.positions = self._outputs.sync()
-            self._checkpoint.state.written_blocks = self._blocks
-            self._checkpoint.save()
-            self._saved = time.monotonic()
+    def save(self, unit: PlacedBlock, taken: None) -> int:
+        return unit.block.rows
+
+    def stop(self) -> None:
+        if self._between_blocks:  # else the note before stands
+            self._note()
+
+    def _note(self) -> None:
+        """Bring all that is appended to the disk, and note in the checkpoint that it is there."""
+        self._checkpoint.state.positions = self._job.outputs.sync()
+        self._checkpoint.state.written_blocks = self._blocks
+        self._checkpoint.save()
+        self._saved = time.monotonic()
+
+    def fates(self, unit: PlacedBlock, taken: None) -> dict[str, int]:
+        counts = np.bincount(self._decisions.fate[unit.rows], minlength=len(Fate))
+        return {name(fate): int(counts[fate]) for fate in Fate if counts[fate]}
+
+    def size(self, unit: PlacedBlock) -> int:
+        return unit.range.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +153,7 @@ def write_block(
 ) -> Iterator[ChunkLines]:
     """Render the rows of a block of a range, chunk by chunk. fates, reasons, ranks: its share of what was
     decided. check: compare a row with the reference."""
-    row, line, digest = 0, placed.place.first_line, 0
+    row, record, line, digest = 0, 0, placed.place.first_line, 0
     workspace.engine.let_go()
     for chunk in workspace.chunks(replace(item, range=placed.range), chunk_bytes):
         rows, of_chunk = workspace.read_again(item, chunk)
@@ -170,12 +167,12 @@ def write_block(
         refused = np.flatnonzero(fate == np.uint8(Fate.REJECTED))
         if len(refused):
             first_line = line if item.source.format.kind == "jsonl" else None
-            reason, first = reasons[row : row + len(rows)], placed.place.first_in_file + row
+            reason, first = reasons[row : row + len(rows)], placed.place.first_in_file + record
             path = item.source.file.path
             rejected = list(rejected_lines(rows, refused, reason, path, first, first_line))
         yield ChunkLines(lines, splits, rejected)
-        row += len(rows)
-        line += chunk.lines(rows.records)
+        row, record = row + len(rows), record + len(rows.source)
+        line += rows.lines
     if digest % 2**64 != placed.block.digest:
         raise changed(item)
 

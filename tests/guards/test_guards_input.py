@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+import forge_gpu
 from forge_gpu.errors import InputError
-from forge_gpu.job import prepare
+from forge_gpu.job import prepare, streaming
 from tests.guards.planted import when
 from tests.job import jobs
+
+
+def change_a_letter(source: Path) -> None:
+    """Neither the size nor the time of the file tells."""
+    status, data = source.stat(), source.read_bytes()
+    at = data.rindex(b"word", 0, len(data) // 2)
+    source.write_bytes(data[:at] + b"W" + data[at + 1 :])
+    os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -18,16 +30,53 @@ from tests.job import jobs
 def test_a_letter_that_changes_between_the_passes(
     scans: str, threads: int, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither the size nor the time of the file tells; whether the places of rows are kept or found again."""
+    """Whether the places of rows are kept or found again."""
     if scans == "made again":
         monkeypatch.setattr(prepare, "SCANS_SHARE", 2**60)
 
-    def change() -> None:
-        status, data = source.stat(), source.read_bytes()
-        at = data.rindex(b"word", 0, len(data) // 2)
-        source.write_bytes(data[:at] + b"W" + data[at + 1 :])
-        os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
-
     with pytest.raises(InputError, match=r"rows.jsonl: changed while it was read; run the command again"):
-        jobs.run(jobs.plan(source), tmp_path / "out", threads, listener=when("decide", change))
+        jobs.run(
+            jobs.plan(source),
+            tmp_path / "out",
+            threads,
+            listener=when("decide", lambda: change_a_letter(source)),
+        )
     assert not (tmp_path / "out/manifest.json").exists()
+
+
+@pytest.mark.parametrize("scans", ["kept", "made again"])
+def test_a_letter_that_changes_while_rows_are_streamed(
+    scans: str, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if scans == "made again":
+        monkeypatch.setattr(prepare, "SCANS_SHARE", 2**60)
+    real = prepare.first_pass
+
+    def then_change(*arguments: Any) -> Any:
+        decisions = real(*arguments)
+        change_a_letter(source)
+        return decisions
+
+    monkeypatch.setattr(streaming, "first_pass", then_change)
+    with pytest.raises(InputError, match=r"rows.jsonl: changed while it was read"):
+        list(forge_gpu.stream(jobs.plan(source), split="train"))
+
+
+def test_a_table_that_changes_between_the_passes(tmp_path: Path) -> None:
+    """A letter within a column that is not compressed: the table stays readable."""
+    rows = jobs.rows(300, seed=7)
+    columns = {name: [row[name] for row in rows] for name in ("instruction", "input", "output")}
+    source = tmp_path / "rows.parquet"
+    pq.write_table(pa.table(columns), source, compression="none", use_dictionary=False)
+
+    def change() -> None:
+        data = source.read_bytes()
+        at = data.rindex(b"word", 0, len(data) // 2)
+        with source.open("r+b") as file:
+            file.seek(at)
+            file.write(b"W")
+
+    with pytest.raises(InputError, match=r"rows.parquet: changed while it was read; run the command again"):
+        jobs.run(jobs.plan(source), tmp_path / "out", listener=when("decide", change))
+    assert not (tmp_path / "out/manifest.json").exists()
+    assert sum(jobs.run(jobs.plan(source), tmp_path / "out").counts.values()) == 300

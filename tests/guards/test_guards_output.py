@@ -17,7 +17,12 @@ from tests.job import jobs
 
 
 def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-2])
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def spoil_a_line(path: Path) -> None:
+    """Its field is still there, and is text."""
+    path.write_bytes(path.read_bytes().replace(b"}\n", b"]\n", 1))
 
 
 def lose_a_line(path: Path) -> None:
@@ -29,16 +34,15 @@ def lose_a_field(path: Path) -> None:
 
 
 def empty_a_field(path: Path) -> None:
-    first, rest = path.read_bytes().split(b"\n", 1)
-    path.write_bytes(b'{"text":""}\n' + rest)
-    assert first
+    path.write_bytes(b'{"text":""}\n' + path.read_bytes().partition(b"\n")[2])
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
     ("damage", "fault"),
     [
-        (cut, r"train.jsonl.*not a JSON|train.jsonl: "),
+        (cut, "train.jsonl: its last line has no end"),
+        (spoil_a_line, "train.jsonl: holds a line that is no JSON record"),
         (lose_a_line, r"train.jsonl: holds \d+ rows, \d+ were decided"),
         (lose_a_field, "train.jsonl: line 1 has no text"),
         (empty_a_field, "train.jsonl: line 1 has no text"),

@@ -107,7 +107,7 @@ def offsets(source: Source, part: Any, chunk_bytes: int) -> list[tuple[int, int]
 def block_of(begin: int, size: int) -> RowIndex:
     """A chunk's index of a row each ten bytes."""
     rows = size // 10
-    facts = RangeFacts((Block(begin, rows, 1, size, 2**63),))
+    facts = RangeFacts((Block(begin, rows, rows, 1, size, 2**63),))
     return RowIndex(facts, {"hashes": np.zeros((rows, 2), np.uint64)})
 
 
@@ -115,11 +115,11 @@ def test_small_chunks_share_a_part_and_a_table_has_one_a_range(monkeypatch: pyte
     monkeypatch.setattr(index, "BLOCK_BYTES", 100)
     chunks = [block_of(begin, size) for begin, size in [(0, 60), (60, 60), (120, 100), (220, 30)]]
     assert index.join(chunks, in_blocks=True).facts.blocks == (
-        Block(0, 12, 2, 120, 0),
-        Block(120, 10, 1, 100, 2**63),
-        Block(220, 3, 1, 30, 2**63),
+        Block(0, 12, 12, 2, 120, 0),
+        Block(120, 10, 10, 1, 100, 2**63),
+        Block(220, 3, 3, 1, 30, 2**63),
     )
-    assert index.join(chunks).facts.blocks == (Block(0, 25, 4, 250, 0),)
+    assert index.join(chunks).facts.blocks == (Block(0, 25, 25, 4, 250, 0),)
     cut = index.cut(index.join(chunks, in_blocks=True), 14)
     assert [part.rows for part in cut.facts.blocks] == [12, 2, 0]
     assert (cut.facts.rows, cut.facts.lines, cut.facts.bytes) == (14, 4, 250)

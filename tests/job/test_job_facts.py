@@ -100,7 +100,7 @@ def test_without_it_the_ledger_is_as_before(tmp_path: Path) -> None:
     jobs.run(config, tmp_path / "out")
     names = pq.read_schema(tmp_path / "out/ledger.parquet").names
     assert names == [
-        column.name for columns in registry.required_columns(config) for column in columns.columns
+        column.name for columns in registry.required_columns(config) for column in columns.of(config)
     ]
     assert (
         "similarity" not in names and json.loads((tmp_path / "out/manifest.json").read_text())["rows"] == 50

@@ -33,6 +33,7 @@ from forge_gpu.kernels.layout import Text
 from forge_gpu.kernels.scratch import Scratch
 
 SUFFIX = ".jsonl"
+NEWLINE = 10
 
 
 class JsonlFile:
@@ -109,6 +110,8 @@ class Jsonl(FileFormat):
                     if not is_sound.all():
                         row = rows + int(np.flatnonzero(~is_sound)[0])
                         raise ValidationError(f"{path}: line {row + 1} has no {field.name}")
+            if block[-1] != NEWLINE:  # as only the last block's can be
+                raise ValidationError(f"{path}: its last line has no end")
             rows += len(records)
             on_block(len(records), len(block))
         return rows, digest.hexdigest()

@@ -102,7 +102,7 @@ class _RowsOfRange:
     sizes: I64
 
 
-class TextsPass(passes.Pass[_RowsOfRange, Text]):
+class TextsPass(passes.Pass[_RowsOfRange, Text, Text]):
     """The compared texts of some rows, one after the other in one file. A run that goes on begins anew."""
 
     stage = "decide"
@@ -118,11 +118,14 @@ class TextsPass(passes.Pass[_RowsOfRange, Text]):
     def task(self, unit: _RowsOfRange) -> Callable[[Workspace], Text]:
         return partial(read_texts, item=unit.item, required=unit.rows, chunk_bytes=self._chunk_bytes)
 
-    def save(self, unit: _RowsOfRange, made: Text) -> int:
-        if not np.array_equal(np.diff(made.offsets), unit.sizes):
+    def take(self, made: Text) -> Text:
+        return made
+
+    def save(self, unit: _RowsOfRange, taken: Text) -> int:
+        if not np.array_equal(np.diff(taken.offsets), unit.sizes):
             raise changed(unit.item)
-        self._file.write(made.data[: made.offsets[-1]].tobytes())
-        return len(made)
+        self._file.write(taken.data[: taken.offsets[-1]].tobytes())
+        return len(taken)
 
     def size(self, unit: _RowsOfRange) -> int:
         return unit.item.range.size

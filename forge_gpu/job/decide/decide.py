@@ -20,12 +20,19 @@ from forge_gpu.job.decide.candidates import CandidateTexts
 from forge_gpu.job.decide.gathered import Gathered
 from forge_gpu.job.decide.mixture import Mixture
 from forge_gpu.job.decide.placing import shuffle, split
-from forge_gpu.job.decide.removal import contaminated, duplicate, near_duplicate, rejected, unsampled
+from forge_gpu.job.decide.removal import (
+    contaminated,
+    duplicate,
+    near_duplicate,
+    rejected,
+    unsampled,
+    without_parts,
+)
 from forge_gpu.job.decide.verdict import Case, Verdict
 from forge_gpu.job.facts.registry import required_facts
 from forge_gpu.job.state.decisions import Decisions
 
-STEPS = (rejected, contaminated, duplicate, near_duplicate, unsampled, split, shuffle)
+STEPS = (rejected, without_parts, contaminated, duplicate, near_duplicate, unsampled, split, shuffle)
 
 
 def decide(
@@ -58,6 +65,7 @@ def _decisions(case: Case, verdict: Verdict) -> Decisions:
         fate=verdict.fate,
         duplicate_of=verdict.duplicate_of,
         rank=verdict.rank,
+        record=verdict.record,
         cluster=None if clusters is None else np.where(clusters.partner >= 0, clusters.label, -1),
         partner=None if clusters is None else clusters.partner,
         similarity=None if clusters is None else clusters.similarity,

@@ -27,13 +27,19 @@ Blocks = Callable[[], Iterator[tuple[U64, U8]]]
 
 
 def check(
-    ranges: Sequence[tuple[Path, int]], decisions: Decisions, exact: bool, grouped: bool, budget_bytes: int
+    ranges: Sequence[tuple[Path, int]],
+    decisions: Decisions,
+    exact: bool,
+    grouped: bool,
+    is_whole: bool,
+    budget_bytes: int,
 ) -> dict[str, Any]:
     """How many keys, groups and clusters are in more than one split; what the manifest says of it.
 
     ranges: the index file of each, and its rows. exact: whether exact duplicates were removed. Where they
     were not, equal rows may well be in two splits, and are only counted. grouped: whether the index has
-    groups. Raises ValidationError for everything else.
+    groups. is_whole: whether all parts of a record go to one split. Raises ValidationError for everything
+    else.
     """
 
     def of_index(name: str) -> Iterator[tuple[np.ndarray, U8]]:
@@ -53,11 +59,19 @@ def check(
             label, fate = np.asarray(decisions.cluster[block]), np.asarray(decisions.fate[block])
             yield _wide(label.astype(np.uint64)), np.where(label < 0, np.uint8(Fate.REJECTED), fate)
 
+    def records() -> Iterator[tuple[U64, U8]]:
+        assert decisions.record is not None
+        for block in blocks_of_rows(len(decisions.fate)):
+            record = np.asarray(decisions.record[block]).astype(np.uint64)
+            yield _wide(record), np.asarray(decisions.fate[block])
+
     rows = len(decisions.fate)
     result: dict[str, Any] = {}
     result["keys_in_several_splits"] = count(lambda: of_index("hashes"), rows, budget_bytes)
     if grouped:
         result["groups_in_several_splits"] = count(groups, rows, budget_bytes)
+    if is_whole and decisions.record is not None:
+        result["records_in_several_splits"] = count(records, rows, budget_bytes)
     if decisions.cluster is not None:
         result["clusters_in_several_splits"] = count(clusters, rows, budget_bytes)
     for what, number in result.items():

@@ -8,7 +8,7 @@ from forge_gpu.errors import ConfigError
 from forge_gpu.hardware import shares
 from forge_gpu.job.decide.verdict import Bool, Case, Verdict
 from forge_gpu.job.state.decisions import SPLITS
-from forge_gpu.kernels.layout import I64, U8
+from forge_gpu.kernels.layout import I64, U8, U64
 from forge_gpu.split import exact, groups, order, temporal, threshold
 from forge_gpu.split.fractions import Splits
 
@@ -26,7 +26,9 @@ def _splits(case: Case, verdict: Verdict, open_rows: Bool) -> U8:
     if settings.split.mode == "temporal":
         return temporal.assign(facts["time"], open_rows, sizes)
     if settings.split.mode == "threshold":
-        return threshold.assign(facts["hashes"], open_rows, sizes, settings.seed)
+        return threshold.assign(
+            _hashes_of_records(facts["hashes"], verdict, open_rows), open_rows, sizes, settings.seed
+        )
     drawn_by = facts["hashes"], open_rows, sizes, settings.seed, shares.DECIDER.of(case.budget_bytes)
     group = _groups(case, verdict, open_rows)
     if group is None:
@@ -56,10 +58,24 @@ def _groups(case: Case, verdict: Verdict, open_rows: Bool) -> I64 | None:
                 "choose another column"
             )
         groupings.append(groups.groups_of(group, present))
+    if verdict.record is not None and (np.bincount(verdict.record[open_rows]) > 1).any():
+        groupings.append(groups.groups_of(verdict.record.astype(np.uint64), open_rows))
     near = settings.dedup.near
     if verdict.clusters is not None and near is not None and near.action == "group":
         groupings.append(verdict.clusters.label)
     return groups.merge(*groupings) if groupings else None
+
+
+def _hashes_of_records(hashes: U64, verdict: Verdict, open_rows: Bool) -> U64:
+    """The hashes that rows are drawn by: of all parts of a record, that of the first that is open."""
+    if verdict.record is None:
+        return hashes
+    rows = np.flatnonzero(open_rows)
+    first = np.full(len(hashes), -1, np.int64)
+    first[verdict.record[rows[::-1]]] = rows[::-1]
+    drawn_by = np.asarray(hashes).copy()
+    drawn_by[rows] = drawn_by[first[verdict.record[rows]]]
+    return drawn_by
 
 
 def shuffle(case: Case, verdict: Verdict) -> None:

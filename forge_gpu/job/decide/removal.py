@@ -14,15 +14,23 @@ from forge_gpu.job.decide import clusters as near_duplicates
 from forge_gpu.job.decide.gathered import Gathered
 from forge_gpu.job.decide.mixture import strata
 from forge_gpu.job.decide.verdict import Bool, Case, Verdict
+from forge_gpu.job.rows.expansions import fates_without_parts
 from forge_gpu.job.rows.near import KEY, settings_of
 from forge_gpu.job.rows.rows import ranking_column
-from forge_gpu.job.state.index import F64, ROW
+from forge_gpu.job.state.index import F64, PART, ROW
 from forge_gpu.kernels.layout import I64
 
 
 def rejected(case: Case, verdict: Verdict) -> None:
     """Rows with a reason."""
     verdict.settle(case.facts["reason"] != 0, Fate.REJECTED)
+
+
+def without_parts(case: Case, verdict: Verdict) -> None:
+    """Rows of which an expansion left nothing."""
+    part = case.facts.get(PART)
+    for number, fate in fates_without_parts(case.config).items() if part is not None else ():
+        verdict.settle(np.asarray(part) == number, fate)
 
 
 def contaminated(case: Case, verdict: Verdict) -> None:

@@ -16,6 +16,7 @@ from forge_gpu.fates import Fate
 from forge_gpu.job.decide.candidates import CandidateTexts
 from forge_gpu.job.decide.gathered import Gathered
 from forge_gpu.job.decide.mixture import Mixture
+from forge_gpu.job.state.index import PART
 from forge_gpu.kernels.layout import I64, U8, U64
 
 Bool = npt.NDArray[np.bool_]
@@ -44,12 +45,14 @@ class Verdict:
     """What the steps so far have decided.
 
     fate: uint8[n], OPEN where nothing is. duplicate_of: int64[n], -1 where there is none. rank: int64[n].
+    record: int64[n], the record that each row is a part of; None where every row is a record.
     stratum: uint64[n], by which the rows are split. sections: of the manifest. warnings: a line each.
     """
 
     fate: U8
     duplicate_of: I64
     stratum: U64 | None
+    record: I64 | None = None
     clusters: Clusters | None = None
     rank: I64 | None = None
     sections: dict[str, Any] = field(default_factory=dict)
@@ -58,7 +61,9 @@ class Verdict:
     @classmethod
     def none_yet(cls, facts: Gathered) -> Verdict:
         fate, duplicate_of = np.full(facts.rows, OPEN, np.uint8), np.full(facts.rows, -1, np.int64)
-        return cls(fate, duplicate_of, facts.get("stratum"))
+        part = facts.get(PART)
+        record = None if part is None else np.cumsum(part <= 0) - 1
+        return cls(fate, duplicate_of, facts.get("stratum"), record)
 
     @property
     def open_rows(self) -> Bool:

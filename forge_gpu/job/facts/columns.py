@@ -13,6 +13,7 @@ import pyarrow as pa
 from forge_gpu.config.schema import Config
 from forge_gpu.io.to_arrow import numbers_to_arrow, texts_to_arrow
 from forge_gpu.job.rows.evaluation import Evaluation
+from forge_gpu.job.rows.expansions import has_parts
 from forge_gpu.job.state.decisions import Decisions
 from forge_gpu.kernels.layout import I64
 
@@ -23,12 +24,14 @@ Bool = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Column:
-    """type: of Arrow. doc: what it is, as `docs/outputs.md` says it."""
+    """type: of Arrow. doc: what it is, as `docs/outputs.md` says it. of_parts: there only where a plan makes
+    several rows of one."""
 
     name: str
     type: pa.DataType
     doc: str
     nullable: bool = True
+    of_parts: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,21 +42,46 @@ class Columns:
     required: Callable[[Config], bool]
     fill: Callable[[LedgerRows], Sequence[pa.Array]]
 
+    def of(self, config: Config) -> list[Column]:
+        """Those that the ledger of a plan has."""
+        return [column for column in self.columns if not column.of_parts or has_parts(config)]
+
 
 class Files:
-    """Where rows are: files, and in `starts`, int64[files + 1], the number of each one's first row."""
+    """Where rows are: files, and in `starts`, int64[files + 1], the number of each one's first row.
 
-    def __init__(self, names: Sequence[str], starts: I64) -> None:
+    record, part: int64[n], int32[n], of all rows of the job: the job's number of the record that each is made
+    of, and which part of it; None where every row is a record.
+    """
+
+    def __init__(
+        self, names: Sequence[str], starts: I64, record: I64 | None = None, part: np.ndarray | None = None
+    ) -> None:
         self.names, self.starts = texts_to_arrow(names), starts
+        self._record, self._part = record, part
+
+    def in_file(self, rows: I64, file: I64) -> I64:
+        """The numbers that rows have in their files. rows, file: int64[m]."""
+        first = self.starts[file]
+        if self._record is None:
+            return rows - first
+        numbers: I64 = self._record[rows] - self._record[first]
+        return numbers
 
     def place(self, rows: I64) -> list[pa.Array]:
-        """The file, and the number there, of each row; null where it is -1."""
+        """The file, and the number there, of each row, and which part it is, where there are any; null where
+        it is -1."""
         absent = rows < 0
         present = np.flatnonzero(~absent)
         file, row = np.zeros((2, len(rows)), np.int64)
         file[present] = np.searchsorted(self.starts, rows[present], side="right") - 1
-        row[present] = rows[present] - self.starts[file[present]]
-        return [coded(file, self.names, absent), numbers(row, absent)]
+        row[present] = self.in_file(rows[present], file[present])
+        columns = [coded(file, self.names, absent), numbers(row, absent)]
+        if self._part is not None:
+            part = np.full(len(rows), -1, np.int64)
+            part[present] = self._part[rows[present]]
+            columns.append(numbers(part, part < 0))
+        return columns
 
 
 @dataclass(frozen=True)

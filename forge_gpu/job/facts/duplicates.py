@@ -41,6 +41,7 @@ DUPLICATE = Columns(
             "duplicate_of_file", TEXT, "of a duplicate or near-duplicate: the file of the row that stayed"
         ),
         Column("duplicate_of_row", pa.int64(), "and its number"),
+        Column("duplicate_of_part", pa.int64(), "and its part", of_parts=True),
     ),
     always,
     _duplicates,
@@ -50,12 +51,14 @@ CLUSTER = Columns(
     (
         Column("cluster_file", TEXT, "of a row in a cluster: the file of the cluster's first row"),
         Column("cluster_row", pa.int64(), "and its number"),
+        Column("cluster_part", pa.int64(), "and its part", of_parts=True),
         Column(
             "similar_file",
             TEXT,
             "the file of the row that it is most similar to, of those it was compared with",
         ),
         Column("similar_row", pa.int64(), "and its number"),
+        Column("similar_part", pa.int64(), "and its part", of_parts=True),
     ),
     is_near,
     _clusters,

@@ -14,7 +14,7 @@ from forge_gpu.kernels.layout import U64
 def _compute(workspace: Workspace, rows: Rows) -> U64:
     """XXH3-128: uint64[n, 2], zero where the row is rejected. Rejects rows whose text is empty, which their
     keys tell."""
-    good = np.flatnonzero(rows.reason == 0)
+    good = rows.live
     keys = workspace.keys(rows, good)
     of_keys = workspace.engine.hash128(keys)
     if len(good) == len(rows):

@@ -28,7 +28,7 @@ def is_compared(config: Config) -> bool:
 
 def _compute(workspace: Workspace, rows: Rows) -> np.ndarray:
     assert workspace.evaluation is not None
-    good = np.flatnonzero(rows.reason == 0)
+    good = rows.live
     result = workspace.evaluation.against.check(workspace.against_text.of(rows, good))
     hit = np.flatnonzero((result.ngram >= 0) | (result.near >= 0))
     matched = np.empty(len(hit), DTYPE)

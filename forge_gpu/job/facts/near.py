@@ -34,7 +34,7 @@ def _measured(workspace: Workspace, rows: Rows) -> tuple[U64, I64]:
 
     def measure() -> tuple[U64, I64]:
         assert workspace.near is not None
-        good = np.flatnonzero(rows.reason == 0)
+        good = rows.live
         text = workspace.near.text.of(rows, good)
         settings = workspace.near.settings
         bands = np.zeros((settings.bands.count, len(rows)), np.uint64)

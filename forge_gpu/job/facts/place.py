@@ -16,7 +16,7 @@ from forge_gpu.kernels.layout import I64
 
 def _sources(rows: LedgerRows) -> Sequence[pa.Array]:
     file = _files_of(rows.begin, rows.end, rows.files.starts)
-    row = np.arange(rows.begin, rows.end) - rows.files.starts[file]
+    row = rows.files.in_file(np.arange(rows.begin, rows.end), file)
     return [coded(file, rows.files.names), numbers(row)]
 
 

@@ -14,6 +14,7 @@ from forge_gpu.job.facts.fact import Fact
 from forge_gpu.job.facts.hashes import HASHES
 from forge_gpu.job.facts.matched import MATCHED
 from forge_gpu.job.facts.near import BANDS, SCORE, TEXT_BYTES
+from forge_gpu.job.facts.part import PART
 from forge_gpu.job.facts.place import FATE, OUTPUT, SOURCE
 from forge_gpu.job.facts.reason import REASON
 from forge_gpu.job.facts.split import GROUP, STRATUM, TIME
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 DECLARED: tuple[Fact | Columns, ...] = (
     SOURCE,
+    PART,
     FATE,
     TIME,  # these two may reject a row, so they come before its reason
     HASHES,

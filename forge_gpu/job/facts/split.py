@@ -48,7 +48,8 @@ def _time(workspace: Workspace, rows: Rows) -> I64:
     """Nanoseconds since 1970: int64[n]. Rejects rows that have no time."""
     [column] = _time_column(workspace.config)
     time, parsed = parse_times(workspace.engine.text(rows.records.columns[column]))
-    rows.reason[(rows.reason == 0) & ~parsed] = Reason.UNPARSABLE_TIME
+    live = rows.live
+    rows.reason[live[~parsed[live]]] = Reason.UNPARSABLE_TIME
     return time
 
 

@@ -20,6 +20,7 @@ from forge_gpu.job.facts.columns import Files, LedgerRows
 from forge_gpu.job.facts.registry import required_columns
 from forge_gpu.job.rows.evaluation import Evaluation
 from forge_gpu.job.state.decisions import SPLITS, Decisions
+from forge_gpu.job.state.index import PART
 
 ROWS_AT_ONCE = 1 << 16
 
@@ -30,7 +31,7 @@ def schema_of(config: Config) -> pa.Schema:
         [
             pa.field(column.name, column.type, column.nullable)
             for columns in required_columns(config)
-            for column in columns.columns
+            for column in columns.of(config)
         ]
     )
 
@@ -71,9 +72,8 @@ def write_ledger(
             write_statistics=["file", "row"],  # what a reader looks a row up by; of all they double the time
         ) as writer,
     ):
-        for rows in _rows(
-            decisions, Files(files, starts), texts_to_arrow(shards), first_shard, rows_per_shard, evaluation
-        ):
+        places = Files(files, starts, decisions.record, decisions.facts.get(PART))
+        for rows in _rows(decisions, places, texts_to_arrow(shards), first_shard, rows_per_shard, evaluation):
             arrays = [array for declared in columns for array in declared.fill(rows)]
             writer.write_batch(pa.record_batch(arrays, schema=schema))
 

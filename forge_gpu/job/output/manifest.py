@@ -20,6 +20,7 @@ from forge_gpu.job.events.dispatch import Dispatcher
 from forge_gpu.job.events.events import Event, FellBack, Halved, Listener, Retried, StageDone, Warned
 from forge_gpu.job.events.memory import peak_memory
 from forge_gpu.job.output.result import OutputFile
+from forge_gpu.job.rows.expansions import has_parts
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.state.index import RangeFacts
 from forge_gpu.job.state.inputs import JobInputs
@@ -106,7 +107,7 @@ def content(
     facts: dict[str, Any],
 ) -> dict[str, Any]:
     """The whole manifest. facts: sections that only some plans have."""
-    rows_of_file = inputs.rows_of_files(ranges)
+    records = inputs.records_of_files(ranges)
     warned: dict[Reason, int] = {}
     for of_range in ranges:
         for reason, count in of_range.warned.items():
@@ -117,9 +118,10 @@ def content(
         "inputs": [
             {"path": source.file.path, "format": source.format.kind, "bytes": source.file.size, "rows": rows}
             | ({"losses": [asdict(loss) for loss in source.losses]} if source.losses else {})
-            for source, rows in zip(inputs.sources, rows_of_file, strict=True)
+            for source, rows in zip(inputs.sources, records, strict=True)
         ],
-        "rows": sum(rows_of_file),
+        "rows": sum(records),
+        **({"parts": sum(inputs.rows_of_files(ranges))} if has_parts(config) else {}),
         "counts": {name(fate): counts[fate] for fate in Fate},
         "rejected": {name(reason): count for reason, count in sorted(reasons.items())},
         "warned": {name(reason): count for reason, count in sorted(warned.items()) if count},

@@ -34,7 +34,10 @@ def rejected_record(
     first_row: the number in the file of the chunk's first row. first_line: the number of its first line,
     from 1, for JSON lines; None for other formats.
     """
-    record: dict[str, object] = {"file": file, "row": first_row + row}
+    record: dict[str, object] = {"file": file, "row": first_row + rows.record_of(row)}
+    if rows.parts is not None:
+        part = int(rows.parts.number[row])
+        record["part"] = part if part >= 0 else None
     if rows.chunk.form != "table":
         start = int(rows.records.start[row])
         if first_line is not None:
@@ -49,8 +52,9 @@ def rejected_record(
 
 def _source(rows: Rows, row: int) -> bytes:
     if rows.chunk.form == "table":
-        bad = rows.chunk.bad.get(row)
-        return bad.source if bad else rows.chunk.source(row)
+        record = rows.record_of(row)
+        bad = rows.chunk.bad.get(record)
+        return bad.source if bad else rows.chunk.source(record)
     start, length = rows.records.start[row], rows.records.length[row]
     if rows.chunk.truncated:
         length -= 1  # the mark that makes it too long is no byte of the source

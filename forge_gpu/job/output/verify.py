@@ -33,10 +33,10 @@ def verify(
 ) -> tuple[list[OutputFile], dict[str, Any]]:
     """Read every file; returns them with their SHA-256, and what the manifest says of the check.
 
-    Checks that each row can be read, that each field is there, a string (or the JSON value its type
-    asks for) and not empty where the form says so, and that rows and splits have the sizes that were
-    decided. With more than one of `threads`, so many files are read at once, each hashed while its lines
-    are looked at. Raises ValidationError, and what `check_stop` raises.
+    Checks that each line has its end and is a JSON object, that each field is there, a string (or the JSON
+    value its type asks for) and not empty where the form says so, and that rows and splits have the sizes
+    that were decided. With more than one of `threads`, so many files are read at once, each hashed while its
+    lines are looked at. Raises ValidationError, and what `check_stop` raises.
     """
     fields = form_of(spec.config).fields(spec.config)
     reader = _Reader(fields, listener, check_stop)

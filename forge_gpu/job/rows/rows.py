@@ -14,8 +14,9 @@ from forge_gpu.config.schema import Config, Near
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import ArrowChunk, Chunk
+from forge_gpu.job.rows.expansion import PASSED_OVER, Expansion, Parts, expand
 from forge_gpu.kernels import layout
-from forge_gpu.kernels.layout import Records, Spans, empty_spans, spans_of_offsets
+from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans, spans_of_offsets
 from forge_gpu.quality.checks import check
 from forge_gpu.templates.choose import make_renderer
 from forge_gpu.templates.forms import form_of
@@ -31,11 +32,15 @@ RANKED_BY_WORD = ("first", "longest")
 
 @dataclass(slots=True)
 class Rows:
-    """One chunk, read and judged. reason: uint8[n]: why each row is rejected; 0 where it is not."""
+    """One chunk, read and judged. source: its records as they are read. records: of the final rows, which
+    are the same where the plan makes no parts. reason: uint8[n]: why each row is rejected; 0 where it is not.
+    parts: where the rows come from; None where each is a record."""
 
     engine: Engine
     chunk: Chunk
+    source: Records
     records: Records
+    parts: Parts | None
     bound: Bound
     reason: npt.NDArray[np.uint8]
     warned: dict[Reason, npt.NDArray[np.bool_]]
@@ -43,6 +48,21 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.reason)
+
+    @property
+    def live(self) -> I64:
+        """Numbers of the rows that can be rendered: not rejected, and of those that have parts."""
+        good = self.reason == 0
+        return np.flatnonzero(good if self.parts is None else good & (self.parts.number >= 0))
+
+    @property
+    def lines(self) -> int:
+        """Physical lines of the chunk, where it is of JSON lines."""
+        return self.chunk.lines(self.source)
+
+    def record_of(self, row: int) -> int:
+        """The number of the record that a row is made of."""
+        return row if self.parts is None else int(self.parts.source[row])
 
     def once(self, name: str, make: Callable[[], Made]) -> Made:
         """What several facts are taken from: made by the first that asks."""
@@ -64,7 +84,7 @@ class Rows:
         if self.chunk.form != "table":
             return Spans(self.records.data, self.records.start, self.records.length, kind)
         names = self.chunk.names
-        number = len(self.records)
+        number = len(self.source)
         text = self.engine.render(
             pack([_object_program(names)]),
             np.zeros(number, np.int32),
@@ -73,7 +93,8 @@ class Rows:
             layout.AS_JSON,
         )
         spans = spans_of_offsets(text.data.copy(), text.offsets)
-        return Spans(spans.data, spans.start, spans.length, kind)
+        record = slice(None) if self.parts is None else self.parts.source
+        return Spans(spans.data, spans.start[record], spans.length[record], kind)
 
     def detail(self, row: int) -> str:
         """One line about why a row is rejected."""
@@ -98,8 +119,16 @@ def _object_program(names: Sequence[str]) -> Program:
 class RowReader:
     """Reads chunks by one config on one engine; one a thread."""
 
-    def __init__(self, config: Config, engine: Engine, columns: Sequence[str] = ()) -> None:
-        """columns: of the input that are read beside those that rendering takes."""
+    def __init__(
+        self,
+        config: Config,
+        engine: Engine,
+        columns: Sequence[str] = (),
+        expansions: Sequence[Expansion] = (),
+    ) -> None:
+        """columns: of the input that are read beside those that rendering takes. expansions: what makes the
+        final rows."""
+        self._expansions = expansions
         self.config = config
         self.engine = engine
         self.renderer = make_renderer(config)
@@ -110,6 +139,7 @@ class RowReader:
             *config.output.columns,
             *([] if label is None else [label]),
             *columns,
+            *(column for expansion in expansions for column in expansion.inputs(config)),
         ]
         self.keys = tuple(dict.fromkeys(required))
 
@@ -118,7 +148,10 @@ class RowReader:
 
         records: those of the chunk, by `keys`, where they are known.
         """
-        records = records or self._records(chunk)
+        source = records = records or self._records(chunk)
+        parts = None
+        if self._expansions:
+            records, parts = expand(self._expansions, self.config, self.engine, source)
         bound = self.renderer.bind(records, self.engine)
         reason = bound.reason.copy()
         warned: dict[Reason, npt.NDArray[np.bool_]] = {}
@@ -133,7 +166,8 @@ class RowReader:
                 good = reason == 0
                 reason = np.where(good, checked.reason, reason)
                 warned = {why: rows & good for why, rows in checked.warned.items()}
-        return Rows(self.engine, chunk, records, bound, reason, warned)
+        reason[reason == PASSED_OVER] = 0
+        return Rows(self.engine, chunk, source, records, parts, bound, reason, warned)
 
     @property
     def keys_of_tables(self) -> tuple[str, ...] | None:

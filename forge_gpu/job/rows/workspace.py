@@ -15,6 +15,7 @@ from forge_gpu.io.chunks import Chunk, ReadBuffer
 from forge_gpu.job.events.events import Listener
 from forge_gpu.job.events.retry import retrying
 from forge_gpu.job.rows.evaluation import Evaluation, compared_text
+from forge_gpu.job.rows.expansions import required_expansions
 from forge_gpu.job.rows.near import NearText
 from forge_gpu.job.rows.rows import RowReader, Rows
 from forge_gpu.job.rows.scans import HeldScans
@@ -35,11 +36,11 @@ def changed(item: Item) -> InputError:
 def source_digest(rows: Rows) -> int:
     """A digest of the rows as the source spells them; the sum over chunks, modulo 2^64, is the range's.
 
-    0 for tables: their files are sealed.
+    0 for tables: their files are compared instead, once all is written.
     """
     if rows.chunk.form == "table":
         return 0
-    return digest(rows.records.data, rows.records.start, rows.records.length)
+    return digest(rows.source.data, rows.source.start, rows.source.length)
 
 
 def _after(chunks: Iterable[Chunk], row: int) -> Iterator[Chunk]:
@@ -72,7 +73,7 @@ class Workspace:
         self.engine = make_engine()
         # A GPU engine scans every chunk: it then forgets what the memory of the chunk before held.
         self._scans = scans if self.engine.name == "cpu" else None
-        self.reader = RowReader(config, self.engine, columns)
+        self.reader = RowReader(config, self.engine, columns, required_expansions(config))
         self.chunks_read = 0
         self._input = ReadBuffer(self.engine.parquet_texts if self.engine.name == "gpu" else None)
         self._form = form_of(config)
@@ -106,7 +107,7 @@ class Workspace:
         rows = self.reader.read(chunk, judge=True)
         digest = source_digest(rows)
         if self._scans is not None and chunk.form != "table":
-            self._scans.hold(item.file, chunk, rows.records, digest)
+            self._scans.hold(item.file, chunk, rows.source, digest)
         return rows, digest
 
     def read_again(self, item: Item, chunk: Chunk) -> tuple[Rows, int]:

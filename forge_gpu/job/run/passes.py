@@ -11,20 +11,23 @@ from typing import Generic, TypeVar
 from forge_gpu.job.events.events import ChunkDone, Listener
 from forge_gpu.job.events.memory import peak_memory
 from forge_gpu.job.rows.workspace import Workspace
-from forge_gpu.job.run.pool import Executor, as_it_is
+from forge_gpu.job.run.pool import Executor, Hold
 
 Unit = TypeVar("Unit")
 Made = TypeVar("Made")
+Taken = TypeVar("Taken")
 
 
-class Pass(ABC, Generic[Unit, Made]):
+class Pass(ABC, Generic[Unit, Made, Taken]):
     """What is done with each unit of the input, a range or a block, in the order of the input.
 
-    stage: the name it is reported under. units: all of them, those of an earlier run included.
+    stage: the name it is reported under. units: all of them, those of an earlier run included. hold: as
+    `Executor.map` has it.
     """
 
     stage: str
     units: Sequence[Unit]
+    hold: Hold | None = None
 
     def is_done(self, unit: Unit) -> bool:
         """Whether an earlier run has done it: then it is passed over."""
@@ -38,10 +41,17 @@ class Pass(ABC, Generic[Unit, Made]):
         """The function of a unit: see `Executor` of what it may be."""
 
     @abstractmethod
-    def save(self, unit: Unit, made: Made) -> int:
+    def take(self, made: Made) -> Taken:
+        """Take what was made of the next unit, while its workspace is still its own: see `Executor.map`."""
+
+    @abstractmethod
+    def save(self, unit: Unit, taken: Taken) -> int:
         """Leave what was made of a unit where later steps find it; its rows. In the order of the units."""
 
-    def fates(self, made: Made) -> dict[str, int] | None:
+    def stop(self) -> None:
+        """Leave what is taken and not yet saved: the run is to end, and no task runs any more."""
+
+    def fates(self, unit: Unit, taken: Taken) -> dict[str, int] | None:
         """Rows of a unit by fate, as far as this pass knows it."""
         return None
 
@@ -51,7 +61,10 @@ class Pass(ABC, Generic[Unit, Made]):
 
 
 def run(
-    work: Pass[Unit, Made], pool: Executor[Workspace], listener: Listener, check_stop: Callable[[], None]
+    work: Pass[Unit, Made, Taken],
+    pool: Executor[Workspace],
+    listener: Listener,
+    check_stop: Callable[[], None],
 ) -> None:
     """Do a pass, from where an earlier run left it. What is raised by a task, by `save` or by `check_stop`
     is raised once no task runs any more."""
@@ -59,11 +72,19 @@ def run(
     work.require_room()
     units = [unit for unit in work.units if not work.is_done(unit)]
     began = time.monotonic()
-    with closing(pool.map(map(work.task, units), as_it_is)) as results:
-        for unit, made in zip(units, results, strict=True):
-            rows = work.save(unit, made)
+    stopped: BaseException | None = None
+    with closing(pool.map(map(work.task, units), work.take, work.hold)) as results:
+        for unit, taken in zip(units, results, strict=True):
+            rows = work.save(unit, taken)
             now = time.monotonic()
-            size, fates = work.size(unit), work.fates(made)
+            size, fates = work.size(unit), work.fates(unit, taken)
             listener(ChunkDone(work.stage, rows, size, now - began, peak_memory(), fates))
             began = now
-            check_stop()
+            try:
+                check_stop()
+            except BaseException as asked:
+                stopped = asked
+                break
+    if stopped is not None:
+        work.stop()
+        raise stopped

@@ -29,7 +29,8 @@ SPLITS = (Fate.TRAIN, Fate.VALIDATION, Fate.TEST)
 @dataclass(frozen=True)
 class Decisions:
     """fate: uint8[n] of Fate. duplicate_of: int64[n], the surviving row, or -1. rank: int64[n], the place of
-    a row within its split where the output is shuffled, or None.
+    a row within its split where the output is shuffled, or None. record: int64[n], the number in the job of
+    the record that a row is a part of; None where every row is a record.
 
     Where near-duplicates were looked for: cluster: int64[n], the smallest row of the row's cluster, or -1;
     partner: int64[n], the row it is most similar to, or -1; similarity: float64[n], how much.
@@ -40,6 +41,7 @@ class Decisions:
     fate: U8
     duplicate_of: I64
     rank: I64 | None = None
+    record: I64 | None = None
     cluster: I64 | None = None
     partner: I64 | None = None
     similarity: F64 | None = None

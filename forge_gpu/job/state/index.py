@@ -23,6 +23,9 @@ F64 = npt.NDArray[np.float64]
 ROW = "row"
 """The first field of a sparse array: which row of its chunk, range or job an item tells of."""
 
+PART = "part"
+"""The array of the numbers of parts, where a plan makes several rows of one record."""
+
 BLOCK_BYTES = 2**20
 """A block of JSON has so many bytes at least, but for the last of a range: small chunks share one."""
 
@@ -31,13 +34,14 @@ BLOCK_BYTES = 2**20
 class Block:
     """Consecutive rows of a range, which the second pass writes by one task: what a chunk of the first held.
 
-    begin: as in `io.chunks.Range`; a row begins there. rows, lines, bytes: how many, lines being physical
-    lines of JSON lines. digest: of the bytes of the source's rows, to notice a source that changes between
-    the passes.
+    begin: as in `io.chunks.Range`; a row begins there. rows, records, lines, bytes: how many; records are
+    rows of the source, of which a plan may make several rows; lines are physical lines of JSON lines.
+    digest: of the bytes of the records, to notice a source that changes between the passes.
     """
 
     begin: int
     rows: int
+    records: int
     lines: int
     bytes: int
     digest: int
@@ -47,6 +51,7 @@ class Block:
         return Block(
             self.begin,
             self.rows + block.rows,
+            self.records + block.records,
             self.lines + block.lines,
             self.bytes + block.bytes,
             (self.digest + block.digest) % 2**64,
@@ -69,6 +74,11 @@ class RangeFacts:
     @property
     def rows(self) -> int:
         return sum(block.rows for block in self.blocks)
+
+    @property
+    def records(self) -> int:
+        """Rows of the source."""
+        return sum(block.records for block in self.blocks)
 
     @property
     def lines(self) -> int:
@@ -153,11 +163,14 @@ def _joined_blocks(blocks: Sequence[Block], in_blocks: bool) -> tuple[Block, ...
     return tuple(joined)
 
 
-def cut(whole: RowIndex, rows: int) -> RowIndex:
-    """The first `rows` rows of a range's index. Counters of what was read, but rows, stay as they are."""
-    if rows >= whole.rows:
+def cut(whole: RowIndex, records: int) -> RowIndex:
+    """A range's index of its first `records` rows of the source. Counters of what was read, but rows, stay
+    as they are."""
+    if records >= whole.facts.records:
         return whole
-    facts = replace(whole.facts, blocks=_cut_blocks(whole.facts.blocks, rows))
+    part = whole.arrays.get(PART)
+    rows = records if part is None else int(first_parts(part)[records])
+    facts = replace(whole.facts, blocks=_cut_blocks(whole.facts.blocks, rows, records))
     return RowIndex(facts, {key: _cut_array(array, rows) for key, array in whole.arrays.items()})
 
 
@@ -165,12 +178,17 @@ def _cut_array(array: np.ndarray, rows: int) -> np.ndarray:
     return array[array[ROW] < rows] if is_sparse(array) else array[:rows]
 
 
-def _cut_blocks(blocks: Sequence[Block], rows: int) -> tuple[Block, ...]:
+def _cut_blocks(blocks: Sequence[Block], rows: int, records: int) -> tuple[Block, ...]:
     left = []
     for block in blocks:
-        left.append(replace(block, rows=min(block.rows, rows)))
-        rows -= left[-1].rows
+        left.append(replace(block, rows=min(block.rows, rows), records=min(block.records, records)))
+        rows, records = rows - left[-1].rows, records - left[-1].records
     return tuple(left)
+
+
+def first_parts(part: np.ndarray) -> npt.NDArray[np.intp]:
+    """The rows that are the first, or the only one, of their record. part: of each row, below 0 for none."""
+    return np.flatnonzero(part <= 0)
 
 
 def write(path: Path, index: RowIndex) -> None:

@@ -21,8 +21,8 @@ class Item:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the rows of a range, or of a block of one, stand: the job's row number of the first, and that
-    row's number and line in its file."""
+    """Where the rows of a range, or of a block of one, stand: the job's row number of the first, and the
+    number and the line in its file of the record that it is made of."""
 
     first: int
     first_in_file: int
@@ -30,26 +30,33 @@ class Place:
 
     def behind(self, rows: Block | RangeFacts) -> Place:
         """The place of what comes after rows that stand here, in the same file."""
-        return Place(self.first + rows.rows, self.first_in_file + rows.rows, self.first_line + rows.lines)
+        return Place(self.first + rows.rows, self.first_in_file + rows.records, self.first_line + rows.lines)
 
 
 @dataclass(frozen=True)
 class PlacedBlock:
-    """A block of a range. item: the range's number. range: its bytes or rows, to be read as a range."""
+    """A block of a range. number: among all blocks with rows. item: the range's number. range: its bytes or
+    rows, to be read as a range."""
 
+    number: int
     item: int
     range: Range
     block: Block
     place: Place
 
+    @property
+    def rows(self) -> slice:
+        """Of the job."""
+        return slice(self.place.first, self.place.first + self.block.rows)
+
 
 def placed_blocks(items: Sequence[Item], ranges: Sequence[RangeFacts]) -> list[PlacedBlock]:
     """The blocks that have rows, in order."""
-    placed = []
+    placed: list[PlacedBlock] = []
     for item, facts, place in zip(items, ranges, places(items, ranges), strict=True):
         for block, range_ in zip(facts.blocks, _cut(item.range, facts.blocks), strict=True):
             if block.rows:
-                placed.append(PlacedBlock(item.number, range_, block, place))
+                placed.append(PlacedBlock(len(placed), item.number, range_, block, place))
             place = place.behind(block)
     return placed
 
@@ -90,8 +97,15 @@ class JobInputs:
                 self.items.append(Item(len(self.items), file, source, range_))
         self.total_bytes = sum(item.range.size for item in self.items)
 
+    def records_of_files(self, ranges: Sequence[RangeFacts]) -> list[int]:
+        """How many rows each source has, before parts are made of them."""
+        records = [0] * len(self.sources)
+        for item, facts in zip(self.items, ranges, strict=True):
+            records[item.file] += facts.records
+        return records
+
     def rows_of_files(self, ranges: Sequence[RangeFacts]) -> list[int]:
-        """How many rows each source has, by what the index says of all ranges."""
+        """How many rows come from each source, parts by themselves, by what the index says of all ranges."""
         rows = [0] * len(self.sources)
         for item, facts in zip(self.items, ranges, strict=True):
             rows[item.file] += facts.rows

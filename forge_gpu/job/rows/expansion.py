@@ -1,0 +1,149 @@
+"""Which final rows a source row becomes: how an expansion is declared, and how those of a plan are run.
+
+They run after the records are read and before anything is judged, each on what the one before it made. The
+final rows of a source row are its parts, numbered from 0. Every part has a fate of its own; a source row that
+has none is one row still, which nothing is rendered of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from forge_gpu.config.schema import Config
+from forge_gpu.engine.base import Engine
+from forge_gpu.errors import ValidationError
+from forge_gpu.fates import Fate
+from forge_gpu.kernels import layout
+from forge_gpu.kernels.layout import I64, U8, Records, Spans
+
+I32 = npt.NDArray[np.int32]
+
+NONE = -1
+"""The number of a row that was rejected before it had parts; below it, NOTHING_LEFT less the place of the
+expansion that left nothing of the row."""
+NOTHING_LEFT = -2
+
+PASSED_OVER = np.uint8(255)
+"""In the place of a reason, while rows are bound: nothing is rendered of it, and yet it is not rejected."""
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """What an expansion makes of n rows: m parts.
+
+    source: int64[m], ascending: the row that each is made of; one that is not named has no parts. columns:
+    those that are others than the source row's, Spans[m]. reason: uint8[m] of Reason, 0 where a part is not
+    rejected; None where none is.
+    """
+
+    source: I64
+    columns: Mapping[str, Spans]
+    reason: U8 | None = None
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """required: whether a plan asks for it. expand: from records that are not rejected. without_parts: the
+    fate of a row of which it leaves nothing. inputs: columns of the input that it takes."""
+
+    name: str
+    required: Callable[[Config], bool]
+    expand: Callable[[Config, Engine, Records], Expanded]
+    without_parts: Fate
+    inputs: Callable[[Config], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Where m final rows come from. source: int64[m], ascending: the record of the chunk. number: int32[m]:
+    the place among the parts of that record; below 0 where it has none and this row stands for it."""
+
+    source: I64
+    number: I32
+
+
+def expand(
+    expansions: Sequence[Expansion], config: Config, engine: Engine, records: Records
+) -> tuple[Records, Parts]:
+    """The final rows of some records. Rows without parts have the reason PASSED_OVER, unless another."""
+    source = np.arange(len(records), dtype=np.int64)
+    number = np.where(records.reason == 0, 0, NONE).astype(np.int32)
+    for place, expansion in enumerate(expansions):
+        live = np.flatnonzero(records.reason == 0)
+        made = expansion.expand(config, engine, _taken(records, live))
+        _check(expansion, made, len(live))
+        has_parts = np.zeros(len(live), np.bool_)
+        has_parts[made.source] = True
+        number[live[~has_parts]] = NOTHING_LEFT - place
+        others = np.concatenate((np.flatnonzero(records.reason != 0), live[~has_parts]))
+        rows = np.concatenate((live[made.source], others))
+        order = np.argsort(rows, kind="stable")
+        rows = rows[order]
+        records = _replaced(_taken(records, rows), made, order)
+        source, number = source[rows], number[rows]
+        records.reason[(records.reason == 0) & (number < 0)] = PASSED_OVER
+    keep = _standing(source, number)
+    source, number = source[keep], number[keep]
+    return _taken(records, keep), Parts(source, _numbered(source, number))
+
+
+def _taken(records: Records, rows: I64) -> Records:
+    columns = {
+        name: Spans(column.data, column.start[rows], column.length[rows], column.kind[rows])
+        for name, column in records.columns.items()
+    }
+    return Records(records.data, records.start[rows], records.length[rows], records.reason[rows], columns)
+
+
+def _replaced(records: Records, made: Expanded, order: I64) -> Records:
+    """Records with what was made of them. order: int64[n], where those that were made stand among all: they
+    were the first; the others have nothing in the columns that are made."""
+    parts = len(made.source)
+    if made.reason is not None:
+        reason = np.concatenate((made.reason, np.zeros(len(order) - parts, np.uint8)))[order]
+        records.reason[reason != 0] = reason[reason != 0]
+    columns = dict(records.columns)
+    for name, column in made.columns.items():
+        nothing = np.zeros(len(order) - parts, np.int64)
+        columns[name] = Spans(
+            column.data,
+            np.concatenate((column.start, nothing))[order],
+            np.concatenate((column.length, nothing))[order],
+            np.concatenate((column.kind, np.full(len(nothing), layout.ABSENT, np.uint8)))[order],
+        )
+    return Records(records.data, records.start, records.length, records.reason, columns)
+
+
+def _standing(source: I64, number: I32) -> I64:
+    """The rows that stay: parts, and one row for each source row that has none."""
+    rows = int(source[-1]) + 1 if len(source) else 0
+    has_parts = np.zeros(rows, np.bool_)
+    has_parts[source[number >= 0]] = True
+    first = np.ones(len(source), np.bool_)
+    first[1:] = source[1:] != source[:-1]
+    return np.flatnonzero((number >= 0) | (first & ~has_parts[source]))
+
+
+def _numbered(source: I64, number: I32) -> I32:
+    """Parts by their place among those of their source row."""
+    first = np.searchsorted(source, source)
+    place = (np.arange(len(source)) - first).astype(np.int32)
+    return np.where(number < 0, number, place)
+
+
+def _check(expansion: Expansion, made: Expanded, rows: int) -> None:
+    source = made.source
+    is_ascending = bool((source[1:] >= source[:-1]).all())
+    is_inside = not len(source) or (source[0] >= 0 and source[-1] < rows)
+    lengths = {len(column) for column in made.columns.values()} | {len(source)}
+    if made.reason is not None:
+        lengths.add(len(made.reason))
+    if not (is_ascending and is_inside and len(lengths) == 1):
+        raise ValidationError(
+            f"the expansion {expansion.name} made parts of no rows, or in another order: a fault of Forge; "
+            "please report this"
+        )

@@ -1,0 +1,27 @@
+"""All expansions, in the order in which they run."""
+
+from __future__ import annotations
+
+from forge_gpu.config.schema import Config
+from forge_gpu.fates import Fate
+from forge_gpu.job.rows.expansion import NOTHING_LEFT, Expansion
+
+DECLARED: tuple[Expansion, ...] = ()
+
+
+def required_expansions(config: Config) -> list[Expansion]:
+    """Those that a plan asks for."""
+    return [expansion for expansion in DECLARED if expansion.required(config)]
+
+
+def has_parts(config: Config) -> bool:
+    """Whether the rows of a plan have parts."""
+    return bool(required_expansions(config))
+
+
+def fates_without_parts(config: Config) -> dict[int, Fate]:
+    """By the number of a row of which an expansion left nothing, the fate that it then has."""
+    return {
+        NOTHING_LEFT - place: expansion.without_parts
+        for place, expansion in enumerate(required_expansions(config))
+    }
