@@ -5,10 +5,28 @@ from __future__ import annotations
 import random
 from typing import Any
 
-TEXTS = ["", "a", "n", "ab ", " x", "\n", "\\n", "\\", '"', "u001c", "\x1f", "\t z", "é", "漢😀", "\u2028", "'",
-"{}", "a-b a"] KEYS = ["role", "content", "name", "n", "f", "tool_calls", "arguments", "b", "items", "count"]
-TESTS = ["defined", "undefined", "none", "string", "mapping", "iterable", "sequence", "number", "boolean",
-"true", "integer"] LOOPS = ["index", "index0", "first", "last", "length", "revindex", "previtem", "nextitem"]
+TEXTS = [
+    "",
+    "a",
+    "n",
+    "ab ",
+    " x",
+    "\n",
+    "\\n",
+    "\\",
+    '"',
+    "u001c",
+    "\x1f",
+    "\t z",
+    "é",
+    "漢😀",
+    "\u2028",
+    "'",
+    "{}",
+]
+KEYS = ["role", "content", "name", "n", "f", "tool_calls", "arguments", "b", "items", "count"]
+TESTS = "defined undefined none string mapping iterable sequence number boolean true integer".split()
+LOOPS = "index index0 first last length revindex previtem nextitem".split()
 
 
 class Fuzzer:
@@ -30,7 +48,7 @@ class Fuzzer:
 
     def string(self, depth: int) -> str:
         if depth <= 0:
-            return self.pick(self.text(), "m.content|string", "m.role", "messages[-1].role", "x|string", "ns.b|string")
+            return self.pick(self.text(), "m.content|string", "m.role", "x|string", "ns.b|string")
         s = lambda: self.string(depth - 1)  # noqa: E731
         return self.pick(
             lambda: f"({s()} {self.pick('+', '~')} {s()})",
@@ -40,7 +58,7 @@ class Fuzzer:
             lambda: f"({s()}).replace({self.pick(self.text(), s())}, {s()})",
             lambda: f"({s()}).split({self.text()})[{self.pick('0', '-1')}]",
             lambda: f"({s()})|{self.pick('trim', 'upper', 'lower', 'title', 'capitalize')}",
-            lambda: f"({self.expression(depth - 1)})|{self.pick('string', 'tojson', 'tojson(indent=2)', 'string|safe')}",
+            lambda: f"({self.expression(depth - 1)})|{self.pick('string', 'tojson', 'tojson(indent=2)')}",
             lambda: f"({s()} if {self.truth(depth - 1)} else {s()})",
             lambda: f"({self.items(depth - 1)})|join({self.text()})",
             lambda: self.call(depth) or s(),
@@ -60,7 +78,9 @@ class Fuzzer:
 
     def truth(self, depth: int) -> str:
         if depth <= 0:
-            return self.pick("true", "false", "m.role == 'user'", "x is defined", "tools", "m.tool_calls is defined")
+            return self.pick(
+                "true", "false", "m.role == 'user'", "x is defined", "tools", "m.name is defined"
+            )
         any_ = lambda: self.expression(depth - 1)  # noqa: E731
         t = lambda: self.truth(depth - 1)  # noqa: E731
         s = lambda: self.string(depth - 1)  # noqa: E731
@@ -84,18 +104,18 @@ class Fuzzer:
         i = lambda: self.items(depth - 1)  # noqa: E731
         return self.pick(
             lambda: f"[{self.expression(depth - 1)}, {self.expression(depth - 1)}]",
-            lambda: f"({i()})[{self.pick('', '1', '-2', '5')}:{self.pick('', '2', '-1')}{self.pick('', '', ':-1', ':2')}]",
+            lambda: f"({i()})[{self.pick('', '1', '-2', '5')}:{self.pick('', '2', '-1', '::-1', ':2')}]",
             lambda: f"(({i()})|list + ({i()})|list)",
             lambda: f"({self.string(depth - 1)}).split({self.pick('', self.text())})",
             lambda: f"messages|{self.pick('selectattr', 'rejectattr')}('role', 'equalto', 'user')|list",
             lambda: f"messages|map(attribute='{self.pick('role', 'content', 'nothing')}')|list",
-            lambda: f"({self.pick('m', 'messages[0]')}{self.pick('.items()', '', '.keys()', '|dictsort')})|list",
+            lambda: f"(m{self.pick('.items()', '', '.keys()', '.values()', '|dictsort')})|list",
             lambda: f"({i()})|reverse|list",
         )()
 
     def anything(self, depth: int) -> str:
         if depth <= 0:
-            return self.pick("none", "x", "y", "m", "m.content", "m.name", "ns.a", "messages[0]", "m['n']", "tools")
+            return self.pick("none", "x", "y", "m", "m.content", "ns.a", "messages[0]", "m['n']", "tools")
         any_ = lambda: self.expression(depth - 1)  # noqa: E731
         previous = f"loop.{self.pick('previtem', 'nextitem')}" if self.in_loop else "m.f"
         return self.pick(
@@ -114,7 +134,8 @@ class Fuzzer:
         if not self.macros:
             return ""
         name, count = self.rng.choice(self.macros)
-        return f"{name}({', '.join(self.expression(depth - 1) for _ in range(self.rng.randrange(count + 1)))})"
+        arguments = [self.expression(depth - 1) for _ in range(self.rng.randrange(count + 1))]
+        return f"{name}({', '.join(arguments)})"
 
     def statement(self, depth: int) -> str:
         e = lambda: self.expression(self.rng.randrange(3))  # noqa: E731
@@ -158,7 +179,8 @@ class Fuzzer:
         condition = f" if {self.truth(1)}" if self.rng.random() < 0.25 else ""
         self.in_loop += 1
         body = self.body(depth - 1)
-        leave = self.pick("", "", f"{{% if {self.truth(1)} %}}{{% {self.pick('break', 'continue')} %}}{{% endif %}}")
+        away = self.pick("break", "continue")
+        leave = self.pick("", "", f"{{% if {self.truth(1)} %}}{{% {away} %}}{{% endif %}}")
         self.in_loop -= 1
         otherwise = f"{{% else %}}{self.body(depth - 1)}" if self.rng.random() < 0.2 else ""
         return f"{{% for {target} in {source}{condition} %}}{body}{leave}{otherwise}{{% endfor %}}"
@@ -167,7 +189,8 @@ class Fuzzer:
         return "".join(self.statement(depth) for _ in range(self.rng.randrange(1, 4)))
 
     def template(self) -> str:
-        begin = "{% set ns = namespace(a=0, b='') %}{% set m = messages[0] %}{% set x = 'x' %}{% set y = m.content %}"
+        begin = "{% set ns = namespace(a=0, b='') %}{% set m = messages[0] %}"
+        begin += "{% set x = 'x' %}{% set y = m.content %}"
         return begin + "".join(self.statement(3) for _ in range(self.rng.randrange(2, 7)))
 
 
@@ -189,7 +212,8 @@ def value(rng: random.Random, depth: int) -> Any:
 def row(rng: random.Random) -> dict[str, Any]:
     messages = []
     for _ in range(rng.randrange(1, 5)):
-        content = "".join(rng.choice(TEXTS) for _ in range(rng.randrange(5))) if rng.random() < 0.8 else value(rng, 1)
+        content = "".join(rng.choice(TEXTS) for _ in range(rng.randrange(5)))
+        content = content if rng.random() < 0.8 else value(rng, 1)
         message = {"role": rng.choice(["user", "assistant", "tool"]), "content": content}
         for _ in range(rng.randrange(3)):
             message[rng.choice([*KEYS[2:], "reasoning_content", "thinking", "reasoning"])] = value(rng, 2)
