@@ -163,6 +163,7 @@ class Variable(IntEnum):
 
     MESSAGES = 0
     TOOLS = 1  # kept, may be JSON in a string; null, absent or blank: its default
+    PROMPT = 2  # messages but the last, which is the assistant's
 
 
 class Outcome(IntEnum):
@@ -207,9 +208,10 @@ class Word(IntEnum):
 
 
 WORDS = 40
-FIXED_NAMES = ("role", "content", "value", "reasoning_content", "thinking", "reasoning")
-"""Keys of messages that the machine itself looks for: the first constants of each program."""
+FIXED_NAMES = ("role", "content", "value", "reasoning_content", "thinking", "reasoning", "assistant")
+"""Texts that the machine itself looks for in messages: the first constants of each program."""
 NAME_ROLE, NAME_CONTENT, NAME_VALUE, NAME_REASONING, NAME_THINKING = range(5)
+NAME_ASSISTANT = 6
 REASONING = 3  # names of reasoning, from NAME_REASONING on, in the order they are looked for
 MAX_CALLS = 256
 MAX_STRUCTURE = 900  # a structure nested deeper is Jinja's: Python's json and repr give up soon after

@@ -6,6 +6,8 @@ row always, and later ones now and then. A difference is a fault of Forge and st
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
 from forge_gpu.engine.base import Engine
@@ -22,6 +24,12 @@ from forge_gpu.templates.tracing.fields import Compiled, Refusal
 SHOWN = 60
 
 
+class Counted(Protocol):
+    """A program, or what else makes rows; it knows how many it has made."""
+
+    rows: int
+
+
 class Guard:
     """Compares programs with Jinja. Counts the rows of each."""
 
@@ -31,7 +39,7 @@ class Guard:
         self.compared = 0
         self._rows: list[int] = []
 
-    def bound(self, result: Compiled, rows: I64, conversations: Conversations) -> None:
+    def bound(self, result: Counted, rows: I64) -> None:
         """Note which rows of a program are to be compared once their chunk is bound."""
         self._rows += [int(rows[at]) for at in _due(result.rows, len(rows))]
         result.rows += len(rows)

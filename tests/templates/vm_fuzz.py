@@ -25,8 +25,20 @@ TEXTS = [
     "{}",
 ]
 KEYS = ["role", "content", "name", "n", "f", "tool_calls", "arguments", "b", "items", "count"]
-TESTS = "defined undefined none string mapping iterable sequence number boolean true integer".split()
-LOOPS = "index index0 first last length revindex previtem nextitem".split()
+TESTS = [
+    "defined",
+    "undefined",
+    "none",
+    "string",
+    "mapping",
+    "iterable",
+    "sequence",
+    "number",
+    "boolean",
+    "true",
+    "integer",
+]
+LOOPS = ["index", "index0", "first", "last", "length", "revindex", "previtem", "nextitem"]
 
 
 class Fuzzer:

@@ -15,7 +15,9 @@ from forge_gpu.kernels.cpu.vm_machine import (
     TYPE_MASK,
     cells,
     has_cells,
+    memory,
     move_cells,
+    same_bytes,
     set_cell,
     take_cells,
     value_of,
@@ -24,6 +26,7 @@ from forge_gpu.kernels.cpu.vm_values import lookup
 from forge_gpu.kernels.vm_layout import (
     DICT,
     LIST,
+    NAME_ASSISTANT,
     NAME_CONTENT,
     NAME_REASONING,
     NAME_ROLE,
@@ -149,3 +152,13 @@ def prepare_messages(m, a, w):
         if outcome != GOING_ON:
             return outcome
     return GOING_ON
+
+
+@inner
+def ends_with_assistant(m, a, w):
+    """Is the last message the assistant's?"""
+    x, y = value_of(m, a + (w >> TYPE_BITS) - 1)
+    role = find_key(m, x, y, NAME_ROLE)
+    a, w = value_of(m, role)
+    text, size = value_of(m, item64(m, Word.NAMES) + NAME_ASSISTANT)
+    return w == size and same_bytes(memory(m), a, text, size >> TYPE_BITS)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from forge_gpu.kernels.compiled import CHECKED, inner, kernel
 from forge_gpu.kernels.cpu.memory import (
@@ -22,6 +23,7 @@ from forge_gpu.kernels.cpu.memory import (
     put_byte,
     put_item64,
     whole,
+    word,
 )
 from forge_gpu.kernels.cpu.vm_cache import STORE_WORDS, Kept, forget, kept_value
 from forge_gpu.kernels.cpu.vm_machine import (
@@ -38,22 +40,24 @@ from forge_gpu.kernels.cpu.vm_machine import (
     move_cells,
     set_cell,
 )
-from forge_gpu.kernels.cpu.vm_messages import prepare_messages
+from forge_gpu.kernels.cpu.vm_messages import ends_with_assistant, prepare_messages
 from forge_gpu.kernels.cpu.vm_parse import parse_value, respell
 from forge_gpu.kernels.cpu.vm_run import DONE, execute
+from forge_gpu.kernels.cpu.vm_text import characters
 from forge_gpu.kernels.layout import ABSENT, CANONICAL, CLEAN, I64, JSON, NULL, PADDING, PLAIN, U8, Spans
 from forge_gpu.kernels.vm_layout import (
     MAX_CALLS,
     NONE,
     STEPS,
     TEXT,
+    TYPE_BITS,
     WORDS,
     Variable,
     VmProgram,
     Word,
 )
 
-MESSAGES = int(Variable.MESSAGES)
+MESSAGES, PROMPT = int(Variable.MESSAGES), int(Variable.PROMPT)
 VARIABLE = 8  # words: what it is, its cell, its default's, starts, lengths, kinds, its data's place and size
 OUTCOME_BITS = 8
 
@@ -108,12 +112,18 @@ def bind(m, variables, at, row):
     place = text_in_memory(m, item64(starts, row), length, data, size)
     if place < 0:
         return MORE_TEXT
-    if what == MESSAGES:
+    if what == MESSAGES or what == PROMPT:
         if kind != JSON:
             return TO_JINJA
         a, w, outcome = parse_value(m, place, place + length)
+        if outcome == GOING_ON:
+            outcome = prepare_messages(m, a, w)
+        if outcome == GOING_ON and what == PROMPT:
+            if not ends_with_assistant(m, a, w):
+                return TO_JINJA
+            w -= 1 << TYPE_BITS
         set_cell(m, cell, a, w)
-        return prepare_messages(m, a, w) if outcome == GOING_ON else outcome
+        return outcome
     if kind != JSON:
         place, length, outcome = json_of_string(m, place, length, kind)
         if outcome != GOING_ON:
@@ -172,6 +182,38 @@ def run_rows(m, variables, rows, first, outcomes, offsets, escaped, mark_offsets
         put_item64(mark_offsets, k + 1, item64(m, Word.MARKED))
         put_byte(escaped, k, has_backslash(output, begin, item64(m, Word.POSITION)))
     return rows[1] >> 3
+
+
+@kernel
+def count_mark_characters(output, offsets, mark_offsets, marks):
+    """Marks as places in bytes become places in characters; the lowest bit stays."""
+    for k in range((offsets[1] >> 3) - 1):
+        at = item64(offsets, k)
+        place, counted = at, np.int64(0)
+        for j in range(item64(mark_offsets, k), item64(mark_offsets, k + 1)):
+            mark = item64(marks, j)
+            counted += characters(output, place, at + (mark >> 1) - place)
+            place = at + (mark >> 1)
+            put_item64(marks, j, counted << 1 | mark & 1)
+
+
+@kernel
+def compare_texts(one, one_spans, other, other_spans, whole, answers):
+    """answers: uint8, is each text of `other` the beginning of that of `one`, or (`whole`) the same? Spans
+    are (start, length) pairs."""
+    for k in range(answers[1]):
+        size, length = item64(one_spans, 2 * k + 1), item64(other_spans, 2 * k + 1)
+        answer = length == size or (length < size and not whole)
+        p, q = item64(one_spans, 2 * k), item64(other_spans, 2 * k)
+        at = np.int64(0)
+        while answer and at < length:
+            if at + 8 <= length:
+                answer = word(one, p + at) == word(other, q + at)
+                at += 8
+            else:
+                answer = byte(one, p + at) == byte(other, q + at)
+                at += 1
+        put_byte(answers, k, int(answer))
 
 
 @inner
@@ -278,6 +320,13 @@ class Machine:
         outcome = outcomes & ((1 << OUTCOME_BITS) - 1)
         return Rendered(outcome, outcomes >> OUTCOME_BITS, text, mark_offsets, marks)
 
+    def mark_characters(self, rendered: Rendered) -> I64:
+        """The marks of the last run, each a place in characters << 1 | 1 where a span begins."""
+        offsets = np.concatenate([rendered.text.start, [rendered.text.start[-1] + rendered.text.length[-1]]])
+        marks = rendered.marks.copy()
+        count_mark_characters(*map(whole, (rendered.text.data, offsets, rendered.mark_offsets, marks)))
+        return marks
+
     def _grow(self, outcome: int) -> bool:
         """Make room for what a row asks for; False where it has as much as one row may have."""
         if outcome == MORE_TABLES:
@@ -373,3 +422,13 @@ def _larger(array, size):  # type: ignore[no-untyped-def]
 def _contiguous(column: Spans) -> Spans:
     parts = (np.ascontiguousarray(part) for part in (column.data, column.start, column.length, column.kind))
     return Spans(*parts)
+
+
+def same_texts(one: Spans, other: Spans, entire: bool) -> npt.NDArray[np.bool_]:
+    """Is each text of `other` the beginning of that of `one`, or (`entire`) the same?"""
+    answers = np.zeros(len(one), np.uint8)
+    pairs = [np.stack([spans.start, spans.length], axis=1) for spans in (one, other)]
+    compare_texts(
+        whole(one.data), whole(pairs[0]), whole(other.data), whole(pairs[1]), entire, whole(answers)
+    )
+    return answers.astype(np.bool_)

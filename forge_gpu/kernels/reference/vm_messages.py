@@ -8,8 +8,9 @@ from typing import Any
 
 from forge_gpu.kernels.reference.vm_values import ToJinja
 from forge_gpu.kernels.vm_layout import FIXED_NAMES, NAME_REASONING
+from forge_gpu.kernels.vm_layout import REASONING as COUNT
 
-REASONING = FIXED_NAMES[NAME_REASONING:]
+REASONING = FIXED_NAMES[NAME_REASONING : NAME_REASONING + COUNT]
 
 
 def prepare_messages(value: Any, renamed: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -34,3 +35,10 @@ def _message(item: Any, renamed: Mapping[str, str]) -> dict[str, Any]:
     if reasoning is None:
         return message
     return {"thinking": reasoning, **message, "reasoning_content": reasoning}
+
+
+def prompt_of(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages but the last, which must be the assistant's."""
+    if messages[-1]["role"] != "assistant":
+        raise ToJinja
+    return messages[:-1]

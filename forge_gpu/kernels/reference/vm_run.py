@@ -12,7 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from forge_gpu.kernels.reference import vm_operations as do
-from forge_gpu.kernels.reference.vm_messages import prepare_messages
+from forge_gpu.kernels.reference.vm_messages import prepare_messages, prompt_of
 from forge_gpu.kernels.reference.vm_values import (
     UNDEFINED,
     Items,
@@ -95,8 +95,9 @@ def _variable(what: Variable, text: bytes | None, default: Value, renamed: dict[
     if text is None or text.strip(b" \t\r\n") == b"null":
         return default
     value = without_half_pairs(parse(text))
-    if what == Variable.MESSAGES:
-        return prepare_messages(value, renamed)
+    if what in (Variable.MESSAGES, Variable.PROMPT):
+        messages = prepare_messages(value, renamed)
+        return messages if what == Variable.MESSAGES else prompt_of(messages)
     if isinstance(value, str):
         if not value.strip():
             return default

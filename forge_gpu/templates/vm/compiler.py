@@ -79,6 +79,7 @@ class Compiler:
     block_value: list[Cell] = field(default_factory=list)
     statements_kept: int = 0
     open_statement: bool = False
+    inexact_marks: bool = False
 
     def __post_init__(self) -> None:
         self.attributes = _attributes(self.tree)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import jinja2
@@ -21,19 +22,26 @@ from forge_gpu.templates.vm.macros import compile_bodies
 from forge_gpu.templates.vm.output import WRITERS
 from forge_gpu.templates.vm.statements import STATEMENTS
 
-VARIABLES = {"messages": Variable.MESSAGES, "tools": Variable.TOOLS}
+VARIABLES = ("messages", "tools")
 """What a row gives a template."""
+
+
+class Marks(Enum):
+    """Whether a template has generation tags, and whether the machine's marks are where their texts are."""
+
+    NONE = 0
+    EXACT = 1
+    INEXACT = 2
 
 
 @dataclass(frozen=True)
 class CompiledTemplate:
     """program: for the machine, its variables in the order of VARIABLES. fails: instruction -> why rows that
-    reach it are Jinja's, with the template's line. marks: it has generation tags. instructions: for the
-    disassembly."""
+    reach it are Jinja's, with the template's line. marks: what its generation tags are good for."""
 
     program: VmProgram
     fails: Mapping[int, str]
-    marks: bool
+    marks: Marks
     code: Code
 
     def why(self, place: int) -> str:
@@ -52,9 +60,11 @@ def compile_program(
     fixed: Mapping[str, Any],
     renamed: Mapping[str, str],
     strftime: Callable[[str], str],
+    messages: Variable = Variable.MESSAGES,
 ) -> CompiledTemplate:
     """The program of a template. fixed: variables that are the same for all rows. renamed: roles that the
-    user renames. Raises Unsupported where it has no code at all."""
+    user renames. messages: PROMPT for a program of the prompt alone. Raises Unsupported where it has no code
+    at all."""
     tree = Parser(environment, source).parse()  # not the environment's own, which adds bounds
     if any(tree.find_all((nodes.Block, nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport))):
         raise Unsupported("a template of several templates")
@@ -70,11 +80,13 @@ def compile_program(
     code.emit(Op.END)
     compile_bodies(compiler)
     defaults = {name: code.constant(fixed.get(name, UNDEFINED_VALUE)) for name in VARIABLES}
-    cells = tuple((what, variables[name], defaults[name]) for name, what in VARIABLES.items())
+    kinds = {"messages": messages, "tools": Variable.TOOLS}
+    cells = tuple((kinds[name], variables[name], defaults[name]) for name in VARIABLES)
     fails = {
         number: f"{item.why}, line {item.line}"
         for number, item in enumerate(code.instructions)
         if item.op == Op.FAIL
     }
-    marks = any(item.op == Op.MARK for item in code.instructions)
+    marked = any(item.op == Op.MARK for item in code.instructions)
+    marks = Marks.INEXACT if compiler.inexact_marks else Marks.EXACT if marked else Marks.NONE
     return CompiledTemplate(code.finish(cells, dict(renamed)), fails, marks, code)

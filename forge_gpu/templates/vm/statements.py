@@ -119,6 +119,8 @@ def _call_block(c: Compiler, node: nodes.CallBlock) -> None:
     frame = c.frame.inner()
     frame.symbols.analyze_node(node)
     frame.loop = None
+    inexact = c.frame.captures > 0 or c.frame.in_macro  # what is written there stands elsewhere later
+    c.inexact_marks |= inexact
     c.code.emit(Op.MARK, 1)
     with c.scope(frame):
         c.statements(node.body)
