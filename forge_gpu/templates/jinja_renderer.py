@@ -304,7 +304,9 @@ class _Chunk:
             first=conversations.first,
             detail=conversations.detail,
         )
-        renderer.guard.check(bound, conversations, renderer.texts, self.engine)
+        prompt, *answers = renderer.texts
+        fields = [renderer.texts] if len(self.sides) == 1 else [(prompt, answer) for answer in answers]
+        renderer.guard.check(bound, list(zip(self.sides, fields, strict=True)), self.engine)
         return bound
 
     def _columns(self) -> dict[str, Spans]:
