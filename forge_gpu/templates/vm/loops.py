@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from jinja2 import nodes
 from jinja2.compiler import find_undeclared
 
 from forge_gpu.kernels.vm_layout import Op
 from forge_gpu.templates.vm.code import Cell, Label, Slot, Unsupported
-from forge_gpu.templates.vm.compiler import Compiler
+from forge_gpu.templates.vm.compiler import Compiler, constant_of, is_constant
 from forge_gpu.templates.vm.frames import Frame, Loop, parameters
 
 
@@ -83,9 +84,7 @@ def _filtered(c: Compiler, node: nodes.For, names: list[str], source: Cell) -> C
     """The elements that pass the loop's own `if`. Jinja asks it between the rounds: what rounds can change,
     it must not ask for."""
     assert node.test is not None
-    reads = {attribute.attr for attribute in node.test.find_all(nodes.Getattr)}
-    changes = {reference.attr for body in node.body for reference in body.find_all(nodes.NSRef)}
-    if reads & changes or (changes and any(node.test.find_all(nodes.Call))):
+    if _reads(node.test) & _changes(c, node.body) or (_calls(node.test) and _changes(c, node.body)):
         raise Unsupported("a loop whose condition reads what its body changes")
     frame = c.frame.inner()
     frame.symbols.analyze_node(node, for_branch="test")
@@ -102,6 +101,29 @@ def _filtered(c: Compiler, node: nodes.For, names: list[str], source: Cell) -> C
     c.code.emit(Op.NEXT, cells, 0, 0, top)
     c.code.here(end)
     return target
+
+
+def _all(node: nodes.Node, *kinds: type[nodes.Node]) -> list[Any]:
+    """The nodes of some kinds under a node, itself included."""
+    return [*([node] if isinstance(node, kinds) else []), *node.find_all(kinds)]
+
+
+def _reads(test: nodes.Node) -> set[str]:
+    """Names of attributes that an expression reads."""
+    items = [item.arg for item in _all(test, nodes.Getitem)]
+    names = {str(constant_of(item)) for item in items if is_constant(item)}
+    return names | {attribute.attr for attribute in _all(test, nodes.Getattr)}
+
+
+def _calls(node: nodes.Node) -> bool:
+    return bool(_all(node, nodes.Call))
+
+
+def _changes(c: Compiler, body: list[nodes.Node]) -> set[str]:
+    """Names of attributes of namespaces that a body sets, or may set by the macros that it calls."""
+    calls = any(_calls(node) for node in body)
+    places = [*body, *(c.tree.find_all(nodes.Macro) if calls else ())]
+    return {reference.attr for place in places for reference in _all(place, nodes.NSRef)}
 
 
 def leave(c: Compiler, node: nodes.Break | nodes.Continue) -> None:
