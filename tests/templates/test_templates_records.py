@@ -76,7 +76,7 @@ def test_sharegpt(rows_before):
 
 def test_openai_messages_are_passed_as_they_came():
     show = "{% for m in messages %}{{ m | tojson }}{% endfor %}|{{ tools | tojson }}"
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "developer", "content": ""},
         {"role": "user", "content": [], "name": "Ann"},
         {

@@ -4,6 +4,7 @@ import json
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,8 @@ def machine_of(source, tokens=None):
 
 def check(source, rows):
     """Rows that the machine must write, as Jinja does."""
-    result = compare(source, *machine_of(source), rows)
+    template, machine, program = machine_of(source)
+    result = compare(source, template, machine, program, rows)
     assert not result.different, result.different[0]
     assert not result.given_up, result.why
 
@@ -66,7 +68,7 @@ def test_equals_jinja(source, tokens):
     template, machine, program = machine_of(source, tokens)
     rng = random.Random(3)
     for shape in (*PLAIN_SHAPES, *OTHER_SHAPES):
-        tools = [None, [TOOL], json.dumps([TOOL, TOOL]), "", []]
+        tools: list[Any] = [None, [TOOL], json.dumps([TOOL, TOOL]), "", []]
         rows = [
             {"messages": messages} | ({"tools": rng.choice(tools)} if number % 3 else {})
             for number, messages in enumerate(conversations(shape, ROWS, seed=5))
@@ -157,7 +159,8 @@ def test_what_the_loop_condition_reads_must_not_change():
         "{{ m.role }}{% endfor %}"
     )
     messages = [{"role": "a", "content": ""}, {"role": "b", "content": ""}]
-    result = compare(source, *machine_of(source), [{"messages": messages}])
+    template, machine, program = machine_of(source)
+    result = compare(source, template, machine, program, [{"messages": messages}])
     assert result.given_up and not result.different
 
 

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import operator
 
+from jinja2.filters import do_title
 from markupsafe import Markup
 
 from forge_gpu.kernels import vm_layout as layout
@@ -121,13 +123,15 @@ def add(one: Value, other: Value) -> Value:
 def arithmetic(op: layout.Op, one: Value, other: Value) -> int:
     if not is_int(one, other) or max(abs(one), abs(other)) > FACTOR:
         raise ToJinja
-    if op == layout.Op.SUB:
-        return one - other
-    if op == layout.Op.MUL:
-        return one * other
-    if other <= 0:
+    if op in (layout.Op.MOD, layout.Op.DIV) and other <= 0:
         raise ToJinja
-    return one % other if op == layout.Op.MOD else one // other
+    operation = {
+        layout.Op.SUB: operator.sub,
+        layout.Op.MUL: operator.mul,
+        layout.Op.MOD: operator.mod,
+        layout.Op.DIV: operator.floordiv,
+    }[op]
+    return int(operation(one, other))
 
 
 def length(value: Value) -> int:
@@ -148,7 +152,7 @@ def strip(text: Value, sides: int, characters: Value) -> str:
     elif not is_plain(text, characters):
         raise ToJinja
     method = {1: "lstrip", 2: "rstrip", 3: "strip"}[sides]
-    return type(text)(getattr(str(text), method)(characters))
+    return _like(text, getattr(str(text), method)(characters))
 
 
 def split(text: Value, between: Value, most: int) -> list[str]:
@@ -157,7 +161,7 @@ def split(text: Value, between: Value, most: int) -> list[str]:
         raise ToJinja
     if between == "" or (between is None and most >= 0):
         raise ToJinja
-    return text.split(between, most)
+    return list(text.split(between, most))
 
 
 def affix(text: Value, other: Value, at_end: int) -> bool:
@@ -167,18 +171,20 @@ def affix(text: Value, other: Value, at_end: int) -> bool:
 
 
 def replace(text: Value, old: Value, new: Value) -> str:
-    return text.replace(old, new) if is_plain(text, old, new) and old else unknown()
+    return str(text).replace(old, new) if is_plain(text, old, new) and old else unknown()
 
 
 def change_case(text: Value, how: int) -> str:
+    """how: 0 lower, 1 upper, 2 capitalized, 3 jinja's title, 4 str.title."""
     if type(text) not in _LIKE_STR or not text.isascii():
         raise ToJinja
-    plain = str(text)
-    if how == 3:
-        from jinja2.filters import do_title
+    change = (str.lower, str.upper, str.capitalize, do_title, str.title)[how]
+    return _like(text, change(str(text)))
 
-        return type(text)(do_title(plain))
-    return type(text)((plain.lower, plain.upper, plain.capitalize, None, plain.title)[how]())
+
+def _like(text: Value, result: str) -> str:
+    """A text of the type that another has."""
+    return Markup(result) if isinstance(text, Markup) else result
 
 
 def join(source: Value, between: Value, texts_only: int) -> str:
@@ -187,7 +193,7 @@ def join(source: Value, between: Value, texts_only: int) -> str:
         raise ToJinja
     if texts_only and not is_plain(*members):
         raise ToJinja
-    return between.join(text_of(value) for value in members)
+    return str(between).join(text_of(value) for value in members)
 
 
 def members_of(value: Value) -> list[Value]:

@@ -257,7 +257,7 @@ def compare(one: Value, other: Value, which: int) -> bool:
         if not (isinstance(one, str) and isinstance(other, str)):
             return unknown()
         one, other = str(one), str(other)
-    return (one < other, one <= other, one > other, one >= other)[which]
+    return bool((one < other, one <= other, one > other, one >= other)[which])
 
 
 def unknown() -> Never:

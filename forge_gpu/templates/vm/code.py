@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,7 +129,7 @@ class Code:
             return
         last = self.instructions[-1] if self.instructions else None
         if last and last.op == Op.WRITE and last.operands[0] in self._values and not self._at_label():
-            before = self._values[last.operands[0]]  # type: ignore[index]
+            before = self._values[last.operands[0]]
             if len(before) + len(text) < LONGEST_LITERAL:
                 last.operands[0] = self.constant(before + text)
                 return
@@ -202,7 +202,7 @@ class Code:
             return self._children(members), len(value) << TYPE_BITS | DICT
         return self._no_constant(value)
 
-    def _children(self, members: list[tuple[int | Constant, int]]) -> Constant:
+    def _children(self, members: Sequence[tuple[int | Constant, int]]) -> Constant:
         first = Constant(len(self._cells))
         self._cells += members
         return first

@@ -3,6 +3,9 @@ values."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from jinja2 import nodes
 
 from forge_gpu.kernels.vm_layout import TESTS, Op
@@ -51,7 +54,7 @@ def _test(c: Compiler, node: nodes.Test, target: Label, when: bool) -> bool:
     return True
 
 
-CONDITIONS = {
+CONDITIONS: Mapping[type, Callable[[Compiler, Any, Label, bool], bool]] = {
     nodes.Not: _negation,
     nodes.And: _both,
     nodes.Or: _both,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from jinja2 import nodes
 from markupsafe import Markup
 
@@ -175,8 +178,8 @@ def _concatenation(c: Compiler, node: nodes.Concat) -> Cell:
     return c.captured(lambda: c.write(node))
 
 
-def _binary(op: Op):  # type: ignore[no-untyped-def]
-    def value(c: Compiler, node: nodes.BinExpr) -> Cell:
+def _binary(op: Op) -> Callable[[Compiler, Any], Cell]:
+    def value(c: Compiler, node: Any) -> Cell:
         left = c.value(node.left)
         return c.new(op, left, c.value(node.right))
 
@@ -256,7 +259,7 @@ def _range(c: Compiler, node: nodes.Call) -> Cell | None:
     return c.new(Op.RANGE, c.consecutive(values))
 
 
-VALUES = {
+VALUES: Mapping[type, Callable[[Compiler, Any], Cell]] = {
     nodes.Name: _name,
     nodes.Getattr: _attribute,
     nodes.Getitem: _item,
@@ -280,4 +283,7 @@ VALUES = {
     nodes.Call: _call,
     nodes.Filter: filtered,
 }
-ITERABLES = {nodes.Call: _range, nodes.Filter: iterable_filter}
+ITERABLES: Mapping[type, Callable[[Compiler, Any], Cell | None]] = {
+    nodes.Call: _range,
+    nodes.Filter: iterable_filter,
+}

@@ -48,7 +48,7 @@ def _arguments(node: nodes.Filter, *names: str) -> list[nodes.Expr | None]:
     given: dict[str, nodes.Expr] = dict(zip(names, node.args, strict=False))
     if len(node.args) > len(names) or any(pair.key not in names or pair.key in given for pair in node.kwargs):
         raise Unsupported(f"the filter {node.name} with other arguments")
-    given |= {pair.key: pair.value for pair in node.kwargs}
+    given.update((str(pair.key), pair.value) for pair in node.kwargs)
     return [given.get(name) for name in names]
 
 

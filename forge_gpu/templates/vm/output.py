@@ -3,6 +3,9 @@ joined first."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from jinja2 import nodes
 
 from forge_gpu.kernels.vm_layout import JSON_ASCII, JSON_SORTED, JSON_TIGHT_COLON, JSON_TIGHT_COMMA, Op
@@ -115,7 +118,7 @@ def write_json(c: Compiler, node: nodes.Filter) -> None:
     c.code.emit(Op.WRITE_JSON, c.value(node.node), -1 if indent is None else indent, flags)
 
 
-WRITERS = {
+WRITERS: Mapping[type, Callable[[Compiler, Any, bool], bool]] = {
     nodes.Add: _sum,
     nodes.Concat: _concatenation,
     nodes.CondExpr: _choice,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from jinja2 import nodes
 
 from forge_gpu.kernels.vm_layout import Op
-from forge_gpu.templates.vm.code import Label, Unsupported
+from forge_gpu.templates.vm.code import Cell, Label, Unsupported
 from forge_gpu.templates.vm.compiler import Compiler, is_generation
 from forge_gpu.templates.vm.kept import kept
 from forge_gpu.templates.vm.loops import leave, loop
@@ -51,7 +54,7 @@ def _assign_several(c: Compiler, node: nodes.Assign) -> None:
         c.code.emit(Op.MOVE, c.frame.variable(name.name), cell)  # type: ignore[attr-defined]
 
 
-def _set_attribute(c: Compiler, target: nodes.NSRef, value) -> None:  # type: ignore[no-untyped-def]
+def _set_attribute(c: Compiler, target: nodes.NSRef, value: Cell) -> None:
     if target.attr.startswith("_"):
         raise Unsupported("a namespace with a name that starts with an underscore")
     space = c.value(nodes.Name(target.name, "load"))
@@ -68,11 +71,11 @@ def _assign_block(c: Compiler, node: nodes.AssignBlock) -> None:
         with c.scope(frame):
             c.statements(node.body)
 
-    text = c.captured(body)
+    text: Cell = c.captured(body)
     if node.filter is not None:
         c.block_value.append(text)
         try:
-            text = c.value(node.filter)  # type: ignore[assignment]
+            text = c.value(node.filter)
         finally:
             c.block_value.pop()
     if isinstance(node.target, nodes.NSRef):
@@ -131,7 +134,7 @@ def _expression(c: Compiler, node: nodes.ExprStmt) -> None:
     c.value(node.node)
 
 
-STATEMENTS = {
+STATEMENTS: Mapping[type, Callable[[Compiler, Any], None]] = {
     nodes.Output: kept(_output),
     nodes.For: kept(loop),
     nodes.If: _if,

@@ -24,6 +24,7 @@ from forge_gpu.templates.values import ABSENT
 from forge_gpu.templates.vm.code import Unsupported
 from forge_gpu.templates.vm.program import CompiledTemplate, Marks, compile_program
 
+PROMPTED = {"add_generation_prompt": True}
 Marked = dict[int, list[tuple[int, int]]]
 
 
@@ -55,8 +56,7 @@ class TextMachine:
         if split:
             if self.marks == Marks.INEXACT:
                 raise Unsupported("generation tags inside a macro or a set block")
-            prompted = {"add_generation_prompt": True}
-            self._programs.append(_compiled(template, prompted, renamed, Variable.PROMPT))
+            self._programs.append(_compiled(template, PROMPTED, renamed, Variable.PROMPT))
         self._machines: dict[tuple[int, bool], Machine] = {}
 
     def _machine(self, number: int, again: bool) -> Machine:
@@ -144,7 +144,7 @@ class TextMachine:
 
 
 def _compiled(
-    template: ChatTemplate, changed: dict[str, object], renamed: Mapping[str, str], messages: Variable
+    template: ChatTemplate, changed: Mapping[str, object], renamed: Mapping[str, str], messages: Variable
 ) -> CompiledTemplate:
     fixed = {**template.fixed, **changed}
     date = strftime_of(template.date)
