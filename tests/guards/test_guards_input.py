@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 import forge_gpu
 from forge_gpu.errors import InputError
+from forge_gpu.hardware import shares
 from forge_gpu.job import prepare, streaming
 from tests.guards.planted import when
 from tests.job import jobs
@@ -32,7 +34,7 @@ def test_a_letter_that_changes_between_the_passes(
 ) -> None:
     """Whether the places of rows are kept or found again."""
     if scans == "made again":
-        monkeypatch.setattr(prepare, "SCANS_SHARE", 2**60)
+        monkeypatch.setattr(shares, "SCANS", shares.Share(Fraction(0)))
 
     with pytest.raises(InputError, match=r"rows.jsonl: changed while it was read; run the command again"):
         jobs.run(
@@ -49,15 +51,14 @@ def test_a_letter_that_changes_while_rows_are_streamed(
     scans: str, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if scans == "made again":
-        monkeypatch.setattr(prepare, "SCANS_SHARE", 2**60)
-    real = prepare.first_pass
+        monkeypatch.setattr(shares, "SCANS", shares.Share(Fraction(0)))
+    real = prepare.take_steps
 
-    def then_change(*arguments: Any) -> Any:
-        decisions = real(*arguments)
+    def then_change(*arguments: Any) -> None:
+        real(*arguments)
         change_a_letter(source)
-        return decisions
 
-    monkeypatch.setattr(streaming, "first_pass", then_change)
+    monkeypatch.setattr(streaming, "take_steps", then_change)
     with pytest.raises(InputError, match=r"rows.jsonl: changed while it was read"):
         list(forge_gpu.stream(jobs.plan(source), split="train"))
 
