@@ -130,7 +130,7 @@ def least(work: Callable[[], Any]) -> tuple[float, Any]:
 
 def forge(renderer: JinjaRenderer, chunks: list[Any], engines: list[CpuEngine]) -> list[Any]:
     """Bind and render of scanned chunks: their texts."""
-    results = []
+    results: list[Any] = []
     for records, engine in zip(chunks, engines, strict=True):
         bound = renderer.bind(records, engine)
         table = pack(bound.programs, bound.message_columns)
