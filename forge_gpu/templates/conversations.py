@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from forge_gpu.engine.base import Engine
 from forge_gpu.kernels import layout
-from forge_gpu.kernels.layout import I64, U8, Messages, Records, Spans, spans_of_offsets
+from forge_gpu.kernels.layout import I64, U8, Messages, Records, Spans, empty_spans, spans_of_offsets
 from forge_gpu.templates.fields import query_parts
 from forge_gpu.templates.parts import STYLES, unfold
 from forge_gpu.templates.program import pack
@@ -44,6 +44,15 @@ class Conversation:
     tools: object = ABSENT
 
 
+@dataclass(frozen=True)
+class Spelled:
+    """The JSON of the messages and tools of each row. rows: those that have their conversation there."""
+
+    messages: Spans
+    tools: Spans
+    rows: Bools
+
+
 @dataclass
 class Conversations:
     """n conversations of m messages in all; of m texts, where some are `parted`.
@@ -65,6 +74,7 @@ class Conversations:
     needed: dict[str, Spans] = field(default_factory=dict)  # columns whose lack refuses a row
     content_first: Bools | None = None  # rows that spell contents before roles; None: no row
     parted: Bools | None = None  # rows that the arrays hold with a text for each part (see parts.py)
+    spelled: Spelled | None = None
 
     def __len__(self) -> int:
         return len(self.plain)
@@ -275,6 +285,9 @@ class ListShape:
             content_first=(texts.plain & layout.CONTENT_FIRST) != 0,
             parted=None if parted is None else parted & good,
         )
+        tools = empty_spans(len(reason)) if self.tools is None else columns[self.tools]
+        rows = np.ones(len(reason), np.bool_) if self.system is None else ~has_text(columns[self.system])
+        result.spelled = Spelled(column, tools, rows)
         if self.system is not None:
             _prepend_system(result, columns[self.system])
         return result

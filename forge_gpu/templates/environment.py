@@ -26,7 +26,7 @@ from forge_gpu.config.schema import Model
 from forge_gpu.errors import TemplateError
 from forge_gpu.templates.bounds import BoundedEnvironment, Bounds
 from forge_gpu.templates.conversations import Conversation
-from forge_gpu.templates.final_message import NoFinalMessage, cut_at_tag, tagged, with_reasoning
+from forge_gpu.templates.final_message import NoFinalMessage, as_given, cut_at_tag, tagged
 from forge_gpu.templates.values import ABSENT
 
 CharacterSpan = tuple[int, int]
@@ -155,7 +155,7 @@ class ChatTemplate:
     def variables(self, conversation: Conversation, **changed: object) -> dict[str, object]:
         """What the template sees for a conversation."""
         own = {} if conversation.tools is ABSENT else {"tools": conversation.tools}
-        return {**self.fixed, **own, **changed, "messages": with_reasoning(conversation.messages)}
+        return {**self.fixed, **own, **changed, "messages": as_given(conversation.messages)}
 
     def render(self, conversation: Conversation, **changed: object) -> str:
         """The text of a conversation. Raises Refused for this one, TemplateError where a bound is met."""
@@ -163,7 +163,7 @@ class ChatTemplate:
         if self.final_field is None:
             return self._guarded(lambda: self.template.render(variables))
         try:
-            variables["messages"], final = tagged(with_reasoning(conversation.messages), self.final_field)
+            variables["messages"], final = tagged(as_given(conversation.messages), self.final_field)
             return cut_at_tag(self._guarded(lambda: self.template.render(variables)), final)
         except NoFinalMessage as error:
             raise Refused(str(error)) from None

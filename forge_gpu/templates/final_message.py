@@ -19,20 +19,22 @@ class NoFinalMessage(ValueError):
     """The last message cannot be gone on with."""
 
 
-def with_reasoning(messages: list[Message]) -> list[Message]:
-    """Messages with their reasoning under the names that templates read, as apply_chat_template gives them.
+def as_given(messages: list[Message]) -> list[Message]:
+    """Messages as apply_chat_template gives them to a template.
 
-    Whatever name the data uses, `reasoning_content` has it, and `thinking` where there was none.
+    Keys whose value is None are dropped. Reasoning stands under the names that templates read: whatever name
+    the data uses, `reasoning_content` has it, and `thinking` where there was none.
     """
-    if not any(name in message for message in messages for name in REASONING):
-        return messages
-    named = []
-    for message in messages:
-        reasoning = next((message[name] for name in REASONING if message.get(name) is not None), None)
-        if reasoning is not None:
-            message = {"thinking": reasoning, **message, "reasoning_content": reasoning}
-        named.append(message)
-    return named
+    return [_as_given(message) for message in messages]
+
+
+def _as_given(message: Message) -> Message:
+    if None in message.values():
+        message = {key: value for key, value in message.items() if value is not None}
+    reasoning = next((message[name] for name in REASONING if name in message), None)
+    if reasoning is None:
+        return message
+    return {"thinking": reasoning, **message, "reasoning_content": reasoning}
 
 
 def tagged(messages: list[Message], field: str) -> tuple[list[Message], str]:

@@ -6,6 +6,9 @@ row always, and later ones now and then. A difference is a fault of Forge and st
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import numpy as np
 
 from forge_gpu.engine.base import Engine
@@ -22,6 +25,12 @@ from forge_gpu.templates.tracing.fields import Compiled, Refusal
 SHOWN = 60
 
 
+class Counted(Protocol):
+    """A program, or what else makes rows; it knows how many it has made."""
+
+    rows: int
+
+
 class Guard:
     """Compares programs with Jinja. Counts the rows of each."""
 
@@ -31,7 +40,7 @@ class Guard:
         self.compared = 0
         self._rows: list[int] = []
 
-    def bound(self, result: Compiled, rows: I64, conversations: Conversations) -> None:
+    def bound(self, result: Counted, rows: I64) -> None:
         """Note which rows of a program are to be compared once their chunk is bound."""
         self._rows += [int(rows[at]) for at in _due(result.rows, len(rows))]
         result.rows += len(rows)
@@ -50,23 +59,18 @@ class Guard:
         result.rows += 1
 
     def check(
-        self, bound: Bound, conversations: Conversations, fields: tuple[str, ...], engine: Engine
+        self, bound: Bound, sides: Sequence[tuple[Conversations, tuple[str, ...]]], engine: Engine
     ) -> None:
-        """Render the rows noted, by the engine, and compare them."""
+        """Render the rows noted, by the engine, and compare them; sides: conversations and their fields."""
         if not self._rows:
             return
         rows, self._rows = np.array(sorted(self._rows), np.int64), []
-        texts: dict[str, list[str]] = {}
-        for name in fields:
-            used, index = np.unique(bound.program[name][rows], return_inverse=True)
-            table = pack([bound.programs[number] for number in used.tolist()], bound.message_columns)
-            program = np.full(len(bound.reason), -1, np.int32)
-            program[rows] = index
-            columns = [bound.columns[column] for column in table.columns]
-            text = engine.render(table, program, columns, rows, layout.AS_TEXT, bound.first)
-            texts[name] = [text.row(number).decode() for number in range(len(rows))]
-        for number, row in enumerate(rows.tolist()):
-            self._compare(tuple(texts[name][number] for name in fields), conversations.read(row), row)
+        names = dict.fromkeys(name for _, fields in sides for name in fields)
+        texts = {name: _rendered(bound, name, rows, engine) for name in names}
+        for conversations, fields in sides:
+            for number, row in enumerate(rows.tolist()):
+                given = tuple(texts[name][number] for name in fields)
+                self._compare(given, conversations.read(row), row)
 
     def _compare(self, texts: tuple[str, ...], conversation: Conversation, row: int | None) -> None:
         self.compared += 1
@@ -76,6 +80,17 @@ class Guard:
             wanted = (f"refused: {refused}",)
         if texts != wanted:
             raise TemplateError(*difference(wanted, texts, row))
+
+
+def _rendered(bound: Bound, name: str, rows: I64, engine: Engine) -> list[str]:
+    """A field of some rows, by the engine."""
+    used, index = np.unique(bound.program[name][rows], return_inverse=True)
+    table = pack([bound.programs[number] for number in used.tolist()], bound.message_columns)
+    program = np.full(len(bound.reason), -1, np.int32)
+    program[rows] = index
+    columns = [bound.columns[column] for column in table.columns]
+    text = engine.render(table, program, columns, rows, layout.AS_TEXT, bound.first)
+    return [text.row(number).decode() for number in range(len(rows))]
 
 
 def _due(before: int, rows: int) -> list[int]:

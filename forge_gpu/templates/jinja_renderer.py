@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -11,6 +12,7 @@ import numpy as np
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.kernels import layout
+from forge_gpu.kernels.cpu.vm_rows import same_texts
 from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans
 from forge_gpu.templates.contents import contents_by_role
 from forge_gpu.templates.conversations import Bools, Conversation, Conversations, Shape
@@ -28,6 +30,9 @@ from forge_gpu.templates.tracing.fields import Compiled, Refusal
 from forge_gpu.templates.tracing.spans import SpanFinder, as_json, spans_of
 from forge_gpu.templates.tracing.trace import Fallback
 from forge_gpu.templates.values import GOOD
+from forge_gpu.templates.vm.code import Unsupported
+from forge_gpu.templates.vm.program import Marks
+from forge_gpu.templates.vm.texts import TextMachine
 
 SPANS = "spans"
 Rendered = dict[int, tuple[bytes, ...]]
@@ -41,6 +46,13 @@ class Counts:
     evaluated: int = 0
     row_wise: int = 0
     refused: int = 0
+
+
+@dataclass
+class MachineRows:
+    """How many rows the machine has made, for the guard."""
+
+    rows: int = 0
 
 
 @dataclass
@@ -63,6 +75,7 @@ class JinjaRenderer:
         self.texts = tuple(name for name in self.fields if name != SPANS)
         self.json_fields = frozenset(self.fields) - frozenset(self.texts)
         self.programs: list[Program] = [(Slot(own(f"rendered {name}")),) for name in self.texts]
+        self.programs += [(Slot(own(f"machine's {name}")),) for name in self.texts]
         if SPANS in self.fields:
             self.programs.append((RawSlot(own(SPANS)),))
         self.split = self.texts != ("text",)
@@ -70,11 +83,25 @@ class JinjaRenderer:
         turn = self.span_finder.turn if self.span_finder else None
         compiled = self.compiled and self.template.final_field is None  # a cut at a tag is no program
         self.compiler = Compiler(self.template, self.split, turn, self.patience) if compiled else None
+        self.machine = self._text_machine() if compiled else None
         self.cutover = Cutover()
         self.guard = Guard(self.template, self.split)
         self._fallbacks: dict[str, int] = {}
+        self._machine_rows = MachineRows()
         self._message_columns: set[str] = {CONTENT}
         self._row_columns: set[str] = set()
+
+    def _text_machine(self) -> list[TextMachine] | None:
+        """A machine for each side; None for templates that have no code, or spans that only a trace tells."""
+        try:
+            machines = [
+                TextMachine(self.template, self.split, getattr(shape, "renamed", {})) for shape in self.shapes
+            ]
+        except Unsupported as why:
+            self._fallbacks[str(why)] = 0
+            return None
+        told = SPANS not in self.fields or machines[0].marks == Marks.EXACT
+        return machines if told else None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -91,7 +118,10 @@ class JinjaRenderer:
 
     def fallbacks(self) -> list[tuple[str, int]]:
         """Why rows were rendered one by one, with how many were: what no program can be made of."""
-        return Counter(self._fallbacks).most_common()
+        why = Counter(self._fallbacks)
+        for machine in self.machine or ():
+            why.update(machine.why)
+        return [(reason, rows) for reason, rows in why.most_common() if rows]
 
     def fell_back(self, why: str, rows: int) -> None:
         self._fallbacks[why] = self._fallbacks.get(why, 0) + rows
@@ -122,18 +152,41 @@ class _Chunk:
         n = len(self.conversations)
         self.program = {name: np.full(n, -1, np.int32) for name in renderer.fields}
         self.rendered: Rendered = {}
+        self.machine_texts: dict[str, Spans] = {}
         self.spans: dict[int, bytes] = {}
 
     def bind(self) -> None:
         left = self.conversations.reason == GOOD
         if self.renderer.compiler is not None and len(self.sides) == 1:
             self._bind_programs(self.renderer.compiler, left)
+        if self.renderer.machine is not None and left.any():
+            self._bind_machine(self.renderer.machine, left)
         for row in np.flatnonzero(left).tolist():
             self._render_row(row)
         for number, name in enumerate(self.renderer.texts):
             self.program[name][list(self.rendered)] = number
         if SPANS in self.program:
-            self.program[SPANS][:] = len(self.renderer.texts)
+            self.program[SPANS][:] = 2 * len(self.renderer.texts)
+
+    def _bind_machine(self, machines: list[TextMachine], left: Bools) -> None:
+        """Bind the rows whose texts the machine makes; takes them from `left`."""
+        sides = [
+            machine.texts(side, np.flatnonzero(left & (side.reason == GOOD)))
+            for machine, side in zip(machines, self.sides, strict=True)
+        ]
+        done, fields = sides[0].done, list(sides[0].fields)
+        if len(sides) == 2:  # chosen and rejected answer one prompt, else Jinja's way words the refusal
+            done = done & sides[1].done & same_texts(fields[0], sides[1].fields[0], True)
+            fields.append(sides[1].fields[1])
+        rows = np.flatnonzero(done)
+        left &= ~done
+        for number, name in enumerate(self.renderer.texts):
+            self.machine_texts[name] = fields[number].without(~done)
+            self.program[name][rows] = len(self.renderer.texts) + number
+        if SPANS in self.program:
+            self.spans |= {row: json.dumps(spans).encode() for row, spans in sides[0].spans.items()}
+        self.renderer.guard.bound(self.renderer._machine_rows, rows)
+        self.renderer.counts.compiled += len(rows)
 
     def _bind_programs(self, compiler: Compiler, left: Bools) -> None:
         """Bind the plain rows that have programs; takes them from `left`."""
@@ -162,7 +215,7 @@ class _Chunk:
             self.program[name][rows] = index
         if SPANS in self.program:
             self._find_spans(result, rows)
-        renderer.guard.bound(result, rows, self.conversations)
+        renderer.guard.bound(result, rows)
         renderer.counts.compiled += len(rows)
 
     def _find_spans(self, result: Compiled, rows: I64) -> None:
@@ -201,9 +254,11 @@ class _Chunk:
             raise BadRecord(conversations.detail(row), Reason(conversations.reason[row]))
         conversation = conversations.read(row)
         cutover, compiler = renderer.cutover, renderer.compiler
-        if compiler is not None and (len(self.sides) > 1 or not conversations.plain[row]):
+        traced = compiler is not None and renderer.machine is None
+        if traced and (len(self.sides) > 1 or not conversations.plain[row]):
             if renderer.patience is EAGER or cutover.programs_pay():
                 began = perf_counter()
+                assert compiler is not None
                 texts = self._evaluate(compiler, conversation, row)
                 cutover.program_seconds += perf_counter() - began
                 if texts is not None:
@@ -249,7 +304,9 @@ class _Chunk:
             first=conversations.first,
             detail=conversations.detail,
         )
-        renderer.guard.check(bound, conversations, renderer.texts, self.engine)
+        prompt, *answers = renderer.texts
+        fields = [renderer.texts] if len(self.sides) == 1 else [(prompt, answer) for answer in answers]
+        renderer.guard.check(bound, list(zip(self.sides, fields, strict=True)), self.engine)
         return bound
 
     def _columns(self) -> dict[str, Spans]:
@@ -265,6 +322,7 @@ class _Chunk:
         for number, name in enumerate(self.renderer.texts):
             values = (self.rendered[row][number] if row in self.rendered else None for row in range(n))
             columns[own(f"rendered {name}")] = plain_spans(values) if self.rendered else empty_spans(n)
+            columns[own(f"machine's {name}")] = self.machine_texts.get(name, empty_spans(n))
         return columns
 
     def _contents(self) -> dict[str, Spans]:

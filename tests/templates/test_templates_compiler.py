@@ -21,6 +21,7 @@ def rows(shape, count):
 
 def test_a_path_is_traced_once_enough_rows_came():
     renderer = JinjaRenderer(chat_template(WRITTEN["chatml"]), (SHAPE,), ("text",))
+    renderer.machine = None
     render(renderer, rows("single", 15))
     assert (renderer.counts.compiled, renderer.counts.row_wise) == (0, 15)
     render(renderer, rows("single", 1))
@@ -35,6 +36,7 @@ def test_traces_have_a_budget():
     talks = [talk for length in range(1, 51) for talk in [[{"role": "user", "content": "x"}] * length] * 2]
     patience = Patience(rows_before_trace=1, rows_a_trace=64)
     renderer = JinjaRenderer(chat_template(WRITTEN["chatml"]), (SHAPE,), ("text",), patience=patience)
+    renderer.machine = None
     render(renderer, [{"messages": talk} for talk in talks])
     assert renderer.compiler and renderer.compiler.traces == 2
     assert renderer.counts.compiled == 4

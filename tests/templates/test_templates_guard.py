@@ -10,6 +10,7 @@ from forge_gpu.templates.tracing import fields
 from forge_gpu.templates.tracing.compiler import EAGER
 from forge_gpu.templates.tracing.expressions import Text
 from forge_gpu.templates.tracing.fields import Compiled
+from forge_gpu.templates.vm.code import Code
 from tests.templates.chat_cases import conversations
 from tests.templates.chat_support import WRITTEN, chat_template, render
 
@@ -28,8 +29,10 @@ def test_rows_of_every_program_are_compared():
     assert renderer.guard.compared == 3
 
 
-@pytest.mark.parametrize("shape", ["single", "reasoning"])
-def test_a_wrong_program_stops_the_job(shape, monkeypatch):
+DIFFERS = r"differs from Jinja at character \d+.*set model.compile to false"
+
+
+def test_a_wrong_program_stops_the_job(monkeypatch):
     from forge_gpu.templates.tracing import compiler
 
     real = fields.trace_fields
@@ -42,10 +45,27 @@ def test_a_wrong_program_stops_the_job(shape, monkeypatch):
 
     monkeypatch.setattr(compiler, "trace_fields", wrong)
     renderer = JinjaRenderer(chat_template(WRITTEN["chatml"]), (SHAPE,), ("text",), patience=EAGER)
-    with pytest.raises(
-        TemplateError, match=r"differs from Jinja at character \d+.*set model.compile to false"
-    ):
-        render(renderer, rows(shape))
+    with pytest.raises(TemplateError, match=DIFFERS):
+        render(renderer, rows())
+
+
+@pytest.mark.parametrize("names", [("text",), ("prompt", "completion")])
+def test_wrong_code_of_the_machine_stops_the_job(names, monkeypatch):
+    real = Code.write_literal
+    monkeypatch.setattr(Code, "write_literal", lambda code, text: real(code, text.replace("im_", "em_")))
+    renderer = JinjaRenderer(chat_template(WRITTEN["chatml"]), (SHAPE,), names)
+    with pytest.raises(TemplateError, match=DIFFERS):
+        render(renderer, rows("reasoning"))
+
+
+def test_wrong_code_stops_a_job_of_pairs(monkeypatch):
+    real = Code.write_literal
+    monkeypatch.setattr(Code, "write_literal", lambda code, text: real(code, text.replace("im_", "em_")))
+    shapes = (ListShape("chosen", {}, {}), ListShape("rejected", {}, {}))
+    renderer = JinjaRenderer(chat_template(WRITTEN["chatml"]), shapes, ("prompt", "chosen", "rejected"))
+    talks = [row["messages"] for row in rows()]
+    with pytest.raises(TemplateError, match=DIFFERS):
+        render(renderer, [{"chosen": talk, "rejected": talk} for talk in talks])
 
 
 def test_difference_shows_both_texts():

@@ -118,11 +118,29 @@ def _zero_extended(builder, value):
     return builder.zext(value, I64)
 
 
+def _item_writer(kind):
+    """An intrinsic (buffer, i, value) that writes item i of a buffer of items of LLVM type `kind`."""
+
+    @intrinsic
+    def write(typing_context, buffer, i, value):
+        def generate(context, builder, signature, arguments):
+            buffer, i, value = arguments
+            size = int64_of(kind.width // 8)
+            item = place(context, builder, buffer, builder.mul(i, size), size, kind)
+            builder.store(value, item, align=1)
+            return context.get_dummy_value()
+
+        return types.void(BUFFER, types.int64, types.int64), generate
+
+    return write
+
+
 byte = _reader(I8, types.int64, _zero_extended)  # byte i, as int64 in 0..255
 half = _reader(I32, types.uint64, _zero_extended)  # four bytes at i, little-endian, as uint64
 word = _reader(I64, types.uint64)  # eight bytes at i, little-endian, as uint64
 item32 = _item_reader(I32, lambda builder, value: builder.sext(value, I64))  # item i of a buffer of int32
 item64 = _item_reader(I64)  # item i of a buffer of int64
+put_item64 = _item_writer(I64)
 put_byte = _writer(I8, types.int64)
 put_half = _writer(I32, types.uint64)
 put_word = _writer(I64, types.uint64)
@@ -144,7 +162,7 @@ _check = check
 
 @intrinsic
 def _copy_bytes(typing_context, target, at, source, start, count):
-    """LLVM's memcpy: the regions do not overlap."""
+    """LLVM's memcpy: the regions do not overlap, and nothing outside them is touched."""
 
     def generate(context, builder, signature, arguments):
         target, at, source, start, count = arguments
@@ -241,6 +259,9 @@ def trailing_zeros(typing_context, mask):
         return builder.cttz(arguments[0], ir.Constant(I1, 0))
 
     return types.int64(types.int64), generate
+
+
+copy_exactly = _copy_bytes
 
 
 @inner

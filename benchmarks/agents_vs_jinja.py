@@ -1,0 +1,197 @@
+"""Compiled chat templates against Jinja on what agents are trained on: tools, calls, arguments, reasoning.
+
+    python -m benchmarks.agents_vs_jinja [ROWS] NAME=FILE.jinja ...
+
+Step: bind and render of rows that were scanned before, to plain text, against `render` of a bare sandboxed
+environment on rows that were parsed before. One core, CPU seconds, the least of some; every text that Jinja
+writes is compared. Jinja renders the first 500 rows. Prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from forge_gpu.engine.cpu.engine import CpuEngine
+from forge_gpu.kernels import layout
+from forge_gpu.templates.conversations import ListShape
+from forge_gpu.templates.environment import ChatTemplate
+from forge_gpu.templates.jinja_renderer import JinjaRenderer
+from forge_gpu.templates.program import pack
+
+ROWS, JINJA_ROWS, ROUNDS, CHUNK = 10_000, 500, 3, 5000
+WORDS = [
+    "the",
+    "of",
+    "weather",
+    "flight",
+    "please",
+    "search",
+    "result",
+    "data",
+    "model",
+    "error",
+    "user",
+    "city",
+]
+TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
+Row = dict[str, Any]
+
+
+def text(rng: random.Random, words: int) -> str:
+    return " ".join(rng.choices(WORDS, k=words)) + rng.choice(["", ".", "\n", ' "so"'])
+
+
+def tools(rng: random.Random) -> list[Row]:
+    """Six tools; the same for all rows."""
+    parameter = {"type": "string", "description": text(rng, 6)}
+    parameters = {"type": "object", "properties": {"p0": parameter, "p1": parameter}, "required": ["p0"]}
+    return [
+        {
+            "type": "function",
+            "function": {"name": f"tool_{k}", "description": text(rng, 12), "parameters": parameters},
+        }
+        for k in range(6)
+    ]
+
+
+def call(rng: random.Random) -> Row:
+    """A call with an integer, and an argument that hardly any other has in half of them."""
+    arguments: Row = {"p0": text(rng, 3), "p1": text(rng, 2), "p2": rng.randrange(10**6)}
+    if rng.random() < 0.5:
+        arguments[f"key_{rng.randrange(10**6)}"] = rng.choice(
+            [rng.randrange(10**9), 1.5, True, None, [1, {"a": 2}]]
+        )
+    function = {"name": f"tool_{rng.randrange(6)}", "arguments": arguments}
+    return {"id": f"call{rng.randrange(10**5):05d}", "type": "function", "function": function}
+
+
+def trajectory(rng: random.Random, most: int, reasoning: bool, given: list[Row]) -> Row:
+    messages = [{"role": "system", "content": text(rng, 30)}, {"role": "user", "content": text(rng, 20)}]
+    for _ in range(rng.randint(1, most)):
+        made = call(rng)
+        answer: Row = {
+            "role": "assistant",
+            "content": "" if reasoning else text(rng, 10),
+            "tool_calls": [made],
+        }
+        if reasoning:
+            answer["reasoning_content"] = text(rng, 40)
+        name = made["function"]["name"]
+        messages += [
+            answer,
+            {"role": "tool", "tool_call_id": made["id"], "name": name, "content": text(rng, 60)},
+        ]
+    return {"messages": [*messages, {"role": "assistant", "content": text(rng, 40)}], "tools": given}
+
+
+def chat(rng: random.Random, given: list[Row]) -> Row:
+    turns = (("user", 15), ("assistant", 40)) * 3
+    return {"messages": [{"role": role, "content": text(rng, words)} for role, words in turns]}
+
+
+def reasoned(rng: random.Random, given: list[Row]) -> Row:
+    answer = {"role": "assistant", "content": text(rng, 60), "reasoning_content": text(rng, 200)}
+    return {"messages": [{"role": "user", "content": text(rng, 30)}, answer]}
+
+
+KINDS: dict[str, Callable[[random.Random, list[Row]], Row]] = {
+    "chat": chat,
+    "one call": lambda rng, given: trajectory(rng, 1, False, given),
+    "1–8 calls": lambda rng, given: trajectory(rng, 8, False, given),
+    "reasoning": reasoned,
+    "1–8 calls, reasoning": lambda rng, given: trajectory(rng, 8, True, given),
+}
+
+
+def rows_of(kind: str, count: int) -> Iterator[Row]:
+    rng = random.Random(kind)
+    given = tools(rng)
+    for _ in range(count):
+        yield KINDS[kind](rng, given)
+
+
+def least(work: Callable[[], Any]) -> tuple[float, Any]:
+    """(CPU seconds of the fastest of some runs, what the last gave)."""
+    best, result = float("inf"), None
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        result = work()
+        best = min(best, time.process_time() - began)
+    return best, result
+
+
+def forge(renderer: JinjaRenderer, chunks: list[Any], engines: list[CpuEngine]) -> list[Any]:
+    """Bind and render of scanned chunks: their texts."""
+    results: list[Any] = []
+    for records, engine in zip(chunks, engines, strict=True):
+        bound = renderer.bind(records, engine)
+        table = pack(bound.programs, bound.message_columns)
+        columns = [bound.columns[name] for name in table.columns]
+        rows = np.flatnonzero(bound.reason == 0)
+        result = engine.render(table, bound.program["text"], columns, rows, layout.AS_TEXT, bound.first)
+        results.append([result.row(k) for k in range(JINJA_ROWS)] if not results else None)
+    return results
+
+
+def measure(name: str, source: str, kind: str, count: int) -> str:
+    template = ChatTemplate(source, TOKENS, {}, "2026-01-02")
+    renderer = JinjaRenderer(template, (ListShape("messages", {}, {}, tools="tools"),), ("text",))
+    rows = list(rows_of(kind, count))
+    lines = [json.dumps(row) for row in rows]
+    parts = ["\n".join(lines[at : at + CHUNK]).encode() for at in range(0, count, CHUNK)]
+    engines = [CpuEngine() for _ in parts]
+    chunks = [
+        engine.scan(np.frombuffer(part, np.uint8), "lines", renderer.columns, 1 << 26)
+        for engine, part in zip(engines, parts, strict=True)
+    ]
+    forge(renderer, chunks, engines)
+    ours, results = least(lambda: forge(renderer, chunks, engines))
+    given = [{**template.fixed, **row} for row in rows[:JINJA_ROWS]]
+    bare = bare_template(template, source)
+    theirs, texts = least(lambda: [bare.render(variables) for variables in given])
+    different = sum(expected.encode() != result for expected, result in zip(texts, results[0], strict=True))
+    a_row, their_row = ours / count * 1e6, theirs / len(given) * 1e6
+    left = renderer.counts.row_wise
+    return (
+        f"| {name} | {kind} | {sum(map(len, lines)) // count} | {their_row:.0f} | {a_row:.1f} | "
+        f"{their_row / a_row:.0f}× | {left} | {different} |"
+    )
+
+
+def bare_template(template: ChatTemplate, source: str) -> Any:
+    """The template in an environment without Forge's bounds, as `apply_chat_template` has it."""
+    from jinja2.ext import loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    from forge_gpu.templates.environment import GenerationTag
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols]
+    )
+    environment.filters["tojson"] = template.environment.filters["tojson"]
+    for name in ("raise_exception", "strftime_now"):
+        environment.globals[name] = template.environment.globals[name]
+    return environment.from_string(source)
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
+    print("| template | rows | bytes a row | Jinja, µs | Forge, µs | ratio | left to Jinja | different |")
+    print("|---|---|---|---|---|---|---|---|")
+    for argument in sys.argv[2:]:
+        name, path = argument.split("=", 1)
+        source = Path(path).read_bytes().decode()
+        for kind in KINDS:
+            print(measure(name, source, kind, count), flush=True)
+
+
+if __name__ == "__main__":
+    main()

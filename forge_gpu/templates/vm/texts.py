@@ -1,0 +1,207 @@
+"""The texts of a chunk's conversations, by the machine: whole, or cut into prompt and completion.
+
+Rows that stand in the chunk as messages with role and content are read from their JSON as they are. Others
+(from ShareGPT, from columns of their own) are read in Python and spelled as JSON, once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from forge_gpu.kernels import layout
+from forge_gpu.kernels.cpu.vm_rows import Machine, Rendered, same_texts
+from forge_gpu.kernels.layout import I64, Spans, empty_spans
+from forge_gpu.kernels.vm_layout import Outcome, Variable
+from forge_gpu.templates.conversations import Bools, Conversations
+from forge_gpu.templates.environment import ChatTemplate, strftime_of
+from forge_gpu.templates.records import BadRecord
+from forge_gpu.templates.renderer import plain_spans
+from forge_gpu.templates.values import ABSENT
+from forge_gpu.templates.vm.code import Unsupported
+from forge_gpu.templates.vm.program import CompiledTemplate, Marks, compile_program
+
+PROMPTED = {"add_generation_prompt": True}
+Marked = dict[int, list[tuple[int, int]]]
+
+
+@dataclass
+class Texts:
+    """Of n rows. done: bool[n]. fields: Spans[n] each, the text, or prompt and completion; ABSENT where a row
+    is not done. spans: of rows done, the generation blocks in characters; empty for templates without."""
+
+    done: Bools
+    fields: tuple[Spans, ...]
+    spans: Marked
+
+
+class TextMachine:
+    """A template's machines, for one thread. split: texts are cut into prompt and completion.
+
+    why: reason -> rows that it gave up, so far.
+    """
+
+    def __init__(self, template: ChatTemplate, split: bool, renamed: Mapping[str, str]) -> None:
+        """Raises Unsupported where the template has no code."""
+        if template.final_field is not None:
+            raise Unsupported("a final message to go on with")
+        self.split = split
+        self.compiled = _compiled(template, {}, renamed, Variable.MESSAGES)
+        self.marks = self.compiled.marks
+        self.why: dict[str, int] = {}
+        self._programs = [self.compiled]
+        if split:
+            if self.marks == Marks.INEXACT:
+                raise Unsupported("generation tags inside a macro or a set block")
+            self._programs.append(_compiled(template, PROMPTED, renamed, Variable.PROMPT))
+        self._machines: dict[tuple[int, bool], Machine] = {}
+
+    def _machine(self, number: int, again: bool) -> Machine:
+        """The machine of a program; that of rows read in Python has no roles to rename."""
+        if (number, again) not in self._machines:
+            program = self._programs[number].program
+            self._machines[number, again] = Machine(replace(program, renamed=(0, 0)) if again else program)
+        return self._machines[number, again]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(machine.nbytes for machine in self._machines.values())
+
+    def texts(self, conversations: Conversations, rows: I64) -> Texts:
+        """The texts of some rows of a chunk. They live until the next call."""
+        spelled = conversations.spelled
+        first, left = self._nothing(len(conversations)), rows
+        if spelled is not None:
+            stand = rows[spelled.rows[rows]]
+            first, other = self._run((spelled.messages, spelled.tools), stand, len(conversations), False)
+            left = np.union1d(rows[~spelled.rows[rows]], other)
+        columns, left = _spelled_anew(conversations, left)
+        if not len(left):
+            return first
+        return _joined(first, self._run(columns, left, len(conversations), True)[0])
+
+    def _nothing(self, n: int) -> Texts:
+        fields = tuple(empty_spans(n) for _ in self._programs)
+        return Texts(np.zeros(n, np.bool_), fields, {})
+
+    def _run(self, columns: tuple[Spans, Spans], rows: I64, n: int, again: bool) -> tuple[Texts, I64]:
+        """(the texts of some rows of n, those whose messages were of another form)."""
+        if not len(rows):
+            return self._nothing(n), rows
+        machine = self._machine(0, again)
+        whole = machine.run(columns, rows)
+        done = whole.outcome == Outcome.DONE
+        odd = (whole.outcome == Outcome.TO_JINJA) & (whole.place < 0)
+        self._count(whole, ~done & ~(odd & (not again)))
+        spans = self._spans(machine, whole, done)
+        parts: tuple[Spans, ...] = (whole.text,)
+        if self.split:
+            parts, cut = self._cut(columns, rows, whole, done, again)
+            done &= cut
+        fields = tuple(_scattered(part, rows, done, n) for part in parts)
+        everywhere = np.zeros(n, np.bool_)
+        everywhere[rows[done]] = True
+        marked = {int(rows[k]): value for k, value in spans.items() if done[k]}
+        return Texts(everywhere, fields, marked), rows[odd]
+
+    def _count(self, rendered: Rendered, given_up: Bools) -> None:
+        for place in rendered.place[given_up & (rendered.outcome == Outcome.TO_JINJA)].tolist():
+            why = self.compiled.why(place)
+            self.why[why] = self.why.get(why, 0) + 1
+
+    def _spans(self, machine: Machine, rendered: Rendered, done: Bools) -> Marked:
+        """The generation blocks of each row, in the order that they end."""
+        if self.marks != Marks.EXACT or self.split:
+            return {}
+        marks = machine.mark_characters(rendered).tolist()
+        bounds = rendered.mark_offsets.tolist()
+        return {k: _blocks(marks[bounds[k] : bounds[k + 1]]) for k in np.flatnonzero(done).tolist()}
+
+    def _cut(
+        self, columns: tuple[Spans, Spans], rows: I64, whole: Rendered, done: Bools, again: bool
+    ) -> tuple[tuple[Spans, Spans], Bools]:
+        """(prompts and completions, which rows have them): a completion begins with the last generation
+        block, else behind what the prompt alone gives."""
+        prompt = self._machine(1, again).run(columns, rows)
+        cut = prompt.outcome == Outcome.DONE
+        length = prompt.text.length.copy()
+        marked = np.zeros(len(rows), np.bool_)
+        for k in np.flatnonzero(done & (np.diff(whole.mark_offsets) > 0)).tolist():
+            marks = whole.marks[whole.mark_offsets[k] : whole.mark_offsets[k + 1]]
+            length[k] = (marks[marks & 1 == 1] >> 1).max()
+            marked[k] = True
+        cut &= marked | (done & same_texts(whole.text, prompt.text, False))
+        text = whole.text
+        length[~cut] = 0
+        kind = np.full(len(rows), layout.CANONICAL, np.uint8)
+        return (
+            Spans(text.data, text.start, length, kind),
+            Spans(text.data, text.start + length, text.length - length, kind),
+        ), cut
+
+
+def _compiled(
+    template: ChatTemplate, changed: Mapping[str, object], renamed: Mapping[str, str], messages: Variable
+) -> CompiledTemplate:
+    fixed = {**template.fixed, **changed}
+    date = strftime_of(template.date)
+    return compile_program(template.environment, template.source, fixed, renamed, date, messages)
+
+
+def _blocks(marks: list[int]) -> list[tuple[int, int]]:
+    """(start, end) of blocks whose beginnings and ends were marked."""
+    begun: list[int] = []
+    blocks = []
+    for mark in marks:
+        if mark & 1:
+            begun.append(mark >> 1)
+        else:
+            blocks.append((begun.pop(), mark >> 1))
+    return blocks
+
+
+def _scattered(texts: Spans, rows: I64, done: Bools, n: int) -> Spans:
+    """The texts of some rows as a column of n."""
+    start, length, kind = np.zeros(n, np.int64), np.zeros(n, np.int64), np.full(n, layout.ABSENT, np.uint8)
+    at = rows[done]
+    start[at], length[at], kind[at] = texts.start[done], texts.length[done], texts.kind[done]
+    return Spans(texts.data, start, length, kind)
+
+
+def _joined(first: Texts, second: Texts) -> Texts:
+    """Two texts of the same rows, each done where the other is not."""
+    if not first.done.any():
+        return second
+    fields = []
+    for one, other in zip(first.fields, second.fields, strict=True):
+        taken = second.done
+        start = np.where(taken, other.start + len(one.data), one.start)
+        length, kind = np.where(taken, other.length, one.length), np.where(taken, other.kind, one.kind)
+        fields.append(Spans(np.concatenate([one.data, other.data]), start, length, kind))
+    return Texts(first.done | second.done, tuple(fields), first.spans | second.spans)
+
+
+def _spelled_anew(conversations: Conversations, rows: I64) -> tuple[tuple[Spans, Spans], I64]:
+    """(messages and tools of rows that are read in Python, as JSON; the rows that have them)."""
+    messages: dict[int, bytes] = {}
+    tools: dict[int, bytes] = {}
+    for row in rows.tolist():
+        try:
+            conversation = conversations.read(row)
+            messages[row] = json.dumps(conversation.messages, ensure_ascii=False).encode()
+            if conversation.tools is not ABSENT:
+                tools[row] = json.dumps(conversation.tools, ensure_ascii=False).encode()
+        except (BadRecord, UnicodeEncodeError):
+            messages.pop(row, None)
+    n = len(conversations)
+    columns = [_json_column(texts, n) for texts in (messages, tools)]
+    return (columns[0], columns[1]), np.array(sorted(messages), np.int64)
+
+
+def _json_column(texts: dict[int, bytes], n: int) -> Spans:
+    column = plain_spans(texts.get(row) for row in range(n))
+    kind = np.where(column.kind == layout.PLAIN, np.uint8(layout.JSON), column.kind)
+    return Spans(column.data, column.start, column.length, kind)
