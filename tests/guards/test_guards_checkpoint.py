@@ -63,7 +63,7 @@ def test_a_bit_of_an_index_that_flips_within_a_run(source: Path, tmp_path: Path)
         jobs.run(jobs.plan(source), tmp_path / "out", listener=when("decide", damage))
 
 
-@pytest.mark.parametrize(("name", "behind"), [("facts.json", b"rows_in_clusters"), ("fate.npy", b"\n")])
+@pytest.mark.parametrize(("name", "behind"), [("decisions.json", b"rows_in_clusters"), ("fate.npy", b"\n")])
 def test_a_bit_of_the_decisions_that_flips_between_two_runs(
     name: str, behind: bytes, source: Path, tmp_path: Path
 ) -> None:
@@ -74,7 +74,10 @@ def test_a_bit_of_the_decisions_that_flips_between_two_runs(
     path = output / ".forge/decisions" / name
     data = path.read_bytes()
     at = data.index(behind) + len(behind)
-    flip(path, next(at for at in range(at, len(data)) if name != "facts.json" or data[at : at + 1].isdigit()))
+    flip(
+        path,
+        next(at for at in range(at, len(data)) if name != "decisions.json" or data[at : at + 1].isdigit()),
+    )
     jobs.run(config, output)
     assert jobs.content(output) == jobs.content(tmp_path / "whole")
 

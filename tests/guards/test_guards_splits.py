@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from forge_gpu.errors import ValidationError
-from forge_gpu.job.decide import decide
+from forge_gpu.job.decide import removal
 from forge_gpu.kernels.layout import U8
 from forge_gpu.split import exact, groups
 from forge_gpu.split.groups import GroupSplit
@@ -22,7 +22,7 @@ def test_a_key_in_two_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def none(hashes: Any, *_: Any) -> Any:
         return np.full(len(hashes), -1, np.int64)
 
-    monkeypatch.setattr(decide, "duplicates", none)
+    monkeypatch.setattr(removal, "duplicates", none)
     source = jobs.write_lines(tmp_path / "rows.jsonl", [{"instruction": "q", "output": "abc"}] * 50)
     with pytest.raises(ValidationError, match="1 keys in several splits: a fault of Forge"):
         jobs.run(jobs.plan(source), tmp_path / "out")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,16 @@ import pytest
 from forge_gpu.errors import Interrupted, OutputError
 from forge_gpu.io.growing import GrowingFile
 from forge_gpu.io.sinks import registry
-from forge_gpu.io.sinks.base import FileFormat, OnBlock, OutputPath, Positions, Sink, SplitRows, Written
+from forge_gpu.io.sinks.base import (
+    Field,
+    FileFormat,
+    OnBlock,
+    OutputPath,
+    Positions,
+    Sink,
+    SplitRows,
+    Written,
+)
 from forge_gpu.io.sinks.shards import Shards
 from forge_gpu.kernels.layout import Text
 from tests.job import jobs
@@ -80,8 +89,7 @@ class Lengths(FileFormat):
     def check(
         self,
         path: Path,
-        fields: Mapping[str, str],
-        not_empty: bool,
+        fields: Sequence[Field],
         on_block: OnBlock,
         beside: Executor | None,
     ) -> tuple[int, str]:
