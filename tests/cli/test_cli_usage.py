@@ -7,7 +7,11 @@ from forge_gpu.cli.app import COMMANDS, _run
 CASES = [
     (["--bogus"], "there is no option '--bogus'; see 'forge --help'"),
     (["plam"], "there is no command 'plam'; did you mean 'plan'? See 'forge --help'"),
-    (["zzz"], "there is no command 'zzz'; known: plan, prepare, template, warm, doctor; see 'forge --help'"),
+    (
+        ["zzz"],
+        "there is no command 'zzz'; known: plan, prepare, script, template, transform, warm, doctor; "
+        "see 'forge --help'",
+    ),
     (["plan", "--dat", "x"], "there is no option '--dat'; did you mean '--data'? See 'forge plan --help'"),
     (["plan", "--data"], "--data needs a value; see 'forge plan --help'"),
     (
