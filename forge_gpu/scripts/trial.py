@@ -42,10 +42,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Trial:
-    """faults: why the script is not to be used; empty where it is. outcomes: of the rows, in their order."""
+    """faults: why the script is not to be used; empty where it is. public: the same, without a word of a row.
+    outcomes: of the rows, in their order."""
 
     script: Script
     faults: Sequence[str]
+    public: Sequence[str]
     outcomes: Sequence[Outcome]
 
     @property
@@ -70,28 +72,40 @@ def try_script(script: Script, rows: Sequence[Row], bounds: Bounds | None = None
     another process."""
     found = [f"{script.path}:{line}: {told}" for line, told in lint(script.text)]
     if found:
-        return Trial(script, found, ())
+        return Trial(script, found, found, ())
     lines = [orjson.dumps(row) for row in rows]
+    public = "its top level fails"
     try:
         with Sandbox(script, bounds) as sandbox:
+            public = "its process fails on rows: it ends, takes too long, or too much memory"
             first = _outcomes(rows, run(sandbox, lines))
         with Sandbox(script, bounds) as sandbox:
             second = _outcomes(rows[::-1], run(sandbox, lines[::-1]))[::-1]
     except SandboxError as fault:
-        return Trial(script, [str(fault)], ())
-    return Trial(script, _faults(script, first, second), first)
+        return Trial(script, [str(fault)], [f"{script.path}: {public}"], ())
+    faults = _faults(first, second)
+    return Trial(
+        script,
+        [f"{script.path}: {told}{quoted}" for told, quoted in faults],
+        [f"{script.path}: {told}" for told, _ in faults],
+        first,
+    )
 
 
-def _faults(script: Script, first: Sequence[Outcome], second: Sequence[Outcome]) -> list[str]:
+def _faults(first: Sequence[Outcome], second: Sequence[Outcome]) -> list[tuple[str, str]]:
+    """What is wrong, and the end of that which quotes rows."""
     for number, (one, other) in enumerate(zip(first, second, strict=True), 1):
         if one.made != other.made:
+            told = f"row {number} becomes something else when the rows come in another order"
             return [
-                f"{script.path}: row {number} becomes something else when the rows come in another order: "
-                f"{_short(one.made)}, then {_short(other.made)}; its result must depend on the row alone"
+                (
+                    f"{told}; a result must depend on the row alone",
+                    f": {_short(one.made)}, then {_short(other.made)}",
+                )
             ]
     rejected = [outcome.made for outcome in first if isinstance(outcome.made, str)]
     if rejected and len(rejected) == len(first):
-        return [f"{script.path}: every row is rejected, the first with: {rejected[0]}"]
+        return [("every row is rejected", f", the first with: {rejected[0]}")]
     return []
 
 

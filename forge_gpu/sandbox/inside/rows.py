@@ -29,7 +29,7 @@ class Rows:
         counts: list[int] = []
         lines: list[bytes] = []
         reasons: list[str] = []
-        for line in body.split(b"\n"):
+        for line in body.decode().split("\n"):
             try:
                 made = self._made(line)
             except MemoryError:
@@ -44,7 +44,7 @@ class Rows:
         head = struct.pack(f"<{len(counts)}i", *counts) + SIZE.pack(len(text))
         return head + text + json.dumps(reasons).encode()
 
-    def _made(self, line: bytes) -> list[bytes]:
+    def _made(self, line: str) -> list[bytes]:
         result = self._function(self._read(line))
         if result is None:
             return []
