@@ -181,7 +181,7 @@ def test_damage_is_the_files_fault_and_no_engines(source: Path, tmp_path: Path) 
     told = []
     engines = faulty(SimulatedParquet())
     for name, make in (("cpu", CpuEngine), ("gpu", engines)):
-        with pytest.raises(InputError, match=r"in\.parquet: changed while it was read \d+: ") as error:
+        with pytest.raises(InputError, match=r"in\.parquet: damaged after row \d+: ") as error:
             run(plan(source, FLAT), tmp_path / name, make)
         told.append(str(error.value).partition("row ")[2].partition(": ")[2])
     assert told[0] == told[1] and "keep_prefix" in told[0]
