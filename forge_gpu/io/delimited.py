@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -170,7 +170,7 @@ def _schema(file: InputFile, header: list[str]) -> pa.Schema:
         raise InputError(
             f"{file.path}: the header is not UTF-8; name the file's encoding with data.encoding, e.g. cp1252"
         ) from fault
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise InputError(f"{file.path}: the header names column {twice[0]!r} more than once; rename one")
     return pa.schema([(name, pa.large_binary()) for name in [*names, BAD_COLUMN]])

@@ -57,11 +57,11 @@ class RowGroups:
         import pyarrow.parquet as pq
 
         group, schema = self.metadata.row_group(self.groups[0]), self.metadata.schema
-        total = 0
+        total, asked = 0, None if columns is None else frozenset(columns)
         for place in range(group.num_columns):
             column = group.column(place)
             path = column.path_in_schema
-            if columns is not None and path.split(".")[0] not in columns and path not in columns:
+            if asked is not None and asked.isdisjoint((path, path.split(".")[0])):
                 continue
             of_a_row = -(-column.num_values // max(group.num_rows, 1))
             if "DELTA_BYTE_ARRAY" in column.encodings:  # each value may be the one before, and a byte more

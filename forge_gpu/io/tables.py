@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -37,7 +38,7 @@ class _Table:
     """What tables have in common. A subclass gives the record batches of a range."""
 
     def __init__(self, origin: Origin, names: Sequence[str]) -> None:
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
             raise InputError(f"{origin.file.path}: has column {twice[0]!r} more than once; rename one")
         self.file = origin.file
@@ -56,7 +57,8 @@ class _Table:
         buffer: ReadBuffer | None = None,
         columns: Sequence[str] | None = None,
     ) -> Iterator[ArrowChunk]:
-        wanted = [name for name in self._names if columns is None or name in columns or name == BAD_COLUMN]
+        asked = None if columns is None else {*columns, BAD_COLUMN}
+        wanted = [name for name in self._names if asked is None or name in asked]
         decode = None if buffer is None else buffer.parquet_texts
         first = part.begin
         try:

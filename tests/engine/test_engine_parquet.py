@@ -201,7 +201,7 @@ def test_a_file_that_is_damaged_between_the_passes(source: Path, tmp_path: Path)
 
     decoder.before = spoil
     engines = faulty(decoder)
-    with pytest.raises(InputError, match=r"in\.parquet: damaged after row"):
+    with pytest.raises(InputError, match=r"in\.parquet: changed while it was read"):
         run(plan(source, FLAT), tmp_path / "gpu", engines)
     assert engines.health.failure is None and decoder.decoded > len(GROUPS) - 2
 

@@ -15,6 +15,7 @@ import pytest
 
 from forge_gpu.errors import InputError
 from forge_gpu.io.chunks import ArrowChunk, Source
+from forge_gpu.io.tables import ParquetSource
 from forge_gpu.planner.sample import sample
 from tests.io.io_support import opened, put, rows_of
 
@@ -143,3 +144,18 @@ def test_rows_without_a_byte_are_not_taken_at_once(tmp_path: Path) -> None:
     sizes = [len(chunk) for chunk in chunks if isinstance(chunk, ArrowChunk)]
     assert sum(sizes) == 100_000 and max(sizes) < 5000
     assert rows_of(source)[0] == {"gone": None}
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_dictionary_does_not_make_chunks_of_its_size_times_its_uses(tmp_path: Path, nested: bool) -> None:
+    """A text of 8 KB in each of 5,000 rows is 100 KB of file, and 40 MB when it is decoded."""
+    texts: list[Any] = ["You are a helpful assistant. " * 280] * 5000
+    column = [[{"content": text}] for text in texts] if nested else texts
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"s": column, "q": [f"question {i}" for i in range(5000)]}), sink)
+    source = opened(put(tmp_path, "x.parquet", sink.getvalue()), tmp_path, memory=0)
+    assert isinstance(source, ParquetSource)
+    (part,) = source.ranges
+    decoded = [batch.nbytes for batch in source._batches(part, 2**18, ["s", "q"])]
+    assert max(decoded) <= 2**19
+    assert sum(len(chunk) for chunk in source.read(part, 2**18) if isinstance(chunk, ArrowChunk)) == 5000
