@@ -62,7 +62,7 @@ def test_a_container_gives_the_hosts_bytes(source, tmp_path, plan):
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
     """Rows whose preparation takes a moment, with near-duplicates to look for."""
-    return jobs.write_lines(tmp_path / "large.jsonl", jobs.rows(40_000, seed=9))
+    return jobs.write_lines(tmp_path / "large.jsonl", jobs.rows(20_000, seed=9))
 
 
 def forge(*arguments: str | Path, folder: Path) -> subprocess.Popen[str]:

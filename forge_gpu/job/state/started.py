@@ -6,7 +6,7 @@ import platform
 from functools import cache
 from importlib import metadata
 
-from forge_gpu import __version__
+from forge_gpu._version import __version__
 from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.job.events.encode import without_secrets_within
