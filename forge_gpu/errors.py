@@ -79,3 +79,9 @@ def exit_code_of(error: BaseException) -> int:
         case OSError() if error.strerror:
             return 2
     return 70
+
+
+def printable(text: str) -> str:
+    """A line to show, without the control characters that a name in it may hold:
+    a terminal would obey them."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO, cast
 
 import typer
 
 from forge_gpu.cli import usage
-from forge_gpu.errors import ForgeError, exit_code_of
+from forge_gpu.errors import ForgeError, exit_code_of, printable
 
 COMMANDS = {  # name -> its help; forge_gpu.cli.<name> holds a function of that name, or a Typer `app`
     "plan": "Look at machine, data and goal, and write forge.yaml.",
@@ -86,10 +87,31 @@ def main() -> None:
 
 
 def _open_streams() -> None:
-    """A stream that whoever started us has closed takes what is written, and drops it."""
+    """A stream that whoever started us has closed takes what is written, and drops it; what is told on
+    standard error is dropped where that is full: it must not change what becomes of the job."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (as long as the process lives)
+    sys.stderr = cast(TextIO, _Forgiving(sys.stderr))
+
+
+class _Forgiving:
+    """A stream whose faults are nobody's."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _run(arguments: list[str], debug: bool) -> int:
@@ -101,6 +123,7 @@ def _run(arguments: list[str], debug: bool) -> int:
         _say(error)
         return error.exit_code
     except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever read the output has gone
         sys.stderr.close()
@@ -129,8 +152,7 @@ def _explain_fault(error: Exception) -> int:
 def _say(told: object) -> None:
     """An error, without the control characters that a name in it may hold, which a terminal would obey."""
     lines = str(told).split("\n")
-    safe = ("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line) for line in lines)
-    print("error: " + "\n".join(safe), file=sys.stderr)
+    print("error: " + "\n".join(map(printable, lines)), file=sys.stderr)
 
 
 def _explain_usage(error: Any, arguments: list[str]) -> int:

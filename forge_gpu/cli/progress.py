@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from forge_gpu.errors import printable
 from forge_gpu.job.events.events import (
     ChunkDone,
     Event,
@@ -39,7 +40,7 @@ def progress(quiet: bool) -> Iterator[Listener]:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def _remark(event: Event) -> str | None:
@@ -123,7 +124,7 @@ def _bar() -> Iterator[Listener]:
             nonlocal current
             line = _remark(event)
             if line:
-                bar.console.print(line, markup=False, highlight=False)
+                bar.console.print(printable(line), markup=False, highlight=False)
             elif isinstance(event, StageStarted):
                 current = bar.add_task(event.stage, total=event.total_bytes, amount="", rate="", memory="")
             elif isinstance(event, ChunkDone) and current is not None:

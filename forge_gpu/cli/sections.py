@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 
+from forge_gpu.errors import printable
+
 
 def show(sections: Iterable[tuple[str, Sequence[str]]]) -> None:
     """Print every line under its title, as it is: nothing in it is markup."""
@@ -19,14 +21,9 @@ def show(sections: Iterable[tuple[str, Sequence[str]]]) -> None:
         for title, lines in sections:
             console.print(Text(title, style=style))
             for line in lines:
-                console.print(Padding(Text(_safe(line)), (0, 0, 0, 2), expand=False))
+                console.print(Padding(Text(printable(line)), (0, 0, 0, 2), expand=False))
         return
     for title, lines in sections:
         print(title)
         for line in lines:
-            print(f"  {_safe(line)}")
-
-
-def _safe(line: str) -> str:
-    """Without the control characters that a name in the data may hold, which a terminal would obey."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+            print(f"  {printable(line)}")

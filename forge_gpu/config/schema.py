@@ -185,6 +185,7 @@ class Output(Section):
     rows_per_shard: Annotated[int, Field(ge=1)] | None = None
     order: Literal["input", "shuffled"] = "input"
     spans: bool = False  # beside a text of a Jinja template: [start, end) of what the assistant wrote
+    mode: Annotated[Literal["umask", "group", "private"], WITHOUT_EFFECT] = "umask"  # who may read the files
     verify: bool = True  # read the output back, check every row, record each file's SHA-256
 
 

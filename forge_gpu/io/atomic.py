@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from forge_gpu.errors import OutputError
 from forge_gpu.io.disk import output_fault
+from forge_gpu.io.modes import file_mode, sync_folder
 
 PARTIAL = ".partial"
 """What a file's name ends with until it is whole."""
@@ -20,16 +23,8 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     A text is written as UTF-8. Raises OutputError.
     """
     data = content.encode() if isinstance(content, str) else content
-    partial = path.with_name(path.name + PARTIAL)
-    try:
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        publish(partial, path)
-    except OSError as fault:
-        partial.unlink(missing_ok=True)
-        raise output_fault(fault, path, len(data)) from fault
+    with replacing(path, len(data)) as beside:
+        _fill(beside, data)
 
 
 def write_checked(path: Path, content: bytes) -> None:
@@ -38,46 +33,70 @@ def write_checked(path: Path, content: bytes) -> None:
     Nothing waits for the disk: a loss of power may leave it torn, a killed process cannot.
     Raises OutputError.
     """
-    partial = path.with_name(path.name + PARTIAL)
+    beside = _beside(path)
     try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
+        _create(beside)
+        _fill(beside, content)
+        os.replace(beside, path)
     except OSError as fault:
-        partial.unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         raise output_fault(fault, path, len(content)) from fault
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; at the end of the block it is synced and given the name.
+def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
+    """A path beside `path` to write to; at the end of the block it is synced and given the name. An empty
+    file is there already, so that nothing that someone else put there is written to.
 
-    Raises OutputError. A block that raises leaves nothing.
+    size: of what is written, if that is known. Raises OutputError. A block that raises leaves nothing.
     """
-    partial = path.with_name(path.name + PARTIAL)
+    beside = _beside(path)
     try:
-        yield partial
-        with open(partial, "rb") as file:
+        _create(beside)
+        yield beside
+        with open(beside, "rb") as file:
             os.fsync(file.fileno())
-        publish(partial, path)
+        publish(beside, path)
     except OSError as fault:
-        raise output_fault(fault, path) from fault
+        raise output_fault(fault, path, size) from fault
     finally:
-        partial.unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    """A name that nobody can foresee."""
+    return path.with_name(f"{path.name}.{secrets.token_hex(8)}{PARTIAL}")
+
+
+def _create(path: Path) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    os.close(os.open(path, flags, file_mode(path.parent)))
+
+
+def _fill(path: Path, data: bytes) -> None:
+    with open(path, "wb", buffering=0) as file:
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view) or 0 :]
+
+
+def remove_temporary(folder: Path) -> None:
+    """Remove what killed runs were writing beside the names of files in a folder, where nobody is at work.
+
+    Raises OSError.
+    """
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if _TEMPORARY.search(path.name):
+            path.unlink(missing_ok=True)
+
+
+_TEMPORARY = re.compile(r"\.[0-9a-f]{16}" + re.escape(PARTIAL) + "$")
 
 
 def publish(partial: Path, path: Path) -> None:
     """Give a synced file its final name, and make the name last. Raises OSError."""
     os.replace(partial, path)
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` last through a loss of power. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def make_folder(folder: Path) -> Path:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, Protocol
 
 import numpy as np
 
+from forge_gpu.errors import InputError
 from forge_gpu.fates import Reason
 from forge_gpu.io.loss import Loss
 from forge_gpu.kernels.layout import I64, U8, Records, Spans
@@ -64,13 +66,15 @@ class JsonChunk:
     "array": elements with a comma after each but perhaps the last. offset: of data[0] in the decoded file.
     truncated: `data` is one record of more than max_row_bytes: its first max_row_bytes bytes and one byte
     more, a plus sign, so that a scan calls it ROW_TOO_LONG; the rest of it was passed over. Whether a record
-    is truncated depends on its length alone, never on the size of chunks.
+    is truncated depends on its length alone, never on the size of chunks. whole: gives all of such a record,
+    without blanks around it, in blocks.
     """
 
     data: U8
     form: Literal["lines", "array"]
     offset: int
     truncated: bool = False
+    whole: Callable[[], Iterator[bytes]] | None = None
 
     @property
     def begin(self) -> int:
@@ -104,10 +108,10 @@ class JsonChunk:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that the reader of a table refused: why, and its source text."""
+    """A row that the reader of a table refused: why, and its source text where the table has it not."""
 
     reason: Reason
-    source: bytes
+    source: bytes | None = None
 
 
 class ArrowChunk:
@@ -116,12 +120,18 @@ class ArrowChunk:
 
     form: ClassVar[Literal["table"]] = "table"
 
-    __slots__ = ("_batch", "bad", "first_row")
+    __slots__ = ("_batch", "_path", "bad", "first_row")
 
     def __init__(
-        self, batch: pa.RecordBatch | None, first_row: int, bad: Mapping[int, BadRow] | None = None
+        self,
+        batch: pa.RecordBatch | None,
+        first_row: int,
+        bad: Mapping[int, BadRow] | None = None,
+        path: str = "a table",
     ) -> None:
+        """path: the file's, for messages."""
         self._batch = batch
+        self._path = path
         self.first_row: Final = first_row
         self.bad: Final = {} if bad is None else bad
 
@@ -159,36 +169,65 @@ class ArrowChunk:
 
     @property
     def size(self) -> int:
-        """Bytes, about."""
+        """Bytes, about: as they are when they are decoded."""
+        from forge_gpu.io.weights import may_be_heavier, text_bytes
+
+        if may_be_heavier(self.batch.schema):
+            return int(text_bytes(self.batch).sum())
         return int(self.batch.nbytes)
+
+    def pieces(self, chunk_bytes: int) -> Iterator[ArrowChunk]:
+        """Its rows in parts of about chunk_bytes, decoded."""
+        from forge_gpu.io.weights import pieces
+
+        for begin, end in pieces(self.batch, chunk_bytes):
+            yield self.slice(begin, end)
 
     def spans(self, name: str) -> Spans:
         """A column (see `columns.arrow_spans`)."""
         from forge_gpu.io.columns import arrow_spans
 
-        return arrow_spans(self.batch.column(name))
+        with self._readable(f"column {name!r}"):
+            return arrow_spans(self.batch.column(name))
 
     def value_bytes(self) -> I64:
         """Bytes of the texts of each row, those of nested values included: int64[n]."""
-        from forge_gpu.io.columns import value_bytes
+        from forge_gpu.io.weights import text_bytes
 
-        return value_bytes(self.batch)
+        return text_bytes(self.batch)
 
     def source(self, i: int) -> bytes:
         """Row i as one JSON object, for rejected rows (see `columns.source_json`)."""
         from forge_gpu.io.columns import source_json
 
-        return source_json(self.batch, i)
+        with self._readable(f"row {self.first_row + i}"):
+            return source_json(self.batch, i)
 
     def slice(self, begin: int, end: int) -> ArrowChunk:
         """Its rows begin ... end - 1, counted from its first."""
         return ArrowChunk(
-            self.batch.slice(begin, end - begin), self.first_row + begin, self._bad_of(begin, end)
+            self.batch.slice(begin, end - begin),
+            self.first_row + begin,
+            self._bad_of(begin, end),
+            self._path,
         )
 
     def with_bad(self, bad: Mapping[int, BadRow]) -> ArrowChunk:
         """The same rows, with others of them refused."""
-        return ArrowChunk(self.batch, self.first_row, bad)
+        return ArrowChunk(self.batch, self.first_row, bad, self._path)
+
+    @contextmanager
+    def _readable(self, what: str) -> Iterator[None]:
+        """Values that Arrow has no text for, as a year that no calendar has, are damage."""
+        import pyarrow as pa
+
+        try:
+            yield
+        except (pa.ArrowException, ValueError, OverflowError) as fault:
+            reason = " ".join(str(fault).split())[:200]
+            raise InputError(f"{self._path}: {what} cannot be read: {reason}") from fault
+        except InputError as fault:
+            raise InputError(f"{self._path}: {what}: {fault}") from fault
 
     def _bad_of(self, begin: int, end: int) -> Mapping[int, BadRow]:
         return {row - begin: bad for row, bad in self.bad.items() if begin <= row < end}

@@ -11,10 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from forge_gpu.errors import InputError
+from forge_gpu.io.checked import is_list, is_text, is_view
 from forge_gpu.io.to_arrow import text_to_arrow
+from forge_gpu.io.weights import compact, list_lengths
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.render import render
-from forge_gpu.kernels.layout import I64, JSON, NULL, PLAIN, Spans, empty_spans, spans_of_offsets
+from forge_gpu.kernels.layout import JSON, NULL, PLAIN, Spans, empty_spans, spans_of_offsets
 from forge_gpu.kernels.scratch import Scratch
 
 KEPT_NULL = "content"
@@ -22,7 +24,8 @@ KEPT_NULL = "content"
 
 
 def arrow_spans(column: pa.Array | pa.ChunkedArray) -> Spans:
-    """A column as spans, without a copy of its bytes where they lie in one piece.
+    """A column as spans, without a copy of its bytes where they lie in one piece; texts of a dictionary are
+    spans over the dictionary. The column was checked (`checked.check`).
 
     Text, binary, dates and times (ISO 8601) give PLAIN; numbers, booleans, lists, structs and maps give JSON,
     the text of the value: integers and decimals with every digit, floats in the shortest spelling that
@@ -31,16 +34,16 @@ def arrow_spans(column: pa.Array | pa.ChunkedArray) -> Spans:
     checked to be UTF-8 here; a nested value that is not UTF-8 gives PLAIN with a byte that is not.
     Raises InputError for a type that has no JSON form, or offsets that leave their buffer.
     """
+    if isinstance(column, pa.DictionaryArray) and is_text(column.type.value_type):
+        return _spans_of_dictionary(column)
     array = _one_array(column)
     kind = array.type
     if pa.types.is_null(kind):
         return empty_spans(len(array), NULL)
-    if _is_text(kind):
+    if is_text(kind):
         return _text_spans(array)
     if pa.types.is_temporal(kind) and not pa.types.is_duration(kind):
         return _text_spans(_iso(array))
-    if pa.types.is_nested(kind):
-        _check(array)
     return _json_spans(_json_text(array))
 
 
@@ -56,53 +59,24 @@ def source_json(batch: pa.RecordBatch, i: int) -> bytes:
     return b"{" + b",".join(fields) + b"}"
 
 
-def value_bytes(batch: pa.RecordBatch) -> I64:
-    """Bytes of the texts of each row, those of nested values included: int64[n]."""
-    total = np.zeros(len(batch), np.int64)
-    for column in batch.columns:
-        total += _text_bytes(column)
-    return total
+def row_values(batch: pa.RecordBatch) -> list[dict[str, Any] | None]:
+    """Rows as Python objects, of what JSON has; None for a row with a value that is not UTF-8."""
+    columns = [arrow_spans(column) for column in batch.columns]
+    rows: list[dict[str, Any] | None] = []
+    for i in range(len(batch)):
+        try:
+            values = zip(batch.schema.names, (_value(spans, i) for spans in columns), strict=True)
+            rows.append(dict(values))
+        except UnicodeDecodeError:
+            rows.append(None)
+    return rows
 
 
-def _text_bytes(array: pa.Array) -> I64:
-    array = _one_array(array)
-    kind = array.type
-    if _is_text(kind):
-        return _text_spans(array).length
-    total = np.zeros(len(array), np.int64)
-    if pa.types.is_struct(kind):
-        for i in range(kind.num_fields):
-            total += _text_bytes(array.field(i))
-    elif _is_list(kind):
-        ends = np.concatenate([[0], np.cumsum(_text_bytes(array.flatten()))])
-        edges = np.concatenate([[0], np.cumsum(_list_lengths(array))])
-        total += ends[edges[1:]] - ends[edges[:-1]]
-    return total
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_fixed_size_list(kind) or any(is_kind(kind) for is_kind, _ in _LISTS)
-
-
-def _list_lengths(array: Any) -> I64:
-    """Elements of each list; what lies under a null is not counted, as `flatten` does not give it."""
-    lengths: I64 = (
-        pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    )
-    lengths[~array.is_valid().to_numpy(zero_copy_only=False)] = 0
-    return lengths
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_string_view(kind)
-        or pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_binary_view(kind)
-        or pa.types.is_fixed_size_binary(kind)
-    )
+def _value(spans: Spans, i: int) -> Any:
+    kind = spans.kind[i]
+    if kind == NULL:
+        return None
+    return spans.raw(i).decode() if kind == PLAIN else orjson.loads(spans.raw(i))
 
 
 def _one_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -116,54 +90,15 @@ def _one_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     if isinstance(column, pa.ExtensionArray):
         column = column.storage
     if pa.types.is_dictionary(column.type):
-        _check(column)
         column = column.dictionary_decode()
     if pa.types.is_run_end_encoded(column.type):
         column = pc.run_end_decode(column)
     return column
 
 
-def _check(array: pa.Array) -> None:
-    """Arrow files come from outside: their offsets and indices are not to be trusted."""
-    try:
-        array.view(_as_bytes(array.type)).validate(full=True)
-    except pa.ArrowInvalid as fault:
-        raise InputError(f"a column of type {array.type} is damaged: {fault}") from fault
-
-
-def _as_bytes(kind: pa.DataType) -> pa.DataType:
-    """A type with bytes wherever it has text: bytes need not be UTF-8 to be valid."""
-    if pa.types.is_string(kind):
-        return pa.binary()
-    if pa.types.is_large_string(kind):
-        return pa.large_binary()
-    if pa.types.is_string_view(kind):
-        return pa.binary_view()
-    if pa.types.is_dictionary(kind):
-        return pa.dictionary(kind.index_type, _as_bytes(kind.value_type), kind.ordered)
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_as_bytes(field.type)) for field in kind])
-    if pa.types.is_map(kind):
-        return pa.map_(_as_bytes(kind.key_type), _as_bytes(kind.item_type))
-    if pa.types.is_fixed_size_list(kind):
-        return pa.list_(kind.value_field.with_type(_as_bytes(kind.value_type)), kind.list_size)
-    for is_kind, make in _LISTS:
-        if is_kind(kind):
-            return make(kind.value_field.with_type(_as_bytes(kind.value_type)))
-    return kind
-
-
-_LISTS = (
-    (pa.types.is_list, pa.list_),
-    (pa.types.is_large_list, pa.large_list),
-    (pa.types.is_list_view, pa.list_view),
-    (pa.types.is_large_list_view, pa.large_list_view),
-)
-
-
 def _text_spans(array: pa.Array) -> Spans:
     kind = array.type
-    if pa.types.is_fixed_size_binary(kind) or pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+    if pa.types.is_fixed_size_binary(kind) or is_view(kind):
         array = array.cast(pa.large_binary())
         kind = array.type
     if not len(array):
@@ -173,10 +108,21 @@ def _text_spans(array: pa.Array) -> Spans:
     view = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
     every: npt.NDArray[Any] = np.frombuffer(edges, np.int64 if wide else np.int32)
     offsets = every[array.offset : array.offset + len(array) + 1]
-    if offsets[0] < 0 or offsets[-1] > len(view) or (offsets[1:] < offsets[:-1]).any():
-        raise InputError(f"a column of type {kind} is damaged: its offsets leave its bytes")
     valid = array.is_valid().to_numpy(zero_copy_only=False) if array.null_count else None
     return spans_of_offsets(view, offsets, valid)
+
+
+def _spans_of_dictionary(array: pa.DictionaryArray) -> Spans:
+    values = _text_spans(array.dictionary)
+    indices = array.indices
+    places = pc.fill_null(indices, 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    if not len(values):
+        return empty_spans(len(array), NULL)
+    spans = Spans(values.data, values.start[places], values.length[places], values.kind[places])
+    if indices.null_count:
+        gone = ~indices.is_valid().to_numpy(zero_copy_only=False)
+        spans.kind[gone], spans.length[gone] = NULL, 0
+    return spans
 
 
 def _iso(array: pa.Array) -> pa.Array:
@@ -212,7 +158,7 @@ def _json_text(array: pa.Array) -> pa.LargeBinaryArray:
     kind = array.type
     if pa.types.is_null(kind):
         return pa.nulls(len(array), pa.large_binary())
-    if _is_text(kind):
+    if is_text(kind):
         return _quoted(array)
     if pa.types.is_floating(kind):
         return _float_text(array)
@@ -226,7 +172,7 @@ def _json_text(array: pa.Array) -> pa.LargeBinaryArray:
         return _struct_text(array)
     if pa.types.is_map(kind):
         return _map_text(array)
-    if _is_list(kind):
+    if is_list(kind):
         return _list_text(array)
     raise InputError(f"a column of type {kind} has no JSON form; convert it, or leave it out")
 
@@ -291,15 +237,15 @@ def _struct_text(array: pa.StructArray) -> pa.LargeBinaryArray:
 def _list_text(array: Any) -> pa.LargeBinaryArray:
     """Lists of all kinds: the texts of the elements, joined."""
     values = pc.fill_null(_json_text(array.flatten()), _bytes(b"null"))
-    return _valid_only(array, _joined(_list_lengths(array), values, b"[", b"]"))
+    return _valid_only(array, _joined(list_lengths(array), values, b"[", b"]"))
 
 
 def _map_text(array: pa.MapArray) -> pa.LargeBinaryArray:
     """Maps as objects; a key that is no text is written as its JSON text in quotes."""
-    array = array.take(pa.array(np.arange(len(array))))  # compact: a slice's keys are those of the whole
+    array = compact(array)
     lengths = np.diff(array.offsets.to_numpy())
     keys = _json_text(array.keys)
-    if not _is_text(array.type.key_type):
+    if not is_text(array.type.key_type):
         keys = _join(_bytes(b'"'), keys, _bytes(b'"'))
     entries = _join(keys, pc.fill_null(_json_text(array.items), _bytes(b"null")), between=b":")
     return _valid_only(array, _joined(lengths, entries, b"{", b"}"))

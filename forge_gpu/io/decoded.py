@@ -8,10 +8,12 @@ from itertools import repeat
 import numpy as np
 import pyarrow as pa
 
+from forge_gpu.io.checked import FAULTS
 from forge_gpu.io.chunks import ArrowChunk, BadRow
-from forge_gpu.io.columns import arrow_spans, value_bytes
+from forge_gpu.io.columns import arrow_spans
 from forge_gpu.io.faults import persist
 from forge_gpu.io.row_groups import RowGroups, changed, damaged
+from forge_gpu.io.weights import cuts, text_bytes
 from forge_gpu.kernels.layout import I64, Spans
 
 
@@ -44,7 +46,7 @@ class HostRows:
                     continue
                 pieces.append(self._batch.slice(at - self._begin, end - at))
                 at += len(pieces[-1])
-        except (pa.ArrowException, OSError) as fault:
+        except FAULTS as fault:
             self._restart()
             raise damaged(self._groups.file, at, fault) from fault
         if len(pieces) == 1:
@@ -106,7 +108,11 @@ class DecodedChunk(ArrowChunk):
 
     def value_bytes(self) -> I64:
         total = self._text_bytes()
-        return total if self._rest is None else total + value_bytes(self._rest)
+        return total if self._rest is None else total + text_bytes(self._rest)
+
+    def pieces(self, chunk_bytes: int) -> Iterator[DecodedChunk]:
+        for begin, end in cuts(self.value_bytes(), chunk_bytes):
+            yield self.slice(begin, end)
 
     def slice(self, begin: int, end: int) -> DecodedChunk:
         texts = {name: column.part(slice(begin, end)) for name, column in self._texts.items()}

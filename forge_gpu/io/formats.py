@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import zlib
 from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -21,6 +20,7 @@ from forge_gpu.io.streams import (
     Damaged,
     as_utf8,
     compression_of,
+    compression_of_stub,
     decompressed,
     plain_encoding,
 )
@@ -55,11 +55,13 @@ _FOREIGN = {
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The first bytes of a file, decompressed; whether they are all of it; its compression."""
+    """The first bytes of a file, decompressed; whether they are all of it; its compression; the damage that
+    ended them."""
 
     data: bytes
     whole: bool
     compression: str | None
+    damage: Damaged | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,17 @@ def detect(
 
 
 def detect_in(file: InputFile, first: Head, format: str = "auto", encoding: str = "utf-8") -> Format:
-    """As `detect`, of a file whose first bytes were read."""
+    """As `detect`, of a file whose first bytes were read. Where these are damaged and say nothing of what
+    the file is, the damage is what is told."""
+    try:
+        return _detected(file, first, format, encoding)
+    except InputError as fault:
+        if first.damage is None:
+            raise
+        raise first.damage.fault(file) from fault
+
+
+def _detected(file: InputFile, first: Head, format: str, encoding: str) -> Format:
     head, whole, compression = first.data, first.whole, first.compression
     if head.startswith(b"PAR1") and format in ("auto", "parquet"):
         return Format("parquet", compression)
@@ -113,7 +125,7 @@ def detect_in(file: InputFile, first: Head, format: str = "auto", encoding: str 
     if not whole:  # the last record is cut
         head = head[: head.rfind(b"\n") + 1] or head
     if not head.strip():
-        return found
+        return found if whole or first.damage else replace(found, kind="jsonl")
     if format == "jsonl":
         return replace(found, kind="jsonl")
     if format == "json":
@@ -124,11 +136,13 @@ def detect_in(file: InputFile, first: Head, format: str = "auto", encoding: str 
 
 
 def read_head(file: InputFile, on_retry: OnRetry = ignore_retry) -> Head:
-    """Raises InputError. A damaged container gives what can be read before the damage."""
+    """Raises InputError. A damaged container gives what can be read before the damage, and the damage."""
     parts: list[bytes] = []
     have = 0
+    damage = None
     with file.open(on_retry) as handle:
-        compression = compression_of(handle.read(8))
+        begin = handle.read(8)
+        compression = compression_of(begin) or compression_of_stub(file.path, begin)
         handle.seek(0)
         if compression is None:
             head = handle.read(HEAD_BYTES + 1)
@@ -139,10 +153,10 @@ def read_head(file: InputFile, on_retry: OnRetry = ignore_retry) -> Head:
                 have += len(block)
                 if have > HEAD_BYTES:
                     break
-        except (Damaged, zlib.error):
-            pass  # whoever reads on will meet it, and say so
+        except Damaged as met:  # whoever reads on will meet it too, and say so
+            damage = met
     head = b"".join(parts)
-    return Head(head[:HEAD_BYTES], len(head) <= HEAD_BYTES, compression)
+    return Head(head[:HEAD_BYTES], len(head) <= HEAD_BYTES and damage is None, compression, damage)
 
 
 def _encoding_of(head: bytes, named: str) -> str:

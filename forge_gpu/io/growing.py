@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
 from forge_gpu.errors import OutputError
 from forge_gpu.io.atomic import make_folder
 from forge_gpu.io.disk import begin_writeback, output_fault, reserve
+from forge_gpu.io.modes import file_mode
 from forge_gpu.kernels.layout import U8
 
 BEGIN_EVERY = 16 * 2**20
@@ -17,6 +20,21 @@ BEGIN_EVERY = 16 * 2**20
 RESERVE_SHARE, RESERVE_MOST = 8, 64 * 2**20
 """Room is kept for an eighth of what a file has, and for so many bytes at most: a full disk is not in sight
 of the check before a job while it is not nearly full."""
+
+
+def _open_own(path: Path, resume_at: int) -> int:
+    """A descriptor of a file that is written under this name alone: through a link, or another name of the
+    same file, someone else's would be. What is not gone on with is made anew. Raises OSError."""
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    if not resume_at:
+        path.unlink(missing_ok=True)
+        return os.open(path, flags | os.O_CREAT | os.O_EXCL, file_mode(path.parent))
+    descriptor = os.open(path, flags | os.O_CREAT, file_mode(path.parent))
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        os.close(descriptor)
+        raise OSError(errno.EEXIST, "is a link to another file", str(path))
+    return descriptor
 
 
 class GrowingFile:
@@ -31,7 +49,7 @@ class GrowingFile:
         self._position = self._begun = self._reserved = resume_at
         make_folder(path.parent)
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            self._descriptor = _open_own(path, resume_at)
             size = os.fstat(self._descriptor).st_size
         except OSError as fault:
             raise output_fault(fault, self._of) from fault

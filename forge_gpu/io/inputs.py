@@ -175,6 +175,10 @@ def _matches(given: str, base: Path, on_skip: OnSkip) -> Iterator[tuple[str, str
     pattern = os.path.expanduser(given)
     names = sorted(glob.glob(pattern, root_dir=base, recursive=True))
     files = [name for name in names if (base / name).is_file()]
+    for name in names:
+        reason = None if (base / name).is_dir() else _not_a_file(base / name)
+        if reason:
+            on_skip(name, reason)
     if any_name:
         reasons = {name: _not_data(PurePosixPath(name).name) for name in files}
         for name, reason in reasons.items():
@@ -204,12 +208,21 @@ def _walk(given: str, root: Path, on_skip: OnSkip) -> Iterator[tuple[str, str]]:
                 on_skip(str(relative / name), "a link to a folder; name it on its own to read it")
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
-            reason = _not_data(name)
+            reason = _not_data(name) or _not_a_file(where / name)
             if reason:
                 on_skip(str(relative / name), reason)
             else:
                 found.append((str(relative / name), str((where / name).absolute())))
     yield from sorted(found)
+
+
+def _not_a_file(path: Path) -> str | None:
+    """Why what has the name of a data file cannot be read as one: opening a pipe would wait for ever."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return None  # who opens it says what is amiss
+    return None if stat.S_ISREG(mode) else "a pipe, socket or device; name it on its own to read it"
 
 
 def _not_data(name: str) -> str | None:

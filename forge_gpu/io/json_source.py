@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -56,11 +57,17 @@ class _JsonSource:
             self._store.read_into(memoryview(data)[:size], offset)
             yield offset, data, size
 
-    def _too_long(self, buffer: ReadBuffer, begin: int) -> JsonChunk:
+    def _too_long(self, buffer: ReadBuffer, begin: int, end: int) -> JsonChunk:
         data = buffer.reserve(self._max + 1)
         self._store.read_into(memoryview(data)[: self._max], begin)
         data[self._max] = _TOO_LONG_MARK
-        return JsonChunk(_view(data, self._max + 1), self.form, begin, True)
+        whole = partial(self._record, begin, end)
+        return JsonChunk(_view(data, self._max + 1), self.form, begin, True, whole)
+
+    def _record(self, begin: int, end: int) -> Iterator[bytes]:
+        """What is between the blanks around it."""
+        blocks = (bytes(data[:size]) for _, data, size in self._blocks(begin, end))
+        return without_blanks(blocks)
 
 
 class LinesSource(_JsonSource):
@@ -98,7 +105,7 @@ class LinesSource(_JsonSource):
             else:
                 end, blank = self._line_end(at)
                 if not blank:
-                    yield self._too_long(buffer, at)
+                    yield self._too_long(buffer, at, end)
                 at = end
                 want, evenly = chunk_bytes, True
 
@@ -135,7 +142,8 @@ class LinesSource(_JsonSource):
                     yield JsonChunk(view[begin:start], self.form, offset + begin)
                 if data[start:end].strip(BLANK):
                     kept = np.append(view[start : start + self._max], np.uint8(_TOO_LONG_MARK))
-                    yield JsonChunk(kept, self.form, offset + start, truncated=True)
+                    whole = partial(self._record, offset + start, offset + end)
+                    yield JsonChunk(kept, self.form, offset + start, True, whole)
                 begin = end
         if begin < size:
             yield JsonChunk(view[begin:], self.form, offset + begin)
@@ -188,7 +196,7 @@ class ArraySource(_JsonSource):
             else:
                 first, last, at = self._element(at, part.end)
                 if last - first > self._max:
-                    yield self._too_long(buffer, first)
+                    yield self._too_long(buffer, first, last)
                 else:  # what made it long is white space
                     yield JsonChunk(_view(self._load(buffer, first, last), last - first), self.form, first)
                 want = chunk_bytes
@@ -284,6 +292,19 @@ class ArraySource(_JsonSource):
                 if state[3] == CUT:
                     end = offset + at
         return _closed(cuts, end), [Loss(what, end)]
+
+
+def without_blanks(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Bytes in blocks, without the blanks before and after them all."""
+    before, blanks = True, b""
+    for block in blocks:
+        text = block.lstrip(BLANK) if before else block
+        body = text.rstrip(BLANK)
+        if body:
+            yield blanks + body
+            before, blanks = False, text[len(body) :]
+        elif not before:
+            blanks += text
 
 
 _TAIL = 2**16

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from forge_gpu.errors import InputError
+from forge_gpu.io.checked import FAULTS, check, is_list, is_text
 from forge_gpu.io.columns import arrow_spans
 from forge_gpu.io.faults import persist
 from forge_gpu.io.inputs import InputFile
@@ -26,7 +28,7 @@ class RowGroups:
     """Some row groups of a file. See `engine.base.RowGroups`, which this is to an engine.
 
     content: the file's path, or its bytes. metadata: its footer. groups: their numbers, in order. columns:
-    those of text (see `text_columns`) that are wanted of them.
+    those of text (see `text_columns`) that are wanted of them. source: the file, held open.
     """
 
     file: InputFile
@@ -34,6 +36,7 @@ class RowGroups:
     metadata: Any
     groups: tuple[int, ...]
     columns: tuple[str, ...] = ()
+    source: Any = None
 
     @cached_property
     def rows(self) -> tuple[int, ...]:
@@ -48,6 +51,36 @@ class RowGroups:
         groups = [self.metadata.row_group(group) for group in self.groups]
         return frozenset(group.column(i).compression for group in groups for i in places)
 
+    def heaviest(self, columns: Sequence[str] | None) -> int:
+        """Bytes that a row of the first group takes at most, about, by the longest texts of its dictionaries:
+        a dictionary of 1 MB gives as many bytes as it is named times, which no size in the footer tells."""
+        import pyarrow.parquet as pq
+
+        group, schema = self.metadata.row_group(self.groups[0]), self.metadata.schema
+        total = 0
+        for place in range(group.num_columns):
+            column = group.column(place)
+            path = column.path_in_schema
+            if columns is not None and path.split(".")[0] not in columns and path not in columns:
+                continue
+            of_a_row = -(-column.num_values // max(group.num_rows, 1))
+            if "DELTA_BYTE_ARRAY" in column.encodings:  # each value may be the one before, and a byte more
+                total += of_a_row * min(column.total_uncompressed_size, _DELTA_BYTES)
+            elif column.has_dictionary_page and schema.column(place).physical_type == "BYTE_ARRAY":
+                source = readable(self.content) if self.source is None else self.source
+                with pq.ParquetFile(
+                    source,
+                    metadata=self.metadata,
+                    read_dictionary=[path],
+                    buffer_size=2**20,
+                    pre_buffer=False,
+                ) as file:
+                    first = file.iter_batches(
+                        1, row_groups=self.groups[:1], columns=[path], use_threads=False
+                    )
+                    total += of_a_row * max(map(_longest, next(first, ())), default=0)
+        return total
+
     def part(self, chosen: slice) -> RowGroups:
         """Some consecutive ones of the groups."""
         return replace(self, groups=self.groups[chosen])
@@ -57,11 +90,14 @@ class RowGroups:
         errors and OSError."""
         import pyarrow.parquet as pq  # other tables do without
 
-        reader = pq.ParquetFile(
-            readable(self.content), metadata=self.metadata, buffer_size=2**20, pre_buffer=False
-        )
+        source = readable(self.content) if self.source is None else self.source
+        reader = pq.ParquetFile(source, metadata=self.metadata, buffer_size=2**20, pre_buffer=False)
         with reader:
-            yield from reader.iter_batches(rows, row_groups=self.groups, columns=columns, use_threads=False)
+            for batch in reader.iter_batches(
+                rows, row_groups=self.groups, columns=columns, use_threads=False
+            ):
+                check(batch)
+                yield batch
 
     def text_bytes(self, column: str) -> U8:
         """All texts of a column, one after the other, decoded on the host; faults that pass are waited for.
@@ -76,11 +112,29 @@ class RowGroups:
                 spans = arrow_spans(batch.column(0)).part(slice(None))
                 pieces.append(spans.data.copy())
                 rows += len(batch)
-        except (pa.ArrowException, OSError) as fault:
+        except FAULTS as fault:
             raise damaged(self.file, rows, fault) from fault
         if rows != sum(self.rows):
             raise changed(self.file, rows)
         return np.concatenate([np.zeros(0, np.uint8), *pieces])
+
+
+_DELTA_BYTES = 2**16
+"""What a value is taken to be at most that is told by how it differs from the one before."""
+
+
+def _longest(array: Any) -> int:
+    """The longest text in the dictionaries of an array."""
+    if isinstance(array, pa.ExtensionArray):
+        return _longest(array.storage)
+    if pa.types.is_dictionary(array.type):
+        lengths = pc.binary_length(array.dictionary) if is_text(array.type.value_type) else pa.array([0])
+        return int(pc.max(lengths).as_py() or 0)
+    if pa.types.is_map(array.type):
+        return max(_longest(array.keys), _longest(array.items))
+    if pa.types.is_struct(array.type):
+        return max((_longest(array.field(i)) for i in range(array.type.num_fields)), default=0)
+    return _longest(array.values) if is_list(array.type) else 0
 
 
 def text_columns(metadata: Any) -> frozenset[str]:

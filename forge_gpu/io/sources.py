@@ -50,7 +50,7 @@ def open_source(
         file = spool.capture(file)
     found = format if isinstance(format, Format) else detect(file, format, encoding, on_retry)
     origin = Origin(file, found, range_bytes, max_row_bytes, on_corrupt == "keep_prefix")
-    if found.kind == "empty":
+    if found.kind == "empty" and found.compression is None:
         return LinesSource(origin, MemoryStore(b""))
     if by_parts and file.size is not None and has_parts(file, found):
         return LinesSource(origin, RemoteStore(file.url, file.size), found.mark)
@@ -92,7 +92,7 @@ class _Opening:
         if self.format.kind in ("arrow", "arrow_stream"):
             return self._arrow(origin, content)
         store = open_store(content.content, self.file.path)
-        kind = LinesSource if self.format.kind == "jsonl" else ArraySource
+        kind = ArraySource if self.format.kind == "json" else LinesSource  # nothing, decoded, has no lines
         return kind(origin, store, self.format.mark if in_place else 0)
 
     def _blocks(self, encoding: str | None, losses: list[Loss]) -> Iterator[bytes]:
@@ -146,7 +146,8 @@ class _Opening:
         def write(spooled: SpoolFile, losses: list[Loss]) -> None:
             losses.extend(source.losses)
             chunks = (chunk for part in source.ranges for chunk in source.read(part, _BATCH_BYTES))
-            ipc.write(spooled, (ipc.plain(chunk.batch) for chunk in chunks), origin.range_bytes)
+            rows = (piece for chunk in chunks for piece in ipc.plain(chunk.batch, _BATCH_BYTES))
+            ipc.write(spooled, rows, origin.range_bytes)
 
         return self._rewritten(("groups",), write)
 
@@ -162,7 +163,7 @@ class _Opening:
 
         def write(spooled: SpoolFile, lost: list[Loss]) -> None:
             lost.extend(origin.losses)
-            batches = ipc.in_order(self.file, opened, origin.keep_prefix, lost)
+            batches = ipc.in_order(self.file, opened, origin.keep_prefix, lost, _BATCH_BYTES)
             ipc.write(spooled, batches, origin.range_bytes, ipc.plain_schema(opened.schema))
 
         return self._rewritten(("batches",), write)
@@ -175,6 +176,4 @@ class _Opening:
 
         how = (*how, self.origin.keep_prefix, self.origin.range_bytes)
         spooled = self.spool.keep(self.file, how, write)
-        return tables.IpcSource(
-            self.origin.after(spooled.losses), ipc.open_file(self.file, spooled.content, False, [])
-        )
+        return tables.IpcSource(self.origin.after(spooled.losses), ipc.open_own(spooled.content))

@@ -107,7 +107,8 @@ class SpoolFile:
         assert self._memory is not None
         make_folder(self._path.parent)
         try:
-            self._file = io.FileIO(partial_path(self._path), "wb")
+            partial_path(self._path).unlink(missing_ok=True)
+            self._file = io.FileIO(partial_path(self._path), "xb")
         except OSError as fault:
             raise output_fault(fault, self._path) from fault
         held, self._memory = self._memory.getbuffer(), None

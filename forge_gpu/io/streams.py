@@ -29,6 +29,13 @@ class Damaged(Exception):
         self.offset = offset
         self.what = what
 
+    def fault(self, file: InputFile) -> InputError:
+        """What a user is told, where nothing of the file is to be kept."""
+        return InputError(
+            f"{file.path}: {self.what} at byte {self.offset}; fetch the file again, or keep what "
+            "comes before with data.on_corrupt: keep_prefix"
+        )
+
 
 def compression_of(head: bytes) -> str | None:
     """ "gzip", "zstd" or None, by the first bytes."""
@@ -36,6 +43,14 @@ def compression_of(head: bytes) -> str | None:
         return "gzip"
     skippable = head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F
     return "zstd" if head.startswith(ZSTD) or skippable else None
+
+
+def compression_of_stub(name: str, head: bytes) -> str | None:
+    """What a file is compressed by, by its name, where it is cut before its first bytes can say so."""
+    for suffix, magic, compression in ((".gz", GZIP, "gzip"), (".zst", ZSTD, "zstd")):
+        if name.lower().endswith(suffix) and len(head) < len(magic) and magic.startswith(head):
+            return compression
+    return None
 
 
 def plain_encoding(name: str) -> str:
@@ -89,10 +104,7 @@ def _undamaged(
         yield from blocks
     except Damaged as damage:
         if not keep_prefix:
-            raise InputError(
-                f"{file.path}: {damage.what} at byte {damage.offset}; fetch the file again, or keep what "
-                "comes before with data.on_corrupt: keep_prefix"
-            ) from damage
+            raise damage.fault(file) from damage
         losses.append(Loss(damage.what, damage.offset))
 
 
@@ -115,7 +127,8 @@ def _whole(handle: BinaryIO, file: InputFile) -> Iterator[bytes]:
 
 
 def _gunzip(handle: BinaryIO) -> Iterator[bytes]:
-    """All members of a gzip file, as RFC 1952 has it; zeros after a member are padding."""
+    """All members of a gzip file, as RFC 1952 has it; zeros after a member are padding. A file without a
+    member is cut short: even nothing, compressed, has one."""
     done = 0  # compressed bytes used
     member: Any = None
     for block in raw_blocks(handle):
@@ -134,7 +147,7 @@ def _gunzip(handle: BinaryIO) -> Iterator[bytes]:
             block = member.unused_data
             if member.eof:
                 member = None
-    if member is not None:
+    if member is not None or not done:
         raise Damaged(done, "the gzip data is cut short")
 
 
@@ -176,6 +189,7 @@ def _unzstd(handle: BinaryIO) -> Iterator[bytes]:
 
     source = pa.PythonFile(handle, mode="r")
     stream = pa.CompressedInputStream(source, "zstd")
+    empty = True
     while True:
         try:
             block = stream.read(64 * 2**10)
@@ -188,8 +202,11 @@ def _unzstd(handle: BinaryIO) -> Iterator[bytes]:
             )
             raise Damaged(source.tell(), what) from fault
         if not block:
-            return
+            break
+        empty = False
         yield block
+    if empty and source.tell() == 0:
+        raise Damaged(0, "the zstd data is cut short")
 
 
 def _mark_undecodable(fault: UnicodeError) -> tuple[str, int]:

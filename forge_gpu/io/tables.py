@@ -12,17 +12,22 @@ import numpy as np
 
 from forge_gpu.errors import InputError
 from forge_gpu.fates import Reason
+from forge_gpu.io.checked import FAULTS
 from forge_gpu.io.chunks import ArrowChunk, BadRow, Origin, ParquetTexts, Range, ReadBuffer
 from forge_gpu.io.decoded import decoded_chunks
 from forge_gpu.io.delimited import BAD_COLUMN
+from forge_gpu.io.identity import OpenFile
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.loss import Loss
-from forge_gpu.io.row_groups import RowGroups, changed, damaged, one_line, readable, text_columns
+from forge_gpu.io.row_groups import RowGroups, changed, damaged, one_line, text_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from forge_gpu.io.ipc import Batches
+
+_ROWS_TRIED = 256
+"""Rows that are decoded at once to see whether a row group is whole."""
 
 LARGE_GROUP = 8
 """A row group or a compressed batch of more than this many ranges is spooled, for it cannot be cut."""
@@ -51,39 +56,48 @@ class _Table:
         buffer: ReadBuffer | None = None,
         columns: Sequence[str] | None = None,
     ) -> Iterator[ArrowChunk]:
-        import pyarrow as pa
-
         wanted = [name for name in self._names if columns is None or name in columns or name == BAD_COLUMN]
         decode = None if buffer is None else buffer.parquet_texts
         first = part.begin
         try:
             for chunk in self._chunks(part, chunk_bytes, wanted, decode):
-                for piece in _pieces(chunk, chunk_bytes):
+                for piece in chunk.pieces(chunk_bytes):
                     yield self._without_long_rows(piece)
                     first += len(piece)
-        except (pa.ArrowException, OSError) as fault:
+        except FAULTS as fault:
+            self._require_unchanged()
             raise damaged(self.file, first, fault) from fault
+        self._require_unchanged()
         if first != part.end:
             raise changed(self.file, first)
 
     def close(self) -> None:
         pass
 
+    def _require_unchanged(self) -> None:
+        """Raise InputError where the file is not what it was when it was opened."""
+
     def _chunks(
         self, part: Range, chunk_bytes: int, columns: list[str], decode: ParquetTexts | None
     ) -> Iterator[ArrowChunk]:
         """The rows of a range, in chunks of any size."""
-        yield from _numbered(self._batches(part, chunk_bytes, columns), part.begin)
+        yield from self._numbered(self._batches(part, chunk_bytes, columns), part.begin)
 
     def _batches(self, part: Range, chunk_bytes: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
         raise NotImplementedError
+
+    def _numbered(self, batches: Iterator[pa.RecordBatch], first: int) -> Iterator[ArrowChunk]:
+        """Batches as chunks, from row `first` of the file on."""
+        for batch in batches:
+            yield _chunk(batch, first, self.file.path)
+            first += len(batch)
 
     def _without_long_rows(self, chunk: ArrowChunk) -> ArrowChunk:
         """The chunk with the rows that are too long refused as well."""
         long = chunk.size > self._max and np.flatnonzero(chunk.value_bytes() > self._max).tolist()
         if not long:
             return chunk
-        too_long = {i: BadRow(Reason.ROW_TOO_LONG, chunk.source(i)[: self._max]) for i in long}
+        too_long = {i: BadRow(Reason.ROW_TOO_LONG) for i in long}
         return chunk.with_bad({**chunk.bad, **too_long})
 
 
@@ -92,7 +106,9 @@ class ParquetSource(_Table):
 
     def __init__(self, origin: Origin, content: Path | bytes) -> None:
         self._content = content
-        self._metadata = parquet_metadata(origin.file, content)
+        self._held = None if isinstance(content, bytes) else OpenFile(content, origin.file.path)
+        self._metadata, self._source = open_parquet(origin.file, content)
+        self._require_unchanged()
         super().__init__(origin, self._metadata.schema.to_arrow_schema().names)
         self._texts = text_columns(self._metadata)
         counts = [self._metadata.row_group(i).num_rows for i in range(self._metadata.num_row_groups)]
@@ -110,7 +126,23 @@ class ParquetSource(_Table):
         return any(part.size > LARGE_GROUP * range_bytes for part in self.ranges)
 
     def _batches(self, part: Range, chunk_bytes: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        yield from self._groups_of(self._numbers(part)).batches(_rows_at_once(part, chunk_bytes), columns)
+        for groups, rows in self._evenly(self._groups_of(self._numbers(part)), part, chunk_bytes, columns):
+            yield from _gathered(groups.batches(rows, columns), chunk_bytes)
+
+    def _evenly(
+        self, groups: RowGroups, part: Range, chunk_bytes: int, columns: list[str]
+    ) -> Iterator[tuple[RowGroups, int]]:
+        """Consecutive ones of some groups, with how many rows of them are decoded at once."""
+        usual = _rows_at_once(part, chunk_bytes)
+        begin, before = 0, usual
+        for i in range(len(groups.groups)):
+            rows = min(usual, max(1, chunk_bytes // max(groups.part(slice(i, i + 1)).heaviest(columns), 1)))
+            if i and rows != before:
+                yield groups.part(slice(begin, i)), before
+                begin = i
+            before = rows
+        if groups.groups:
+            yield groups.part(slice(begin, None)), before
 
     def _chunks(
         self, part: Range, chunk_bytes: int, columns: list[str], decode: ParquetTexts | None
@@ -127,7 +159,7 @@ class ParquetSource(_Table):
                 count, found = decode(left)
                 groups, left = left.part(slice(0, count)), left.part(slice(count, None))
                 if found is None:
-                    yield from _numbered(groups.batches(rows, columns), first)
+                    yield from self._numbered(groups.batches(rows, columns), first)
                 else:
                     yield from decoded_chunks(groups, found, tuple(columns), first, rows)
                 first += sum(groups.rows)
@@ -151,7 +183,15 @@ class ParquetSource(_Table):
         yield run
 
     def _groups_of(self, groups: Sequence[int], texts: tuple[str, ...] = ()) -> RowGroups:
-        return RowGroups(self.file, self._content, self._metadata, tuple(groups), texts)
+        return RowGroups(self.file, self._content, self._metadata, tuple(groups), texts, self._source)
+
+    def close(self) -> None:
+        if self._held is not None:
+            self._held.close()
+
+    def _require_unchanged(self) -> None:
+        if self._held is not None:
+            self._held.require_unchanged()
 
     def _undamaged(self, counts: list[int]) -> tuple[list[int], list[Loss]]:
         """Row groups that can be read, found by reading them all."""
@@ -160,10 +200,10 @@ class ParquetSource(_Table):
         good, losses = [], []
         for group, count in enumerate(counts):
             try:
-                if sum(map(len, self._groups_of([group]).batches(4096, None))) != count:
+                if sum(map(len, self._groups_of([group]).batches(_ROWS_TRIED, None))) != count:
                     raise pa.ArrowInvalid("it has fewer rows than it says")
                 good.append(group)
-            except (pa.ArrowException, OSError) as fault:
+            except FAULTS as fault:
                 where = self._metadata.row_group(group).column(0).file_offset
                 losses.append(Loss(f"row group {group} is damaged: {one_line(fault)}", where or None, count))
         return good, losses
@@ -174,7 +214,7 @@ class IpcSource(_Table):
 
     def __init__(self, origin: Origin, batches: Batches) -> None:
         super().__init__(origin, batches.schema.names)
-        self._batch = batches.reader
+        self._reader = batches.reader
         self._starts = batches.starts
         self.rows = batches.starts[-1]
         step = max(1, origin.range_bytes * max(self.rows, 1) // max(batches.size, 1))
@@ -189,19 +229,27 @@ class IpcSource(_Table):
         at = part.begin
         while at < part.end:
             end = min(part.end, self._starts[i + 1])
-            batch = self._batch(i).select(columns)
-            yield batch.slice(at - self._starts[i], end - at)
+            yield self._reader.rows(i, at - self._starts[i], end - at, columns)
             at, i = end, i + 1
 
+    def close(self) -> None:
+        self._reader.close()
 
-def parquet_metadata(file: InputFile, content: Path | bytes) -> Any:
-    """The footer of a Parquet file. Raises InputError."""
+    def _require_unchanged(self) -> None:
+        self._reader.require_unchanged()
+
+
+def open_parquet(file: InputFile, content: Path | bytes) -> tuple[Any, Any]:
+    """The footer of a Parquet file, and the file, open. Raises InputError."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_metadata(readable(content))
-    except (pa.ArrowException, OSError) as fault:
+        source = pa.BufferReader(content) if isinstance(content, bytes) else pa.OSFile(str(content))
+        metadata = pq.read_metadata(source)
+        metadata.schema.to_arrow_schema().names  # noqa: B018 (names that cannot be read are damage here)
+        return metadata, source
+    except FAULTS as fault:
         raise InputError(
             f"{file.path}: the Parquet file has no whole footer, so nothing of it can be read "
             f"({one_line(fault)}); fetch or write it again"
@@ -225,14 +273,23 @@ def _rows_at_once(part: Range, chunk_bytes: int) -> int:
     return max(1, min(65536, chunk_bytes * (part.end - part.begin) // max(part.size, 1)))
 
 
-def _numbered(batches: Iterator[pa.RecordBatch], first: int) -> Iterator[ArrowChunk]:
-    """Batches as chunks, from row `first` of the file on."""
+def _gathered(batches: Iterator[pa.RecordBatch], most: int) -> Iterator[pa.RecordBatch]:
+    """Small batches together, up to about `most` bytes."""
+    import pyarrow as pa
+
+    held: list[pa.RecordBatch] = []
+    size = 0
     for batch in batches:
-        yield _chunk(batch, first)
-        first += len(batch)
+        if held and size + batch.nbytes > most:
+            yield held[0] if len(held) == 1 else pa.concat_batches(held)
+            held, size = [], 0
+        held.append(batch)
+        size += batch.nbytes
+    if held:
+        yield held[0] if len(held) == 1 else pa.concat_batches(held)
 
 
-def _chunk(batch: pa.RecordBatch, first: int) -> ArrowChunk:
+def _chunk(batch: pa.RecordBatch, first: int, path: str) -> ArrowChunk:
     bad: dict[int, BadRow] = {}
     if batch.num_columns and batch.schema.names[-1] == BAD_COLUMN:
         source = batch.column(batch.num_columns - 1)
@@ -240,11 +297,4 @@ def _chunk(batch: pa.RecordBatch, first: int) -> ArrowChunk:
         if source.null_count != len(source):
             for i in np.flatnonzero(source.is_valid().to_numpy(zero_copy_only=False)).tolist():
                 bad[i] = BadRow(Reason.WRONG_FIELD_COUNT, source[i].as_py())
-    return ArrowChunk(batch, first, bad)
-
-
-def _pieces(chunk: ArrowChunk, chunk_bytes: int) -> Iterator[ArrowChunk]:
-    """Parts of about chunk_bytes of a chunk."""
-    count = max(1, len(chunk) * chunk_bytes // max(chunk.size, 1))
-    for at in range(0, len(chunk), count):
-        yield chunk.slice(at, min(at + count, len(chunk)))
+    return ArrowChunk(batch, first, bad, path)

@@ -18,6 +18,7 @@ from forge_gpu.hardware import shares
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.lock import FolderLock
+from forge_gpu.io.modes import make_shared
 from forge_gpu.io.sinks.registry import format_of
 from forge_gpu.io.spool import Spool
 from forge_gpu.job.decide.candidates import CandidateTexts
@@ -76,6 +77,7 @@ def prepare(
         listener(Warned("open", line))
 
     began = time.monotonic()
+    make_shared(spec.output, spec.config.output.mode)
     with FolderLock(spec.output, spec.wait, on_wait, check_stop):
         require_store(spec, listener)
         opened = open_job(spec, budget, make_engine, listener, files)
@@ -120,7 +122,8 @@ def open_job(
     if checkpoint.state.result is not None:
         finished = find_finished(spec, checkpoint.state.result["manifest_sha256"], listener)
         if finished is not None:
-            remove_stale(spec.output, finished.manifest)  # where it was killed before it could
+            checkpoint.clean_up()  # where it was killed before it could
+            remove_stale(spec.output, finished.manifest)
             listener(job_started(spec, key.digest, budget, make_engine, resumed=False))
             return finished
         why = "the output files changed since the last run"

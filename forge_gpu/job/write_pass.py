@@ -176,7 +176,7 @@ def write_block(
         yield ChunkLines(lines, splits, rejected)
         row += len(rows)
         line += chunk.lines(rows.records)
-    if digest % 2**64 != placed.block.digest:
+    if 0 != digest % 2**64 != placed.block.digest != 0:  # 0: one of the passes took none of a table
         raise changed(item)
 
 

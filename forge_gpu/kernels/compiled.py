@@ -11,8 +11,10 @@ import hashlib
 import inspect
 import os
 import platform
+import stat
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,11 @@ CHECKED = os.environ.get("FORGE_CHECKED_KERNELS", "0") == "1"
 
 @cache
 def cache_folder() -> Path:
-    """The folder of the compiled kernels: under FORGE_CACHE_DIR, else the user's cache, else temporary."""
+    """The folder of the compiled kernels: under FORGE_CACHE_DIR, else the user's cache, else temporary.
+
+    Numba's index files are pickles: loading one runs what it says. So a folder is used where nobody but this
+    user and root can have put one there, and a fresh private one where that is not so.
+    """
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(source.relative_to(Path(__file__).parent).as_posix().encode() + b"\0")
@@ -50,13 +56,12 @@ def cache_folder() -> Path:
         digest.update(part.encode() + b"\0")
     name = digest.hexdigest()[:16] + ("-checked" if CHECKED else "")
     for root in _candidate_roots():
-        folder = root / "kernels" / name
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                return folder
-        except OSError:
-            continue
+        folder = root.absolute() / "kernels" / name
+        with suppress(OSError):
+            for made in (*reversed(folder.parents), folder):
+                made.mkdir(0o700, exist_ok=True)
+        if _is_trusted(folder) and (os.access(folder, os.W_OK) or any(folder.rglob("*.nbi"))):
+            return folder
     return Path(tempfile.mkdtemp(prefix="forge-kernels-"))
 
 
@@ -67,6 +72,31 @@ def _processor() -> tuple[str, str]:
         llvmlite.binding.get_host_cpu_name() if name is None else name,
         llvmlite.binding.get_host_cpu_features().flatten() if features is None else features,
     )
+
+
+def _is_trusted(folder: Path) -> bool:
+    """Whether a folder, all that is in it and every folder above it belong to this user or root, and nobody
+    else may write there. In a folder with the sticky bit, as /tmp is, others cannot replace what is ours."""
+    try:
+        real = folder.resolve(strict=True)
+        above = all(_is_ours(path, is_above=True) for path in (*folder.parents, *real.parents))
+        inside = [path for where, *names in os.walk(real) for path in _paths(where, *names)]
+        closed = not real.stat().st_mode & 0o077  # whatever the files' modes, nobody else comes to them
+        return above and _is_ours(real) and all(_is_ours(path, may_share=closed) for path in inside)
+    except OSError:
+        return False
+
+
+def _paths(where: str, folders: list[str], files: list[str]) -> list[Path]:
+    return [Path(where, name) for name in (*folders, *files)]
+
+
+def _is_ours(path: Path, is_above: bool = False, may_share: bool = False) -> bool:
+    status = path.stat() if is_above else path.lstat()
+    ours = status.st_uid in (os.geteuid(), 0) and not stat.S_ISLNK(status.st_mode)
+    if may_share or (is_above and status.st_mode & stat.S_ISVTX):
+        return ours
+    return ours and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _candidate_roots() -> list[Path]:

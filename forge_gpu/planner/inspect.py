@@ -91,7 +91,8 @@ def _agree(
         if not found.records:
             if found.unreadable or found.others:
                 raise InputError(f"{found.file.path}: {_no_records(found)}")
-            notes.append(f"{found.file.path} has no rows: it is passed over")
+            if found.damage is None:
+                notes.append(f"{found.file.path} has no rows: it is passed over")
             continue
         picked = _pick(found, given, any_columns)
         if first is None:
@@ -99,6 +100,9 @@ def _agree(
         elif picked.values != first[1].values:
             first = (found, _merge(first, (found, picked)))
     if first is None:
+        damaged = next((found for found in samples if found.damage is not None), None)
+        if damaged is not None and damaged.damage is not None:
+            raise damaged.damage.fault(damaged.file)
         named = ", ".join(found.file.path for found in samples[:5]) + (", ..." if len(samples) > 5 else "")
         raise InputError(f"the data has no rows, so there is nothing to plan for: {named}")
     return first[1]
@@ -146,6 +150,8 @@ def _faults(samples: Sequence[Sample], columns: Mapping[str, Column], picked: Pi
     total = sum(len(found.records) for found in samples)
     notes = []
     for found in samples:
+        if found.damage is not None:
+            notes.append(str(found.damage.fault(found.file)))
         bad = found.unreadable + found.others
         if bad:
             notes.append(

@@ -14,7 +14,7 @@ import orjson
 
 from forge_gpu.io.formats import Format, Head, detect_in, read_head
 from forge_gpu.io.inputs import InputFile
-from forge_gpu.io.streams import UTF8_BOM, as_utf8
+from forge_gpu.io.streams import UTF8_BOM, Damaged, as_utf8
 
 PIECE = 2**16
 PLACES = (0.25, 0.5, 0.75)  # where a long file is looked at again: its head need not be like the rest
@@ -25,7 +25,8 @@ MOST_RECORDS = 200
 class Sample:
     """records: those that are objects. unreadable, others: rows looked at that were not JSON, or no object.
 
-    rows: of the whole file, None where it cannot be told; exact: whether it was counted.
+    rows: of the whole file, None where it cannot be told; exact: whether it was counted. damage: what ended
+    the bytes that were looked at.
     """
 
     file: InputFile
@@ -35,6 +36,7 @@ class Sample:
     others: int = 0
     rows: int | None = None
     exact: bool = False
+    damage: Damaged | None = None
 
     def add(self, value: Any) -> None:
         if isinstance(value, dict):
@@ -46,9 +48,9 @@ class Sample:
 def sample(file: InputFile, format: str = "auto", encoding: str = "utf-8") -> Sample:
     """Look at one input. Raises InputError for a file that is no data."""
     head = read_head(file)
-    found = Sample(file, detect_in(file, head, format, encoding))
+    found = Sample(file, detect_in(file, head, format, encoding), damage=head.damage)
     if found.format.kind == "empty":
-        found.rows, found.exact = 0, True
+        found.rows, found.exact = 0, head.damage is None
     elif found.format.is_text:
         _read_text(found, head)
     else:
@@ -164,4 +166,7 @@ def _read_table(found: Sample) -> None:
     records, found.rows = first_rows(found.file, found.format, MOST_RECORDS)
     found.exact = found.rows is not None
     for record in records:
-        found.add(record)
+        if record is None:
+            found.unreadable += 1
+        else:
+            found.add(record)

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forge_gpu.errors import InputError
-from forge_gpu.io.columns import arrow_spans, source_json, value_bytes
+from forge_gpu.io.checked import check_array
+from forge_gpu.io.columns import arrow_spans, source_json
 from forge_gpu.io.to_arrow import text_to_arrow
+from forge_gpu.io.weights import text_bytes
 from forge_gpu.kernels.layout import JSON, NULL, PADDING, PLAIN, Spans, Text
 
 TEXT_TYPES = [
@@ -172,24 +173,28 @@ def test_nested_bytes_that_are_no_utf8_are_marked() -> None:
         spans.raw(1).decode()
 
 
-def test_offsets_that_leave_their_buffer() -> None:
-    bad = pa.StringArray.from_buffers(2, pa.py_buffer(np.array([0, 99, 3], np.int32)), pa.py_buffer(b"abc"))
-    with pytest.raises(InputError, match="offsets"):
-        arrow_spans(bad)
-    back = pa.StringArray.from_buffers(2, pa.py_buffer(np.array([0, 3, 1], np.int32)), pa.py_buffer(b"abc"))
-    with pytest.raises(InputError, match="offsets"):
-        arrow_spans(back)
-    lists = pa.ListArray.from_buffers(
-        pa.list_(pa.string()),
-        2,
-        [None, pa.py_buffer(np.array([0, 9, 1], np.int32))],
-        children=[pa.array(["a"])],
-    )
-    with pytest.raises(InputError, match="damaged"):
-        arrow_spans(lists)
-    indices = pa.DictionaryArray.from_arrays(pa.array([0, 7], pa.int8()), pa.array(["a"]), safe=False)
-    with pytest.raises(InputError, match="damaged"):
-        arrow_spans(indices)
+def test_values_that_leave_their_buffer() -> None:
+    def offsets(*edges: int) -> pa.Buffer:
+        return pa.py_buffer(np.array(edges, np.int32))
+
+    text = pa.py_buffer(b"abc")
+    lists = [pa.array(["a"])]
+    damaged = [
+        pa.StringArray.from_buffers(2, offsets(0, 99, 3), text),
+        pa.StringArray.from_buffers(2, offsets(0, 3, 1), text),
+        pa.ListArray.from_buffers(pa.list_(pa.string()), 2, [None, offsets(0, 9, 1)], children=lists),
+        pa.DictionaryArray.from_arrays(pa.array([0, 7], pa.int8()), pa.array(["a"]), safe=False),
+        pa.DictionaryArray.from_arrays(pa.array([-1], pa.int8()), pa.array(["a"]), safe=False),
+    ]
+    for array in damaged:
+        with pytest.raises(pa.ArrowInvalid):
+            check_array(array)
+
+
+def test_a_null_child_and_bytes_that_are_no_text_are_no_damage() -> None:
+    check_array(pa.array([[{"role": "user", "name": None}], []]))
+    check_array(pa.array([[b"caf\xe9"]]).view(pa.list_(pa.string())))
+    check_array(pa.array([b"caf\xe9"] * 2).view(pa.string()).dictionary_encode())
 
 
 def test_text_to_arrow_without_a_copy() -> None:
@@ -208,6 +213,6 @@ def test_source_json() -> None:
     assert json.loads(source_json(raw, 1)) == {"t": "\\xffz"}
 
 
-def test_value_bytes() -> None:
+def test_text_bytes() -> None:
     rows = [{"a": "é", "b": [{"content": "xyz"}], "n": 1}, {"a": None, "b": [], "n": 2}]
-    assert value_bytes(pa.RecordBatch.from_pylist(rows)).tolist() == [5, 0]
+    assert text_bytes(pa.RecordBatch.from_pylist(rows)).tolist() == [5, 0]

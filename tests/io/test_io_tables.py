@@ -113,7 +113,7 @@ def test_a_long_csv_row(tmp_path: Path) -> None:
     file = put(tmp_path, "f.csv", data)
     assert [len(row["a"]) for row in rows_of(opened(file, tmp_path))] == [1, len(long), 1]
     rows = rows_of(opened(file, tmp_path, max_row_bytes=1000))
-    assert rows[1].reason == Reason.ROW_TOO_LONG and rows[1].source == b'{"a":"' + b"x" * 994
+    assert rows[1].reason == Reason.ROW_TOO_LONG and rows[1].source is None
     assert rows[0] == {"a": "1", "b": "2"} and rows[2] == {"a": "4", "b": "5"}
 
 

@@ -29,7 +29,7 @@ class EventFile:
         """Raises OutputError where it cannot be written, or holds something else than events."""
         try:
             is_torn = _ends_torn(path)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o664)
             if is_torn:
                 write_whole(descriptor, b"\n")
         except OSError as fault:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Iterator
 
 import orjson
@@ -11,6 +12,12 @@ from forge_gpu.fates import Reason, name
 from forge_gpu.job.rows.rows import Rows
 from forge_gpu.kernels.layout import I64, U8
 
+WHOLE_BYTES = 2**20
+"""The source of a longer row is told by its head, its tail, its size and its hash."""
+EDGE_BYTES = 2**12
+SMALL_BYTES = 2**12
+"""Text that is written as it is, whatever it takes."""
+
 
 def rejected_lines(
     rows: Rows, chosen: I64, reason: U8, file: str, first_row: int, first_line: int | None
@@ -18,12 +25,34 @@ def rejected_lines(
     """One JSON line for each chosen row of a chunk; see `rejected_record`. reason: of all its rows."""
     for row in map(int, chosen):
         record = rejected_record(rows, row, reason[row], file, first_row, first_line)
-        source = _source(rows, row)
-        try:
-            record["source"] = source.decode()
-        except UnicodeDecodeError:
-            record["source_base64"] = base64.b64encode(source).decode()
-        yield orjson.dumps(record) + b"\n"
+        yield orjson.dumps(record | _told(_source(rows, row))) + b"\n"
+
+
+def _told(blocks: Iterator[bytes]) -> dict[str, object]:
+    """The source of a row: whole, or of a long one where it begins and ends, its size and its hash."""
+    source, size, digest, tail = b"", 0, hashlib.sha256(), b""
+    for block in blocks:
+        source += block[: max(WHOLE_BYTES + 1 - len(source), 0)]
+        size += len(block)
+        digest.update(block)
+        tail = (tail + block[-EDGE_BYTES:])[-EDGE_BYTES:]
+    if size <= WHOLE_BYTES:
+        return _text("source", source)
+    facts = {"source_bytes": size, "source_sha256": digest.hexdigest()}
+    return _text("source_head", source[:EDGE_BYTES]) | _text("source_tail", tail) | facts
+
+
+def _text(key: str, source: bytes) -> dict[str, object]:
+    """Bytes of a row as text under a key; as base64 under another where they are no text, or where the text
+    would take more in JSON, as control characters do."""
+    encoded = base64.b64encode(source)
+    try:
+        text = source.decode()
+    except UnicodeDecodeError:
+        return {f"{key}_base64": encoded.decode()}
+    if len(source) > SMALL_BYTES and len(orjson.dumps(text)) > 2 * len(encoded):
+        return {f"{key}_base64": encoded.decode()}
+    return {key: text}
 
 
 def rejected_record(
@@ -47,11 +76,15 @@ def rejected_record(
     return record
 
 
-def _source(rows: Rows, row: int) -> bytes:
-    if rows.chunk.form == "table":
-        bad = rows.chunk.bad.get(row)
-        return bad.source if bad else rows.chunk.source(row)
-    start, length = rows.records.start[row], rows.records.length[row]
-    if rows.chunk.truncated:
-        length -= 1  # the mark that makes it too long is no byte of the source
-    return rows.records.data[start : start + length].tobytes()
+def _source(rows: Rows, row: int) -> Iterator[bytes]:
+    """The bytes of a row as its file has them, in blocks."""
+    chunk = rows.chunk
+    if chunk.form == "table":
+        bad = chunk.bad.get(row)
+        source = None if bad is None else bad.source
+        yield chunk.source(row) if source is None else source
+    elif chunk.whole is not None:
+        yield from chunk.whole()
+    else:
+        start, length = rows.records.start[row], rows.records.length[row]
+        yield rows.records.data[start : start + length].tobytes()

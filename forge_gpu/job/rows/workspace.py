@@ -35,10 +35,12 @@ def changed(item: Item) -> InputError:
 def source_digest(rows: Rows) -> int:
     """A digest of the rows as the source spells them; the sum over chunks, modulo 2^64, is the range's.
 
-    0 for tables: their files are sealed.
+    Of a table: the values of the columns that are read.
     """
     if rows.chunk.form == "table":
-        return 0
+        columns = rows.records.columns.values()
+        of_columns = (digest(column.data, column.start, column.length) for column in columns)
+        return sum((2 * number + 1) * found for number, found in enumerate(of_columns)) % 2**64
     return digest(rows.records.data, rows.records.start, rows.records.length)
 
 
@@ -75,6 +77,8 @@ class Workspace:
         self.reader = RowReader(config, self.engine, columns)
         self.chunks_read = 0
         self._input = ReadBuffer(self.engine.parquet_texts if self.engine.name == "gpu" else None)
+        # What a device has decoded would have to be copied back to be digested: its files are watched alone.
+        self._digests_tables = self._input.parquet_texts is None
         self._form = form_of(config)
         columns, key = self.reader.renderer.columns, config.preprocessing.dedup.key
         fields = tuple(field.name for field in self._form.fields(config))
@@ -104,7 +108,7 @@ class Workspace:
     def judge(self, item: Item, chunk: Chunk) -> tuple[Rows, int]:
         """The rows of a chunk of a range, judged, and the digest of its source; the scan is held."""
         rows = self.reader.read(chunk, judge=True)
-        digest = source_digest(rows)
+        digest = self._digest(rows)
         if self._scans is not None and chunk.form != "table":
             self._scans.hold(item.file, chunk, rows.records, digest)
         return rows, digest
@@ -117,12 +121,16 @@ class Workspace:
             held = self._scans.find(item.file, chunk, self.reader.keys)
         if held is None:
             rows = self.reader.read(chunk, judge=False)
-            return rows, source_digest(rows)
+            return rows, self._digest(rows)
         records, before = held
         rows = self.reader.read(chunk, judge=False, records=records)
         if source_digest(rows) != before:
             raise changed(item)
         return rows, before
+
+    def _digest(self, rows: Rows) -> int:
+        """That of the source; 0 where none is taken."""
+        return source_digest(rows) if rows.chunk.form != "table" or self._digests_tables else 0
 
     def keys(self, rows: Rows, chosen: I64) -> Text:
         """The dedup keys of the chosen rows."""

@@ -20,9 +20,10 @@ import orjson
 from forge_gpu._version import __version__
 from forge_gpu.config import keys
 from forge_gpu.config.schema import Config
-from forge_gpu.io.atomic import PARTIAL, write_atomic
+from forge_gpu.io.atomic import PARTIAL, remove_temporary, write_atomic
 from forge_gpu.io.disk import output_fault
 from forge_gpu.io.inputs import InputFile
+from forge_gpu.io.modes import make_private
 from forge_gpu.job.state import arrays, index
 from forge_gpu.job.state.index import RowIndex
 
@@ -115,6 +116,7 @@ class Checkpoint:
             raise output_fault(fault, Path(fault.filename or self.folder)) from fault
 
     def _open(self, key: JobKey, fresh: bool) -> str | None:
+        make_private(self.folder)
         stored = self._load()
         why = None
         if stored is not None:
@@ -130,6 +132,8 @@ class Checkpoint:
             self.state = stored
         self.index_folder.mkdir(parents=True, exist_ok=True)
         self.spool_folder.mkdir(exist_ok=True)
+        for folder in (self.folder.parent, self.folder, self.index_folder, self.spool_folder):
+            remove_temporary(folder)
         for path in self.index_folder.iterdir():
             if path.suffix == PARTIAL or not arrays.is_whole(path):
                 path.unlink()  # of a run that was killed, or torn by a loss of power
@@ -178,5 +182,9 @@ class Checkpoint:
         """The job is done: keep only what tells a later run so."""
         self.state.result = result
         self.save()
+        self.clean_up()
+
+    def clean_up(self) -> None:
+        """Remove what only an unfinished job needs, of one that was killed before it could as well."""
         for folder in (self.index_folder, self.spool_folder, self.shuffle_folder, self.decisions):
             shutil.rmtree(folder, ignore_errors=True)
