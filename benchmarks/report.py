@@ -85,6 +85,7 @@ def page(results: Results) -> str:
     ]
     for case in results.cases:
         parts += list(_case(case))
+    parts += ["## Containers", (HERE / "containers.md").read_text().strip()]
     parts += ["## Imports and versions", *_imports(results)]
     return "\n\n".join(_wrapped(part) for part in parts) + "\n"
 

@@ -131,7 +131,7 @@ def _refusal(path: Path) -> str | None:
     socket = socket_of()
     if socket is not None and Path(os.path.realpath(socket)).is_relative_to(path):
         return "holds the container engine's socket"
-    home = Path(os.path.realpath(os.environ.get("HOME") or "/root"))
+    home = Path(os.path.realpath(os.path.expanduser("~")))
     if home.is_relative_to(path):
         return f"is or holds your home folder {home}"
     return f"is {OWN}" if path == OWN else None

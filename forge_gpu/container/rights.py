@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from forge_gpu.container.engines import ContainerEngine
@@ -49,7 +48,7 @@ def arguments(
         *_identity(engine),
         *_limits(made),
         *_gpus(engine, made.gpus),
-        *("--workdir", os.getcwd(), "--env", f"HOME={Path.home()}"),
+        *("--workdir", os.getcwd(), "--env", f"HOME={os.path.expanduser('~')}"),
     ]
     for variable in made.variables:
         words += ["--env", variable]  # its value stays in the environment

@@ -17,14 +17,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import llvmlite
 import llvmlite.binding
 import numba
 from numba import _dynfunc
 from numba.core import config as numba_config
-from numba.core.caching import FunctionCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserProvidedCacheLocator
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
@@ -153,8 +153,27 @@ class _InnerCompiler(CompilerBase):  # type: ignore[misc]
         return [passes]
 
 
+class _Locator(UserProvidedCacheLocator):  # type: ignore[misc]
+    """Our folder, be it one that this user may only read."""
+
+    def ensure_cache_path(self) -> None:
+        with suppress(OSError):
+            super().ensure_cache_path()
+
+
+class _Files(CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes: ClassVar[list[type]] = [_Locator]
+
+
 class _KernelCache(FunctionCache):  # type: ignore[misc]
-    """Numba's cache, without its import of the whole compiler before machine code is loaded."""
+    """Numba's cache, without its import of the whole compiler before machine code is loaded. A kernel that
+    cannot be kept is compiled again by the next run."""
+
+    _impl_class = _Files
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with suppress(OSError):
+            super().save_overload(sig, data)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         rtsys.initialize(target_context)

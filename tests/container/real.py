@@ -30,16 +30,20 @@ class RealEngine:
         ).stdout.strip()
 
 
-def open_real(folder: Path) -> RealEngine | None:
-    """The engine, if one answers and has the image that `docker/with-engine.sh` makes."""
-    docker = shutil.which("docker")
+def open_real(folder: Path, docker: str | None = None, cache_rights: str = "") -> RealEngine | None:
+    """The engine, if one answers and has the image that `docker/with-engine.sh` makes. docker: its program,
+    if it is not the one on PATH. cache_rights: a further field of the mount of this user's kernels."""
+    docker = docker or shutil.which("docker")
     if docker is None or subprocess.run([docker, "image", "inspect", IMAGE], capture_output=True).returncode:
         return None
     shown = [Path(name) for name in SYSTEM if os.path.isdir(name) and not os.path.islink(name)]
     shown += [place for place in _environment() if not any(place.is_relative_to(other) for other in shown)]
     words = [f"--mount=type=bind,source={place},target={place},readonly" for place in shown]
     cache = cache_folder().parents[1]
-    words += [f"--mount=type=bind,source={cache},target={cache}", f"--env=FORGE_CACHE_DIR={cache}"]
+    words += [
+        f"--mount=type=bind,source={cache},target={cache}{cache_rights}",
+        f"--env=FORGE_CACHE_DIR={cache}",
+    ]
     words += [f"--env=PATH={Path(sys.executable).parent}:/usr/bin:/bin"]
     program = folder / "docker"
     program.write_text(

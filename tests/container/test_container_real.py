@@ -18,7 +18,8 @@ from forge_gpu.config.schema import Config
 from forge_gpu.errors import ContainerError
 from forge_gpu.events import Event, JobStarted, StageStarted
 from forge_gpu.pipeline import DockerPreprocessor
-from tests.container.real import CHECKOUT, IMAGE, RealEngine
+from tests.container import counted
+from tests.container.real import CHECKOUT, IMAGE, RealEngine, open_real
 from tests.job import jobs
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
@@ -62,7 +63,7 @@ def test_a_container_gives_the_hosts_bytes(source, tmp_path, plan):
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
     """Rows whose preparation takes a moment, with near-duplicates to look for."""
-    return jobs.write_lines(tmp_path / "large.jsonl", jobs.rows(40_000, seed=9))
+    return jobs.write_lines(tmp_path / "large.jsonl", jobs.rows(20_000, seed=9))
 
 
 def forge(*arguments: str | Path, folder: Path) -> subprocess.Popen[str]:
@@ -186,3 +187,18 @@ def test_out_of_memory_is_told_with_its_stage(source, tmp_path, monkeypatch):
     with pytest.raises(ContainerError) as raised:
         forge_gpu.prepare(jobs.plan(source), output=tmp_path / "out", settings=USE)
     assert raised.value.exit_code == 137 and "out of memory in stage open" in str(raised.value)
+
+
+def test_a_warm_cache_that_cannot_be_written_is_used(source, tmp_path, docker, monkeypatch):
+    counted.warmed(1)
+    (tmp_path / "bin").mkdir()
+    engine = open_real(tmp_path / "bin", docker.docker, ",readonly")
+    assert engine is not None
+    monkeypatch.setenv("PATH", f"{engine.path}:{os.environ['PATH']}")
+    script = f"import sys; sys.path.insert(0, {str(CHECKOUT)!r})\n"
+    script += "from tests.container.counted import hits; print(hits())"
+    lines: list[str] = []
+    preprocessor = DockerPreprocessor(Config())
+    preprocessor.container_name = IMAGE
+    assert preprocessor.execute_preprocessing(script, source, tmp_path / "out", on_line=lines.append)
+    assert lines == ["(2, 3) [1, 0]"]
