@@ -39,7 +39,8 @@ from forge_gpu.frames.splitting import (
 )
 from forge_gpu.frames.workers import Stats
 from forge_gpu.hardware.budget import Budget
-from forge_gpu.job.rows.near import numbers_of, settings_of
+from forge_gpu.job.facts.near import numbers_of
+from forge_gpu.job.rows.near import settings_of
 from forge_gpu.kernels.layout import I64, U64, Text
 from forge_gpu.quality.checks import REASONS
 from forge_gpu.split import mixture

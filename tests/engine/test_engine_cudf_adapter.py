@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.gpu.cudf_adapter import CudfAdapter, CudfParquet, packed_mask
 from forge_gpu.engine.lazy import LazyText
@@ -131,7 +132,9 @@ def test_a_frame_of_cudf_goes_through_an_engine(
     monkeypatch.setattr(adapter, "text_series", lambda pieces, name, index: [*map(listed, pieces)])
     monkeypatch.setattr(adapter, "arrow_series", lambda array, name, index: array.to_pylist())
     monkeypatch.setattr(adapter, "frame", lambda columns, index: columns)
-    engine: FrameEngine[Any, Any] = FrameEngine(CpuEngine(), CudfFrames(adapter))
+    engine: FrameEngine[Any, Any] = FrameEngine(
+        EngineFactory("cpu", "a test", lambda factory: CpuEngine()), CudfFrames(adapter)
+    )
     assert engine.render(frame, "{query}|{response}") == [["a|x", None, "två|z", "a|x"]]
     assert engine.duplicate_of(frame) == [None, None, None, 0]
     assert engine.check(frame, ["query"])["malformed"].tolist() == [False, True, False, False]

@@ -6,14 +6,14 @@ import random
 from pathlib import Path
 from typing import Any
 
-import frame_cases as cases
-import jobs
 import pandas as pd
 import pytest
 
 import forge_gpu
+import tests.library.frame_cases as cases
 from forge_gpu.errors import ConfigError, ForgeError, InputError
 from forge_gpu.quality.checks import REASONS
+from tests.job import jobs
 
 ENGINE = forge_gpu.open_engine("cpu")
 OFF: dict[str, Any] = {"quality_checks": dict.fromkeys(REASONS, "off")}
@@ -77,7 +77,7 @@ def test_split(split: dict[str, Any], tmp_path: Path) -> None:
     if "time" not in split:
         frame["text"] = ENGINE.render(frame, "chatml", mapping={"query": "instruction", "response": "output"})
         split = {**split, "columns": "text"}
-    parts = ENGINE.split(frame, 0.6, 0.3, **split)  # type: ignore[arg-type]
+    parts = ENGINE.split(frame, 0.6, 0.3, **split)
     assert placed(parts) == {name: ledger.index[ledger["fate"] == name].tolist() for name in PARTS}
     assert all(len(part) for part in parts.values())
 
@@ -111,11 +111,11 @@ def test_a_fraction_left_out_takes_the_rest() -> None:
 @pytest.mark.parametrize("keep", ["first", "longest", "score"])
 def test_near_duplicates(keep: str, tmp_path: Path) -> None:
     made = rows()
-    near = {"threshold": 0.6, "roles": ["response"], "keep": keep}
+    near: dict[str, Any] = {"threshold": 0.6, "roles": ["response"], "keep": keep}
     ledger = prepared(tmp_path, made, dedup={"near": near})
     frame = pd.DataFrame(made)
     mapping = {"query": "instruction", "response": "output"}
-    found = ENGINE.near_duplicates(frame, mapping=mapping, **near)  # type: ignore[arg-type]
+    found = ENGINE.near_duplicates(frame, mapping=mapping, **near)
     assert (ledger["fate"] == "near_duplicate").sum() > 20
     assert cases.without_nulls(found.astype(object)) == cases.without_nulls(
         ledger["duplicate_of_row"].astype("Int64").astype(object)

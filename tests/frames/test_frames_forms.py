@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import frame_cases as cases
-import jobs
 import pandas as pd
 import pytest
 
 import forge_gpu
+import tests.library.frame_cases as cases
 from forge_gpu.quality.checks import REASONS
+from tests.job import jobs
 
 ENGINE = forge_gpu.open_engine("cpu")
 TEMPLATE = (

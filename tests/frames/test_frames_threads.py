@@ -7,10 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import dask
 import pandas as pd
 import pyarrow as pa
 import pytest
+from dask.base import compute
+from dask.delayed import delayed
 
 import forge_gpu
 from forge_gpu.errors import ConfigError, ForgeError
@@ -54,7 +55,7 @@ def in_a_pool(work: Callable[[pd.DataFrame], Any], frames: list[pd.DataFrame]) -
 
 
 def by_dask(work: Callable[[pd.DataFrame], Any], frames: list[pd.DataFrame]) -> Results:
-    return list(dask.compute(*[dask.delayed(work)(frame) for frame in frames], scheduler="threads"))
+    return list(compute(*[delayed(work)(frame) for frame in frames], scheduler="threads"))
 
 
 @pytest.mark.parametrize("run", [in_a_pool, by_dask])
@@ -93,7 +94,7 @@ def test_what_goes_wrong_in_a_thread_is_raised_and_the_engine_goes_on(
     monkeypatch.setattr(blocks, "BLOCK_ROWS", 10)
     frame = partition(1)
     bad = frame.astype(object)
-    bad.loc[30, "answer"] = {1}  # type: ignore[call-overload]
+    bad.loc[30, "answer"] = {1}
     with forge_gpu.open_engine("cpu", threads=2) as engine:
         with pytest.raises(ForgeError, match="column 'answer': a value of type set"):
             engine.deduplicate(bad)

@@ -82,7 +82,7 @@ class Split:
         """The rows for whatever reads Arrow, batch by batch."""
         import pyarrow as pa
 
-        from forge_gpu.job.output.read_back import schema_of
+        from forge_gpu.io.sinks.lines import schema_of
 
         reader = pa.RecordBatchReader.from_batches(schema_of(self.columns), self.iter_batches())
         return reader.__arrow_c_stream__(requested_schema)
@@ -100,7 +100,7 @@ class Split:
         """Rows low ... high - 1."""
         import pyarrow as pa
 
-        from forge_gpu.job.output.read_back import schema_of
+        from forge_gpu.io.sinks.lines import schema_of
 
         found, first = [], 0
         for batch in self.iter_batches() if low < high else ():
