@@ -78,9 +78,6 @@ def runs_of(entries: list[Entry]) -> list[list[Entry]]:
 
 SLOW = """
 import sys, time
-sys.path.insert(0, {helpers!r})
-from tests.job import jobs
-from pathlib import Path
 from forge_gpu.cli import prepare as command, progress
 from forge_gpu.job import index_pass
 from forge_gpu.cli.app import main
@@ -100,8 +97,7 @@ main()
 
 
 def start(folder: Path, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
-    code = SLOW.format(helpers=str(Path(jobs.__file__).parent))
-    return subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=folder, **options)
+    return subprocess.Popen([sys.executable, "-c", SLOW, *arguments], cwd=folder, **options)
 
 
 def wait_for(is_there: Callable[[], bool]) -> None:
