@@ -23,7 +23,7 @@ import typer
 
 ROOT = Path(__file__).parents[2]
 BASE = "forge-acceptance:base"
-SUITE, MIRROR, PYTHON = "bookworm", "http://deb.debian.org/debian", "3.11"
+SUITE, PYTHON = "bookworm", "3.11"
 IMAGES = {"cpu": "s3", "cu13": "s3,cuda-compile"}
 """Variant -> the extras that it is built with."""
 JOBS = {
@@ -55,7 +55,7 @@ def make_base(work: Path) -> None:
     if shutil.which("debootstrap") is None:
         run("apt-get", "install", "-y", "-qq", "--no-install-recommends", "debootstrap")
     tree = work / "debian"
-    run("debootstrap", "--variant=minbase", "--include=python3,python3-venv", SUITE, tree, MIRROR)
+    run("debootstrap", "--variant=minbase", "--include=python3,python3-venv", SUITE, tree)
     archive = work / "debian.tar"
     run("tar", "-C", tree, "-cf", archive, ".")
     run("docker", "import", archive, BASE)

@@ -12,6 +12,7 @@ import pytest
 import forge_gpu
 from forge_gpu.engine import choose
 from forge_gpu.io import inputs
+from forge_gpu.job import start
 from forge_gpu.job.events.events import Warned
 
 PLAN = {
@@ -47,7 +48,7 @@ def looked_up(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
         calls["size", "asked"] += 1
         return factory("cpu")
 
-    monkeypatch.setattr(choose, "engine_factory", asking)
+    monkeypatch.setattr(start, "engine_factory", asking)
     return calls
 
 
