@@ -18,6 +18,7 @@ from forge_gpu.container.mounts import Mount, mounts_of, require_local
 from forge_gpu.container.protocol import Failed, Finished
 from forge_gpu.container.rights import Surroundings, arguments, memory_limit
 from forge_gpu.errors import ContainerError
+from forge_gpu.hardware import shares
 from forge_gpu.io.atomic import make_folder
 from forge_gpu.io.inputs import STDIN
 from forge_gpu.io.upload import Store
@@ -214,7 +215,7 @@ def _with_half(spec: JobSpec, started: JobStarted) -> JobSpec:
     """The job with half the memory and threads that it had."""
     settings = spec.config.preprocessing
     less = {
-        "budget": max(started.memory_budget // 2, LEAST_BUDGET),
+        "budget": max(shares.AFTER_OUT_OF_MEMORY.of(started.memory_budget), LEAST_BUDGET),
         "threads": max(started.threads // 2, 1),
     }
     settings = settings.model_copy(update={"memory": settings.memory.model_copy(update=less)})

@@ -37,7 +37,7 @@ def run(*arguments):
 def test_show(plan):
     output = run("show")
     assert "writes BOS itself" in output and "ends the assistant's turn with '<end>'" in output
-    assert "22 rows" in output and "20 by compiled programs" in output and "1 refused" in output
+    assert "22 rows" in output and "21 by compiled programs" in output and "1 refused" in output
     assert "20 rows: '<s><user>' {0: content|strip} '<end><assistant>' {1: content|strip} '<end>'" in output
     assert "1 rows: null_field: 'messages' is null" in output
 

@@ -1,7 +1,7 @@
 "use strict";
 // What the pages share. Whatever comes from data is put on them as text, never as markup.
 
-const FATES = ["train", "validation", "test", "duplicate", "near_duplicate", "contaminated", "unsampled", "rejected"];
+const FATES = ["train", "validation", "test", "duplicate", "near_duplicate", "contaminated", "dropped_by_transform", "unsampled", "rejected"];
 
 function el(tag, attributes, ...children) {
   const made = document.createElement(tag);
