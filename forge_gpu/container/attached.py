@@ -56,6 +56,7 @@ class Attached:
         self._on_event, self._has_input = on_event, has_input
         self._messages: queue.Queue[Message | None] = queue.Queue(maxsize=1024)
         self._tail: deque[str] = deque(maxlen=TAIL)
+        self._strays: deque[str] = deque(maxlen=TAIL)  # of its output, what is no message
         self._said_hello = False
         self._last: Finished | Failed | None = None
 
@@ -89,7 +90,7 @@ class Attached:
             for reader in readers:
                 reader.join(POLL)
         state = self._state()
-        return Ending(code, self._last, state, self._said_hello, "\n".join(self._tail))
+        return Ending(code, self._last, state, self._said_hello, "\n".join([*self._strays, *self._tail]))
 
     def _take_all(self, stdin: IO[bytes], check_stop: Callable[[], None]) -> None:
         """Messages until the stream ends. Raises what check_stop raised, once the job has ended."""
@@ -138,7 +139,7 @@ class Attached:
             try:
                 message = read_line(line)
             except ValueError:
-                self._tail.append("no message: " + line[:200].decode(errors="replace").rstrip())
+                self._strays.append("no message: " + line[:200].decode(errors="replace").rstrip())
                 continue
             if message is not None:
                 self._messages.put(message)
