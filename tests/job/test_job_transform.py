@@ -72,7 +72,7 @@ def outputs(folder: Path) -> dict[str, bytes]:
     return {
         path.name: path.read_bytes()
         for path in folder.iterdir()
-        if path.name != "manifest.json" and path.is_file()
+        if path.name not in ("manifest.json", "report.html") and path.is_file()
     }
 
 
