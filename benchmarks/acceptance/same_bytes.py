@@ -60,8 +60,9 @@ class Checkout:
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
-    """The files of an output folder but for the manifest and the ledger."""
-    apart = {"manifest.json", "ledger.parquet"}
+    """The files of an output folder but for the manifest, the ledger, and the report, of which no byte is
+    promised."""
+    apart = {"manifest.json", "ledger.parquet", "report.html"}
     return {
         path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name not in apart
     }

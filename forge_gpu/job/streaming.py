@@ -21,6 +21,7 @@ from forge_gpu.job.events.events import JobEnded, Listener
 from forge_gpu.job.job import Job
 from forge_gpu.job.output.read_back import require_rows
 from forge_gpu.job.prepare import DECIDING, open_job, take_steps
+from forge_gpu.job.rows.workspace import is_same_source
 from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.spec import JobSpec
@@ -82,7 +83,7 @@ def _batches(
                     batch = to_arrow.batch(lines.data[: lines.offsets[-1]])
                     for start in range(0, len(batch), batch_rows):
                         yield batch.slice(start, batch_rows)
-                if row != facts.rows or digest % 2**64 != facts.digest:
+                if row != facts.rows or not is_same_source(item, digest, facts.digest):
                     raise InputError(
                         f"{item.source.file.path}: changed while it was read; take the rows anew"
                     )

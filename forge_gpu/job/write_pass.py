@@ -19,7 +19,7 @@ from forge_gpu.job.output.outputs import Piece
 from forge_gpu.job.output.rejected import rejected_lines, source_blocks
 from forge_gpu.job.output.space import require_for_writing
 from forge_gpu.job.rows.rows import Rows
-from forge_gpu.job.rows.workspace import Workspace, changed
+from forge_gpu.job.rows.workspace import Workspace, changed, is_same_source
 from forge_gpu.job.run import passes
 from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.job.state.inputs import Item, PlacedBlock
@@ -44,7 +44,8 @@ def write_pass(job: Job, check_stop: Callable[[], None]) -> int:
 
 
 def _require_same_tables(job: Job) -> None:
-    """Raise InputError for a table whose file is another by now: the rows of tables have no digest."""
+    """Raise InputError for a table whose file is not the one that was resolved: a source watches what it has
+    opened, and the values of a table that a device has decoded have no digest."""
     spool = job.checkpoint.spool_folder.absolute()
     for item in {item.file: item for item in job.inputs.items}.values():
         file = item.source.file
@@ -184,7 +185,7 @@ def write_block(
         yield ChunkLines(lines, splits, rejected, _seen_rows(rows, seen, row, record, item, placed))
         row, record = row + len(rows), record + len(rows.source)
         line += rows.lines
-    if 0 != digest % 2**64 != placed.block.digest != 0:  # 0: one of the passes took none of a table
+    if row < placed.block.rows or not is_same_source(item, digest, placed.block.digest):
         raise changed(item)
 
 

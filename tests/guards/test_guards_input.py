@@ -46,6 +46,20 @@ def test_a_letter_that_changes_between_the_passes(
     assert not (tmp_path / "out/manifest.json").exists()
 
 
+def test_rows_that_are_gone_between_the_passes(source: Path, tmp_path: Path) -> None:
+    """The second pass finds none of them, and the output is not read back."""
+
+    def blank() -> None:
+        status = source.stat()
+        source.write_bytes(b"\n" * status.st_size)
+        os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    plan = jobs.plan(source, output={"verify": False})
+    with pytest.raises(InputError, match=r"rows.jsonl: changed while it was read"):
+        jobs.run(plan, tmp_path / "out", listener=when("decide", blank))
+    assert not (tmp_path / "out/manifest.json").exists()
+
+
 @pytest.mark.parametrize("scans", ["kept", "made again"])
 def test_a_letter_that_changes_while_rows_are_streamed(
     scans: str, source: Path, monkeypatch: pytest.MonkeyPatch

@@ -46,6 +46,13 @@ def source_digest(rows: Rows) -> int:
     return digest(rows.source.data, rows.source.start, rows.source.length)
 
 
+def is_same_source(item: Item, digest: int, before: int) -> bool:
+    """Whether what was read of a range, or of a block of one, is what the first pass read of it, by the sums
+    of the digests of chunks. Of a table either may be 0: that pass took none, and the file is watched."""
+    took_none = item.source.rows is not None and 0 in (digest % 2**64, before)
+    return took_none or digest % 2**64 == before
+
+
 def _after(chunks: Iterable[Chunk], row: int) -> Iterator[Chunk]:
     """The rows of a table from `row` on."""
     for chunk in chunks:
