@@ -7,7 +7,7 @@ import numpy as np
 from forge_gpu.frames.blocks import Columns
 from forge_gpu.frames.workers import Worker
 from forge_gpu.kernels import layout
-from forge_gpu.kernels.layout import U64, ProgramTable, Spans
+from forge_gpu.kernels.layout import U64, ProgramTable
 
 
 def keys_of(worker: Worker, table: ProgramTable, columns: Columns) -> U64:
@@ -17,8 +17,3 @@ def keys_of(worker: Worker, table: ProgramTable, columns: Columns) -> U64:
     program = np.zeros(len(rows), np.int32)
     keys = worker.engine.render(table, program, spans, rows, layout.AS_JSON)
     return worker.engine.hash128(keys).copy()
-
-
-def texts_hashed(worker: Worker, column: Spans) -> U64:
-    """The hash of each text: uint64[n]."""
-    return worker.engine.hash64(worker.engine.text(column), 0).copy()

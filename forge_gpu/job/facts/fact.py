@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from forge_gpu.config.schema import Config
 from forge_gpu.job.facts.columns import Columns
@@ -71,3 +72,13 @@ class Fact:
     def row_bytes(self, config: Config) -> int:
         """Bytes of a row in the index; of a sparse fact nothing, for few rows have it."""
         return 0 if self.is_sparse else self.dtype.itemsize * self.width(config)
+
+
+def fact_of_columns(
+    name: str,
+    dtype: npt.DTypeLike,
+    compute: Callable[[Workspace, Rows], np.ndarray],
+    columns: Callable[[Config], Sequence[str]],
+) -> Fact:
+    """A fact that is computed from columns of the input, and required where a plan names any."""
+    return Fact(name, np.dtype(dtype), compute, required=lambda config: bool(columns(config)), inputs=columns)

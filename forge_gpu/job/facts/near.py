@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from forge_gpu.config.schema import Config
-from forge_gpu.job.facts.fact import Fact
+from forge_gpu.job.facts.fact import Fact, fact_of_columns
 from forge_gpu.job.rows.near import settings_of
 from forge_gpu.job.rows.rows import Rows, ranking_column
 from forge_gpu.job.rows.workspace import Workspace
@@ -74,10 +74,4 @@ BANDS = Fact("bands", np.dtype(np.uint64), _bands, required=is_near, width=_band
 
 TEXT_BYTES = Fact("text_bytes", np.dtype(np.int64), _text_bytes, required=is_near)
 
-SCORE = Fact(
-    "score",
-    np.dtype(np.float64),
-    _score,
-    required=lambda config: bool(_score_column(config)),
-    inputs=_score_column,
-)
+SCORE = fact_of_columns("score", np.float64, _score, _score_column)

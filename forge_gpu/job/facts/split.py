@@ -8,7 +8,7 @@ import numpy as np
 
 from forge_gpu.config.schema import Config
 from forge_gpu.fates import Reason
-from forge_gpu.job.facts.fact import Fact
+from forge_gpu.job.facts.fact import fact_of_columns
 from forge_gpu.job.rows.rows import Rows
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.kernels.layout import I64, U64
@@ -52,26 +52,8 @@ def _time(workspace: Workspace, rows: Rows) -> I64:
     return time
 
 
-STRATUM = Fact(
-    "stratum",
-    np.dtype(np.uint64),
-    _stratum,
-    required=lambda config: bool(_stratum_columns(config)),
-    inputs=_stratum_columns,
-)
+STRATUM = fact_of_columns("stratum", np.uint64, _stratum, _stratum_columns)
 
-GROUP = Fact(
-    "group",
-    np.dtype(np.uint64),
-    _group,
-    required=lambda config: bool(_group_column(config)),
-    inputs=_group_column,
-)
+GROUP = fact_of_columns("group", np.uint64, _group, _group_column)
 
-TIME = Fact(
-    "time",
-    np.dtype(np.int64),
-    _time,
-    required=lambda config: bool(_time_column(config)),
-    inputs=_time_column,
-)
+TIME = fact_of_columns("time", np.int64, _time, _time_column)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from forge_gpu.io.chunks import Range, Source
@@ -99,17 +99,18 @@ class JobInputs:
 
     def records_of_files(self, ranges: Sequence[RangeFacts]) -> list[int]:
         """How many rows each source has, before parts are made of them."""
-        records = [0] * len(self.sources)
-        for item, facts in zip(self.items, ranges, strict=True):
-            records[item.file] += facts.records
-        return records
+        return self._sums(facts.records for facts in ranges)
 
     def rows_of_files(self, ranges: Sequence[RangeFacts]) -> list[int]:
         """How many rows come from each source, parts by themselves, by what the index says of all ranges."""
-        rows = [0] * len(self.sources)
-        for item, facts in zip(self.items, ranges, strict=True):
-            rows[item.file] += facts.rows
-        return rows
+        return self._sums(facts.rows for facts in ranges)
+
+    def _sums(self, of_ranges: Iterable[int]) -> list[int]:
+        """A number of each range, summed up by source."""
+        sums = [0] * len(self.sources)
+        for item, number in zip(self.items, of_ranges, strict=True):
+            sums[item.file] += number
+        return sums
 
     def close(self) -> None:
         for source in self.sources:
