@@ -7,15 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from forge_gpu.cli.usage import Group
+from forge_gpu.cli.usage import group
 
-app = typer.Typer(
-    cls=Group,
-    help="Build and show the images that jobs run in.",
-    rich_markup_mode=None,
-    add_completion=False,
-    no_args_is_help=True,
-)
+app = group("Build and show the images that jobs run in.")
 
 Engine = Annotated[
     str, typer.Option("--engine", metavar="NAME", help="docker or podman; auto takes the first that answers.")

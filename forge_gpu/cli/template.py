@@ -7,19 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from forge_gpu.cli.usage import Group, whole_number
+from forge_gpu.cli.usage import group, whole_number
 
 if TYPE_CHECKING:
     from forge_gpu.engine.base import Engine
     from forge_gpu.job.state.spec import JobSpec
 
-app = typer.Typer(
-    cls=Group,
-    help="Show and try chat templates.",
-    rich_markup_mode=None,
-    add_completion=False,
-    no_args_is_help=True,
-)
+app = group("Show and try chat templates.")
 
 Paths = Annotated[
     list[str] | None, typer.Argument(help="Data to use instead of the plan's.", show_default=False)

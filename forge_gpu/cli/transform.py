@@ -8,23 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from forge_gpu.cli.usage import Group, whole_number
+from forge_gpu.cli.usage import group, whole_number
 
 if TYPE_CHECKING:
     from forge_gpu.config.schema import Config
 
-app = typer.Typer(
-    cls=Group,
-    rich_markup_mode=None,
-    add_completion=False,
-    no_args_is_help=True,
-)
-
-
-@app.callback()
-def transform() -> None:
-    """Check a script over rows in the sandbox, print a prompt for one, or ask a model to write it."""
-
+app = group("Check a script over rows in the sandbox, print a prompt for one, or ask a model to write it.")
 
 Data = Annotated[
     list[str] | None, typer.Argument(help="Data to try it on instead of the plan's.", show_default=False)

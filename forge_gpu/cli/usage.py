@@ -29,6 +29,13 @@ class Group(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
+def group(help: str) -> typer.Typer:
+    """A command that has commands of its own."""
+    return typer.Typer(
+        cls=Group, help=help, rich_markup_mode=None, add_completion=False, no_args_is_help=True
+    )
+
+
 def whole_number(text: str) -> int:
     """Of an option or argument: how many, from 1 on."""
     try:

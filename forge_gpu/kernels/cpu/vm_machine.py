@@ -218,6 +218,22 @@ def four_digits(buffer, p):
 
 
 @inner
+def unescaped(c):
+    """The character that a backslash and `c`, which is not u, stand for."""
+    if c == 110:
+        return 10
+    if c == 116:
+        return 9
+    if c == 114:
+        return 13
+    if c == 98:
+        return 8
+    if c == 102:
+        return 12
+    return c
+
+
+@inner
 def code_point(buffer, p):
     """(the code point of the character at p of a body, its bytes)."""
     c = byte(buffer, p)
@@ -225,17 +241,7 @@ def code_point(buffer, p):
         c = byte(buffer, p + 1)
         if c == 117:
             return four_digits(buffer, p + 2), 6
-        if c == 110:
-            c = 10
-        elif c == 116:
-            c = 9
-        elif c == 114:
-            c = 13
-        elif c == 98:
-            c = 8
-        elif c == 102:
-            c = 12
-        return c, 2
+        return unescaped(c), 2
     if c < 0xC0:
         return c, 1
     one = byte(buffer, p + 1) & 63

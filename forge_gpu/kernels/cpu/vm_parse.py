@@ -33,6 +33,7 @@ from forge_gpu.kernels.cpu.vm_machine import (
     put2,
     same_bytes,
     take_cells,
+    unescaped,
 )
 from forge_gpu.kernels.layout import MAX_DEPTH
 from forge_gpu.kernels.vm_layout import (
@@ -163,17 +164,7 @@ def escape_value(mem, p):
     """(code point of the escape at p, its bytes); -1 for half a surrogate pair."""
     c = byte(mem, p + 1)
     if c != 117:
-        if c == 110:
-            c = 10
-        elif c == 116:
-            c = 9
-        elif c == 114:
-            c = 13
-        elif c == 98:
-            c = 8
-        elif c == 102:
-            c = 12
-        return c, 2
+        return unescaped(c), 2
     value = four_digits(mem, p + 2)
     if not 0xD800 <= value < 0xE000:
         return value, 6
