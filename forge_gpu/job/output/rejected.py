@@ -25,10 +25,10 @@ def rejected_lines(
     """One JSON line for each chosen row of a chunk; see `rejected_record`. reason: of all its rows."""
     for row in map(int, chosen):
         record = rejected_record(rows, row, reason[row], file, first_row, first_line)
-        yield orjson.dumps(record | _told(source_blocks(rows, row))) + b"\n"
+        yield orjson.dumps(record | _source_fields(source_blocks(rows, row))) + b"\n"
 
 
-def _told(blocks: Iterator[bytes]) -> dict[str, object]:
+def _source_fields(blocks: Iterator[bytes]) -> dict[str, object]:
     """The source of a row: whole, or of a long one where it begins and ends, its size and its hash."""
     source, size, digest, tail = b"", 0, hashlib.sha256(), b""
     for block in blocks:

@@ -78,7 +78,7 @@ class Rows:
         bound = self.bound.columns.get(name)
         if bound is not None:
             return bound
-        if name in self.records.columns:
+        if name != RECORD or RECORD in self.records.columns:  # an expansion may have made records anew
             return self.records.columns[name]
         record = record_column(self.engine, self.chunk, self.source)
         if self.parts is None:
