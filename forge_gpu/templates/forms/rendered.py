@@ -100,7 +100,12 @@ class RenderedForm(Form):
         mapping = config.data.mapping
         fields = tuple(field.name for field in self.fields(config))
         return JinjaRenderer(
-            chat_template(config.model), shape_of(mapping).sides(mapping), fields, config.model.compile
+            chat_template(config.model),
+            shape_of(mapping).sides(mapping),
+            fields,
+            config.model.compile,
+            roles=frozenset(config.output.trained_roles),
+            rejects_unknown=config.output.unknown_spans == "reject",
         )
 
 
