@@ -1,5 +1,5 @@
-"""What the assistant wrote, from the rule itself: prefixes of the conversation are rendered by the tokenizer's public
-method and compared. Nothing here knows how Forge finds it.
+"""What the assistant wrote, from the rule itself: prefixes of the conversation are rendered by the
+tokenizer's public method and compared. Nothing here knows how Forge finds it.
 
 The span of a turn goes from the end of what `add_generation_prompt` writes before it to the end of turn.
 """
@@ -44,13 +44,14 @@ def tame(value: Any, names: Iterator[int] | None = None, key: str = "") -> Any:
         return [tame(part, names, key) for part in value]
     if not isinstance(value, str) or not value or key not in WORDED:
         return value
-    word = f"say {next(names)} words"
+    number = next(names)
+    word = f"say{number} word{number}"
     return f"<think>\nfirst {word}\n</think>\n\n{word}" if value.startswith("<think>\n") else word
 
 
 def required_spans(tokenizer: Any, row: dict[str, Any]) -> list[tuple[int, int] | None] | None:
-    """A span for each of the assistant's messages, None for those that prefixes do not show; None where the row is
-    refused."""
+    """A span for each of the assistant's messages, None for those that prefixes do not show; None where the
+    row is refused."""
     whole = applied(tokenizer, row)
     if not isinstance(whole, str):
         return None
@@ -74,13 +75,23 @@ def _start(tokenizer: Any, row: dict[str, Any], whole: str, number: int) -> int 
     if not isinstance(prompt, str) or not isinstance(bare, str):
         return None
     at = shared(whole, prompt)
-    if at == len(prompt):
-        return at
+    if at == len(prompt):  # a line break before a turn that nothing opens may be of either side
+        return None if prompt == bare and whole[at : at + 1] == "\n" else at
     at = whole_tokens(prompt, at)  # what it writes is not what the turn begins with
     return at if at >= shared(bare, prompt) else None
 
 
+def _always_opens(tokenizer: Any, row: dict[str, Any], number: int) -> bool:
+    """Does the template open a turn of the assistant behind every conversation?"""
+    before = {**row, "messages": row["messages"][:number]}
+    bare, prompt = applied(tokenizer, before), applied(tokenizer, before, add_generation_prompt=True)
+    closed = applied(tokenizer, {**row, "messages": row["messages"][: number + 1]})
+    return bare == prompt and shared(str(bare)[::-1], str(closed)[::-1]) > 0
+
+
 def _end(tokenizer: Any, row: dict[str, Any], whole: str, number: int) -> int | None:
+    if _always_opens(tokenizer, row, number):
+        return None
     if number == len(row["messages"]) - 1:
         closed = whole
     else:

@@ -19,14 +19,12 @@ TOKENS = re.compile(rf"(?:{TOKEN}|\s)+")
 
 @dataclass(frozen=True, slots=True)
 class TurnEnds:
-    """opening: what add_generation_prompt writes behind a question; where it writes nothing (`unprompted`),
-    what stands before the answer in the assistant's turn. late: what ends the assistant's turn where the
-    next message is written for, "" where nothing does. early: the header of the next turn that is written
-    with the assistant's, "" where none is. trims: are contents written without the white space around
-    them?"""
+    """opening: what add_generation_prompt writes behind a question, "" where the model writes all of its
+    turn. late: what ends the assistant's turn where the next message is written for, "" where nothing does.
+    early: the header of the next turn that is written with the assistant's, "" where none is. trims: are
+    contents written without the white space around them?"""
 
     opening: str = ""
-    unprompted: bool = True
     late: str = ""
     early: str = ""
     trims: bool = True
@@ -37,7 +35,7 @@ def turn_ends(template: ChatTemplate) -> TurnEnds:
     amid = _written(template, [question, answer, question])
     opening = _opening(template, question)
     if amid is None or any(QUESTION not in amid.of(number) for number in (0, 2)):
-        return TurnEnds(opening, not opening)
+        return TurnEnds(opening)
     first, later = amid.of(0), amid.of(2)
     shared = len(_shared_end(first, later))
     header, header_later = first[: first.index(QUESTION)], later[: later.index(QUESTION)]
@@ -49,8 +47,7 @@ def turn_ends(template: ChatTemplate) -> TurnEnds:
         late = ""
     spaced = _written(template, [question, _say("assistant", f"{ANSWER} \n\t")])
     return TurnEnds(
-        opening=opening or _header(amid.of(1)),
-        unprompted=not opening,
+        opening=opening,
         late=late,
         early=early,
         trims=spaced is None or f"{ANSWER} \n\t" not in spaced.text,
@@ -61,11 +58,6 @@ def _opening(template: ChatTemplate, question: Message) -> str:
     closed = _written(template, [question])
     opened = _written(template, [question], add_generation_prompt=True)
     return "" if closed is None or opened is None else opening_of(opened, closed, 1)
-
-
-def _header(turn: str) -> str:
-    header = turn.partition(ANSWER)[0]
-    return header if ANSWER in turn and header.strip() else ""
 
 
 def opening_of(prompt: Written, whole: Written, number: int) -> str:

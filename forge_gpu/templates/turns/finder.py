@@ -49,7 +49,7 @@ class SpanRule:
             return number, None if number is None else prompt(number)
 
         def opening(number: int) -> str:
-            if self.ends.unprompted or not number:
+            if not number:
                 return self.ends.opening
             first, text = prompt_after(messages[number - 1].get("role"))
             return self.ends.opening if text is None else opening_of(text, written, first)

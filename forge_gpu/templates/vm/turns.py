@@ -83,8 +83,6 @@ class TurnSpans:
         self, columns: Columns, rows: I64, messages: Mapping[int, list[Message]]
     ) -> dict[tuple[int, int], Written]:
         """What stands before the first answer to each role, for each row."""
-        if self.rule.ends.unprompted:
-            return {}
         asked = [
             (k, number)
             for k, given in messages.items()
