@@ -89,14 +89,16 @@ def prepare(
     from forge_gpu.job.output.publish import place_of
     from forge_gpu.job.start import run
     from forge_gpu.report.collect import ReportCollector
+    from forge_gpu.report.live.note import LiveNote
     from forge_gpu.report.secrets import command_line
 
-    collector = ReportCollector(command_line())
+    collector, live = ReportCollector(command_line()), LiveNote(command_line())
     own = of_events(collector, "the report")
-    with _dispatcher(on_event, [*listeners, own]) as dispatcher:
+    with _dispatcher(on_event, [*listeners, own, live]) as dispatcher:
         if workers is not None and scheduler is not None:
             raise ConfigError("workers and scheduler: name one; a running cluster has its own workers")
         folder, destination = place_of(output, staging)
+        live.folder = folder
         spec, warnings, files = job_spec(
             config, data, folder, settings, limit, strict, fresh, wait, against, dispatcher
         )

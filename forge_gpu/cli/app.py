@@ -19,6 +19,7 @@ COMMANDS = {  # name -> its help; forge_gpu.cli.<name> holds a function of that 
     "prepare": "Run the plan.",
     "script": "Write the plan as one Python file that makes the same bytes.",
     "report": "Make the page that shows what became of the data.",
+    "watch": "Show what jobs are at on a live page.",
     "history": "List the runs on this machine.",
     "template": "Show and try chat templates.",
     "image": "Build and show the images that jobs run in.",
