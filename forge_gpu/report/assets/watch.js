@@ -84,17 +84,20 @@ const shareOf = (stage) => {
   return stage.at && stage.at.total ? stage.at.done / stage.at.total : 0;
 };
 
+const rowsOf = (state) => Math.max(0, ...state.stages.map((stage) => stage.rows));
+
 function tiles({ state, status }) {
   const stage = current(state), went = Math.max((stage.last ?? state.told - state.began) - stage.began, 0.001);
   const rate = stage.bytes / went, left = stage.total_bytes ? (stage.total_bytes - stage.before_bytes - stage.bytes) / rate : null;
   const over = state.outcome && state.outcome.seconds;
   const running = status === "running";
   return el("div", { class: "tiles" },
-    tile(running ? words(stage.stage) : status, running ? (stage.at ? `${stage.at.what}, ${share(stage.at.done, stage.at.total)}` : "is going on") : `in ${words(stage.stage)}`),
+    running ? tile(words(stage.stage), stage.at ? `${stage.at.what}, ${share(stage.at.done, stage.at.total)}` : stage.total_bytes ? `${share(shareOf(stage), 1)} done` : "is going on")
+      : tile(count(rowsOf(state)), status === "done" ? "rows" : `rows until then, in ${words(stage.stage)}`),
     running && stage.bytes ? tile(`${size(rate)}/s`, `${count(Math.round(stage.rows / went))} rows a second`) : null,
     running && left !== null && isFinite(left) ? tile(seconds(left), `left of ${words(stage.stage)}`) : null,
     tile(seconds(over || Math.max(state.told - state.began, 0)), running ? "so far" : "in all"),
-    state.memory ? tile(size(state.memory), `memory, of a budget of ${size(state.memory_budget)}`) : null,
+    state.memory ? tile(size(state.memory), `memory held; the budget is ${size(state.memory_budget)} beyond imports`) : null,
     state.vram ? tile(size(state.vram), "memory of the GPUs") : null,
     state.gpu_use !== null && state.gpu_use !== undefined ? tile(share(state.gpu_use, 1), "of the time the GPUs work") : null);
 }

@@ -15,7 +15,7 @@ from forge_gpu.errors import OutputError
 from forge_gpu.io.atomic import write_checked
 from forge_gpu.job.events.dispatch import GiveUp
 from forge_gpu.job.events.encode import Entry
-from forge_gpu.job.events.events import ChunkDone, JobEnded, JobFailed, Progressed
+from forge_gpu.job.events.events import ChunkDone, JobEnded, JobFailed, Progressed, Sampled
 from forge_gpu.job.state.checkpoint import FOLDER
 from forge_gpu.report.live.state import VERSION, LiveState
 
@@ -45,7 +45,7 @@ class LiveNote:
         self._state.add(entry)
         if self.folder is None or not self._state.has_begun:
             return
-        waits = isinstance(entry.event, ChunkDone | Progressed)
+        waits = isinstance(entry.event, ChunkDone | Progressed | Sampled)
         if waits and time.monotonic() - self._written < WRITE_EVERY:
             return
         is_end = isinstance(entry.event, JobEnded | JobFailed)

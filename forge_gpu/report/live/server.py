@@ -191,6 +191,7 @@ class Watch:
         except OSError as fault:
             self._socket.close()
             raise ConfigError(f"--listen {host}:{port}: {fault.strerror}; name another port") from fault
+        self.jobs = jobs
         self._host, self.port = host, int(self._socket.getsockname()[1])
         self.token = secrets.token_urlsafe(24)
         app = Guard(
