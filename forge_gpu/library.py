@@ -65,6 +65,7 @@ def prepare(
     on_event: Listener | None = None,
     listeners: Sequence[EntryListener] = (),
     check_stop: Callable[[], None] = lambda: None,
+    progress: bool | None = None,
 ) -> Result:
     """Run a plan and return what came out.
 
@@ -80,7 +81,8 @@ def prepare(
     cluster, whose workers see the inputs and the output folder by the same names. on_event: hears every event
     of the job, in a thread of its own; what it raises ends the job. listeners: hear them with the job's
     digest, the run's id, a number and the time: a `forge_gpu.events.EventFile` writes them to a file.
-    check_stop: called between ranges, or parts of them; raises to stop.
+    check_stop: called between ranges, or parts of them; raises to stop. progress: whether a bar is shown in a
+    notebook; None shows one where there is a notebook, and nowhere else is one shown.
 
     Raises ForgeError: NoPlanError without a plan, ConfigError, InputError, TemplateError, OutputError,
     StrictError, ValidationError; ContainerError where the plan names a container that does not run.
@@ -89,18 +91,24 @@ def prepare(
     from forge_gpu.job.output.publish import place_of
     from forge_gpu.job.start import run
     from forge_gpu.report.collect import ReportCollector
+    from forge_gpu.report.live.note import LiveNote
+    from forge_gpu.report.notebook import NotebookBar, is_notebook
     from forge_gpu.report.secrets import command_line
 
-    collector = ReportCollector(command_line())
-    own = of_events(collector, "the report")
-    with _dispatcher(on_event, [*listeners, own]) as dispatcher:
+    command = command_line()
+    collector, live = ReportCollector(command), LiveNote(command)
+    own: list[EntryListener] = [of_events(collector, "the report"), live]
+    if progress is not False and is_notebook():
+        own.append(NotebookBar())
+    with _dispatcher(on_event, [*listeners, *own]) as dispatcher:
         if workers is not None and scheduler is not None:
             raise ConfigError("workers and scheduler: name one; a running cluster has its own workers")
         folder, destination = place_of(output, staging)
+        live.folder = folder
         spec, warnings, files = job_spec(
             config, data, folder, settings, limit, strict, fresh, wait, against, dispatcher
         )
-        spec = replace(spec, destination=destination, workers=workers, scheduler=scheduler)
+        spec = replace(spec, destination=destination, workers=workers, scheduler=scheduler, command=command)
         spec = _with_threads(spec, threads)
         for warning in warnings:
             dispatcher(warning)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,15 @@ class Plan:
     budget: Budget
     data: Inspection
     probes: Probes | None = None
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what `forge plan` prints."""
+        from forge_gpu.planner.describe import describe
+
+        return "".join(
+            f"<b>{escape(title)}</b><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
+            for title, lines in describe(self)
+        )
 
     def save(self, path: Path | str = "forge.yaml") -> Path | None:
         """Write forge.yaml; a different file that was there is kept, and the path of that backup returned."""
