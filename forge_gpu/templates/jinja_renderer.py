@@ -6,14 +6,15 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.kernels import layout
-from forge_gpu.kernels.cpu.vm_rows import same_texts
 from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans
 from forge_gpu.templates.contents import contents_by_role
 from forge_gpu.templates.conversations import Bools, Conversation, Conversations, Shape
@@ -32,8 +33,9 @@ from forge_gpu.templates.tracing.trace import Fallback
 from forge_gpu.templates.turns.finder import ASSISTANT, SpanRule
 from forge_gpu.templates.turns.spans import Spans as Stretches
 from forge_gpu.templates.values import GOOD
-from forge_gpu.templates.vm.code import Unsupported
-from forge_gpu.templates.vm.texts import TextMachine
+
+if TYPE_CHECKING:
+    from forge_gpu.templates.vm.texts import TextMachine
 
 SPANS = "spans"
 UNKNOWN_SPANS = "the template does not write turn after turn: what the assistant wrote cannot be told exactly"
@@ -85,10 +87,9 @@ class JinjaRenderer:
             self.programs.append((RawSlot(own(SPANS)),))
         self.split = self.texts != ("text",)
         self.span_rule = SpanRule(self.template, self.roles) if SPANS in self.fields else None
-        compiled = self.compiled and self.template.final_field is None  # a cut at a tag is no program
-        traced = compiled and self.span_rule is None  # a program does not say which turn its texts are of
+        self._has_code = self.compiled and self.template.final_field is None  # a cut at a tag is no program
+        traced = self._has_code and self.span_rule is None  # a program does not say whose turn its texts are
         self.compiler = Compiler(self.template, self.split, self.patience) if traced else None
-        self.machine = self._text_machine() if compiled else None
         self.cutover = Cutover()
         self.guard = Guard(self.template, self.split)
         self._fallbacks: dict[str, int] = {}
@@ -96,8 +97,17 @@ class JinjaRenderer:
         self._message_columns: set[str] = {CONTENT}
         self._row_columns: set[str] = set()
 
-    def _text_machine(self) -> list[TextMachine] | None:
-        """A machine for each side; None for templates that have no code."""
+    @cached_property
+    def machine(self) -> list[TextMachine] | None:
+        """A machine for each side; None for templates that have no code.
+
+        Made for the first row that has no program: most jobs of plain chats never load its kernels.
+        """
+        if not self._has_code:
+            return None
+        from forge_gpu.templates.vm.code import Unsupported
+        from forge_gpu.templates.vm.texts import TextMachine
+
         try:
             return [
                 TextMachine(self.template, self.split, getattr(shape, "renamed", {}), self.span_rule)
@@ -123,7 +133,8 @@ class JinjaRenderer:
     def fallbacks(self) -> list[tuple[str, int]]:
         """Why rows were rendered one by one, with how many were: what no program can be made of."""
         why = Counter(self._fallbacks)
-        for machine in self.machine or ():
+        machines = self.machine if "machine" in vars(self) else None  # none was made yet
+        for machine in machines or ():
             why.update(machine.why)
         return [(reason, rows) for reason, rows in why.most_common() if rows]
 
@@ -163,7 +174,7 @@ class _Chunk:
         left = self.conversations.reason == GOOD
         if self.renderer.compiler is not None and len(self.sides) == 1:
             self._bind_programs(self.renderer.compiler, left)
-        if self.renderer.machine is not None and left.any():
+        if left.any() and self.renderer.machine is not None:
             self._bind_machine(self.renderer.machine, left)
         for row in np.flatnonzero(left).tolist():
             self._render_row(row)
@@ -174,6 +185,8 @@ class _Chunk:
 
     def _bind_machine(self, machines: list[TextMachine], left: Bools) -> None:
         """Bind the rows whose texts the machine makes; takes them from `left`."""
+        from forge_gpu.kernels.cpu.vm_rows import same_texts
+
         sides = [
             machine.texts(side, np.flatnonzero(left & (side.reason == GOOD)))
             for machine, side in zip(machines, self.sides, strict=True)

@@ -52,8 +52,8 @@ class Turns:
         """That of one message; None where it is not known."""
         stretch = self.written.stretch(number)
         if stretch is None:
-            blank = not self.written.of(number).strip() and not _said(self.messages[number])
-            return (0, 0) if blank else None
+            silent = self.written.is_by_turns and not self.written.of(number).strip()
+            return (0, 0) if silent and not _said(self.messages[number]) else None
         start = self._start(number, stretch)
         if start is None:
             return None

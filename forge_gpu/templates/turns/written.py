@@ -42,6 +42,11 @@ class Written:
         """What was written for a message, "" where that is nothing."""
         return "".join(self.text[begin:end] for begin, end in self._stretches.get(number, ()))
 
+    @cached_property
+    def is_by_turns(self) -> bool:
+        """Is anything written for single messages?"""
+        return any(number != NO_MESSAGE and self.of(number).strip() for number in self._stretches)
+
     @property
     def rest(self) -> str:
         """What comes behind the last loop over messages."""
