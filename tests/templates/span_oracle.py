@@ -65,7 +65,7 @@ def required_spans(tokenizer: Any, row: dict[str, Any]) -> list[tuple[int, int] 
 
 def required_span(tokenizer: Any, row: dict[str, Any], whole: str, number: int) -> tuple[int, int] | None:
     start, end = _start(tokenizer, row, whole, number), _end(tokenizer, row, whole, number)
-    return None if start is None or end is None or end < start else (start, end)
+    return None if start is None or end is None or end <= start else (start, end)
 
 
 def _start(tokenizer: Any, row: dict[str, Any], whole: str, number: int) -> int | None:
