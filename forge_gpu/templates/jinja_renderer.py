@@ -64,9 +64,9 @@ class JinjaRenderer:
     """`fields`: ("text",), ("text", "spans"), ("prompt", "completion") or ("prompt", "chosen", "rejected");
     for the last, `shapes` are the two sides of the pair, else the one conversation.
 
-    spans: a JSON list of [start, end), in characters of the text, of what messages of `roles` wrote; where
-    they are not known null, or the row is refused (`rejects_unknown`). compiled: False renders every row with
-    Jinja itself.
+    spans: a JSON list of [start, end), in characters of the text, of what messages of `roles` wrote
+    (`only_last`: the last one); where they are not known null, or the row is refused (`rejects_unknown`).
+    compiled: False renders every row with Jinja itself.
     """
 
     template: ChatTemplate
@@ -75,6 +75,7 @@ class JinjaRenderer:
     compiled: bool = True
     patience: Patience = Patience()  # noqa: RUF009 (it never changes)
     roles: frozenset[str] = ASSISTANT
+    only_last: bool = False
     rejects_unknown: bool = False
     counts: Counts = field(default_factory=Counts)
 
@@ -86,7 +87,7 @@ class JinjaRenderer:
         if SPANS in self.fields:
             self.programs.append((RawSlot(own(SPANS)),))
         self.split = self.texts != ("text",)
-        self.span_rule = SpanRule(self.template, self.roles) if SPANS in self.fields else None
+        self.span_rule = SpanRule(self.template, self.roles, self.only_last) if SPANS in self.fields else None
         self._has_code = self.compiled and self.template.final_field is None  # a cut at a tag is no program
         traced = self._has_code and self.span_rule is None  # a program does not say whose turn its texts are
         self.compiler = Compiler(self.template, self.split, self.patience) if traced else None

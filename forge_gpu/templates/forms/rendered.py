@@ -117,6 +117,7 @@ class RenderedForm(Form):
             fields,
             config.model.compile,
             roles=frozenset(config.output.trained_roles),
+            only_last=config.output.turns == "each",
             rejects_unknown=config.output.unknown_spans == "reject",
         )
 

@@ -27,10 +27,12 @@ def as_json(spans: Spans | None) -> bytes:
 
 @dataclass
 class SpanRule:
-    """How spans of a template are found, whoever renders it. roles: whose messages are trained."""
+    """How spans of a template are found, whoever renders it. roles: whose messages are trained; only_last: of
+    each conversation the last message alone."""
 
     template: ChatTemplate
     roles: frozenset[str] = ASSISTANT
+    only_last: bool = False
 
     @cached_property
     def tagged(self) -> bool:
@@ -58,14 +60,14 @@ class SpanRule:
             text = prompt_after(messages[-2].get("role"))[1] if len(messages) > 1 else None
             return "" if text is None else text.rest
 
-        return Turns(messages, written, self.ends, self.roles, opening, prompt_rest, closed)
+        return Turns(messages, written, self.ends, self.roles, self.only_last, opening, prompt_rest, closed)
 
     def of_blocks(self, messages: list[Message], blocks: Spans, written: Callable[[], Written]) -> Spans:
         """The generation blocks, but for those of messages that are not trained."""
         untrained = {
             number
             for number, message in enumerate(messages)
-            if message.get("role") == "assistant" and not is_trained(message, self.roles)
+            if message.get("role") == "assistant" and not self._trains(messages, number)
         }
         if not untrained:
             return blocks
@@ -76,6 +78,10 @@ class SpanRule:
             for block in blocks
             if not any(part is not None and part[0] <= block[0] < part[1] for part in stretches)
         ]
+
+    def _trains(self, messages: list[Message], number: int) -> bool:
+        is_last = number == len(messages) - 1
+        return is_trained(messages[number], self.roles) and (is_last or not self.only_last)
 
     def find(self, conversation: Conversation) -> Spans | None:
         """The spans of a conversation, by Jinja; None where they are not known."""

@@ -25,13 +25,15 @@ Spans = list[Stretch]
 
 @dataclass(frozen=True)
 class Turns:
-    """One conversation as a template writes it. roles: whose messages are trained. opening: the opening of a
-    message's turn, by its number. closed: the conversation up to a message and with it, as it is written."""
+    """One conversation as a template writes it. roles: whose messages are trained; only_last: the last alone.
+    opening: the opening of a message's turn, by its number. closed: the conversation up to a message and with
+    it, as it is written."""
 
     messages: list[Message]
     written: Written
     ends: TurnEnds
     roles: frozenset[str]
+    only_last: bool
     opening: Callable[[int], str]
     prompt_rest: Callable[[], str]
     closed: Callable[[int], Written | None]
@@ -40,13 +42,16 @@ class Turns:
         """The spans of all trained messages that have one; None where one of them is not known."""
         spans = []
         for number, message in enumerate(self.messages):
-            if is_trained(message, self.roles):
+            if self.trains(number, message):
                 span = self.span(number)
                 if span is None:
                     return None
                 if span[0] < span[1]:
                     spans.append(span)
         return spans
+
+    def trains(self, number: int, message: Message) -> bool:
+        return is_trained(message, self.roles) and (not self.only_last or number == len(self.messages) - 1)
 
     def span(self, number: int) -> Stretch | None:
         """That of one message; None where it is not known."""
