@@ -26,7 +26,7 @@ COMMANDS = {  # name -> its help; forge_gpu.cli.<name> holds a function of that 
     "report": "Make the page that shows what became of the data.",
     "watch": "Show what jobs are at on a live page.",
     "history": "List the runs on this machine.",
-    "template": "Show and try chat templates.",
+    "template": "List, show and try chat templates.",
     "image": "Build and show the images that jobs run in.",
     "transform": "Check other people's Python over rows, in a sandbox.",
     "warm": "Compile all kernels and keep them for later runs.",
@@ -34,11 +34,27 @@ COMMANDS = {  # name -> its help; forge_gpu.cli.<name> holds a function of that 
 }
 
 
+def _current(name: str) -> str:
+    """The command that a name means; for one that is deprecated the one to use, with a warning."""
+    if name in COMMANDS:
+        return name
+    from forge_gpu.deprecations import advice, deprecations
+
+    about = deprecations().get(name)
+    if about is None or about.kind != "command":
+        return name
+    print(f"warning: forge {advice(name)}", file=sys.stderr)
+    return about.rather
+
+
 class Commands(usage.Group):
     """Commands that are imported when they are used: help needs only the table above."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [name for name in COMMANDS if find_spec(f"forge_gpu.cli.{name}") is not None]
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        return super().resolve_command(ctx, [_current(args[0]), *args[1:]])
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in self.list_commands(ctx):

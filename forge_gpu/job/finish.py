@@ -57,7 +57,7 @@ def finish(job: Job, check_stop: Callable[[], None]) -> Result:
         job.columns,
         verified | _leaks(job, decisions),
         job.facts.section(spec.config, workspace.engine.name, job.budget, job.inputs, ranges),
-        decisions.sections | _against(workspace.evaluation) | _transform(job),
+        decisions.sections | _against(workspace.evaluation) | job.expansions.sections,
     )
     return _publish(spec.output, job.checkpoint, document)
 
@@ -101,10 +101,6 @@ def remove_stale(output: Path, document: dict[str, Any]) -> None:
     for split in SPLITS:
         for path in stale_outputs(output, name(split), ours):
             path.unlink()
-
-
-def _transform(job: Job) -> dict[str, Any]:
-    return {} if job.transformer is None else {"transform": job.transformer.section()}
 
 
 def _against(evaluation: Evaluation | None) -> dict[str, Any]:

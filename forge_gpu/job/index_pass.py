@@ -64,7 +64,8 @@ class IndexPass(passes.Pass[Item, RowIndex, RowIndex]):
         return self._checkpoint.has_index(unit.number)
 
     def require_room(self) -> None:
-        require_for_index(self._job.spec, self._job.inputs, self._checkpoint)
+        job = self._job
+        require_for_index(job.spec, job.inputs, self._checkpoint, job.expansions)
 
     def task(self, unit: Item) -> Callable[[Workspace], RowIndex]:
         if self._rows_left() == 0:

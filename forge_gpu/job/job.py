@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -16,8 +16,8 @@ from forge_gpu.job.events.events import Listener
 from forge_gpu.job.output.collector import Collector
 from forge_gpu.job.output.manifest import RunFacts
 from forge_gpu.job.output.outputs import Outputs
+from forge_gpu.job.rows.expansion import Expansions
 from forge_gpu.job.rows.kinds import column_type
-from forge_gpu.job.rows.transformed import Transformer
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.run.pool import Executor
 from forge_gpu.job.state import decisions as decided
@@ -42,7 +42,7 @@ class Job:
     facts: RunFacts
     listener: Listener
     mixture: Mixture | None = None
-    transformer: Transformer | None = None
+    expansions: Expansions = field(default_factory=Expansions)
     collector: Collector | None = None
 
     @cached_property
@@ -107,8 +107,7 @@ class Job:
         if "outputs" in self.__dict__:
             self.outputs.close()
         self.pool.close()
-        if self.transformer is not None:
-            self.transformer.close()
+        self.expansions.close()
         self.inputs.close()
 
     @cached_property

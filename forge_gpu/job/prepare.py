@@ -37,9 +37,9 @@ from forge_gpu.job.output.publish import find_finished, publish, require_own_sto
 from forge_gpu.job.output.result import Result
 from forge_gpu.job.output.space import cut_unsaved, require_for_job
 from forge_gpu.job.rows.evaluation import read_evaluation
+from forge_gpu.job.rows.expansions import open_expansions
 from forge_gpu.job.rows.rows import RowReader
 from forge_gpu.job.rows.scans import HeldScans
-from forge_gpu.job.rows.transformed import open_transformer
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.run.cluster import ClusterPool, worker_job
 from forge_gpu.job.run.opening import open_inputs
@@ -87,7 +87,7 @@ def prepare(
             opened.collector = collector
             with closing(opened):
                 cut_unsaved(spec, opened.checkpoint)
-                require_for_job(spec, opened.inputs, opened.checkpoint)
+                require_for_job(spec, opened.inputs, opened.checkpoint, opened.expansions)
                 take_steps(opened, (*DECIDING, *WRITING), check_stop)
                 result = finish(opened, check_stop)
         if collector is not None and isinstance(result.output, Path):
@@ -120,14 +120,13 @@ def open_job(
     mixture = mixture_of(spec.config.data, files)
     require_own(spec.output, checkpoint, [*files, *against])
     require_own_store(spec, [*files, *against], listener)
-    transformer = open_transformer(spec, checkpoint.spool_folder)
-    key = JobKey.of(
-        spec.config, files, spec.limit, against, None if transformer is None else transformer.script.key
-    )
+    expansions = open_expansions(spec, checkpoint.spool_folder)
+    key = JobKey.of(spec.config, files, spec.limit, against, expansions.keys)
     why = checkpoint.open(key, fresh=spec.fresh)
     if checkpoint.state.result is not None:
         finished = find_finished(spec, checkpoint.state.result["manifest_sha256"], listener)
         if finished is not None:
+            expansions.close()
             checkpoint.clean_up()  # where it was killed before it could
             remove_stale(spec.output, finished.manifest)
             listener(job_started(spec, key.digest, budget, make_engine, resumed=False))
@@ -153,7 +152,7 @@ def open_job(
     scans = None if spec.on_cluster else HeldScans(shares.SCANS.of(budget.bytes))
 
     def make_workspace() -> Workspace:
-        made = Workspace(spec.config, make_engine, listener, columns, evaluation, scans, transformer)
+        made = Workspace(spec.config, make_engine, listener, columns, evaluation, scans, expansions)
         facts.workspaces.append(made)
         return made
 
@@ -164,7 +163,7 @@ def open_job(
     else:
         threads = min(budget.threads, max(len(inputs.items), 1))
         pool = OrderedPool(threads, make_workspace, shortage_of(budget.bytes))
-    return Job(spec, budget, inputs, checkpoint, pool, facts, listener, mixture, transformer)
+    return Job(spec, budget, inputs, checkpoint, pool, facts, listener, mixture, expansions)
 
 
 def _is_streamed(config: Config, files: list[InputFile], budget: Budget) -> bool:

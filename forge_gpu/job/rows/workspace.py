@@ -15,11 +15,11 @@ from forge_gpu.io.chunks import Chunk, ReadBuffer
 from forge_gpu.job.events.events import Listener
 from forge_gpu.job.events.retry import retrying
 from forge_gpu.job.rows.evaluation import Evaluation, compared_text
+from forge_gpu.job.rows.expansion import Expansions
 from forge_gpu.job.rows.expansions import required_expansions
 from forge_gpu.job.rows.near import NearText
 from forge_gpu.job.rows.rows import RowReader, Rows
 from forge_gpu.job.rows.scans import HeldScans
-from forge_gpu.job.rows.transformed import TRANSFORM, Transformer
 from forge_gpu.job.state.inputs import Item
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.hashing import digest
@@ -73,9 +73,10 @@ class Workspace:
         columns: Sequence[str] = (),
         evaluation: Evaluation | None = None,
         scans: HeldScans | None = None,
-        transformer: Transformer | None = None,
+        expansions: Expansions | None = None,
     ) -> None:
-        """columns: of the input that facts are computed from. transformer: the transform of the plan."""
+        """columns: of the input that facts are computed from. expansions: those of the plan, opened;
+        by default they are as they are declared."""
         self.config = config
         self.near = NearText.of(config)
         self.evaluation = evaluation
@@ -84,10 +85,8 @@ class Workspace:
         self.engine = make_engine()
         # A GPU engine scans every chunk: it then forgets what the memory of the chunk before held.
         self._scans = scans if self.engine.name == "cpu" else None
-        expansions = required_expansions(config)
-        if transformer is not None:
-            expansions = [transformer.bound(each) if each is TRANSFORM else each for each in expansions]
-        self.reader = RowReader(config, self.engine, columns, expansions)
+        declared = required_expansions(config) if expansions is None else expansions.declared
+        self.reader = RowReader(config, self.engine, columns, declared)
         self.chunks_read = 0
         self._input = ReadBuffer(self.engine.parquet_texts if self.engine.name == "gpu" else None)
         # What a device has decoded would have to be copied back to be digested: its files are watched alone.
