@@ -19,8 +19,8 @@ from forge_gpu.job.output.collector import SeenRow
 from forge_gpu.quality.checks import CHARACTERS_A_TOKEN
 from forge_gpu.report.differences import difference, readable
 from forge_gpu.report.measure import UNITS, Lengths, Measures
-from forge_gpu.report.samples import segments_of, shortened
 from forge_gpu.report.secrets import public, public_within
+from forge_gpu.report.shown import shortened
 
 SPLITS = ("train", "validation", "test")
 MOST_SOURCES = MOST_STRATA = 12
@@ -52,7 +52,7 @@ def document(
         "strata": _strata(config, run, measures, seen),
         "clusters": _clusters(run, measures, seen, most),
         "contamination": _contamination(manifest, measures, seen, most),
-        "samples": _samples(config, run, measures, seen, most),
+        "samples": _samples(run, measures, seen, most),
         "warned": manifest["warned"],
         "outputs": manifest["outputs"],
         "model": {"name": config.model.name, "max_length": config.model.max_length},
@@ -248,34 +248,28 @@ def _contamination(
 
 
 def _samples(
-    config: Config, run: dict[str, Any], measures: Measures, seen: Mapping[int, SeenRow], most: int
+    run: dict[str, Any], measures: Measures, seen: Mapping[int, SeenRow], most: int
 ) -> list[dict[str, Any]]:
     """Rows of the splits as the model sees them, in the order of the splits."""
-    chosen = [
-        (SPLITS.index(fate), number)
-        for number in run.get("samples", [])
-        if number in seen and (fate := measures.rows[number]["fate"]) in SPLITS
-    ]
-    rows = [seen[number] for _, number in sorted(chosen)]
+    chosen = sorted(
+        (SPLITS.index(fate), int(number))
+        for number in run["segments"]
+        if int(number) in seen and (fate := measures.rows[int(number)]["fate"]) in SPLITS
+    )
     samples = []
-    for (split, number), row, segments in zip(
-        sorted(chosen), rows, segments_of(config, [row.source for row in rows]), strict=True
-    ):
-        if segments is not None:
-            shown, more = shortened(segments, most)
-            samples.append(
-                _place(row)
-                | {
-                    "split": SPLITS[split],
-                    "segments": shown,
-                    "more": more,
-                    "lengths": {
-                        unit: measures.rows[number][unit]
-                        for unit in UNITS
-                        if measures.rows[number].get(unit) is not None
-                    },
-                }
-            )
+    for split, number in chosen:
+        segments, more = run["segments"][str(number)]
+        shown, hidden = shortened(segments, most)
+        lengths = {unit: measures.rows[number].get(unit) for unit in UNITS}
+        samples.append(
+            _place(seen[number])
+            | {
+                "split": SPLITS[split],
+                "segments": shown,
+                "more": hidden + more,
+                "lengths": {unit: length for unit, length in lengths.items() if length is not None},
+            }
+        )
     return samples
 
 
