@@ -29,7 +29,8 @@ def describe(plan: Plan) -> list[tuple[str, list[str]]]:
         ("Data", _data(plan)),
         ("Plan", [line for title, key in SHOWN if (line := _choice(plan, title, key))]),
         ("What the chat template does", [] if plan.probes is None else probe_lines(plan.probes)),
-        ("Notes", [*plan.notes, *plan.warnings]),
+        ("Notes", list(plan.notes)),
+        ("Warnings", list(plan.warnings)),
     ]
     return [(title, lines) for title, lines in sections if lines]
 

@@ -39,7 +39,8 @@ class Plan:
     """config: what prepare runs. reasons: dotted key -> why. notes, warnings: one line each, for the user.
     probes: what the chat template does, where it is a Jinja template.
 
-    notes are what plan found and chose; warnings are faults of the configuration that were put right.
+    notes are what plan found and chose; warnings what is lost, and faults of the configuration that were put
+    right.
     """
 
     config: Config
@@ -99,6 +100,8 @@ def make_plan(
         given_data.get("encoding", "utf-8"),
         any_columns=wanted is not None and wanted.kind == "format",
         base=base,
+        convert=_section(given_data, "convert"),
+        named=_named_columns(_section(given, "preprocessing"), _section(given, "output")),
     )
     chooser = _Chooser(goal, given, machine, found)
     chooser.data([_seen_from(path, Path(folder)) for path in named] or paths)
@@ -121,7 +124,7 @@ def make_plan(
         loaded.config,
         chooser.reasons,
         tuple(chooser.notes),
-        loaded.warnings,
+        (*found.warnings, *loaded.warnings),
         machine,
         budget,
         found,
@@ -160,6 +163,19 @@ def _section(values: Values, *names: str) -> Values:
     for name in names:
         values = values.get(name, {})
     return values
+
+
+def _named_columns(preprocessing: Values, output: Values) -> list[str]:
+    """The columns that the user names elsewhere than in the mapping."""
+    split, dedup = _section(preprocessing, "split"), _section(preprocessing, "dedup")
+    strata, key = split.get("stratify") or [], dedup.get("key", [])
+    return [
+        *output.get("columns", []),
+        *([strata] if isinstance(strata, str) else strata),
+        *(split[name] for name in ("time", "group") if split.get(name)),
+        *(key if isinstance(key, list) else []),
+        *([near] if (near := _section(dedup, "near").get("keep")) else []),
+    ]
 
 
 def _text(value: str | Path | None) -> str | None:
@@ -201,6 +217,8 @@ class _Chooser:
         self.put("data.inputs", list(paths), _size_of(found))
         kinds = sorted({sample.format.kind for sample in found.samples})
         self.reasons["data.format"] = f"auto: told by content; here {', '.join(kinds)}"
+        for key, value in found.picked.convert.items():
+            self.put(f"data.convert.{key}", value, found.picked.reasons["shape"])
         for key, value in found.picked.values.items():
             self.put(f"data.mapping.{key}", value, found.picked.reasons.get(key, "as set"))
         self.notes += found.notes
@@ -352,7 +370,7 @@ def _size_of(found: Inspection) -> str:
 def _columns_exist(config: Config, found: Inspection) -> None:
     """Columns that the user named elsewhere than in the mapping."""
     from forge_gpu.job.rows.rows import ranking_column
-    from forge_gpu.planner.mapping import missing_column
+    from forge_gpu.planner.names import missing_column
 
     key = config.preprocessing.dedup.key
     named: dict[str, list[str] | list[str | None]] = {
