@@ -35,16 +35,19 @@ def plan(
     template: str | Path | None = None,
     engine: str | None = None,
     settings: Sequence[str] = (),
+    force: bool = False,
 ) -> Plan:
     """Look at this machine, the data and the goal, and choose every setting; nothing is written.
 
-    The arguments are those of `forge plan`; `settings` are its `--set`. The result's `config` goes to
-    `prepare`, its `save(path)` writes forge.yaml, its `reasons` say why each value was chosen.
+    The arguments are those of `forge plan`; `settings` are its `--set`, `force` its `--force`. The result's
+    `config` goes to `prepare`, `save(path)` writes forge.yaml, `reasons` say why each value was chosen.
     Raises ForgeError: InputError, TemplateError, ConfigError.
     """
     from forge_gpu.planner.plan import make_plan
 
-    return make_plan(goal, data=data, model=model, template=template, engine=engine, overrides=settings)
+    return make_plan(
+        goal, data=data, model=model, template=template, engine=engine, overrides=settings, force=force
+    )
 
 
 def prepare(

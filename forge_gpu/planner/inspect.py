@@ -151,12 +151,18 @@ def _picked(records: Sequence[Mapping[str, Any]], asked: _Asked) -> Picked:
         for name, value in record.items():
             if isinstance(value, str):
                 texts.setdefault(name, []).append(value)
+            elif isinstance(value, dict) and name not in texts:
+                texts[name] = list(value)  # of an object, its keys
     return pick(columns, asked.given, texts, asked.convert)
 
 
 def _pick_inside(records: Sequence[Mapping[str, Any]], asked: _Asked) -> Picked | None:
     """The mapping of records that stand under a key of the records, or under a key of such."""
-    inside = [name for name, column in columns_of(records).items() if column.kind in ("object", "message")]
+    inside = [
+        name
+        for name, column in columns_of(records).items()
+        if column.kind in ("object", "message", "languages")
+    ]
     for key in inside:
         inner = [record[key] for record in records if isinstance(record.get(key), dict)]
         try:

@@ -119,7 +119,7 @@ def _recognised(
             recognised = shape.recognise(picker)
             if recognised is not None:
                 return picker.picked(shape.name, recognised)
-    refuse(picker.columns, picker, required, samples)
+    refuse(picker.columns, picker, required, samples, recogniser)
 
 
 def _converted(picker: _Picker, convert: Mapping[str, Any]) -> Picked:

@@ -23,6 +23,7 @@ from forge_gpu.planner.conversations import SampledConversations, read_conversat
 from forge_gpu.planner.engine import decide_engine
 from forge_gpu.planner.inspect import Inspection, inspect
 from forge_gpu.planner.model import Decision, Template, decide, read_template, settings_of
+from forge_gpu.planner.trial import Trial, try_sample
 from forge_gpu.templates.environment import ChatTemplate
 from forge_gpu.templates.forms import FORMS
 from forge_gpu.templates.probes import Probes
@@ -37,7 +38,7 @@ Values = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class Plan:
     """config: what prepare runs. reasons: dotted key -> why. notes, warnings: one line each, for the user.
-    probes: what the chat template does, where it is a Jinja template.
+    probes: what the chat template does, where it is a Jinja template. trial: what came of the sample.
 
     notes are what plan found and chose; warnings what is lost, and faults of the configuration that were put
     right.
@@ -51,6 +52,7 @@ class Plan:
     budget: Budget
     data: Inspection
     probes: Probes | None = None
+    trial: Trial | None = None
 
     def save(self, path: Path | str = "forge.yaml") -> Path | None:
         """Write forge.yaml; a different file that was there is kept, and the path of that backup returned."""
@@ -70,13 +72,15 @@ def make_plan(
     environ: Mapping[str, str] = os.environ,
     hardware: Hardware | None = None,
     folder: Path | str = ".",
+    force: bool = False,
 ) -> Plan:
     """Look at machine, data and goal, and choose everything else.
 
     data: files, folders, globs, lists, URLs. model: a name or a folder. template: a built-in's name, a file,
     or a format string. engine: auto, cpu or gpu. overrides: `section.key=value`, which always win; environ:
     the same as FORGE_CONFIG__SECTION__KEY. hardware: what was probed, None to probe now. folder: where
-    forge.yaml will stand. Nothing is written or printed. Raises ForgeError: InputError for data that cannot
+    forge.yaml will stand. force: make a plan by which most of the sample would be rejected. Nothing is
+    written or printed. Raises ForgeError: InputError for data that cannot
     be used, TemplateError for a template that does not fit, ConfigError for a bad override.
     """
     for option, value in (("--model", model), ("--template", template)):
@@ -120,6 +124,11 @@ def make_plan(
     )
     _columns_exist(loaded.config, found)
     validate_renderer(loaded.config, found.columns)
+    trial = try_sample(loaded.config, found.samples)
+    if trial is not None and trial.line is not None:
+        if trial.is_hopeless and not force:
+            raise InputError(f"{trial.line}; mend that, or make the plan in spite of it with --force")
+        chooser.notes.append(trial.line)
     return Plan(
         loaded.config,
         chooser.reasons,
@@ -129,6 +138,7 @@ def make_plan(
         budget,
         found,
         chooser.probes,
+        trial,
     )
 
 
@@ -227,7 +237,6 @@ class _Chooser:
         has_turns = self._shape.has_turns
         if has_turns:
             self.conversations = read_conversations(self.found.records, self.found.picked)
-            self.notes += self.conversations.damage()
         form = self._form(model is not None or template is not None)
         self.decision = decide(
             self.goal,

@@ -13,7 +13,7 @@ from forge_gpu.planner.recognise import Recogniser
 from forge_gpu.records.conventions import conventions
 from forge_gpu.templates.shapes.base import SCALARS, Columns, RecordShape
 
-NESTED = {"object": "an object", "option": "an object", "tree": "an object", "message": "an object"}
+NESTED = dict.fromkeys(("object", "languages", "option", "tree", "message", "spans"), "an object")
 """Kinds that are no lists and no texts."""
 LINKED = ("message_id", "parent_id", "text", "role")
 TEXT_KEYS = ("query", "input", "response", "system", "text")
@@ -66,6 +66,7 @@ def refuse(
     picker: Columns,
     required: RecordShape | None,
     samples: Mapping[str, Sequence[str]],
+    recogniser: Recogniser,
 ) -> NoReturn:
     """Say what the data looks like and what to pass."""
     if required is not None:
@@ -86,6 +87,8 @@ def refuse(
             "as 'user: ...'): its turns cannot be told apart for certain; give the messages as a list, or "
             f"train on it as text with --set data.mapping.shape=text --set data.mapping.text={transcript}"
         )
+    _refuse_guess(recogniser)
+    _refuse_translation(columns, samples)
     query = picker.find("query", frozenset({"text"}))
     response = picker.find("response", SCALARS)
     if query and not response:
@@ -102,6 +105,26 @@ def refuse(
         f"no column looks like a question, an answer, messages or text; there are {listed(columns)}; "
         "name them with --set data.mapping.query=COLUMN --set data.mapping.response=COLUMN (or messages=)"
     )
+
+
+def _refuse_guess(recogniser: Recogniser) -> None:
+    """A convention that is taken only where the user asks for it."""
+    match = recogniser.first("asked")
+    if match is not None:
+        named = match.convention
+        why = f"; {named.guess}" if named.guess else ""
+        raise InputError(f"each record is {named.about}{why}: --set data.convert.by={named.name} takes it so")
+
+
+def _refuse_translation(columns: Mapping[str, Column], samples: Mapping[str, Sequence[str]]) -> None:
+    """Texts under the names of languages: from which to which is the user's to say."""
+    for name, column in columns.items():
+        if column.kind == "languages":
+            one, other = samples.get(name, ("en", "de"))[:2]
+            raise InputError(
+                f"column {name!r} holds one text in several languages: say from which to which, as "
+                f"--set data.mapping.query={name}.{one} --set data.mapping.response={name}.{other}"
+            )
 
 
 def _is_transcript(texts: Sequence[str]) -> bool:

@@ -11,6 +11,9 @@ from forge_gpu.records.keys import first_key, turn_keys
 _TRANSCRIPT = re.compile(r"\s*(Human|User|System):.*?\n\n(Assistant|Human|User):", re.DOTALL)
 
 
+_LANGUAGE = re.compile(r"[a-z]{2,3}([-_][A-Za-z]{2,8})?")
+
+
 def is_transcript(text: str) -> bool:
     """Whether a text is a conversation whose turns begin with a blank line and a speaker's name."""
     return _TRANSCRIPT.match(text) is not None
@@ -23,12 +26,13 @@ def kind_of_list(value: list[Any]) -> str | None:
 
 
 def kind_of_object(value: dict[str, Any]) -> str:
-    """tree, spans, option (choices with their labels), or object."""
+    """tree, spans, option (choices with their labels), languages, or object."""
     if isinstance(value.get("replies"), list) and "text" in value:
         return "tree"
     if isinstance(value.get("text"), list):
-        return "spans" if "answer_start" in value else "option" if "label" in value else "spans"
-    return "object"
+        return "option" if "label" in value else "spans"
+    is_language = len(value) > 1 and all(_LANGUAGE.fullmatch(key) for key in value)
+    return "languages" if is_language and all(map(_is_text, value.values())) else "object"
 
 
 def _is_pair(value: Any) -> bool:
