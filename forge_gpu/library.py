@@ -68,6 +68,7 @@ def prepare(
     on_event: Listener | None = None,
     listeners: Sequence[EntryListener] = (),
     check_stop: Callable[[], None] = lambda: None,
+    allow_empty: bool = False,
 ) -> Result:
     """Run a plan and return what came out.
 
@@ -83,13 +84,16 @@ def prepare(
     cluster, whose workers see the inputs and the output folder by the same names. on_event: hears every event
     of the job, in a thread of its own; what it raises ends the job. listeners: hear them with the job's
     digest, the run's id, a number and the time: a `forge_gpu.events.EventFile` writes them to a file.
-    check_stop: called between ranges, or parts of them; raises to stop.
+    check_stop: called between ranges, or parts of them; raises to stop. allow_empty: return where no row is
+    left to train on.
 
-    Raises ForgeError: NoPlanError without a plan, ConfigError, InputError, TemplateError, OutputError,
+    Raises ForgeError: NoPlanError without a plan, NoTrainingRows (with `result`) where the input had rows and
+    none is in train, though the plan has a share for it; ConfigError, InputError, TemplateError, OutputError,
     StrictError, ValidationError; ContainerError where the plan names a container that does not run.
     """
     from forge_gpu.job.events.dispatch import of_events
     from forge_gpu.job.output.publish import place_of
+    from forge_gpu.job.output.training import require_training
     from forge_gpu.job.start import run
     from forge_gpu.report.collect import ReportCollector
     from forge_gpu.report.secrets import command_line
@@ -113,8 +117,8 @@ def prepare(
 
             result = run_contained(spec, dispatcher, check_stop, files)
             if result is not None:
-                return result
-        return run(spec, dispatcher, check_stop, files, seen_by)
+                return require_training(result, spec, allow_empty)
+        return require_training(run(spec, dispatcher, check_stop, files, seen_by), spec, allow_empty)
 
 
 def stream(
