@@ -37,16 +37,19 @@ def plan(
     template: str | Path | None = None,
     engine: str | None = None,
     settings: Sequence[str] = (),
+    force: bool = False,
 ) -> Plan:
     """Look at this machine, the data and the goal, and choose every setting; nothing is written.
 
-    The arguments are those of `forge plan`; `settings` are its `--set`. The result's `config` goes to
-    `prepare`, its `save(path)` writes forge.yaml, its `reasons` say why each value was chosen.
+    The arguments are those of `forge plan`; `settings` are its `--set`, `force` its `--force`. The result's
+    `config` goes to `prepare`, `save(path)` writes forge.yaml, `reasons` say why each value was chosen.
     Raises ForgeError: InputError, TemplateError, ConfigError.
     """
     from forge_gpu.planner.plan import make_plan
 
-    return make_plan(goal, data=data, model=model, template=template, engine=engine, overrides=settings)
+    return make_plan(
+        goal, data=data, model=model, template=template, engine=engine, overrides=settings, force=force
+    )
 
 
 def prepare(
@@ -68,6 +71,7 @@ def prepare(
     listeners: Sequence[EntryListener] = (),
     check_stop: Callable[[], None] = lambda: None,
     progress: bool | None = None,
+    allow_empty: bool = False,
 ) -> Result:
     """Run a plan and return what came out.
 
@@ -84,13 +88,16 @@ def prepare(
     of the job, in a thread of its own; what it raises ends the job. listeners: hear them with the job's
     digest, the run's id, a number and the time: a `forge_gpu.events.EventFile` writes them to a file.
     check_stop: called between ranges, or parts of them; raises to stop. progress: whether a bar is shown in a
-    notebook; None shows one where there is a notebook, and nowhere else is one shown.
+    notebook; None shows one where there is a notebook, and nowhere else is one shown. allow_empty: return
+    where no row is left to train on.
 
-    Raises ForgeError: NoPlanError without a plan, ConfigError, InputError, TemplateError, OutputError,
+    Raises ForgeError: NoPlanError without a plan, NoTrainingRows (with `result`) where the input had rows and
+    none is in train, though the plan has a share for it; ConfigError, InputError, TemplateError, OutputError,
     StrictError, ValidationError; ContainerError where the plan names a container that does not run.
     """
     from forge_gpu.job.events.dispatch import of_events
     from forge_gpu.job.output.publish import place_of
+    from forge_gpu.job.output.training import require_training
     from forge_gpu.job.start import run
     from forge_gpu.report.collect import ReportCollector
     from forge_gpu.report.live.note import LiveNote
@@ -120,8 +127,8 @@ def prepare(
 
             result = run_contained(spec, dispatcher, check_stop, files)
             if result is not None:
-                return result
-        return run(spec, dispatcher, check_stop, files, seen_by)
+                return require_training(result, spec, allow_empty)
+        return require_training(run(spec, dispatcher, check_stop, files, seen_by), spec, allow_empty)
 
 
 def stream(

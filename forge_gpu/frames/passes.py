@@ -55,9 +55,7 @@ class Passes(Generic[Frame, Series]):
         names = self.frames.columns(frame)
         if not self.frames.rows(frame):
             return None
-        return self.recipes.of_texts(
-            template, mapping, append_eos, output, names, self._sample(frame, names)
-        )
+        return self.recipes.of_texts(template, mapping, append_eos, output, names, self._sample(frame, names))
 
     def through(self, work: RecipeWork[Made], frame: Frame, recipe: Recipe | None) -> Iterator[Made]:
         """What `work` makes of each block with a recipe."""

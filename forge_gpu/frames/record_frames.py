@@ -34,9 +34,7 @@ class RecordFrames:
         except InputError as fault:
             raise InputError(f"column {column!r}: {fault}") from None
 
-    def objects(
-        self, frame: list[dict[str, Any]], column: str, start: int, stop: int
-    ) -> list[Any] | None:
+    def objects(self, frame: list[dict[str, Any]], column: str, start: int, stop: int) -> list[Any] | None:
         return [row.get(column) for row in frame[start:stop]]
 
     def take(self, frame: list[dict[str, Any]], rows: I64) -> list[dict[str, Any]]:

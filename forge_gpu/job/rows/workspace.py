@@ -23,7 +23,8 @@ from forge_gpu.job.rows.scans import HeldScans
 from forge_gpu.job.state.inputs import Item
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.hashing import digest
-from forge_gpu.kernels.layout import I32, I64, ProgramTable, Text
+from forge_gpu.kernels.layout import I32, I64, ProgramTable, Spans, Text
+from forge_gpu.records.identity import identity_of
 from forge_gpu.templates.forms import form_of
 from forge_gpu.templates.lines import BODY_BYTES, SEPARATOR, Composer, column_key
 from forge_gpu.templates.program import Program
@@ -99,6 +100,8 @@ class Workspace:
             return self._form.key(config, columns, programs) if key == "rendered" else column_key(key)
 
         self._keys = Composer(fields, as_key)
+        label = config.data.mapping.label
+        self._compared = set(key) if key != "rendered" else {label} - set(columns)
         self._lines = Composer(fields, partial(self._form.line, config))
         self._fields = {field: Composer((field,), lambda programs: programs[0]) for field in fields}
 
@@ -146,7 +149,14 @@ class Workspace:
 
     def keys(self, rows: Rows, chosen: I64) -> Text:
         """The dedup keys of the chosen rows."""
-        return self._render(rows, *self._keys.table(rows.bound), chosen, layout.AS_JSON)
+        table, program = self._keys.table(rows.bound)
+        columns = [self._key_column(rows, name) for name in table.columns]
+        return self.engine.render(table, program, columns, chosen, layout.AS_JSON, rows.bound.first)
+
+    def _key_column(self, rows: Rows, name: str) -> Spans:
+        """A column as keys have it: of those that are compared themselves, what makes two values the same."""
+        column = rows.column(name)
+        return identity_of(column) if name in self._compared else column
 
     def lines(self, rows: Rows, chosen: I64) -> Text:
         """The output lines of the chosen rows, each with its newline."""
