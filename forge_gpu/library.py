@@ -75,8 +75,8 @@ def prepare(
 ) -> Result:
     """Run a plan and return what came out.
 
-    config: a ForgeConfig, or the path of a forge.yaml. data: inputs instead of the plan's. against: evaluation
-    files instead of the plan's; rows that are near or equal to theirs are left out. settings:
+    config: a ForgeConfig, or the path of a forge.yaml. data: inputs instead of the plan's. against:
+    evaluation files instead of the plan's; rows that are near or equal to theirs are left out. settings:
     `section.key=value` overrides, as `--set`. threads: at most so many; no more than the cores allowed.
     limit: rows to take from the start. strict: raise at the first rejected row. fresh: forget what an
     earlier run left. wait: seconds to wait for another run on the same output, None for no bound.

@@ -25,8 +25,8 @@ from forge_gpu.planner.engine import decide_engine
 from forge_gpu.planner.hardware import hardware_values
 from forge_gpu.planner.inspect import Inspection, inspect, nothing
 from forge_gpu.planner.model import Decision, Template, decide, read_template, settings_of
-from forge_gpu.templates.builtin import builtin
 from forge_gpu.planner.trial import Trial, try_sample
+from forge_gpu.templates.builtin import builtin
 from forge_gpu.templates.environment import ChatTemplate
 from forge_gpu.templates.forms import FORMS
 from forge_gpu.templates.probes import Probes
@@ -91,11 +91,12 @@ def make_plan(
 
     Without data, model, hardware and preprocessing are chosen, and `prepare` looks at the data it is given.
     settled: what an earlier plan says, which is heeded as if the user had set it. data: files, folders,
-    globs, lists, URLs. model: a name or a folder. template: a built-in's name, a file, or a format string. engine: auto, cpu or gpu. overrides: `section.key=value`, which always win; environ:
-    the same as FORGE_CONFIG__SECTION__KEY. hardware: what was probed, None to probe now. folder: where
-    forge.yaml will stand. force: make a plan by which most of the sample would be rejected. Nothing is
-    written or printed. Raises ForgeError: InputError for data that cannot
-    be used, TemplateError for a template that does not fit, ConfigError for a bad override.
+    globs, lists, URLs. model: a name or a folder. template: a built-in's name, a file, or a format string.
+    engine: auto, cpu or gpu. overrides: `section.key=value`, which always win; environ: the same as
+    FORGE_CONFIG__SECTION__KEY. hardware: what was probed, None to probe now. folder: where forge.yaml will
+    stand. force: make a plan by which most of the sample would be rejected. Nothing is written or printed.
+    Raises ForgeError: InputError for data that cannot be used, TemplateError for a template that does not
+    fit, ConfigError for a bad override.
     """
     for option, value in (("--model", model), ("--template", template)):
         if value is not None and not str(value).strip():
