@@ -7,7 +7,7 @@ so may a column that goes to one (`engine.lazy`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -43,7 +43,11 @@ class Frames(Protocol[Frame, Series]):
         """The same values as Python has them; None where they cannot be had so."""
 
     def take(self, frame: Frame, rows: I64) -> Frame:
-        """Rows by position."""
+        """Rows by position, which rises."""
+
+    def mapped(self, frame: Frame, make: Callable[[Any], Any]) -> Any:
+        """What `make` makes of the frame, row by row: of each partition where it has some, when that is
+        asked for."""
 
     def texts(self, frame: Frame, name: str, pieces: Iterable[tuple[Text, Bools]]) -> Series:
         """A series of text: the rows of all pieces, null where not valid. Text on the host has memory of its

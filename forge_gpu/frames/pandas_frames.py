@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,9 @@ class PandasFrames:
 
     def take(self, frame: pd.DataFrame, rows: I64) -> pd.DataFrame:
         return frame.iloc[rows]
+
+    def mapped(self, frame: Any, make: Callable[[Any], Any]) -> Any:
+        return make(frame)
 
     def texts(self, frame: pd.DataFrame, name: str, pieces: Iterable[tuple[Text, Bools]]) -> pd.Series:
         arrays = [text_to_arrow(text, valid) for text, valid in pieces]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,13 +34,14 @@ class RecordFrames:
         except InputError as fault:
             raise InputError(f"column {column!r}: {fault}") from None
 
-    def objects(
-        self, frame: list[dict[str, Any]], column: str, start: int, stop: int
-    ) -> list[Any] | None:
+    def objects(self, frame: list[dict[str, Any]], column: str, start: int, stop: int) -> list[Any] | None:
         return [row.get(column) for row in frame[start:stop]]
 
     def take(self, frame: list[dict[str, Any]], rows: I64) -> list[dict[str, Any]]:
         return [frame[row] for row in rows.tolist()]
+
+    def mapped(self, frame: Any, make: Callable[[Any], Any]) -> Any:
+        return make(frame)
 
     def texts(self, frame: Any, name: str, pieces: Iterable[tuple[Text, Bools]]) -> list[str | None]:
         return [

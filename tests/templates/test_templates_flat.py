@@ -31,7 +31,11 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 def make(mapping, form="text", kind="builtin", template="chatml", **model):
     model = {"template_kind": kind, "chat_template": template, **model}
     return make_renderer(
-        Config(data=DataConfig(mapping=Mapping(**mapping)), model=ModelConfig(**model), output=OutputConfig(form=form))
+        Config(
+            data=DataConfig(mapping=Mapping(**mapping)),
+            model=ModelConfig(**model),
+            output=OutputConfig(form=form),
+        )
     )
 
 
@@ -207,7 +211,8 @@ def test_validate_template():
     with pytest.raises(TemplateError, match="there are answer"):
         validate_template("{zzz}", ["answer"])
     config = Config(
-        data=DataConfig(mapping=Mapping(**FLAT)), model=ModelConfig(template_kind="builtin", chat_template="llama")
+        data=DataConfig(mapping=Mapping(**FLAT)),
+        model=ModelConfig(template_kind="builtin", chat_template="llama"),
     )
     validate_renderer(config, ["q", "r", "x"])
     with pytest.raises(TemplateError, match="'r'"):

@@ -91,7 +91,9 @@ def test_pictures_are_never_dropped() -> None:
 
 
 def test_a_plan_names_templates_of_its_own() -> None:
-    values = {"templates": {"mine": "{q} > {a}", "chat": "{% for m in messages %}{{ m.content }}{% endfor %}"}}
+    values = {
+        "templates": {"mine": "{q} > {a}", "chat": "{% for m in messages %}{{ m.content }}{% endfor %}"}
+    }
     config = build([Layer({**values, "model": {"chat_template": "mine"}})]).config
     assert (config.model.chat_template, config.model.template_kind) == ("{q} > {a}", "format")
     config = build([Layer(values), Layer({"model": {"chat_template": "chat"}})]).config

@@ -23,7 +23,9 @@ TURN = [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]
 def make(mapping, form="text", kind="jinja", template=SHOW, spans=False, **model):
     model = {"template_kind": kind, "chat_template": template, **model}
     output = OutputConfig(form=form, spans=spans)
-    return make_renderer(Config(data=DataConfig(mapping=Mapping(**mapping)), model=ModelConfig(**model), output=output))
+    return make_renderer(
+        Config(data=DataConfig(mapping=Mapping(**mapping)), model=ModelConfig(**model), output=output)
+    )
 
 
 def texts(mapping, rows, **options):
