@@ -37,6 +37,7 @@ class Reason(IntEnum):
     UNPARSABLE_TIME = 37  # temporal split: the column is not a time
     EMPTY_TEXT = 38  # rendered to nothing
     TRANSFORM_ERROR = 39  # the plan's script refused it; the detail is its message
+    NOT_A_TEXT = 40  # a list or an object where a text has to be
 
     EMPTY_FIELD = 64
     TOO_SHORT = 65

@@ -69,6 +69,14 @@ class Transform(Section):
     processes: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], WITHOUT_EFFECT] = "auto"
 
 
+class Convert(Section):
+    """What makes records that `mapping` reads of other ones: see docs/records.md."""
+
+    by: str | None = None  # a converter's name
+    columns: dict[str, str] = {}  # what it takes -> a column of the data, or a path into it
+    answers: Literal["each", "best", "all", "pairs"] | None = None  # of several; null: as it says itself
+
+
 class DataConfig(Section):
     inputs: Annotated[list[str], WITHOUT_EFFECT] = []  # the files they name have one, by their content
     format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] = "auto"
@@ -79,6 +87,7 @@ class DataConfig(Section):
         None  # rows, or a fraction of them
     )
     transform: Transform = Transform()
+    convert: Convert = Convert()
     mapping: Mapping = Mapping()
     weights: list[Weight] | dict[str, Weight] | None = None  # the share of each input, of any sum
     caps: list[Cap | None] | dict[str, Cap] | None = None  # rows of an input to use at most

@@ -22,7 +22,7 @@ def is_open(config: Config) -> bool:
 
 
 def complete(loaded: Loaded, data: Sequence[str], folder: Path) -> Plan:
-    """The plan for this data; what it says already stays. folder: where the plan stands. Raises ForgeError."""
+    """The plan for this data; what it says already stays. folder: where the plan is. Raises ForgeError."""
     values = loaded.config.model_dump(exclude_defaults=True)
     if data:
         values.get("data", {}).pop("inputs", None)

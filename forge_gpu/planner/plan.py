@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from forge_gpu.planner.engine import decide_engine
 from forge_gpu.planner.hardware import hardware_values
 from forge_gpu.planner.inspect import Inspection, inspect, nothing
 from forge_gpu.planner.model import Decision, Template, decide, read_template, settings_of
+from forge_gpu.planner.trial import Trial, try_sample
 from forge_gpu.templates.builtin import builtin
 from forge_gpu.templates.environment import ChatTemplate
 from forge_gpu.templates.forms import FORMS
@@ -39,9 +41,10 @@ Values = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class Plan:
     """config: what prepare runs. reasons: dotted key -> why. notes, warnings: one line each, for the user.
-    probes: what the chat template does, where it is a Jinja template.
+    probes: what the chat template does, where it is a Jinja template. trial: what came of the sample.
 
-    notes are what plan found and chose; warnings are faults of the configuration that were put right.
+    notes are what plan found and chose; warnings what is lost, and faults of the configuration that were put
+    right.
     """
 
     config: Config
@@ -52,6 +55,16 @@ class Plan:
     budget: Budget
     data: Inspection
     probes: Probes | None = None
+    trial: Trial | None = None
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what `forge plan` prints."""
+        from forge_gpu.planner.describe import describe
+
+        return "".join(
+            f"<b>{escape(title)}</b><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
+            for title, lines in describe(self)
+        )
 
     def save(self, path: Path | str = "forge.yaml") -> Path | None:
         """Write forge.yaml; a different file that was there is kept, and the path of that backup returned."""
@@ -72,15 +85,18 @@ def make_plan(
     hardware: Hardware | None = None,
     folder: Path | str = ".",
     settled: Layer | None = None,
+    force: bool = False,
 ) -> Plan:
     """Look at machine, data and goal, and choose everything else.
 
     Without data, model, hardware and preprocessing are chosen, and `prepare` looks at the data it is given.
-    settled: what an earlier plan says, which is heeded as if the user had set it. data: files, folders, globs, lists, URLs. model: a name or a folder. template: a built-in's name, a file,
-    or a format string. engine: auto, cpu or gpu. overrides: `section.key=value`, which always win; environ:
-    the same as FORGE_CONFIG__SECTION__KEY. hardware: what was probed, None to probe now. folder: where
-    forge.yaml will stand. Nothing is written or printed. Raises ForgeError: InputError for data that cannot
-    be used, TemplateError for a template that does not fit, ConfigError for a bad override.
+    settled: what an earlier plan says, which is heeded as if the user had set it. data: files, folders,
+    globs, lists, URLs. model: a name or a folder. template: a built-in's name, a file, or a format string.
+    engine: auto, cpu or gpu. overrides: `section.key=value`, which always win; environ: the same as
+    FORGE_CONFIG__SECTION__KEY. hardware: what was probed, None to probe now. folder: where forge.yaml will
+    stand. force: make a plan by which most of the sample would be rejected. Nothing is written or printed.
+    Raises ForgeError: InputError for data that cannot be used, TemplateError for a template that does not
+    fit, ConfigError for a bad override.
     """
     for option, value in (("--model", model), ("--template", template)):
         if value is not None and not str(value).strip():
@@ -105,6 +121,8 @@ def make_plan(
             given_data.get("encoding", "utf-8"),
             any_columns=wanted is not None and wanted.kind == "format",
             base=base,
+            convert=_section(given_data, "convert"),
+            named=_named_columns(_section(given, "preprocessing"), _section(given, "output")),
         )
     chooser = _Chooser(goal, given, machine, found)
     if paths:
@@ -123,18 +141,25 @@ def make_plan(
         loaded.config.preprocessing.memory.budget,
         loaded.config.preprocessing.memory.threads,
     )
+    trial = None
     if paths:
         _columns_exist(loaded.config, found)
         validate_renderer(loaded.config, found.columns)
+        trial = try_sample(loaded.config, found.samples)
+    if trial is not None and trial.line is not None:
+        if trial.is_hopeless and not force:
+            raise InputError(f"{trial.line}; mend that, or make the plan in spite of it with --force")
+        chooser.notes.append(trial.line)
     return Plan(
         loaded.config,
         chooser.reasons,
         tuple(chooser.notes),
-        loaded.warnings,
+        (*found.warnings, *loaded.warnings),
         machine,
         budget,
         found,
         chooser.probes,
+        trial,
     )
 
 
@@ -169,6 +194,19 @@ def _section(values: Values, *names: str) -> Values:
     for name in names:
         values = values.get(name, {})
     return values
+
+
+def _named_columns(preprocessing: Values, output: Values) -> list[str]:
+    """The columns that the user names elsewhere than in the mapping."""
+    split, dedup = _section(preprocessing, "split"), _section(preprocessing, "dedup")
+    strata, key = split.get("stratify") or [], dedup.get("key", [])
+    return [
+        *output.get("columns", []),
+        *([strata] if isinstance(strata, str) else strata),
+        *(split[name] for name in ("time", "group") if split.get(name)),
+        *(key if isinstance(key, list) else []),
+        *([near] if (near := _section(dedup, "near").get("keep")) else []),
+    ]
 
 
 def _text(value: str | Path | None) -> str | None:
@@ -211,6 +249,8 @@ class _Chooser:
         self.put("data.inputs", list(paths), _size_of(found))
         kinds = sorted({sample.format.kind for sample in found.samples})
         self.reasons["data.format"] = f"auto: told by content; here {', '.join(kinds)}"
+        for key, value in found.picked.convert.items():
+            self.put(f"data.convert.{key}", value, found.picked.reasons["shape"])
         for key, value in found.picked.values.items():
             self.put(f"data.mapping.{key}", value, found.picked.reasons.get(key, "as set"))
         self.notes += found.notes
@@ -219,7 +259,6 @@ class _Chooser:
         has_turns = not self.has_data or self._shape.has_turns
         if self.has_data and has_turns:
             self.conversations = read_conversations(self.found.records, self.found.picked)
-            self.notes += self.conversations.damage()
         form = self._form(model is not None or template is not None)
         self.decision = decide(
             self.goal,
@@ -362,7 +401,7 @@ def _size_of(found: Inspection) -> str:
 def _columns_exist(config: Config, found: Inspection) -> None:
     """Columns that the user named elsewhere than in the mapping."""
     from forge_gpu.job.rows.rows import ranking_column
-    from forge_gpu.planner.mapping import missing_column
+    from forge_gpu.planner.names import missing_column
 
     key = config.preprocessing.dedup.key
     named: dict[str, list[str] | list[str | None]] = {

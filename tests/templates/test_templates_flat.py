@@ -100,11 +100,11 @@ def test_input_follows_query_after_a_newline():
 
 
 def test_values_that_are_no_text():
-    rows = [{"q": [1, {"a": None}], "r": 1.50}, {"q": True, "r": {}}]
-    found = render(make(FLAT, template="vicuna"), rows)
-    assert [entry["text"] for entry in found] == [
-        'USER: [1, {"a": null}]\nASSISTANT: 1.5',
-        "USER: true\nASSISTANT: {}",
+    rows = [{"q": 12, "r": 1.50}, {"q": [1, {"a": None}], "r": "x"}, {"q": True, "r": {}}]
+    assert render(make(FLAT, template="vicuna"), rows) == [
+        {"text": "USER: 12\nASSISTANT: 1.5"},
+        (Reason.NOT_A_TEXT, "'q' is a list, not a text"),
+        (Reason.NOT_A_TEXT, "'r' is an object, not a text"),
     ]
 
 
