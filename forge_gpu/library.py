@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from forge_gpu.job.state.spec import JobSpec
     from forge_gpu.planner.plan import Plan
 
+Paths = Sequence[str | Path] | str | Path
+FrameLike = Any
+"""A frame of pandas, polars, pyarrow, cuDF, Dask or datasets, a list of dictionaries, a stream of Arrow."""
+
 PLAN_FILE = "forge.yaml"
 NO_PLAN = "No plan found. Run 'forge plan' first."
 
@@ -32,7 +36,7 @@ NO_PLAN = "No plan found. Run 'forge plan' first."
 def plan(
     goal: str | None = None,
     *,
-    data: Sequence[str | Path] | str | Path = (),
+    data: Paths | FrameLike = (),
     model: str | Path | None = None,
     template: str | Path | None = None,
     engine: str | None = None,
@@ -55,8 +59,8 @@ def plan(
 def prepare(
     config: ForgeConfig | str | Path = PLAN_FILE,
     *,
-    data: Sequence[str | Path] | str | Path | None = None,
-    against: Sequence[str | Path] | str | Path | None = None,
+    data: Paths | FrameLike | None = None,
+    against: Paths | FrameLike | None = None,
     output: str | Path = "prepared",
     settings: Sequence[str] = (),
     threads: int | None = None,
@@ -135,7 +139,7 @@ def stream(
     config: ForgeConfig | str | Path = PLAN_FILE,
     *,
     split: str = "train",
-    data: Sequence[str | Path] | str | Path | None = None,
+    data: Paths | FrameLike | None = None,
     settings: Sequence[str] = (),
     threads: int | None = None,
     batch_rows: int = 8192,
@@ -152,19 +156,23 @@ def stream(
     ForgeError.
     """
     from forge_gpu.frames.batches import batches_as
+    from forge_gpu.frames.given import paths_of
     from forge_gpu.job.start import engines_for
     from forge_gpu.job.streaming import stream as stream_job
 
     convert = batches_as(as_)
     dispatcher = _dispatcher(on_event, listeners)
-    spec, warnings, files = job_spec(
-        config, data, ".", settings, None, False, False, None, on_event=dispatcher
-    )
-    budget, engines = engines_for(_with_threads(spec, threads), files)
-    batches = stream_job(spec, budget, engines, split, batch_rows, dispatcher, files)
+    with ExitStack() as stack:
+        data, base = stack.enter_context(paths_of(data))
+        spec, warnings, files = job_spec(
+            config, data, ".", settings, None, False, False, None, on_event=dispatcher, data_base=base
+        )
+        budget, engines = engines_for(_with_threads(spec, threads), files)
+        batches = stream_job(spec, budget, engines, split, batch_rows, dispatcher, files)
+        held = stack.pop_all()
 
     def dispatched() -> Iterator[Any]:
-        with dispatcher, closing(batches):
+        with held, dispatcher, closing(batches):
             for warning in warnings:
                 dispatcher(warning)
             dispatcher.sampler.watch(engines.gpus)
@@ -209,8 +217,11 @@ def job_spec(
     wait: float | None,
     against: Sequence[str | Path] | str | Path | None = None,
     on_event: Listener = lambda event: None,
+    data_base: Path | None = None,
+    against_from: Path | None = None,
 ) -> tuple[JobSpec, list[Event], JobFiles]:
-    """The job that the arguments of `prepare` describe, warnings of what was corrected in the plan, and the
+    """The job that the arguments of `prepare` describe (data_base, against_from: the folders that relative
+    ones start from, the current one by default), warnings of what was corrected in the plan, and the
     files of the job, for all who look at them."""
     from forge_gpu.config.layers import Layer, build
     from forge_gpu.config.load import load, override_layer
@@ -231,11 +242,11 @@ def job_spec(
             )
         loaded = load(path, overrides=settings)
         base = path.absolute().parent
-    loaded, told = _completed(loaded, config, data, base, settings)
-    against_base = base if against is None else Path.cwd()
+    loaded, told = _completed(loaded, config, data, base, settings, data_base)
+    against_base = base if against is None else against_from or Path.cwd()
     given = {}
     if data is not None:
-        base = Path.cwd()
+        base = data_base or Path.cwd()
         given["inputs"] = _paths(data)
     if against is not None:
         given["against"] = _paths(against)
@@ -255,12 +266,13 @@ def _completed(
     data: Sequence[str | Path] | str | Path | None,
     base: Path,
     settings: Sequence[str],
+    data_base: Path | None,
 ) -> tuple[Loaded, list[str]]:
     """The plan, once data has been looked at for it, and a line for each change. The file of a plan that says
     nothing of its data is written anew, without `settings`."""
     from forge_gpu.config.layers import Layer, build
     from forge_gpu.config.load import environment_layer, load, override_layer
-    from forge_gpu.planner.complete import changes, complete, is_open, write
+    from forge_gpu.planner.complete import changes, complete, is_open, without_inputs, write
 
     if not is_open(loaded.config) or not (data or loaded.config.data.inputs):
         return loaded, []
@@ -270,7 +282,12 @@ def _completed(
     else:
         before = load(config, environ={})
         given.insert(0, environment_layer(os.environ))
-    plan = complete(before, _paths(data or ()), base)
+    paths = _paths(data or ())
+    if data_base is not None:
+        plan = complete(before, [str(data_base / path) for path in paths], base)
+        plan = without_inputs(plan, "the frame that prepare was given")
+    else:
+        plan = complete(before, paths, base)
     told = [f"chosen for the data: {line}" for line in changes(before.config, plan)]
     if not isinstance(config, ForgeConfig):
         told.insert(0, write(Path(config), plan, loaded.migrated_from is not None))

@@ -119,6 +119,9 @@ class AnyFrames:
     def numbers(self, frame: Any, name: str, values: I64, valid: Bools) -> Any:
         return self._of(frame).numbers(frame, name, values, valid)
 
+    def of_arrow(self, frame: Any, table: Any) -> Any:
+        return self._of(frame).of_arrow(frame, table)
+
     def made(self, frame: Any, columns: Mapping[str, Any]) -> Any:
         return self._of(frame).made(frame, columns)
 

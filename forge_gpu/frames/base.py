@@ -59,6 +59,9 @@ class Frames(Protocol[Frame, Series]):
     def numbers(self, frame: Frame, name: str, values: I64, valid: Bools) -> Series:
         """A series of integers, null where not valid."""
 
+    def of_arrow(self, frame: Frame, table: Any) -> Frame:
+        """An Arrow table as a frame of the same kind, with an index of its own."""
+
     def made(self, frame: Frame, columns: Mapping[str, Any]) -> Frame:
         """A frame of arrays of booleans, or of series that were made for the frame."""
 

@@ -73,5 +73,8 @@ class CudfFrames:
     def numbers(self, frame: Any, name: str, values: I64, valid: Bools) -> Any:
         return self._cudf.arrow_series(numbers_to_arrow(values, pa.int64(), ~valid), name, frame.index)
 
+    def of_arrow(self, frame: Any, table: pa.Table) -> Any:
+        return type(frame).from_arrow(table)
+
     def made(self, frame: Any, columns: Mapping[str, Any]) -> Any:
         return self._cudf.frame(dict(columns), frame.index)

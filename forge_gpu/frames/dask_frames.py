@@ -154,6 +154,13 @@ class DaskFrames:
     def strings(self, frame: Any, name: str, values: list[str]) -> Any:
         raise AssertionError("texts are made partition by partition")
 
+    def of_arrow(self, frame: Any, table: Any) -> Any:
+        import dask.dataframe as dd
+
+        whole = self.opened(frame)
+        made = self._parts.of_arrow(whole.meta, table)
+        return dd.from_pandas(made, npartitions=max(1, len(whole.delayed)), sort=False)
+
     def made(self, frame: Any, columns: Mapping[str, Any]) -> Any:
         raise AssertionError("frames are made partition by partition")
 

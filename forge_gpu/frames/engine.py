@@ -24,12 +24,13 @@ from forge_gpu.errors import ConfigError, InputError
 from forge_gpu.fates import Fate
 from forge_gpu.fates import name as spelled
 from forge_gpu.frames import rendering
+from forge_gpu.frames.applying import Applied, apply
 from forge_gpu.frames.base import Frame, Frames, Series
 from forge_gpu.frames.comparing import all_of, of_columns, of_roles
 from forge_gpu.frames.judging import MALFORMED, by_role, judged, one_by_one
 from forge_gpu.frames.passes import GivenMapping, Names, Passes, Work
-from forge_gpu.frames.rendering import Recipe
 from forge_gpu.frames.process import engine_of_process
+from forge_gpu.frames.rendering import Recipe
 from forge_gpu.frames.settings import Output, check_settings, near_settings
 from forge_gpu.frames.splitting import (
     Asked,
@@ -239,6 +240,15 @@ class FrameEngine(Generic[Frame, Series]):
             whole = self._hashed(frame, grouped, groups_hashed)
             fates = by_key(asked, sizes, hashes, stratum, whole, memory)
         return {spelled(fate): self._frames.take(frame, np.flatnonzero(fates == fate)) for fate in SPLITS}
+
+    def apply(self, frame: Frame, plan: Config | str | Path) -> Applied[Frame]:
+        """What `prepare` makes of the frame's rows by a plan, without an output folder: `splits`, frames by
+        name, and `ledger`, what became of each row; equal to `prepare`'s for the same frame, row for row.
+
+        plan: a ForgeConfig, or the path of a forge.yaml, whose inputs are not read. Columns are of the types
+        of `Result.splits`. The rows go through a temporary folder, as JSON lines. Raises ForgeError.
+        """
+        return apply(self.passes, self._frames.opened(frame), plan, self.name)
 
     def near_duplicates(
         self,

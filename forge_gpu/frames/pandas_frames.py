@@ -74,6 +74,10 @@ class PandasFrames:
     def numbers(self, frame: pd.DataFrame, name: str, values: I64, valid: Bools) -> pd.Series:
         return pd.Series(pd.arrays.IntegerArray(values, ~valid), index=frame.index, name=name, copy=False)
 
+    def of_arrow(self, frame: pd.DataFrame, table: pa.Table) -> pd.DataFrame:
+        made: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
+        return made
+
     def made(self, frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
         return pd.DataFrame(dict(columns), index=frame.index, copy=False)
 

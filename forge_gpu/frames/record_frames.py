@@ -58,6 +58,10 @@ class RecordFrames:
             value if there else None for value, there in zip(values.tolist(), valid.tolist(), strict=True)
         ]
 
+    def of_arrow(self, frame: Any, table: Any) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = table.to_pylist()
+        return rows
+
     def made(self, frame: Any, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
         lists = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns.values()]
         return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,13 @@ def changes(before: Config, plan: Plan) -> Iterator[str]:
         old, new = _value(before, path), _value(plan.config, path)
         if old != new and key in plan.reasons:
             yield f"{key}: {new} ({plan.reasons[key]})"
+
+
+def without_inputs(plan: Plan, why: str) -> Plan:
+    """The plan for data that has no path to be read from again."""
+    data = plan.config.data.model_copy(update={"inputs": []})
+    config = plan.config.model_copy(update={"data": data})
+    return replace(plan, config=config, reasons={**plan.reasons, "data.inputs": why})
 
 
 def write(path: Path, plan: Plan, is_new: bool) -> str:

@@ -86,7 +86,7 @@ def inspect(
 
 def nothing() -> Inspection:
     """Of a plan without data."""
-    return Inspection([], [], {}, Picked({}, {}), None, False, [])
+    return Inspection([], [], {}, Picked({}, {}), None, False, [], [])
 
 
 def spread(files: list[InputFile]) -> list[InputFile]:
