@@ -45,15 +45,26 @@ def plan(
 ) -> Plan:
     """Look at this machine, the data and the goal, and choose every setting; nothing is written.
 
-    The arguments are those of `forge plan`; `settings` are its `--set`, `force` its `--force`. The result's
-    `config` goes to `prepare`, `save(path)` writes forge.yaml, `reasons` say why each value was chosen.
-    Raises ForgeError: InputError, TemplateError, ConfigError.
+    The arguments are those of `forge plan`; `settings` are its `--set`, `force` its `--force`. data may be a
+    frame as well, as `open_engine` takes them: the plan then names no inputs, and `prepare` is given the
+    frame again. The result's `config` goes to `prepare`, `save(path)` writes forge.yaml, `reasons` say why
+    each value was chosen. Raises ForgeError: InputError, TemplateError, ConfigError.
     """
+    from forge_gpu.frames.given import paths_of
+    from forge_gpu.planner.complete import without_inputs
     from forge_gpu.planner.plan import make_plan
 
-    return make_plan(
-        goal, data=data, model=model, template=template, engine=engine, overrides=settings, force=force
-    )
+    with paths_of(data) as (paths, base):
+        made = make_plan(
+            goal,
+            data=paths if base is None else [base / path for path in paths],
+            model=model,
+            template=template,
+            engine=engine,
+            overrides=settings,
+            force=force,
+        )
+    return made if base is None else without_inputs(made, "the frame that plan was given")
 
 
 def prepare(
@@ -79,9 +90,10 @@ def prepare(
 ) -> Result:
     """Run a plan and return what came out.
 
-    config: a ForgeConfig, or the path of a forge.yaml. data: inputs instead of the plan's. against:
-    evaluation files instead of the plan's; rows that are near or equal to theirs are left out. settings:
-    `section.key=value` overrides, as `--set`. threads: at most so many; no more than the cores allowed.
+    config: a ForgeConfig, or the path of a forge.yaml. data: inputs instead of the plan's, or a frame, which
+    is written to a temporary file of JSON lines. against: evaluation files instead of the plan's, or a frame;
+    rows that are near or equal to theirs are left out. settings: `section.key=value` overrides, as `--set`.
+    threads: at most so many; no more than the cores allowed.
     limit: rows to take from the start. strict: raise at the first rejected row. fresh: forget what an
     earlier run left. wait: seconds to wait for another run on the same output, None for no bound.
     output: a folder, or a URL of a store that fsspec knows; staging: the folder in which output for a URL is
@@ -99,6 +111,7 @@ def prepare(
     none is in train, though the plan has a share for it; ConfigError, InputError, TemplateError, OutputError,
     StrictError, ValidationError; ContainerError where the plan names a container that does not run.
     """
+    from forge_gpu.frames.given import paths_of
     from forge_gpu.job.events.dispatch import of_events
     from forge_gpu.job.output.publish import place_of
     from forge_gpu.job.output.training import require_training
@@ -113,13 +126,26 @@ def prepare(
     own: list[EntryListener] = [of_events(collector, "the report"), live]
     if progress is not False and is_notebook():
         own.append(NotebookBar())
-    with _dispatcher(on_event, [*listeners, *own]) as dispatcher:
+    with ExitStack() as stack, _dispatcher(on_event, [*listeners, *own]) as dispatcher:
         if workers is not None and scheduler is not None:
             raise ConfigError("workers and scheduler: name one; a running cluster has its own workers")
         folder, destination = place_of(output, staging)
         live.folder = folder
+        data, base = stack.enter_context(paths_of(data))
+        against, against_from = stack.enter_context(paths_of(against, "against.jsonl"))
         spec, warnings, files = job_spec(
-            config, data, folder, settings, limit, strict, fresh, wait, against, dispatcher
+            config,
+            data,
+            folder,
+            settings,
+            limit,
+            strict,
+            fresh,
+            wait,
+            against,
+            dispatcher,
+            base,
+            against_from,
         )
         spec = replace(spec, destination=destination, workers=workers, scheduler=scheduler, command=command)
         spec = _with_threads(spec, threads)
@@ -272,10 +298,11 @@ def _completed(
     nothing of its data is written anew, without `settings`."""
     from forge_gpu.config.layers import Layer, build
     from forge_gpu.config.load import environment_layer, load, override_layer
-    from forge_gpu.planner.complete import changes, complete, is_open, without_inputs, write
 
-    if not is_open(loaded.config) or not (data or loaded.config.data.inputs):
+    if loaded.config.data.is_mapped or not (data or loaded.config.data.inputs):
         return loaded, []
+    from forge_gpu.planner.complete import changes, complete, without_inputs, write
+
     given = [override_layer(settings)]
     if isinstance(config, ForgeConfig):
         before = build([Layer(config.model_dump())])

@@ -74,8 +74,8 @@ class AnyFrames:
         if of_gpu or not hasattr(frame, STREAM):
             hint = "; a GPU engine takes it, or pass frame.to_pandas()" if of_gpu else ""
             raise TypeError(
-                "this engine takes frames of pandas, polars, pyarrow, datasets and Dask, lists of dictionaries, "
-                f"and what has {STREAM}, not {kind_of(frame)}{hint}"
+                "this engine takes frames of pandas, polars, pyarrow, datasets and Dask, lists of "
+                f"dictionaries, and what has {STREAM}, not {kind_of(frame)}{hint}"
             )
         import pyarrow as pa
 

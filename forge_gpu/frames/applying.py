@@ -19,13 +19,13 @@ from forge_gpu.frames.passes import Passes
 from forge_gpu.job.events.dispatch import Dispatcher
 from forge_gpu.job.start import run
 from forge_gpu.job.state.spec import JobSpec
-from forge_gpu.planner.complete import complete, is_open
+from forge_gpu.planner.complete import complete
 
 
 @dataclass(frozen=True)
 class Applied(Generic[Frame]):
-    """splits: train, validation and test, those that have rows. ledger: a row for each of the frame's, in their
-    order; docs/outputs.md says what its columns are."""
+    """splits: train, validation and test, those that the plan writes. ledger: a row for each of the frame's,
+    in their order; docs/outputs.md says what its columns are."""
 
     splits: dict[str, Frame]
     ledger: Frame
@@ -39,7 +39,7 @@ def apply(
     with TemporaryDirectory(prefix="forge-apply-") as name:
         folder = Path(name)
         write_lines(passes, frame, folder / FRAME)
-        if is_open(config):
+        if not config.data.is_mapped:
             config = complete(build([Layer(config.model_dump())]), [str(folder / FRAME)], folder).config
         config = _here(config, passes, engine)
         base = Path.cwd() if isinstance(plan, ForgeConfig) else Path(plan).absolute().parent

@@ -1,5 +1,5 @@
-"""Dask: frames in partitions, of pandas or of cuDF. What is said of each row is made partition by partition, where
-Dask makes them; what is decided over all rows is decided here, over numbers. Results are lazy.
+"""Dask: frames in partitions, of pandas or of cuDF. What is said of each row is made partition by partition,
+where Dask makes them; what is decided over all rows is decided here, over numbers. Results are lazy.
 
 A partition is computed once for each pass over its rows: persist a frame whose source is slow.
 """

@@ -9,17 +9,12 @@ from typing import Any
 
 from forge_gpu.config import keys
 from forge_gpu.config.layers import Layer, Loaded
-from forge_gpu.config.schema import Config, Mapping
+from forge_gpu.config.schema import Config
 from forge_gpu.config.write import save
 from forge_gpu.planner.plan import Plan, make_plan
 
 TOLD = ("data.mapping", "output", "preprocessing.split", "model.chat_template", "model.template_kind")
 """The keys, or sections, of which a line is told where the look at the data sets them."""
-
-
-def is_open(config: Config) -> bool:
-    """Whether nobody has looked at data for it: no column has a meaning yet."""
-    return config.data.mapping == Mapping()
 
 
 def complete(loaded: Loaded, data: Sequence[str], folder: Path) -> Plan:

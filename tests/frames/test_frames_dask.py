@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def same(found: Any, expected: Any) -> None:
 
 def partitioned(frame: pd.DataFrame, cuts: list[int]) -> Any:
     edges = [0, *cuts, len(frame)]
-    parts = [dask.delayed(frame.iloc[low:high]) for low, high in zip(edges, edges[1:], strict=False)]
+    parts = [dask.delayed(frame.iloc[low:high]) for low, high in pairwise(edges)]
     return dd.from_delayed(parts, meta=frame.iloc[:0], verify_meta=False)
 
 
@@ -122,7 +123,7 @@ def test_results_are_lazy_and_few_partitions_are_held(monkeypatch: pytest.Monkey
 
 def test_what_is_no_frame_or_has_no_such_column_is_refused() -> None:
     frame = partitioned(FRAME, [100])
-    with pytest.raises(TypeError, match="takes a dask.dataframe.DataFrame, not dask.*Series"):
+    with pytest.raises(TypeError, match=r"takes a dask\.dataframe\.DataFrame, not dask.*Series"):
         ENGINE.deduplicate(frame["question"])
     with pytest.raises(forge_gpu.ForgeError, match="no column is named 'questoin'; did you mean 'question'"):
         ENGINE.deduplicate(frame, "questoin")
@@ -132,9 +133,11 @@ def test_what_is_no_frame_or_has_no_such_column_is_refused() -> None:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as made:
-        with distributed.Client(made):
-            yield
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as made,
+        distributed.Client(made),
+    ):
+        yield
 
 
 @pytest.mark.dask
