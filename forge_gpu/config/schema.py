@@ -96,6 +96,11 @@ class DataConfig(Section):
     ] = []  # evaluation files: rows near or equal to one of theirs are left out
     against_mapping: Mapping | None = None  # columns of the evaluation files; null: those of `mapping`
 
+    @property
+    def is_mapped(self) -> bool:
+        """Whether any column has a meaning: it has none in a plan that was made without data."""
+        return self.mapping != Mapping()
+
 
 class ModelConfig(Section):
     name: str | None = None
