@@ -69,7 +69,7 @@ class Transform(Section):
     processes: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], WITHOUT_EFFECT] = "auto"
 
 
-class Data(Section):
+class DataConfig(Section):
     inputs: Annotated[list[str], WITHOUT_EFFECT] = []  # the files they name have one, by their content
     format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] = "auto"
     encoding: str = "utf-8"
@@ -88,7 +88,7 @@ class Data(Section):
     against_mapping: Mapping | None = None  # columns of the evaluation files; null: those of `mapping`
 
 
-class Model(Section):
+class ModelConfig(Section):
     name: str | None = None
     architecture: str | None = None
     chat_template: str | None = None  # a built-in's name, a format string, or Jinja source
@@ -104,7 +104,7 @@ class Model(Section):
     special_tokens: dict[str, str] = {}  # bos_token, eos_token, ...
 
 
-class Hardware(Section):
+class HardwareConfig(Section):
     """What plan found. `prepare` looks again; nothing of this affects a byte of the output."""
 
     gpu_arch: str | None = None
@@ -179,7 +179,7 @@ class Memory(Section):
     threads: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
 
 
-class Preprocessing(Section):
+class PreprocessingConfig(Section):
     engine: Annotated[Literal["auto", "cpu", "gpu"], WITHOUT_EFFECT] = "auto"
     train_split: Fraction = 0.9
     validation_split: Fraction = 0.1
@@ -196,7 +196,7 @@ class Preprocessing(Section):
     memory: Annotated[Memory, WITHOUT_EFFECT] = Memory()
 
 
-class Output(Section):
+class OutputConfig(Section):
     form: Literal["text", "prompt_completion", "messages", "preference", "source"] = "text"
     format: Literal["jsonl", "parquet"] = "jsonl"
     columns: list[str] = []  # columns of the input to keep, spelled as they came
@@ -212,7 +212,7 @@ ContainerImage = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$"
 VolumeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]+$", max_length=128)]
 
 
-class Container(Section):
+class ContainerConfig(Section):
     """Whether a job runs in a container, and in which. Not one byte of the output depends on it."""
 
     use: Literal["off", "auto"] | ContainerImage = "off"  # auto: the image of this machine's GPU architecture
@@ -222,14 +222,19 @@ class Container(Section):
     cache: Literal["auto", "off"] | VolumeName = "auto"  # kernels that the image lacks for this processor
 
 
-class Config(Section):
+class ForgeConfig(Section):
     """A whole forge.yaml."""
 
     version: int = VERSION
     goal: Annotated[str | None, WITHOUT_EFFECT] = None
-    data: Data = Data()
-    model: Model = Model()
-    hardware: Annotated[Hardware, WITHOUT_EFFECT] = Hardware()
-    preprocessing: Preprocessing = Preprocessing()
-    output: Output = Output()
-    container: Annotated[Container, WITHOUT_EFFECT] = Container()
+    templates: Annotated[dict[str, str], WITHOUT_EFFECT] = {}  # own ones by name, for model.chat_template
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    hardware: Annotated[HardwareConfig, WITHOUT_EFFECT] = HardwareConfig()
+    preprocessing: PreprocessingConfig = PreprocessingConfig()
+    output: OutputConfig = OutputConfig()
+    container: Annotated[ContainerConfig, WITHOUT_EFFECT] = ContainerConfig()
+
+
+Config = ForgeConfig
+"""The name within the package. `forge_gpu.Config` is the old one of `forge_gpu.ForgeConfig`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from forge_gpu.io.sinks.base import Written
 from forge_gpu.io.sinks.registry import format_of, stale_outputs
 from forge_gpu.job.decide import leaks
 from forge_gpu.job.events.events import Warned
-from forge_gpu.job.events.stages import stage
+from forge_gpu.job.events.stages import OnProgress, stage, telling_how_far
 from forge_gpu.job.job import Job
 from forge_gpu.job.output import manifest
 from forge_gpu.job.output.ledger import write_ledger
@@ -35,9 +36,11 @@ def finish(job: Job, check_stop: Callable[[], None]) -> Result:
     spec, ranges, listener, workspace = job.spec, job.ranges, job.listener, job.pool.first
     decisions, outputs = job.decisions, job.outputs
     with stage("finish", listener) as done:
+        on_progress = telling_how_far("finish", listener, check_stop)
         outputs.begin_sync()
-        _write_ledger(job, decisions, workspace.evaluation)  # while the disk takes the rows
-        files = _files(outputs.finish())
+        # While the disk takes the rows:
+        _write_ledger(job, decisions, workspace.evaluation, partial(on_progress, "ledger"))
+        files = _files(outputs.finish(partial(on_progress, "shuffle")))
         done(len(decisions.fate))
     verified: dict[str, Any] = {}
     if spec.config.output.verify:
@@ -104,7 +107,9 @@ def _against(evaluation: Evaluation | None) -> dict[str, Any]:
     return {} if evaluation is None else {"against": evaluation.section()}
 
 
-def _write_ledger(job: Job, decisions: Decisions, evaluation: Evaluation | None) -> None:
+def _write_ledger(
+    job: Job, decisions: Decisions, evaluation: Evaluation | None, on_progress: OnProgress
+) -> None:
     output = job.spec.config.output
     format = format_of(output.format)
 
@@ -120,6 +125,7 @@ def _write_ledger(job: Job, decisions: Decisions, evaluation: Evaluation | None)
         shards_of,
         output.rows_per_shard,
         evaluation,
+        on_progress,
     )
 
 

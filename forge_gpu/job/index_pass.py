@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from forge_gpu.errors import StrictError
-from forge_gpu.fates import Fate, name
+from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.job.facts import registry
 from forge_gpu.job.job import Job
 from forge_gpu.job.output.rejected import rejected_record
@@ -86,6 +86,12 @@ class IndexPass(passes.Pass[Item, RowIndex, RowIndex]):
 
     def fates(self, unit: Item, taken: RowIndex) -> dict[str, int]:
         return {name(Fate.REJECTED): int(np.count_nonzero(taken.arrays["reason"])) if taken.rows else 0}
+
+    def reasons(self, unit: Item, taken: RowIndex) -> dict[str, int]:
+        if not taken.rows:
+            return {}
+        rows = np.bincount(taken.arrays["reason"], minlength=max(Reason) + 1)
+        return {name(reason): int(rows[reason]) for reason in Reason if reason and rows[reason]}
 
     def size(self, unit: Item) -> int:
         return unit.range.size

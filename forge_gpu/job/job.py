@@ -72,6 +72,15 @@ class Job:
             self._rows_written(),
         )
 
+    def indexed_bytes(self) -> int:
+        """Of the input, what an earlier run has indexed."""
+        done = (item for item in self.inputs.items if self.checkpoint.has_index(item.number))
+        return sum(item.range.size for item in done)
+
+    def written_bytes(self) -> int:
+        """Of the input, what an earlier run has written."""
+        return sum(placed.range.size for placed in self.blocks[: self.checkpoint.state.written_blocks])
+
     def _rows_written(self) -> dict[Fate, int]:
         """Rows of each fate in the blocks that an earlier run had written."""
         rows = sum(placed.block.rows for placed in self.blocks[: self.checkpoint.state.written_blocks])

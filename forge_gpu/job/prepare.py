@@ -25,7 +25,7 @@ from forge_gpu.job.decide.mixture import mixture_of
 from forge_gpu.job.events.events import FellBack, Halved, JobEnded, Listener, Warned
 from forge_gpu.job.events.memory import shortage_of
 from forge_gpu.job.events.retry import telling
-from forge_gpu.job.events.stages import stage
+from forge_gpu.job.events.stages import stage, telling_how_far
 from forge_gpu.job.facts.registry import input_columns
 from forge_gpu.job.finish import finish, remove_stale
 from forge_gpu.job.index_pass import index_pass
@@ -193,11 +193,12 @@ def _with_chunk_size(config: Config, budget: Budget, inputs: JobInputs, make_eng
 @dataclass(frozen=True)
 class Step:
     """A pass over the input, or decisions between two. run: does it, from where an earlier run left it, and
-    returns the rows it worked on; what it makes is in the checkpoint."""
+    returns the rows it worked on; what it makes is in the checkpoint. done_bytes: of a pass, the bytes of
+    the input that an earlier run has done."""
 
     stage: str
     run: Callable[[Job, Callable[[], None]], int]
-    reads_input: bool
+    done_bytes: Callable[[Job], int] | None = None
 
 
 def decide_fates(job: Job, check_stop: Callable[[], None]) -> int:
@@ -216,8 +217,17 @@ def decide_fates(job: Job, check_stop: Callable[[], None]) -> int:
         ranges = [checkpoint.index_path(item.number) for item in items]
         files = [item.file for item in items]
         config, budget, engine = job.spec.config, job.budget.bytes, job.pool.first.engine
+        on_step = telling_how_far("decide", job.listener, check_stop)
         made = decide(
-            checkpoint.folder, ranges, config, budget, texts, job.mixture, files, engine.first_occurrence
+            checkpoint.folder,
+            ranges,
+            config,
+            budget,
+            texts,
+            job.mixture,
+            files,
+            engine.first_occurrence,
+            on_step,
         )
         decided.save(checkpoint.decisions, made)
         made = job.decisions  # as they read back
@@ -230,19 +240,21 @@ def decide_fates(job: Job, check_stop: Callable[[], None]) -> int:
 
 
 DECIDING = (
-    Step("index", index_pass, reads_input=True),
-    Step("decide", decide_fates, reads_input=False),
+    Step("index", index_pass, Job.indexed_bytes),
+    Step("decide", decide_fates),
 )
 """What comes before anything is written."""
 
-WRITING = (Step("write", write_pass, reads_input=True),)
+WRITING = (Step("write", write_pass, Job.written_bytes),)
 
 
 def take_steps(job: Job, steps: Sequence[Step], check_stop: Callable[[], None]) -> None:
     """Take them one after the other. Raises StrictError where too many rows are rejected."""
     for step in steps:
-        total = job.inputs.total_bytes if step.reads_input else None
-        with stage(step.stage, job.listener, total) as done:
+        total, before = None, 0
+        if step.done_bytes is not None:
+            total, before = job.inputs.total_bytes, step.done_bytes(job)
+        with stage(step.stage, job.listener, total, before) as done:
             done(step.run(job, check_stop))
 
 

@@ -9,6 +9,7 @@ EXTRAS = {  # extra -> the distribution that tells of it, and what it is for
     "s3": ("s3fs", "inputs and outputs at s3://"),
     "write": ("httpx", "transform write"),
     "metrics": ("prometheus-client", "prepare --metrics"),
+    "watch": ("starlette", "watch"),
 }
 """Those of the GPU are told of apart."""
 
