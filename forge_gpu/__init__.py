@@ -16,20 +16,40 @@ from typing import TYPE_CHECKING, Any
 from forge_gpu._version import __version__
 
 if TYPE_CHECKING:
+    from forge_gpu.audit.quality_report import QualityReport
+    from forge_gpu.audit.validation_report import ValidationReport
     from forge_gpu.config.schema import Config
-    from forge_gpu.errors import ForgeError
-    from forge_gpu.library import open_engine, plan, prepare, stream
+    from forge_gpu.errors import ForgeError, NoTrainingRows
+    from forge_gpu.library import check, open_engine, plan, prepare, stream, verify
 
 _HOMES = {
     "Config": "forge_gpu.config.schema",
     "ForgeError": "forge_gpu.errors",
+    "NoTrainingRows": "forge_gpu.errors",
+    "QualityReport": "forge_gpu.audit.quality_report",
+    "ValidationReport": "forge_gpu.audit.validation_report",
+    "check": "forge_gpu.library",
     "open_engine": "forge_gpu.library",
     "plan": "forge_gpu.library",
     "prepare": "forge_gpu.library",
     "stream": "forge_gpu.library",
+    "verify": "forge_gpu.library",
 }
 
-__all__ = ["Config", "ForgeError", "__version__", "open_engine", "plan", "prepare", "stream"]
+__all__ = [
+    "Config",
+    "ForgeError",
+    "NoTrainingRows",
+    "QualityReport",
+    "ValidationReport",
+    "__version__",
+    "check",
+    "open_engine",
+    "plan",
+    "prepare",
+    "stream",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:
