@@ -38,6 +38,7 @@ class Reason(IntEnum):
     EMPTY_TEXT = 38  # rendered to nothing
     TRANSFORM_ERROR = 39  # the plan's script refused it; the detail is its message
     NOT_A_TEXT = 40  # a list or an object where a text has to be
+    UNKNOWN_SPANS = 41  # spans are asked for, and are not known; the plan rejects such rows
 
     EMPTY_FIELD = 64
     TOO_SHORT = 65

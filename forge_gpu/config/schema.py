@@ -216,7 +216,10 @@ class OutputConfig(Section):
     columns: list[str] = []  # columns of the input to keep, spelled as they came
     rows_per_shard: Annotated[int, Field(ge=1)] | None = None
     order: Literal["input", "shuffled"] = "input"
+    turns: Literal["all", "each"] = "all"  # each: a row for each turn of the assistant, as at inference
     spans: bool = False  # beside a text of a Jinja template: [start, end) of what the assistant wrote
+    unknown_spans: Literal["null", "reject"] = "null"  # of rows where they cannot be told exactly
+    trained_roles: list[str] = ["assistant"]  # whose messages have spans
     mode: Annotated[Literal["umask", "group", "private"], WITHOUT_EFFECT] = "umask"  # who may read the files
     verify: bool = True  # read the output back, check every row, record each file's SHA-256
     report: Annotated[bool, WITHOUT_EFFECT] = True  # leave report.html beside the output
