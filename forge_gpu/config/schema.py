@@ -7,9 +7,9 @@ depends on it: where none does it is `Annotated` with WITHOUT_EFFECT, and so is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 VERSION = 1
 """Version of the schema. A change that an old file does not fit adds one, and a step in `migrate`."""
@@ -196,8 +196,28 @@ class Preprocessing(Section):
     memory: Annotated[Memory, WITHOUT_EFFECT] = Memory()
 
 
-class Output(Section):
-    form: Literal["text", "prompt_completion", "messages", "preference", "source"] = "text"
+class Tokens(Section):
+    """How texts become ids, where `output.form` is tokens: see docs/tokens.md."""
+
+    tokenizer: Annotated[str | None, WITHOUT_EFFECT] = (
+        None  # a model's folder or tokenizer; its content counts
+    )
+    control_text: Literal["plain", "reject", "keep"] = "plain"  # what a text is that spells a control token
+    markup_text: Literal["keep", "plain", "reject"] = "keep"  # and another added token, as <think>
+    allow: list[str] = []  # added tokens that contents may write
+    train: Literal["assistant", "last", "completion", "all"] = "assistant"
+    min_trained: Annotated[int, Field(ge=0)] = 1  # tokens of a row; with fewer it is rejected
+
+
+Trainer = Literal["trl", "axolotl", "hf"]
+if TYPE_CHECKING:
+    _WithFor = Section
+else:  # a word of Python's own can be a field, but not be written as one
+    _WithFor = create_model("_WithFor", __base__=Section, **{"for": (list[Trainer], [])})
+
+
+class Output(_WithFor):
+    form: Literal["text", "prompt_completion", "messages", "preference", "source", "tokens"] = "text"
     format: Literal["jsonl", "parquet"] = "jsonl"
     columns: list[str] = []  # columns of the input to keep, spelled as they came
     rows_per_shard: Annotated[int, Field(ge=1)] | None = None
@@ -206,6 +226,12 @@ class Output(Section):
     mode: Annotated[Literal["umask", "group", "private"], WITHOUT_EFFECT] = "umask"  # who may read the files
     verify: bool = True  # read the output back, check every row, record each file's SHA-256
     report: Annotated[bool, WITHOUT_EFFECT] = True  # leave report.html beside the output
+
+    @property
+    def trainers(self) -> list[Trainer]:
+        """What `for` lists: the trainers that are to load the files."""
+        named: list[Trainer] = getattr(self, "for")
+        return named
 
 
 ContainerImage = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$", max_length=255)]
@@ -231,5 +257,6 @@ class Config(Section):
     model: Model = Model()
     hardware: Annotated[Hardware, WITHOUT_EFFECT] = Hardware()
     preprocessing: Preprocessing = Preprocessing()
+    tokens: Tokens = Tokens()
     output: Output = Output()
     container: Annotated[Container, WITHOUT_EFFECT] = Container()

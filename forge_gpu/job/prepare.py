@@ -36,6 +36,7 @@ from forge_gpu.job.output.output_guard import require_own
 from forge_gpu.job.output.publish import find_finished, publish, require_own_store, require_store
 from forge_gpu.job.output.result import Result
 from forge_gpu.job.output.space import cut_unsaved, require_for_job
+from forge_gpu.job.rows.encoded import tokenizer_plan
 from forge_gpu.job.rows.evaluation import read_evaluation
 from forge_gpu.job.rows.rows import RowReader
 from forge_gpu.job.rows.scans import HeldScans
@@ -121,8 +122,14 @@ def open_job(
     require_own(spec.output, checkpoint, [*files, *against])
     require_own_store(spec, [*files, *against], listener)
     transformer = open_transformer(spec, checkpoint.spool_folder)
+    tokenizer = tokenizer_plan(spec.config)
     key = JobKey.of(
-        spec.config, files, spec.limit, against, None if transformer is None else transformer.script.key
+        spec.config,
+        files,
+        spec.limit,
+        against,
+        None if transformer is None else transformer.script.key,
+        None if tokenizer is None else tokenizer.key,
     )
     why = checkpoint.open(key, fresh=spec.fresh)
     if checkpoint.state.result is not None:

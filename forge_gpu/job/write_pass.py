@@ -246,10 +246,10 @@ def _check_sample(workspace: Workspace, rows: Rows, fate: U8) -> bool:
     if not len(first):
         return False
     chosen = first[[np.argmin(rows.records.length[first])]]
+    have = workspace.lines(rows, chosen).row(0)
     table, program = workspace.line_table(rows)
     columns = [rows.column(column) for column in table.columns]
     want = reference.render(table, program, columns, chosen, AS_JSON, rows.bound.first, Scratch()).row(0)
-    have = workspace.lines(rows, chosen).row(0)
     if want != have:
         raise ValidationError(
             f"the {workspace.engine.name} engine rendered a row otherwise than the reference; "

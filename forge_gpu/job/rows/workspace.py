@@ -14,6 +14,7 @@ from forge_gpu.errors import InputError
 from forge_gpu.io.chunks import Chunk, ReadBuffer
 from forge_gpu.job.events.events import Listener
 from forge_gpu.job.events.retry import retrying
+from forge_gpu.job.rows.encoded import RowEncoder, tokenizer_plan
 from forge_gpu.job.rows.evaluation import Evaluation, compared_text
 from forge_gpu.job.rows.expansions import required_expansions
 from forge_gpu.job.rows.near import NearText
@@ -94,13 +95,15 @@ class Workspace:
         self._digests_tables = self._input.parquet_texts is None
         self._form = form_of(config)
         columns, key = self.reader.renderer.columns, config.preprocessing.dedup.key
-        fields = tuple(field.name for field in self._form.fields(config))
+        fields = tuple(field.name for field in self._form.rendered(config))
 
         def as_key(programs: Sequence[Program]) -> Program:
             return self._form.key(config, columns, programs) if key == "rendered" else column_key(key)
 
         self._keys = Composer(fields, as_key)
-        self._lines = Composer(fields, partial(self._form.line, config))
+        plan = tokenizer_plan(config)
+        self.encoder = None if plan is None else RowEncoder(config, self.engine, plan)
+        self._lines = Composer(fields if plan is None else (), partial(self._form.line, config))
         self._fields = {field: Composer((field,), lambda programs: programs[0]) for field in fields}
 
     def chunks(self, item: Item, chunk_bytes: int) -> Iterator[Chunk]:
@@ -151,10 +154,12 @@ class Workspace:
 
     def lines(self, rows: Rows, chosen: I64) -> Text:
         """The output lines of the chosen rows, each with its newline."""
+        if self.encoder is not None:
+            rows.bound.columns |= self.encoder.columns(rows, chosen)
         return self._render(rows, *self._lines.table(rows.bound), chosen, layout.AS_JSON)
 
     def line_table(self, rows: Rows) -> tuple[ProgramTable, I32]:
-        """What `lines` renders."""
+        """What `lines` renders; the columns of tokens are there once it has."""
         return self._lines.table(rows.bound)
 
     def field(self, rows: Rows, field: str, chosen: I64) -> Text:
@@ -168,7 +173,7 @@ class Workspace:
         key_offsets: of their dedup keys. With one field, the key of an empty text has its separators and the
         label, of which a byte takes BODY_BYTES at most; so only rows with a shorter one are rendered.
         """
-        fields = self._form.fields(self.config)
+        fields = self._form.rendered(self.config)
         full = [field.name for field in fields if not field.may_be_empty]
         if not full or self.config.preprocessing.dedup.key != "rendered":
             return chosen[:0]

@@ -9,10 +9,18 @@ from forge_gpu.templates.forms.preference import PreferenceForm
 from forge_gpu.templates.forms.prompt_completion import PromptCompletionForm
 from forge_gpu.templates.forms.source import SourceForm
 from forge_gpu.templates.forms.text import TextForm
+from forge_gpu.templates.forms.tokens import TokensForm
 
 FORMS: dict[str, Form] = {
     form.name: form
-    for form in (TextForm(), PromptCompletionForm(), MessagesForm(), PreferenceForm(), SourceForm())
+    for form in (
+        TextForm(),
+        PromptCompletionForm(),
+        MessagesForm(),
+        PreferenceForm(),
+        SourceForm(),
+        TokensForm(),
+    )
 }
 
 

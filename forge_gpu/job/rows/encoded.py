@@ -1,0 +1,171 @@
+"""The tokens of rows, and the columns of the output that are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from forge_gpu.config.schema import Config
+from forge_gpu.engine.base import Engine
+from forge_gpu.errors import ConfigError
+from forge_gpu.job.rows.rows import Rows
+from forge_gpu.kernels import layout
+from forge_gpu.kernels.cpu.token_rows import as_json, bytes_of_characters, unmark
+from forge_gpu.kernels.layout import I64, Spans, Text, spans_of_offsets
+from forge_gpu.kernels.token_layout import Runs
+from forge_gpu.templates.forms import form_of
+from forge_gpu.templates.forms.tokens import ATTENTION, IDS, LABELS
+from forge_gpu.templates.lines import Composer
+from forge_gpu.templates.marks import marked, trained
+from forge_gpu.templates.program import Program
+from forge_gpu.templates.renderer import own
+from forge_gpu.tokens.folder import read_tokenizer
+from forge_gpu.tokens.settings import Guard
+from forge_gpu.tokens.tokenizer import Tokenizer, TokenizerPlan, Tokens
+
+IGNORED = -100
+"""The label of a token that is not trained, as torch's loss ignores it."""
+CHECKED_ROWS = 4
+"""Rows of a chunk that are encoded by the library `tokenizers` as well, and compared."""
+SPANS = "spans"
+
+
+def tokenizer_plan(config: Config) -> TokenizerPlan | None:
+    """The tokenizer of a plan; None where it makes no tokens. Raises ForgeError."""
+    if not form_of(config).is_encoded:
+        return None
+    tokens = config.tokens
+    if tokens.tokenizer is None:
+        raise ConfigError(
+            "output.form tokens needs tokens.tokenizer: the folder of the model, or its tokenizer.json"
+        )
+    return _plan_of(tokens.tokenizer, Guard(tokens.control_text, tokens.markup_text, tuple(tokens.allow)))
+
+
+@cache
+def _plan_of(path: str, guard: Guard) -> TokenizerPlan:
+    return TokenizerPlan.of(read_tokenizer(Path(path)), guard)
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """Some rows of a chunk. chosen: int64[n], their numbers. texts, literals, trained: as they were encoded."""
+
+    chosen: I64
+    texts: Text
+    literals: Runs
+    trained: Runs
+    tokens: Tokens
+
+
+class RowEncoder:
+    """Belongs to one workspace."""
+
+    def __init__(self, config: Config, engine: Engine, plan: TokenizerPlan) -> None:
+        self._config, self._engine = config, engine
+        self._tokenizer = Tokenizer(plan)
+        self._fields = [field.name for field in form_of(config).fields(config)]
+        rendered = [field.name for field in form_of(config).rendered(config)]
+        self._has_spans = SPANS in rendered
+        self._whole_texts: frozenset[str] = frozenset()
+        self._composer = Composer([name for name in rendered if name != SPANS], self._compose)
+        self._seen_programs = 0
+
+    def columns(self, rows: Rows, chosen: I64) -> Mapping[str, Spans]:
+        """The columns of the tokens of the chosen rows, ABSENT of others."""
+        return self._as_columns(self.encode(rows, chosen), len(rows))
+
+    def encode(self, rows: Rows, chosen: I64) -> EncodedRows:
+        """Raises ValidationError where bytes or ids are not what they should be."""
+        texts, literals, marked_spans = self._render(rows, chosen)
+        spans = self._spans(rows, chosen, texts) if self._has_spans else marked_spans
+        spans = self._taught(texts, spans)
+        tokens = self._tokenizer.encode(texts, literals, spans)
+        if len(chosen):
+            sample = np.unique(np.linspace(0, len(chosen) - 1, CHECKED_ROWS).astype(np.int64))
+            self._tokenizer.check(texts, tokens, sample.tolist())
+        return EncodedRows(chosen, texts, literals, spans, tokens)
+
+    def _compose(self, programs: Sequence[Program]) -> Program:
+        if len(programs) == 1:
+            return marked(programs[0], self._whole_texts)
+        prompt, completion = (marked(program, self._whole_texts) for program in programs)
+        return (*prompt, *trained(completion))
+
+    def _render(self, rows: Rows, chosen: I64) -> tuple[Text, Runs, Runs]:
+        self._whole_texts = rows.bound.whole_texts
+        table, program = self._composer.table(rows.bound)
+        columns = [rows.column(name) for name in table.columns]
+        text = self._engine.render(table, program, columns, chosen, layout.AS_TEXT, rows.bound.first)
+        texts, literals, spans, unknown = unmark(Text(text.data, text.offsets))
+        return texts, _with_unknown(texts, literals, unknown), spans
+
+    def _spans(self, rows: Rows, chosen: I64, texts: Text) -> Runs:
+        """What the assistant wrote, as the renderer tells it in characters."""
+        column = rows.bound.columns[own(SPANS)]
+        told = [column.raw(row) if column.kind[row] == layout.JSON else b"[]" for row in chosen.tolist()]
+        lists = orjson.loads(b"[" + b",".join(told) + b"]")
+        offsets = np.zeros(len(lists) + 1, np.int64)
+        np.cumsum([len(each) for each in lists], out=offsets[1:])
+        pairs = np.array([pair for each in lists for pair in each], np.int64).reshape(-1, 2)
+        return bytes_of_characters(
+            texts,
+            Runs(offsets, np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])),
+        )
+
+    def _taught(self, texts: Text, spans: Runs) -> Runs:
+        """What is trained, as `tokens.train` says."""
+        train = self._config.tokens.train
+        rows = np.arange(len(texts) + 1)
+        if train == "all":
+            return Runs(rows, texts.offsets[:-1].copy(), texts.offsets[1:].copy())
+        if train == "assistant":
+            return spans
+        has = np.diff(spans.offsets) > 0
+        last = spans.offsets[1:][has] - 1
+        stop = texts.offsets[1:][has] if train == "completion" else spans.stop[last]
+        offsets = np.concatenate(([0], np.cumsum(has)))
+        return Runs(offsets, spans.start[last], stop)
+
+    def _as_columns(self, encoded: EncodedRows, rows: int) -> Mapping[str, Spans]:
+        tokens = encoded.tokens
+        ids = tokens.ids.astype(np.int32)
+        values = {
+            IDS: ids,
+            LABELS: np.where(tokens.weights != 0, ids, np.int32(IGNORED)),
+            ATTENTION: np.ones(len(ids), np.int32),
+        }
+        return {
+            own(name): _scattered(as_json(values[name], tokens.offsets), encoded.chosen, rows)
+            for name in self._fields
+        }
+
+
+def _with_unknown(texts: Text, literals: Runs, unknown: layout.U8) -> Runs:
+    """Rows whose literals are not told apart count as literals as a whole."""
+    rows = np.flatnonzero(unknown)
+    if not len(rows):
+        return literals
+    counts = np.diff(literals.offsets)
+    counts[rows] = 1
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    start, stop = np.empty(offsets[-1], np.int64), np.empty(offsets[-1], np.int64)
+    stays = np.repeat(unknown == 0, counts)
+    known = np.repeat(unknown == 0, np.diff(literals.offsets))
+    start[stays], stop[stays] = literals.start[known], literals.stop[known]
+    start[~stays], stop[~stays] = texts.offsets[rows], texts.offsets[rows + 1]
+    return Runs(offsets, start, stop)
+
+
+def _scattered(texts: Text, chosen: I64, rows: int) -> Spans:
+    """Values of some rows as a column of all."""
+    made = spans_of_offsets(texts.data, texts.offsets)
+    start, length = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+    kind = np.full(rows, layout.ABSENT, np.uint8)
+    start[chosen], length[chosen], kind[chosen] = made.start, made.length, layout.JSON
+    return Spans(texts.data, start, length, kind)
