@@ -219,7 +219,7 @@ else:  # a word of Python's own can be a field, but not be written as one
 class Output(_WithFor):
     form: Literal["text", "prompt_completion", "messages", "preference", "source", "tokens"] = "text"
     format: Literal["jsonl", "parquet"] = "jsonl"
-    columns: list[str] = []  # columns of the input to keep, spelled as they came
+    columns: list[str] = []  # noqa: RUF012 (of the input, to keep, spelled as they came)
     rows_per_shard: Annotated[int, Field(ge=1)] | None = None
     order: Literal["input", "shuffled"] = "input"
     spans: bool = False  # beside a text of a Jinja template: [start, end) of what the assistant wrote

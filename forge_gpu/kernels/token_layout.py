@@ -33,9 +33,9 @@ WORD_BITS = 0x110000 // 8
 class AddedTokens:
     """t added tokens, as a trie over their UTF-8 bytes.
 
-    next: int32[nodes, 256], the node behind a byte, 0 where there is none; 0 is the root. token: int32[nodes],
-    the token that ends there, or -1. begins: uint8[256], whether a token begins so. id: int64[t]. flags:
-    uint8[t], of the flags above. word: uint8[WORD_BITS], a bit for each code point that is part of a word.
+    next: int32[nodes, 256], the node behind a byte, 0 where there is none; 0 is the root. token:
+    int32[nodes], the token that ends there, or -1. begins: uint8[256], whether a token begins so. id: int64[t].
+    flags: uint8[t], of the flags above. word: uint8[WORD_BITS], a bit for each code point of words.
     """
 
     next: I32
@@ -48,7 +48,7 @@ class AddedTokens:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """Ranges of bytes of n rows. offsets: int64[n + 1]; row i has start[k], stop[k] for k from offsets[i] on."""
+    """Ranges of bytes of n rows. offsets: int64[n + 1]; row i has start[k], stop[k], k from offsets[i] on."""
 
     offsets: I64
     start: I64
@@ -59,9 +59,9 @@ class Runs:
 class Pieces:
     """Texts cut at added tokens: m pieces of n rows, without gaps but for the ranges of no byte.
 
-    offsets: int64[n + 1]. start, stop: int64[m], bytes, with the white space that a token takes. id: int64[m],
-    PLAIN for text. own_start, own_stop: int64[m], the token's text alone. guarded: int64[n], how often a row's
-    contents, alone or with a literal, spell a guarded token.
+    offsets: int64[n + 1]. start, stop: int64[m], bytes, with the white space that a token takes. id:
+    int64[m], PLAIN for text. own_start, own_stop: int64[m], the token's text alone. guarded: int64[n], how
+    often a row's contents, alone or with a literal, spell a guarded token.
     """
 
     offsets: I64

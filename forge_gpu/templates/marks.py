@@ -1,4 +1,4 @@
-"""Programs that say, in what they write, what the template wrote itself: marks are bytes that no text holds."""
+"""Programs that say, in what they write, what is the template's own: marks are bytes that no text holds."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from forge_gpu.tokens.encoders import INSTALL
 
 
 def convert(path: Path) -> str:
-    """The JSON of a tokenizer in another file. Raises InputError where it cannot be read, ForgeError where the
-    library that does it is missing."""
+    """The JSON of a tokenizer in another file. Raises InputError where it cannot be read, ForgeError where
+    the library that does it is missing."""
     try:
         made: str = CONVERTERS[path.name](path).to_str()
     except ImportError as missing:

@@ -118,7 +118,7 @@ class Definition:
         )
 
     def plain(self, first: bool) -> str:
-        """The JSON of the tokenizer of texts alone: without added tokens, whatever is around a row, and bounds.
+        """The JSON of the tokenizer of texts alone: without added tokens, and what is put around a row.
 
         first: for pieces that a row begins with, or all where it makes no difference.
         """

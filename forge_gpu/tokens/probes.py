@@ -72,9 +72,12 @@ def probe(name: str) -> dict[str, Any]:
 
 
 _TEXT = (
-    "the Of and to I'LL don't we're it's 'S 'tis naïve café Straße ﬁne 你好， 可以。 東京 こんにちは 안녕 Привет "
-    "مرحبا नमस्ते שלום Ελλάδα ไทย 123 4567 3.14 0x1F 1,000 ½ ² Ⅷ ① def f(x): return {'a': [1, 2]} <b> </b> "
-    "http://a.b/c?d=e __init__ CamelCase snake_case 🙂 👩‍👩‍👧 e\u0301 A\u030a \u212b \u00a0 \u2028 \u3000 \u200d "
+    "the Of and to I'LL don't we're it's 'S 'tis naïve café Straße ﬁne "
+    "你好， 可以。 東京 こんにちは 안녕 Привет "
+    "مرحبا नमस्ते שלום Ελλάδα ไทย 123 4567 3.14 0x1F 1,000 ½ ² Ⅷ ① "
+    "def f(x): return {'a': [1, 2]} <b> </b> "
+    "http://a.b/c?d=e __init__ CamelCase snake_case 🙂 👩‍👩‍👧 e\u0301 A\u030a \u212b "
+    "\u00a0 \u2028 \u3000 \u200d "
     "!!! ... -- == != >= // /* */ ### ``` \\n \\ \" ' ' ▁ ▁▁ <0x0A>"
 )
 _BETWEEN = ("", " ", " ", " ", "  ", "   ", "\n", "\n\n", "\r\n", "\t", " \n ", "\u001c")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,17 +13,19 @@ import orjson
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.errors import ConfigError
+from forge_gpu.job.rows.origins import RowOrigins
 from forge_gpu.job.rows.rows import Rows
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.token_rows import as_json, bytes_of_characters, unmark
-from forge_gpu.kernels.layout import I64, Spans, Text, spans_of_offsets
+from forge_gpu.kernels.layout import I64, U8, Spans, Text, spans_of_offsets
 from forge_gpu.kernels.token_layout import Runs
 from forge_gpu.templates.forms import form_of
 from forge_gpu.templates.forms.tokens import ATTENTION, IDS, LABELS
 from forge_gpu.templates.lines import Composer
 from forge_gpu.templates.marks import marked, trained
+from forge_gpu.templates.origins import Span
 from forge_gpu.templates.program import Program
-from forge_gpu.templates.renderer import own
+from forge_gpu.templates.renderer import Renderer, own
 from forge_gpu.tokens.folder import read_tokenizer
 from forge_gpu.tokens.settings import Guard
 from forge_gpu.tokens.tokenizer import Tokenizer, TokenizerPlan, Tokens
@@ -33,6 +35,8 @@ IGNORED = -100
 CHECKED_ROWS = 4
 """Rows of a chunk that are encoded by the library `tokenizers` as well, and compared."""
 SPANS = "spans"
+_AS_LONG_AS_IT_IS = 2**62
+"""Where a range ends that goes to the end of a row's text."""
 
 
 def tokenizer_plan(config: Config) -> TokenizerPlan | None:
@@ -54,7 +58,7 @@ def _plan_of(path: str, guard: Guard) -> TokenizerPlan:
 
 @dataclass(frozen=True)
 class EncodedRows:
-    """Some rows of a chunk. chosen: int64[n], their numbers. texts, literals, trained: as they were encoded."""
+    """Some rows of a chunk. chosen: int64[n], their numbers. The others: as they were encoded."""
 
     chosen: I64
     texts: Text
@@ -66,8 +70,9 @@ class EncodedRows:
 class RowEncoder:
     """Belongs to one workspace."""
 
-    def __init__(self, config: Config, engine: Engine, plan: TokenizerPlan) -> None:
+    def __init__(self, config: Config, engine: Engine, plan: TokenizerPlan, renderer: Renderer) -> None:
         self._config, self._engine = config, engine
+        self.origins = RowOrigins(config, renderer, plan)
         self._tokenizer = Tokenizer(plan)
         self._fields = [field.name for field in form_of(config).fields(config)]
         rendered = [field.name for field in form_of(config).rendered(config)]
@@ -91,6 +96,21 @@ class RowEncoder:
             self._tokenizer.check(texts, tokens, sample.tolist())
         return EncodedRows(chosen, texts, literals, spans, tokens)
 
+    def of_unknown_origin(self, rows: Rows, text_of: Callable[[I64], Text]) -> I64:
+        """Rows of which it cannot be told which control tokens the template wrote."""
+        return np.array(self.origins.unknown_rows(rows, text_of), np.int64)
+
+    def without_training(self, rows: Rows, chosen: I64, completion_of: Callable[[I64], Text]) -> I64:
+        """Those of the chosen rows of which nothing would be trained."""
+        tokens = self._config.tokens
+        if tokens.train == "all" or not tokens.min_trained:
+            return chosen[:0]
+        if not self._has_spans:
+            return chosen[np.diff(completion_of(chosen).offsets) == 0]
+        spans = self._told_spans(rows, chosen)
+        trained = np.concatenate(([0], np.cumsum(spans.stop - spans.start)))[spans.offsets]
+        return chosen[np.diff(trained) == 0]
+
     def _compose(self, programs: Sequence[Program]) -> Program:
         if len(programs) == 1:
             return marked(programs[0], self._whole_texts)
@@ -103,20 +123,22 @@ class RowEncoder:
         columns = [rows.column(name) for name in table.columns]
         text = self._engine.render(table, program, columns, chosen, layout.AS_TEXT, rows.bound.first)
         texts, literals, spans, unknown = unmark(Text(text.data, text.offsets))
-        return texts, _with_unknown(texts, literals, unknown), spans
+        own_tokens = self.origins.own_tokens(rows, chosen, texts, unknown) if unknown.any() else {}
+        return texts, _with_unknown(texts, literals, unknown, own_tokens), spans
 
     def _spans(self, rows: Rows, chosen: I64, texts: Text) -> Runs:
-        """What the assistant wrote, as the renderer tells it in characters."""
+        """What the assistant wrote, in bytes of the texts."""
+        return bytes_of_characters(texts, self._told_spans(rows, chosen))
+
+    def _told_spans(self, rows: Rows, chosen: I64) -> Runs:
+        """What the assistant wrote, in characters of each text, as the renderer tells it."""
         column = rows.bound.columns[own(SPANS)]
         told = [column.raw(row) if column.kind[row] == layout.JSON else b"[]" for row in chosen.tolist()]
         lists = orjson.loads(b"[" + b",".join(told) + b"]")
         offsets = np.zeros(len(lists) + 1, np.int64)
         np.cumsum([len(each) for each in lists], out=offsets[1:])
         pairs = np.array([pair for each in lists for pair in each], np.int64).reshape(-1, 2)
-        return bytes_of_characters(
-            texts,
-            Runs(offsets, np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])),
-        )
+        return Runs(offsets, np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1]))
 
     def _taught(self, texts: Text, spans: Runs) -> Runs:
         """What is trained, as `tokens.train` says."""
@@ -146,19 +168,30 @@ class RowEncoder:
         }
 
 
-def _with_unknown(texts: Text, literals: Runs, unknown: layout.U8) -> Runs:
-    """Rows whose literals are not told apart count as literals as a whole."""
+def _with_unknown(texts: Text, literals: Runs, unknown: U8, own_tokens: Mapping[int, list[Span]]) -> Runs:
+    """Rows whose literals are not told apart: those of `own_tokens` have the ranges that it says, in
+    characters; the others count as literals as a whole."""
     rows = np.flatnonzero(unknown)
     if not len(rows):
         return literals
+    ranges = {row: own_tokens.get(row, [(0, _AS_LONG_AS_IT_IS)]) for row in rows.tolist()}
     counts = np.diff(literals.offsets)
-    counts[rows] = 1
+    counts[rows] = [len(ranges[row]) for row in rows.tolist()]
     offsets = np.concatenate(([0], np.cumsum(counts)))
+    bounds = np.array([pair for row in rows.tolist() for pair in ranges[row]], np.int64).reshape(-1, 2)
+    told = bytes_of_characters(
+        texts,
+        Runs(
+            np.concatenate(([0], np.cumsum(np.where(unknown != 0, counts, 0)))),
+            np.ascontiguousarray(bounds[:, 0]),
+            np.ascontiguousarray(bounds[:, 1]),
+        ),
+    )
     start, stop = np.empty(offsets[-1], np.int64), np.empty(offsets[-1], np.int64)
     stays = np.repeat(unknown == 0, counts)
     known = np.repeat(unknown == 0, np.diff(literals.offsets))
     start[stays], stop[stays] = literals.start[known], literals.stop[known]
-    start[~stays], stop[~stays] = texts.offsets[rows], texts.offsets[rows + 1]
+    start[~stays], stop[~stays] = told.start, told.stop
     return Runs(offsets, start, stop)
 
 

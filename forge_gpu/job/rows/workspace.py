@@ -11,6 +11,7 @@ import numpy as np
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.errors import InputError
+from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import Chunk, ReadBuffer
 from forge_gpu.job.events.events import Listener
 from forge_gpu.job.events.retry import retrying
@@ -102,7 +103,7 @@ class Workspace:
 
         self._keys = Composer(fields, as_key)
         plan = tokenizer_plan(config)
-        self.encoder = None if plan is None else RowEncoder(config, self.engine, plan)
+        self.encoder = None if plan is None else RowEncoder(config, self.engine, plan, self.reader.renderer)
         self._lines = Composer(fields if plan is None else (), partial(self._form.line, config))
         self._fields = {field: Composer((field,), lambda programs: programs[0]) for field in fields}
 
@@ -185,6 +186,19 @@ class Workspace:
         for field in full if len(chosen) else ():
             empty |= np.diff(self.field(rows, field, chosen).offsets) == 0
         return chosen[empty]
+
+    def unfit_for_tokens(self, rows: Rows, chosen: I64) -> dict[Reason, I64]:
+        """Those of the chosen rows that cannot be written as tokens, by why."""
+        if self.encoder is None or not len(chosen):
+            return {}
+        return {
+            Reason.UNKNOWN_ORIGIN: self.encoder.of_unknown_origin(
+                rows, lambda some: self.field(rows, "text", some)
+            ),
+            Reason.NOTHING_TRAINED: self.encoder.without_training(
+                rows, chosen, lambda some: self.field(rows, "completion", some)
+            ),
+        }
 
     def _render(self, rows: Rows, table: ProgramTable, program: I32, chosen: I64, encoding: int) -> Text:
         columns = [rows.column(name) for name in table.columns]

@@ -247,7 +247,7 @@ def _space_at(data, at, end):
 @inner
 def _is_space(point):
     if point < 0x80:
-        return point == 0x20 or (0x9 <= point and point <= 0xD)
+        return point == 0x20 or (point >= 0x9 and point <= 0xD)
     if point < 0x2000:
         return point == 0x85 or point == 0xA0 or point == 0x1680
     return (

@@ -104,7 +104,7 @@ def _forward(data, at, end, seen, to):
 
 @kernel
 def token_bounds(data, start, stop, ids, offsets, spelled, spelled_offsets, guarded, prefix):
-    """See kernels.reference.token_rows.token_bounds. Reads the texts twice, and 16 bytes a token; writes 16."""
+    """See kernels.reference.token_rows.token_bounds. Reads the texts; reads and writes 16 bytes a token."""
     first, last = np.zeros(len(ids), np.int64), np.zeros(len(ids), np.int64)
     amiss = np.zeros(len(start), np.uint8)
     for piece in range(len(start)):
@@ -279,7 +279,7 @@ def _from_json(data, start, length):
             if negative:
                 at += 1
             value, count = np.int64(0), 0
-            while at < end and 48 <= data[at] and data[at] <= 57:
+            while at < end and data[at] >= 48 and data[at] <= 57:
                 value = value * 10 + (data[at] - 48)
                 at += 1
                 count += 1

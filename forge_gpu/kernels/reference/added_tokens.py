@@ -1,7 +1,7 @@
 """Where the added tokens of a tokenizer stand in texts, and what stands between them.
 
-Source: `tokenizers` 0.23, `added_vocabulary.rs`: tokens are found from left to right, of several that begin at
-a place the longest; those that are looked for in normalised text come after the others, in what is left.
+Source: `tokenizers` 0.23, `added_vocabulary.rs`: tokens are found from left to right, of several that begin
+at a place the longest; those that are looked for in normalised text come after the others, in what is left.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ that text alone may not become."""
 
 
 def unmark(marked: Text) -> tuple[Text, Runs, Runs, U8]:
-    """(the texts without marks, the runs of literals, what is trained, uint8[n]: whether the origin of a row's
-    bytes is unknown). Marks of a kind do not nest; runs that touch are one."""
+    """(the texts without marks, the runs of literals, what is trained, uint8[n]: whether the origin of a
+    row's bytes is unknown). Marks of a kind do not nest; runs that touch are one."""
     data = bytearray()
     offsets, unknown = [0], []
     ranges: dict[int, list[tuple[int, int]]] = {RUN: [], TRAINED: []}
@@ -90,7 +90,7 @@ def token_bounds(
 ) -> tuple[I64, I64, U8]:
     """(where each token begins and ends in `data`: int64[t] each; what is amiss with each piece: uint8[m]).
 
-    start, stop: int64[m], pieces of text. ids: uint32[t]; those of piece i are offsets[i] ... offsets[i + 1]-1.
+    start, stop: int64[m], pieces of text. ids: uint32[t]; piece i has those from offsets[i] on.
     spelled: the bytes of all ids; of id i from spelled_offsets[i] on. guarded: uint8[ids], whether text may
     not become that id. prefix: whether a blank may come before a piece that the text has not; it takes no
     byte. A token of no byte is at the byte where it stands.

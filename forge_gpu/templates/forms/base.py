@@ -15,8 +15,8 @@ from forge_gpu.templates.shapes.base import RecordShape
 
 class Form(ABC):
     """is_rendered: its fields hold what a template wrote. is_record: a line is the record as it came, so
-    every column is read, and the output has none of its own. is_encoded: its fields are tokens, made of what a
-    template wrote."""
+    every column is read, and the output has none of its own. is_encoded: its fields are tokens, made of what
+    a template wrote."""
 
     name: ClassVar[str]
     is_rendered: ClassVar[bool] = False
