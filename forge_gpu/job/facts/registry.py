@@ -19,6 +19,7 @@ from forge_gpu.job.facts.part import PART
 from forge_gpu.job.facts.place import FATE, OUTPUT, SOURCE
 from forge_gpu.job.facts.reason import REASON
 from forge_gpu.job.facts.split import GROUP, STRATUM, TIME
+from forge_gpu.job.facts.token_counts import TOKENS
 
 if TYPE_CHECKING:
     from forge_gpu.job.rows.rows import Rows
@@ -42,6 +43,7 @@ DECLARED: tuple[Fact | Columns, ...] = (
     CLUSTER,
     MATCHED,
     SIMILARITY,
+    TOKENS,
 )
 
 

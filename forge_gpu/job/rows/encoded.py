@@ -35,6 +35,11 @@ IGNORED = -100
 CHECKED_ROWS = 4
 """Rows of a chunk that are encoded by the library `tokenizers` as well, and compared."""
 SPANS = "spans"
+COUNTS = np.dtype([("tokens", "<u4"), ("trained", "<u4"), ("straddling", "<u4"), ("control_text", "<u4")])
+"""Of a row that is in a split; of others zeros. straddling: trained tokens over an edge of what is trained.
+control_text: control tokens that its contents would have made."""
+Counts = tuple[I64, Mapping[str, I64]]
+"""Numbers of rows, and what is counted of each."""
 _AS_LONG_AS_IT_IS = 2**62
 """Where a range ends that goes to the end of a row's text."""
 
@@ -66,6 +71,25 @@ class EncodedRows:
     trained: Runs
     tokens: Tokens
 
+    @property
+    def counts(self) -> Counts:
+        tokens = self.tokens
+        columns = {
+            "tokens": np.diff(tokens.offsets),
+            "trained": tokens.trained,
+            "straddling": tokens.straddling,
+            "control_text": tokens.guarded,
+        }
+        return self.chosen, columns
+
+
+def counts_of(rows: int, chosen: I64, columns: Mapping[str, I64]) -> np.ndarray:
+    """The counts of a chunk of so many rows, from those of its chosen ones: COUNTS[rows]."""
+    counts = np.zeros(rows, COUNTS)
+    for field, values in columns.items():
+        counts[field][chosen] = values
+    return counts
+
 
 class RowEncoder:
     """Belongs to one workspace."""
@@ -80,10 +104,6 @@ class RowEncoder:
         self._whole_texts: frozenset[str] = frozenset()
         self._composer = Composer([name for name in rendered if name != SPANS], self._compose)
         self._seen_programs = 0
-
-    def columns(self, rows: Rows, chosen: I64) -> Mapping[str, Spans]:
-        """The columns of the tokens of the chosen rows, ABSENT of others."""
-        return self._as_columns(self.encode(rows, chosen), len(rows))
 
     def encode(self, rows: Rows, chosen: I64) -> EncodedRows:
         """Raises ValidationError where bytes or ids are not what they should be."""
@@ -154,7 +174,8 @@ class RowEncoder:
         offsets = np.concatenate(([0], np.cumsum(has)))
         return Runs(offsets, spans.start[last], stop)
 
-    def _as_columns(self, encoded: EncodedRows, rows: int) -> Mapping[str, Spans]:
+    def columns(self, encoded: EncodedRows, rows: int) -> Mapping[str, Spans]:
+        """The columns of the tokens of some of the rows of a chunk, ABSENT of others."""
         tokens = encoded.tokens
         ids = tokens.ids.astype(np.int32)
         values = {

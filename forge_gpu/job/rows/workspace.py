@@ -15,7 +15,7 @@ from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import Chunk, ReadBuffer
 from forge_gpu.job.events.events import Listener
 from forge_gpu.job.events.retry import retrying
-from forge_gpu.job.rows.encoded import RowEncoder, tokenizer_plan
+from forge_gpu.job.rows.encoded import Counts, RowEncoder, counts_of, tokenizer_plan
 from forge_gpu.job.rows.evaluation import Evaluation, compared_text
 from forge_gpu.job.rows.expansions import required_expansions
 from forge_gpu.job.rows.near import NearText
@@ -104,6 +104,7 @@ class Workspace:
         self._keys = Composer(fields, as_key)
         plan = tokenizer_plan(config)
         self.encoder = None if plan is None else RowEncoder(config, self.engine, plan, self.reader.renderer)
+        self._counts: Counts = (np.zeros(0, np.int64), {})
         self._lines = Composer(fields if plan is None else (), partial(self._form.line, config))
         self._fields = {field: Composer((field,), lambda programs: programs[0]) for field in fields}
 
@@ -156,8 +157,18 @@ class Workspace:
     def lines(self, rows: Rows, chosen: I64) -> Text:
         """The output lines of the chosen rows, each with its newline."""
         if self.encoder is not None:
-            rows.bound.columns |= self.encoder.columns(rows, chosen)
+            encoded = self.encoder.encode(rows, chosen)
+            self._counts = encoded.counts
+            rows.bound.columns |= self.encoder.columns(encoded, len(rows))
         return self._render(rows, *self._lines.table(rows.bound), chosen, layout.AS_JSON)
+
+    def take_counts(self, rows: int) -> np.ndarray | None:
+        """The counts of the tokens of the rows whose lines were made last, among so many rows of a chunk; None
+        where no tokens are made."""
+        if self.encoder is None:
+            return None
+        chosen, columns = self._counts
+        return counts_of(rows, chosen, columns)
 
     def line_table(self, rows: Rows) -> tuple[ProgramTable, I32]:
         """What `lines` renders; the columns of tokens are there once it has."""
