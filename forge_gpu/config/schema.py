@@ -124,6 +124,7 @@ class Checks(Section):
     replacement_character: Action = "warn"
     control_character: Action = "warn"
     repetition: Action = "warn"
+    control_tokens: Action = "warn"  # contents that spell a token of the template, as <|im_start|>
     min_characters: Annotated[int, Field(ge=0)] = 3  # of the response, for too_short
     max_repetition: Fraction = 0.6  # share of a text's bytes in repeated 8-byte shingles
 

@@ -25,8 +25,8 @@ from forge_gpu.job.output import manifest, token_counts
 from forge_gpu.job.output.ledger import write_ledger
 from forge_gpu.job.output.result import LEDGER, MANIFEST, OutputFile, Result
 from forge_gpu.job.output.verify import verify
-from forge_gpu.job.rows.encoded import tokenizer_plan
 from forge_gpu.job.rows.evaluation import Evaluation
+from forge_gpu.job.rows.tokenizers import tokenizer_plan
 from forge_gpu.job.state.checkpoint import Checkpoint
 from forge_gpu.job.state.decisions import SPLITS, Decisions
 from forge_gpu.templates.forms import form_of

@@ -36,10 +36,10 @@ from forge_gpu.job.output.output_guard import require_own
 from forge_gpu.job.output.publish import find_finished, publish, require_own_store, require_store
 from forge_gpu.job.output.result import Result
 from forge_gpu.job.output.space import cut_unsaved, require_for_job
-from forge_gpu.job.rows.encoded import tokenizer_plan
 from forge_gpu.job.rows.evaluation import read_evaluation
 from forge_gpu.job.rows.rows import RowReader
 from forge_gpu.job.rows.scans import HeldScans
+from forge_gpu.job.rows.tokenizers import tokenizer_plan
 from forge_gpu.job.rows.transformed import open_transformer
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.run.cluster import ClusterPool, worker_job

@@ -34,7 +34,7 @@ class AddedTokens:
     """t added tokens, as a trie over their UTF-8 bytes.
 
     next: int32[nodes, 256], the node behind a byte, 0 where there is none; 0 is the root. token:
-    int32[nodes], the token that ends there, or -1. begins: uint8[256], whether a token begins so. id: int64[t].
+    int32[nodes], the token that ends there, or -1. begins: uint8[256], whether one begins so. id: int64[t].
     flags: uint8[t], of the flags above. word: uint8[WORD_BITS], a bit for each code point of words.
     """
 

@@ -126,8 +126,8 @@ class Tokenizer:
                     min(len(mine), len(expected)),
                 )
                 raise ValidationError(
-                    f"token {at + 1} of a row is {mine[at : at + 1]}, and {expected[at : at + 1]} by the library "
-                    f"tokenizers of {self.plan.definition.path}; please report this",
+                    f"token {at + 1} of a row is {mine[at : at + 1]}, and {expected[at : at + 1]} by the "
+                    f"library tokenizers of {self.plan.definition.path}; please report this",
                     f": {text[:200]!r}",
                 )
 
@@ -210,8 +210,8 @@ class Tokenizer:
         expected, offsets = library.with_offsets(text)
         if ids.tolist() != expected:
             raise ValidationError(
-                f"a piece has other ids by the library tokenizers of {self.plan.definition.path}; please report "
-                "this",
+                f"a piece has other ids by the library tokenizers of {self.plan.definition.path}; please "
+                "report this",
                 f": {text[:200]!r}",
             )
         ends = np.zeros(len(text) + 1, np.int64)

@@ -30,14 +30,16 @@ O200K = "|".join(
     ]
 )
 
-WORDS = (
-    "the of and to in is you that it he was for on are as with his they at be this have from or one had by "
-    "word but not what all were we when your can said there use an each which she do how their if will up "
-    "other about out many then them these so some her would make like him into time has look two more write "
-    "go see number no way could people my than first water been call who oil its now find long down day did "
-    "get come made may part über naïve café Straße 东京 你好 可以 Привет мир مرحبا नमस्ते def return import None "
-    "self print range {} [] () == != 123 2026 3.14 <b> </b> \n\n \n \t 'll 's don't it's"
-).split(" ")
+_TEXT = (
+    "the of and to in is you that it he was for on are as with his they at be this have from or "
+    "one had by word but not what all were we when your can said there use an each which she do "
+    "how their if will up other about out many then them these so some her would make like him "
+    "into time has look two more write go see number no way could people my than first water been "
+    "call who oil its now find long down day did get come made may part über naïve café Straße 东京 "
+    "你好 可以 Привет мир مرحبا नमस्ते def return import None self print range {} [] () == != 123 "
+    "2026 3.14 <b> </b> \n\n \n \t 'll 's don't it's"
+)
+WORDS = _TEXT.split(" ")
 
 
 def texts(count: int, seed: int = 0) -> list[str]:
@@ -129,7 +131,7 @@ def _sentence_piece(scheme: str):
         texts(300), trainers.BpeTrainer(vocab_size=1100, special_tokens=tokens, show_progress=False)
     )
     document = json.loads(made.to_str())
-    document["added_tokens"] = [each for each in document["added_tokens"] if not each["content"][1:3] == "0x"]
+    document["added_tokens"] = [each for each in document["added_tokens"] if each["content"][1:3] != "0x"]
     made = Tokenizer.from_str(json.dumps(document))
     if scheme == "legacy":
         made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])

@@ -21,7 +21,7 @@ ODD = [
 
 
 def row(chance: random.Random, definition: Definition, forged: bool) -> Parts:
-    """Literals with added tokens, and contents between them; forged: contents spell added tokens, or a part."""
+    """Literals with added tokens, and contents between them; forged: contents spell tokens, or parts."""
     contents = [token.content for token in definition.added]
     parts: Parts = []
     for _ in range(chance.randint(1, 5)):

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 import orjson
 
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
-from forge_gpu.errors import ConfigError
 from forge_gpu.job.rows.origins import RowOrigins
 from forge_gpu.job.rows.rows import Rows
 from forge_gpu.kernels import layout
@@ -26,8 +23,6 @@ from forge_gpu.templates.marks import marked, trained
 from forge_gpu.templates.origins import Span
 from forge_gpu.templates.program import Program
 from forge_gpu.templates.renderer import Renderer, own
-from forge_gpu.tokens.folder import read_tokenizer
-from forge_gpu.tokens.settings import Guard
 from forge_gpu.tokens.tokenizer import Tokenizer, TokenizerPlan, Tokens
 
 IGNORED = -100
@@ -40,25 +35,9 @@ COUNTS = np.dtype([("tokens", "<u4"), ("trained", "<u4"), ("straddling", "<u4"),
 control_text: control tokens that its contents would have made."""
 Counts = tuple[I64, Mapping[str, I64]]
 """Numbers of rows, and what is counted of each."""
+NO_COUNTS: Counts = (np.zeros(0, np.int64), {})
 _AS_LONG_AS_IT_IS = 2**62
 """Where a range ends that goes to the end of a row's text."""
-
-
-def tokenizer_plan(config: Config) -> TokenizerPlan | None:
-    """The tokenizer of a plan; None where it makes no tokens. Raises ForgeError."""
-    if not form_of(config).is_encoded:
-        return None
-    tokens = config.tokens
-    if tokens.tokenizer is None:
-        raise ConfigError(
-            "output.form tokens needs tokens.tokenizer: the folder of the model, or its tokenizer.json"
-        )
-    return _plan_of(tokens.tokenizer, Guard(tokens.control_text, tokens.markup_text, tuple(tokens.allow)))
-
-
-@cache
-def _plan_of(path: str, guard: Guard) -> TokenizerPlan:
-    return TokenizerPlan.of(read_tokenizer(Path(path)), guard)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import ArrowChunk, Chunk
 from forge_gpu.job.rows.expansion import DETAIL, PASSED_OVER, Expansion, Parts, expand
+from forge_gpu.job.rows.tokenizers import control_checks
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans, spans_of_offsets
 from forge_gpu.quality.checks import check
@@ -150,6 +151,7 @@ class RowReader:
             *columns,
             *(column for expansion in expansions for column in expansion.inputs(config)),
         ]
+        self._control_checks = control_checks(config)
         self._takes_records = RECORD in required
         self.keys = tuple(dict.fromkeys(key for key in required if key != RECORD))
 
@@ -180,8 +182,26 @@ class RowReader:
                 good = reason == 0
                 reason = np.where(good, checked.reason, reason)
                 warned = {why: rows & good for why, rows in checked.warned.items()}
+            self._find_control_tokens(records, bound, reason, warned)
         reason[reason == PASSED_OVER] = 0
         return Rows(self.engine, chunk, source, records, parts, bound, reason, warned, characters)
+
+    def _find_control_tokens(
+        self,
+        records: Records,
+        bound: Bound,
+        reason: npt.NDArray[np.uint8],
+        warned: dict[Reason, npt.NDArray[np.bool_]],
+    ) -> None:
+        """Reject, or warn of, rows whose contents spell them; tools and calls are searched as they stand."""
+        mapping = self.config.data.mapping
+        raw = [records.columns[name] for name in (mapping.messages, mapping.tools) if name in records.columns]
+        for tokens, action in self._control_checks:
+            spelled = tokens.spelled([*bound.texts.values(), *raw], self.engine) & (reason == 0)
+            if action == "reject":
+                reason[spelled] = Reason.CONTROL_TOKENS
+            else:
+                warned[Reason.CONTROL_TOKENS] = spelled
 
     @property
     def keys_of_tables(self) -> tuple[str, ...] | None:

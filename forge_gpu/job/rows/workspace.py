@@ -15,12 +15,13 @@ from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import Chunk, ReadBuffer
 from forge_gpu.job.events.events import Listener
 from forge_gpu.job.events.retry import retrying
-from forge_gpu.job.rows.encoded import Counts, RowEncoder, counts_of, tokenizer_plan
+from forge_gpu.job.rows.encoded import NO_COUNTS, RowEncoder, counts_of
 from forge_gpu.job.rows.evaluation import Evaluation, compared_text
 from forge_gpu.job.rows.expansions import required_expansions
 from forge_gpu.job.rows.near import NearText
 from forge_gpu.job.rows.rows import RowReader, Rows
 from forge_gpu.job.rows.scans import HeldScans
+from forge_gpu.job.rows.tokenizers import tokenizer_plan
 from forge_gpu.job.rows.transformed import TRANSFORM, Transformer
 from forge_gpu.job.state.inputs import Item
 from forge_gpu.kernels import layout
@@ -104,7 +105,7 @@ class Workspace:
         self._keys = Composer(fields, as_key)
         plan = tokenizer_plan(config)
         self.encoder = None if plan is None else RowEncoder(config, self.engine, plan, self.reader.renderer)
-        self._counts: Counts = (np.zeros(0, np.int64), {})
+        self._counts = NO_COUNTS
         self._lines = Composer(fields if plan is None else (), partial(self._form.line, config))
         self._fields = {field: Composer((field,), lambda programs: programs[0]) for field in fields}
 
@@ -163,11 +164,11 @@ class Workspace:
         return self._render(rows, *self._lines.table(rows.bound), chosen, layout.AS_JSON)
 
     def take_counts(self, rows: int) -> np.ndarray | None:
-        """The counts of the tokens of the rows whose lines were made last, among so many rows of a chunk; None
-        where no tokens are made."""
+        """The counts of the tokens of the rows whose lines were made last, among so many rows of a chunk;
+        None where no tokens are made."""
         if self.encoder is None:
             return None
-        chosen, columns = self._counts
+        (chosen, columns), self._counts = self._counts, NO_COUNTS
         return counts_of(rows, chosen, columns)
 
     def line_table(self, rows: Rows) -> tuple[ProgramTable, I32]:
@@ -200,15 +201,16 @@ class Workspace:
 
     def unfit_for_tokens(self, rows: Rows, chosen: I64) -> dict[Reason, I64]:
         """Those of the chosen rows that cannot be written as tokens, by why."""
-        if self.encoder is None or not len(chosen):
+        encoder = self.encoder
+        if encoder is None or not len(chosen):
             return {}
+
+        def field(name: str) -> Callable[[I64], Text]:
+            return lambda some: self.field(rows, name, some)
+
         return {
-            Reason.UNKNOWN_ORIGIN: self.encoder.of_unknown_origin(
-                rows, lambda some: self.field(rows, "text", some)
-            ),
-            Reason.NOTHING_TRAINED: self.encoder.without_training(
-                rows, chosen, lambda some: self.field(rows, "completion", some)
-            ),
+            Reason.UNKNOWN_ORIGIN: encoder.of_unknown_origin(rows, field("text")),
+            Reason.NOTHING_TRAINED: encoder.without_training(rows, chosen, field("completion")),
         }
 
     def _render(self, rows: Rows, table: ProgramTable, program: I32, chosen: I64, encoding: int) -> Text:
