@@ -119,7 +119,7 @@ class Checks(Section):
 
     empty: Action = "reject"
     too_short: Action = "warn"
-    too_long: Literal["off", "warn"] = "warn"  # an estimate until tokens are counted: it can only warn
+    too_long: Action = "warn"  # exact in the form tokens; else an estimate, which can only warn
     mojibake: Action = "warn"
     replacement_character: Action = "warn"
     control_character: Action = "warn"

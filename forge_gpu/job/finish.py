@@ -64,6 +64,8 @@ def finish(job: Job, check_stop: Callable[[], None]) -> Result:
         job.facts.section(spec.config, workspace.engine.name, job.budget, job.inputs, ranges),
         decisions.sections | tokens | _against(workspace.evaluation) | _transform(job),
     )
+    if tokens and tokens["tokens"]["over_max_length"]:
+        document["warned"]["too_long"] = tokens["tokens"]["over_max_length"]
     return _publish(spec.output, job.checkpoint, document)
 
 
@@ -73,7 +75,9 @@ def _tokens(job: Job, decisions: Decisions, counts: np.ndarray) -> dict[str, Any
     assert plan is not None
     paths = [source.file.path for source in job.inputs.sources]
     sums = token_counts.section(decisions, counts, paths, job.inputs.rows_of_files(job.ranges))
-    return {"tokens": {"tokenizer_sha256": plan.definition.digest, **sums}}
+    longest = job.spec.config.model.max_length
+    over = 0 if longest is None else int(np.count_nonzero(counts["tokens"] > longest))
+    return {"tokens": {"tokenizer_sha256": plan.definition.digest, "over_max_length": over, **sums}}
 
 
 def _leaks(job: Job, decisions: Decisions) -> dict[str, Any]:

@@ -283,3 +283,28 @@ def test_streamed_rows_are_those_that_are_written(source: Path, folder: Path, tm
     budget = Budget(2**24, 1, 4096, "a test")
     batches = stream(spec, budget, CpuEngine, "train", 10, lambda event: None)
     assert [row for batch in batches for row in batch.to_pylist()] == written
+
+
+def test_too_long_is_exact(source: Path, folder: Path, tmp_path: Path) -> None:
+    """Rows of more tokens than the model takes are counted, or rejected; so are those with too few trained."""
+    model = {"chat_template": TEMPLATE, "template_kind": "jinja", "max_length": 60}
+    whole = jobs.run(plan(source, folder, model=model), tmp_path / "whole")
+    ledger = pq.read_table(tmp_path / "whole" / "ledger.parquet").to_pylist()
+    long = [entry for entry in ledger if (entry["tokens"] or 0) > 60]
+    assert 0 < len(long) < len(ledger)
+    assert whole.manifest["warned"]["too_long"] == len(long)
+    checks = {"quality_checks": {"too_long": "reject"}}
+    config = plan(source, folder, model=model, preprocessing=checks)
+    result = jobs.run(config, tmp_path / "out")
+    assert result.manifest["rejected"]["too_long"] == len(long)
+    assert max(entry["tokens"] or 0 for entry in _ledger(tmp_path / "out")) <= 60
+    jobs.run(config, tmp_path / "other", threads=3, chunk_bytes=1000, range_bytes=3000)
+    assert jobs.content(tmp_path / "other") == jobs.content(tmp_path / "out")
+    few = sum(1 for entry in ledger if entry["tokens"] and entry["trained"] < 8)
+    result = jobs.run(plan(source, folder, {"min_trained": 8}), tmp_path / "few")
+    assert result.manifest["rejected"]["nothing_trained"] == few > 0
+
+
+def _ledger(output: Path) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = pq.read_table(output / "ledger.parquet").to_pylist()
+    return entries

@@ -174,7 +174,7 @@ class RowReader:
             checked = check(
                 bound.texts,
                 self.config.preprocessing.quality_checks,
-                self.config.model.max_length,
+                None if form_of(self.config).is_encoded else self.config.model.max_length,
                 self.engine,
             )
             characters = checked.characters
