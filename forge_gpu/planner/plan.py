@@ -19,6 +19,7 @@ from forge_gpu.hardware.stack import read_stack
 from forge_gpu.io.inputs import STDIN
 from forge_gpu.io.urls import is_url
 from forge_gpu.models.choose import GIB, best_method, recommended_batch_size
+from forge_gpu.models.locate import locate
 from forge_gpu.planner import fit
 from forge_gpu.planner.conversations import SampledConversations, read_conversations
 from forge_gpu.planner.engine import decide_engine
@@ -273,6 +274,10 @@ class _Chooser:
         for key, value in self.decision.values.items():
             self.put(f"model.{key}", value, self.decision.reasons[key])
         self.notes += self.decision.notes
+        if FORMS[form].is_encoded and model is not None and not self.set_by_user("tokens", "tokenizer"):
+            place, _ = locate(model)
+            if place is not None:
+                self.put("tokens.tokenizer", str(place), "the model's own")
 
     def _form(self, is_named: bool) -> str:
         """What is written: what the user said, else what the records are fit for."""
