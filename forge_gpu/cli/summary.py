@@ -8,6 +8,7 @@ from typing import Any
 from forge_gpu.io.disk import size_text
 from forge_gpu.job.output.result import PAGE, Result
 from forge_gpu.quality.checks import CHARACTERS_A_TOKEN
+from forge_gpu.report.trainers import lines_for_trainers
 
 WAYS = {
     "compiled": "by compiled programs",
@@ -48,6 +49,10 @@ def show(result: Result, verbose: bool = False) -> None:
         )
         for line in engine_lines(manifest["run"], verbose):
             print(line)
+    for line in _tokens(manifest):
+        print(line)
+    for line in lines_for_trainers(manifest, result.output):
+        print(line)
     print("Preprocessing complete")
     print(f"next: {_next_step(result)}")
 
@@ -58,6 +63,23 @@ def _next_step(result: Result) -> str:
         return f"open {page}"
     files = [entry["file"] for entry in result.manifest["outputs"] if entry["split"] == "train"]
     return f"train on {result.output / files[0]}" if files else f"look at {result.output}"
+
+
+def _tokens(manifest: dict[str, Any]) -> list[str]:
+    """How many tokens there are, and what was done with control tokens in contents."""
+    tokens = manifest.get("tokens")
+    if tokens is None:
+        return []
+    share = 100 * tokens["trained"] / max(tokens["tokens"], 1)
+    lines = [f"{tokens['tokens']:,} tokens, {tokens['trained']:,} of them trained ({share:.1f}%)"]
+    if tokens["control_text"]:
+        treated = manifest["config"]["tokens"]["control_text"]
+        done = "are control tokens" if treated == "keep" else "stay text"
+        lines.append(
+            f"{tokens['control_text']:,} control tokens that contents of "
+            f"{tokens['rows_with_control_text']:,} rows spell {done}"
+        )
+    return lines
 
 
 def _reasons(manifest: dict[str, Any]) -> str:

@@ -45,6 +45,15 @@ def _encoding_is_known(config: Config) -> str | None:
     return None if is_known else f"there is no encoding {name!r}; examples: utf-8, utf-16, cp1252, shift_jis"
 
 
+def _converter_is_one(config: Config) -> str | None:
+    convert = config.data.convert
+    if convert.by is None:
+        return None
+    from forge_gpu.records.conventions import fault_of  # most plans do without
+
+    return fault_of(convert.by, convert.columns, convert.answers)
+
+
 def _date_is_one(config: Config) -> str | None:
     date = config.model.date
     try:
@@ -110,8 +119,19 @@ def _container_holds_the_budget(config: Config) -> str | None:
     return f"{limit} is too little for preprocessing.memory.budget {budget}: give {budget + IMPORTS}, or auto"
 
 
+def _an_estimate_rejects_nothing(config: Config) -> str | None:
+    if config.preprocessing.quality_checks.too_long != "reject" or form_of(config).is_encoded:
+        return None
+    return "a length in tokens is an estimate where none are made: set it to warn, or output.form to tokens"
+
+
 RULES = (
     Rule("data.encoding", ("data.encoding",), _encoding_is_known),
+    Rule(
+        "data.convert",
+        ("data.convert.by", "data.convert.columns", "data.convert.answers"),
+        _converter_is_one,
+    ),
     Rule("model.date", ("model.date",), _date_is_one),
     Rule(
         "preprocessing",
@@ -134,6 +154,11 @@ RULES = (
         _container_holds_the_budget,
     ),
     Rule("output", ("output.spans", "output.form"), _form_has_spans),
+    Rule(
+        "preprocessing.quality_checks.too_long",
+        ("preprocessing.quality_checks.too_long", "output.form"),
+        _an_estimate_rejects_nothing,
+    ),
     Rule(
         "output.columns",
         ("output.columns", "output.form", "output.spans", "data.mapping.tools"),

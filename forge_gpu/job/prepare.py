@@ -40,6 +40,7 @@ from forge_gpu.job.rows.evaluation import read_evaluation
 from forge_gpu.job.rows.expansions import open_expansions
 from forge_gpu.job.rows.rows import RowReader
 from forge_gpu.job.rows.scans import HeldScans
+from forge_gpu.job.rows.tokenizers import tokenizer_plan
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.run.cluster import ClusterPool, worker_job
 from forge_gpu.job.run.opening import open_inputs
@@ -121,7 +122,15 @@ def open_job(
     require_own(spec.output, checkpoint, [*files, *against])
     require_own_store(spec, [*files, *against], listener)
     expansions = open_expansions(spec, checkpoint.spool_folder)
-    key = JobKey.of(spec.config, files, spec.limit, against, expansions.keys)
+    tokenizer = tokenizer_plan(spec.config)
+    key = JobKey.of(
+        spec.config,
+        files,
+        spec.limit,
+        against,
+        expansions.keys,
+        None if tokenizer is None else tokenizer.key,
+    )
     why = checkpoint.open(key, fresh=spec.fresh)
     if checkpoint.state.result is not None:
         finished = find_finished(spec, checkpoint.state.result["manifest_sha256"], listener)

@@ -7,6 +7,7 @@ from importlib import metadata
 EXTRAS = {  # extra -> the distribution that tells of it, and what it is for
     "dask": ("distributed", "prepare --workers, --scheduler"),
     "s3": ("s3fs", "inputs and outputs at s3://"),
+    "tokens": ("gigatoken", "output.form tokens"),
     "write": ("httpx", "transform write"),
     "metrics": ("prometheus-client", "prepare --metrics"),
     "watch": ("starlette", "watch"),

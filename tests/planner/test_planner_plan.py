@@ -195,7 +195,9 @@ def test_built_ins_take_several_turns(template, tmp_path):
 def test_conversations_that_a_built_in_refuses_are_told(tmp_path):
     records = conversations(1, 8) + [{"messages": [*TURN, *TURN[1:]]}] * 2
     plan = planned(lines(tmp_path / "a.jsonl", records), template="llama")
-    assert any("refuses 2 of 10 conversations looked at: messages that do not go user" in n for n in plan.notes)
+    assert any(
+        "refuses 2 of 10 conversations looked at: messages that do not go user" in n for n in plan.notes
+    )
 
 
 def test_several_turns_without_any_model_are_written_as_messages(tmp_path):
