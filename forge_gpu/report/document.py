@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ForgeError
@@ -18,6 +15,7 @@ from forge_gpu.fates import Fate, name
 from forge_gpu.job.output.collector import SeenRow
 from forge_gpu.quality.checks import CHARACTERS_A_TOKEN
 from forge_gpu.report.differences import difference, readable
+from forge_gpu.report.meanings import meanings
 from forge_gpu.report.measure import UNITS, Lengths, Measures
 from forge_gpu.report.secrets import public, public_within
 from forge_gpu.report.shown import shortened
@@ -64,13 +62,6 @@ def document(
         "near": manifest.get("near_duplicates"),
         "leaks": (manifest["verified"] or {}).get("keys_in_several_splits"),
     }
-
-
-@cache
-def meanings() -> dict[str, dict[str, str]]:
-    """What a person who has not read the documentation is told of fates and reasons."""
-    loaded: dict[str, dict[str, str]] = orjson.loads(Path(__file__).with_name("meanings.json").read_bytes())
-    return loaded
 
 
 def _sources(manifest: dict[str, Any], measures: Measures) -> list[dict[str, Any]]:
