@@ -101,7 +101,7 @@ def make_plan(
         paths,
         _section(given_data, "mapping"),
         given_data.get("format", "auto"),
-        given_data.get("encoding", "utf-8"),
+        given_data.get("encoding"),
         any_columns=wanted is not None and wanted.kind == "format",
         base=base,
         convert=_section(given_data, "convert"),
@@ -227,6 +227,8 @@ class _Chooser:
         self.put("data.inputs", list(paths), _size_of(found))
         kinds = sorted({sample.format.kind for sample in found.samples})
         self.reasons["data.format"] = f"auto: told by content; here {', '.join(kinds)}"
+        if found.encoding != "utf-8" and not self.set_by_user("data", "encoding"):
+            self.put("data.encoding", found.encoding, "told by a detector: the text is not UTF-8")
         for key, value in found.picked.convert.items():
             self.put(f"data.convert.{key}", value, found.picked.reasons["shape"])
         for key, value in found.picked.values.items():
