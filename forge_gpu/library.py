@@ -227,6 +227,7 @@ def job_spec(
     files of the job, for all who look at them."""
     from forge_gpu.config.layers import Layer, build
     from forge_gpu.config.load import load, override_layer
+    from forge_gpu.config.schema import GivenSplits
     from forge_gpu.job.events.events import Warned
     from forge_gpu.job.events.retry import telling
     from forge_gpu.job.state.files import JobFiles
@@ -245,10 +246,11 @@ def job_spec(
         loaded = load(path, overrides=settings)
         base = path.absolute().parent
     against_base = base if against is None else Path.cwd()
-    given = {}
+    given: dict[str, Any] = {}
     if data is not None:
         base = Path.cwd()
         given["inputs"] = _paths(data)
+        given["splits"] = GivenSplits()
     if against is not None:
         given["against"] = _paths(against)
     plan = loaded.config

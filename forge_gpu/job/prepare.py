@@ -217,8 +217,17 @@ def decide_fates(job: Job, check_stop: Callable[[], None]) -> int:
         ranges = [checkpoint.index_path(item.number) for item in items]
         files = [item.file for item in items]
         config, budget, engine = job.spec.config, job.budget.bytes, job.pool.first.engine
+        splits = [source.file.split for source in job.inputs.sources]
         made = decide(
-            checkpoint.folder, ranges, config, budget, texts, job.mixture, files, engine.first_occurrence
+            checkpoint.folder,
+            ranges,
+            config,
+            budget,
+            texts,
+            job.mixture,
+            files,
+            engine.first_occurrence,
+            splits if any(splits) else (),
         )
         decided.save(checkpoint.decisions, made)
         made = job.decisions  # as they read back

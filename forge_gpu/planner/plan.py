@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from forge_gpu.planner.conversations import SampledConversations, read_conversat
 from forge_gpu.planner.engine import decide_engine
 from forge_gpu.planner.inspect import Inspection, inspect
 from forge_gpu.planner.model import Decision, Template, decide, read_template, settings_of
+from forge_gpu.planner.splits import given_splits
 from forge_gpu.planner.trial import Trial, try_sample
 from forge_gpu.templates.environment import ChatTemplate
 from forge_gpu.templates.forms import FORMS
@@ -108,6 +109,8 @@ def make_plan(
         named=_named_columns(_section(given, "preprocessing"), _section(given, "output")),
     )
     chooser = _Chooser(goal, given, machine, found)
+    if named:
+        chooser.seen_from = lambda path: _seen_from(path, Path(folder))
     chooser.data([_seen_from(path, Path(folder)) for path in named] or paths)
     chooser.model(_text(model) or name, wanted)
     chooser.fit()
@@ -203,6 +206,7 @@ class _Chooser:
         self.decision = Decision()
         self.conversations: SampledConversations | None = None
         self.probes: Probes | None = None
+        self.seen_from: Callable[[str], str] = str
         if goal:
             self.put("goal", goal, "as given")
 
@@ -225,6 +229,7 @@ class _Chooser:
     def data(self, paths: Sequence[str]) -> None:
         found = self.found
         self.put("data.inputs", list(paths), _size_of(found))
+        self._splits(paths)
         kinds = sorted({sample.format.kind for sample in found.samples})
         self.reasons["data.format"] = f"auto: told by content; here {', '.join(kinds)}"
         if found.encoding != "utf-8" and not self.set_by_user("data", "encoding"):
@@ -234,6 +239,36 @@ class _Chooser:
         for key, value in found.picked.values.items():
             self.put(f"data.mapping.{key}", value, found.picked.reasons.get(key, "as set"))
         self.notes += found.notes
+
+    def _splits(self, paths: Sequence[str]) -> None:
+        """Files that are a split by their names stay that split."""
+        found = given_splits(self.found.files)
+        if not found or any(self.set_by_user("data", "splits", split) for split in found):
+            return
+        group, near = (
+            self.set_by_user("preprocessing", "split", "group"),
+            _section(_section(self.given, "preprocessing"), "dedup").get("near"),
+        )
+        mode = self.set_by_user("preprocessing", "split", "mode")
+        if (
+            group
+            or mode == "temporal"
+            or (near and (near.get("action") or near.get("keep", "first") != "first"))
+        ):
+            named = ", ".join(file.path for split in ("validation", "test") for file in found.get(split, ()))
+            self.notes.append(
+                f"{named}: named as a split for evaluation, and split anew with the rest, as the settings of "
+                "groups, times or near-duplicates ask; leave it out of --data to keep it apart"
+            )
+            return
+        for split, files in found.items():
+            names = [self.seen_from(file.path) for file in files]
+            self.put(f"data.splits.{split}", names, "by its name; the split stays as it is")
+        told = ", ".join(f"{len(files)} for {split}" for split, files in found.items())
+        self.notes.append(
+            f"the data comes with its splits, by the names of files ({told}): rows stay in them; "
+            "of equal rows the one in test stays, then validation"
+        )
 
     def model(self, model: str | None, template: Template | None) -> None:
         has_turns = self._shape.has_turns

@@ -44,13 +44,14 @@ def decide(
     mixture: Mixture | None = None,
     files: Sequence[int] = (),
     first_occurrence: FirstOccurrence | None = None,
+    splits: Sequence[str] = (),
 ) -> Decisions:
     """Every row's fate, from the index files of all ranges in order; the others as in `Case`. Raises
     ConfigError for a column without values."""
     scratch = folder / "gathered"
     try:
         facts = Gathered(scratch, ranges, config, shares.GATHERED.of(budget_bytes))
-        case = Case(config, facts, budget_bytes, texts, mixture, files, first_occurrence)
+        case = Case(config, facts, budget_bytes, texts, mixture, files, first_occurrence, splits)
         verdict = Verdict.none_yet(facts)
         for step in STEPS:
             step(case, verdict)
