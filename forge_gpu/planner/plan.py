@@ -245,26 +245,20 @@ class _Chooser:
         found = given_splits(self.found.files)
         if not found or any(self.set_by_user("data", "splits", split) for split in found):
             return
-        group, near = (
-            self.set_by_user("preprocessing", "split", "group"),
-            _section(_section(self.given, "preprocessing"), "dedup").get("near"),
-        )
-        mode = self.set_by_user("preprocessing", "split", "mode")
-        if (
-            group
-            or mode == "temporal"
-            or (near and (near.get("action") or near.get("keep", "first") != "first"))
-        ):
-            named = ", ".join(file.path for split in ("validation", "test") for file in found.get(split, ()))
+        split = self.set_by_user("preprocessing", "split") or {}
+        near = (self.set_by_user("preprocessing", "dedup") or {}).get("near") or {}
+        is_other_near = near.get("action", "remove") != "remove" or near.get("keep", "first") != "first"
+        if split.get("group") or split.get("mode") == "temporal" or is_other_near:
+            named = ", ".join(file.path for each in ("validation", "test") for file in found.get(each, ()))
             self.notes.append(
                 f"{named}: named as a split for evaluation, and split anew with the rest, as the settings of "
                 "groups, times or near-duplicates ask; leave it out of --data to keep it apart"
             )
             return
-        for split, files in found.items():
+        for each, files in found.items():
             names = [self.seen_from(file.path) for file in files]
-            self.put(f"data.splits.{split}", names, "by its name; the split stays as it is")
-        told = ", ".join(f"{len(files)} for {split}" for split, files in found.items())
+            self.put(f"data.splits.{each}", names, "by its name; the split stays as it is")
+        told = ", ".join(f"{len(files)} for {each}" for each, files in found.items())
         self.notes.append(
             f"the data comes with its splits, by the names of files ({told}): rows stay in them; "
             "of equal rows the one in test stays, then validation"

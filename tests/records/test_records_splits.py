@@ -63,7 +63,10 @@ def test_only_whole_names_count(path, split):
 def test_nothing_to_train_on_ends_so_each_time(tmp_path):
     put(tmp_path / "a.jsonl", [1])
     config = forge_gpu.plan(data=tmp_path / "a.jsonl", template="chatml").config
-    nothing = ["preprocessing.quality_checks.too_short=reject", "preprocessing.quality_checks.min_characters=99"]
+    nothing = [
+        "preprocessing.quality_checks.too_short=reject",
+        "preprocessing.quality_checks.min_characters=99",
+    ]
     for _ in range(2):
         with pytest.raises(NoTrainingRows, match="no row is left to train on: 1 rejected") as fault:
             forge_gpu.prepare(config, output=tmp_path / "out", settings=nothing)
