@@ -1,4 +1,5 @@
-"""Forge as a library: `plan`, `prepare`, `stream`, `open_engine`. Prints nothing, installs no handlers."""
+"""Forge as a library: `plan`, `prepare`, `stream`, `check`, `verify`, `open_engine`. Prints nothing, installs
+no handlers."""
 
 from __future__ import annotations
 
@@ -16,6 +17,8 @@ from forge_gpu.job.events.events import Event, Listener
 if TYPE_CHECKING:
     import pandas as pd
 
+    from forge_gpu.audit.quality_report import QualityReport
+    from forge_gpu.audit.validation_report import ValidationReport
     from forge_gpu.config.layers import Loaded
     from forge_gpu.frames.engine import FrameEngine
     from forge_gpu.job.events.dispatch import Dispatcher
@@ -212,6 +215,26 @@ def _dispatcher(on_event: Listener | None, listeners: Sequence[EntryListener]) -
 
     own = () if on_event is None else (of_events(on_event, "on_event"),)
     return Dispatcher([*own, *listeners])
+
+
+def check(paths: Sequence[str | Path] | str | Path) -> QualityReport:
+    """Look at all of the data, without a plan: rows, shapes, columns, damage, duplicates, poor texts.
+
+    paths: files, folders, globs, lists, URLs. Nothing is written. Raises InputError.
+    """
+    from forge_gpu.audit.inputs import check_inputs
+
+    return check_inputs(_paths(paths))
+
+
+def verify(folder: str | Path = "prepared") -> ValidationReport:
+    """Derive every count and hash of a prepared folder anew, from its files alone.
+
+    What differs is a check of the report that failed. Raises InputError where the folder is no job's output.
+    """
+    from forge_gpu.audit.folder import verify_folder
+
+    return verify_folder(Path(folder))
 
 
 def open_engine(

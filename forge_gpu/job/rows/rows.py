@@ -181,7 +181,7 @@ class RowReader:
         reason = bound.reason.copy()
         warned: dict[Reason, npt.NDArray[np.bool_]] = {}
         characters: npt.NDArray[np.int64] | None = None
-        if judge:
+        if judge and bound.texts:
             checked = check(
                 bound.texts,
                 self.config.preprocessing.quality_checks,
