@@ -12,7 +12,15 @@ import numpy as np
 from forge_gpu.audit.columns import ColumnCounts
 from forge_gpu.audit.quality_report import Example, FileReport, Finding, QualityReport
 from forge_gpu.audit.repeats import Repeats
-from forge_gpu.config.schema import Checks, Config, DataConfig, Mapping, Near, OutputConfig, PreprocessingConfig
+from forge_gpu.config.schema import (
+    Checks,
+    Config,
+    DataConfig,
+    Mapping,
+    Near,
+    OutputConfig,
+    PreprocessingConfig,
+)
 from forge_gpu.config.schema import Convert as ConvertSettings
 from forge_gpu.config.schema import Dedup as DedupSettings
 from forge_gpu.engine.cpu.engine import CpuEngine
