@@ -51,8 +51,8 @@ def own_tests(text: str) -> tuple[list[OwnTest], list[Fault]]:
 
 
 FORM = (
-    "a test is a pair of constants: a row, and what the script returns for it, or ValueError('its text') for a "
-    "row that it rejects"
+    "a test is a pair of constants: a row, and what the script returns for it, or ValueError('its text') for "
+    "one that it rejects"
 )
 
 
