@@ -16,28 +16,76 @@ from typing import TYPE_CHECKING, Any
 from forge_gpu._version import __version__
 
 if TYPE_CHECKING:
-    from forge_gpu.config.schema import Config
+    from forge_gpu.config.schema import (
+        ContainerConfig,
+        DataConfig,
+        ForgeConfig,
+        HardwareConfig,
+        ModelConfig,
+        OutputConfig,
+        PreprocessingConfig,
+    )
     from forge_gpu.errors import ForgeError
     from forge_gpu.library import open_engine, plan, prepare, stream
+    from forge_gpu.planner.settings import detect_hardware, load_config, save_config, select_optimal_model
 
+_SCHEMA = "forge_gpu.config.schema"
+_SETTINGS = "forge_gpu.planner.settings"
 _HOMES = {
-    "Config": "forge_gpu.config.schema",
+    "ContainerConfig": _SCHEMA,
+    "DataConfig": _SCHEMA,
+    "ForgeConfig": _SCHEMA,
     "ForgeError": "forge_gpu.errors",
+    "HardwareConfig": _SCHEMA,
+    "ModelConfig": _SCHEMA,
+    "OutputConfig": _SCHEMA,
+    "PreprocessingConfig": _SCHEMA,
+    "detect_hardware": _SETTINGS,
+    "load_config": _SETTINGS,
     "open_engine": "forge_gpu.library",
     "plan": "forge_gpu.library",
     "prepare": "forge_gpu.library",
+    "save_config": _SETTINGS,
+    "select_optimal_model": _SETTINGS,
     "stream": "forge_gpu.library",
 }
+_OLD = {"Config": "ForgeConfig"}
+"""Deprecated name -> the one to use; see `deprecations`."""
 
-__all__ = ["Config", "ForgeError", "__version__", "open_engine", "plan", "prepare", "stream"]
+__all__ = [
+    "ContainerConfig",
+    "DataConfig",
+    "ForgeConfig",
+    "ForgeError",
+    "HardwareConfig",
+    "ModelConfig",
+    "OutputConfig",
+    "PreprocessingConfig",
+    "__version__",
+    "detect_hardware",
+    "load_config",
+    "open_engine",
+    "plan",
+    "prepare",
+    "save_config",
+    "select_optimal_model",
+    "stream",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    current = _OLD.get(name, name)
+    if current not in _HOMES:
         raise AttributeError(f"module 'forge_gpu' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    if current != name:
+        from warnings import warn
+
+        from forge_gpu.deprecations import advice
+
+        warn(f"forge_gpu.{advice(name)}", DeprecationWarning, stacklevel=2)
+    return getattr(import_module(_HOMES[current]), current)
 
 
 def __dir__() -> list[str]:

@@ -37,8 +37,9 @@ class Reason(IntEnum):
     UNPARSABLE_TIME = 37  # temporal split: the column is not a time
     EMPTY_TEXT = 38  # rendered to nothing
     TRANSFORM_ERROR = 39  # the plan's script refused it; the detail is its message
-    NOTHING_TRAINED = 40  # too few tokens that the model is to learn
-    UNKNOWN_ORIGIN = 41  # it spells control tokens, and which of them are the template's cannot be told
+    NOT_A_TEXT = 40  # a list or an object where a text has to be
+    NOTHING_TRAINED = 41  # too few tokens that the model is to learn
+    UNKNOWN_ORIGIN = 42  # it spells control tokens, and which of them are the template's cannot be told
 
     EMPTY_FIELD = 64
     TOO_SHORT = 65

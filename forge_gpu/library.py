@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from forge_gpu.config.schema import Config
+from forge_gpu.config.schema import ForgeConfig
 from forge_gpu.errors import ConfigError, NoPlanError
 from forge_gpu.job.events.events import Event, Listener
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from forge_gpu.config.layers import Loaded
     from forge_gpu.frames.engine import FrameEngine
     from forge_gpu.job.events.dispatch import Dispatcher
     from forge_gpu.job.events.encode import EntryListener
@@ -35,20 +37,23 @@ def plan(
     template: str | Path | None = None,
     engine: str | None = None,
     settings: Sequence[str] = (),
+    force: bool = False,
 ) -> Plan:
     """Look at this machine, the data and the goal, and choose every setting; nothing is written.
 
-    The arguments are those of `forge plan`; `settings` are its `--set`. The result's `config` goes to
-    `prepare`, its `save(path)` writes forge.yaml, its `reasons` say why each value was chosen.
+    The arguments are those of `forge plan`; `settings` are its `--set`, `force` its `--force`. The result's
+    `config` goes to `prepare`, `save(path)` writes forge.yaml, `reasons` say why each value was chosen.
     Raises ForgeError: InputError, TemplateError, ConfigError.
     """
     from forge_gpu.planner.plan import make_plan
 
-    return make_plan(goal, data=data, model=model, template=template, engine=engine, overrides=settings)
+    return make_plan(
+        goal, data=data, model=model, template=template, engine=engine, overrides=settings, force=force
+    )
 
 
 def prepare(
-    config: Config | str | Path = PLAN_FILE,
+    config: ForgeConfig | str | Path = PLAN_FILE,
     *,
     data: Sequence[str | Path] | str | Path | None = None,
     against: Sequence[str | Path] | str | Path | None = None,
@@ -65,11 +70,13 @@ def prepare(
     on_event: Listener | None = None,
     listeners: Sequence[EntryListener] = (),
     check_stop: Callable[[], None] = lambda: None,
+    progress: bool | None = None,
+    allow_empty: bool = False,
 ) -> Result:
     """Run a plan and return what came out.
 
-    config: a Config, or the path of a forge.yaml. data: inputs instead of the plan's. against: evaluation
-    files instead of the plan's; rows that are near or equal to theirs are left out. settings:
+    config: a ForgeConfig, or the path of a forge.yaml. data: inputs instead of the plan's. against:
+    evaluation files instead of the plan's; rows that are near or equal to theirs are left out. settings:
     `section.key=value` overrides, as `--set`. threads: at most so many; no more than the cores allowed.
     limit: rows to take from the start. strict: raise at the first rejected row. fresh: forget what an
     earlier run left. wait: seconds to wait for another run on the same output, None for no bound.
@@ -80,27 +87,37 @@ def prepare(
     cluster, whose workers see the inputs and the output folder by the same names. on_event: hears every event
     of the job, in a thread of its own; what it raises ends the job. listeners: hear them with the job's
     digest, the run's id, a number and the time: a `forge_gpu.events.EventFile` writes them to a file.
-    check_stop: called between ranges, or parts of them; raises to stop.
+    check_stop: called between ranges, or parts of them; raises to stop. progress: whether a bar is shown in a
+    notebook; None shows one where there is a notebook, and nowhere else is one shown. allow_empty: return
+    where no row is left to train on.
 
-    Raises ForgeError: NoPlanError without a plan, ConfigError, InputError, TemplateError, OutputError,
+    Raises ForgeError: NoPlanError without a plan, NoTrainingRows (with `result`) where the input had rows and
+    none is in train, though the plan has a share for it; ConfigError, InputError, TemplateError, OutputError,
     StrictError, ValidationError; ContainerError where the plan names a container that does not run.
     """
     from forge_gpu.job.events.dispatch import of_events
     from forge_gpu.job.output.publish import place_of
+    from forge_gpu.job.output.training import require_training
     from forge_gpu.job.start import run
     from forge_gpu.report.collect import ReportCollector
+    from forge_gpu.report.live.note import LiveNote
+    from forge_gpu.report.notebook import NotebookBar, is_notebook
     from forge_gpu.report.secrets import command_line
 
-    collector = ReportCollector(command_line())
-    own = of_events(collector, "the report")
-    with _dispatcher(on_event, [*listeners, own]) as dispatcher:
+    command = command_line()
+    collector, live = ReportCollector(command), LiveNote(command)
+    own: list[EntryListener] = [of_events(collector, "the report"), live]
+    if progress is not False and is_notebook():
+        own.append(NotebookBar())
+    with _dispatcher(on_event, [*listeners, *own]) as dispatcher:
         if workers is not None and scheduler is not None:
             raise ConfigError("workers and scheduler: name one; a running cluster has its own workers")
         folder, destination = place_of(output, staging)
+        live.folder = folder
         spec, warnings, files = job_spec(
             config, data, folder, settings, limit, strict, fresh, wait, against, dispatcher
         )
-        spec = replace(spec, destination=destination, workers=workers, scheduler=scheduler)
+        spec = replace(spec, destination=destination, workers=workers, scheduler=scheduler, command=command)
         spec = _with_threads(spec, threads)
         for warning in warnings:
             dispatcher(warning)
@@ -110,12 +127,12 @@ def prepare(
 
             result = run_contained(spec, dispatcher, check_stop, files)
             if result is not None:
-                return result
-        return run(spec, dispatcher, check_stop, files, seen_by)
+                return require_training(result, spec, allow_empty)
+        return require_training(run(spec, dispatcher, check_stop, files, seen_by), spec, allow_empty)
 
 
 def stream(
-    config: Config | str | Path = PLAN_FILE,
+    config: ForgeConfig | str | Path = PLAN_FILE,
     *,
     split: str = "train",
     data: Sequence[str | Path] | str | Path | None = None,
@@ -182,7 +199,7 @@ def open_engine(
 
 
 def job_spec(
-    config: Config | str | Path,
+    config: ForgeConfig | str | Path,
     data: Sequence[str | Path] | str | Path | None,
     output: str | Path,
     settings: Sequence[str],
@@ -204,7 +221,7 @@ def job_spec(
     from forge_gpu.planner.check import check_inputs
 
     base = Path.cwd()
-    if isinstance(config, Config):
+    if isinstance(config, ForgeConfig):
         loaded = build([Layer(config.model_dump()), override_layer(settings)])
     else:
         path = Path(config)
@@ -214,6 +231,7 @@ def job_spec(
             )
         loaded = load(path, overrides=settings)
         base = path.absolute().parent
+    loaded, told = _completed(loaded, config, data, base, settings)
     against_base = base if against is None else Path.cwd()
     given = {}
     if data is not None:
@@ -227,8 +245,37 @@ def job_spec(
     spec = JobSpec(plan, base, Path(output), limit, strict, fresh, wait, against_base=against_base)
     files = JobFiles(spec, telling("open", on_event))
     unfit = check_inputs(plan, lambda: files.inputs) if data is not None else ()
-    warnings: list[Event] = [Warned("plan", warning) for warning in (*loaded.warnings, *unfit)]
+    warnings: list[Event] = [Warned("plan", warning) for warning in (*loaded.warnings, *told, *unfit)]
     return spec, warnings, files
+
+
+def _completed(
+    loaded: Loaded,
+    config: ForgeConfig | str | Path,
+    data: Sequence[str | Path] | str | Path | None,
+    base: Path,
+    settings: Sequence[str],
+) -> tuple[Loaded, list[str]]:
+    """The plan, once data has been looked at for it, and a line for each change. The file of a plan that says
+    nothing of its data is written anew, without `settings`."""
+    from forge_gpu.config.layers import Layer, build
+    from forge_gpu.config.load import environment_layer, load, override_layer
+    from forge_gpu.planner.complete import changes, complete, is_open, write
+
+    if not is_open(loaded.config) or not (data or loaded.config.data.inputs):
+        return loaded, []
+    given = [override_layer(settings)]
+    if isinstance(config, ForgeConfig):
+        before = build([Layer(config.model_dump())])
+    else:
+        before = load(config, environ={})
+        given.insert(0, environment_layer(os.environ))
+    plan = complete(before, _paths(data or ()), base)
+    told = [f"chosen for the data: {line}" for line in changes(before.config, plan)]
+    if not isinstance(config, ForgeConfig):
+        told.insert(0, write(Path(config), plan, loaded.migrated_from is not None))
+    whole = build([Layer(plan.config.model_dump()), *given])
+    return replace(whole, warnings=loaded.warnings), told
 
 
 def _paths(given: Sequence[str | Path] | str | Path) -> list[str]:

@@ -32,6 +32,9 @@ def plan(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the plan; may be repeated."),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Plan though most of the rows looked at would be rejected.")
+    ] = False,
     output: Annotated[Path, typer.Option("--output", metavar="FILE", help="Where to write.")] = Path(
         "forge.yaml"
     ),
@@ -43,6 +46,7 @@ def plan(
     \b
     Examples:
       forge plan "support assistant" --data raw --model ./my-model
+      forge plan "support assistant"
       forge plan --data a.jsonl --data b.parquet --template chatml --set preprocessing.seed=7
     """
     from forge_gpu.cli.sections import show
@@ -59,6 +63,7 @@ def plan(
         engine=engine,
         overrides=settings or [],
         folder=output.parent,
+        force=force,
     )
     try:
         backup = made.save(output)
@@ -68,7 +73,7 @@ def plan(
     kept = f"; the one that was there is now {backup}" if backup else ""
     print(f"wrote {output}{kept}")
     option = "" if output == Path("forge.yaml") else f" --config {output}"
-    print(f"next: forge prepare{option}")
+    print(f"next: forge prepare{'' if made.data.files else ' PATH'}{option}")
 
 
 def _require_writable(output: Path) -> None:

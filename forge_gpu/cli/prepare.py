@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forge_gpu.cli.usage import STDOUT, address, one_of, require_one_on_stdout, whole_number
-from forge_gpu.errors import Interrupted
+from forge_gpu.errors import Interrupted, NoTrainingRows
 
 if TYPE_CHECKING:
     from forge_gpu.job.events.events import Listener
+    from forge_gpu.report.debug import Bundle
 
 LEVELS = ("debug", "info", "warning", "error")
 INPUT_PATHS = (
@@ -25,6 +26,7 @@ INPUT_PATHS = (
 
 
 def prepare(
+    context: typer.Context,
     paths: Annotated[list[str] | None, typer.Argument(help=INPUT_PATHS, show_default=False)] = None,
     config: Annotated[Path, typer.Option(metavar="FILE", help="The plan to run.")] = Path("forge.yaml"),
     output: Annotated[
@@ -67,6 +69,9 @@ def prepare(
         int | None, typer.Option(metavar="N", parser=whole_number, help="Take only the first so many rows.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first rejected row.")] = False,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="End with 0 where no row is left to train on.")
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run left.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show warnings only.")] = False,
     verbose: Annotated[
@@ -106,30 +111,38 @@ def prepare(
     from forge_gpu.cli.listeners import opened
     from forge_gpu.cli.progress import progress
 
+    bundle: Bundle | None = context.obj
+    if bundle is not None:
+        bundle.plan, bundle.output = config, Path(output)
     takes_stdout = require_one_on_stdout({"--events": events == STDOUT, "--json": as_json})
     with (
         stopping_at_signals() as check_stop,
-        opened(events, log, log_level, metrics, output, settings or ()) as written,
+        opened(events, log, log_level, metrics, output, settings or (), bundle) as written,
         progress(quiet, verbose) as shown,
     ):
         listener = _telling_of_compiling(shown)
-        result = library.prepare(
-            config,
-            data=paths or None,
-            against=against or None,
-            output=output,
-            staging=staging,
-            settings=[*(settings or ()), *([] if container is None else [f"container.use={container}"])],
-            threads=threads,
-            workers=workers,
-            scheduler=scheduler,
-            limit=limit,
-            strict=strict,
-            fresh=fresh,
-            on_event=listener,
-            listeners=written.all,
-            check_stop=check_stop,
-        )
+        nothing: NoTrainingRows | None = None
+        try:
+            result = library.prepare(
+                config,
+                data=paths or None,
+                against=against or None,
+                output=output,
+                staging=staging,
+                settings=[*(settings or ()), *([] if container is None else [f"container.use={container}"])],
+                threads=threads,
+                workers=workers,
+                scheduler=scheduler,
+                limit=limit,
+                strict=strict,
+                fresh=fresh,
+                on_event=listener,
+                listeners=written.all,
+                check_stop=check_stop,
+                allow_empty=allow_empty,
+            )
+        except NoTrainingRows as fault:
+            result, nothing = fault.result, fault
         written.finished(result)
     if as_json:
         import orjson
@@ -140,6 +153,8 @@ def prepare(
 
         with redirect_stdout(sys.stderr if takes_stdout else sys.stdout):
             show(result, verbose)
+    if nothing is not None:
+        raise nothing
 
 
 def _telling_of_compiling(listener: Listener) -> Listener:

@@ -53,9 +53,16 @@ def show(result: Result, verbose: bool = False) -> None:
         print(line)
     for line in lines_for_trainers(manifest, result.output):
         print(line)
+    print("Preprocessing complete")
+    print(f"next: {_next_step(result)}")
+
+
+def _next_step(result: Result) -> str:
     page = result.output / PAGE
     if isinstance(page, Path) and page.exists():
-        print(f"next: open {page}")
+        return f"open {page}"
+    files = [entry["file"] for entry in result.manifest["outputs"] if entry["split"] == "train"]
+    return f"train on {result.output / files[0]}" if files else f"look at {result.output}"
 
 
 def _tokens(manifest: dict[str, Any]) -> list[str]:

@@ -45,6 +45,15 @@ def _encoding_is_known(config: Config) -> str | None:
     return None if is_known else f"there is no encoding {name!r}; examples: utf-8, utf-16, cp1252, shift_jis"
 
 
+def _converter_is_one(config: Config) -> str | None:
+    convert = config.data.convert
+    if convert.by is None:
+        return None
+    from forge_gpu.records.conventions import fault_of  # most plans do without
+
+    return fault_of(convert.by, convert.columns, convert.answers)
+
+
 def _date_is_one(config: Config) -> str | None:
     date = config.model.date
     try:
@@ -118,6 +127,11 @@ def _an_estimate_rejects_nothing(config: Config) -> str | None:
 
 RULES = (
     Rule("data.encoding", ("data.encoding",), _encoding_is_known),
+    Rule(
+        "data.convert",
+        ("data.convert.by", "data.convert.columns", "data.convert.answers"),
+        _converter_is_one,
+    ),
     Rule("model.date", ("model.date",), _date_is_one),
     Rule(
         "preprocessing",

@@ -69,7 +69,15 @@ class Transform(Section):
     processes: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], WITHOUT_EFFECT] = "auto"
 
 
-class Data(Section):
+class Convert(Section):
+    """What makes records that `mapping` reads of other ones: see docs/records.md."""
+
+    by: str | None = None  # a converter's name
+    columns: dict[str, str] = {}  # what it takes -> a column of the data, or a path into it
+    answers: Literal["each", "best", "all", "pairs"] | None = None  # of several; null: as it says itself
+
+
+class DataConfig(Section):
     inputs: Annotated[list[str], WITHOUT_EFFECT] = []  # the files they name have one, by their content
     format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] = "auto"
     encoding: str = "utf-8"
@@ -79,6 +87,7 @@ class Data(Section):
         None  # rows, or a fraction of them
     )
     transform: Transform = Transform()
+    convert: Convert = Convert()
     mapping: Mapping = Mapping()
     weights: list[Weight] | dict[str, Weight] | None = None  # the share of each input, of any sum
     caps: list[Cap | None] | dict[str, Cap] | None = None  # rows of an input to use at most
@@ -88,7 +97,7 @@ class Data(Section):
     against_mapping: Mapping | None = None  # columns of the evaluation files; null: those of `mapping`
 
 
-class Model(Section):
+class ModelConfig(Section):
     name: str | None = None
     architecture: str | None = None
     chat_template: str | None = None  # a built-in's name, a format string, or Jinja source
@@ -104,7 +113,7 @@ class Model(Section):
     special_tokens: dict[str, str] = {}  # bos_token, eos_token, ...
 
 
-class Hardware(Section):
+class HardwareConfig(Section):
     """What plan found. `prepare` looks again; nothing of this affects a byte of the output."""
 
     gpu_arch: str | None = None
@@ -180,7 +189,7 @@ class Memory(Section):
     threads: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
 
 
-class Preprocessing(Section):
+class PreprocessingConfig(Section):
     engine: Annotated[Literal["auto", "cpu", "gpu"], WITHOUT_EFFECT] = "auto"
     train_split: Fraction = 0.9
     validation_split: Fraction = 0.1
@@ -197,7 +206,7 @@ class Preprocessing(Section):
     memory: Annotated[Memory, WITHOUT_EFFECT] = Memory()
 
 
-class Tokens(Section):
+class TokensConfig(Section):
     """How texts become ids, where `output.form` is tokens: see docs/tokens.md."""
 
     tokenizer: Annotated[str | None, WITHOUT_EFFECT] = (
@@ -217,7 +226,7 @@ else:  # a word of Python's own can be a field, but not be written as one
     _WithFor = create_model("_WithFor", __base__=Section, **{"for": (list[Trainer], [])})
 
 
-class Output(_WithFor):
+class OutputConfig(_WithFor):
     form: Literal["text", "prompt_completion", "messages", "preference", "source", "tokens"] = "text"
     format: Literal["jsonl", "parquet"] = "jsonl"
     columns: list[str] = []  # noqa: RUF012 (of the input, to keep, spelled as they came)
@@ -239,7 +248,7 @@ ContainerImage = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$"
 VolumeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]+$", max_length=128)]
 
 
-class Container(Section):
+class ContainerConfig(Section):
     """Whether a job runs in a container, and in which. Not one byte of the output depends on it."""
 
     use: Literal["off", "auto"] | ContainerImage = "off"  # auto: the image of this machine's GPU architecture
@@ -249,15 +258,20 @@ class Container(Section):
     cache: Literal["auto", "off"] | VolumeName = "auto"  # kernels that the image lacks for this processor
 
 
-class Config(Section):
+class ForgeConfig(Section):
     """A whole forge.yaml."""
 
     version: int = VERSION
     goal: Annotated[str | None, WITHOUT_EFFECT] = None
-    data: Data = Data()
-    model: Model = Model()
-    hardware: Annotated[Hardware, WITHOUT_EFFECT] = Hardware()
-    preprocessing: Preprocessing = Preprocessing()
-    tokens: Tokens = Tokens()
-    output: Output = Output()
-    container: Annotated[Container, WITHOUT_EFFECT] = Container()
+    templates: Annotated[dict[str, str], WITHOUT_EFFECT] = {}  # own ones by name, for model.chat_template
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    hardware: Annotated[HardwareConfig, WITHOUT_EFFECT] = HardwareConfig()
+    preprocessing: PreprocessingConfig = PreprocessingConfig()
+    tokens: TokensConfig = TokensConfig()
+    output: OutputConfig = OutputConfig()
+    container: Annotated[ContainerConfig, WITHOUT_EFFECT] = ContainerConfig()
+
+
+Config = ForgeConfig
+"""The name within the package. `forge_gpu.Config` is the old one of `forge_gpu.ForgeConfig`."""

@@ -89,11 +89,17 @@ class AnyFrames:
     def spans(self, frame: Any, column: str, start: int, stop: int) -> Spans:
         return self._of(frame).spans(frame, column, start, stop)
 
+    def objects(self, frame: Any, column: str, start: int, stop: int) -> list[Any] | None:
+        return self._of(frame).objects(frame, column, start, stop)
+
     def take(self, frame: Any, rows: I64) -> Any:
         return self._of(frame).take(frame, rows)
 
     def texts(self, frame: Any, name: str, pieces: Iterable[tuple[Text, Bools]]) -> Any:
         return self._of(frame).texts(frame, name, pieces)
+
+    def strings(self, frame: Any, name: str, values: list[str]) -> Any:
+        return self._of(frame).strings(frame, name, values)
 
     def numbers(self, frame: Any, name: str, values: I64, valid: Bools) -> Any:
         return self._of(frame).numbers(frame, name, values, valid)

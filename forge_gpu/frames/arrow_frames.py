@@ -37,11 +37,21 @@ class ArrowFrames:
         except InputError as fault:
             raise InputError(f"column {column!r}: {fault}") from None
 
+    def objects(self, frame: Any, column: str, start: int, stop: int) -> list[Any] | None:
+        try:
+            values: list[Any] = self._column(frame, column, start, stop).to_pylist()
+        except UnicodeDecodeError:
+            return None
+        return values
+
     def take(self, frame: Any, rows: I64) -> Any:
         return frame.take(pa.array(rows))
 
     def texts(self, frame: Any, name: str, pieces: Iterable[tuple[Text, Bools]]) -> Any:
         return self._series(name, _texts(pieces))
+
+    def strings(self, frame: Any, name: str, values: list[str]) -> Any:
+        return self._series(name, pa.chunked_array([pa.array(values, pa.large_string())]))
 
     def numbers(self, frame: Any, name: str, values: I64, valid: Bools) -> Any:
         return self._series(name, pa.chunked_array([numbers_to_arrow(values, pa.int64(), ~valid)]))

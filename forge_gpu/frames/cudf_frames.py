@@ -55,11 +55,17 @@ class CudfFrames:
         found: U8 = self._cudf.to_host(column.source)
         return found
 
+    def objects(self, frame: Any, column: str, start: int, stop: int) -> list[Any] | None:
+        return None  # they lie on the GPU
+
     def take(self, frame: Any, rows: I64) -> Any:
         return frame.take(rows)
 
     def texts(self, frame: Any, name: str, pieces: Iterable[tuple[Text, Bools]]) -> Any:
         return self._cudf.text_series(pieces, name, frame.index)
+
+    def strings(self, frame: Any, name: str, values: list[str]) -> Any:
+        return self._cudf.arrow_series(pa.array(values, pa.large_string()), name, frame.index)
 
     def numbers(self, frame: Any, name: str, values: I64, valid: Bools) -> Any:
         return self._cudf.arrow_series(numbers_to_arrow(values, pa.int64(), ~valid), name, frame.index)

@@ -136,9 +136,13 @@ class FrameEngine(Generic[Frame, Series]):
         null, bytes that are no UTF-8, no conversation, a text that is empty, or the template says no.
         `reasons` tells which. Raises TemplateError, ConfigError, InputError; TypeError for what is no frame.
         """
-        frame, output = self._frames.opened(frame), Output(form, spans)
+        frame = self._frames.opened(frame)
+        recipe = self._passes.recipe(frame, template, mapping, append_eos, Output(form, spans))
         names = [*FIELDS_OF.get(form, ("text",)), *(["spans"] if spans else [])]
-        pieces = self._passes.through(rendering.texts, frame, template, mapping, append_eos, output)
+        few = None if spans else self._passes.few(frame, recipe)
+        if few is not None:
+            return self._frames.strings(frame, names[0], few)
+        pieces = self._passes.through(rendering.texts, frame, recipe)
         if len(names) == 1:
             return self._frames.texts(frame, names[0], (piece[names[0]] for piece in pieces))
         held = list(pieces)
@@ -159,8 +163,9 @@ class FrameEngine(Generic[Frame, Series]):
         Each is a name of `fates.Reason`, with a line of detail where there is more to say:
         "null_field: 'answer' is null". Arguments and errors are those of `render`.
         """
-        frame, output = self._frames.opened(frame), Output(form)
-        pieces = self._passes.through(rendering.reasons, frame, template, mapping, append_eos, output)
+        frame = self._frames.opened(frame)
+        recipe = self._passes.recipe(frame, template, mapping, append_eos, Output(form))
+        pieces = self._passes.through(rendering.reasons, frame, recipe)
         return self._frames.texts(frame, "reason", (piece["reason"] for piece in pieces))
 
     def duplicate_of(self, frame: Frame, columns: Names = None) -> Series:

@@ -15,8 +15,9 @@ from forge_gpu.engine.base import Engine
 from forge_gpu.errors import InputError
 from forge_gpu.frames.base import Frame, Frames, Series
 from forge_gpu.frames.blocks import LEAST_ROWS, Columns, Rows, block_bytes, blocks, ranges
+from forge_gpu.frames.few import MOST_ROWS, few_rows
 from forge_gpu.frames.keys import keys_of
-from forge_gpu.frames.rendering import Recipe
+from forge_gpu.frames.rendering import Recipe, prepared
 from forge_gpu.frames.sampling import Sample
 from forge_gpu.frames.settings import Output, Recipes
 from forge_gpu.frames.workers import Worker, Workers
@@ -42,23 +43,40 @@ class Passes(Generic[Frame, Series]):
         self.workers = Workers(make, budget.threads)
         self.recipes = Recipes()
 
-    def through(
+    def recipe(
         self,
-        work: RecipeWork[Made],
         frame: Frame,
         template: str | Path | Config,
         mapping: GivenMapping,
         append_eos: bool,
         output: Output,
-    ) -> Iterator[Made]:
-        """What `work` makes of each block with a template."""
+    ) -> Recipe | None:
+        """What renders a frame; None for one without rows."""
         names = self.frames.columns(frame)
         if not self.frames.rows(frame):
-            return iter(())
-        recipe = self.recipes.of_texts(
-            template, mapping, append_eos, output, names, self._sample(frame, names)
-        )
-        return self.each(frame, recipe.columns, partial(work, recipe))
+            return None
+        return self.recipes.of_texts(template, mapping, append_eos, output, names, self._sample(frame, names))
+
+    def through(self, work: RecipeWork[Made], frame: Frame, recipe: Recipe | None) -> Iterator[Made]:
+        """What `work` makes of each block with a recipe."""
+        return iter(()) if recipe is None else self.each(frame, recipe.columns, partial(work, recipe))
+
+    def few(self, frame: Frame, recipe: Recipe | None) -> list[str] | None:
+        """The texts of few rows that nothing can be said against; None for all other frames."""
+        rows = self.frames.rows(frame)
+        if recipe is None or rows > MOST_ROWS or recipe.config.output.form != "text":
+            return None
+        with self.workers.borrow() as worker:
+            make = worker.made(
+                ("few", recipe.key), lambda: few_rows(prepared(recipe, worker).renderer, recipe.columns)
+            )
+            if make is None:
+                return None
+            values = [self.frames.objects(frame, column, 0, rows) for column in recipe.columns]
+            texts = None if None in values else make(values)
+            if texts is not None:
+                self.workers.count(worker, rows, sum(map(len, texts)))
+            return texts
 
     def by_role(self, work: RecipeWork[Made], frame: Frame, mapping: GivenMapping) -> Iterator[Made]:
         """What `work` makes of each block with the recipe that finds the texts of each role."""

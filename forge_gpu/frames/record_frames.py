@@ -34,6 +34,9 @@ class RecordFrames:
         except InputError as fault:
             raise InputError(f"column {column!r}: {fault}") from None
 
+    def objects(self, frame: list[dict[str, Any]], column: str, start: int, stop: int) -> list[Any] | None:
+        return [row.get(column) for row in frame[start:stop]]
+
     def take(self, frame: list[dict[str, Any]], rows: I64) -> list[dict[str, Any]]:
         return [frame[row] for row in rows.tolist()]
 
@@ -43,6 +46,9 @@ class RecordFrames:
             for text, valid in pieces
             for row, there in enumerate(valid.tolist())
         ]
+
+    def strings(self, frame: Any, name: str, values: list[str]) -> list[str | None]:
+        return list(values)
 
     def numbers(self, frame: Any, name: str, values: I64, valid: Bools) -> list[int | None]:
         return [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from forge_gpu.io.sinks.base import Written
 from forge_gpu.io.sinks.registry import format_of, stale_outputs
 from forge_gpu.job.decide import leaks
 from forge_gpu.job.events.events import Warned
-from forge_gpu.job.events.stages import stage
+from forge_gpu.job.events.stages import OnProgress, stage, telling_how_far
 from forge_gpu.job.job import Job
 from forge_gpu.job.output import manifest, token_counts
 from forge_gpu.job.output.ledger import write_ledger
@@ -43,9 +44,11 @@ def finish(job: Job, check_stop: Callable[[], None]) -> Result:
         decisions = replace(decisions, facts={**decisions.facts, **token_counts.facts_of(counts)})
         tokens = _tokens(job, decisions, counts)
     with stage("finish", listener) as done:
+        on_progress = telling_how_far("finish", listener, check_stop)
         outputs.begin_sync()
-        _write_ledger(job, decisions, workspace.evaluation)  # while the disk takes the rows
-        files = _files(outputs.finish())
+        # While the disk takes the rows:
+        _write_ledger(job, decisions, workspace.evaluation, partial(on_progress, "ledger"))
+        files = _files(outputs.finish(partial(on_progress, "shuffle")))
         done(len(decisions.fate))
     verified: dict[str, Any] = {}
     if spec.config.output.verify:
@@ -62,7 +65,7 @@ def finish(job: Job, check_stop: Callable[[], None]) -> Result:
         job.columns,
         verified | _leaks(job, decisions),
         job.facts.section(spec.config, workspace.engine.name, job.budget, job.inputs, ranges),
-        decisions.sections | tokens | _against(workspace.evaluation) | _transform(job),
+        decisions.sections | tokens | _against(workspace.evaluation) | job.expansions.sections,
     )
     if tokens and tokens["tokens"]["over_max_length"]:
         document["warned"]["too_long"] = tokens["tokens"]["over_max_length"]
@@ -121,15 +124,13 @@ def remove_stale(output: Path, document: dict[str, Any]) -> None:
             path.unlink()
 
 
-def _transform(job: Job) -> dict[str, Any]:
-    return {} if job.transformer is None else {"transform": job.transformer.section()}
-
-
 def _against(evaluation: Evaluation | None) -> dict[str, Any]:
     return {} if evaluation is None else {"against": evaluation.section()}
 
 
-def _write_ledger(job: Job, decisions: Decisions, evaluation: Evaluation | None) -> None:
+def _write_ledger(
+    job: Job, decisions: Decisions, evaluation: Evaluation | None, on_progress: OnProgress
+) -> None:
     output = job.spec.config.output
     format = format_of(output.format)
 
@@ -145,6 +146,7 @@ def _write_ledger(job: Job, decisions: Decisions, evaluation: Evaluation | None)
         shards_of,
         output.rows_per_shard,
         evaluation,
+        on_progress,
     )
 
 

@@ -13,29 +13,6 @@ from forge_gpu.templates.environment import ChatTemplate, Refused
 from forge_gpu.templates.probes import Probes
 
 
-def fit_builtin(name: str, sampled: SampledConversations) -> list[str]:
-    """Notes on conversations that a template of one turn refuses. Raises TemplateError where most are."""
-    refused = {
-        "have several turns": sampled.several_turns,
-        "have a system message": sampled.with_system,
-        "use tools": sampled.with_tools,
-    }
-    notes = [
-        f"{count} of {len(sampled)} conversations looked at {what}"
-        for what, count in refused.items()
-        if count
-    ]
-    if not notes:
-        return []
-    told = f"the template {name!r} has one turn of a user and an assistant: " + ", ".join(notes)
-    if max(refused.values()) * 2 > len(sampled):
-        raise TemplateError(
-            f"{told}; take the model's own template with --model DIR, or write messages with "
-            "--set output.form=messages"
-        )
-    return [f"{told}; these will be rejected"]
-
-
 def chat_template(model: dict[str, Any]) -> ChatTemplate:
     """The Jinja template of a section `model`. Raises TemplateError where it is not valid."""
     return ChatTemplate(

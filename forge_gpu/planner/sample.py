@@ -6,15 +6,18 @@ import csv
 import io
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
+from forge_gpu.fates import Reason
 from forge_gpu.io.formats import Format, Head, detect_in, read_head
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.streams import UTF8_BOM, Damaged, as_utf8
+from forge_gpu.records.values import spelled_json
 
 PIECE = 2**16
 PLACES = (0.25, 0.5, 0.75)  # where a long file is looked at again: its head need not be like the rest
@@ -24,6 +27,8 @@ MOST_RECORDS = 200
 @dataclass(slots=True)
 class Sample:
     """records: those that are objects. unreadable, others: rows looked at that were not JSON, or no object.
+    lines: the rows as JSON lines, those of JSON lines as they are. amiss: why rows that have no line would be
+    rejected.
 
     rows: of the whole file, None where it cannot be told; exact: whether it was counted. damage: what ended
     the bytes that were looked at.
@@ -37,12 +42,19 @@ class Sample:
     rows: int | None = None
     exact: bool = False
     damage: Damaged | None = None
+    lines: list[bytes] = field(default_factory=list)
+    amiss: Counter[Reason] = field(default_factory=Counter)
 
-    def add(self, value: Any) -> None:
+    def add(self, value: Any, line: bytes | None = None) -> None:
+        self.lines.append(spelled_json(value) if line is None else line)
         if isinstance(value, dict):
             self.records.append(value)
         else:
             self.others += 1
+
+    def refuse(self, reason: Reason) -> None:
+        self.unreadable += 1
+        self.amiss[reason] += 1
 
 
 def sample(file: InputFile, format: str = "auto", encoding: str = "utf-8") -> Sample:
@@ -88,8 +100,9 @@ def _lines(found: Sample, head: bytes, whole: bool) -> Iterator[int]:
 
 def _add_line(found: Sample, line: bytes) -> None:
     try:
-        found.add(orjson.loads(line))
+        found.add(orjson.loads(line), line)
     except orjson.JSONDecodeError:
+        found.lines.append(line)
         found.unreadable += 1
 
 
@@ -106,7 +119,7 @@ def _elements(found: Sample, head: bytes, whole: bool) -> Iterator[int]:
             value, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
             if whole:
-                found.unreadable += 1
+                found.refuse(Reason.INVALID_JSON)
             return
         found.add(value)
         yield len(text[:at].encode())
@@ -134,10 +147,10 @@ def _rows(found: Sample, head: bytes, whole: bool) -> Iterator[int]:
             if len(row) == len(header):
                 found.add(dict(zip(header, row, strict=True)))
             else:
-                found.unreadable += 1
+                found.refuse(Reason.WRONG_FIELD_COUNT)
             yield used
     except csv.Error:
-        found.unreadable += 1
+        found.refuse(Reason.WRONG_FIELD_COUNT)
 
 
 def _can_seek(found: Sample) -> bool:
@@ -167,6 +180,6 @@ def _read_table(found: Sample) -> None:
     found.exact = found.rows is not None
     for record in records:
         if record is None:
-            found.unreadable += 1
+            found.refuse(Reason.INVALID_UTF8)
         else:
             found.add(record)

@@ -10,6 +10,7 @@ EXTRAS = {  # extra -> the distribution that tells of it, and what it is for
     "tokens": ("gigatoken", "output.form tokens"),
     "write": ("httpx", "transform write"),
     "metrics": ("prometheus-client", "prepare --metrics"),
+    "watch": ("starlette", "watch"),
 }
 """Those of the GPU are told of apart."""
 

@@ -22,7 +22,7 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.utils import Namespace
 
-from forge_gpu.config.schema import Model
+from forge_gpu.config.schema import ModelConfig
 from forge_gpu.errors import TemplateError
 from forge_gpu.templates.bounds import BoundedEnvironment, Bounds
 from forge_gpu.templates.conversations import Conversation
@@ -231,6 +231,6 @@ def compile_template(environment: BoundedEnvironment, source: str) -> jinja2.Tem
         raise TemplateError(f"the chat template does not compile: {type(error).__name__}: {error}") from None
 
 
-def chat_template(model: Model) -> ChatTemplate:
+def chat_template(model: ModelConfig) -> ChatTemplate:
     """The model's own template. Raises TemplateError where it is not valid."""
     return ChatTemplate(model.chat_template or "", model.special_tokens, model.template_kwargs, model.date)

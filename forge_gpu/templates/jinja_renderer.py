@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.kernels import layout
-from forge_gpu.kernels.cpu.vm_rows import same_texts
 from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans
 from forge_gpu.templates.contents import contents_by_role
 from forge_gpu.templates.conversations import Bools, Conversation, Conversations, Shape
@@ -30,9 +31,9 @@ from forge_gpu.templates.tracing.fields import Compiled, Refusal
 from forge_gpu.templates.tracing.spans import SpanFinder, as_json, spans_of
 from forge_gpu.templates.tracing.trace import Fallback
 from forge_gpu.templates.values import GOOD
-from forge_gpu.templates.vm.code import Unsupported
-from forge_gpu.templates.vm.program import Marks
-from forge_gpu.templates.vm.texts import TextMachine
+
+if TYPE_CHECKING:
+    from forge_gpu.templates.vm.texts import TextMachine
 
 SPANS = "spans"
 Rendered = dict[int, tuple[bytes, ...]]
@@ -86,7 +87,6 @@ class JinjaRenderer:
         turn = self.span_finder.turn if self.span_finder else None
         compiled = self.compiled and self.template.final_field is None  # a cut at a tag is no program
         self.compiler = Compiler(self.template, self.split, turn, self.patience) if compiled else None
-        self.machine = self._text_machine() if compiled else None
         self.cutover = Cutover()
         self.guard = Guard(self.template, self.split)
         self._fallbacks: dict[str, int] = {}
@@ -94,8 +94,18 @@ class JinjaRenderer:
         self._message_columns: set[str] = {CONTENT}
         self._row_columns: set[str] = set()
 
-    def _text_machine(self) -> list[TextMachine] | None:
-        """A machine for each side; None for templates that have no code, or spans that only a trace tells."""
+    @cached_property
+    def machine(self) -> list[TextMachine] | None:
+        """A machine for each side; None for templates that have no code, or spans that only a trace tells.
+
+        Made for the first row that has no program: most jobs of plain chats never load its kernels.
+        """
+        if self.compiler is None:
+            return None
+        from forge_gpu.templates.vm.code import Unsupported
+        from forge_gpu.templates.vm.program import Marks
+        from forge_gpu.templates.vm.texts import TextMachine
+
         try:
             machines = [
                 TextMachine(self.template, self.split, getattr(shape, "renamed", {})) for shape in self.shapes
@@ -122,7 +132,8 @@ class JinjaRenderer:
     def fallbacks(self) -> list[tuple[str, int]]:
         """Why rows were rendered one by one, with how many were: what no program can be made of."""
         why = Counter(self._fallbacks)
-        for machine in self.machine or ():
+        machines = self.machine if "machine" in vars(self) else None  # none was made yet
+        for machine in machines or ():
             why.update(machine.why)
         return [(reason, rows) for reason, rows in why.most_common() if rows]
 
@@ -162,7 +173,7 @@ class _Chunk:
         left = self.conversations.reason == GOOD
         if self.renderer.compiler is not None and len(self.sides) == 1:
             self._bind_programs(self.renderer.compiler, left)
-        if self.renderer.machine is not None and left.any():
+        if left.any() and self.renderer.machine is not None:
             self._bind_machine(self.renderer.machine, left)
         for row in np.flatnonzero(left).tolist():
             self._render_row(row)
@@ -173,6 +184,8 @@ class _Chunk:
 
     def _bind_machine(self, machines: list[TextMachine], left: Bools) -> None:
         """Bind the rows whose texts the machine makes; takes them from `left`."""
+        from forge_gpu.kernels.cpu.vm_rows import same_texts
+
         sides = [
             machine.texts(side, np.flatnonzero(left & (side.reason == GOOD)))
             for machine, side in zip(machines, self.sides, strict=True)

@@ -12,6 +12,7 @@ from forge_gpu.job.facts.fact import fact_of_columns
 from forge_gpu.job.rows.rows import Rows
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.kernels.layout import I64, U64
+from forge_gpu.records.identity import identity_of
 from forge_gpu.split.times import parse_times
 from forge_gpu.templates.strata import hashes_of
 
@@ -31,14 +32,14 @@ def _time_column(config: Config) -> Sequence[str]:
 
 
 def _stratum(workspace: Workspace, rows: Rows) -> U64:
-    """The hash of the columns' texts: uint64[n]."""
+    """The hash of the columns' values: uint64[n]."""
     return hashes_of(workspace.engine, rows.records.columns, _stratum_columns(workspace.config))
 
 
 def _group(workspace: Workspace, rows: Rows) -> U64:
-    """The hash of the column's text, 0 where there is none: uint64[n]."""
+    """The hash of the column's value, 0 where there is none: uint64[n]."""
     [column] = _group_column(workspace.config)
-    text = workspace.engine.text(rows.records.columns[column])
+    text = workspace.engine.text(identity_of(rows.records.columns[column]))
     named = np.diff(text.offsets) > 0
     return np.where(named, np.maximum(workspace.engine.hash64(text, 0), np.uint64(1)), np.uint64(0))
 

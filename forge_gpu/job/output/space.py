@@ -14,6 +14,7 @@ from forge_gpu.io.disk import output_fault, require_space
 from forge_gpu.io.growing import GrowingFile
 from forge_gpu.io.sinks.registry import format_of, is_unfinished
 from forge_gpu.job.facts.registry import required_facts
+from forge_gpu.job.rows.expansion import Expansions
 from forge_gpu.job.state.checkpoint import Checkpoint
 from forge_gpu.job.state.decisions import SPLITS, Decisions
 from forge_gpu.job.state.index import RangeFacts
@@ -52,17 +53,21 @@ def cut_unsaved(spec: JobSpec, checkpoint: Checkpoint) -> None:
             raise output_fault(fault, path) from fault
 
 
-def require_for_job(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint) -> None:
-    """Raise OutputError where index and outputs will not fit; what a job with a limit reads is not known."""
+def require_for_job(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, expansions: Expansions) -> None:
+    """Raise OutputError where all that is written will not fit; with a limit what is read is not known."""
     if spec.limit is None:
         lines = _of_lines(inputs.total_bytes, spec.config) - _written(checkpoint)
-        require_space(spec.output, _of_index(spec, inputs, checkpoint) + lines, "preparing this input")
+        indexed = _of_index(spec, inputs, checkpoint, expansions)
+        require_space(spec.output, indexed + lines, "preparing this input")
 
 
-def require_for_index(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint) -> None:
-    """Raise OutputError where the index will not fit; what a job with a limit reads is not known."""
+def require_for_index(
+    spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, expansions: Expansions
+) -> None:
+    """Raise OutputError where index and spool will not fit; what a job with a limit reads is not known."""
     if spec.limit is None:
-        require_space(spec.output, _of_index(spec, inputs, checkpoint), "indexing this input")
+        indexed = _of_index(spec, inputs, checkpoint, expansions)
+        require_space(spec.output, indexed, "indexing this input")
 
 
 def require_for_writing(
@@ -88,14 +93,14 @@ def _of_lines(input_bytes: int, config: Config) -> int:
     return shuffled + format_of(config.output.format).room(lines)
 
 
-def _of_index(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint) -> int:
-    """What index and decisions take beside the index files that are there."""
+def _of_index(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, expansions: Expansions) -> int:
+    """What index, decisions and the rows that expansions leave in the spool take beside what is there."""
     counted = TOKEN_COUNTS if form_of(spec.config).is_encoded else 0
     of_a_row = (
         DECIDED_OF_A_ROW + counted + sum(fact.row_bytes(spec.config) for fact in required_facts(spec.config))
     )
     there = sum(path.stat().st_size for path in checkpoint.index_folder.iterdir())
-    return inputs.total_bytes // ROW * of_a_row - there
+    return inputs.total_bytes // ROW * of_a_row - there + expansions.room(inputs.total_bytes)
 
 
 def _written(checkpoint: Checkpoint) -> int:

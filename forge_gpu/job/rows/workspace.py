@@ -17,16 +17,17 @@ from forge_gpu.job.events.events import Listener
 from forge_gpu.job.events.retry import retrying
 from forge_gpu.job.rows.encoded import NO_COUNTS, RowEncoder, counts_of
 from forge_gpu.job.rows.evaluation import Evaluation, compared_text
+from forge_gpu.job.rows.expansion import Expansions
 from forge_gpu.job.rows.expansions import required_expansions
 from forge_gpu.job.rows.near import NearText
 from forge_gpu.job.rows.rows import RowReader, Rows
 from forge_gpu.job.rows.scans import HeldScans
 from forge_gpu.job.rows.tokenizers import tokenizer_plan
-from forge_gpu.job.rows.transformed import TRANSFORM, Transformer
 from forge_gpu.job.state.inputs import Item
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.hashing import digest
-from forge_gpu.kernels.layout import I32, I64, ProgramTable, Text
+from forge_gpu.kernels.layout import I32, I64, ProgramTable, Spans, Text
+from forge_gpu.records.identity import identity_of
 from forge_gpu.templates.forms import form_of
 from forge_gpu.templates.lines import BODY_BYTES, SEPARATOR, Composer, column_key
 from forge_gpu.templates.program import Program
@@ -76,9 +77,10 @@ class Workspace:
         columns: Sequence[str] = (),
         evaluation: Evaluation | None = None,
         scans: HeldScans | None = None,
-        transformer: Transformer | None = None,
+        expansions: Expansions | None = None,
     ) -> None:
-        """columns: of the input that facts are computed from. transformer: the transform of the plan."""
+        """columns: of the input that facts are computed from. expansions: those of the plan, opened;
+        by default they are as they are declared."""
         self.config = config
         self.near = NearText.of(config)
         self.evaluation = evaluation
@@ -87,10 +89,8 @@ class Workspace:
         self.engine = make_engine()
         # A GPU engine scans every chunk: it then forgets what the memory of the chunk before held.
         self._scans = scans if self.engine.name == "cpu" else None
-        expansions = required_expansions(config)
-        if transformer is not None:
-            expansions = [transformer.bound(each) if each is TRANSFORM else each for each in expansions]
-        self.reader = RowReader(config, self.engine, columns, expansions)
+        declared = required_expansions(config) if expansions is None else expansions.declared
+        self.reader = RowReader(config, self.engine, columns, declared)
         self.chunks_read = 0
         self._input = ReadBuffer(self.engine.parquet_texts if self.engine.name == "gpu" else None)
         # What a device has decoded would have to be copied back to be digested: its files are watched alone.
@@ -106,6 +106,8 @@ class Workspace:
         plan = tokenizer_plan(config)
         self.encoder = None if plan is None else RowEncoder(config, self.engine, plan, self.reader.renderer)
         self._counts = NO_COUNTS
+        label = config.data.mapping.label
+        self._compared = set(key) if key != "rendered" else {label} - set(columns)
         self._lines = Composer(fields if plan is None else (), partial(self._form.line, config))
         self._fields = {field: Composer((field,), lambda programs: programs[0]) for field in fields}
 
@@ -153,7 +155,14 @@ class Workspace:
 
     def keys(self, rows: Rows, chosen: I64) -> Text:
         """The dedup keys of the chosen rows."""
-        return self._render(rows, *self._keys.table(rows.bound), chosen, layout.AS_JSON)
+        table, program = self._keys.table(rows.bound)
+        columns = [self._key_column(rows, name) for name in table.columns]
+        return self.engine.render(table, program, columns, chosen, layout.AS_JSON, rows.bound.first)
+
+    def _key_column(self, rows: Rows, name: str) -> Spans:
+        """A column as keys have it: of those that are compared themselves, what makes two values the same."""
+        column = rows.column(name)
+        return identity_of(column) if name in self._compared else column
 
     def lines(self, rows: Rows, chosen: I64) -> Text:
         """The output lines of the chosen rows, each with its newline."""

@@ -13,6 +13,7 @@ from forge_gpu.templates.fields import ColumnsRenderer, append, query_parts, sub
 from forge_gpu.templates.forms.base import Form
 from forge_gpu.templates.program import Program, Slot
 from forge_gpu.templates.renderer import Renderer
+from forge_gpu.templates.roles import own_roles
 from forge_gpu.templates.shapes import shape_of
 from forge_gpu.templates.single_turn import SingleTurnRenderer
 
@@ -34,6 +35,8 @@ class RenderedForm(Form):
             return self._of_format(config)
         if config.model.template_kind == "jinja":
             return self._of_jinja(config)
+        if config.model.template_kind == "builtin" and _has_conversations(config):
+            return self._of_builtin(config)
         return self._of_one_turn(config)
 
     def _of_text(self, config: Config) -> Renderer:
@@ -46,7 +49,9 @@ class RenderedForm(Form):
         if model.template_kind == "format":
             return self._of_format(config)
         program = _with_eos(config, (Slot(column),), None)
-        return ColumnsRenderer(self.cut(program, column), (column,), contents={"text": column})
+        return ColumnsRenderer(
+            self.cut(program, column), (column,), contents={"text": column}, texts=(column,)
+        )
 
     def _of_format(self, config: Config) -> Renderer:
         program = format_string.parse(config.model.chat_template or "")
@@ -87,7 +92,19 @@ class RenderedForm(Form):
             raise ConfigError(f"{name} needs data.mapping.shape flat or conversation, not {shape.name}")
         if shape.in_columns:
             return _flat(mapping, shape.contents(mapping), templates, name)
-        return SingleTurnRenderer(shape.sides(mapping), shape.answers, name, templates)
+        return SingleTurnRenderer(
+            shape.sides(mapping, own_roles(config.model)), shape.answers, name, templates
+        )
+
+    def _of_builtin(self, config: Config) -> Renderer:
+        """A built-in over conversations: several turns, a system message, pairs."""
+        from forge_gpu.templates.jinja_renderer import JinjaRenderer
+
+        chosen, mapping = builtin(config.model.chat_template or ""), config.data.mapping
+        ending = _eos(config, chosen.eos) if config.model.append_eos else ""
+        fields = tuple(field.name for field in self.fields(config))
+        shapes = shape_of(mapping).sides(mapping)
+        return JinjaRenderer(chosen.chat_template(ending), shapes, fields, config.model.compile)
 
     def _of_jinja(self, config: Config) -> Renderer:
         from forge_gpu.templates.environment import chat_template  # most plans can do without Jinja
@@ -100,7 +117,10 @@ class RenderedForm(Form):
         mapping = config.data.mapping
         fields = tuple(field.name for field in self.rendered(config))
         return JinjaRenderer(
-            chat_template(config.model), shape_of(mapping).sides(mapping), fields, config.model.compile
+            chat_template(config.model),
+            shape_of(mapping).sides(mapping, own_roles(config.model)),
+            fields,
+            config.model.compile,
         )
 
 
@@ -116,6 +136,7 @@ def _flat(
         optional=() if mapping.input is None else (mapping.input,),
         refused={} if mapping.system is None else {mapping.system: why},
         contents=texts,
+        texts=tuple(texts.values()),
     )
 
 
@@ -123,7 +144,17 @@ def _with_eos(config: Config, program: Program, usual: str | None) -> Program:
     """The program with the end-of-sequence token after it, where `model.append_eos` asks for it."""
     if not config.model.append_eos:
         return program
+    return append(program, _eos(config, usual))
+
+
+def _eos(config: Config, usual: str | None) -> str:
     eos = config.model.special_tokens.get("eos_token", usual)
     if eos is None:
         raise TemplateError("model.append_eos needs model.special_tokens.eos_token")
-    return append(program, eos)
+    return eos
+
+
+def _has_conversations(config: Config) -> bool:
+    """Whether records may hold more than one question and its answer."""
+    mapping, shape = config.data.mapping, shape_of(config.data.mapping)
+    return shape.has_turns and (not shape.in_columns or mapping.system is not None)

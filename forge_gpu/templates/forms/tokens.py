@@ -46,3 +46,6 @@ class TokensForm(RenderedForm):
     def line(self, config: Config, programs: Sequence[Program]) -> Program:
         fields = self.fields(config)
         return line_program(fields, config.output.columns, [(RawSlot(own(field.name)),) for field in fields])
+
+
+FORM = TokensForm()
