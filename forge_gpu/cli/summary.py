@@ -76,8 +76,8 @@ def _tokens(manifest: dict[str, Any]) -> list[str]:
         treated = manifest["config"]["tokens"]["control_text"]
         done = "are control tokens" if treated == "keep" else "stay text"
         lines.append(
-            f"{tokens['control_text']:,} control tokens that contents of {tokens['rows_with_control_text']:,} "
-            f"rows spell {done}"
+            f"{tokens['control_text']:,} control tokens that contents of "
+            f"{tokens['rows_with_control_text']:,} rows spell {done}"
         )
     return lines
 
@@ -99,6 +99,9 @@ def _lengths(result: Result) -> str | None:
     tokens = result.manifest["config"]["model"]["max_length"]
     if tokens is None:
         return line
+    if "tokens" in result.manifest:
+        over = result.manifest["tokens"]["over_max_length"]
+        return f"{line}; {f'{over:,}' if over else 'none'} over {tokens:,} tokens"
     over = train.above(tokens * CHARACTERS_A_TOKEN)
     share = f"{over:,} ({100 * over / train.rows:.1f}%)" if over else "none"
     return f"{line}; {share} likely over {tokens:,} tokens"
