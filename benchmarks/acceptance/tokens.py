@@ -1,7 +1,7 @@
-"""Whether ids are those of the library `tokenizers` over many texts, and whether TRL trains on what is written.
+"""Whether ids are those of the library `tokenizers` over many texts, and whether TRL trains on what is made.
 
-    python -m benchmarks.acceptance.tokens TEXTS                                 # for each kind of tokenizer
-    python -m benchmarks.acceptance.tokens trl PYTHON FOLDER TOKENIZER.JSON      # PYTHON: of an environment with trl
+    python -m benchmarks.acceptance.tokens TEXTS                              # for each kind of tokenizer
+    python -m benchmarks.acceptance.tokens trl PYTHON FOLDER TOKENIZER.JSON   # PYTHON has trl
 
 TRL brings torch with CUDA, six gigabytes: so it has an environment of its own, and is no part of `make test`.
 """
