@@ -247,9 +247,6 @@ def test_a_tokenizer_that_changes_starts_anew(source: Path, folder: Path, tmp_pa
     config = plan(source, other)
     jobs.run(config, tmp_path / "out")
     assert jobs.run(config, tmp_path / "out").was_finished
-    from forge_gpu.job.rows import tokenizers
-
-    tokenizers._plan_of.cache_clear()
     (other / "tokenizer.json").write_text(document("o200k"))
     assert not jobs.run(config, tmp_path / "out").was_finished
 
