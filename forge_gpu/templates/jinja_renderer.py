@@ -83,6 +83,9 @@ class JinjaRenderer:
     def __post_init__(self) -> None:
         self.texts = tuple(name for name in self.fields if name != SPANS)
         self.json_fields = frozenset(self.fields) - frozenset(self.texts)
+        self.whole_texts = frozenset(
+            own(f"{which} {name}") for which in ("rendered", "machine's") for name in self.texts
+        )
         self.programs: list[Program] = [(Slot(own(f"rendered {name}")),) for name in self.texts]
         self.programs += [(Slot(own(f"machine's {name}")),) for name in self.texts]
         if SPANS in self.fields:
@@ -329,6 +332,7 @@ class _Chunk:
             reason=conversations.reason,
             make_texts=self._contents,
             message_columns=frozenset(renderer._message_columns),
+            whole_texts=renderer.whole_texts,
             first=conversations.first,
             detail=conversations.detail,
         )
