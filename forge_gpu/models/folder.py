@@ -2,7 +2,8 @@
 
 The files are those of the Hugging Face layout. Where several hold a chat template, the order is theirs:
 `chat_template.jinja` (and `additional_chat_templates/`) before `tokenizer_config.json` before
-`chat_template.json` before `processor_config.json`. A file that cannot be used is an error that names it, never a guess.
+`chat_template.json` before `processor_config.json`. A file that cannot be used is an error that names it,
+never a guess.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def _adapter_hint(folder: Path) -> str:
 
 
 def _read(path: Path, encoding: str = "utf-8-sig") -> str | None:
-    """A text file; None where there is none. A mark of the byte order is not part of JSON; of a template it is."""
+    """A text file; None where there is none. A mark of the byte order is part of a template, not of JSON."""
     try:
         if path.stat().st_size > MOST_BYTES:
             raise InputError(f"{path} is too large for what it is: over {MOST_BYTES} bytes")
