@@ -13,7 +13,8 @@ import pytest
 import forge_gpu
 from forge_gpu.cli.summary import show
 from forge_gpu.errors import InputError, Interrupted
-from forge_gpu.report import collect, secrets
+from forge_gpu.io import secrets
+from forge_gpu.report import collect
 from forge_gpu.report.collect import make_report
 from forge_gpu.report.measure import EXACT, Lengths, measure
 from tests.job import jobs
