@@ -77,6 +77,14 @@ class Convert(Section):
     answers: Literal["each", "best", "all", "pairs"] | None = None  # of several; null: as it says itself
 
 
+class GivenSplits(Section):
+    """Files of `inputs` that are splits already: see docs/records.md."""
+
+    train: list[str] = []
+    validation: list[str] = []
+    test: list[str] = []
+
+
 class DataConfig(Section):
     inputs: Annotated[list[str], WITHOUT_EFFECT] = []  # the files they name have one, by their content
     format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] = "auto"
@@ -88,6 +96,7 @@ class DataConfig(Section):
     )
     transform: Transform = Transform()
     convert: Convert = Convert()
+    splits: Annotated[GivenSplits, WITHOUT_EFFECT] = GivenSplits()  # which files they name has one
     mapping: Mapping = Mapping()
     weights: list[Weight] | dict[str, Weight] | None = None  # the share of each input, of any sum
     caps: list[Cap | None] | dict[str, Cap] | None = None  # rows of an input to use at most

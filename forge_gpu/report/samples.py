@@ -70,7 +70,7 @@ def _rendered(config: Config, sources: Sequence[bytes]) -> Iterator[list[Segment
         yield from [None] * len(sources)
         return
     good = np.flatnonzero(rows.reason == 0)
-    names = [field.name for field in form_of(config).fields(config)]
+    names = [field.name for field in form_of(config).rendered(config)]
     tokens = _tokens(config)
     if form_of(config).is_record:
         whole = [source.decode("utf-8", "replace") for source in sources]
