@@ -88,6 +88,7 @@ def _share(stage: dict[str, Any]) -> float:
     if stage.get("seconds") is not None:
         return 1.0
     if stage["total"]:
-        return min((float(stage["before"]) + stage.get("bytes", 0)) / stage["total"], 1.0)
+        done = float(stage["before"] + stage.get("bytes", 0))
+        return min(done / float(stage["total"]), 1.0)
     at = stage.get("at")
     return float(at.done) / max(at.total, 1) if at is not None else 0.0

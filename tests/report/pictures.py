@@ -87,11 +87,11 @@ def live(folder: Path, browser: Browser) -> None:
                 break
         job.allow(steps + 3)
         time.sleep(3)
-        for file, page in pages.items():
+        for name, page in pages.items():
             page.call("Page.bringToFront")
             page.wait_for("Rejected")
             time.sleep(1)
-            page.picture(PICTURES / file)
+            page.picture(PICTURES / name)
         job.kill()
 
 
