@@ -36,7 +36,7 @@ from benchmarks.work import (
     table_facts,
 )
 from forge_gpu.config.load import load
-from forge_gpu.config.schema import Config, Data, Mapping, Model
+from forge_gpu.config.schema import Config, DataConfig, Mapping, ModelConfig
 from forge_gpu.dedup.exact import duplicates
 from forge_gpu.dedup.lsh import Bands
 from forge_gpu.dedup.near import NearDuplicates, find_clusters
@@ -223,8 +223,8 @@ def facts_of(texts: list[Text]) -> dict[str, int]:
 def chat_texts(input: str, template: str, make_engine: type[CpuEngine]) -> Callable[[], list[Text]]:
     """Texts chunk by chunk; an engine a chunk, so that every chunk's texts stay where they were rendered."""
     source, mapping = Path(template).read_text(), Mapping(shape="conversation", messages="messages")
-    model = Model(chat_template=source, template_kind="jinja", special_tokens=SPECIAL_TOKENS)
-    renderer = make_renderer(Config(data=Data(mapping=mapping), model=model))
+    model = ModelConfig(chat_template=source, template_kind="jinja", special_tokens=SPECIAL_TOKENS)
+    renderer = make_renderer(Config(data=DataConfig(mapping=mapping), model=model))
     held = np.fromfile(input, np.uint8)
     chunks = [(held[a:b], make_engine()) for a, b in pairwise(_cuts(held))]
     parsed = make_engine is Parsed

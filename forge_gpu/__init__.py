@@ -18,13 +18,32 @@ from forge_gpu._version import __version__
 if TYPE_CHECKING:
     from forge_gpu.audit.quality_report import QualityReport
     from forge_gpu.audit.validation_report import ValidationReport
-    from forge_gpu.config.schema import Config
+    from forge_gpu.config.schema import (
+        ContainerConfig,
+        DataConfig,
+        ForgeConfig,
+        HardwareConfig,
+        ModelConfig,
+        OutputConfig,
+        PreprocessingConfig,
+    )
     from forge_gpu.errors import ForgeError, NoTrainingRows
     from forge_gpu.library import check, open_engine, plan, prepare, stream, verify
+    from forge_gpu.planner.settings import detect_hardware, load_config, save_config, select_optimal_model
 
+_SCHEMA = "forge_gpu.config.schema"
+_SETTINGS = "forge_gpu.planner.settings"
 _HOMES = {
-    "Config": "forge_gpu.config.schema",
+    "ContainerConfig": _SCHEMA,
+    "DataConfig": _SCHEMA,
+    "ForgeConfig": _SCHEMA,
     "ForgeError": "forge_gpu.errors",
+    "HardwareConfig": _SCHEMA,
+    "ModelConfig": _SCHEMA,
+    "OutputConfig": _SCHEMA,
+    "PreprocessingConfig": _SCHEMA,
+    "detect_hardware": _SETTINGS,
+    "load_config": _SETTINGS,
     "NoTrainingRows": "forge_gpu.errors",
     "QualityReport": "forge_gpu.audit.quality_report",
     "ValidationReport": "forge_gpu.audit.validation_report",
@@ -32,32 +51,53 @@ _HOMES = {
     "open_engine": "forge_gpu.library",
     "plan": "forge_gpu.library",
     "prepare": "forge_gpu.library",
+    "save_config": _SETTINGS,
+    "select_optimal_model": _SETTINGS,
     "stream": "forge_gpu.library",
     "verify": "forge_gpu.library",
 }
+_OLD = {"Config": "ForgeConfig"}
+"""Deprecated name -> the one to use; see `deprecations`."""
 
 __all__ = [
-    "Config",
+    "ContainerConfig",
+    "DataConfig",
+    "ForgeConfig",
     "ForgeError",
+    "HardwareConfig",
+    "ModelConfig",
     "NoTrainingRows",
+    "OutputConfig",
+    "PreprocessingConfig",
     "QualityReport",
     "ValidationReport",
     "__version__",
     "check",
+    "detect_hardware",
+    "load_config",
     "open_engine",
     "plan",
     "prepare",
+    "save_config",
+    "select_optimal_model",
     "stream",
     "verify",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    current = _OLD.get(name, name)
+    if current not in _HOMES:
         raise AttributeError(f"module 'forge_gpu' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    if current != name:
+        from warnings import warn
+
+        from forge_gpu.deprecations import advice
+
+        warn(f"forge_gpu.{advice(name)}", DeprecationWarning, stacklevel=2)
+    return getattr(import_module(_HOMES[current]), current)
 
 
 def __dir__() -> list[str]:

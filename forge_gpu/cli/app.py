@@ -7,12 +7,17 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Annotated, Any, TextIO, cast
+from pathlib import Path
+from traceback import print_exception
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
 from forge_gpu.cli import usage
 from forge_gpu.errors import ForgeError, exit_code_of, printable
+
+if TYPE_CHECKING:
+    from forge_gpu.report.debug import Bundle
 
 COMMANDS = {  # name -> its help; forge_gpu.cli.<name> holds a function of that name, or a Typer `app`
     "plan": "Look at machine, data and goal, and write forge.yaml.",
@@ -21,8 +26,9 @@ COMMANDS = {  # name -> its help; forge_gpu.cli.<name> holds a function of that 
     "verify": "Derive every count and hash of a prepared folder anew.",
     "script": "Write the plan as one Python file that makes the same bytes.",
     "report": "Make the page that shows what became of the data.",
+    "watch": "Show what jobs are at on a live page.",
     "history": "List the runs on this machine.",
-    "template": "Show and try chat templates.",
+    "template": "List, show and try chat templates.",
     "image": "Build and show the images that jobs run in.",
     "transform": "Check other people's Python over rows, in a sandbox.",
     "warm": "Compile all kernels and keep them for later runs.",
@@ -30,11 +36,27 @@ COMMANDS = {  # name -> its help; forge_gpu.cli.<name> holds a function of that 
 }
 
 
+def _current(name: str) -> str:
+    """The command that a name means; for one that is deprecated the one to use, with a warning."""
+    if name in COMMANDS:
+        return name
+    from forge_gpu.deprecations import advice, deprecations
+
+    about = deprecations().get(name)
+    if about is None or about.kind != "command":
+        return name
+    print(f"warning: forge {advice(name)}", file=sys.stderr)
+    return about.rather
+
+
 class Commands(usage.Group):
     """Commands that are imported when they are used: help needs only the table above."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [name for name in COMMANDS if find_spec(f"forge_gpu.cli.{name}") is not None]
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        return super().resolve_command(ctx, [_current(args[0]), *args[1:]])
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in self.list_commands(ctx):
@@ -72,7 +94,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def forge(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error, and leave forge-debug.zip.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -121,28 +145,50 @@ class _Forgiving:
 
 
 def _run(arguments: list[str], debug: bool) -> int:
+    """Run a command; its exit code. debug: show the traceback of an error, and leave a bundle."""
+    if not debug:
+        return _outcome(arguments, None)[0]
+    from forge_gpu.report.debug import Bundle
+    from forge_gpu.report.secrets import command_line
+
+    bundle = Bundle(command_line())
+    code, error = _outcome(arguments, bundle)
     try:
-        code = app(arguments, prog_name="forge", standalone_mode=False)
+        path = bundle.write(Path(), code, error)
+        print(f"left {path}: no rows are in it; look at it before you share it", file=sys.stderr)
+    except ForgeError as fault:
+        _say(fault)
+        return code or fault.exit_code
+    return code
+
+
+def _outcome(arguments: list[str], bundle: Bundle | None) -> tuple[int, BaseException | None]:
+    """The exit code of a command, and the error that ended it. bundle: gathers what happens."""
+    try:
+        code = app(arguments, prog_name="forge", standalone_mode=False, obj=bundle)
     except ForgeError as error:
-        if debug:
-            raise
+        _trace(error, bundle)
         _say(error)
-        return error.exit_code
-    except KeyboardInterrupt:
+        return error.exit_code, error
+    except KeyboardInterrupt as stop:
         print("stopped", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # whoever read the output has gone
+        return 130, stop
+    except BrokenPipeError as gone:  # whoever read the output has gone
         sys.stderr.close()
-        return 141
+        return 141, gone
     except Exception as error:
         if usage.is_usage(error):
-            return _explain_usage(error, arguments)
-        if debug:
-            raise
-        return _explain_fault(error)
+            return _explain_usage(error, arguments), None
+        _trace(error, bundle)
+        return _explain_fault(error), error
     if code == 130:
         print("stopped", file=sys.stderr)
-    return code if isinstance(code, int) else 0
+    return (code if isinstance(code, int) else 0), None
+
+
+def _trace(error: BaseException, bundle: Bundle | None) -> None:
+    if bundle is not None:
+        print_exception(error, file=sys.stderr)
 
 
 def _explain_fault(error: Exception) -> int:

@@ -14,6 +14,7 @@ from forge_gpu.cli.usage import STDOUT
 if TYPE_CHECKING:
     from forge_gpu.job.events.encode import EntryListener
     from forge_gpu.job.output.result import Result
+    from forge_gpu.report.debug import Bundle
 
 
 class Finishing(Protocol):
@@ -41,12 +42,15 @@ def opened(
     metrics: str | None,
     output: str,
     settings: Sequence[str],
+    bundle: Bundle | None = None,
 ) -> Iterator[Listeners]:
-    """The listeners that the options ask for, closed at the end. Raises ForgeError."""
+    """The listeners that the options ask for, closed at the end. bundle: of --debug. Raises ForgeError."""
     from forge_gpu.report.history import RunNote
     from forge_gpu.report.secrets import command_line
 
     made = Listeners([RunNote(command_line(), output, settings)])
+    if bundle is not None:
+        made.all.append(bundle)
     with ExitStack() as stack:
         if events is not None:
             from forge_gpu.job.events.file import EventFile

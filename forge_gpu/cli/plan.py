@@ -46,6 +46,7 @@ def plan(
     \b
     Examples:
       forge plan "support assistant" --data raw --model ./my-model
+      forge plan "support assistant"
       forge plan --data a.jsonl --data b.parquet --template chatml --set preprocessing.seed=7
     """
     from forge_gpu.cli.sections import show
@@ -72,7 +73,7 @@ def plan(
     kept = f"; the one that was there is now {backup}" if backup else ""
     print(f"wrote {output}{kept}")
     option = "" if output == Path("forge.yaml") else f" --config {output}"
-    print(f"next: forge prepare{option}")
+    print(f"next: forge prepare{'' if made.data.files else ' PATH'}{option}")
 
 
 def _require_writable(output: Path) -> None:

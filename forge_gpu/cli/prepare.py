@@ -17,6 +17,7 @@ from forge_gpu.errors import Interrupted, NoTrainingRows
 
 if TYPE_CHECKING:
     from forge_gpu.job.events.events import Listener
+    from forge_gpu.report.debug import Bundle
 
 LEVELS = ("debug", "info", "warning", "error")
 INPUT_PATHS = (
@@ -25,6 +26,7 @@ INPUT_PATHS = (
 
 
 def prepare(
+    context: typer.Context,
     paths: Annotated[list[str] | None, typer.Argument(help=INPUT_PATHS, show_default=False)] = None,
     config: Annotated[Path, typer.Option(metavar="FILE", help="The plan to run.")] = Path("forge.yaml"),
     output: Annotated[
@@ -109,10 +111,13 @@ def prepare(
     from forge_gpu.cli.listeners import opened
     from forge_gpu.cli.progress import progress
 
+    bundle: Bundle | None = context.obj
+    if bundle is not None:
+        bundle.plan, bundle.output = config, Path(output)
     takes_stdout = require_one_on_stdout({"--events": events == STDOUT, "--json": as_json})
     with (
         stopping_at_signals() as check_stop,
-        opened(events, log, log_level, metrics, output, settings or ()) as written,
+        opened(events, log, log_level, metrics, output, settings or (), bundle) as written,
         progress(quiet, verbose) as shown,
     ):
         listener = _telling_of_compiling(shown)

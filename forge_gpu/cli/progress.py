@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from forge_gpu.errors import printable
 from forge_gpu.job.events.events import (
@@ -14,11 +15,15 @@ from forge_gpu.job.events.events import (
     FellBack,
     Halved,
     Listener,
+    Progressed,
     Retried,
     StageDone,
     StageStarted,
     Warned,
 )
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 PLAIN_EVERY = 5.0
 """Seconds between two lines of one stage in a pipe."""
@@ -71,6 +76,7 @@ class PlainLines:
     def __init__(self, verbose: bool) -> None:
         self._verbose = verbose
         self._total: int | None = None
+        self._before = 0
         self._started = self._said = time.monotonic()
 
     def __call__(self, event: Event) -> None:
@@ -78,20 +84,21 @@ class PlainLines:
         if line:
             _say(line)
         elif isinstance(event, StageStarted):
-            self._total = event.total_bytes
+            self._total, self._before = event.total_bytes, event.done_bytes
             self._started = self._said = time.monotonic()
         elif isinstance(event, StageDone):
             if self._verbose:
                 _say(f"{event.stage}: {event.rows:,} rows in {event.seconds:.1f} s")
-        elif isinstance(event, ChunkDone):
+        elif isinstance(event, ChunkDone | Progressed):
             now = time.monotonic()
             if now - self._said >= PLAIN_EVERY:
                 self._said = now
-                _say(self._line(event, now - self._started))
+                is_chunk = isinstance(event, ChunkDone)
+                _say(self._line(event, now - self._started) if is_chunk else f"{event.stage}: {at(event)}")
 
     def _line(self, event: ChunkDone, seconds: float) -> str:
-        done = event.bytes_so_far
-        rate = done / max(seconds, 1e-9)
+        done = self._before + event.bytes_so_far
+        rate = event.bytes_so_far / max(seconds, 1e-9)
         parts = [f"{event.stage}: {event.rows_so_far:,} rows, {done / 1e6:,.0f} MB"]
         if self._total:
             left = max(self._total - done, 0) / max(rate, 1e-9)
@@ -103,7 +110,7 @@ class PlainLines:
 @contextmanager
 def _bar() -> Iterator[Listener]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn
+    from rich.progress import BarColumn, Progress, TextColumn
     from rich.table import Column
 
     def text(template: str) -> TextColumn:
@@ -120,39 +127,80 @@ def _bar() -> Iterator[Listener]:
         console=console,
     )
     with bar:
-        current: TaskID | None = None
-
-        def listen(event: Event) -> None:
-            nonlocal current
-            line = _remark(event)
-            if line:
-                bar.console.print(printable(line), markup=False, highlight=False)
-            elif isinstance(event, StageStarted):
-                current = bar.add_task(
-                    event.stage, total=event.total_bytes, amount="", left="", rate="", memory=""
-                )
-            elif isinstance(event, ChunkDone) and current is not None:
-                memory = f"mem {event.peak_memory / 2**20:,.0f} MiB"
-                bar.update(current, completed=event.bytes_so_far, memory=memory)
-                task = bar.tasks[current]
-                of = "" if task.total is None else f"/{task.total / 1e6:,.0f}"
-                rate = task.completed / max(task.elapsed or 0, 1e-9)
-                bar.update(
-                    current,
-                    amount=f"{task.completed / 1e6:,.0f}{of} MB",
-                    left="" if task.total is None else _left((task.total - task.completed) / max(rate, 1)),
-                    rate=f"{rate / 1e6:,.0f} MB/s",
-                )
-            elif isinstance(event, StageDone) and current is not None:
-                total = bar.tasks[current].total
-                done = f"{event.seconds:.1f} s"
-                bar.update(
-                    current, completed=total if total is not None else 1, total=total or 1, left=done, rate=""
-                )
-
-        yield listen
+        yield BarListener(bar)
 
 
-def _left(seconds: float) -> str:
+class BarListener:
+    """A line of a bar for each stage, from where an earlier run left it."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task: TaskID | None = None
+        self._before = 0
+
+    def __call__(self, event: Event) -> None:
+        line = _remark(event)
+        if line:
+            self._bar.console.print(printable(line), markup=False, highlight=False)
+            return
+        if isinstance(event, StageStarted):
+            self._begin(event)
+        elif self._task is None:
+            return
+        elif isinstance(event, ChunkDone):
+            self._advance(self._task, event)
+        elif isinstance(event, Progressed):
+            if event.stage == self._stage and self._bar.tasks[self._task].fields["counts_bytes"] is False:
+                self._bar.update(self._task, completed=event.done, total=event.total, amount=at(event))
+        elif isinstance(event, StageDone):
+            self._end(self._task, event)
+
+    def _begin(self, event: StageStarted) -> None:
+        self._before, self._stage = event.done_bytes, event.stage
+        self._task = self._bar.add_task(
+            event.stage,
+            total=event.total_bytes,
+            completed=event.done_bytes,
+            counts_bytes=event.total_bytes is not None,
+            amount="",
+            left="",
+            rate="",
+            memory="",
+        )
+
+    def _advance(self, number: TaskID, event: ChunkDone) -> None:
+        task = self._bar.tasks[number]
+        done = self._before + event.bytes_so_far
+        rate = event.bytes_so_far / max(task.elapsed or 0, 1e-9)
+        amount = f"{done / 1e6:,.0f} MB"
+        left = ""
+        if task.fields["counts_bytes"] and task.total is not None:
+            amount = f"{done / 1e6:,.0f}/{task.total / 1e6:,.0f} MB"
+            left = time_left((task.total - done) / max(rate, 1))
+            self._bar.update(number, completed=done)
+        self._bar.update(
+            number,
+            amount=amount,
+            left=left,
+            rate=f"{rate / 1e6:,.0f} MB/s",
+            memory=f"mem {event.peak_memory / 2**20:,.0f} MiB",
+        )
+
+    def _end(self, number: TaskID, event: StageDone) -> None:
+        task = self._bar.tasks[number]
+        counts_bytes = task.fields["counts_bytes"]
+        total = task.total if counts_bytes and task.total else 1
+        amount = task.fields["amount"] if counts_bytes else f"{event.rows:,} rows"
+        left = f"{event.seconds:.1f} s"
+        self._bar.update(number, completed=total, total=total, amount=amount, left=left, rate="")
+
+
+def at(event: Progressed) -> str:
+    """What a stage is at that reads no input."""
+    return f"{event.what}, {100 * event.done / max(event.total, 1):.0f}%"
+
+
+def time_left(seconds: float) -> str:
     minutes, rest = divmod(round(max(seconds, 0)), 60)
-    return f"{minutes}:{rest:02} left"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} left" if hours else f"{minutes}:{rest:02} left"

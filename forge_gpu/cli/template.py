@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,10 +14,18 @@ if TYPE_CHECKING:
     from forge_gpu.engine.base import Engine
     from forge_gpu.job.state.spec import JobSpec
 
-app = group("Show and try chat templates.")
+app = group("List, show and try chat templates.")
 
 Paths = Annotated[
     list[str] | None, typer.Argument(help="Data to use instead of the plan's.", show_default=False)
+]
+NameOrPaths = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[NAME | PATHS]",
+        help="The name of a template, to show that one; or data to use instead of the plan's.",
+        show_default=False,
+    ),
 ]
 Plan = Annotated[Path, typer.Option("--config", metavar="FILE", help="The plan.")]
 Settings = Annotated[
@@ -24,9 +33,29 @@ Settings = Annotated[
 ]
 
 
+@app.command("list")
+def names(config: Plan = Path("forge.yaml")) -> None:
+    """List the templates that have a name: built-ins, those of the plan, your own."""
+    from forge_gpu.cli.sections import show as show_sections
+    from forge_gpu.planner.template_names import about_names
+
+    show_sections(about_names(_registered(config)))
+
+
+@app.command()
+def detect(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model's folder, or its name.")],
+) -> None:
+    """Say which template a model has, or which built-in comes near."""
+    from forge_gpu.cli.sections import show as show_sections
+    from forge_gpu.planner.template_names import about_model
+
+    show_sections(about_model(model))
+
+
 @app.command()
 def show(
-    paths: Paths = None,
+    paths: NameOrPaths = None,
     config: Plan = Path("forge.yaml"),
     settings: Settings = None,
     limit: Annotated[
@@ -34,10 +63,17 @@ def show(
         typer.Option(metavar="N", parser=whole_number, help="Show at most so many programs of each field."),
     ] = 5,
 ) -> None:
-    """Show what the template does, and its programs on the data."""
+    """Show a template by its name; or what that of the plan does, and its programs on the data."""
     from forge_gpu.cli.sections import show as show_sections
+    from forge_gpu.planner.template_names import about_name, is_named
     from forge_gpu.planner.template_sections import about_data, about_template
 
+    name = paths[0] if paths and len(paths) == 1 and not Path(paths[0]).exists() else None
+    if name is not None:
+        registered = _registered(config)
+        if is_named(name, registered) or not config.exists():
+            show_sections(about_name(name, registered))
+            return
     spec, engine, _ = _open(paths, config, settings)
     show_sections(about_template(spec.config))
     show_sections(about_data(spec, engine, limit))
@@ -69,6 +105,13 @@ def check(paths: Paths = None, config: Plan = Path("forge.yaml"), settings: Sett
 
     spec, *engines = _open(paths, config, settings)
     show_sections(about_check(spec, (engines[0], engines[1])))
+
+
+def _registered(config: Path) -> Mapping[str, str]:
+    """The section `templates` of the plan, if there is one."""
+    from forge_gpu.config.load import load
+
+    return load(config).config.templates if config.exists() else {}
 
 
 def _open(

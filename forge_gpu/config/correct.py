@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from forge_gpu.config import keys
+from forge_gpu.config.schema import Checks
 
+ACTIONS = tuple(name for name, field in Checks.model_fields.items() if "off" in keys.words(field.annotation))
 SPLITS = ("train_split", "validation_split", "test_split")
 WORDS = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -21,6 +23,7 @@ def correct(values: dict[str, Any], warn: Warn) -> None:
     _values(values, (), warn)
     preprocessing = values.get("preprocessing")
     if isinstance(preprocessing, dict):
+        _switch(preprocessing, warn)
         _percentages(preprocessing, warn)
 
 
@@ -78,6 +81,18 @@ def _number(text: str, value: str, fractions: bool) -> Any:
         return value
     number = float(plain)
     return int(plain) if re.fullmatch(r"[+-]?\d+", plain) else number
+
+
+def _switch(preprocessing: dict[str, Any], warn: Warn) -> None:
+    """Quality checks that are switched on as a whole, or off."""
+    switch = preprocessing.get("quality_checks")
+    if isinstance(switch, str):
+        switch = WORDS.get(switch.strip().lower())
+    if not isinstance(switch, bool):
+        return
+    preprocessing["quality_checks"] = {} if switch else dict.fromkeys(ACTIONS, "off")
+    what = "the checks with their defaults" if switch else "every check off"
+    warn(("preprocessing", "quality_checks"), f"{str(switch).lower()} taken as {what}")
 
 
 def _percentages(preprocessing: dict[str, Any], warn: Warn) -> None:

@@ -12,8 +12,9 @@ from forge_gpu.config import keys
 from forge_gpu.config.correct import SPLITS, balance_splits, correct
 from forge_gpu.config.explain import explain, line
 from forge_gpu.config.rules import Rule, broken
-from forge_gpu.config.schema import Config, Preprocessing
+from forge_gpu.config.schema import Config, PreprocessingConfig
 from forge_gpu.errors import ConfigError
+from forge_gpu.templates.named import spell_out
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ def build(layers: Sequence[Layer]) -> Loaded:
     values: dict[str, Any] = {}
     where: dict[keys.Path, str] = {}
     named: set[str] = set()
+    faults: list[str] = []
     for layer in layers:
 
         def warn(path: keys.Path, what: str, origins: dict[keys.Path, str] = layer.where) -> None:
@@ -48,20 +50,31 @@ def build(layers: Sequence[Layer]) -> Loaded:
 
         own = _copied(layer.values)
         correct(own, warn)
+        _name_templates(own, values, faults)
         _merge(values, own)
         where.update(layer.where)
         given = own.get("preprocessing")
         named = {name for name in SPLITS if isinstance(given, dict) and name in given} or named
     preprocessing = values.get("preprocessing")
     if isinstance(preprocessing, dict):
-        defaults = {name: Preprocessing.model_fields[name].default for name in SPLITS}
+        defaults = {name: PreprocessingConfig.model_fields[name].default for name in SPLITS}
         balance_splits(preprocessing, named, defaults, lambda p, what: warnings.append(line(p, what, where)))
-    faults = [fault for layer in layers for fault in layer.faults]
+    faults += [fault for layer in layers for fault in layer.faults]
     config, invalid = _validated(values, where)
     faults += invalid
     if faults:
         raise ConfigError("\n".join(faults))
     return Loaded(config, tuple(warnings), where)
+
+
+def _name_templates(own: dict[str, Any], before: dict[str, Any], faults: list[str]) -> None:
+    """Spell out the template that a layer names: one of its own, or of a layer before it."""
+    earlier = before.get("templates")
+    merged = {"templates": earlier, **own} if isinstance(earlier, dict) and "templates" not in own else own
+    try:
+        spell_out(merged)
+    except ConfigError as fault:
+        faults.append(str(fault))
 
 
 def _validated(values: dict[str, Any], where: dict[keys.Path, str]) -> tuple[Config, list[str]]:

@@ -28,19 +28,20 @@ def load(path: Path | str, environ: Mapping[str, str] = os.environ, overrides: S
     line for every fault.
     """
     path = Path(path)
-    layer, version = _file_layer(path)
+    layer, version, moved = _file_layer(path)
     loaded = build([layer, environment_layer(environ), override_layer(overrides)])
     if version == VERSION:
         return loaded
     return Loaded(
         loaded.config,
-        (_rewrite(path, build([layer]).config, version), *loaded.warnings),
+        (_rewrite(path, build([layer]).config, version), *moved, *loaded.warnings),
         loaded.where,
         version,
     )
 
 
-def _file_layer(path: Path) -> tuple[Layer, int]:
+def _file_layer(path: Path) -> tuple[Layer, int, list[str]]:
+    """The values of a file, its version, and a line for each key that is another one by now."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -51,10 +52,9 @@ def _file_layer(path: Path) -> tuple[Layer, int]:
         raise ConfigError(f"{path} is not UTF-8: byte {error.start}; save it as UTF-8") from None
     parsed = parse(text, str(path))
     version = version_of(parsed, str(path))
-    if version < VERSION:
-        migrate(parsed, version)
+    moved = migrate(parsed, version, str(path)) if version < VERSION else []
     where = {key: f"{path}:{line}" for key, line in parsed.lines.items()}
-    return Layer(parsed.values, where, parsed.faults), version
+    return Layer(parsed.values, where, parsed.faults), version, moved
 
 
 def environment_layer(environ: Mapping[str, str]) -> Layer:

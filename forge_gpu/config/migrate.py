@@ -26,13 +26,17 @@ STEPS: dict[int, dict[Path, Path]] = {
 }
 
 
+NEVER_ZERO = ("vram_gb", "compute_capability", "recommended_batch_size")
+"""Of the section hardware: version 0 wrote 0 where nothing is there."""
+
+
 def version_of(parsed: Parsed, name: str) -> int:
-    """The version of a file. Without the key: 0 if a key of version 0 stands at the top, else this one.
+    """The version of a file. Without the key: 0 if it is written as those of version 0 are, else this one.
 
     Raises ConfigError for a version that is newer than this Forge, or no version.
     """
     if "version" not in parsed.values:
-        return 0 if any(len(path) == 1 and path[0] in parsed.values for path in STEPS[0]) else VERSION
+        return 0 if _is_first(parsed.values) else VERSION
     version = parsed.values["version"]
     where = f"{name}:{parsed.lines[('version',)]}: version"
     if isinstance(version, bool) or not isinstance(version, int) or version < 0:
@@ -45,30 +49,52 @@ def version_of(parsed: Parsed, name: str) -> int:
     return version
 
 
-def migrate(parsed: Parsed, version: int) -> None:
-    """Bring the values, and the lines of their keys, from `version` to this one, in place."""
+def _is_first(values: dict[str, Any]) -> bool:
+    """Whether values are of version 0: keys at the top that have a section by now, checks switched as a
+    whole, a template by its name alone in a plan without data."""
+    if any(len(path) == 1 and path[0] in values for path in STEPS[0]):
+        return True
+    preprocessing, model = _section(values, ("preprocessing",)) or {}, _section(values, ("model",)) or {}
+    is_switch = isinstance(preprocessing.get("quality_checks"), bool)
+    return is_switch or ("chat_template" in model and "template_kind" not in model and "data" not in values)
+
+
+def migrate(parsed: Parsed, version: int, name: str) -> list[str]:
+    """Bring the values, and the lines of their keys, from `version` to this one, in place. name: the file's.
+    Returns a line for each change."""
+    changed = []
     for step in range(version, VERSION):
         for old, new in STEPS[step].items():
-            _move(parsed, old, new)
+            line = parsed.lines.get(old)
+            if _move(parsed, old, new):
+                changed.append(f"{name}:{line}: {'.'.join(old)} is {'.'.join(new)} by now")
+    hardware = _section(parsed.values, ("hardware",)) or {}
+    for key in NEVER_ZERO:
+        if key in hardware and str(hardware[key]) in ("0", "0.0", ""):
+            del hardware[key]
+            changed.append(f"{name}:{parsed.lines['hardware', key]}: hardware.{key}: 0 is left out by now")
     parsed.values["version"] = VERSION
+    return changed
 
 
-def _move(parsed: Parsed, old: Path, new: Path) -> None:
+def _move(parsed: Parsed, old: Path, new: Path) -> bool:
+    """Whether there was a key to move."""
     source = _section(parsed.values, old[:-1])
     if source is None or old[-1] not in source:
-        return
+        return False
     target = parsed.values
     for name in new[:-1]:
         target = target.setdefault(name, {})
         if not isinstance(target, dict):
-            return  # the schema refuses what stands in the way
+            return False  # the schema refuses what stands in the way
     if new[-1] in target:
-        return  # given in both places: the schema refuses the old key by name
+        return False  # given in both places: the schema refuses the old key by name
     target[new[-1]] = source.pop(old[-1])
     moved = {path: line for path, line in parsed.lines.items() if path[: len(old)] == old}
     for path, line in moved.items():
         del parsed.lines[path]
         parsed.lines[new + path[len(old) :]] = line
+    return True
 
 
 def _section(values: dict[str, Any], path: Path) -> dict[str, Any] | None:

@@ -136,6 +136,12 @@ def _container_holds_the_budget(config: Config) -> str | None:
     return f"{limit} is too little for preprocessing.memory.budget {budget}: give {budget + IMPORTS}, or auto"
 
 
+def _an_estimate_rejects_nothing(config: Config) -> str | None:
+    if config.preprocessing.quality_checks.too_long != "reject" or form_of(config).is_encoded:
+        return None
+    return "a length in tokens is an estimate where none are made: set it to warn, or output.form to tokens"
+
+
 RULES = (
     Rule("data.encoding", ("data.encoding",), _encoding_is_known),
     Rule(
@@ -170,6 +176,11 @@ RULES = (
         _given_splits_stand_alone,
     ),
     Rule("output", ("output.spans", "output.form"), _form_has_spans),
+    Rule(
+        "preprocessing.quality_checks.too_long",
+        ("preprocessing.quality_checks.too_long", "output.form"),
+        _an_estimate_rejects_nothing,
+    ),
     Rule(
         "output.columns",
         ("output.columns", "output.form", "output.spans", "data.mapping.tools"),

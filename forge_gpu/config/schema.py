@@ -7,9 +7,9 @@ depends on it: where none does it is `Annotated` with WITHOUT_EFFECT, and so is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 VERSION = 1
 """Version of the schema. A change that an old file does not fit adds one, and a step in `migrate`."""
@@ -85,7 +85,7 @@ class GivenSplits(Section):
     test: list[str] = []
 
 
-class Data(Section):
+class DataConfig(Section):
     inputs: Annotated[list[str], WITHOUT_EFFECT] = []  # the files they name have one, by their content
     format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] = "auto"
     encoding: str = "utf-8"
@@ -105,8 +105,13 @@ class Data(Section):
     ] = []  # evaluation files: rows near or equal to one of theirs are left out
     against_mapping: Mapping | None = None  # columns of the evaluation files; null: those of `mapping`
 
+    @property
+    def is_mapped(self) -> bool:
+        """Whether any column has a meaning: it has none in a plan that was made without data."""
+        return self.mapping != Mapping()
 
-class Model(Section):
+
+class ModelConfig(Section):
     name: str | None = None
     architecture: str | None = None
     chat_template: str | None = None  # a built-in's name, a format string, or Jinja source
@@ -122,7 +127,7 @@ class Model(Section):
     special_tokens: dict[str, str] = {}  # bos_token, eos_token, ...
 
 
-class Hardware(Section):
+class HardwareConfig(Section):
     """What plan found. `prepare` looks again; nothing of this affects a byte of the output."""
 
     gpu_arch: str | None = None
@@ -137,11 +142,12 @@ class Checks(Section):
 
     empty: Action = "reject"
     too_short: Action = "warn"
-    too_long: Literal["off", "warn"] = "warn"  # an estimate until tokens are counted: it can only warn
+    too_long: Action = "warn"  # exact in the form tokens; else an estimate, which can only warn
     mojibake: Action = "warn"
     replacement_character: Action = "warn"
     control_character: Action = "warn"
     repetition: Action = "warn"
+    control_tokens: Action = "warn"  # contents that spell a token of the template, as <|im_start|>
     min_characters: Annotated[int, Field(ge=0)] = 3  # of the response, for too_short
     max_repetition: Fraction = 0.6  # share of a text's bytes in repeated 8-byte shingles
 
@@ -197,7 +203,7 @@ class Memory(Section):
     threads: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
 
 
-class Preprocessing(Section):
+class PreprocessingConfig(Section):
     engine: Annotated[Literal["auto", "cpu", "gpu"], WITHOUT_EFFECT] = "auto"
     train_split: Fraction = 0.9
     validation_split: Fraction = 0.1
@@ -214,23 +220,52 @@ class Preprocessing(Section):
     memory: Annotated[Memory, WITHOUT_EFFECT] = Memory()
 
 
-class Output(Section):
-    form: Literal["text", "prompt_completion", "messages", "preference", "source"] = "text"
+class TokensConfig(Section):
+    """How texts become ids, where `output.form` is tokens: see docs/tokens.md."""
+
+    tokenizer: Annotated[str | None, WITHOUT_EFFECT] = (
+        None  # a model's folder or tokenizer; its content counts
+    )
+    control_text: Literal["plain", "reject", "keep"] = "plain"  # what a text is that spells a control token
+    markup_text: Literal["keep", "plain", "reject"] = "keep"  # and another added token, as <think>
+    allow: list[str] = []  # added tokens that contents may write
+    train: Literal["assistant", "last", "completion", "all"] = "assistant"
+    min_trained: Annotated[int, Field(ge=0)] = 1  # tokens of a row; with fewer it is rejected
+
+
+Trainer = Literal["trl", "axolotl", "hf"]
+if TYPE_CHECKING:
+    _WithFor = Section
+else:  # a word of Python's own can be a field, but not be written as one
+    _WithFor = create_model("_WithFor", __base__=Section, **{"for": (list[Trainer], [])})
+
+
+class OutputConfig(_WithFor):
+    form: Literal["text", "prompt_completion", "messages", "preference", "source", "tokens"] = "text"
     format: Literal["jsonl", "parquet"] = "jsonl"
-    columns: list[str] = []  # columns of the input to keep, spelled as they came
+    columns: list[str] = []  # noqa: RUF012 (of the input, to keep, spelled as they came)
     rows_per_shard: Annotated[int, Field(ge=1)] | None = None
     order: Literal["input", "shuffled"] = "input"
+    turns: Literal["all", "each"] = "all"  # each: a row for each turn of the assistant, as at inference
     spans: bool = False  # beside a text of a Jinja template: [start, end) of what the assistant wrote
+    unknown_spans: Literal["null", "reject"] = "null"  # of rows where they cannot be told exactly
+    trained_roles: list[str] = ["assistant"]  # noqa: RUF012 (whose messages have spans)
     mode: Annotated[Literal["umask", "group", "private"], WITHOUT_EFFECT] = "umask"  # who may read the files
     verify: bool = True  # read the output back, check every row, record each file's SHA-256
     report: Annotated[bool, WITHOUT_EFFECT] = True  # leave report.html beside the output
+
+    @property
+    def trainers(self) -> list[Trainer]:
+        """What `for` lists: the trainers that are to load the files."""
+        named: list[Trainer] = getattr(self, "for")
+        return named
 
 
 ContainerImage = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$", max_length=255)]
 VolumeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]+$", max_length=128)]
 
 
-class Container(Section):
+class ContainerConfig(Section):
     """Whether a job runs in a container, and in which. Not one byte of the output depends on it."""
 
     use: Literal["off", "auto"] | ContainerImage = "off"  # auto: the image of this machine's GPU architecture
@@ -240,14 +275,20 @@ class Container(Section):
     cache: Literal["auto", "off"] | VolumeName = "auto"  # kernels that the image lacks for this processor
 
 
-class Config(Section):
+class ForgeConfig(Section):
     """A whole forge.yaml."""
 
     version: int = VERSION
     goal: Annotated[str | None, WITHOUT_EFFECT] = None
-    data: Data = Data()
-    model: Model = Model()
-    hardware: Annotated[Hardware, WITHOUT_EFFECT] = Hardware()
-    preprocessing: Preprocessing = Preprocessing()
-    output: Output = Output()
-    container: Annotated[Container, WITHOUT_EFFECT] = Container()
+    templates: Annotated[dict[str, str], WITHOUT_EFFECT] = {}  # own ones by name, for model.chat_template
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    hardware: Annotated[HardwareConfig, WITHOUT_EFFECT] = HardwareConfig()
+    preprocessing: PreprocessingConfig = PreprocessingConfig()
+    tokens: TokensConfig = TokensConfig()
+    output: OutputConfig = OutputConfig()
+    container: Annotated[ContainerConfig, WITHOUT_EFFECT] = ContainerConfig()
+
+
+Config = ForgeConfig
+"""The name within the package. `forge_gpu.Config` is the old one of `forge_gpu.ForgeConfig`."""

@@ -7,10 +7,16 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from forge_gpu.container.protocol import Finished
+    from forge_gpu.job.events.encode import EntryListener
+    from forge_gpu.job.output.collector import Collector
+    from forge_gpu.job.state.spec import JobSpec
+
+    Looking = tuple[Collector, EntryListener]
 
 PATIENCE = 10.0
 """Seconds that the last line waits for whoever reads: the engine may have died while the job went on."""
@@ -18,18 +24,19 @@ PATIENCE = 10.0
 _received: list[int] = []
 
 
-def main() -> int:
-    """Run the job; the exit code is that of the command line."""
+def main(looking: Callable[[JobSpec], Looking | None] = lambda spec: None) -> int:
+    """Run the job; the exit code is that of the command line. looking: who looks at rows and events of it."""
     for number in (signal.SIGINT, signal.SIGTERM):  # before all that takes time to import
         signal.signal(number, lambda number, frame: _received.append(number))
     out = os.dup(1)
     os.dup2(2, 1)  # what a library prints goes to standard error, and not among the messages
     from forge_gpu._version import __version__
+    from forge_gpu.container.makers import makers
     from forge_gpu.container.protocol import PROTOCOL, Failed, Hello, to_line
 
-    _write(out, to_line(Hello(PROTOCOL, __version__)))
+    _write(out, to_line(Hello(PROTOCOL, __version__, makers())))
     try:
-        last = to_line(_run(sys.stdin.buffer.readline(), out))
+        last = to_line(_run(sys.stdin.buffer.readline(), out, looking))
         code = 0
     except BaseException as error:
         failed = Failed.of(error)
@@ -42,7 +49,7 @@ def main() -> int:
     return code
 
 
-def _run(line: bytes, out: int) -> Finished:
+def _run(line: bytes, out: int, looking: Callable[[JobSpec], Looking | None]) -> Finished:
     from forge_gpu.container.protocol import Finished
     from forge_gpu.job.events.dispatch import Dispatcher
     from forge_gpu.job.events.file import EventFile
@@ -50,8 +57,13 @@ def _run(line: bytes, out: int) -> Finished:
     from forge_gpu.job.state.spec import JobSpec
 
     spec = JobSpec.from_json(line)
-    with EventFile(os.dup(out), "standard output") as file, Dispatcher([file]) as dispatcher:
-        result = run(spec, dispatcher, _check_stop)
+    looks = looking(spec)
+    collector, listeners = (None, []) if looks is None else (looks[0], [looks[1]])
+    with (
+        EventFile(os.dup(out), "standard output") as file,
+        Dispatcher([file, *listeners]) as dispatcher,
+    ):
+        result = run(spec, dispatcher, _check_stop, collector=collector)
     return Finished(result.manifest, result.was_finished)
 
 

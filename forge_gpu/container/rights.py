@@ -17,7 +17,7 @@ OWNER_LABEL = "forge.owner"
 """Who made a container: host, process and when that started, so that leftovers are known."""
 MOST_PROCESSES = 4096
 SCRATCH = "64m"
-INSIDE = ("python3", "-P", "-m", "forge_gpu.container.inside")
+INSIDE = ("python3", "-P", "-m", "forge_gpu.report.inside")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,14 +37,30 @@ class ArrowFrames:
         except InputError as fault:
             raise InputError(f"column {column!r}: {fault}") from None
 
+    def objects(self, frame: Any, column: str, start: int, stop: int) -> list[Any] | None:
+        try:
+            values: list[Any] = self._column(frame, column, start, stop).to_pylist()
+        except UnicodeDecodeError:
+            return None
+        return values
+
     def take(self, frame: Any, rows: I64) -> Any:
         return frame.take(pa.array(rows))
+
+    def mapped(self, frame: Any, make: Callable[[Any], Any]) -> Any:
+        return make(frame)
 
     def texts(self, frame: Any, name: str, pieces: Iterable[tuple[Text, Bools]]) -> Any:
         return self._series(name, _texts(pieces))
 
+    def strings(self, frame: Any, name: str, values: list[str]) -> Any:
+        return self._series(name, pa.chunked_array([pa.array(values, pa.large_string())]))
+
     def numbers(self, frame: Any, name: str, values: I64, valid: Bools) -> Any:
         return self._series(name, pa.chunked_array([numbers_to_arrow(values, pa.int64(), ~valid)]))
+
+    def of_arrow(self, frame: Any, table: pa.Table) -> Any:
+        return table
 
     def made(self, frame: Any, columns: Mapping[str, Any]) -> Any:
         return pa.table({name: _array(column) for name, column in columns.items()})
@@ -70,6 +86,11 @@ class PolarsFrames(ArrowFrames):
 
     def take(self, frame: Any, rows: I64) -> Any:
         return frame[rows]
+
+    def of_arrow(self, frame: Any, table: pa.Table) -> Any:
+        import polars
+
+        return polars.from_arrow(table)
 
     def made(self, frame: Any, columns: Mapping[str, Any]) -> Any:
         return type(frame)(dict(columns))
@@ -97,6 +118,9 @@ class DatasetFrames(ArrowFrames):
 
     def take(self, frame: Any, rows: I64) -> Any:
         return frame.select(rows)
+
+    def of_arrow(self, frame: Any, table: pa.Table) -> Any:
+        return type(frame)(table)
 
     def made(self, frame: Any, columns: Mapping[str, Any]) -> Any:
         return type(frame)(super().made(frame, columns))

@@ -7,7 +7,7 @@ so may a column that goes to one (`engine.lazy`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -39,15 +39,28 @@ class Frames(Protocol[Frame, Series]):
         PLAIN, null NULL, any other value JSON. A value with no UTF-8 is PLAIN with bytes that are none.
         Raises InputError, with the column's name, for values that have no JSON form."""
 
+    def objects(self, frame: Frame, column: str, start: int, stop: int) -> list[Any] | None:
+        """The same values as Python has them; None where they cannot be had so."""
+
     def take(self, frame: Frame, rows: I64) -> Frame:
-        """Rows by position."""
+        """Rows by position, which rises."""
+
+    def mapped(self, frame: Frame, make: Callable[[Any], Any]) -> Any:
+        """What `make` makes of the frame, row by row: of each partition where it has some, when that is
+        asked for."""
 
     def texts(self, frame: Frame, name: str, pieces: Iterable[tuple[Text, Bools]]) -> Series:
         """A series of text: the rows of all pieces, null where not valid. Text on the host has memory of its
         own; what lies on a device is copied before the next piece is asked for. All of it is UTF-8."""
 
+    def strings(self, frame: Frame, name: str, values: list[str]) -> Series:
+        """As `texts`, of texts as Python has them."""
+
     def numbers(self, frame: Frame, name: str, values: I64, valid: Bools) -> Series:
         """A series of integers, null where not valid."""
+
+    def of_arrow(self, frame: Frame, table: Any) -> Frame:
+        """An Arrow table as a frame of the same kind, with an index of its own."""
 
     def made(self, frame: Frame, columns: Mapping[str, Any]) -> Frame:
         """A frame of arrays of booleans, or of series that were made for the frame."""

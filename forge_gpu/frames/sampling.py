@@ -14,12 +14,17 @@ from forge_gpu.frames.blocks import Rows, records_of
 from forge_gpu.frames.workers import Workers
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import Spans
+from forge_gpu.planner.columns import Column, kind_of
 from forge_gpu.templates.values import value_of
 
 RUNS, RUN_ROWS = 10, 20
+MOST_RECORDS = RUNS * RUN_ROWS
 PLAIN_START = np.ones(256, np.bool_)
 PLAIN_START[[*b"\t\n\v\f\r [\x1c\x1d\x1e\x1f\x85\xa0", *range(0xC2, 0xF5)]] = False
 """First bytes of a text that can be no list of messages, after white space of any kind."""
+
+
+PLAIN_TYPES = frozenset({str, list, dict, int, float, bool, type(None)})
 
 
 class Sample:
@@ -42,12 +47,12 @@ class Sample:
         return found
 
     def kinds(self) -> tuple[str, ...] | None:
-        """For columns of nothing but texts, none of which can be messages: text, empty or null for each, as
-        `planner.columns` has it. None where it takes the records to say."""
+        """The kind of each column, as `planner.columns` has it. None where it takes the records to say: for
+        columns that are neither Python's values nor texts, none of which can be messages."""
         kinds = []
         with self._workers.borrow() as worker:
             for column in self._names:
-                kind = self._kind(worker.engine, column)
+                kind = self._kind_of_objects(column) or self._kind(worker.engine, column)
                 if kind is None:
                     return None
                 kinds.append(kind)
@@ -61,6 +66,16 @@ class Sample:
             for column in self._names
         ]
         return max(1, sum(sizes) // (RUNS * RUN_ROWS))
+
+    def _kind_of_objects(self, name: str) -> str | None:
+        """Of values that mean the same as Python's and as a record's."""
+        column = Column(name)
+        for rows in self._runs():
+            values = self._frames.objects(self._frame, name, *rows)
+            if values is None or not set(map(type, values)) <= PLAIN_TYPES:
+                return None
+            column.kinds.update(map(_kind_of_object, values))
+        return column.kind
 
     def _kind(self, engine: Engine, name: str) -> str | None:
         first = None
@@ -81,6 +96,10 @@ class Sample:
             return
         for start in np.linspace(0, rows - RUN_ROWS, RUNS).tolist():
             yield int(start), int(start) + RUN_ROWS
+
+
+def _kind_of_object(value: Any) -> str:
+    return "null" if value != value else kind_of(value)
 
 
 def _is_plain(engine: Engine, column: Spans) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,17 @@ from forge_gpu.io.sinks.base import Written
 from forge_gpu.io.sinks.registry import format_of, stale_outputs
 from forge_gpu.job.decide import leaks
 from forge_gpu.job.events.events import Warned
-from forge_gpu.job.events.stages import stage
+from forge_gpu.job.events.stages import OnProgress, stage, telling_how_far
 from forge_gpu.job.job import Job
-from forge_gpu.job.output import manifest
+from forge_gpu.job.output import manifest, token_counts
 from forge_gpu.job.output.ledger import write_ledger
 from forge_gpu.job.output.result import LEDGER, MANIFEST, OutputFile, Result
 from forge_gpu.job.output.verify import verify
 from forge_gpu.job.rows.evaluation import Evaluation
+from forge_gpu.job.rows.tokenizers import tokenizer_plan
 from forge_gpu.job.state.checkpoint import Checkpoint
 from forge_gpu.job.state.decisions import SPLITS, Decisions
+from forge_gpu.templates.forms import form_of
 
 
 def finish(job: Job, check_stop: Callable[[], None]) -> Result:
@@ -34,10 +38,17 @@ def finish(job: Job, check_stop: Callable[[], None]) -> Result:
     and what `check_stop` raises."""
     spec, ranges, listener, workspace = job.spec, job.ranges, job.listener, job.pool.first
     decisions, outputs = job.decisions, job.outputs
+    tokens: dict[str, Any] = {}
+    if form_of(spec.config).is_encoded:
+        counts = job.token_counts.all(len(decisions.fate))
+        decisions = replace(decisions, facts={**decisions.facts, **token_counts.facts_of(counts)})
+        tokens = _tokens(job, decisions, counts)
     with stage("finish", listener) as done:
+        on_progress = telling_how_far("finish", listener, check_stop)
         outputs.begin_sync()
-        _write_ledger(job, decisions, workspace.evaluation)  # while the disk takes the rows
-        files = _files(outputs.finish())
+        # While the disk takes the rows:
+        _write_ledger(job, decisions, workspace.evaluation, partial(on_progress, "ledger"))
+        files = _files(outputs.finish(partial(on_progress, "shuffle")))
         done(len(decisions.fate))
     verified: dict[str, Any] = {}
     if spec.config.output.verify:
@@ -54,9 +65,22 @@ def finish(job: Job, check_stop: Callable[[], None]) -> Result:
         job.columns,
         verified | _leaks(job, decisions),
         job.facts.section(spec.config, workspace.engine.name, job.budget, job.inputs, ranges),
-        decisions.sections | _against(workspace.evaluation) | _transform(job),
+        decisions.sections | tokens | _against(workspace.evaluation) | job.expansions.sections,
     )
+    if tokens and tokens["tokens"]["over_max_length"]:
+        document["warned"]["too_long"] = tokens["tokens"]["over_max_length"]
     return _publish(spec.output, job.checkpoint, document)
+
+
+def _tokens(job: Job, decisions: Decisions, counts: np.ndarray) -> dict[str, Any]:
+    """How many tokens there are, and by which tokenizer."""
+    plan = tokenizer_plan(job.spec.config)
+    assert plan is not None
+    paths = [source.file.path for source in job.inputs.sources]
+    sums = token_counts.section(decisions, counts, paths, job.inputs.rows_of_files(job.ranges))
+    longest = job.spec.config.model.max_length
+    over = 0 if longest is None else int(np.count_nonzero(counts["tokens"] > longest))
+    return {"tokens": {"tokenizer_sha256": plan.definition.digest, "over_max_length": over, **sums}}
 
 
 def _leaks(job: Job, decisions: Decisions) -> dict[str, Any]:
@@ -100,15 +124,13 @@ def remove_stale(output: Path, document: dict[str, Any]) -> None:
             path.unlink()
 
 
-def _transform(job: Job) -> dict[str, Any]:
-    return {} if job.transformer is None else {"transform": job.transformer.section()}
-
-
 def _against(evaluation: Evaluation | None) -> dict[str, Any]:
     return {} if evaluation is None else {"against": evaluation.section()}
 
 
-def _write_ledger(job: Job, decisions: Decisions, evaluation: Evaluation | None) -> None:
+def _write_ledger(
+    job: Job, decisions: Decisions, evaluation: Evaluation | None, on_progress: OnProgress
+) -> None:
     output = job.spec.config.output
     format = format_of(output.format)
 
@@ -124,6 +146,7 @@ def _write_ledger(job: Job, decisions: Decisions, evaluation: Evaluation | None)
         shards_of,
         output.rows_per_shard,
         evaluation,
+        on_progress,
     )
 
 

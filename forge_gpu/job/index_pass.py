@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from forge_gpu.errors import StrictError
-from forge_gpu.fates import Fate, name
+from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.job.facts import registry
 from forge_gpu.job.job import Job
 from forge_gpu.job.output.rejected import rejected_record
@@ -64,7 +64,8 @@ class IndexPass(passes.Pass[Item, RowIndex, RowIndex]):
         return self._checkpoint.has_index(unit.number)
 
     def require_room(self) -> None:
-        require_for_index(self._job.spec, self._job.inputs, self._checkpoint)
+        job = self._job
+        require_for_index(job.spec, job.inputs, self._checkpoint, job.expansions)
 
     def task(self, unit: Item) -> Callable[[Workspace], RowIndex]:
         if self._rows_left() == 0:
@@ -85,6 +86,12 @@ class IndexPass(passes.Pass[Item, RowIndex, RowIndex]):
 
     def fates(self, unit: Item, taken: RowIndex) -> dict[str, int]:
         return {name(Fate.REJECTED): int(np.count_nonzero(taken.arrays["reason"])) if taken.rows else 0}
+
+    def reasons(self, unit: Item, taken: RowIndex) -> dict[str, int]:
+        if not taken.rows:
+            return {}
+        rows = np.bincount(taken.arrays["reason"], minlength=max(Reason) + 1)
+        return {name(reason): int(rows[reason]) for reason in Reason if reason and rows[reason]}
 
     def size(self, unit: Item) -> int:
         return unit.range.size

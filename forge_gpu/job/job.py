@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -16,8 +16,9 @@ from forge_gpu.job.events.events import Listener
 from forge_gpu.job.output.collector import Collector
 from forge_gpu.job.output.manifest import RunFacts
 from forge_gpu.job.output.outputs import Outputs
+from forge_gpu.job.output.token_counts import TokenCounts
+from forge_gpu.job.rows.expansion import Expansions
 from forge_gpu.job.rows.kinds import column_type
-from forge_gpu.job.rows.transformed import Transformer
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.run.pool import Executor
 from forge_gpu.job.state import decisions as decided
@@ -42,7 +43,7 @@ class Job:
     facts: RunFacts
     listener: Listener
     mixture: Mixture | None = None
-    transformer: Transformer | None = None
+    expansions: Expansions = field(default_factory=Expansions)
     collector: Collector | None = None
 
     @cached_property
@@ -72,6 +73,21 @@ class Job:
             self._rows_written(),
         )
 
+    def indexed_bytes(self) -> int:
+        """Of the input, what an earlier run has indexed."""
+        done = (item for item in self.inputs.items if self.checkpoint.has_index(item.number))
+        return sum(item.range.size for item in done)
+
+    def written_bytes(self) -> int:
+        """Of the input, what an earlier run has written."""
+        return sum(placed.range.size for placed in self.blocks[: self.checkpoint.state.written_blocks])
+
+    @cached_property
+    def token_counts(self) -> TokenCounts:
+        """Where the tokens of rows are counted, from where an earlier run left it; open from here on."""
+        before = sum(placed.block.rows for placed in self.blocks[: self.checkpoint.state.written_blocks])
+        return TokenCounts(self.checkpoint.folder, before)
+
     def _rows_written(self) -> dict[Fate, int]:
         """Rows of each fate in the blocks that an earlier run had written."""
         rows = sum(placed.block.rows for placed in self.blocks[: self.checkpoint.state.written_blocks])
@@ -97,9 +113,10 @@ class Job:
         """Close what is open, after a failure too."""
         if "outputs" in self.__dict__:
             self.outputs.close()
+        if "token_counts" in self.__dict__:
+            self.token_counts.close()
         self.pool.close()
-        if self.transformer is not None:
-            self.transformer.close()
+        self.expansions.close()
         self.inputs.close()
 
     @cached_property

@@ -25,7 +25,7 @@ from forge_gpu.job.decide.mixture import mixture_of
 from forge_gpu.job.events.events import FellBack, Halved, JobEnded, Listener, Warned
 from forge_gpu.job.events.memory import shortage_of
 from forge_gpu.job.events.retry import telling
-from forge_gpu.job.events.stages import stage
+from forge_gpu.job.events.stages import stage, telling_how_far
 from forge_gpu.job.facts.registry import input_columns
 from forge_gpu.job.finish import finish, remove_stale
 from forge_gpu.job.index_pass import index_pass
@@ -37,9 +37,10 @@ from forge_gpu.job.output.publish import find_finished, publish, require_own_sto
 from forge_gpu.job.output.result import Result
 from forge_gpu.job.output.space import cut_unsaved, require_for_job
 from forge_gpu.job.rows.evaluation import read_evaluation
+from forge_gpu.job.rows.expansions import open_expansions
 from forge_gpu.job.rows.rows import RowReader
 from forge_gpu.job.rows.scans import HeldScans
-from forge_gpu.job.rows.transformed import open_transformer
+from forge_gpu.job.rows.tokenizers import tokenizer_plan
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.run.cluster import ClusterPool, worker_job
 from forge_gpu.job.run.opening import open_inputs
@@ -87,7 +88,7 @@ def prepare(
             opened.collector = collector
             with closing(opened):
                 cut_unsaved(spec, opened.checkpoint)
-                require_for_job(spec, opened.inputs, opened.checkpoint)
+                require_for_job(spec, opened.inputs, opened.checkpoint, opened.expansions)
                 take_steps(opened, (*DECIDING, *WRITING), check_stop)
                 result = finish(opened, check_stop)
         if collector is not None and isinstance(result.output, Path):
@@ -120,14 +121,21 @@ def open_job(
     mixture = mixture_of(spec.config.data, files)
     require_own(spec.output, checkpoint, [*files, *against])
     require_own_store(spec, [*files, *against], listener)
-    transformer = open_transformer(spec, checkpoint.spool_folder)
+    expansions = open_expansions(spec, checkpoint.spool_folder)
+    tokenizer = tokenizer_plan(spec.config)
     key = JobKey.of(
-        spec.config, files, spec.limit, against, None if transformer is None else transformer.script.key
+        spec.config,
+        files,
+        spec.limit,
+        against,
+        expansions.keys,
+        None if tokenizer is None else tokenizer.key,
     )
     why = checkpoint.open(key, fresh=spec.fresh)
     if checkpoint.state.result is not None:
         finished = find_finished(spec, checkpoint.state.result["manifest_sha256"], listener)
         if finished is not None:
+            expansions.close()
             checkpoint.clean_up()  # where it was killed before it could
             remove_stale(spec.output, finished.manifest)
             listener(job_started(spec, key.digest, budget, make_engine, resumed=False))
@@ -153,7 +161,7 @@ def open_job(
     scans = None if spec.on_cluster else HeldScans(shares.SCANS.of(budget.bytes))
 
     def make_workspace() -> Workspace:
-        made = Workspace(spec.config, make_engine, listener, columns, evaluation, scans, transformer)
+        made = Workspace(spec.config, make_engine, listener, columns, evaluation, scans, expansions)
         facts.workspaces.append(made)
         return made
 
@@ -164,7 +172,7 @@ def open_job(
     else:
         threads = min(budget.threads, max(len(inputs.items), 1))
         pool = OrderedPool(threads, make_workspace, shortage_of(budget.bytes))
-    return Job(spec, budget, inputs, checkpoint, pool, facts, listener, mixture, transformer)
+    return Job(spec, budget, inputs, checkpoint, pool, facts, listener, mixture, expansions)
 
 
 def _is_streamed(config: Config, files: list[InputFile], budget: Budget) -> bool:
@@ -194,11 +202,12 @@ def _with_chunk_size(config: Config, budget: Budget, inputs: JobInputs, make_eng
 @dataclass(frozen=True)
 class Step:
     """A pass over the input, or decisions between two. run: does it, from where an earlier run left it, and
-    returns the rows it worked on; what it makes is in the checkpoint."""
+    returns the rows it worked on; what it makes is in the checkpoint. done_bytes: of a pass, the bytes of
+    the input that an earlier run has done."""
 
     stage: str
     run: Callable[[Job, Callable[[], None]], int]
-    reads_input: bool
+    done_bytes: Callable[[Job], int] | None = None
 
 
 def decide_fates(job: Job, check_stop: Callable[[], None]) -> int:
@@ -218,6 +227,7 @@ def decide_fates(job: Job, check_stop: Callable[[], None]) -> int:
         files = [item.file for item in items]
         config, budget, engine = job.spec.config, job.budget.bytes, job.pool.first.engine
         splits = [source.file.split for source in job.inputs.sources]
+        on_step = telling_how_far("decide", job.listener, check_stop)
         made = decide(
             checkpoint.folder,
             ranges,
@@ -228,6 +238,7 @@ def decide_fates(job: Job, check_stop: Callable[[], None]) -> int:
             files,
             engine.first_occurrence,
             splits if any(splits) else (),
+            on_step,
         )
         decided.save(checkpoint.decisions, made)
         made = job.decisions  # as they read back
@@ -240,19 +251,21 @@ def decide_fates(job: Job, check_stop: Callable[[], None]) -> int:
 
 
 DECIDING = (
-    Step("index", index_pass, reads_input=True),
-    Step("decide", decide_fates, reads_input=False),
+    Step("index", index_pass, Job.indexed_bytes),
+    Step("decide", decide_fates),
 )
 """What comes before anything is written."""
 
-WRITING = (Step("write", write_pass, reads_input=True),)
+WRITING = (Step("write", write_pass, Job.written_bytes),)
 
 
 def take_steps(job: Job, steps: Sequence[Step], check_stop: Callable[[], None]) -> None:
     """Take them one after the other. Raises StrictError where too many rows are rejected."""
     for step in steps:
-        total = job.inputs.total_bytes if step.reads_input else None
-        with stage(step.stage, job.listener, total) as done:
+        total, before = None, 0
+        if step.done_bytes is not None:
+            total, before = job.inputs.total_bytes, step.done_bytes(job)
+        with stage(step.stage, job.listener, total, before) as done:
             done(step.run(job, check_stop))
 
 

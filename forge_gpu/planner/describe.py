@@ -53,6 +53,8 @@ def _budget(plan: Plan) -> str:
 
 
 def _data(plan: Plan) -> list[str]:
+    if not plan.data.files:
+        return ["none yet: the first 'forge prepare PATH' looks at it, and settles what hangs on it"]
     lines = [plan.reasons["data.inputs"] + ": " + ", ".join(s.format.kind for s in plan.data.samples[:5])]
     for column in list(plan.data.columns.values())[:MOST_COLUMNS]:
         length = (

@@ -13,29 +13,6 @@ from forge_gpu.templates.environment import ChatTemplate, Refused
 from forge_gpu.templates.probes import Probes
 
 
-def fit_builtin(name: str, sampled: SampledConversations) -> list[str]:
-    """Notes on conversations that a template of one turn refuses. Raises TemplateError where most are."""
-    refused = {
-        "have several turns": sampled.several_turns,
-        "have a system message": sampled.with_system,
-        "use tools": sampled.with_tools,
-    }
-    notes = [
-        f"{count} of {len(sampled)} conversations looked at {what}"
-        for what, count in refused.items()
-        if count
-    ]
-    if not notes:
-        return []
-    told = f"the template {name!r} has one turn of a user and an assistant: " + ", ".join(notes)
-    if max(refused.values()) * 2 > len(sampled):
-        raise TemplateError(
-            f"{told}; take the model's own template with --model DIR, or write messages with "
-            "--set output.form=messages"
-        )
-    return [f"{told}; these will be rejected"]
-
-
 def chat_template(model: dict[str, Any]) -> ChatTemplate:
     """The Jinja template of a section `model`. Raises TemplateError where it is not valid."""
     return ChatTemplate(
@@ -88,6 +65,11 @@ def lost(probes: Probes, sampled: SampledConversations) -> list[str]:
         for what, (is_so, count) in amiss.items()
         if is_so and count
     ]
+    if probes.drops_earlier_thinking and sampled.with_earlier_thinking:
+        lines.append(
+            "with --set output.turns=each every turn is a row of its own, rendered as at inference, and its "
+            "thinking is trained"
+        )
     if probes.end_of_turn == ():
         lines.append(
             "the chat template writes no end of turn after the assistant: nothing in the text teaches the "

@@ -93,6 +93,11 @@ def inspect(
     return Inspection(files, samples, columns, picked, rows, exact, notes, records, warnings, encoding)
 
 
+def nothing() -> Inspection:
+    """Of a plan without data."""
+    return Inspection([], [], {}, Picked({}, {}), None, False, [], [])
+
+
 def spread(files: list[InputFile]) -> list[InputFile]:
     """At most MOST_FILES, evenly over the list."""
     if len(files) <= MOST_FILES:

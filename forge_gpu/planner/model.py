@@ -15,10 +15,10 @@ from forge_gpu.models.folder import ModelFolder, read_folder, templates_in
 from forge_gpu.models.locate import locate
 from forge_gpu.planner.fit import variables_of
 from forge_gpu.templates import builtin
+from forge_gpu.templates.named import JINJA_SUFFIXES, kind_of, user_templates
 
 ASSUMED_VRAM_GIB = 16
 SPECIAL_TOKENS = {f"{kind}_token" for kind in ("bos", "eos", "pad", "unk", "sep", "cls", "mask")}
-JINJA_SUFFIXES = (".jinja", ".jinja2", ".j2")
 MOST_TEMPLATE_BYTES = 4 * 2**20
 
 
@@ -153,10 +153,22 @@ def _facts_of_folder(decision: Decision, folder: ModelFolder) -> None:
     decision.entry = match.model if match else None
 
 
-def read_template(template: str) -> Template:
-    """`--template`: a built-in's name, a file, or a text with braces. Raises TemplateError."""
+def read_template(template: str, registered: Mapping[str, str] | None = None) -> Template:
+    """`--template`: a name, of a built-in or of one's own, a file, or a text with braces. registered: the
+    section `templates` of the plan. Raises TemplateError."""
     if template in builtin.builtins():
         return Template("builtin", template, f"built-in {template}", "the built-in that was named")
+    if registered and template in registered:
+        text = registered[template]
+        return Template(
+            kind_of(text), text, f"templates.{template} of the plan", "the template that was named"
+        )
+    own = user_templates()
+    if template in own:
+        text = _file_text(own[template])
+        return Template(
+            _kind_of(text, own[template]), text, str(own[template]), "the template that was named"
+        )
     is_name = len(template) < 4096 and "\n" not in template and "\0" not in template
     path = Path(template).expanduser()
     if is_name and path.is_file():
@@ -168,7 +180,7 @@ def read_template(template: str) -> Template:
         return Template(_kind_of(template, None), template, "--template", "the text that was given")
     if is_name and (path.suffix or len(path.parts) > 1):
         raise TemplateError(f"--template {template}: there is no such file")
-    builtin.builtin(template)  # names the nearest one
+    builtin.builtin(template, (*(registered or ()), *own))  # names the nearest one
     raise AssertionError("unreachable")
 
 
@@ -195,8 +207,7 @@ def _file_text(path: Path) -> str:
 
 def _kind_of(text: str, path: Path | None) -> str:
     """Jinja by its suffix or by its statements; all else is a format string."""
-    jinja = (path is not None and path.suffix in JINJA_SUFFIXES) or "{%" in text or "{#" in text
-    return "jinja" if jinja else "format"
+    return "jinja" if path is not None and path.suffix in JINJA_SUFFIXES else kind_of(text)
 
 
 def _own_tokens(decision: Decision, template: Template, named: bool, tokens: Collection[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,16 @@ from forge_gpu.hardware.stack import read_stack
 from forge_gpu.io.inputs import STDIN
 from forge_gpu.io.urls import is_url
 from forge_gpu.models.choose import GIB, best_method, recommended_batch_size
+from forge_gpu.models.locate import locate
 from forge_gpu.planner import fit
 from forge_gpu.planner.conversations import SampledConversations, read_conversations
 from forge_gpu.planner.engine import decide_engine
-from forge_gpu.planner.inspect import Inspection, inspect
+from forge_gpu.planner.hardware import hardware_values
+from forge_gpu.planner.inspect import Inspection, inspect, nothing
 from forge_gpu.planner.model import Decision, Template, decide, read_template, settings_of
 from forge_gpu.planner.splits import given_splits
 from forge_gpu.planner.trial import Trial, try_sample
+from forge_gpu.templates.builtin import builtin
 from forge_gpu.templates.environment import ChatTemplate
 from forge_gpu.templates.forms import FORMS
 from forge_gpu.templates.probes import Probes
@@ -55,6 +59,15 @@ class Plan:
     probes: Probes | None = None
     trial: Trial | None = None
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what `forge plan` prints."""
+        from forge_gpu.planner.describe import describe
+
+        return "".join(
+            f"<b>{escape(title)}</b><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
+            for title, lines in describe(self)
+        )
+
     def save(self, path: Path | str = "forge.yaml") -> Path | None:
         """Write forge.yaml; a different file that was there is kept, and the path of that backup returned."""
         from forge_gpu.config.write import save
@@ -73,47 +86,54 @@ def make_plan(
     environ: Mapping[str, str] = os.environ,
     hardware: Hardware | None = None,
     folder: Path | str = ".",
+    settled: Layer | None = None,
     force: bool = False,
 ) -> Plan:
     """Look at machine, data and goal, and choose everything else.
 
-    data: files, folders, globs, lists, URLs. model: a name or a folder. template: a built-in's name, a file,
-    or a format string. engine: auto, cpu or gpu. overrides: `section.key=value`, which always win; environ:
-    the same as FORGE_CONFIG__SECTION__KEY. hardware: what was probed, None to probe now. folder: where
-    forge.yaml will stand. force: make a plan by which most of the sample would be rejected. Nothing is
-    written or printed. Raises ForgeError: InputError for data that cannot
-    be used, TemplateError for a template that does not fit, ConfigError for a bad override.
+    Without data, model, hardware and preprocessing are chosen, and `prepare` looks at the data it is given.
+    settled: what an earlier plan says, which is heeded as if the user had set it. data: files, folders,
+    globs, lists, URLs. model: a name or a folder. template: a built-in's name, a file, or a format string.
+    engine: auto, cpu or gpu. overrides: `section.key=value`, which always win; environ: the same as
+    FORGE_CONFIG__SECTION__KEY. hardware: what was probed, None to probe now. folder: where forge.yaml will
+    stand. force: make a plan by which most of the sample would be rejected. Nothing is written or printed.
+    Raises ForgeError: InputError for data that cannot be used, TemplateError for a template that does not
+    fit, ConfigError for a bad override.
     """
     for option, value in (("--model", model), ("--template", template)):
         if value is not None and not str(value).strip():
             raise ConfigError(f"{option}: is empty; name one, or leave the option out")
-    layers = [environment_layer(environ), override_layer(overrides)]
+    layers = [*([] if settled is None else [settled]), environment_layer(environ), override_layer(overrides)]
     given = _given(layers)
     given_data = _section(given, "data")
     named = [str(path) for path in ([data] if isinstance(data, (str, Path)) else data)]
     paths, base = (named, None) if named else (given_data.get("inputs"), Path(folder))
-    if not paths:
-        raise InputError("no data: name it with --data PATH")
+    if not (paths or goal or model or template or settled):
+        raise InputError("no data: name it with --data PATH, or say what the model is to become")
     machine = hardware or probe(folder)
     name, text = settings_of(_section(given, "model"))
     text = _text(template) or text
-    wanted = read_template(text) if text else None
-    found = inspect(
-        paths,
-        _section(given_data, "mapping"),
-        given_data.get("format", "auto"),
-        given_data.get("encoding"),
-        any_columns=wanted is not None and wanted.kind == "format",
-        base=base,
-        convert=_section(given_data, "convert"),
-        named=_named_columns(_section(given, "preprocessing"), _section(given, "output")),
-    )
+    wanted = read_template(text, given.get("templates") or {}) if text else None
+    found = nothing()
+    if paths:
+        found = inspect(
+            paths,
+            _section(given_data, "mapping"),
+            given_data.get("format", "auto"),
+            given_data.get("encoding"),
+            any_columns=wanted is not None and wanted.kind == "format",
+            base=base,
+            convert=_section(given_data, "convert"),
+            named=_named_columns(_section(given, "preprocessing"), _section(given, "output")),
+        )
     chooser = _Chooser(goal, given, machine, found)
     if named:
         chooser.seen_from = lambda path: _seen_from(path, Path(folder))
-    chooser.data([_seen_from(path, Path(folder)) for path in named] or paths)
+    if paths:
+        chooser.data([_seen_from(path, Path(folder)) for path in named] or paths)
     chooser.model(_text(model) or name, wanted)
-    chooser.fit()
+    if paths:
+        chooser.fit()
     chooser.hardware(engine)
     chooser.preprocessing(engine)
     loaded = build([Layer(chooser.values), *layers])
@@ -125,9 +145,11 @@ def make_plan(
         loaded.config.preprocessing.memory.budget,
         loaded.config.preprocessing.memory.threads,
     )
-    _columns_exist(loaded.config, found)
-    validate_renderer(loaded.config, found.columns)
-    trial = try_sample(loaded.config, found.samples)
+    trial = None
+    if paths:
+        _columns_exist(loaded.config, found)
+        validate_renderer(loaded.config, found.columns)
+        trial = try_sample(loaded.config, found.samples)
     if trial is not None and trial.line is not None:
         if trial.is_hopeless and not force:
             raise InputError(f"{trial.line}; mend that, or make the plan in spite of it with --force")
@@ -207,6 +229,7 @@ class _Chooser:
         self.conversations: SampledConversations | None = None
         self.probes: Probes | None = None
         self.seen_from: Callable[[str], str] = str
+        self.has_data = bool(found.files)
         if goal:
             self.put("goal", goal, "as given")
 
@@ -265,8 +288,8 @@ class _Chooser:
         )
 
     def model(self, model: str | None, template: Template | None) -> None:
-        has_turns = self._shape.has_turns
-        if has_turns:
+        has_turns = not self.has_data or self._shape.has_turns
+        if self.has_data and has_turns:
             self.conversations = read_conversations(self.found.records, self.found.picked)
         form = self._form(model is not None or template is not None)
         self.decision = decide(
@@ -282,19 +305,25 @@ class _Chooser:
         for key, value in self.decision.values.items():
             self.put(f"model.{key}", value, self.decision.reasons[key])
         self.notes += self.decision.notes
+        if FORMS[form].is_encoded and model is not None and not self.set_by_user("tokens", "tokenizer"):
+            place, _ = locate(model)
+            if place is not None:
+                self.put("tokens.tokenizer", str(place), "the model's own")
 
     def _form(self, is_named: bool) -> str:
         """What is written: what the user said, else what the records are fit for."""
         form = self.set_by_user("output", "form")
         if form:
             return str(form)
+        if not self.has_data:
+            return "text"
         is_pair = self._shape.is_pair
-        if self._is_beyond_builtins() and not is_named:
+        if self._needs_own_template() and not is_named:
             form, what = ("source", "as they came") if is_pair else ("messages", "as messages")
-            why = "no template of a model is at hand that takes several turns"
+            why = "no model's own template is at hand"
             self.notes.append(
                 f"rows are written {what}: some conversations have several turns, a system message or tools, "
-                "which no built-in template takes; --model DIR writes them in its own template"
+                "which each model writes in its own way; --model DIR takes that, --template NAME a built-in"
             )
         elif is_pair:
             form, why = "preference", "each record is a pair of answers"
@@ -303,7 +332,7 @@ class _Chooser:
         self.put("output.form", form, why)
         return form
 
-    def _is_beyond_builtins(self) -> bool:
+    def _needs_own_template(self) -> bool:
         sampled = self.conversations
         return sampled is not None and sampled.several_turns + sampled.with_system + sampled.with_tools > 0
 
@@ -325,7 +354,8 @@ class _Chooser:
                 self.reasons["data.mapping.shape"] = "the template names columns of the data itself"
         elif self.conversations is not None and FORMS[form].is_rendered:
             if kind == "builtin":
-                self.notes += fit.fit_builtin(self.decision.values["chat_template"], self.conversations)
+                chat = builtin(self.decision.values["chat_template"]).chat_template()
+                self.notes += fit.fit_jinja(chat, self.conversations)
             elif kind == "jinja":
                 self.notes += fit.fit_jinja(self._chat_template(), self.conversations)
         if kind == "jinja":
@@ -355,18 +385,13 @@ class _Chooser:
             )
 
     def hardware(self, engine: str | None) -> None:
-        gpu = self.machine.best_gpu
         wanted = engine or self.set_by_user("preprocessing", "engine") or "auto"
         if wanted not in ("auto", "cpu", "gpu"):
             raise ConfigError(f"--engine {wanted}: choose auto, cpu or gpu")
-        use, why = decide_engine(wanted, self.machine, read_stack(self.machine.gpus), self.found.bytes)
-        self.put("hardware.use_gpu_preprocessing", use, why)
-        if gpu is not None:
-            self.put("hardware.vram_gb", round(gpu.vram_total / GIB, 1), f"GiB of {gpu.name}")
-            if gpu.architecture:
-                self.put("hardware.gpu_arch", gpu.architecture, gpu.name)
-            if gpu.compute_capability:
-                self.put("hardware.compute_capability", ".".join(map(str, gpu.compute_capability)), gpu.name)
+        size = self.found.bytes if self.has_data else None
+        use, why = decide_engine(wanted, self.machine, read_stack(self.machine.gpus), size)
+        for name, (value, reason) in hardware_values(self.machine, use, why).items():
+            self.put(f"hardware.{name}", value, reason)
         self._batch()
 
     def _batch(self) -> None:
@@ -387,6 +412,8 @@ class _Chooser:
             self.put("preprocessing.engine", engine, self.reasons["hardware.use_gpu_preprocessing"])
         else:
             self.reasons["preprocessing.engine"] = self.reasons["hardware.use_gpu_preprocessing"]
+        if not self.has_data:
+            return
         picked = self.found.picked
         label = picked.values.get("label")
         mode = _section(_section(self.given, "preprocessing"), "split").get("mode", "exact")

@@ -55,6 +55,7 @@ class ReportCollector:
         self._run["clusters"] = {str(number): size for number, size in chosen.clusters.items()}
         self._run["members"] = chosen.members
         self._run["samples"] = chosen.samples
+        self._run["strata"] = chosen.strata
         self._rows = output / FOLDER / ROWS
         if not goes_on:
             self._rows.unlink(missing_ok=True)

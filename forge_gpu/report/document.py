@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,12 +18,12 @@ from forge_gpu.fates import Fate, name
 from forge_gpu.job.output.collector import SeenRow
 from forge_gpu.quality.checks import CHARACTERS_A_TOKEN
 from forge_gpu.report.differences import difference, readable
-from forge_gpu.report.measure import Lengths, Measures
+from forge_gpu.report.measure import UNITS, Lengths, Measures
 from forge_gpu.report.samples import segments_of, shortened
 from forge_gpu.report.secrets import public, public_within
 
 SPLITS = ("train", "validation", "test")
-MOST_SOURCES = 12
+MOST_SOURCES = MOST_STRATA = 12
 BARS = 48
 """Of a histogram of lengths."""
 
@@ -47,6 +49,7 @@ def document(
         "sources": _sources(manifest, measures),
         "reasons": _reasons(manifest, measures, seen, most),
         "lengths": _lengths(config, measures),
+        "strata": _strata(config, run, measures, seen),
         "clusters": _clusters(run, measures, seen, most),
         "contamination": _contamination(manifest, measures, seen, most),
         "samples": _samples(config, run, measures, seen, most),
@@ -125,18 +128,29 @@ def _reasons(
     ]
 
 
-def _lengths(config: Config, measures: Measures) -> dict[str, Any] | None:
-    """Lengths in characters of each split; None where they were not counted."""
-    of_splits = {split: measures.lengths[split] for split in SPLITS if split in measures.lengths}
-    of_splits = {split: lengths for split, lengths in of_splits.items() if lengths.rows}
-    if not of_splits:
-        return None
-    limit = None if config.model.max_length is None else config.model.max_length * CHARACTERS_A_TOKEN
+def _lengths(config: Config, measures: Measures) -> list[dict[str, Any]]:
+    """Lengths of each split, in the units that the ledger has; none where they were not counted."""
+    tokens = config.model.max_length
+    characters = None if tokens is None else tokens * CHARACTERS_A_TOKEN
+    limits = {"tokens": (tokens, None), "characters": (characters, CHARACTERS_A_TOKEN)}
+    made = []
+    for unit, of_fates in measures.lengths.items():
+        of_splits = {split: of_fates[split] for split in SPLITS if split in of_fates and of_fates[split].rows}
+        if of_splits:
+            made.append(_lengths_in(unit, of_splits, *limits[unit]))
+    return made
+
+
+def _lengths_in(
+    unit: str, of_splits: dict[str, Lengths], limit: int | None, a_token: int | None
+) -> dict[str, Any]:
+    """a_token: how many of the unit are taken for a token; None where tokens are counted."""
     edges = _edges(list(of_splits.values()))
     return {
+        "unit": unit,
         "edges": edges.tolist(),
         "limit": limit,
-        "a_token": CHARACTERS_A_TOKEN,
+        "a_token": a_token,
         "splits": {
             split: {
                 "rows": lengths.rows,
@@ -157,6 +171,37 @@ def _edges(lengths: Sequence[Lengths]) -> np.ndarray:
     shortest = max(min(of.at(0.001) for of in lengths), 1)
     edges = np.unique(np.geomspace(shortest, max(longest, shortest + 1) + 1, BARS + 1).astype(np.int64))
     return np.concatenate([[0], edges]) if shortest > 1 else edges
+
+
+def _strata(
+    config: Config, run: dict[str, Any], measures: Measures, seen: Mapping[int, SeenRow]
+) -> dict[str, Any] | None:
+    """The largest strata with the fates of their rows, by the values that a row of each has; None without."""
+    if not measures.strata:
+        return None
+    sizes: Counter[str] = Counter()
+    for (stratum, _), rows in measures.strata.items():
+        sizes[stratum] += rows
+    items = []
+    noted: dict[str, int] = run.get("strata") or {}
+    for number, stratum in enumerate(noted or [of for of, _ in sizes.most_common(MOST_STRATA)], 1):
+        row = seen.get(noted.get(stratum, -1))
+        values = None if row is None else _values(row.source, config.preprocessing.split.strata)
+        fates = {fate: n for (of, fate), n in measures.strata.items() if of == stratum}
+        items.append({"name": values or f"stratum {number}", "rows": sizes[stratum], "fates": fates})
+    hidden = len(sizes) - len(items)
+    return {"columns": list(config.preprocessing.split.strata), "items": items, "more": hidden}
+
+
+def _values(source: bytes, columns: Sequence[str]) -> str | None:
+    """What a record has in some columns, as one line; None where it is no JSON object."""
+    try:
+        record = json.loads(source)  # numbers as they are spelled: orjson rounds large ones
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict):
+        return None
+    return ", ".join(str(record.get(column, "")) for column in columns)[:60]
 
 
 def _clusters(
@@ -224,7 +269,11 @@ def _samples(
                     "split": SPLITS[split],
                     "segments": shown,
                     "more": more,
-                    "characters": measures.rows[number].get("characters"),
+                    "lengths": {
+                        unit: measures.rows[number][unit]
+                        for unit in UNITS
+                        if measures.rows[number].get(unit) is not None
+                    },
                 }
             )
     return samples

@@ -6,7 +6,6 @@ Labels are names of stages, fates and reasons alone: never anything from the dat
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from forge_gpu.job.events.events import (
     Warned,
 )
 from forge_gpu.job.output.result import Result
+from forge_gpu.report.address import address_of
 
 INSTALL = "pip install 'forge-gpu[metrics]'"
 WRITE_EVERY = 5.0
@@ -66,6 +66,7 @@ class Numbers:
                 self._of_stage["rows"][stage] = event.rows_so_far
                 self._of_stage["bytes"][stage] = event.bytes_so_far
                 self._now["peak_memory_bytes"] = event.peak_memory
+                self._reasons.update(event.reasons_so_far or {})
                 if stage == "write" and event.fates_so_far:
                     self._fates.update(event.fates_so_far)
             case StageDone(stage=stage, rows=rows, seconds=seconds):
@@ -158,6 +159,10 @@ class Metrics:
         self._written = time.monotonic()
         place = address_of(where)
         if place is None:
+            if not where.endswith(".prom"):
+                raise ConfigError(
+                    f"--metrics {where}: is no port, no ADDRESS:PORT and no file that ends with .prom"
+                )
             self._file = Path(where)
             self._write()
             return
@@ -201,14 +206,3 @@ class Metrics:
         except OSError as fault:
             raise OutputError(f"{self._file}: metrics cannot be written: {fault.strerror}") from fault
         self._written = time.monotonic()
-
-
-def address_of(where: str) -> tuple[str, int] | None:
-    """Host and port, or None for a file. Raises ConfigError for what is neither."""
-    if match := re.fullmatch(r"(?:(?P<host>\[[0-9a-fA-F:]+\]|[^\s/:]+):)?(?P<port>\d{1,5})", where):
-        port = int(match["port"])
-        if port < 2**16:
-            return (match["host"] or "127.0.0.1").strip("[]"), port
-    elif where.endswith(".prom"):
-        return None
-    raise ConfigError(f"--metrics {where}: is no port, no ADDRESS:PORT and no file that ends with .prom")

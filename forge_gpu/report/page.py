@@ -22,15 +22,15 @@ ASSETS = HERE / "assets"
 MOST_BYTES = 10**6
 
 
-def html_page(script: str, title: str, data: Any) -> bytes:
-    """The page that a script of `assets` makes of the data.
+def html_page(script: str, title: str, data: Any, connects: bool = False) -> bytes:
+    """The page that a script of `assets` makes of the data. connects: it asks the server that it came from.
 
     Raises ForgeError where a vendored file is not what its lock says.
     """
     code = scripts(script)
     template = (ASSETS / "page.html").read_text()
     parts = {
-        "policy": policy(code),
+        "policy": policy(code, connects),
         "version": __version__,
         "title": html.escape(title),
         "style": (ASSETS / "page.css").read_text(),
@@ -41,15 +41,17 @@ def html_page(script: str, title: str, data: Any) -> bytes:
     return "".join(parts[piece] if odd % 2 else piece for odd, piece in enumerate(pieces)).encode()
 
 
-def policy(code: str) -> str:
-    """The page's Content-Security-Policy: this script and nothing else runs, and nothing is loaded.
+def policy(code: str, connects: bool = False) -> str:
+    """The page's Content-Security-Policy: this script and nothing else runs, and nothing is loaded; one that
+    connects may ask its own server.
 
     Plot writes styles of its own into what it draws, so that styles cannot be held to a hash.
     """
+    connect = "connect-src 'self'; " if connects else ""
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     return (
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
-        "base-uri 'none'; form-action 'none'"
+        f"{connect}base-uri 'none'; form-action 'none'"
     )
 
 

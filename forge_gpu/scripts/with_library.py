@@ -16,7 +16,7 @@ PLAN: dict[str, Any] = {}
 def main() -> None:
     import forge_gpu
 
-    plan = forge_gpu.Config.model_validate(PLAN)
+    plan = forge_gpu.ForgeConfig.model_validate(PLAN)
     result = forge_gpu.prepare(plan, output=sys.argv[1] if len(sys.argv) > 1 else "prepared")
     for fate, rows in result.counts.items():
         print(f"{fate:24}{rows:>12,}")

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from ruamel.yaml import YAML
 
 from forge_gpu.errors import TemplateError
 
+if TYPE_CHECKING:
+    from forge_gpu.templates.environment import ChatTemplate
+
 
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """A format string over {query} and {response}, and the end-of-sequence token of its family."""
+    """template: one turn, a format string over {query} and {response}. eos: the end-of-sequence token of its
+    family. chat: the file of a Jinja template that writes any conversation, given these variables."""
 
     name: str
     template: str
     eos: str
+    chat: str
+    variables: dict[str, object] = field(default_factory=dict)
+
+    def chat_template(self, ending: str = "") -> ChatTemplate:
+        """What renders conversations. ending: what goes after each text, for append_eos."""
+        from forge_gpu.templates.environment import ChatTemplate
+
+        source = (files("forge_gpu.templates") / self.chat).read_text(encoding="utf-8").removesuffix("\n")
+        return ChatTemplate(source + "{{ ending }}", {}, {**self.variables, "ending": ending})
 
 
 @cache
@@ -28,11 +43,13 @@ def builtins() -> dict[str, Builtin]:
     return {name: Builtin(name, **entry) for name, entry in YAML(typ="safe", pure=True).load(text).items()}
 
 
-def builtin(name: str) -> Builtin:
-    """The built-in of that name; TemplateError names the nearest one where there is none."""
-    known = builtins()
-    if name in known:
-        return known[name]
+def builtin(name: str, others: Sequence[str] = ()) -> Builtin:
+    """The built-in of that name; TemplateError names the nearest one, or the nearest of the others that have
+    names, where there is none."""
+    if name in builtins():
+        return builtins()[name]
+    known = [*builtins(), *others]
     near = difflib.get_close_matches(name.lower(), known, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"they are {', '.join(known)}"
-    raise TemplateError(f"no built-in template is named {name!r}: {hint}")
+    what = "template" if others else "built-in template"
+    raise TemplateError(f"no {what} is named {name!r}: {hint}")

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from ruamel.yaml import YAML
 
-from forge_gpu.config.schema import Model
+from forge_gpu.config.schema import ModelConfig
 from forge_gpu.errors import ConfigError
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -41,7 +41,7 @@ _COMPARED = re.compile(r"""role['"]?\]?\s*(?:==|!=|not in|in)\s*(\[[^\]]*\]|\([^
 _QUOTED = re.compile(r"""['"]([^'"]+)['"]""")
 
 
-def own_roles(model: Model) -> frozenset[str]:
+def own_roles(model: ModelConfig) -> frozenset[str]:
     """The names that a chat template compares roles with: they mean something to it, and are passed on."""
     if model.template_kind != "jinja":
         return frozenset()

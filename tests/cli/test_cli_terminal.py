@@ -112,7 +112,7 @@ def test_a_full_standard_output_is_one_line():
         ),
     ],
 )
-def test_what_no_command_foresaw_is_one_line(error, line, code, monkeypatch, capsys):
+def test_what_no_command_foresaw_is_one_line(error, line, code, monkeypatch, capsys, tmp_path):
     def fail(*arguments, **options):
         raise error
 
@@ -120,8 +120,10 @@ def test_what_no_command_foresaw_is_one_line(error, line, code, monkeypatch, cap
     assert app._run(["plan"], debug=False) == code
     told = capsys.readouterr().err
     assert told.startswith(f"error: {line}") and told.count("\n") == 1
-    with pytest.raises(type(error)):
-        app._run(["plan"], debug=True)
+    monkeypatch.chdir(tmp_path)
+    assert app._run(["plan"], debug=True) == code
+    told = capsys.readouterr().err
+    assert "Traceback" in told and f"error: {line}" in told and (tmp_path / "forge-debug.zip").exists()
 
 
 def test_an_error_cannot_command_the_terminal(capsys):

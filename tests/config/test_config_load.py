@@ -95,7 +95,9 @@ def test_an_unknown_override_like_no_other_key_names_those_that_are_there():
         ConfigError, match=r"^--set: output\.zzzz: unknown key; known there: form, format, columns"
     ):
         build([override_layer(["output.zzzz=1"])])
-    with pytest.raises(ConfigError, match=r"qqqq\.zzzz: unknown key; known there: version, goal, data"):
+    with pytest.raises(
+        ConfigError, match=r"qqqq\.zzzz: unknown key; known there: version, goal, templates, data"
+    ):
         build([override_layer(["qqqq.zzzz=1"])])
 
 

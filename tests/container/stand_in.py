@@ -130,7 +130,7 @@ class StandIn:
         return int(act["code"])
 
     def _run(self, name: str, act: dict[str, Any]) -> int:
-        child = subprocess.Popen([sys.executable, "-m", "forge_gpu.container.inside"], start_new_session=True)
+        child = subprocess.Popen([sys.executable, "-m", "forge_gpu.report.inside"], start_new_session=True)
         self._save(name, {"labels": {}, "pid": child.pid, "state": {"Status": "running", "ExitCode": 0}})
         while "killed_at" in act and child.poll() is None:
             if os.path.exists(act["killed_at"]):

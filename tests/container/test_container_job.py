@@ -15,8 +15,10 @@ import pytest
 
 import forge_gpu
 from forge_gpu.cli.prepare import stopping_at_signals
+from forge_gpu.container.makers import makers
 from forge_gpu.errors import ConfigError, ContainerError, InputError, Interrupted, StrictError
 from forge_gpu.events import ChunkDone, Entry, JobEnded, JobFailed, JobStarted, Sampled
+from forge_gpu.report.live.note import read_live
 from tests.container.stand_in import CHECKOUT
 from tests.job import jobs
 
@@ -32,6 +34,9 @@ def test_the_bytes_are_the_hosts_and_the_manifest_says_where(stand_in, source, t
     result = forge_gpu.prepare(jobs.plan(source), output=tmp_path / "inside", settings=USE)
     assert jobs.content(tmp_path / "inside") == on_host(source, tmp_path / "host")
     assert result.output == tmp_path / "inside" and not result.was_finished
+    assert '"samples":[{' in (tmp_path / "inside/report.html").read_text()
+    live = read_live(tmp_path / "inside")
+    assert live is not None and live["outcome"]["kind"] == "done" and live["fates"] == result.counts
     assert result.manifest["run"]["surroundings"] == {
         "container_engine": "docker 1.0",
         "image": "forge:cpu",
@@ -165,7 +170,7 @@ def test_standard_input_goes_into_the_container(stand_in, source, tmp_path):
 
 
 def test_ctrl_c_is_passed_on_and_a_second_one_kills(stand_in, source, tmp_path):
-    hello = {"hello": {"protocol": 1, "version": forge_gpu.__version__}}
+    hello = {"hello": {"protocol": 1, "version": forge_gpu.__version__, "makers": makers()}}
     stand_in.play({"lines": [hello], "sleeps": True})
 
     def press_twice() -> None:
@@ -220,7 +225,7 @@ def test_a_url_needs_a_network_and_its_keys_go_by_name(stand_in, source, tmp_pat
 
 def test_the_program_runs_no_file_of_the_folder_it_works_in():
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "forge_gpu.container.inside"],
+        [sys.executable, "-P", "-m", "forge_gpu.report.inside"],
         cwd=CHECKOUT,
         input=b"no job\n",
         capture_output=True,

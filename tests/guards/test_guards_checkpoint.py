@@ -17,7 +17,9 @@ from forge_gpu.job.state.checkpoint import JobKey
 from tests.guards.planted import flip, stop_in, when
 from tests.job import jobs
 
-KEY = JobKey([["rows.jsonl", 1, "a"]], "c", "t", 7, "1.0", [["asked.jsonl", 1, "b"]], "15.0")
+KEY = JobKey(
+    [["rows.jsonl", 1, "a"]], "c", "t", 7, "1.0", [["asked.jsonl", 1, "b"]], {"transform": "d"}, "15.0"
+)
 
 
 @pytest.mark.parametrize("part", [field.name for field in fields(JobKey)])

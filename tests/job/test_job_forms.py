@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from forge_gpu.config.rules import broken
-from forge_gpu.config.schema import Config, Output
+from forge_gpu.config.schema import Config, OutputConfig
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.errors import ConfigError
 from forge_gpu.hardware.budget import Budget
@@ -61,7 +61,9 @@ def quiz_plan(source: Path, columns: Sequence[str] = (), **mapping: str) -> Conf
         data={"inputs": [str(source)], "mapping": mapping or {"query": "q", "response": "a"}},
         preprocessing={"quality_checks": checks, "train_split": 1, "validation_split": 0},
     )
-    output = Output.model_construct(**config.output.model_dump() | {"form": "quiz", "columns": list(columns)})
+    output = OutputConfig.model_construct(
+        **config.output.model_dump() | {"form": "quiz", "columns": list(columns)}
+    )
     return config.model_copy(update={"output": output})
 
 
@@ -106,7 +108,7 @@ def test_a_registered_form_is_streamed_and_has_its_rules(tmp_path: Path) -> None
 
 
 def test_the_schema_names_the_forms_that_are_registered() -> None:
-    assert get_args(Output.model_fields["form"].annotation) == tuple(FORMS)
+    assert get_args(OutputConfig.model_fields["form"].annotation) == tuple(FORMS)
     assert all(form.name == name for name, form in FORMS.items())
 
 

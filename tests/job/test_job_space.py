@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from forge_gpu.errors import OutputError
+from forge_gpu.errors import Interrupted, OutputError
 from forge_gpu.job.events.events import ChunkDone, Event, StageDone, StageStarted
 from tests.job import jobs
 
@@ -43,6 +43,20 @@ def test_a_disk_too_small_is_told_before_anything_is_read(source, tmp_path, monk
     assert room.stages == ["open"]
     room.free = 2 * source.stat().st_size
     jobs.run(jobs.plan(source), tmp_path / "out", listener=room)
+
+
+def test_a_transform_asks_for_room_in_the_spool_until_it_is_there(source, tmp_path, monkeypatch) -> None:
+    script = tmp_path / "transform.py"
+    script.write_text("def transform(row):\n    return row\n")
+    data = {"inputs": [str(source)], "transform": {"script": str(script)}}
+    room = Disk(monkeypatch, source.stat().st_size * 2)
+    with pytest.raises(OutputError, match="preparing this input needs"):
+        jobs.run(jobs.plan(source, data=data), tmp_path / "out", listener=room)
+    room.free *= 2
+    with pytest.raises(Interrupted):
+        jobs.run(jobs.plan(source, data=data), tmp_path / "out", **jobs.stop_after(9))
+    room.free //= 2
+    jobs.run(jobs.plan(source, data=data), tmp_path / "out", listener=room)
 
 
 @pytest.mark.parametrize(

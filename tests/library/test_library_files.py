@@ -73,7 +73,7 @@ AGAINST = {("_expand", "test"): 1, ("_describe", "test.jsonl"): 1}
 
 def test_a_job_looks_up_each_input_once(folder: Path, looked_up: Counter[tuple[str, str]]) -> None:
     heard: list[Any] = []
-    plan = forge_gpu.Config.model_validate(PLAN)
+    plan = forge_gpu.ForgeConfig.model_validate(PLAN)
     result = forge_gpu.prepare(plan, data=["one", "two"], against="test", output="out", on_event=heard.append)
     assert looked_up == ONCE | AGAINST
     skipped = [
@@ -86,6 +86,6 @@ def test_a_job_looks_up_each_input_once(folder: Path, looked_up: Counter[tuple[s
 
 
 def test_a_stream_looks_up_each_input_once(folder: Path, looked_up: Counter[tuple[str, str]]) -> None:
-    plan = forge_gpu.Config.model_validate(PLAN)
+    plan = forge_gpu.ForgeConfig.model_validate(PLAN)
     assert sum(len(batch) for batch in forge_gpu.stream(plan, data=["one", "two"])) > 0
     assert looked_up == ONCE

@@ -327,7 +327,7 @@ FRAME = pd.DataFrame({"question": ["q"], "answer": ["a"]})
             ForgeError,
             "did you mean 'answer'",
         ),
-        (lambda: ENGINE.render(FRAME, forge_gpu.Config(), mapping={}), ConfigError, "of its own"),
+        (lambda: ENGINE.render(FRAME, forge_gpu.ForgeConfig(), mapping={}), ConfigError, "of its own"),
         (lambda: ENGINE.render(FRAME.rename(columns={"answer": "x"}), "chatml"), InputError, "mapping="),
         (lambda: ENGINE.deduplicate(FRAME, ["answr"]), InputError, "did you mean 'answer'"),
         (lambda: ENGINE.deduplicate(FRAME, []), InputError, "at least one"),

@@ -23,7 +23,7 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "first", ["import forge_gpu", "import forge_gpu; forge_gpu.Config; forge_gpu.ForgeError"]
+    "first", ["import forge_gpu", "import forge_gpu; forge_gpu.ForgeConfig; forge_gpu.ForgeError"]
 )
 def test_the_import_is_light(first: str) -> None:
     code = f"{first}; import sys; print([name for name in {HEAVY!r} if name in sys.modules])"
@@ -35,7 +35,7 @@ def test_a_job_loads_only_what_its_plan_needs(source: Path, tmp_path: Path) -> N
     config = jobs.plan(source).model_dump_json()
     code = (
         "import sys, forge_gpu\n"
-        f"config = forge_gpu.Config.model_validate_json({config!r})\n"
+        f"config = forge_gpu.ForgeConfig.model_validate_json({config!r})\n"
         f"forge_gpu.prepare(config, output={str(tmp_path / 'out')!r})\n"
         f"print([name for name in {UNUSED!r} if name in sys.modules])"
     )
@@ -77,7 +77,7 @@ def test_a_saved_plan_is_the_plan(source: Path, tmp_path: Path) -> None:
 
 def test_faults_are_raised(source: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no data"):
-        forge_gpu.plan("chat")
+        forge_gpu.plan()
     with pytest.raises(InputError, match="nothing"):
         forge_gpu.plan(data=tmp_path / "nothing.jsonl", template="chatml")
     with pytest.raises(TemplateError, match="chatml"):

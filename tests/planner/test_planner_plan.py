@@ -185,18 +185,18 @@ def conversations(turns: int, count: int = 10):
     return [{"messages": TURN * turns} for _ in range(count)]
 
 
-def test_several_turns_and_a_built_in_are_refused_with_the_count(tmp_path):
-    with pytest.raises(
-        TemplateError, match=r"10 of 10 conversations looked at have several turns.*--model DIR"
-    ):
-        planned(lines(tmp_path / "a.jsonl", conversations(3)), template="chatml")
+@pytest.mark.parametrize("template", ["chatml", "llama", "alpaca", "gemma", "vicuna"])
+def test_built_ins_take_several_turns(template, tmp_path):
+    plan = planned(lines(tmp_path / "a.jsonl", conversations(3)), template=template)
+    assert (plan.config.output.form, plan.config.model.chat_template) == ("text", template)
+    assert not any("refuses" in note for note in plan.notes)
 
 
-def test_some_conversations_of_several_turns_are_told(tmp_path):
-    records = conversations(1, 8) + conversations(2, 2)
-    plan = planned(lines(tmp_path / "a.jsonl", records), template="chatml")
+def test_conversations_that_a_built_in_refuses_are_told(tmp_path):
+    records = conversations(1, 8) + [{"messages": [*TURN, *TURN[1:]]}] * 2
+    plan = planned(lines(tmp_path / "a.jsonl", records), template="llama")
     assert any(
-        "2 of 10 conversations looked at have several turns; these will be rejected" in n for n in plan.notes
+        "refuses 2 of 10 conversations looked at: messages that do not go user" in n for n in plan.notes
     )
 
 
@@ -233,8 +233,7 @@ def test_pairs_of_several_turns_without_any_model_are_kept_as_they_came(tmp_path
     path = lines(tmp_path / "a.jsonl", pairs)
     plan = planned(path)
     assert (plan.config.output.form, plan.config.model.template_kind) == ("source", "none")
-    with pytest.raises(TemplateError, match="4 of 4 conversations looked at have several turns"):
-        planned(path, template="chatml")
+    assert planned(path, template="chatml").config.output.form == "preference"
 
 
 def test_labels_and_media_are_kept(tmp_path):
@@ -370,7 +369,7 @@ def test_bad_rows_are_told(tmp_path):
 
 def test_no_data():
     with pytest.raises(InputError, match="no data: name it with --data PATH"):
-        planned([])
+        make_plan()
 
 
 def test_relative_inputs_are_seen_from_the_plans_folder(tmp_path, monkeypatch):

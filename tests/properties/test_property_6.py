@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forge_gpu.config.schema import Hardware
+from forge_gpu.config.schema import HardwareConfig
 from forge_gpu.container.images import arch_of, get_container_for_arch, image_for, variants
 from forge_gpu.hardware.gpus import GPU
 from forge_gpu.hardware.stack import REQUIREMENTS
@@ -41,7 +41,7 @@ def test_property_6_container_consistency(found, driver):
 
 @given(capabilities)
 def test_the_container_of_a_plan_is_that_of_its_hardware(capability):
-    hardware = Hardware(compute_capability=".".join(map(str, capability)), use_gpu_preprocessing=True)
+    hardware = HardwareConfig(compute_capability=".".join(map(str, capability)), use_gpu_preprocessing=True)
     selected = image_for(gpus_of([capability]), "580.65")
     if selected.gpus:
         assert selected.image == get_container_for_arch(arch_of(hardware.compute_capability))

@@ -19,7 +19,8 @@ import forge_gpu
 from forge_gpu.cli.app import _run
 from forge_gpu.errors import ConfigError, ForgeError
 from forge_gpu.fates import Fate, Reason, name
-from forge_gpu.report.metrics import Metrics, address_of
+from forge_gpu.report.address import address_of
+from forge_gpu.report.metrics import Metrics
 from tests.job import jobs
 
 FORGE = [sys.executable, "-c", "from forge_gpu.cli.app import main; main()"]
@@ -171,10 +172,10 @@ def test_where_metrics_go():
     assert address_of("9464") == ("127.0.0.1", 9464)
     assert address_of("0.0.0.0:9464") == ("0.0.0.0", 9464)
     assert address_of("[::1]:9464") == ("::1", 9464)
-    assert address_of("forge.prom") is None
     for wrong in ("70000", "forge.txt", "host:", ""):
+        assert address_of(wrong) is None
         with pytest.raises(ConfigError, match=r"is no port, no ADDRESS:PORT and no file"):
-            address_of(wrong)
+            Metrics(wrong)
 
 
 def test_a_port_that_is_taken_and_a_library_that_lacks_are_one_line(folder, capsys, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forge_gpu.config.schema import Config, Data, Mapping, Model, Output
+from forge_gpu.config.schema import Config, DataConfig, Mapping, ModelConfig, OutputConfig
 from forge_gpu.errors import ConfigError, TemplateError
 from forge_gpu.fates import Reason
 from forge_gpu.templates import format_string
@@ -31,7 +31,11 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 def make(mapping, form="text", kind="builtin", template="chatml", **model):
     model = {"template_kind": kind, "chat_template": template, **model}
     return make_renderer(
-        Config(data=Data(mapping=Mapping(**mapping)), model=Model(**model), output=Output(form=form))
+        Config(
+            data=DataConfig(mapping=Mapping(**mapping)),
+            model=ModelConfig(**model),
+            output=OutputConfig(form=form),
+        )
     )
 
 
@@ -157,12 +161,12 @@ def test_messages_of_flat_rows():
     ]
 
 
-def test_system_has_no_place_in_a_built_in():
+def test_a_built_in_takes_a_system_message_where_there_is_one():
     mapping = {**FLAT, "system": "s"}
     found = render(make(mapping), [{"q": "Q", "r": "R", "s": "S"}, {"q": "Q", "r": "R", "s": ""}])
-    assert found[0][0] == Reason.TEMPLATE_REFUSED
-    assert "chatml" in found[0][1]
-    assert found[1]["text"] == EXACT["chatml"].format(query="Q", response="R")
+    one_turn = EXACT["chatml"].format(query="Q", response="R")
+    assert found[0]["text"] == f"<|im_start|>system\nS<|im_end|>\n{one_turn}"
+    assert found[1]["text"] == one_turn
 
 
 def test_text():
@@ -207,7 +211,8 @@ def test_validate_template():
     with pytest.raises(TemplateError, match="there are answer"):
         validate_template("{zzz}", ["answer"])
     config = Config(
-        data=Data(mapping=Mapping(**FLAT)), model=Model(template_kind="builtin", chat_template="llama")
+        data=DataConfig(mapping=Mapping(**FLAT)),
+        model=ModelConfig(template_kind="builtin", chat_template="llama"),
     )
     validate_renderer(config, ["q", "r", "x"])
     with pytest.raises(TemplateError, match="'r'"):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from forge_gpu.config.schema import Config, Data, Mapping, Model, Output
+from forge_gpu.config.schema import Config, DataConfig, Mapping, ModelConfig, OutputConfig
 from forge_gpu.errors import ConfigError
 from forge_gpu.fates import Reason
 from forge_gpu.templates.choose import make_renderer
@@ -22,8 +22,10 @@ TURN = [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]
 
 def make(mapping, form="text", kind="jinja", template=SHOW, spans=False, **model):
     model = {"template_kind": kind, "chat_template": template, **model}
-    output = Output(form=form, spans=spans)
-    return make_renderer(Config(data=Data(mapping=Mapping(**mapping)), model=Model(**model), output=output))
+    output = OutputConfig(form=form, spans=spans)
+    return make_renderer(
+        Config(data=DataConfig(mapping=Mapping(**mapping)), model=ModelConfig(**model), output=output)
+    )
 
 
 def texts(mapping, rows, **options):
@@ -196,9 +198,8 @@ def test_conversations_with_a_built_in():
     found = texts(mapping, rows, kind="builtin", template="vicuna")
     good = "USER: Q\nASSISTANT: A"
     assert [found[0], found[1], found[5]] == [good] * 3
-    assert found[2][0] == Reason.TEMPLATE_REFUSED
-    assert found[3][0] == Reason.SEVERAL_TURNS and "3 turns" in found[3][1]
-    assert found[4][0] == Reason.BAD_MESSAGES
+    assert found[2] == f"S\n\n{good}" and found[3] == "\n".join([good] * 3)
+    assert found[4][0] == Reason.TEMPLATE_REFUSED and "last message" in found[4][1]
     assert found[6][0] == Reason.TEMPLATE_REFUSED and "tools" in found[6][1]
 
 
@@ -301,8 +302,8 @@ def test_spans_of_what_the_assistant_wrote():
 
 def test_unknown_spans_are_null():
     mapping = {"shape": "conversation", "messages": "c"}
-    found = render(make(mapping, template=WRITTEN["characters"], spans=True), [{"c": TURN}])
-    assert found == [{"text": "Q.A.", "spans": "null"}]
+    found = render(make(mapping, template=WRITTEN["joined_contents"], spans=True), [{"c": TURN}])
+    assert [row["spans"] for row in found] == ["null"]
 
 
 def test_list_shape_names_its_columns():

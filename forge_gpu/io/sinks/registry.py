@@ -7,10 +7,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
-from forge_gpu.config.schema import Output
+from forge_gpu.config.schema import OutputConfig
 from forge_gpu.io.sinks.base import Format
 
-NAMES: tuple[str, ...] = get_args(Output.model_fields["format"].annotation)
+NAMES: tuple[str, ...] = get_args(OutputConfig.model_fields["format"].annotation)
 
 
 def format_of(name: str) -> Format:

@@ -8,7 +8,7 @@ deciders work through them in blocks; what they decide depends neither on that n
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,13 @@ from forge_gpu.job.state.decisions import Decisions
 
 STEPS = (rejected, without_parts, contaminated, duplicate, near_duplicate, unsampled, split, shuffle)
 
+OnStep = Callable[[str, int, int], None]
+"""Hears which step comes next, as words, and how many of how many are done; it may raise to stop."""
+
+
+def _ignore(what: str, done: int, total: int) -> None:
+    """Nobody asks how far the decisions are."""
+
 
 def decide(
     folder: Path,
@@ -45,15 +52,23 @@ def decide(
     files: Sequence[int] = (),
     first_occurrence: FirstOccurrence | None = None,
     splits: Sequence[str] = (),
+    on_step: OnStep = _ignore,
 ) -> Decisions:
     """Every row's fate, from the index files of all ranges in order; the others as in `Case`. Raises
-    ConfigError for a column without values."""
+    ConfigError for a column without values, and what `on_step` raises."""
     scratch = folder / "gathered"
     try:
-        facts = Gathered(scratch, ranges, config, shares.GATHERED.of(budget_bytes))
+        facts = Gathered(
+            scratch,
+            ranges,
+            config,
+            shares.GATHERED.of(budget_bytes),
+            lambda done: on_step("reading the index", done, len(ranges)),
+        )
         case = Case(config, facts, budget_bytes, texts, mixture, files, first_occurrence, splits)
         verdict = Verdict.none_yet(facts)
-        for step in STEPS:
+        for number, step in enumerate(STEPS):
+            on_step(step.__name__.replace("_", " "), number, len(STEPS))
             step(case, verdict)
         return _decisions(case, verdict)
     finally:

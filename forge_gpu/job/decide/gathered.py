@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,17 @@ class Gathered:
     are read from the index an item at a time.
 
     starts: int64[ranges + 1], the first row of each range. ranges: the index files. rows: of the job.
+    on_range: hears how many ranges are read; it may raise to stop.
     """
 
-    def __init__(self, folder: Path, ranges: Sequence[Path], config: Config, budget_bytes: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ranges: Sequence[Path],
+        config: Config,
+        budget_bytes: int,
+        on_range: Callable[[int], None] = lambda done: None,
+    ) -> None:
         self.ranges = ranges
         counts = [index.read_facts(path).rows for path in ranges]
         self.starts: I64 = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
@@ -35,7 +43,8 @@ class Gathered:
             folder, config, [fact for fact in facts.values() if not fact.is_sparse], budget_bytes
         )
         sparse = {name: [np.zeros(0, fact.dtype)] for name, fact in facts.items() if fact.is_sparse}
-        for path, at, rows in zip(ranges, self.starts.tolist(), counts, strict=False):
+        for number, (path, at, rows) in enumerate(zip(ranges, self.starts.tolist(), counts, strict=False)):
+            on_range(number)
             if not rows:
                 continue
             of_range = index.read_arrays(path, facts)

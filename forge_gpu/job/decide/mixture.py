@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from forge_gpu.config.schema import Data
+from forge_gpu.config.schema import DataConfig
 from forge_gpu.errors import ConfigError
 from forge_gpu.io import urls
 from forge_gpu.io.inputs import InputFile
@@ -55,7 +55,7 @@ def strata(source: npt.NDArray[np.uint32], stratum: U64 | None) -> U64:
     return parted
 
 
-def mixture_of(data: Data, files: Sequence[InputFile]) -> Mixture | None:
+def mixture_of(data: DataConfig, files: Sequence[InputFile]) -> Mixture | None:
     """The mixture of its files that the plan asks for; None where it takes all rows. Raises ConfigError."""
     if data.weights is None and data.caps is None:
         return None

@@ -25,6 +25,7 @@ from forge_gpu.job.events.events import (
     JobFailed,
     JobStarted,
     Listener,
+    Progressed,
     StageStarted,
     Warned,
 )
@@ -37,7 +38,7 @@ PATIENCE = 10.0
 SAMPLE_EVERY = 1.0
 
 WAITING = 1024
-"""Events that wait for a listener; beyond them a ChunkDone takes the place of the one before it."""
+"""Events that wait for a listener; beyond them one of progress takes the place of the one before."""
 
 
 class GiveUp(Exception):
@@ -240,7 +241,8 @@ class _Feed:
 
 def _is_covered(before: Event, event: Event) -> bool:
     """Whether all that an event says stands in the one after it as well."""
-    return isinstance(before, ChunkDone) and isinstance(event, ChunkDone) and before.stage == event.stage
+    may_lack = isinstance(before, ChunkDone | Progressed)
+    return may_lack and type(before) is type(event) and before.stage == event.stage
 
 
 def of_events(listener: Listener, name: str) -> EntryListener:

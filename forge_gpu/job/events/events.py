@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-SCHEMA = 1
+SCHEMA = 2
 """The version of what events say: `v` of each line."""
 
 
@@ -39,6 +39,7 @@ class JobStarted(Event):
 class StageStarted(Event):
     total_bytes: int | None = None
     total_rows: int | None = None
+    done_bytes: int = 0  # of the total: what an earlier run has done
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,20 @@ class ChunkDone(Event):
     seconds: float
     peak_memory: int  # bytes, of the process, so far
     fates: dict[str, int] | None = None  # rows by fate, where the stage knows them
+    reasons: dict[str, int] | None = None  # rejected rows by reason, likewise
     rows_so_far: int = 0  # of this run, in the stage
     bytes_so_far: int = 0
     fates_so_far: dict[str, int] | None = None
+    reasons_so_far: dict[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed(Event):
+    """How far a stage is that reads no input. It may be left out, as ChunkDone may."""
+
+    what: str  # it is at, within the stage
+    done: int
+    total: int  # of what `done` counts: rows, or steps
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from forge_gpu.job.events.events import ChunkDone
 
@@ -14,13 +14,23 @@ class Totals:
 
     rows: int = 0
     bytes: int = 0
-    fates: Counter[str] | None = field(default=None)
+    fates: Counter[str] | None = None
+    reasons: Counter[str] | None = None
 
     def with_totals(self, chunk: ChunkDone) -> ChunkDone:
         """The event, counted and filled in."""
         self.rows += chunk.rows
         self.bytes += chunk.bytes
-        if chunk.fates is not None:
-            self.fates = (self.fates or Counter()) + Counter(chunk.fates)
-        fates = None if self.fates is None else dict(self.fates)
-        return replace(chunk, rows_so_far=self.rows, bytes_so_far=self.bytes, fates_so_far=fates)
+        self.fates = _sum(self.fates, chunk.fates)
+        self.reasons = _sum(self.reasons, chunk.reasons)
+        return replace(
+            chunk,
+            rows_so_far=self.rows,
+            bytes_so_far=self.bytes,
+            fates_so_far=None if self.fates is None else dict(self.fates),
+            reasons_so_far=None if self.reasons is None else dict(self.reasons),
+        )
+
+
+def _sum(counts: Counter[str] | None, more: dict[str, int] | None) -> Counter[str] | None:
+    return counts if more is None else (counts or Counter()) + Counter(more)

@@ -16,6 +16,7 @@ from forge_gpu.config.schema import Config
 from forge_gpu.fates import Fate, name
 from forge_gpu.io.atomic import replacing
 from forge_gpu.io.to_arrow import texts_to_arrow
+from forge_gpu.job.events.stages import OnProgress, ignore_progress
 from forge_gpu.job.facts.columns import Files, LedgerRows
 from forge_gpu.job.facts.registry import required_columns
 from forge_gpu.job.rows.evaluation import Evaluation
@@ -45,10 +46,12 @@ def write_ledger(
     shards_of: Callable[[str, int], list[str]],
     rows_per_shard: int | None,
     evaluation: Evaluation | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> None:
     """Write ledger.parquet in row groups of ROWS_AT_ONCE rows; the file appears whole or not at all.
 
-    shards_of: the names of a split's shards, for so many rows.
+    shards_of: the names of a split's shards, for so many rows. on_progress: hears how many rows of how many
+    are written; it may raise to stop.
     """
     schema, columns = schema_of(config), required_columns(config)
     counts = decisions.counts()
@@ -74,6 +77,7 @@ def write_ledger(
     ):
         places = Files(files, starts, decisions.record, decisions.facts.get(PART))
         for rows in _rows(decisions, places, texts_to_arrow(shards), first_shard, rows_per_shard, evaluation):
+            on_progress(rows.begin, len(decisions.fate))
             arrays = [array for declared in columns for array in declared.fill(rows)]
             writer.write_batch(pa.record_batch(arrays, schema=schema))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from forge_gpu.fates import Fate, name
 from forge_gpu.io.sinks.base import Format, Sink, SplitRows, Written
 from forge_gpu.io.sinks.registry import format_of
+from forge_gpu.job.events.stages import OnProgress, ignore_progress
 from forge_gpu.job.output.result import REJECTED_FORMAT
 from forge_gpu.job.output.shuffle import Buckets
 from forge_gpu.job.state.decisions import SPLITS
@@ -88,11 +89,16 @@ class Outputs:
             self._positions.update(buckets.sync())
         return self._positions
 
-    def finish(self) -> dict[Fate, list[Written]]:
-        """Put shuffled lines in order, and make the files."""
+    def finish(self, on_progress: OnProgress = ignore_progress) -> dict[Fate, list[Written]]:
+        """Put shuffled lines in order, and make the files. on_progress: hears how many buckets of how many
+        are in order; it may raise to stop."""
+        total = sum(buckets.count for buckets in self._buckets.values())
+        done = 0
         for split, buckets in self._buckets.items():
             for lines in buckets.in_order():
+                on_progress(done, total)
                 self._sinks[split].append(lines)
+                done += 1
         return {fate: sink.finish() for fate, sink in self._sinks.items()}
 
     def close(self) -> None:

@@ -24,6 +24,9 @@ PAGE = "report.html"
 PAGE_BEGINNING = b"<!doctype html>\n<!-- made by Forge"
 """A page that one who looked at the job may leave beside the output; by its beginning it is known as ours."""
 
+SHOWN_ROWS, SHOWN_CHARACTERS = 3, 300
+"""Of a split in a notebook."""
+
 REJECTED_FORMAT = "jsonl"
 """Rejected rows are of no split: whatever format splits have, theirs is this one."""
 
@@ -92,6 +95,15 @@ class Split:
         files = f"{len(self.paths)} file" + "s" * (len(self.paths) != 1)
         return f"<Split {self.name}: {self.rows} rows of {columns or 'records'} in {files}>"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the first rows, their texts cut, and how many there are."""
+        rows = [list(row.values()) for row in self._between(0, min(SHOWN_ROWS, self.rows)).to_pylist()]
+        cells = ["".join(f"<td><pre>{_shown(value)}</pre></td>" for value in row) for row in rows]
+        names = "".join(f"<th>{escape(name)}</th>" for name in self.columns or ("record",))
+        body = "".join(f"<tr>{row}</tr>" for row in cells)
+        more = f"{self.rows:,} rows of {escape(self.name)}"
+        return f"<table><tr>{names}</tr>{body}</table><div>{more}</div>"
+
     def head(self, rows: int = 5) -> pd.DataFrame:
         """The first rows as a pandas frame, as `to_pandas` has them; no more of the files is read."""
         return _pandas_of(self._between(0, max(0, min(rows, self.rows))))
@@ -146,6 +158,11 @@ class Split:
         return datasets.Dataset(self.to_arrow())
 
 
+def _shown(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return escape(text[:SHOWN_CHARACTERS] + "\N{HORIZONTAL ELLIPSIS}" * (len(text) > SHOWN_CHARACTERS))
+
+
 def _pandas_of(table: pa.Table) -> pd.DataFrame:
     import pandas as pd
 
@@ -169,14 +186,21 @@ class Result:
     was_finished: bool = False  # nothing was done: an earlier run had made exactly this
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: how many rows have each fate."""
-        total = max(self.manifest["rows"], 1)
+        """What a notebook shows: how many rows have each fate, why rows are rejected, where the report is."""
+        total = max(sum(self.counts.values()), 1)
         rows = "".join(
-            f"<tr><td>{fate}</td><td>{count:,}</td><td>{100 * count / total:.1f}%</td></tr>"
+            f"<tr><td>{fate}</td><td>{count:,}</td><td>{100 * count / total:.1f}%</td>"
+            f"<td><progress max='1' value='{count / total:.4f}'></progress></td></tr>"
             for fate, count in self.counts.items()
             if count
         )
-        return f"<table><tr><th>{escape(str(self.output))}</th><th>rows</th><th></th></tr>{rows}</table>"
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.manifest["rejected"].items())
+        told = f"<div>rejected: {escape(reasons)}</div>" if reasons else ""
+        page = self.output / PAGE
+        if isinstance(page, Path) and page.exists():
+            told += f"<div>report: {escape(str(page))}</div>"
+        head = f"<tr><th>{escape(str(self.output))}</th><th>rows</th><th></th><th></th></tr>"
+        return f"<table>{head}{rows}</table>{told}"
 
     @property
     def rejected_path(self) -> OutputPath:

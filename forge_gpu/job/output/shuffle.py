@@ -32,20 +32,20 @@ class Buckets:
         self, folder: Path, split: str, rows: int, expected_bytes: int, positions: Mapping[str, int]
     ) -> None:
         self._rows = max(rows, 1)
-        self._count = max(1, min(expected_bytes // BUCKET_BYTES, MOST_BUCKETS))
+        self.count = max(1, min(expected_bytes // BUCKET_BYTES, MOST_BUCKETS))
 
         def file(bucket: int, suffix: str) -> GrowingFile:
             path = folder / f"{split}-{bucket:04d}{suffix}{PARTIAL}"
             return GrowingFile(path, positions.get(path.name, 0))
 
-        self._lines = [file(bucket, ".lines") for bucket in range(self._count)]
-        self._ranks = [file(bucket, ".ranks") for bucket in range(self._count)]
+        self._lines = [file(bucket, ".lines") for bucket in range(self.count)]
+        self._ranks = [file(bucket, ".ranks") for bucket in range(self.count)]
 
     def append(self, lines: Text, rank: I64) -> None:
         """Add lines to the buckets of their ranks."""
-        bucket = rank * self._count // self._rows
+        bucket = rank * self.count // self._rows
         order = np.argsort(bucket, kind="stable")
-        edges = np.searchsorted(bucket[order], np.arange(self._count + 1))
+        edges = np.searchsorted(bucket[order], np.arange(self.count + 1))
         offsets, data = lines.offsets, lines.data.data
         lengths = np.diff(offsets)
         for number in np.flatnonzero(np.diff(edges)):

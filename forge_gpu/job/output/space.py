@@ -14,17 +14,25 @@ from forge_gpu.io.disk import output_fault, require_space
 from forge_gpu.io.growing import GrowingFile
 from forge_gpu.io.sinks.registry import format_of, is_unfinished
 from forge_gpu.job.facts.registry import required_facts
+from forge_gpu.job.rows.expansion import Expansions
 from forge_gpu.job.state.checkpoint import Checkpoint
 from forge_gpu.job.state.decisions import SPLITS, Decisions
 from forge_gpu.job.state.index import RangeFacts
 from forge_gpu.job.state.inputs import JobInputs
 from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.templates.forms import form_of
 
 ROW = 500
 """Bytes of input that a row is taken to have. Shorter ones take more index, and less of all else."""
 
 DECIDED_OF_A_ROW = 31
 """Bytes that a row takes in the decisions and while they are made; its facts in the index come on top."""
+
+TOKEN_COUNTS = 16
+"""Bytes that the counts of a row's tokens take."""
+
+IDS_OF_A_BYTE = 4
+"""Bytes of ids, labels and a mask, as JSON, that a byte of text becomes at most but in odd languages."""
 
 
 def cut_unsaved(spec: JobSpec, checkpoint: Checkpoint) -> None:
@@ -45,17 +53,21 @@ def cut_unsaved(spec: JobSpec, checkpoint: Checkpoint) -> None:
             raise output_fault(fault, path) from fault
 
 
-def require_for_job(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint) -> None:
-    """Raise OutputError where index and outputs will not fit; what a job with a limit reads is not known."""
+def require_for_job(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, expansions: Expansions) -> None:
+    """Raise OutputError where all that is written will not fit; with a limit what is read is not known."""
     if spec.limit is None:
         lines = _of_lines(inputs.total_bytes, spec.config) - _written(checkpoint)
-        require_space(spec.output, _of_index(spec, inputs, checkpoint) + lines, "preparing this input")
+        indexed = _of_index(spec, inputs, checkpoint, expansions)
+        require_space(spec.output, indexed + lines, "preparing this input")
 
 
-def require_for_index(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint) -> None:
-    """Raise OutputError where the index will not fit; what a job with a limit reads is not known."""
+def require_for_index(
+    spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, expansions: Expansions
+) -> None:
+    """Raise OutputError where index and spool will not fit; what a job with a limit reads is not known."""
     if spec.limit is None:
-        require_space(spec.output, _of_index(spec, inputs, checkpoint), "indexing this input")
+        indexed = _of_index(spec, inputs, checkpoint, expansions)
+        require_space(spec.output, indexed, "indexing this input")
 
 
 def require_for_writing(
@@ -76,15 +88,19 @@ def require_for_writing(
 def _of_lines(input_bytes: int, config: Config) -> int:
     """What the outputs of so much input take: lines as their format has them, and buckets for a shuffle."""
     lines = input_bytes + input_bytes // 4
+    lines *= IDS_OF_A_BYTE if form_of(config).is_encoded else 1
     shuffled = lines if config.output.order == "shuffled" else 0
     return shuffled + format_of(config.output.format).room(lines)
 
 
-def _of_index(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint) -> int:
-    """What index and decisions take beside the index files that are there."""
-    of_a_row = DECIDED_OF_A_ROW + sum(fact.row_bytes(spec.config) for fact in required_facts(spec.config))
+def _of_index(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, expansions: Expansions) -> int:
+    """What index, decisions and the rows that expansions leave in the spool take beside what is there."""
+    counted = TOKEN_COUNTS if form_of(spec.config).is_encoded else 0
+    of_a_row = (
+        DECIDED_OF_A_ROW + counted + sum(fact.row_bytes(spec.config) for fact in required_facts(spec.config))
+    )
     there = sum(path.stat().st_size for path in checkpoint.index_folder.iterdir())
-    return inputs.total_bytes // ROW * of_a_row - there
+    return inputs.total_bytes // ROW * of_a_row - there + expansions.room(inputs.total_bytes)
 
 
 def _written(checkpoint: Checkpoint) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from forge_gpu.config.schema import Config, Data, Decontamination, Mapping, Model, Output
+from forge_gpu.config.schema import Config, DataConfig, Decontamination, Mapping, ModelConfig, OutputConfig
 from forge_gpu.dedup.against import Against
 from forge_gpu.dedup.against import Decontamination as Rules
 from forge_gpu.dedup.near import NearDuplicates
@@ -101,10 +101,10 @@ def _plan_of(config: Config) -> Config:
     if "response" in needs:
         mapping = mapping.model_copy(update={"response": mapping.query, "label": None})
     data = config.data.model_copy(update={"mapping": mapping})
-    return Config(data=data, model=Model(), output=Output(form="source"))
+    return Config(data=data, model=ModelConfig(), output=OutputConfig(form="source"))
 
 
-def _queries(reader: RowReader, data: Data, file: InputFile, spool: Spool, listener: Listener) -> Text:
+def _queries(reader: RowReader, data: DataConfig, file: InputFile, spool: Spool, listener: Listener) -> Text:
     """The queries of all rows of an evaluation file, empty where a row has none."""
     source = open_source(
         file,

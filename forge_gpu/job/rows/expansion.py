@@ -8,7 +8,9 @@ has none is one row still, which nothing is rendered of.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.errors import ValidationError
 from forge_gpu.fates import Fate
+from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, U8, Records, Spans
 from forge_gpu.templates.renderer import own
@@ -49,18 +52,85 @@ class Expanded:
     reason: U8 | None = None
 
 
+Expand = Callable[[Config, Engine, Records], Expanded]
+
+
+class Held(Protocol):
+    """What an expansion holds open while a job runs, as a process or a model; threads share it.
+
+    key: a digest of all that the rows depend on beside the plan and the input.
+    """
+
+    @property
+    def key(self) -> str: ...
+
+    def expand(self, config: Config, engine: Engine, records: Records) -> Expanded: ...
+
+    def room(self, input_bytes: int) -> int:
+        """Bytes that it may still take on the disk for so much input."""
+        ...
+
+    def section(self) -> dict[str, Any]:
+        """What the manifest says of it, under the expansion's name."""
+        ...
+
+    def close(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class Expansion:
     """required: whether a plan asks for it. expand: from records that are not rejected. without_parts: the
     fate of a row of which it leaves nothing. inputs: columns of the input that it takes; RECORD is the whole
-    of each record, as JSON. makes_parts: whether it may make several rows of one, or none."""
+    of each record, as JSON. open: from a job and the folder of its spool, what is held for the job; its
+    `expand` takes the place of this one's. Raises ForgeError. makes_parts: whether it may make several rows
+    of one, or none."""
 
     name: str
     required: Callable[[Config], bool]
-    expand: Callable[[Config, Engine, Records], Expanded]
+    expand: Expand
     without_parts: Fate
     inputs: Callable[[Config], Sequence[str]]
+    open: Callable[[JobSpec, Path], Held] | None = None
     makes_parts: Callable[[Config], bool] = lambda config: True
+
+
+@dataclass(frozen=True)
+class Expansions:
+    """Those of a plan, in their order; opened, each expands by what it holds."""
+
+    declared: Sequence[Expansion] = ()
+    held: Mapping[str, Held] = field(default_factory=dict)
+
+    @classmethod
+    def opened(cls, declared: Sequence[Expansion], spec: JobSpec, spool: Path) -> Expansions:
+        """Raises what opening one raises; those before it are closed then."""
+        held: dict[str, Held] = {}
+        try:
+            for expansion in declared:
+                if expansion.open is not None:
+                    held[expansion.name] = expansion.open(spec, spool)
+        except BaseException:
+            cls(declared, held).close()
+            raise
+        bound = [
+            replace(each, expand=held[each.name].expand) if each.name in held else each for each in declared
+        ]
+        return cls(bound, held)
+
+    @property
+    def keys(self) -> dict[str, str]:
+        return {name: held.key for name, held in self.held.items()}
+
+    @property
+    def sections(self) -> dict[str, dict[str, Any]]:
+        return {name: held.section() for name, held in self.held.items()}
+
+    def room(self, input_bytes: int) -> int:
+        return sum(held.room(input_bytes) for held in self.held.values())
+
+    def close(self) -> None:
+        for held in self.held.values():
+            held.close()
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from forge_gpu.config.schema import Config
 from forge_gpu.fates import Fate
 from forge_gpu.job.rows.converted import CONVERT
-from forge_gpu.job.rows.expansion import NOTHING_LEFT, Expansion
+from forge_gpu.job.rows.expansion import NOTHING_LEFT, Expansion, Expansions
 from forge_gpu.job.rows.transformed import TRANSFORM
+from forge_gpu.job.rows.turns import TURNS
+from forge_gpu.job.state.spec import JobSpec
 
-DECLARED: tuple[Expansion, ...] = (TRANSFORM, CONVERT)
+DECLARED: tuple[Expansion, ...] = (TRANSFORM, CONVERT, TURNS)
 
 
 def required_expansions(config: Config) -> list[Expansion]:
     """Those that a plan asks for."""
     return [expansion for expansion in DECLARED if expansion.required(config)]
+
+
+def open_expansions(spec: JobSpec, spool: Path) -> Expansions:
+    """Those of a job, with all that they hold while it runs. Raises ForgeError."""
+    return Expansions.opened(required_expansions(spec.config), spec, spool)
 
 
 def has_parts(config: Config) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from threading import BoundedSemaphore, Lock
 from typing import Any
@@ -29,6 +28,9 @@ from forge_gpu.sandbox.layers import SandboxError, read_layers
 from forge_gpu.sandbox.sandbox import Bounds, Sandbox
 from forge_gpu.sandbox.transform import Transformed, run, unlike
 from forge_gpu.templates.forms.source import RECORD
+
+SPOOLED = "transformed-"
+"""How the names of files in the spool begin that hold what came out."""
 
 SAMPLE = 64
 """Rows that are run twice before any result is used."""
@@ -56,7 +58,7 @@ class Transformer:
 
     def __call__(self, rows: Sequence[bytes]) -> Transformed:
         """What came of rows, each a JSON object. Raises SandboxError, OutputError."""
-        path = self._folder / f"transformed-{self._key(rows)}"
+        path = self._folder / f"{SPOOLED}{self._key_of(rows)}"
         found = _read(path, len(rows))
         if found is None:
             self._try(rows[:SAMPLE])
@@ -66,9 +68,19 @@ class Transformer:
             arrays.write(path, _arrays(found))
         return found
 
-    def bound(self, expansion: Expansion) -> Expansion:
-        """The declared expansion with this script behind it."""
-        return replace(expansion, expand=self._expand)
+    @property
+    def key(self) -> str:
+        return self.script.key
+
+    def expand(self, config: Config, engine: Engine, records: Records) -> Expanded:
+        record = records.columns[RECORD]
+        made = self([record.raw(row) for row in range(len(records))])
+        return _expanded(made, [name for name in records.columns if name not in (RECORD, DETAIL)], config)
+
+    def room(self, input_bytes: int) -> int:
+        """What it leaves in the spool, taken to be as much as it is given."""
+        there = sum(path.stat().st_size for path in self._folder.glob(f"{SPOOLED}*"))
+        return max(input_bytes - there, 0)
 
     def close(self) -> None:
         """End the processes."""
@@ -80,7 +92,7 @@ class Transformer:
         """What the manifest says of it."""
         return {"sha256": self.script.sha256, "contract": contract()["version"]}
 
-    def _key(self, rows: Sequence[bytes]) -> str:
+    def _key_of(self, rows: Sequence[bytes]) -> str:
         digest = hashlib.blake2b(self.script.key.encode(), digest_size=20)
         digest.update(np.array([self._max_row_bytes, *map(len, rows)], np.int64).tobytes())
         for row in rows:
@@ -102,31 +114,25 @@ class Transformer:
         with self._lock:
             if self._is_tried:
                 return
-            with Sandbox(self.script, self._bounds) as one, Sandbox(self.script, self._bounds) as other:
+            with (
+                Sandbox(self.script, self._bounds) as one,
+                Sandbox(self.script, self._bounds, by_row=True) as other,
+            ):
                 differing = unlike(one, other, rows)
             if differing is not None:
                 source = rows[differing].decode("utf-8", "replace")
                 raise SandboxError(
                     f"{self.script.path}: a row becomes something else when the rows come in another order, "
-                    "or again; a result must depend on the row alone",
+                    "or again, or in another batch; a result must depend on the row alone",
                     f": {source[:200]}",
                 )
             self._is_tried = True
 
-    def _expand(self, config: Config, engine: Engine, records: Records) -> Expanded:
-        record = records.columns[RECORD]
-        made = self([record.raw(row) for row in range(len(records))])
-        return _expanded(made, [name for name in records.columns if name not in (RECORD, DETAIL)], config)
 
-
-def open_transformer(spec: JobSpec, folder: Path) -> Transformer | None:
-    """The transform of a job; None where its plan has none. folder: of the spool.
-
-    Raises ConfigError where there is no such script, SandboxError where files cannot be closed to it.
-    """
+def _open(spec: JobSpec, folder: Path) -> Transformer:
+    """Raises ConfigError where there is no such script, SandboxError where files cannot be closed to it."""
     named = spec.config.data.transform.script
-    if named is None:
-        return None
+    assert named is not None
     read_layers().require()
     return Transformer(read_script(spec.base / named), spec.config, folder)
 
@@ -200,4 +206,4 @@ def _inputs(config: Config) -> Sequence[str]:
     return (RECORD,)
 
 
-TRANSFORM = Expansion("transform", _requires, _unopened, Fate.DROPPED_BY_TRANSFORM, _inputs)
+TRANSFORM = Expansion("transform", _requires, _unopened, Fate.DROPPED_BY_TRANSFORM, _inputs, _open)

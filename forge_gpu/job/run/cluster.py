@@ -27,7 +27,7 @@ from forge_gpu.io.spool import Spool
 from forge_gpu.job.events.events import Event
 from forge_gpu.job.facts.registry import input_columns
 from forge_gpu.job.rows.evaluation import read_evaluation
-from forge_gpu.job.rows.transformed import open_transformer
+from forge_gpu.job.rows.expansions import open_expansions
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.run.cuda_cluster import CudaWorkers
 from forge_gpu.job.run.opening import open_inputs
@@ -183,20 +183,19 @@ class _Opened:
         spool = Spool(job.spool_folder)
         self.inputs: JobInputs = open_inputs(job.spec, job.files, spool, True, _ignore)
         evaluation = read_evaluation(job.spec.config, job.against, spool, engines, _ignore)
-        self._transformer = open_transformer(job.spec, job.spool_folder)
+        self._expansions = open_expansions(job.spec, job.spool_folder)
         self.workspace = Workspace(
             job.spec.config,
             engines,
             _ignore,
             input_columns(job.spec.config),
             evaluation,
-            transformer=self._transformer,
+            expansions=self._expansions,
         )
 
     def close(self) -> None:
         self.inputs.close()
-        if self._transformer is not None:
-            self._transformer.close()
+        self._expansions.close()
 
 
 def own_gpu() -> GPUs:

@@ -55,6 +55,10 @@ class Pass(ABC, Generic[Unit, Made, Taken]):
         """Rows of a unit by fate, as far as this pass knows it."""
         return None
 
+    def reasons(self, unit: Unit, taken: Taken) -> dict[str, int] | None:
+        """Rejected rows of a unit by reason, likewise."""
+        return None
+
     @abstractmethod
     def size(self, unit: Unit) -> int:
         """Bytes of input of a unit."""
@@ -77,8 +81,8 @@ def run(
         for unit, taken in zip(units, results, strict=True):
             rows = work.save(unit, taken)
             now = time.monotonic()
-            size, fates = work.size(unit), work.fates(unit, taken)
-            listener(ChunkDone(work.stage, rows, size, now - began, peak_memory(), fates))
+            size, fates, reasons = work.size(unit), work.fates(unit, taken), work.reasons(unit, taken)
+            listener(ChunkDone(work.stage, rows, size, now - began, peak_memory(), fates, reasons))
             began = now
             try:
                 check_stop()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,8 @@ class JobKey:
     limit: int | None
     version: str
     against: list[list[Any]] = field(default_factory=list)
-    transform: str | None = None  # the script, what it may rely on, and the version of Python
+    expansions: dict[str, str] = field(default_factory=dict)  # what makes rows of rows, beside the plan
+    tokenizer: str | None = None  # its content, and the versions of the libraries that encode
     unicode: str | None = None  # the version of Python's Unicode database, where texts are normalised by it
 
     @classmethod
@@ -50,7 +51,8 @@ class JobKey:
         files: list[InputFile],
         limit: int | None,
         against: Sequence[InputFile] = (),
-        transform: str | None = None,
+        expansions: Mapping[str, str] | None = None,
+        tokenizer: str | None = None,
     ) -> JobKey:
         settings = keys.effective(config)
         if config.data.weights is not None or config.data.caps is not None:
@@ -65,7 +67,8 @@ class JobKey:
             limit=limit,
             version=__version__,
             against=[[file.path, file.size, file.fingerprint] for file in against],
-            transform=transform,
+            expansions=dict(expansions or {}),
+            tokenizer=tokenizer,
             unicode=unicodedata.unidata_version if against or config.preprocessing.dedup.near else None,
         )
 
@@ -83,7 +86,8 @@ class JobKey:
             "limit": "--limit",
             "version": "the version of Forge",
             "against": "the evaluation files",
-            "transform": "the transform script, or Python,",
+            "expansions": "what rows are made by (a script, or its Python)",
+            "tokenizer": "the tokenizer, or the libraries that encode,",
             "unicode": "the version of Python's Unicode database",
         }
         changed = [words for key, words in names.items() if other.get(key) != getattr(self, key)]

@@ -25,7 +25,7 @@ class JobSpec:
     from; None for `base`. destination: the URL that the finished output is moved to. workers: processes of a
     Dask cluster made for the job, on this machine; scheduler: the address of a running one; without either
     the job runs in this process's threads. surroundings: what whoever starts the job wants noted of where it
-    runs.
+    runs. command: by which it was started, as it may be shown.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -43,6 +43,7 @@ class JobSpec:
     workers: int | None = None
     scheduler: str | None = None
     surroundings: dict[str, str] = field(default_factory=dict)
+    command: list[str] = field(default_factory=list)
 
     @property
     def on_cluster(self) -> bool:

@@ -104,7 +104,7 @@ def write_ascii_string(m, start, length):
     p, end = start, start + length
     while p < end:
         c = byte(mem, p)
-        if c < 0x80:  # DEL is no exception: json.dumps writes it as it is
+        if c < 0x7F:  # json.dumps escapes DEL too
             if c == 34 or c == 92:
                 put_byte(out, at, 92)
                 at += 1

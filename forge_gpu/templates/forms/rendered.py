@@ -35,6 +35,8 @@ class RenderedForm(Form):
             return self._of_format(config)
         if config.model.template_kind == "jinja":
             return self._of_jinja(config)
+        if config.model.template_kind == "builtin" and _has_conversations(config):
+            return self._of_builtin(config)
         return self._of_one_turn(config)
 
     def _of_text(self, config: Config) -> Renderer:
@@ -94,6 +96,16 @@ class RenderedForm(Form):
             shape.sides(mapping, own_roles(config.model)), shape.answers, name, templates
         )
 
+    def _of_builtin(self, config: Config) -> Renderer:
+        """A built-in over conversations: several turns, a system message, pairs."""
+        from forge_gpu.templates.jinja_renderer import JinjaRenderer
+
+        chosen, mapping = builtin(config.model.chat_template or ""), config.data.mapping
+        ending = _eos(config, chosen.eos) if config.model.append_eos else ""
+        fields = tuple(field.name for field in self.fields(config))
+        shapes = shape_of(mapping).sides(mapping)
+        return JinjaRenderer(chosen.chat_template(ending), shapes, fields, config.model.compile)
+
     def _of_jinja(self, config: Config) -> Renderer:
         from forge_gpu.templates.environment import chat_template  # most plans can do without Jinja
         from forge_gpu.templates.jinja_renderer import JinjaRenderer
@@ -103,12 +115,15 @@ class RenderedForm(Form):
                 "model.append_eos: a model's own template writes what ends a text; set it to false"
             )
         mapping = config.data.mapping
-        fields = tuple(field.name for field in self.fields(config))
+        fields = tuple(field.name for field in self.rendered(config))
         return JinjaRenderer(
             chat_template(config.model),
             shape_of(mapping).sides(mapping, own_roles(config.model)),
             fields,
             config.model.compile,
+            roles=frozenset(config.output.trained_roles),
+            only_last=config.output.turns == "each",
+            rejects_unknown=config.output.unknown_spans == "reject",
         )
 
 
@@ -132,7 +147,17 @@ def _with_eos(config: Config, program: Program, usual: str | None) -> Program:
     """The program with the end-of-sequence token after it, where `model.append_eos` asks for it."""
     if not config.model.append_eos:
         return program
+    return append(program, _eos(config, usual))
+
+
+def _eos(config: Config, usual: str | None) -> str:
     eos = config.model.special_tokens.get("eos_token", usual)
     if eos is None:
         raise TemplateError("model.append_eos needs model.special_tokens.eos_token")
-    return append(program, eos)
+    return eos
+
+
+def _has_conversations(config: Config) -> bool:
+    """Whether records may hold more than one question and its answer."""
+    mapping, shape = config.data.mapping, shape_of(config.data.mapping)
+    return shape.has_turns and (not shape.in_columns or mapping.system is not None)
