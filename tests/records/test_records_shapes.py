@@ -33,7 +33,9 @@ def turns(*texts: str) -> list[dict[str, Any]]:
 
 CASES: dict[str, tuple[dict[str, Any], str, Any]] = {
     # name: (record, converter, what it makes: of several rows a list)
-    "history": ({"instruction": "Q", "output": "R", "history": [["a", "b"]]}, "history", turns("a", "b", "Q", "R")),
+    "history": (
+        {"instruction": "Q", "output": "R", "history": [["a", "b"]]}, "history", turns("a", "b", "Q", "R")
+    ),
     "trl": ({"prompt": [U], "completion": [A]}, "prompt_completion", [U, A]),
     "speakers": (
         {"dialogue": [{"speaker": "human", "utterance": "Q"}, {"speaker": "bot", "utterance": "R"}]},
@@ -48,7 +50,9 @@ CASES: dict[str, tuple[dict[str, Any], str, Any]] = {
     "alternating": ({"data": ["Q", "R", "S", "T"]}, "alternating", turns("Q", "R", "S", "T")),
     "pairs": ({"conversation": [["Q", "R"], ["S", "T"]]}, "pairs", turns("Q", "R", "S", "T")),
     "gemini": (
-        {"contents": [{"role": "user", "parts": [{"text": "Q"}]}, {"role": "model", "parts": [{"text": "R"}]}]},
+        {"contents": [
+            {"role": "user", "parts": [{"text": "Q"}]}, {"role": "model", "parts": [{"text": "R"}]}
+        ]},
         "contents", [{"from": "user", "value": "Q"}, {"from": "model", "value": "R"}],
     ),
     "transcript": ({"text": "\n\nHuman: Q\n\nAssistant: R"}, "transcript", turns("Q", "R")),
@@ -75,9 +79,13 @@ CASES: dict[str, tuple[dict[str, Any], str, Any]] = {
         {"instruction": "Q", "instances": [{"input": "I", "output": "R"}, {"input": "", "output": "S"}]},
         "instances", [{**FLAT, "input": "I"}, {"query": "Q", "response": "S"}],
     ),
-    "answers": ({"instruction": "Q", "output": ["R", "S"]}, "answers", [FLAT, {"query": "Q", "response": "S"}]),
+    "answers": (
+        {"instruction": "Q", "output": ["R", "S"]}, "answers", [FLAT, {"query": "Q", "response": "S"}]
+    ),
     "winner": ({"prompt": "Q", "response_a": "S", "response_b": "R", "winner": "model_b"}, "winner", PAIR),
-    "better": ({"prompt": "Q", "response_0": "S", "response_1": "R", "better_response_id": 1}, "winner", PAIR),
+    "better": (
+        {"prompt": "Q", "response_0": "S", "response_1": "R", "better_response_id": 1}, "winner", PAIR
+    ),
     "from one": ({"prompt": "Q", "output_1": "R", "output_2": "S", "preference": 1}, "winner", PAIR),
     "arena": (
         {"conversation_a": [U, A], "conversation_b": [U], "winner": "model_a"}, "conversation_pair",
@@ -141,15 +149,12 @@ def test_what_would_be_a_guess_is_refused_with_what_to_pass(record, told):
 
 def test_a_converter_is_taken_where_it_is_asked_for():
     record = {"question": "Q", "rationale": "because", "answer": "R"}
-    found, [row] = picked(record, by="reasoning")
+    _, [row] = picked(record, by="reasoning")
     assert row["messages"] == [U, {**A, "reasoning_content": "because"}]
-    best, [row] = picked(
-        {"prompt": "Q", "completions": ["S", "R"], "scores": [1, 2]}, by="answers", answers="best"
-    )
+    scored = {"prompt": "Q", "completions": ["S", "R"], "scores": [1, 2]}
+    best, [row] = picked(scored, by="answers", answers="best")
     assert row["response"] == "R" and best.shape == "flat"
-    pairs, [row] = picked(
-        {"prompt": "Q", "completions": ["S", "R"], "scores": [1, 2]}, by="answers", answers="pairs"
-    )
+    pairs, [row] = picked(scored, by="answers", answers="pairs")
     assert (row["chosen"], row["rejected"], pairs.shape) == ("R", "S", "preference")
 
 
@@ -165,16 +170,14 @@ def put(path: Path, *records: dict[str, Any]) -> str:
 
 
 def test_records_under_a_key_are_read_by_a_path(tmp_path):
-    path = put(
-        tmp_path / "a.jsonl", *({"data": {"messages": [U, {**A, "content": f"R{i}"}]}} for i in range(4))
-    )
+    talks = [{"data": {"messages": [U, {**A, "content": f"R{i}"}]}} for i in range(4)]
+    path = put(tmp_path / "a.jsonl", *talks)
     config = forge_gpu.plan(data=path, template="chatml").config
     assert config.data.mapping.messages == "data.messages"
     settings = ["output.form=messages", "preprocessing.validation_split=0", "preprocessing.train_split=1"]
     result = forge_gpu.prepare(config, output=tmp_path / "out", settings=settings)
-    assert [row["messages"][1] for row in map(json.loads, open(tmp_path / "out/train.jsonl"))] == [
-        {**A, "content": f"R{i}"} for i in range(4)
-    ]
+    lines = (tmp_path / "out/train.jsonl").read_text().splitlines()
+    assert [json.loads(line)["messages"][1]["content"] for line in lines] == ["R0", "R1", "R2", "R3"]
     assert result.counts["train"] == 4
 
 
@@ -222,14 +225,10 @@ def test_no_row_depends_on_how_its_values_are_spelled(tmp_path, kind):
         with open(path, "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(records[0])
-            writer.writerows(
-                [v if isinstance(v, str) else json.dumps(v) for v in r.values()] for r in records
-            )
-    mapped = {"query": "instruction", "instances": "instances"}
-    settings = [
-        "data.convert.by=instances",
-        *(f"data.convert.columns.{key}={name}" for key, name in mapped.items()),
-    ]
+            for record in records:
+                writer.writerow([v if isinstance(v, str) else json.dumps(v) for v in record.values()])
+    columns = ["data.convert.columns.query=instruction", "data.convert.columns.instances=instances"]
+    settings = ["data.convert.by=instances", *columns]
     config = forge_gpu.plan(data=str(path), template="chatml", settings=settings).config
     settings = ["preprocessing.split.group=meta.user", "output.columns=[meta.user]"]
     forge_gpu.prepare(config, output=tmp_path / "out", settings=settings)
