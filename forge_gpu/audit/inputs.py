@@ -12,7 +12,15 @@ import numpy as np
 from forge_gpu.audit.columns import ColumnCounts
 from forge_gpu.audit.quality_report import Example, FileReport, Finding, QualityReport
 from forge_gpu.audit.repeats import Repeats
-from forge_gpu.config.schema import Checks, Config, Data, Mapping, Near, Output, Preprocessing
+from forge_gpu.config.schema import (
+    Checks,
+    Config,
+    DataConfig,
+    Mapping,
+    Near,
+    OutputConfig,
+    PreprocessingConfig,
+)
 from forge_gpu.config.schema import Convert as ConvertSettings
 from forge_gpu.config.schema import Dedup as DedupSettings
 from forge_gpu.engine.cpu.engine import CpuEngine
@@ -75,12 +83,12 @@ def _config(picked: Picked, columns: Sequence[str]) -> Config:
     near = Near(roles=["query", "response"]) if has_roles else None
     mapping, convert = Mapping(**picked.values), ConvertSettings(**picked.convert)
     return Config(
-        data=Data(mapping=mapping, convert=convert, on_corrupt="keep_prefix"),
-        preprocessing=Preprocessing(
+        data=DataConfig(mapping=mapping, convert=convert, on_corrupt="keep_prefix"),
+        preprocessing=PreprocessingConfig(
             quality_checks=Checks.model_validate(WARNING),
             dedup=DedupSettings(near=near, key="rendered" if has_roles else list(columns)),
         ),
-        output=Output(form="source", columns=list(columns)),
+        output=OutputConfig(form="source", columns=list(columns)),
     )
 
 

@@ -226,8 +226,8 @@ def decide_fates(job: Job, check_stop: Callable[[], None]) -> int:
         ranges = [checkpoint.index_path(item.number) for item in items]
         files = [item.file for item in items]
         config, budget, engine = job.spec.config, job.budget.bytes, job.pool.first.engine
-        splits = [source.file.split for source in job.inputs.sources]
         on_step = telling_how_far("decide", job.listener, check_stop)
+        splits = [source.file.split for source in job.inputs.sources]
         made = decide(
             checkpoint.folder,
             ranges,
@@ -237,8 +237,8 @@ def decide_fates(job: Job, check_stop: Callable[[], None]) -> int:
             job.mixture,
             files,
             engine.first_occurrence,
-            splits if any(splits) else (),
             on_step,
+            splits if any(splits) else (),
         )
         decided.save(checkpoint.decisions, made)
         made = job.decisions  # as they read back

@@ -228,8 +228,8 @@ class _Chooser:
         self.decision = Decision()
         self.conversations: SampledConversations | None = None
         self.probes: Probes | None = None
-        self.seen_from: Callable[[str], str] = str
         self.has_data = bool(found.files)
+        self.seen_from: Callable[[str], str] = str
         if goal:
             self.put("goal", goal, "as given")
 

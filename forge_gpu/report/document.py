@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ForgeError
@@ -18,9 +15,10 @@ from forge_gpu.fates import Fate, name
 from forge_gpu.job.output.collector import SeenRow
 from forge_gpu.quality.checks import CHARACTERS_A_TOKEN
 from forge_gpu.report.differences import difference, readable
+from forge_gpu.report.meanings import meanings
 from forge_gpu.report.measure import UNITS, Lengths, Measures
-from forge_gpu.report.samples import segments_of, shortened
 from forge_gpu.report.secrets import public, public_within
+from forge_gpu.report.shown import shortened
 
 SPLITS = ("train", "validation", "test")
 MOST_SOURCES = MOST_STRATA = 12
@@ -52,7 +50,7 @@ def document(
         "strata": _strata(config, run, measures, seen),
         "clusters": _clusters(run, measures, seen, most),
         "contamination": _contamination(manifest, measures, seen, most),
-        "samples": _samples(config, run, measures, seen, most),
+        "samples": _samples(run, measures, seen, most),
         "warned": manifest["warned"],
         "outputs": manifest["outputs"],
         "model": {"name": config.model.name, "max_length": config.model.max_length},
@@ -64,13 +62,6 @@ def document(
         "near": manifest.get("near_duplicates"),
         "leaks": (manifest["verified"] or {}).get("keys_in_several_splits"),
     }
-
-
-@cache
-def meanings() -> dict[str, dict[str, str]]:
-    """What a person who has not read the documentation is told of fates and reasons."""
-    loaded: dict[str, dict[str, str]] = orjson.loads(Path(__file__).with_name("meanings.json").read_bytes())
-    return loaded
 
 
 def _sources(manifest: dict[str, Any], measures: Measures) -> list[dict[str, Any]]:
@@ -248,34 +239,28 @@ def _contamination(
 
 
 def _samples(
-    config: Config, run: dict[str, Any], measures: Measures, seen: Mapping[int, SeenRow], most: int
+    run: dict[str, Any], measures: Measures, seen: Mapping[int, SeenRow], most: int
 ) -> list[dict[str, Any]]:
     """Rows of the splits as the model sees them, in the order of the splits."""
-    chosen = [
-        (SPLITS.index(fate), number)
-        for number in run.get("samples", [])
-        if number in seen and (fate := measures.rows[number]["fate"]) in SPLITS
-    ]
-    rows = [seen[number] for _, number in sorted(chosen)]
+    chosen = sorted(
+        (SPLITS.index(fate), int(number))
+        for number in run["segments"]
+        if int(number) in seen and (fate := measures.rows[int(number)]["fate"]) in SPLITS
+    )
     samples = []
-    for (split, number), row, segments in zip(
-        sorted(chosen), rows, segments_of(config, [row.source for row in rows]), strict=True
-    ):
-        if segments is not None:
-            shown, more = shortened(segments, most)
-            samples.append(
-                _place(row)
-                | {
-                    "split": SPLITS[split],
-                    "segments": shown,
-                    "more": more,
-                    "lengths": {
-                        unit: measures.rows[number][unit]
-                        for unit in UNITS
-                        if measures.rows[number].get(unit) is not None
-                    },
-                }
-            )
+    for split, number in chosen:
+        segments, more = run["segments"][str(number)]
+        shown, hidden = shortened(segments, most)
+        lengths = {unit: measures.rows[number].get(unit) for unit in UNITS}
+        samples.append(
+            _place(seen[number])
+            | {
+                "split": SPLITS[split],
+                "segments": shown,
+                "more": hidden + more,
+                "lengths": {unit: length for unit, length in lengths.items() if length is not None},
+            }
+        )
     return samples
 
 

@@ -65,8 +65,11 @@ class Definition:
                 AddedToken(
                     str(entry["content"]),
                     int(entry["id"]),
-                    *(bool(entry.get(name)) for name in ("special", "lstrip", "rstrip", "single_word")),
-                    bool(entry.get("normalized")),
+                    special=bool(entry.get("special")),
+                    lstrip=bool(entry.get("lstrip")),
+                    rstrip=bool(entry.get("rstrip")),
+                    single_word=bool(entry.get("single_word")),
+                    normalized=bool(entry.get("normalized")),
                 )
                 for entry in self.document.get("added_tokens") or ()
                 if entry["content"]

@@ -109,7 +109,8 @@ class Tokenizer:
             text = texts.data[start[piece] : stop[piece]].tobytes().decode()
             at = self._bounds_by_library(text, ids[own], bool(first[piece]), bool(whole[piece]))
             begin[own], end[own] = start[piece] + at[0], start[piece] + at[1]
-        return Tokens(*assemble(pieces, ids, offsets, begin, end, trained), pieces.guarded)
+        made, weights, rows, counts, straddling = assemble(pieces, ids, offsets, begin, end, trained)
+        return Tokens(made, weights, rows, counts, straddling, pieces.guarded)
 
     def check(self, texts: Text, tokens: Tokens, rows: Sequence[int]) -> None:
         """Compare some rows with what the library `tokenizers` makes of their whole texts. Raises
@@ -145,7 +146,8 @@ class Tokenizer:
         if not self.plan.definition.begins_otherwise:
             return np.ones(len(pieces), np.bool_)
         rows = np.repeat(texts.offsets[:-1], np.diff(pieces.offsets))
-        return pieces.start == rows
+        begins: npt.NDArray[np.bool_] = pieces.start == rows
+        return begins
 
     def _whole(self, pieces: Pieces) -> npt.NDArray[np.bool_]:
         """bool[m]: pieces that are whole rows, for the library to cut itself."""

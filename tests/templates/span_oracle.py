@@ -18,7 +18,7 @@ TOKEN = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]")
 ENDS = re.compile(
     r"<\|(?:im_end|end|return|call|eot_id|eot|eom_id|assistant_end|END_OF_TURN_TOKEN|endoftext|message_sep|end_of_text"
     r"|endofmessage|end_of_role|eom|separator|end_of_turn|sep)\|>"
-    r"|</s>|<end_of_turn>|<turn\|>|<eos>|<｜end▁of▁sentence｜>|<\|tool_response>|\[e~\[|<end>"
+    r"|</s>|<end_of_turn>|<turn\|>|<eos>|<｜end▁of▁sentence｜>|<\|tool_response>|\[e~\[|<end>|<｜hy_eos[^｜]*｜>"
 )
 """Ends of turns, as the models' own configurations name them."""
 

@@ -67,5 +67,5 @@ def laid_out(rows: Sequence[Parts], trained: bool = False) -> tuple[Text, Runs]:
         offsets.append(len(data))
         bounds.append(len(ranges))
     pairs = np.array(ranges, np.int64).reshape(-1, 2)
-    text = Text(np.frombuffer(data + bytes(PADDING), np.uint8), np.array(offsets, np.int64))
-    return text, Runs(np.array(bounds, np.int64), pairs[:, 0].copy(), pairs[:, 1].copy())
+    laid = Text(np.frombuffer(data + bytes(PADDING), np.uint8), np.array(offsets, np.int64))
+    return laid, Runs(np.array(bounds, np.int64), pairs[:, 0].copy(), pairs[:, 1].copy())

@@ -51,8 +51,8 @@ def decide(
     mixture: Mixture | None = None,
     files: Sequence[int] = (),
     first_occurrence: FirstOccurrence | None = None,
-    splits: Sequence[str] = (),
     on_step: OnStep = _ignore,
+    splits: Sequence[str] = (),
 ) -> Decisions:
     """Every row's fate, from the index files of all ranges in order; the others as in `Case`. Raises
     ConfigError for a column without values, and what `on_step` raises."""

@@ -82,7 +82,6 @@ class RowEncoder:
         self._has_spans = SPANS in rendered
         self._whole_texts: frozenset[str] = frozenset()
         self._composer = Composer([name for name in rendered if name != SPANS], self._compose)
-        self._seen_programs = 0
 
     def encode(self, rows: Rows, chosen: I64) -> EncodedRows:
         """Raises ValidationError where bytes or ids are not what they should be."""
@@ -94,6 +93,10 @@ class RowEncoder:
             sample = np.unique(np.linspace(0, len(chosen) - 1, CHECKED_ROWS).astype(np.int64))
             self._tokenizer.check(texts, tokens, sample.tolist())
         return EncodedRows(chosen, texts, literals, spans, tokens)
+
+    def bytes_of(self, identity: int) -> bytes:
+        """What an id stands for."""
+        return self._tokenizer.bytes_of(identity)
 
     def of_unknown_origin(self, rows: Rows, text_of: Callable[[I64], Text]) -> I64:
         """Rows of which it cannot be told which control tokens the template wrote."""

@@ -9,7 +9,7 @@ from forge_gpu.config.schema import Action, Config
 from forge_gpu.errors import ConfigError
 from forge_gpu.quality.control_tokens import ControlTokens, tokens_of_template
 from forge_gpu.templates.forms import form_of
-from forge_gpu.tokens.folder import read_tokenizer
+from forge_gpu.tokens.folder import find_tokenizer, read_tokenizer
 from forge_gpu.tokens.settings import Guard
 from forge_gpu.tokens.tokenizer import TokenizerPlan
 
@@ -23,12 +23,23 @@ def tokenizer_plan(config: Config) -> TokenizerPlan | None:
         raise ConfigError(
             "output.form tokens needs tokens.tokenizer: the folder of the model, or its tokenizer.json"
         )
-    return _plan_of(tokens.tokenizer, Guard(tokens.control_text, tokens.markup_text, tuple(tokens.allow)))
+    file = find_tokenizer(Path(tokens.tokenizer))
+    guard = Guard(tokens.control_text, tokens.markup_text, tuple(tokens.allow))
+    return _plan_of(file, _state(file), guard)
 
 
 @cache
-def _plan_of(path: str, guard: Guard) -> TokenizerPlan:
-    return TokenizerPlan.of(read_tokenizer(Path(path)), guard)
+def _plan_of(file: Path, state: tuple[int, int], guard: Guard) -> TokenizerPlan:
+    """Read once a process, as long as the file stays as it is."""
+    return TokenizerPlan.of(read_tokenizer(file), guard)
+
+
+def _state(file: Path) -> tuple[int, int]:
+    try:
+        status = file.stat()
+    except OSError:
+        return 0, 0  # reading it says what is amiss
+    return status.st_mtime_ns, status.st_size
 
 
 def control_checks(config: Config) -> list[tuple[ControlTokens, Action]]:

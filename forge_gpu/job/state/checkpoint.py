@@ -26,8 +26,7 @@ from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.modes import make_private
 from forge_gpu.job.state import arrays, index
 from forge_gpu.job.state.index import RowIndex
-
-FOLDER = ".forge"
+from forge_gpu.job.state.place import FOLDER
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,23 @@
 import numpy as np
 
 from forge_gpu.kernels.compiled import inner, kernel
-from forge_gpu.kernels.token_layout import GUARDED, LSTRIP, NORMALIZED, PLAIN, RSTRIP, SINGLE_WORD, Pieces
+from forge_gpu.kernels.layout import Text
+from forge_gpu.kernels.token_layout import (
+    GUARDED,
+    LSTRIP,
+    NORMALIZED,
+    PLAIN,
+    RSTRIP,
+    SINGLE_WORD,
+    AddedTokens,
+    Pieces,
+    Runs,
+)
 
 FIELDS = 6
 
 
-def cut(texts, runs, tokens):
+def cut(texts: Text, runs: Runs, tokens: AddedTokens) -> Pieces:
     """See kernels.reference.added_tokens.cut. Reads the texts once, and twice where a row is forged; writes
     40 bytes a piece."""
     offsets, guarded, pieces = _cut(

@@ -3,14 +3,14 @@
 import numpy as np
 
 from forge_gpu.kernels.compiled import inner, kernel
-from forge_gpu.kernels.layout import PADDING, Text
+from forge_gpu.kernels.layout import I64, PADDING, U8, Text
 from forge_gpu.kernels.reference.token_rows import CONTROL, WRONG_BYTES, WRONG_SIZE
-from forge_gpu.kernels.token_layout import PLAIN, RUN, RUN_END, TRAINED, TRAINED_END, UNKNOWN, Runs
+from forge_gpu.kernels.token_layout import PLAIN, RUN, RUN_END, TRAINED, TRAINED_END, UNKNOWN, Pieces, Runs
 
 MOST_DIGITS = 11
 
 
-def unmark(marked):
+def unmark(marked: Text) -> tuple[Text, Runs, Runs, U8]:
     """See kernels.reference.token_rows.unmark. Reads and writes the texts once."""
     data, offsets, runs, trained, unknown = _unmark(marked.data, marked.offsets)
     return Text(data, offsets), Runs(*runs), Runs(*trained), unknown
@@ -73,7 +73,7 @@ def _ranges(n, count):
     return np.zeros(n + 1, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
 
 
-def bytes_of_characters(texts, runs):
+def bytes_of_characters(texts: Text, runs: Runs) -> Runs:
     """See kernels.reference.token_rows.bytes_of_characters. Reads the texts once."""
     start, stop = runs.start.copy(), runs.stop.copy()
     _bytes_of_characters(texts.data, texts.offsets, runs.offsets, start, stop)
@@ -142,7 +142,9 @@ def _first_byte(ids, low, high, spelled_offsets):
     return np.int64(0)
 
 
-def assemble(pieces, ids, offsets, first, last, trained):
+def assemble(
+    pieces: Pieces, ids: np.ndarray, offsets: I64, first: I64, last: I64, trained: Runs
+) -> tuple[np.ndarray, U8, I64, I64, I64]:
     """See kernels.reference.token_rows.assemble. Reads 40 bytes a piece and 28 a token; writes 5 a token."""
     return _assemble(
         pieces.offsets,
@@ -211,7 +213,7 @@ def _touched(begin, end, run, end_run, start, stop):
     return run, touched, over
 
 
-def as_json(values, offsets):
+def as_json(values: np.ndarray, offsets: I64) -> Text:
     """See kernels.reference.token_rows.as_json. Reads 4 bytes a number, writes 2 to 12."""
     return Text(*_as_json(values, offsets))
 
@@ -251,7 +253,7 @@ def _as_json(values, offsets):
     return out[: to + PADDING], bounds
 
 
-def from_json(data, start, length):
+def from_json(data: U8, start: I64, length: I64) -> tuple[np.ndarray, I64]:
     """See kernels.reference.token_rows.from_json. Reads each list twice."""
     values, offsets, is_sound = _from_json(data, start, length)
     if not is_sound:

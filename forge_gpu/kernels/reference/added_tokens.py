@@ -59,8 +59,12 @@ def cut(texts: Text, runs: Runs, tokens: AddedTokens) -> Pieces:
         pieces += made
         offsets.append(len(pieces))
         guarded.append(forged)
-    columns = [np.array([piece[k] for piece in pieces], np.int64) for k in range(5)]
-    return Pieces(np.array(offsets, np.int64), *columns, np.array(guarded, np.int64))
+    start, stop, identity, own_start, own_stop = (
+        np.array([piece[k] for piece in pieces], np.int64) for k in range(5)
+    )
+    return Pieces(
+        np.array(offsets, np.int64), start, stop, identity, own_start, own_stop, np.array(guarded, np.int64)
+    )
 
 
 def _cut_row(

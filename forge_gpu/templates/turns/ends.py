@@ -40,7 +40,9 @@ def turn_ends(template: ChatTemplate) -> TurnEnds:
     shared = len(_shared_end(first, later))
     header, header_later = first[: first.index(QUESTION)], later[: later.index(QUESTION)]
     early = header[: len(header) - len(header_later)] if header.endswith(header_later) else ""
-    if not early.strip() or not amid.of(1).endswith(early):
+    closed = _written(template, [question, answer])
+    is_end = closed is None or closed.text.rstrip().endswith(early.rstrip())
+    if is_end or not early.strip() or not amid.of(1).endswith(early):
         early = ""
     late = later[: len(later) - shared].rstrip()
     if not TOKENS.fullmatch(late) or late in first:
@@ -62,6 +64,9 @@ def _opening(template: ChatTemplate, question: Message) -> str:
 
 def opening_of(prompt: Written, whole: Written, number: int) -> str:
     """What add_generation_prompt writes for message `number`. prompt: the messages before it, so rendered."""
+    stretch = whole.stretch(number)
+    if stretch is not None and prompt.text.startswith(whole.text[: stretch[0]]):
+        return prompt.text[stretch[0] :]
     before, written = prompt.of(number - 1), whole.of(number - 1)
     return (before[len(written) :] if before.startswith(written) else "") + prompt.rest
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 
 from forge_gpu.templates.conversations import Conversation
 from forge_gpu.templates.environment import ChatTemplate, Refused
@@ -19,10 +18,6 @@ from forge_gpu.templates.turns.written import Written
 ASSISTANT = frozenset(("assistant",))
 Prompt = Callable[[int], Written | None]
 """The messages before one, with what add_generation_prompt writes."""
-
-
-def as_json(spans: Spans | None) -> bytes:
-    return json.dumps(spans).encode()
 
 
 @dataclass
@@ -94,12 +89,32 @@ class SpanRule:
             return self.of_blocks(messages, blocks, lambda: template.written(conversation))
         return self._turns(conversation, template.written(conversation)).spans()
 
-    def last_turn(self, conversation: Conversation) -> int | None:
-        """Where what the assistant answers in the last message begins; None where it is not known."""
-        span = self._turns(conversation, self.template.written(conversation)).span(
-            len(conversation.messages) - 1
+    def last_turn(self, messages: list[Message], written: Written, prompt: Written | None) -> int | None:
+        """Where the answer in the last message begins; None where it is not known. prompt: the messages
+        before it, with what add_generation_prompt writes."""
+        if prompt is None:
+            return None
+        last = len(messages) - 1
+        turns = Turns(
+            messages,
+            written,
+            self.ends,
+            self.roles,
+            True,
+            lambda number: opening_of(prompt, written, number),
+            lambda: prompt.rest,
+            lambda number: written,
         )
-        return None if span is None or span == (0, 0) else span[0]
+        span = turns.span(last)
+        return span[0] if span is not None and span[0] < span[1] else None
+
+    def split(self, conversation: Conversation) -> tuple[str, str] | None:
+        """Prompt and completion, cut where the last turn begins; None where that is not known."""
+        last = len(conversation.messages) - 1
+        written = self.template.written(conversation)
+        prompt = self._part(conversation, last, add_generation_prompt=True)
+        start = self.last_turn(as_given(conversation.messages), written, prompt)
+        return None if start is None else (written.text[:start], written.text[start:])
 
     def _turns(self, conversation: Conversation, written: Written) -> Turns:
         def prompt(number: int) -> Written | None:
@@ -116,6 +131,11 @@ class SpanRule:
             return self.template.written(part, **changed)
         except Refused:
             return None
+
+
+@lru_cache(maxsize=16)
+def rule_of(template: ChatTemplate) -> SpanRule:
+    return SpanRule(template)
 
 
 def first_after(messages: list[Message], role: object) -> int | None:

@@ -97,15 +97,21 @@ class Turns:
         return end + len(rest.rstrip()) if _END.fullmatch(rest) else None
 
     def _holds_others(self, number: int, stretch: Stretch) -> bool:
-        """Is a message that has no stretch of its own written with this one?"""
+        """May a message that has no stretch of its own be written with this one? The next, until one has,
+        may; so may any other whose content is there."""
         text = self.written.text[slice(*stretch)]
+        follows = True
+        for other, message in enumerate(self.messages[number + 1 :], number + 1):
+            silent = not self.written.of(other).strip()
+            follows &= silent
+            if silent and (follows or (_said(message) and _said(message) in text)):
+                return True
         return any(
-            other != number
-            and message.get("role") != "system"
+            message.get("role") != "system"
             and not self.written.of(other).strip()
+            and _said(message)
             and _said(message) in text
-            for other, message in enumerate(self.messages)
-            if _said(message)
+            for other, message in enumerate(self.messages[:number])
         )
 
     def _closed_span(self, number: int, start: int, begin: int) -> Stretch | None:

@@ -21,7 +21,7 @@ from forge_gpu.templates.environment import ChatTemplate, strftime_of
 from forge_gpu.templates.final_message import as_given
 from forge_gpu.templates.records import BadRecord, Message
 from forge_gpu.templates.renderer import plain_spans
-from forge_gpu.templates.turns.finder import SpanRule
+from forge_gpu.templates.turns.finder import SpanRule, rule_of
 from forge_gpu.templates.turns.spans import Spans as Stretches
 from forge_gpu.templates.values import ABSENT
 from forge_gpu.templates.vm.code import Unsupported
@@ -57,13 +57,14 @@ class TextMachine:
         if template.final_field is not None:
             raise Unsupported("a final message to go on with")
         self.split, self._rule = split, rule
-        self.compiled = _compiled(template, {}, renamed, Variable.MESSAGES, rule is not None)
+        self.compiled = _compiled(template, {}, renamed, Variable.MESSAGES, split or rule is not None)
+        self._cutter = rule_of(template)
         self.why: dict[str, int] = {}
         self._programs = [self.compiled]
         if (split or rule is not None) and self.compiled.marks == Marks.INEXACT:
             raise Unsupported("generation tags inside a macro or a set block")
         if split:
-            self._programs.append(_compiled(template, PROMPTED, renamed, Variable.PROMPT))
+            self._programs.append(_compiled(template, PROMPTED, renamed, Variable.PROMPT, True))
         elif rule is not None:
             self._programs.append(_compiled(template, PROMPTED, renamed, Variable.MESSAGES, True))
         self._machines: dict[tuple[int, bool, str], Machine] = {}
@@ -117,7 +118,7 @@ class TextMachine:
             spans = self._spans(columns, rows, WrittenRows(machine, whole), done, conversations, again)
         parts: tuple[Spans, ...] = (whole.text,)
         if self.split:
-            parts, cut = self._cut(columns, rows, whole, done, again)
+            parts, cut = self._cut(columns, rows, whole, done, conversations, again)
             done &= cut
         fields = tuple(_scattered(part, rows, done, n) for part in parts)
         everywhere = np.zeros(n, np.bool_)
@@ -152,20 +153,37 @@ class TextMachine:
         return {int(rows[k]): spans for k, spans in found.items()}
 
     def _cut(
-        self, columns: Columns, rows: I64, whole: Rendered, done: Bools, again: bool
+        self,
+        columns: Columns,
+        rows: I64,
+        whole: Rendered,
+        done: Bools,
+        conversations: Conversations,
+        again: bool,
     ) -> tuple[tuple[Spans, Spans], Bools]:
         """(prompts and completions, which rows have them): a completion begins with the last generation
         block, else behind what the prompt alone gives."""
+        machine = self._machine(0, again)
         prompt = self._machine(1, again).run(columns, rows)
         cut = prompt.outcome == Outcome.DONE
         length = prompt.text.length.copy()
         marked = np.zeros(len(rows), np.bool_)
-        for k in np.flatnonzero(done & (np.diff(whole.mark_offsets) > 0)).tolist():
-            marks = whole.marks[whole.mark_offsets[k] : whole.mark_offsets[k + 1]]
-            length[k] = marks[marks[:, 1] == MARK_BEGIN, 0].max()
-            marked[k] = True
-        cut &= marked | (done & same_texts(whole.text, prompt.text, False))
+        if self.compiled.marks == Marks.EXACT:
+            for k in np.flatnonzero(done & (np.diff(whole.mark_offsets) > 0)).tolist():
+                marks = whole.marks[whole.mark_offsets[k] : whole.mark_offsets[k + 1]]
+                begins = marks[marks[:, 1] == MARK_BEGIN, 0]
+                if len(begins):
+                    length[k], marked[k] = begins.max(), True
+        begins_so = done & same_texts(whole.text, prompt.text, False)
         text = whole.text
+        texts, prompts = WrittenRows(machine, whole), WrittenRows(self._machine(1, again), prompt)
+        for k in np.flatnonzero(done & cut & ~marked & ~begins_so).tolist():
+            messages = as_given(conversations.read(int(rows[k])).messages)
+            written = texts.written(k)
+            start = self._cutter.last_turn(messages, written, prompts.written(k))
+            if start is not None:
+                length[k], marked[k] = _body_bytes(written.text[:start]), True
+        cut &= marked | begins_so
         length[~cut] = 0
         kind = np.full(len(rows), layout.CANONICAL, np.uint8)
         return (
@@ -184,6 +202,11 @@ def _compiled(
     fixed = {**template.fixed, **changed}
     date = strftime_of(template.date)
     return compile_program(template.environment, template.source, fixed, renamed, date, messages, turns)
+
+
+def _body_bytes(text: str) -> int:
+    """The bytes of a text as the body of a JSON string."""
+    return len(json.dumps(text, ensure_ascii=False).encode()) - 2
 
 
 def _scattered(texts: Spans, rows: I64, done: Bools, n: int) -> Spans:
