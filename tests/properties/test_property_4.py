@@ -33,7 +33,7 @@ print(json.dumps([result.used_streaming, result.peak_memory - before.peak_memory
 
 
 @pytest.mark.slow
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(st.integers(2 * BUDGET, 4 * BUDGET), st.integers(50, 5000))
 def test_memory_efficiency(size: int, length: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
