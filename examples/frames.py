@@ -1,4 +1,4 @@
-"""Frames in training code: clean, render and split a pandas frame, and the same frame in Dask's partitions."""
+"""Frames in training code: clean, render and split a pandas frame, and the same in Dask's partitions."""
 
 from __future__ import annotations
 
