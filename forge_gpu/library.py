@@ -274,6 +274,7 @@ def job_spec(
     files of the job, for all who look at them."""
     from forge_gpu.config.layers import Layer, build
     from forge_gpu.config.load import load, override_layer
+    from forge_gpu.config.schema import GivenSplits
     from forge_gpu.job.events.events import Warned
     from forge_gpu.job.events.retry import telling
     from forge_gpu.job.state.files import JobFiles
@@ -293,10 +294,11 @@ def job_spec(
         base = path.absolute().parent
     loaded, told = _completed(loaded, config, data, base, settings, data_base)
     against_base = base if against is None else against_from or Path.cwd()
-    given = {}
+    given: dict[str, Any] = {}
     if data is not None:
         base = data_base or Path.cwd()
         given["inputs"] = _paths(data)
+        given["splits"] = GivenSplits()
     if against is not None:
         given["against"] = _paths(against)
     plan = loaded.config

@@ -29,6 +29,7 @@ COMMANDS = {  # name -> its help; forge_gpu.cli.<name> holds a function of that 
     "watch": "Show what jobs are at on a live page.",
     "history": "List the runs on this machine.",
     "template": "List, show and try chat templates.",
+    "tokens": "Show rows as the tokens of a plan.",
     "image": "Build and show the images that jobs run in.",
     "transform": "Check other people's Python over rows, in a sandbox.",
     "warm": "Compile all kernels and keep them for later runs.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ PATHS = "Files, folders, globs, @lists or URLs to look at."
 def check(
     paths: Annotated[list[str], typer.Argument(help=PATHS, show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Leave it as a page as well.")] = None,
 ) -> None:
     """Look at all of the data and say what is amiss: damage, duplicates, encodings, secrets, poor texts.
 
@@ -20,10 +22,15 @@ def check(
     Examples:
       forge check raw.jsonl
       forge check data/ --json
+      forge check raw.jsonl --html check.html
     """
     from forge_gpu import library
 
     report = library.check(paths)
+    if html is not None:
+        from forge_gpu.report.checked import write_checked
+
+        write_checked(html, report)
     if as_json:
         import orjson
 
@@ -33,3 +40,5 @@ def check(
     from forge_gpu.cli.sections import show
 
     show(quality_sections(report))
+    if html is not None:
+        print(f"wrote {html}")

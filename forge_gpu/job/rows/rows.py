@@ -16,6 +16,7 @@ from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import ArrowChunk, Chunk
 from forge_gpu.job.rows.converted import CONVERT, made_columns
 from forge_gpu.job.rows.expansion import DETAIL, PASSED_OVER, Expansion, Parts, expand
+from forge_gpu.job.rows.tokenizers import control_checks
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans, spans_of_offsets
 from forge_gpu.quality.checks import check
@@ -160,6 +161,7 @@ class RowReader:
         named = (*(key for key in required if key not in made), *taken)
         self._paths = Paths(key for key in named if key != RECORD)
         self.keys = self._paths.keys
+        self._control_checks = control_checks(config)
 
     def read(self, chunk: Chunk, *, judge: bool, records: Records | None = None) -> Rows:
         """The rows of a chunk. `judge` runs the quality checks, which only the first pass needs.
@@ -185,7 +187,7 @@ class RowReader:
             checked = check(
                 bound.texts,
                 self.config.preprocessing.quality_checks,
-                self.config.model.max_length,
+                None if form_of(self.config).is_encoded else self.config.model.max_length,
                 self.engine,
             )
             characters = checked.characters
@@ -193,8 +195,26 @@ class RowReader:
                 good = reason == 0
                 reason = np.where(good, checked.reason, reason)
                 warned = {why: rows & good for why, rows in checked.warned.items()}
+            self._find_control_tokens(records, bound, reason, warned)
         reason[reason == PASSED_OVER] = 0
         return Rows(self.engine, chunk, source, records, parts, bound, reason, warned, characters)
+
+    def _find_control_tokens(
+        self,
+        records: Records,
+        bound: Bound,
+        reason: npt.NDArray[np.uint8],
+        warned: dict[Reason, npt.NDArray[np.bool_]],
+    ) -> None:
+        """Reject, or warn of, rows whose contents spell them; tools and calls are searched as they stand."""
+        mapping = self.config.data.mapping
+        raw = [records.columns[name] for name in (mapping.messages, mapping.tools) if name in records.columns]
+        for tokens, action in self._control_checks:
+            spelled = tokens.spelled([*bound.texts.values(), *raw], self.engine) & (reason == 0)
+            if action == "reject":
+                reason[spelled] = Reason.CONTROL_TOKENS
+            else:
+                warned[Reason.CONTROL_TOKENS] = spelled
 
     @property
     def keys_of_tables(self) -> tuple[str, ...] | None:

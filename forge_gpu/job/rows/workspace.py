@@ -11,15 +11,18 @@ import numpy as np
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.errors import InputError
+from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import Chunk, ReadBuffer
 from forge_gpu.job.events.events import Listener
 from forge_gpu.job.events.retry import retrying
+from forge_gpu.job.rows.encoded import NO_COUNTS, RowEncoder, counts_of
 from forge_gpu.job.rows.evaluation import Evaluation, compared_text
 from forge_gpu.job.rows.expansion import Expansions
 from forge_gpu.job.rows.expansions import required_expansions
 from forge_gpu.job.rows.near import NearText
 from forge_gpu.job.rows.rows import RowReader, Rows
 from forge_gpu.job.rows.scans import HeldScans
+from forge_gpu.job.rows.tokenizers import tokenizer_plan
 from forge_gpu.job.state.inputs import Item
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.hashing import digest
@@ -94,7 +97,7 @@ class Workspace:
         self._digests_tables = self._input.parquet_texts is None
         self._form = form_of(config)
         columns, key = self.reader.renderer.columns, config.preprocessing.dedup.key
-        fields = tuple(field.name for field in self._form.fields(config))
+        fields = tuple(field.name for field in self._form.rendered(config))
 
         def as_key(programs: Sequence[Program]) -> Program:
             return self._form.key(config, columns, programs) if key == "rendered" else column_key(key)
@@ -102,7 +105,10 @@ class Workspace:
         self._keys = Composer(fields, as_key)
         label = config.data.mapping.label
         self._compared = set(key) if key != "rendered" else {label} - set(columns)
-        self._lines = Composer(fields, partial(self._form.line, config))
+        plan = tokenizer_plan(config)
+        self.encoder = None if plan is None else RowEncoder(config, self.engine, plan, self.reader.renderer)
+        self._counts = NO_COUNTS
+        self._lines = Composer(fields if plan is None else (), partial(self._form.line, config))
         self._fields = {field: Composer((field,), lambda programs: programs[0]) for field in fields}
 
     def chunks(self, item: Item, chunk_bytes: int) -> Iterator[Chunk]:
@@ -160,10 +166,22 @@ class Workspace:
 
     def lines(self, rows: Rows, chosen: I64) -> Text:
         """The output lines of the chosen rows, each with its newline."""
+        if self.encoder is not None:
+            encoded = self.encoder.encode(rows, chosen)
+            self._counts = encoded.counts
+            rows.bound.columns |= self.encoder.columns(encoded, len(rows))
         return self._render(rows, *self._lines.table(rows.bound), chosen, layout.AS_JSON)
 
+    def take_counts(self, rows: int) -> np.ndarray | None:
+        """The counts of the tokens of the rows whose lines were made last, among so many rows of a chunk;
+        None where no tokens are made."""
+        if self.encoder is None:
+            return None
+        (chosen, columns), self._counts = self._counts, NO_COUNTS
+        return counts_of(rows, chosen, columns)
+
     def line_table(self, rows: Rows) -> tuple[ProgramTable, I32]:
-        """What `lines` renders."""
+        """What `lines` renders; the columns of tokens are there once it has."""
         return self._lines.table(rows.bound)
 
     def field(self, rows: Rows, field: str, chosen: I64) -> Text:
@@ -177,7 +195,7 @@ class Workspace:
         key_offsets: of their dedup keys. With one field, the key of an empty text has its separators and the
         label, of which a byte takes BODY_BYTES at most; so only rows with a shorter one are rendered.
         """
-        fields = self._form.fields(self.config)
+        fields = self._form.rendered(self.config)
         full = [field.name for field in fields if not field.may_be_empty]
         if not full or self.config.preprocessing.dedup.key != "rendered":
             return chosen[:0]
@@ -189,6 +207,20 @@ class Workspace:
         for field in full if len(chosen) else ():
             empty |= np.diff(self.field(rows, field, chosen).offsets) == 0
         return chosen[empty]
+
+    def unfit_for_tokens(self, rows: Rows, chosen: I64) -> dict[Reason, I64]:
+        """Those of the chosen rows that cannot be written as tokens, by why."""
+        encoder = self.encoder
+        if encoder is None or not len(chosen):
+            return {}
+
+        def field(name: str) -> Callable[[I64], Text]:
+            return lambda some: self.field(rows, name, some)
+
+        return {
+            Reason.UNKNOWN_ORIGIN: encoder.of_unknown_origin(rows, field("text")),
+            Reason.NOTHING_TRAINED: encoder.without_training(rows, chosen, field("completion")),
+        }
 
     def _render(self, rows: Rows, table: ProgramTable, program: I32, chosen: I64, encoding: int) -> Text:
         columns = [rows.column(name) for name in table.columns]

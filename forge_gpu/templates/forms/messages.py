@@ -48,3 +48,6 @@ def _of_columns(mapping: Mapping, contents: dict[str, str]) -> Renderer:
         json_fields=frozenset(("messages",)),
         texts=tuple(contents.values()),
     )
+
+
+FORM = MessagesForm()

@@ -115,12 +115,15 @@ class RenderedForm(Form):
                 "model.append_eos: a model's own template writes what ends a text; set it to false"
             )
         mapping = config.data.mapping
-        fields = tuple(field.name for field in self.fields(config))
+        fields = tuple(field.name for field in self.rendered(config))
         return JinjaRenderer(
             chat_template(config.model),
             shape_of(mapping).sides(mapping, own_roles(config.model)),
             fields,
             config.model.compile,
+            roles=frozenset(config.output.trained_roles),
+            only_last=config.output.turns == "each",
+            rejects_unknown=config.output.unknown_spans == "reject",
         )
 
 

@@ -75,3 +75,6 @@ class SourceRenderer:
             texts.setdefault("query", query)
             reason = reason + side.reason * (reason == Reason.NONE)
         return Bound(self.programs, {}, {}, reason, lambda: texts, detail=lambda row: detail_of(sides, row))
+
+
+FORM = SourceForm()
