@@ -1,6 +1,7 @@
 """The errors a user can meet: one line that says what, where and what to do, and an exit code."""
 
 import signal
+from typing import Any
 
 
 class ForgeError(Exception):
@@ -47,6 +48,17 @@ class ValidationError(ForgeError):
     """What was written does not read back as it should: a fault of Forge or of the disk."""
 
     exit_code = 3
+
+
+class NoTrainingRows(ForgeError):
+    """The input had rows and the plan a share for train, and none is in it. All of the output is written:
+    `result` is what `prepare` made."""
+
+    exit_code = 4
+
+    def __init__(self, message: str, result: Any = None) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class ContainerError(ForgeError):

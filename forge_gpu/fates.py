@@ -37,6 +37,10 @@ class Reason(IntEnum):
     UNPARSABLE_TIME = 37  # temporal split: the column is not a time
     EMPTY_TEXT = 38  # rendered to nothing
     TRANSFORM_ERROR = 39  # the plan's script refused it; the detail is its message
+    NOT_A_TEXT = 40  # a list or an object where a text has to be
+    UNKNOWN_SPANS = 41  # spans are asked for, and are not known; the plan rejects such rows
+    NOTHING_TRAINED = 42  # too few tokens that the model is to learn
+    UNKNOWN_ORIGIN = 43  # it spells control tokens, and which of them are the template's cannot be told
 
     EMPTY_FIELD = 64
     TOO_SHORT = 65
@@ -45,6 +49,7 @@ class Reason(IntEnum):
     REPLACEMENT_CHARACTER = 68
     CONTROL_CHARACTER = 69
     REPETITION = 70
+    CONTROL_TOKENS = 71  # contents spell a token that only a template writes
 
 
 def name(code: Fate | Reason) -> str:

@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import orjson
+import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
@@ -41,22 +42,54 @@ VARIANTS: dict[str, Sequence[str]] = {
 """Settings on top of what the plan chooses; a variant that does not fit an input is passed over."""
 
 
+COMMANDS = """
+import contextlib, io, json, os, sys
+from forge_gpu.cli.app import main
+answers = os.fdopen(os.dup(1), "w")
+for line in sys.stdin:
+    sys.argv = ["forge", *json.loads(line)]
+    code, errors = 0, io.StringIO()
+    with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            main()
+        except SystemExit as exit:
+            code = exit.code or 0
+    print(json.dumps([code, errors.getvalue()]), file=answers, flush=True)
+"""
+"""What a checkout's process runs: commands, one a line, so that it starts once for all of them."""
+
+
 @dataclass(frozen=True)
+class Ended:
+    """What a command ended with."""
+
+    code: int
+    errors: str
+
+    @property
+    def last_line(self) -> str:
+        lines = self.errors.strip().splitlines()
+        return lines[-1] if lines else f"exit code {self.code}"
+
+
 class Checkout:
-    """A tree of the project, and the interpreter that runs it."""
+    """A tree of the project, and a process that runs its commands in the tree's own root."""
 
-    root: Path
-
-    def forge(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run the command; it works in the tree's own root."""
-        program = [sys.executable, "-c", "from forge_gpu.cli.app import main; main()"]
-        return subprocess.run(
-            [*program, *map(str, arguments)],
-            cwd=self.root,
-            env=os.environ | {"PYTHONPATH": str(self.root)},
-            capture_output=True,
-            text=True,
+    def __init__(self, root: Path) -> None:
+        environment = os.environ | {"PYTHONPATH": str(root)}
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", COMMANDS], cwd=root, env=environment, stdin=pipe, stdout=pipe, text=True
         )
+
+    def forge(self, *arguments: str | Path) -> Ended:
+        commands, answers = self._process.stdin, self._process.stdout
+        assert commands is not None and answers is not None
+        print(orjson.dumps([*map(str, arguments)]).decode(), file=commands, flush=True)
+        return Ended(*orjson.loads(answers.readline()))
+
+    def close(self) -> None:
+        self._process.communicate()
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
@@ -86,8 +119,17 @@ def differences(before: Path, after: Path) -> Iterator[str]:
     yield from _in_sections(manifest(before), manifest(after), "manifest")
     ledgers = pq.read_table(before / "ledger.parquet"), pq.read_table(after / "ledger.parquet")
     for column in ledgers[0].column_names:
-        if column not in ledgers[1].column_names or not ledgers[0][column].equals(ledgers[1][column]):
+        if column not in ledgers[1].column_names or not _same_values(*(table[column] for table in ledgers)):
             yield f"ledger.parquet: column {column}"
+
+
+def _same_values(old: pa.ChunkedArray, new: pa.ChunkedArray) -> bool:
+    """Whether two columns say the same; a dictionary of one may have values that no row has."""
+    plain = [
+        each.cast(each.type.value_type) if pa.types.is_dictionary(each.type) else each for each in (old, new)
+    ]
+    same: bool = plain[0].equals(plain[1])
+    return same
 
 
 def _in_sections(old: dict[str, Any], new: dict[str, Any], place: str) -> Iterator[str]:
@@ -114,11 +156,6 @@ def _keys(section: dict[str, Any], place: str) -> Iterator[str]:
             yield from _keys(value, f"{place}{key}.")
 
 
-def last_line(done: subprocess.CompletedProcess[str]) -> str:
-    lines = done.stderr.strip().splitlines()
-    return lines[-1] if lines else f"exit code {done.returncode}"
-
-
 def compare(
     before: Checkout, after: Checkout, path: Path, name: str, folder: Path
 ) -> tuple[str, list[str], list[str]]:
@@ -128,14 +165,14 @@ def compare(
     planned = before.forge(
         "plan", "comparison", "--data", path, "--template", TEMPLATE, "--output", plan, *settings
     )
-    if planned.returncode:
-        return f"passed over: {last_line(planned)}", [], []
+    if planned.code:
+        return f"passed over: {planned.last_line}", [], []
     done = [
         checkout.forge("prepare", "--config", plan, "--output", folder / which, "--quiet")
         for checkout, which in ((before, "before"), (after, "after"))
     ]
-    if done[0].returncode or done[1].returncode:
-        ends = [(run.returncode, last_line(run)) for run in done]
+    if done[0].code or done[1].code:
+        ends = [(run.code, run.last_line) for run in done]
         return (
             ("same refusal", [], [])
             if ends[0] == ends[1]
@@ -166,13 +203,14 @@ def main(
         subprocess.run(
             ["git", "worktree", "add", "--detach", "--quiet", str(tree), commit], cwd=ROOT, check=True
         )
+        before, after = Checkout(tree), Checkout(ROOT)
         try:
             for file in files:
                 for name in VARIANTS:
                     folder = Path(work) / "case"
                     shutil.rmtree(folder, ignore_errors=True)
                     folder.mkdir()
-                    outcome, found, added = compare(Checkout(tree), Checkout(ROOT), file, name, folder)
+                    outcome, found, added = compare(before, after, file, name, folder)
                     kind = outcome.partition(":")[0]
                     counts[kind] = counts.get(kind, 0) + 1
                     seen |= set(added)
@@ -181,6 +219,8 @@ def main(
                     if name == "plain" and kind == "passed over":
                         break
         finally:
+            before.close()
+            after.close()
             subprocess.run(["git", "worktree", "remove", "--force", str(tree)], cwd=ROOT, check=True)
     print(", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())))
     print("only after:", ", ".join(sorted(seen)) or "nothing")

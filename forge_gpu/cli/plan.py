@@ -32,6 +32,9 @@ def plan(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the plan; may be repeated."),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Plan though most of the rows looked at would be rejected.")
+    ] = False,
     output: Annotated[Path, typer.Option("--output", metavar="FILE", help="Where to write.")] = Path(
         "forge.yaml"
     ),
@@ -60,6 +63,7 @@ def plan(
         engine=engine,
         overrides=settings or [],
         folder=output.parent,
+        force=force,
     )
     try:
         backup = made.save(output)

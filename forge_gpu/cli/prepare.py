@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forge_gpu.cli.usage import STDOUT, address, one_of, require_one_on_stdout, whole_number
-from forge_gpu.errors import Interrupted
+from forge_gpu.errors import Interrupted, NoTrainingRows
 
 if TYPE_CHECKING:
     from forge_gpu.job.events.events import Listener
@@ -69,6 +69,9 @@ def prepare(
         int | None, typer.Option(metavar="N", parser=whole_number, help="Take only the first so many rows.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first rejected row.")] = False,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="End with 0 where no row is left to train on.")
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run left.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show warnings only.")] = False,
     verbose: Annotated[
@@ -118,23 +121,28 @@ def prepare(
         progress(quiet, verbose) as shown,
     ):
         listener = _telling_of_compiling(shown)
-        result = library.prepare(
-            config,
-            data=paths or None,
-            against=against or None,
-            output=output,
-            staging=staging,
-            settings=[*(settings or ()), *([] if container is None else [f"container.use={container}"])],
-            threads=threads,
-            workers=workers,
-            scheduler=scheduler,
-            limit=limit,
-            strict=strict,
-            fresh=fresh,
-            on_event=listener,
-            listeners=written.all,
-            check_stop=check_stop,
-        )
+        nothing: NoTrainingRows | None = None
+        try:
+            result = library.prepare(
+                config,
+                data=paths or None,
+                against=against or None,
+                output=output,
+                staging=staging,
+                settings=[*(settings or ()), *([] if container is None else [f"container.use={container}"])],
+                threads=threads,
+                workers=workers,
+                scheduler=scheduler,
+                limit=limit,
+                strict=strict,
+                fresh=fresh,
+                on_event=listener,
+                listeners=written.all,
+                check_stop=check_stop,
+                allow_empty=allow_empty,
+            )
+        except NoTrainingRows as fault:
+            result, nothing = fault.result, fault
         written.finished(result)
     if as_json:
         import orjson
@@ -145,6 +153,8 @@ def prepare(
 
         with redirect_stdout(sys.stderr if takes_stdout else sys.stdout):
             show(result, verbose)
+    if nothing is not None:
+        raise nothing
 
 
 def _telling_of_compiling(listener: Listener) -> Listener:

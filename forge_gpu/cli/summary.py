@@ -8,6 +8,7 @@ from typing import Any
 from forge_gpu.io.disk import size_text
 from forge_gpu.job.output.result import PAGE, Result
 from forge_gpu.quality.checks import CHARACTERS_A_TOKEN
+from forge_gpu.report.trainers import lines_for_trainers
 
 WAYS = {
     "compiled": "by compiled programs",
@@ -48,6 +49,10 @@ def show(result: Result, verbose: bool = False) -> None:
         )
         for line in engine_lines(manifest["run"], verbose):
             print(line)
+    for line in _tokens(manifest):
+        print(line)
+    for line in lines_for_trainers(manifest, result.output):
+        print(line)
     print("Preprocessing complete")
     print(f"next: {_next_step(result)}")
 
@@ -60,6 +65,23 @@ def _next_step(result: Result) -> str:
     return f"train on {result.output / files[0]}" if files else f"look at {result.output}"
 
 
+def _tokens(manifest: dict[str, Any]) -> list[str]:
+    """How many tokens there are, and what was done with control tokens in contents."""
+    tokens = manifest.get("tokens")
+    if tokens is None:
+        return []
+    share = 100 * tokens["trained"] / max(tokens["tokens"], 1)
+    lines = [f"{tokens['tokens']:,} tokens, {tokens['trained']:,} of them trained ({share:.1f}%)"]
+    if tokens["control_text"]:
+        treated = manifest["config"]["tokens"]["control_text"]
+        done = "are control tokens" if treated == "keep" else "stay text"
+        lines.append(
+            f"{tokens['control_text']:,} control tokens that contents of "
+            f"{tokens['rows_with_control_text']:,} rows spell {done}"
+        )
+    return lines
+
+
 def _reasons(manifest: dict[str, Any]) -> str:
     return "  (" + ", ".join(f"{count:,} {reason}" for reason, count in manifest["rejected"].items()) + ")"
 
@@ -68,18 +90,24 @@ def _lengths(result: Result) -> str | None:
     """How long the rows to train on are; None where that was not counted, or the ledger is not here."""
     if not isinstance(result.ledger_path, Path):
         return None
-    from forge_gpu.report.measure import measure
+    from forge_gpu.report.measure import UNITS, measure
 
-    train = measure(result.ledger_path, counted=("fate", "characters")).lengths.get("train")
+    lengths = measure(result.ledger_path, counted=("fate", *UNITS)).lengths
+    unit = next((unit for unit in UNITS if unit in lengths), None)
+    train = lengths[unit].get("train") if unit is not None else None
     if train is None or not train.rows:
         return None
-    line = f"train: half of the rows below {train.at(0.5):,} characters, 95% below {train.at(0.95):,}"
+    line = f"train: half of the rows below {train.at(0.5):,} {unit}, 95% below {train.at(0.95):,}"
     tokens = result.manifest["config"]["model"]["max_length"]
     if tokens is None:
         return line
-    over = train.above(tokens * CHARACTERS_A_TOKEN)
+    if "tokens" in result.manifest:
+        over = result.manifest["tokens"]["over_max_length"]
+        return f"{line}; {f'{over:,}' if over else 'none'} over {tokens:,} tokens"
+    is_exact = unit == "tokens"
+    over = train.above(tokens if is_exact else tokens * CHARACTERS_A_TOKEN)
     share = f"{over:,} ({100 * over / train.rows:.1f}%)" if over else "none"
-    return f"{line}; {share} likely over {tokens:,} tokens"
+    return f"{line}; {share} {'over' if is_exact else 'likely over'} {tokens:,} tokens"
 
 
 def engine_lines(run: dict[str, Any], verbose: bool = False) -> list[str]:

@@ -45,6 +45,15 @@ def _encoding_is_known(config: Config) -> str | None:
     return None if is_known else f"there is no encoding {name!r}; examples: utf-8, utf-16, cp1252, shift_jis"
 
 
+def _converter_is_one(config: Config) -> str | None:
+    convert = config.data.convert
+    if convert.by is None:
+        return None
+    from forge_gpu.records.conventions import fault_of  # most plans do without
+
+    return fault_of(convert.by, convert.columns, convert.answers)
+
+
 def _date_is_one(config: Config) -> str | None:
     date = config.model.date
     try:
@@ -99,6 +108,23 @@ def _columns_are_no_fields(config: Config) -> str | None:
     return form_of(config).columns_fault(config)
 
 
+def _given_splits_stand_alone(config: Config) -> str | None:
+    splits, settings = config.data.splits, config.preprocessing
+    if not (splits.validation or splits.test):
+        return None
+    near = settings.dedup.near
+    clash = {
+        "preprocessing.split.group": settings.split.group is not None,
+        "preprocessing.split.mode: temporal": settings.split.mode == "temporal",
+        "preprocessing.dedup.near.action: group": near is not None and near.action == "group",
+        "preprocessing.dedup.near.keep": near is not None and near.keep != "first",
+    }
+    named = next((key for key, clashes in clash.items() if clashes), None)
+    if named is None:
+        return None
+    return f"splits that come with the data do not go with {named}; set data.splits to null, or remove that"
+
+
 IMPORTS = 192 * 2**20
 """Bytes that Forge holds beside its budget: what it imports."""
 
@@ -110,8 +136,19 @@ def _container_holds_the_budget(config: Config) -> str | None:
     return f"{limit} is too little for preprocessing.memory.budget {budget}: give {budget + IMPORTS}, or auto"
 
 
+def _an_estimate_rejects_nothing(config: Config) -> str | None:
+    if config.preprocessing.quality_checks.too_long != "reject" or form_of(config).is_encoded:
+        return None
+    return "a length in tokens is an estimate where none are made: set it to warn, or output.form to tokens"
+
+
 RULES = (
     Rule("data.encoding", ("data.encoding",), _encoding_is_known),
+    Rule(
+        "data.convert",
+        ("data.convert.by", "data.convert.columns", "data.convert.answers"),
+        _converter_is_one,
+    ),
     Rule("model.date", ("model.date",), _date_is_one),
     Rule(
         "preprocessing",
@@ -133,7 +170,17 @@ RULES = (
         ("container.memory", "preprocessing.memory.budget"),
         _container_holds_the_budget,
     ),
+    Rule(
+        "data.splits",
+        ("data.splits", "preprocessing.split.group", "preprocessing.split.mode", "preprocessing.dedup.near"),
+        _given_splits_stand_alone,
+    ),
     Rule("output", ("output.spans", "output.form"), _form_has_spans),
+    Rule(
+        "preprocessing.quality_checks.too_long",
+        ("preprocessing.quality_checks.too_long", "output.form"),
+        _an_estimate_rejects_nothing,
+    ),
     Rule(
         "output.columns",
         ("output.columns", "output.form", "output.spans", "data.mapping.tools"),

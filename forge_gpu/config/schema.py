@@ -7,9 +7,9 @@ depends on it: where none does it is `Annotated` with WITHOUT_EFFECT, and so is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 VERSION = 1
 """Version of the schema. A change that an old file does not fit adds one, and a step in `migrate`."""
@@ -69,6 +69,22 @@ class Transform(Section):
     processes: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], WITHOUT_EFFECT] = "auto"
 
 
+class Convert(Section):
+    """What makes records that `mapping` reads of other ones: see docs/records.md."""
+
+    by: str | None = None  # a converter's name
+    columns: dict[str, str] = {}  # what it takes -> a column of the data, or a path into it
+    answers: Literal["each", "best", "all", "pairs"] | None = None  # of several; null: as it says itself
+
+
+class GivenSplits(Section):
+    """Files of `inputs` that are splits already: see docs/records.md."""
+
+    train: list[str] = []
+    validation: list[str] = []
+    test: list[str] = []
+
+
 class DataConfig(Section):
     inputs: Annotated[list[str], WITHOUT_EFFECT] = []  # the files they name have one, by their content
     format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] = "auto"
@@ -79,6 +95,8 @@ class DataConfig(Section):
         None  # rows, or a fraction of them
     )
     transform: Transform = Transform()
+    convert: Convert = Convert()
+    splits: Annotated[GivenSplits, WITHOUT_EFFECT] = GivenSplits()  # which files they name has one
     mapping: Mapping = Mapping()
     weights: list[Weight] | dict[str, Weight] | None = None  # the share of each input, of any sum
     caps: list[Cap | None] | dict[str, Cap] | None = None  # rows of an input to use at most
@@ -86,6 +104,11 @@ class DataConfig(Section):
         list[str], WITHOUT_EFFECT
     ] = []  # evaluation files: rows near or equal to one of theirs are left out
     against_mapping: Mapping | None = None  # columns of the evaluation files; null: those of `mapping`
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether any column has a meaning: it has none in a plan that was made without data."""
+        return self.mapping != Mapping()
 
 
 class ModelConfig(Section):
@@ -119,11 +142,12 @@ class Checks(Section):
 
     empty: Action = "reject"
     too_short: Action = "warn"
-    too_long: Literal["off", "warn"] = "warn"  # an estimate until tokens are counted: it can only warn
+    too_long: Action = "warn"  # exact in the form tokens; else an estimate, which can only warn
     mojibake: Action = "warn"
     replacement_character: Action = "warn"
     control_character: Action = "warn"
     repetition: Action = "warn"
+    control_tokens: Action = "warn"  # contents that spell a token of the template, as <|im_start|>
     min_characters: Annotated[int, Field(ge=0)] = 3  # of the response, for too_short
     max_repetition: Fraction = 0.6  # share of a text's bytes in repeated 8-byte shingles
 
@@ -196,16 +220,45 @@ class PreprocessingConfig(Section):
     memory: Annotated[Memory, WITHOUT_EFFECT] = Memory()
 
 
-class OutputConfig(Section):
-    form: Literal["text", "prompt_completion", "messages", "preference", "source"] = "text"
+class TokensConfig(Section):
+    """How texts become ids, where `output.form` is tokens: see docs/tokens.md."""
+
+    tokenizer: Annotated[str | None, WITHOUT_EFFECT] = (
+        None  # a model's folder or tokenizer; its content counts
+    )
+    control_text: Literal["plain", "reject", "keep"] = "plain"  # what a text is that spells a control token
+    markup_text: Literal["keep", "plain", "reject"] = "keep"  # and another added token, as <think>
+    allow: list[str] = []  # added tokens that contents may write
+    train: Literal["assistant", "last", "completion", "all"] = "assistant"
+    min_trained: Annotated[int, Field(ge=0)] = 1  # tokens of a row; with fewer it is rejected
+
+
+Trainer = Literal["trl", "axolotl", "hf"]
+if TYPE_CHECKING:
+    _WithFor = Section
+else:  # a word of Python's own can be a field, but not be written as one
+    _WithFor = create_model("_WithFor", __base__=Section, **{"for": (list[Trainer], [])})
+
+
+class OutputConfig(_WithFor):
+    form: Literal["text", "prompt_completion", "messages", "preference", "source", "tokens"] = "text"
     format: Literal["jsonl", "parquet"] = "jsonl"
-    columns: list[str] = []  # columns of the input to keep, spelled as they came
+    columns: list[str] = []  # noqa: RUF012 (of the input, to keep, spelled as they came)
     rows_per_shard: Annotated[int, Field(ge=1)] | None = None
     order: Literal["input", "shuffled"] = "input"
+    turns: Literal["all", "each"] = "all"  # each: a row for each turn of the assistant, as at inference
     spans: bool = False  # beside a text of a Jinja template: [start, end) of what the assistant wrote
+    unknown_spans: Literal["null", "reject"] = "null"  # of rows where they cannot be told exactly
+    trained_roles: list[str] = ["assistant"]  # noqa: RUF012 (whose messages have spans)
     mode: Annotated[Literal["umask", "group", "private"], WITHOUT_EFFECT] = "umask"  # who may read the files
     verify: bool = True  # read the output back, check every row, record each file's SHA-256
     report: Annotated[bool, WITHOUT_EFFECT] = True  # leave report.html beside the output
+
+    @property
+    def trainers(self) -> list[Trainer]:
+        """What `for` lists: the trainers that are to load the files."""
+        named: list[Trainer] = getattr(self, "for")
+        return named
 
 
 ContainerImage = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$", max_length=255)]
@@ -232,6 +285,7 @@ class ForgeConfig(Section):
     model: ModelConfig = ModelConfig()
     hardware: Annotated[HardwareConfig, WITHOUT_EFFECT] = HardwareConfig()
     preprocessing: PreprocessingConfig = PreprocessingConfig()
+    tokens: TokensConfig = TokensConfig()
     output: OutputConfig = OutputConfig()
     container: Annotated[ContainerConfig, WITHOUT_EFFECT] = ContainerConfig()
 

@@ -1,8 +1,8 @@
-"""Few rows, rendered in Python by the same programs: below some hundred rows, calling the kernels costs more than
-what they save.
+"""Few rows, rendered in Python by the same programs: below some hundred rows, calling the kernels costs more
+than what they save.
 
-Only rows that nothing can be said against are taken: texts where texts are to be, messages of a role and a text.
-For any other the whole frame goes to the kernels, which know what to refuse, and why.
+Only rows that nothing can be said against are taken: texts where texts are to be, messages of a role and a
+text. For any other the whole frame goes to the kernels, which know what to refuse, and why.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ def _form_of(program: Program, columns: Sequence[str]) -> tuple[str, list[tuple[
             continue
         assert isinstance(part, Slot | LiteralIfText)
         form.append("%s")
-        picked.append((columns.index(part.column), part.text.decode() if isinstance(part, LiteralIfText) else ""))
+        picked.append(
+            (columns.index(part.column), part.text.decode() if isinstance(part, LiteralIfText) else "")
+        )
     return "".join(form), picked
 
 
@@ -139,7 +141,9 @@ class _Conversations:
         conversation = Conversation(messages, ABSENT)
         questions = Questions(texts_of(conversation))
         result = trace_fields(self._tracer, conversation, questions, split=False)
-        if isinstance(result, Compiled) and self._made(result, messages) != self._template.render(conversation):
+        if isinstance(result, Compiled) and self._made(result, messages) != self._template.render(
+            conversation
+        ):
             return None  # the kernels' guard says what to do about it
         tree.graft(questions.answers.items(), result)
         return result

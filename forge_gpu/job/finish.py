@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,15 @@ from forge_gpu.job.decide import leaks
 from forge_gpu.job.events.events import Warned
 from forge_gpu.job.events.stages import OnProgress, stage, telling_how_far
 from forge_gpu.job.job import Job
-from forge_gpu.job.output import manifest
+from forge_gpu.job.output import manifest, token_counts
 from forge_gpu.job.output.ledger import write_ledger
 from forge_gpu.job.output.result import LEDGER, MANIFEST, OutputFile, Result
 from forge_gpu.job.output.verify import verify
 from forge_gpu.job.rows.evaluation import Evaluation
+from forge_gpu.job.rows.tokenizers import tokenizer_plan
 from forge_gpu.job.state.checkpoint import Checkpoint
 from forge_gpu.job.state.decisions import SPLITS, Decisions
+from forge_gpu.templates.forms import form_of
 
 
 def finish(job: Job, check_stop: Callable[[], None]) -> Result:
@@ -35,6 +38,11 @@ def finish(job: Job, check_stop: Callable[[], None]) -> Result:
     and what `check_stop` raises."""
     spec, ranges, listener, workspace = job.spec, job.ranges, job.listener, job.pool.first
     decisions, outputs = job.decisions, job.outputs
+    tokens: dict[str, Any] = {}
+    if form_of(spec.config).is_encoded:
+        counts = job.token_counts.all(len(decisions.fate))
+        decisions = replace(decisions, facts={**decisions.facts, **token_counts.facts_of(counts)})
+        tokens = _tokens(job, decisions, counts)
     with stage("finish", listener) as done:
         on_progress = telling_how_far("finish", listener, check_stop)
         outputs.begin_sync()
@@ -57,9 +65,22 @@ def finish(job: Job, check_stop: Callable[[], None]) -> Result:
         job.columns,
         verified | _leaks(job, decisions),
         job.facts.section(spec.config, workspace.engine.name, job.budget, job.inputs, ranges),
-        decisions.sections | _against(workspace.evaluation) | job.expansions.sections,
+        decisions.sections | tokens | _against(workspace.evaluation) | job.expansions.sections,
     )
+    if tokens and tokens["tokens"]["over_max_length"]:
+        document["warned"]["too_long"] = tokens["tokens"]["over_max_length"]
     return _publish(spec.output, job.checkpoint, document)
+
+
+def _tokens(job: Job, decisions: Decisions, counts: np.ndarray) -> dict[str, Any]:
+    """How many tokens there are, and by which tokenizer."""
+    plan = tokenizer_plan(job.spec.config)
+    assert plan is not None
+    paths = [source.file.path for source in job.inputs.sources]
+    sums = token_counts.section(decisions, counts, paths, job.inputs.rows_of_files(job.ranges))
+    longest = job.spec.config.model.max_length
+    over = 0 if longest is None else int(np.count_nonzero(counts["tokens"] > longest))
+    return {"tokens": {"tokenizer_sha256": plan.definition.digest, "over_max_length": over, **sums}}
 
 
 def _leaks(job: Job, decisions: Decisions) -> dict[str, Any]:

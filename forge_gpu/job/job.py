@@ -16,6 +16,7 @@ from forge_gpu.job.events.events import Listener
 from forge_gpu.job.output.collector import Collector
 from forge_gpu.job.output.manifest import RunFacts
 from forge_gpu.job.output.outputs import Outputs
+from forge_gpu.job.output.token_counts import TokenCounts
 from forge_gpu.job.rows.expansion import Expansions
 from forge_gpu.job.rows.kinds import column_type
 from forge_gpu.job.rows.workspace import Workspace
@@ -81,6 +82,12 @@ class Job:
         """Of the input, what an earlier run has written."""
         return sum(placed.range.size for placed in self.blocks[: self.checkpoint.state.written_blocks])
 
+    @cached_property
+    def token_counts(self) -> TokenCounts:
+        """Where the tokens of rows are counted, from where an earlier run left it; open from here on."""
+        before = sum(placed.block.rows for placed in self.blocks[: self.checkpoint.state.written_blocks])
+        return TokenCounts(self.checkpoint.folder, before)
+
     def _rows_written(self) -> dict[Fate, int]:
         """Rows of each fate in the blocks that an earlier run had written."""
         rows = sum(placed.block.rows for placed in self.blocks[: self.checkpoint.state.written_blocks])
@@ -106,6 +113,8 @@ class Job:
         """Close what is open, after a failure too."""
         if "outputs" in self.__dict__:
             self.outputs.close()
+        if "token_counts" in self.__dict__:
+            self.token_counts.close()
         self.pool.close()
         self.expansions.close()
         self.inputs.close()

@@ -40,6 +40,7 @@ from forge_gpu.job.rows.evaluation import read_evaluation
 from forge_gpu.job.rows.expansions import open_expansions
 from forge_gpu.job.rows.rows import RowReader
 from forge_gpu.job.rows.scans import HeldScans
+from forge_gpu.job.rows.tokenizers import tokenizer_plan
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.run.cluster import ClusterPool, worker_job
 from forge_gpu.job.run.opening import open_inputs
@@ -121,7 +122,15 @@ def open_job(
     require_own(spec.output, checkpoint, [*files, *against])
     require_own_store(spec, [*files, *against], listener)
     expansions = open_expansions(spec, checkpoint.spool_folder)
-    key = JobKey.of(spec.config, files, spec.limit, against, expansions.keys)
+    tokenizer = tokenizer_plan(spec.config)
+    key = JobKey.of(
+        spec.config,
+        files,
+        spec.limit,
+        against,
+        expansions.keys,
+        None if tokenizer is None else tokenizer.key,
+    )
     why = checkpoint.open(key, fresh=spec.fresh)
     if checkpoint.state.result is not None:
         finished = find_finished(spec, checkpoint.state.result["manifest_sha256"], listener)
@@ -218,6 +227,7 @@ def decide_fates(job: Job, check_stop: Callable[[], None]) -> int:
         files = [item.file for item in items]
         config, budget, engine = job.spec.config, job.budget.bytes, job.pool.first.engine
         on_step = telling_how_far("decide", job.listener, check_stop)
+        splits = [source.file.split for source in job.inputs.sources]
         made = decide(
             checkpoint.folder,
             ranges,
@@ -228,6 +238,7 @@ def decide_fates(job: Job, check_stop: Callable[[], None]) -> int:
             files,
             engine.first_occurrence,
             on_step,
+            splits if any(splits) else (),
         )
         decided.save(checkpoint.decisions, made)
         made = job.decisions  # as they read back

@@ -26,6 +26,7 @@ from forge_gpu.job.state.inputs import Item, PlacedBlock
 from forge_gpu.kernels.layout import AS_JSON, I64, U8, Text
 from forge_gpu.kernels.reference import render as reference
 from forge_gpu.kernels.scratch import Scratch
+from forge_gpu.templates.forms import form_of
 
 CHECKED_ROWS = 16
 """Of the first so many training rows of a chunk, one is rendered by the reference too: once a range."""
@@ -101,6 +102,8 @@ class WritePass(passes.Pass[PlacedBlock, "Iterable[ChunkLines]", None]):
         for chunk in made:
             for piece in chunk.pieces():
                 self._job.outputs.append(piece)
+            if chunk.counts is not None:
+                self._job.token_counts.append(chunk.counts)
             if chunk.seen and self._job.collector is not None:
                 self._job.collector.take(chunk.seen)
         self._blocks += 1
@@ -118,6 +121,8 @@ class WritePass(passes.Pass[PlacedBlock, "Iterable[ChunkLines]", None]):
     def _note(self) -> None:
         """Bring all that is appended to the disk, and note in the checkpoint that it is there."""
         self._checkpoint.state.positions = self._job.outputs.sync()
+        if form_of(self._job.spec.config).is_encoded:
+            self._job.token_counts.sync()
         self._checkpoint.state.written_blocks = self._blocks
         self._checkpoint.save()
         self._saved = time.monotonic()
@@ -139,6 +144,8 @@ class ChunkLines:
     splits: Sequence[tuple[Fate, int, int, I64 | None]]
     rejected: Sequence[bytes]
     seen: Sequence[SeenRow] = ()
+    counts: np.ndarray | None = None
+    """Of the tokens of the chunk's rows, where they are written as tokens."""
 
     def pieces(self) -> Iterator[Piece]:
         for split, begin, end, rank in self.splits:
@@ -182,7 +189,8 @@ def write_block(
             reason, first = reasons[row : row + len(rows)], placed.place.first_in_file + record
             path = item.source.file.path
             rejected = list(rejected_lines(rows, refused, reason, path, first, first_line))
-        yield ChunkLines(lines, splits, rejected, _seen_rows(rows, seen, row, record, item, placed))
+        looked_at = _seen_rows(rows, seen, row, record, item, placed)
+        yield ChunkLines(lines, splits, rejected, looked_at, workspace.take_counts(len(rows)))
         row, record = row + len(rows), record + len(rows.source)
         line += rows.lines
     if row < placed.block.rows or not is_same_source(item, digest, placed.block.digest):
@@ -246,10 +254,10 @@ def _check_sample(workspace: Workspace, rows: Rows, fate: U8) -> bool:
     if not len(first):
         return False
     chosen = first[[np.argmin(rows.records.length[first])]]
+    have = workspace.lines(rows, chosen).row(0)
     table, program = workspace.line_table(rows)
     columns = [rows.column(column) for column in table.columns]
     want = reference.render(table, program, columns, chosen, AS_JSON, rows.bound.first, Scratch()).row(0)
-    have = workspace.lines(rows, chosen).row(0)
     if want != have:
         raise ValidationError(
             f"the {workspace.engine.name} engine rendered a row otherwise than the reference; "

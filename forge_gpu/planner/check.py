@@ -8,7 +8,7 @@ from forge_gpu.config.schema import Config
 from forge_gpu.errors import InputError
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.planner.inspect import spread
-from forge_gpu.planner.mapping import missing_column
+from forge_gpu.planner.names import missing_column
 from forge_gpu.planner.sample import sample
 from forge_gpu.templates.choose import make_renderer
 

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+
+from forge_gpu.records.kinds import is_transcript, kind_of_list, kind_of_object
+from forge_gpu.records.paths import value_at
+from forge_gpu.records.values import ABSENT, json_text
 
 NOTHING = frozenset({"null", "empty"})
 
 
 @dataclass(slots=True)
 class Column:
-    """present: records that have the key. kinds: kind -> how many. characters: of all texts together."""
+    """present: records that have the key. kinds: kind -> how many. held: the same of texts that hold JSON, or
+    a transcript. characters: of all texts together."""
 
     name: str
     present: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
+    held: Counter[str] = field(default_factory=Counter)
     characters: int = 0
     longest: int = 0
 
@@ -27,6 +33,13 @@ class Column:
         """The commonest kind of those that say something; `empty` or `null` where nothing does."""
         telling = [(n, kind) for kind, n in self.kinds.items() if kind not in NOTHING]
         return max(telling)[1] if telling else next(iter(self.kinds), "null")
+
+    def is_of(self, kinds: Collection[str]) -> bool:
+        """Whether its values, or what most of its texts hold, are of one of these kinds."""
+        held = self.held.most_common(1)
+        return self.kind in kinds or bool(
+            held and held[0][0] in kinds and 2 * held[0][1] >= self.kinds["text"]
+        )
 
     @property
     def mean(self) -> float:
@@ -39,17 +52,46 @@ def columns_of(records: Iterable[dict[str, Any]]) -> dict[str, Column]:
     found: dict[str, Column] = {}
     for record in records:
         for name, value in record.items():
-            column = found.setdefault(name, Column(name))
-            column.present += 1
-            column.kinds[kind_of(value)] += 1
-            if isinstance(value, str):
-                column.characters += len(value)
-                column.longest = max(column.longest, len(value))
+            _count(found.setdefault(name, Column(name)), value)
     return found
 
 
+def with_paths(
+    columns: Mapping[str, Column], records: Iterable[Mapping[str, Any]], names: Iterable[str]
+) -> dict[str, Column]:
+    """The columns, and those names that stand for something in a record, though they are no key of one."""
+    found = dict(columns)
+    paths = [name for name in dict.fromkeys(names) if name not in columns]
+    for record in records if paths else ():
+        for name in paths:
+            value = value_at(record, name)
+            if value is not ABSENT:
+                _count(found.setdefault(name, Column(name)), value)
+    return found
+
+
+def _count(column: Column, value: Any) -> None:
+    column.present += 1
+    kind = kind_of(value)
+    column.kinds[kind] += 1
+    if isinstance(value, str):
+        column.characters += len(value)
+        column.longest = max(column.longest, len(value))
+        if kind == "text" and (held := _held_in(value)):
+            column.held[held] += 1
+
+
+def _held_in(text: str) -> str | None:
+    """The kind of what a text holds: JSON, or a conversation; None where it is a text and no more."""
+    if is_transcript(text):
+        return "transcript"
+    value = json_text(text)
+    return None if value is text else kind_of(value)
+
+
 def kind_of(value: Any) -> str:
-    """null, empty, text, number, bool, message, messages, nested (messages in lists), texts, list, object."""
+    """null, empty, text, number, bool, message, messages, nested (messages in lists), list, object, or one of
+    the kinds of `records.kinds`."""
     if value is None:
         return "null"
     if isinstance(value, str):
@@ -57,7 +99,7 @@ def kind_of(value: Any) -> str:
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, dict):
-        return "message" if is_message(value) else "object"
+        return "message" if is_message(value) else kind_of_object(value)
     if isinstance(value, list):
         return _kind_of_list(value)
     return "number"  # numbers, and the dates and decimals of a Parquet file, which are written as their text
@@ -94,4 +136,4 @@ def _kind_of_list(value: list[Any]) -> str:
         return "messages"
     if all(isinstance(item, list) and messages_in(item) for item in value):
         return "nested"
-    return "texts" if all(isinstance(item, str) for item in value) else "list"
+    return kind_of_list(value) or "list"

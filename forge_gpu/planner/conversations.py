@@ -12,10 +12,11 @@ from forge_gpu.config import schema
 from forge_gpu.errors import InputError
 from forge_gpu.planner.columns import messages_in
 from forge_gpu.planner.mapping import Picked
+from forge_gpu.records.paths import value_at
 from forge_gpu.templates.conversations import Conversation
 from forge_gpu.templates.final_message import REASONING
 from forge_gpu.templates.records import BadRecord, text_of
-from forge_gpu.templates.roles import ROLES, role_aliases
+from forge_gpu.templates.roles import ROLES, role_aliases, role_names
 from forge_gpu.templates.shapes import shape_of
 from forge_gpu.templates.values import ABSENT
 
@@ -24,10 +25,9 @@ MOST = 100
 
 @dataclass(slots=True)
 class SampledConversations:
-    """every: the conversations. bad: why other records are none. The counts are of `every`."""
+    """every: the conversations; records that are none are left out. The counts are of `every`."""
 
     every: list[Conversation] = field(default_factory=list)
-    bad: Counter[str] = field(default_factory=Counter)
     roles: Counter[str] = field(default_factory=Counter)
     several_turns: int = 0
     with_system: int = 0
@@ -37,13 +37,6 @@ class SampledConversations:
 
     def __len__(self) -> int:
         return len(self.every)
-
-    def damage(self) -> list[str]:
-        """A line on the records that are no conversations, if any."""
-        if not self.bad:
-            return []
-        whys = "; ".join(f"{why} ({count})" for why, count in self.bad.most_common(3))
-        return [f"{self.bad.total()} conversations looked at are damaged: {whys}"]
 
 
 def read_conversations(records: Sequence[dict[str, Any]], picked: Picked) -> SampledConversations:
@@ -55,7 +48,7 @@ def read_conversations(records: Sequence[dict[str, Any]], picked: Picked) -> Sam
     mapping = schema.Mapping.model_construct(**picked.values)
     step = max(1, len(records) // MOST)
     taken = records[::step][:MOST]
-    side = shape_of(mapping).sides(mapping)[0]  # of a pair, the better answer
+    side = shape_of(mapping).sides(mapping, _unusual(taken, mapping))[0]  # of a pair, the better answer
     _refuse_unknown_roles(taken, mapping)
     for record in taken:
         held = SampledRecord(record)
@@ -63,8 +56,8 @@ def read_conversations(records: Sequence[dict[str, Any]], picked: Picked) -> Sam
             continue  # plan says of the column in how many records it lacks
         try:
             _count(sampled, side.conversation(held))
-        except BadRecord as bad:
-            sampled.bad[bad.detail] += 1
+        except BadRecord:
+            continue  # the trial of the sample says why
     return sampled
 
 
@@ -75,11 +68,11 @@ class SampledRecord:
     values: Mapping[str, Any]
 
     def value(self, column: str) -> Any:
-        return self.values.get(column, ABSENT)
+        return value_at(self.values, column)
 
     def text(self, column: str) -> str:
-        value = self.values.get(column)
-        if value is None:
+        value = value_at(self.values, column)
+        if value is None or value is ABSENT:
             return ""
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
@@ -103,6 +96,15 @@ def _thinks(message: Mapping[str, Any]) -> bool:
     )
 
 
+def _unusual(records: Sequence[dict[str, Any]], mapping: schema.Mapping) -> set[str]:
+    """Names under `role` that Forge does not know: a template may, and so they are passed on to it."""
+    columns = (mapping.messages, mapping.chosen, mapping.rejected)
+    messages = (message for record in records for name in columns if name
+                for message in messages_in(value_at(record, name)))  # fmt: skip
+    names = {message["role"] for message in messages if isinstance(message.get("role"), str)}
+    return names - role_names({}, ()).keys()
+
+
 def _refuse_unknown_roles(records: Sequence[dict[str, Any]], mapping: schema.Mapping) -> None:
     column = mapping.messages
     if column is None:
@@ -110,7 +112,7 @@ def _refuse_unknown_roles(records: Sequence[dict[str, Any]], mapping: schema.Map
     aliases = role_aliases(mapping.roles)
     unknown: Counter[str] = Counter()
     for record in records:
-        speakers = {str(m["from"]) for m in messages_in(record.get(column)) if "role" not in m}
+        speakers = {str(m["from"]) for m in messages_in(value_at(record, column)) if "role" not in m}
         unknown.update(speakers - aliases.keys())
     if unknown and max(unknown.values()) * 2 > len(records):
         names = ", ".join(repr(name) for name in unknown)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from forge_gpu.hardware.describe import brief
 from forge_gpu.hardware.describe import describe as describe_hardware
 from forge_gpu.planner.plan import Plan
+from forge_gpu.planner.shown_row import row_lines
 from forge_gpu.templates.probe_lines import probe_lines
 
 SHOWN = (
@@ -29,9 +30,17 @@ def describe(plan: Plan) -> list[tuple[str, list[str]]]:
         ("Data", _data(plan)),
         ("Plan", [line for title, key in SHOWN if (line := _choice(plan, title, key))]),
         ("What the chat template does", [] if plan.probes is None else probe_lines(plan.probes)),
-        ("Notes", [*plan.notes, *plan.warnings]),
+        ("One row, as it is written", _row(plan)),
+        ("Notes", list(plan.notes)),
+        ("Warnings", list(plan.warnings)),
     ]
     return [(title, lines) for title, lines in sections if lines]
+
+
+def _row(plan: Plan) -> list[str]:
+    if plan.trial is None or not plan.trial.shown:
+        return []
+    return row_lines(plan.trial.shown, plan.config.model.special_tokens.values())
 
 
 def _budget(plan: Plan) -> str:

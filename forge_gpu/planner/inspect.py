@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from forge_gpu.errors import InputError
 from forge_gpu.io.inputs import InputFile, resolve
-from forge_gpu.planner.columns import Column, columns_of
-from forge_gpu.planner.mapping import Picked, pick
+from forge_gpu.planner.columns import Column, columns_of, with_paths
+from forge_gpu.planner.convert import converted, made_columns
+from forge_gpu.planner.encodings import Encoding, find_encoding
+from forge_gpu.planner.mapping import FIELDS, Picked, pick
 from forge_gpu.planner.sample import Sample, sample
+from forge_gpu.planner.unused import not_used, unused
 from forge_gpu.templates.shapes import SHAPES
 
 MOST_FILES = 32
@@ -20,7 +23,9 @@ TEXTS = 8  # of each column, for recognising what it holds
 
 @dataclass(slots=True)
 class Inspection:
-    """What plan knows of the data. rows: of all files, None where it cannot be told."""
+    """What plan knows of the data. rows: of all files, None where it cannot be told. columns: of the records
+    as they are, the paths that are named in them, and what a converter makes. records: those of the sample,
+    as the mapping reads them. warnings: what is lost."""
 
     files: list[InputFile]
     samples: list[Sample]
@@ -29,10 +34,9 @@ class Inspection:
     rows: int | None
     exact: bool
     notes: list[str]
-
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        return [record for found in self.samples for record in found.records]
+    records: list[dict[str, Any]]
+    warnings: list[str] = field(default_factory=list)
+    encoding: str = "utf-8"
 
     @property
     def bytes(self) -> int | None:
@@ -44,11 +48,14 @@ def inspect(
     paths: Sequence[str],
     given: Mapping[str, Any] | None = None,
     format: str = "auto",
-    encoding: str = "utf-8",
+    encoding: str | None = None,
     any_columns: bool = False,
     base: Path | None = None,
+    convert: Mapping[str, Any] | None = None,
+    named: Sequence[str] = (),
 ) -> Inspection:
-    """Look at the inputs. given: keys of data.mapping that the user set. base: where relative paths start.
+    """Look at the inputs. given: keys of data.mapping that the user set, convert: of data.convert, named:
+    columns that he names elsewhere. encoding: None to find it. base: where relative paths start.
 
     any_columns: a format string will name columns itself, so data without a known mapping will do too.
     All files must have one mapping. Raises InputError where the data cannot be used, with the reason.
@@ -64,20 +71,31 @@ def inspect(
                 "write it to a file, plan that, and give prepare the stream"
             )
     chosen = spread(files)
+    told = Encoding(encoding) if encoding is not None else find_encoding(chosen)
+    encoding = told.name or "utf-8"
+    notes += told.notes
     if len(chosen) < len(files):
         notes.append(f"{len(chosen)} of {len(files)} files were looked at")
-    samples = [sample(file, format, encoding) for file in chosen]
-    picked = _agree(samples, given or {}, any_columns, notes)
-    columns = columns_of(record for found in samples for record in found.records)
+    try:
+        samples = [sample(file, format, encoding) for file in chosen]
+        picked = _agree(samples, _Asked(given or {}, convert or {}, any_columns), notes)
+    except InputError as error:
+        raise InputError("; ".join([str(error), *told.notes])) from None
+    raw = [record for found in samples for record in found.records]
+    records = converted(raw, picked)
+    columns = with_paths(columns_of(raw), raw, (*picked.used, *named))
     notes += _faults(samples, columns, picked)
+    warnings = unused(columns, picked)
+    columns |= made_columns(records, picked)
+    notes += _dialects(samples)
     rows = _total(samples, files)
     exact = rows is not None and len(chosen) == len(files) and all(found.exact for found in samples)
-    return Inspection(files, samples, columns, picked, rows, exact, notes)
+    return Inspection(files, samples, columns, picked, rows, exact, notes, records, warnings, encoding)
 
 
 def nothing() -> Inspection:
     """Of a plan without data."""
-    return Inspection([], [], {}, Picked({}, {}), None, False, [])
+    return Inspection([], [], {}, Picked({}, {}), None, False, [], [])
 
 
 def spread(files: list[InputFile]) -> list[InputFile]:
@@ -87,9 +105,24 @@ def spread(files: list[InputFile]) -> list[InputFile]:
     return [files[i * (len(files) - 1) // (MOST_FILES - 1)] for i in range(MOST_FILES)]
 
 
-def _agree(
-    samples: Sequence[Sample], given: Mapping[str, Any], any_columns: bool, notes: list[str]
-) -> Picked:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the user set: keys of data.mapping and of data.convert; whether any columns will do."""
+
+    given: Mapping[str, Any]
+    convert: Mapping[str, Any]
+    any_columns: bool
+
+    @property
+    def named(self) -> list[str]:
+        """The columns that are named."""
+        return [
+            *(self.given[key] for key in FIELDS if self.given.get(key)),
+            *self.convert.get("columns", {}).values(),
+        ]
+
+
+def _agree(samples: Sequence[Sample], asked: _Asked, notes: list[str]) -> Picked:
     """The one mapping of all files; files that need different ones are refused by name."""
     first: tuple[Sample, Picked] | None = None
     for found in samples:
@@ -99,10 +132,10 @@ def _agree(
             if found.damage is None:
                 notes.append(f"{found.file.path} has no rows: it is passed over")
             continue
-        picked = _pick(found, given, any_columns)
+        picked = _pick(found, asked)
         if first is None:
             first = (found, picked)
-        elif picked.values != first[1].values:
+        elif (picked.values, picked.convert) != (first[1].values, first[1].convert):
             first = (found, _merge(first, (found, picked)))
     if first is None:
         damaged = next((found for found in samples if found.damage is not None), None)
@@ -113,19 +146,46 @@ def _agree(
     return first[1]
 
 
-def _pick(found: Sample, given: Mapping[str, Any], any_columns: bool) -> Picked:
-    columns = columns_of(found.records)
+def _pick(found: Sample, asked: _Asked) -> Picked:
+    try:
+        return _picked(found.records, asked)
+    except InputError as error:
+        wrapped = None if asked.given or asked.convert else _pick_inside(found.records, asked)
+        if wrapped is not None:
+            return wrapped
+        if asked.any_columns and not asked.given:
+            return pick(columns_of(found.records), {"shape": "columns"}, {})
+        raise InputError(f"{found.file.path}: {error}") from None
+
+
+def _picked(records: Sequence[Mapping[str, Any]], asked: _Asked) -> Picked:
+    columns = with_paths(columns_of(records), records, asked.named)
     texts: dict[str, list[str]] = {}
-    for record in found.records[:TEXTS]:
+    for record in records[:TEXTS]:
         for name, value in record.items():
             if isinstance(value, str):
                 texts.setdefault(name, []).append(value)
-    try:
-        return pick(columns, given, texts)
-    except InputError as error:
-        if any_columns and not given:
-            return pick(columns, {"shape": "columns"}, texts)
-        raise InputError(f"{found.file.path}: {error}") from None
+            elif isinstance(value, dict) and name not in texts:
+                texts[name] = list(value)  # of an object, its keys
+    return pick(columns, asked.given, texts, asked.convert)
+
+
+def _pick_inside(records: Sequence[Mapping[str, Any]], asked: _Asked) -> Picked | None:
+    """The mapping of records that stand under a key of the records, or under a key of such."""
+    inside = [
+        name
+        for name, column in columns_of(records).items()
+        if column.kind in ("object", "message", "languages")
+    ]
+    for key in inside:
+        inner = [record[key] for record in records if isinstance(record.get(key), dict)]
+        try:
+            return _picked(inner, asked).below(key)
+        except InputError:
+            deeper = _pick_inside(inner, asked)
+            if deeper is not None:
+                return deeper.below(key)
+    return None
 
 
 def _merge(one: tuple[Sample, Picked], other: tuple[Sample, Picked]) -> Picked:
@@ -134,12 +194,14 @@ def _merge(one: tuple[Sample, Picked], other: tuple[Sample, Picked]) -> Picked:
     clash = next(
         (key for key in left.values if right.values.get(key, left.values[key]) != left.values[key]), None
     )
+    if clash is None and left.convert != right.convert:
+        clash = "shape"
     if clash is not None:
         raise InputError(
             f"{one[0].file.path} and {other[0].file.path} need different mappings: {left.describe()}, but "
             f"{right.describe()}; prepare them apart, or name one with --set data.mapping.{clash}=..."
         )
-    merged = Picked({**right.values, **left.values}, {**right.reasons, **left.reasons})
+    merged = Picked({**right.values, **left.values}, {**right.reasons, **left.reasons}, convert=left.convert)
     merged.media = list(dict.fromkeys((*left.media, *right.media)))
     return merged
 
@@ -162,20 +224,31 @@ def _faults(samples: Sequence[Sample], columns: Mapping[str, Column], picked: Pi
             notes.append(
                 f"{found.file.path}: {bad} of {bad + len(found.records)} rows looked at cannot be read"
             )
-    needed = [
-        name for key, name in picked.columns.items() if key in ("query", "response", "messages", "text")
-    ]
+    if picked.conversion is not None:
+        needed = [picked.convert["columns"][key] for key in picked.conversion.convention.required]
+    else:
+        keys = ("query", "response", "messages", "text")
+        needed = [name for key, name in picked.columns.items() if key in keys]
     for name in needed:
         column = columns[name]
         lacking = total - column.present + column.kinds["null"]
         if lacking:
             notes.append(f"column {name!r} is missing or null in {lacking} of {total} rows looked at")
-    used = {*picked.columns.values(), *picked.media}
-    unused = [name for name in columns if name not in used]
-    if unused and SHAPES[picked.shape].needs:
-        shown = ", ".join(unused[:8]) + (" ..." if len(unused) > 8 else "")
+    rest = not_used(columns, picked)
+    if rest and SHAPES[picked.shape].needs:
+        shown = ", ".join(rest[:8]) + (" ..." if len(rest) > 8 else "")
         notes.append(f"columns not used: {shown}; keep any with --set output.columns=NAME")
     return notes
+
+
+def _dialects(samples: Sequence[Sample]) -> list[str]:
+    """A line for each table of text that is not as RFC 4180 has it."""
+    return [
+        f"{found.file.path}: fields are separated by {found.format.dialect.delimiter!r}; "
+        + "; ".join(found.format.dialect.about)
+        for found in samples
+        if found.format.kind in ("csv", "tsv") and found.format.dialect.about
+    ]
 
 
 def _total(samples: Sequence[Sample], files: Sequence[InputFile]) -> int | None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import resources
-from typing import Any, NoReturn
-
-from ruamel.yaml import YAML
+from typing import Any
 
 from forge_gpu.errors import InputError
 from forge_gpu.planner.columns import Column
+from forge_gpu.planner.names import folded, listed, missing_column, rules
+from forge_gpu.planner.recognise import Match, Recogniser
+from forge_gpu.planner.refusals import refuse, refuse_linked, refuse_nested
+from forge_gpu.records.conventions import by_name, fault_of
+from forge_gpu.records.convert import Conversion
+from forge_gpu.records.paths import quoted
 from forge_gpu.templates.shapes import SHAPES, shape_named_by
 from forge_gpu.templates.shapes.base import SCALARS, Recognised, RecordShape
 
@@ -22,11 +22,13 @@ FIELDS = ("query", "input", "response", "system", "messages", "tools", "chosen",
 
 @dataclass(slots=True)
 class Picked:
-    """values: keys of data.mapping. reasons: key -> why. media: columns that messages refer to."""
+    """values: keys of data.mapping. reasons: key -> why. media: columns that messages refer to. convert: keys
+    of data.convert, where a converter makes the records that are mapped. taken: columns that are used."""
 
     values: dict[str, Any]
     reasons: dict[str, str]
     media: list[str] = field(default_factory=list)
+    convert: dict[str, Any] = field(default_factory=dict)
 
     @property
     def shape(self) -> str:
@@ -37,35 +39,117 @@ class Picked:
         """The mapped columns, by key."""
         return {key: self.values[key] for key in FIELDS if self.values.get(key)}
 
+    @property
+    def used(self) -> set[str]:
+        """The columns, and paths into them, that are used."""
+        return {*self.columns.values(), *self.media, *self.convert.get("columns", {}).values()}
+
+    @property
+    def conversion(self) -> Conversion | None:
+        if not self.convert:
+            return None
+        return Conversion(self.convert["by"], self.convert["columns"], self.convert.get("answers"))
+
+    def below(self, key: str) -> Picked:
+        """The same of records that stand under a key."""
+
+        def path(name: str) -> str:
+            return f"{quoted(key)}{'' if name.startswith('[') else '.'}{quoted(name)}"
+
+        values = {each: path(name) if each in FIELDS else name for each, name in self.values.items()}
+        convert = dict(self.convert)
+        if convert:
+            values = dict(self.values)
+            convert["columns"] = {take: path(name) for take, name in self.convert["columns"].items()}
+        return Picked(values, self.reasons, [path(name) for name in self.media], convert)
+
     def describe(self) -> str:
         named = ", ".join(f"{key}={column}" for key, column in self.columns.items())
-        return f"{self.shape}: {named}" if named else self.shape
-
-
-@cache
-def rules() -> dict[str, Any]:
-    text = resources.files("forge_gpu.planner").joinpath("mapping.yaml").read_text("utf-8")
-    loaded: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
-    return loaded
+        by = f" by {self.convert['by']}" if self.convert else ""
+        return f"{self.shape}{by}: {named}" if named else self.shape + by
 
 
 def pick(
-    columns: Mapping[str, Column], given: Mapping[str, Any], samples: Mapping[str, Sequence[str]]
+    columns: Mapping[str, Column],
+    given: Mapping[str, Any],
+    samples: Mapping[str, Sequence[str]],
+    convert: Mapping[str, Any] | None = None,
 ) -> Picked:
-    """The mapping for these columns. given: keys that the user set, which always win.
+    """The mapping for these columns. given: keys that the user set, which always win; convert: likewise, of
+    data.convert; None where no converter may be used.
 
     samples: a few texts of each column of text, to recognise what a column holds. Raises InputError.
     """
     for key in FIELDS:
-        if given.get(key):
+        if given.get(key) and not (convert and convert.get("by")):
             _must_exist(given[key], columns, f"data.mapping.{key}")
+    for key, column in (convert or {}).get("columns", {}).items():
+        _must_exist(column, columns, f"data.convert.columns.{key}")
     picker = _Picker(columns, given)
+    if convert and convert.get("by"):
+        picked = _converted(picker, convert)
+    else:
+        picked = _recognised(picker, given, convert, samples)
+    _with_extras(picked, picker)
+    refuse_nested(picked.columns, columns, picker.recogniser)
+    return picked
+
+
+def _recognised(
+    picker: _Picker,
+    given: Mapping[str, Any],
+    convert: Mapping[str, Any] | None,
+    samples: Mapping[str, Sequence[str]],
+) -> Picked:
+    """By a convention or a shape of the mapping: what is the most particular first."""
     required = _required_shape(picker, given)
-    for shape in [required] if required else [shape for shape in SHAPES.values() if shape.telling]:
+    recogniser = picker.recogniser
+    if required is None and convert is not None and (match := recogniser.first("first")):
+        return _of_match(match, convert)
+    every = [shape for shape in SHAPES.values() if shape.telling and not shape.only_text]
+    for shape in [required] if required else every:
         recognised = shape.recognise(picker)
         if recognised is not None:
-            return _with_extras(picker.picked(shape.name, recognised), picker)
-    _refuse(columns, picker, required, samples)
+            return picker.picked(shape.name, recognised)
+    if required is None:
+        if convert is not None and (match := recogniser.first("later")):
+            return _of_match(match, convert)
+        refuse_linked(picker.columns)
+        for shape in (shape for shape in SHAPES.values() if shape.only_text):
+            recognised = shape.recognise(picker)
+            if recognised is not None:
+                return picker.picked(shape.name, recognised)
+    refuse(picker.columns, picker, required, samples, recogniser)
+
+
+def _converted(picker: _Picker, convert: Mapping[str, Any]) -> Picked:
+    """By the converter that the user names."""
+    convention = by_name().get(convert["by"])
+    if convention is None:
+        raise InputError(f"data.convert.{fault_of(convert['by'], {}, None)}")
+    match = picker.recogniser.named(convert["by"], convert.get("columns", {}))
+    if match is None:
+        needs = ", ".join(convention.required)
+        raise InputError(
+            f"the converter {convention.name!r} needs {needs}; the data has {listed(picker.columns)}; name "
+            f"them with --set data.convert.columns.{convention.required[0]}=COLUMN"
+        )
+    return _of_match(match, convert)
+
+
+def _of_match(match: Match, convert: Mapping[str, Any]) -> Picked:
+    convention, columns = match.convention, match.columns
+    why = f"{convention.about}"
+    if convention.converter is None:
+        return Picked({"shape": convention.makes, **columns}, {"shape": why})
+    answers = convert.get("answers") or convention.answers
+    made = {"by": convention.name, "columns": columns, **({"answers": answers} if answers else {})}
+    picked = Picked({}, {"shape": why}, convert=made)
+    conversion = picked.conversion
+    assert conversion is not None
+    picked.values = {"shape": conversion.shape, **conversion.mapping}
+    picked.reasons |= {key: f"made by the converter {convention.name!r}" for key in conversion.mapping}
+    return picked
 
 
 def _required_shape(picker: _Picker, given: Mapping[str, Any]) -> RecordShape | None:
@@ -84,7 +168,7 @@ class _Picker:
         self.columns, self.named = columns, given
         self.by_name: dict[str, str] = {}
         for name in columns:
-            self.by_name.setdefault(re.sub(r"[\s-]+", "_", name.strip().lower()), name)
+            self.by_name.setdefault(folded(name), name)
 
     def given(self, key: str) -> str | None:
         return str(self.named[key]) if self.named.get(key) else None
@@ -104,6 +188,10 @@ class _Picker:
         holding = [c.name for c in self.columns.values() if c.kind == "messages" and c.name not in without]
         return named or (holding[0] if len(holding) == 1 else None)
 
+    @property
+    def recogniser(self) -> Recogniser:
+        return Recogniser(self.columns, self.by_name, rules()["names"])
+
     def picked(self, shape: str, recognised: Recognised) -> Picked:
         values = {key: name for key, name in recognised.keys.items() if name}
         reasons = {key: "as set" if self.given(key) else self.why(key, name) for key, name in values.items()}
@@ -121,80 +209,17 @@ class _Picker:
         return f"column {name!r} holds {what}"
 
 
-def _with_extras(picked: Picked, picker: _Picker) -> Picked:
-    label = picker.find("label", SCALARS, tuple(picked.columns.values()))
+def _with_extras(picked: Picked, picker: _Picker) -> None:
+    """The label, roles and media of records that are mapped."""
+    label = picker.find("label", SCALARS, tuple(picked.used))
     if label:
         picked.values["label"] = label
         picked.reasons["label"] = f"{picker.why('label', label)}; part of what makes two rows equal"
     if picker.named.get("roles"):
         picked.values["roles"] = dict(picker.named["roles"])
     picked.media = [picker.by_name[name] for name in rules()["media"] if name in picker.by_name]
-    return picked
 
 
 def _must_exist(name: str, columns: Mapping[str, Column], what: str) -> None:
     if name not in columns:
         raise InputError(f"{what}: {missing_column(name, columns)}")
-
-
-def missing_column(name: str, columns: Collection[str]) -> str:
-    """One line on a column that the data lacks: the nearest one, or all there are."""
-    near = difflib.get_close_matches(name, columns, 1, 0.6)
-    hint = f"did you mean {near[0]!r}?" if near else f"it has {_names(columns)}"
-    return f"the data has no column {name!r}; {hint}"
-
-
-def _names(columns: Collection[str]) -> str:
-    shown = [repr(name) for name in list(columns)[:12]]
-    return ", ".join(shown) + (f" and {len(columns) - 12} more" if len(columns) > 12 else "")
-
-
-def _refuse(
-    columns: Mapping[str, Column],
-    picker: _Picker,
-    required: RecordShape | None,
-    samples: Mapping[str, Sequence[str]],
-) -> NoReturn:
-    """Say what the data looks like and what to pass."""
-    if required is not None:
-        raise InputError(
-            f"the data does not have what the mapping {required.name!r} needs; its columns are "
-            f"{_names(columns)}; name them with --set data.mapping.KEY=COLUMN ({', '.join(required.needs)})"
-        )
-    nested = next((c.name for c in columns.values() if c.kind == "nested"), None)
-    if nested:
-        raise InputError(
-            f"column {nested!r} holds lists of message lists without the assistant's answers: "
-            "a benchmark, it seems, not training data; give data with one list of messages a record"
-        )
-    transcript = next((name for name in columns if _is_transcript(samples.get(name, ()))), None)
-    if transcript:
-        raise InputError(
-            f"column {transcript!r} holds whole conversations, each written as one text (a log with lines "
-            "as 'user: ...'): its turns cannot be told apart for certain; give the messages as a list, or "
-            f"train on it as text with --set data.mapping.shape=text --set data.mapping.text={transcript}"
-        )
-    query = picker.find("query", frozenset({"text"}))
-    response = picker.find("response", SCALARS)
-    if query and not response:
-        raise InputError(
-            f"column {query!r} looks like a question, but no column looks like its answer (there are "
-            f"{_names(columns)}); name it with --set data.mapping.response=COLUMN"
-        )
-    if response and not query:
-        raise InputError(
-            f"column {response!r} looks like an answer, but no column looks like its question (there are "
-            f"{_names(columns)}); name it with --set data.mapping.query=COLUMN"
-        )
-    raise InputError(
-        f"no column looks like a question, an answer, messages or text; there are {_names(columns)}; "
-        "name them with --set data.mapping.query=COLUMN --set data.mapping.response=COLUMN (or messages=)"
-    )
-
-
-def _is_transcript(texts: Sequence[str]) -> bool:
-    """Whether most of the texts have lines that begin with the names of two speakers."""
-    names = "|".join(rules()["speakers"])
-    speaker = re.compile(rf"^\W*({names})\W*:", re.IGNORECASE | re.MULTILINE)
-    turns = sum(len({match.lower() for match in speaker.findall(text)}) > 1 for text in texts)
-    return turns > len(texts) / 2

@@ -160,11 +160,15 @@ def read_template(template: str, registered: Mapping[str, str] | None = None) ->
         return Template("builtin", template, f"built-in {template}", "the built-in that was named")
     if registered and template in registered:
         text = registered[template]
-        return Template(kind_of(text), text, f"templates.{template} of the plan", "the template that was named")
+        return Template(
+            kind_of(text), text, f"templates.{template} of the plan", "the template that was named"
+        )
     own = user_templates()
     if template in own:
         text = _file_text(own[template])
-        return Template(_kind_of(text, own[template]), text, str(own[template]), "the template that was named")
+        return Template(
+            _kind_of(text, own[template]), text, str(own[template]), "the template that was named"
+        )
     is_name = len(template) < 4096 and "\n" not in template and "\0" not in template
     path = Path(template).expanduser()
     if is_name and path.is_file():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -19,12 +19,15 @@ from forge_gpu.hardware.stack import read_stack
 from forge_gpu.io.inputs import STDIN
 from forge_gpu.io.urls import is_url
 from forge_gpu.models.choose import GIB, best_method, recommended_batch_size
+from forge_gpu.models.locate import locate
 from forge_gpu.planner import fit
 from forge_gpu.planner.conversations import SampledConversations, read_conversations
 from forge_gpu.planner.engine import decide_engine
 from forge_gpu.planner.hardware import hardware_values
 from forge_gpu.planner.inspect import Inspection, inspect, nothing
 from forge_gpu.planner.model import Decision, Template, decide, read_template, settings_of
+from forge_gpu.planner.splits import given_splits
+from forge_gpu.planner.trial import Trial, try_sample
 from forge_gpu.templates.builtin import builtin
 from forge_gpu.templates.environment import ChatTemplate
 from forge_gpu.templates.forms import FORMS
@@ -40,9 +43,10 @@ Values = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class Plan:
     """config: what prepare runs. reasons: dotted key -> why. notes, warnings: one line each, for the user.
-    probes: what the chat template does, where it is a Jinja template.
+    probes: what the chat template does, where it is a Jinja template. trial: what came of the sample.
 
-    notes are what plan found and chose; warnings are faults of the configuration that were put right.
+    notes are what plan found and chose; warnings what is lost, and faults of the configuration that were put
+    right.
     """
 
     config: Config
@@ -53,6 +57,7 @@ class Plan:
     budget: Budget
     data: Inspection
     probes: Probes | None = None
+    trial: Trial | None = None
 
     def _repr_html_(self) -> str:
         """What a notebook shows: what `forge plan` prints."""
@@ -82,15 +87,18 @@ def make_plan(
     hardware: Hardware | None = None,
     folder: Path | str = ".",
     settled: Layer | None = None,
+    force: bool = False,
 ) -> Plan:
     """Look at machine, data and goal, and choose everything else.
 
     Without data, model, hardware and preprocessing are chosen, and `prepare` looks at the data it is given.
-    settled: what an earlier plan says, which is heeded as if the user had set it. data: files, folders, globs, lists, URLs. model: a name or a folder. template: a built-in's name, a file,
-    or a format string. engine: auto, cpu or gpu. overrides: `section.key=value`, which always win; environ:
-    the same as FORGE_CONFIG__SECTION__KEY. hardware: what was probed, None to probe now. folder: where
-    forge.yaml will stand. Nothing is written or printed. Raises ForgeError: InputError for data that cannot
-    be used, TemplateError for a template that does not fit, ConfigError for a bad override.
+    settled: what an earlier plan says, which is heeded as if the user had set it. data: files, folders,
+    globs, lists, URLs. model: a name or a folder. template: a built-in's name, a file, or a format string.
+    engine: auto, cpu or gpu. overrides: `section.key=value`, which always win; environ: the same as
+    FORGE_CONFIG__SECTION__KEY. hardware: what was probed, None to probe now. folder: where forge.yaml will
+    stand. force: make a plan by which most of the sample would be rejected. Nothing is written or printed.
+    Raises ForgeError: InputError for data that cannot be used, TemplateError for a template that does not
+    fit, ConfigError for a bad override.
     """
     for option, value in (("--model", model), ("--template", template)):
         if value is not None and not str(value).strip():
@@ -112,11 +120,15 @@ def make_plan(
             paths,
             _section(given_data, "mapping"),
             given_data.get("format", "auto"),
-            given_data.get("encoding", "utf-8"),
+            given_data.get("encoding"),
             any_columns=wanted is not None and wanted.kind == "format",
             base=base,
+            convert=_section(given_data, "convert"),
+            named=_named_columns(_section(given, "preprocessing"), _section(given, "output")),
         )
     chooser = _Chooser(goal, given, machine, found)
+    if named:
+        chooser.seen_from = lambda path: _seen_from(path, Path(folder))
     if paths:
         chooser.data([_seen_from(path, Path(folder)) for path in named] or paths)
     chooser.model(_text(model) or name, wanted)
@@ -133,18 +145,25 @@ def make_plan(
         loaded.config.preprocessing.memory.budget,
         loaded.config.preprocessing.memory.threads,
     )
+    trial = None
     if paths:
         _columns_exist(loaded.config, found)
         validate_renderer(loaded.config, found.columns)
+        trial = try_sample(loaded.config, found.samples)
+    if trial is not None and trial.line is not None:
+        if trial.is_hopeless and not force:
+            raise InputError(f"{trial.line}; mend that, or make the plan in spite of it with --force")
+        chooser.notes.append(trial.line)
     return Plan(
         loaded.config,
         chooser.reasons,
         tuple(chooser.notes),
-        loaded.warnings,
+        (*found.warnings, *loaded.warnings),
         machine,
         budget,
         found,
         chooser.probes,
+        trial,
     )
 
 
@@ -181,6 +200,19 @@ def _section(values: Values, *names: str) -> Values:
     return values
 
 
+def _named_columns(preprocessing: Values, output: Values) -> list[str]:
+    """The columns that the user names elsewhere than in the mapping."""
+    split, dedup = _section(preprocessing, "split"), _section(preprocessing, "dedup")
+    strata, key = split.get("stratify") or [], dedup.get("key", [])
+    return [
+        *output.get("columns", []),
+        *([strata] if isinstance(strata, str) else strata),
+        *(split[name] for name in ("time", "group") if split.get(name)),
+        *(key if isinstance(key, list) else []),
+        *([near] if (near := _section(dedup, "near").get("keep")) else []),
+    ]
+
+
 def _text(value: str | Path | None) -> str | None:
     return None if value is None else str(value)
 
@@ -197,6 +229,7 @@ class _Chooser:
         self.conversations: SampledConversations | None = None
         self.probes: Probes | None = None
         self.has_data = bool(found.files)
+        self.seen_from: Callable[[str], str] = str
         if goal:
             self.put("goal", goal, "as given")
 
@@ -219,17 +252,45 @@ class _Chooser:
     def data(self, paths: Sequence[str]) -> None:
         found = self.found
         self.put("data.inputs", list(paths), _size_of(found))
+        self._splits(paths)
         kinds = sorted({sample.format.kind for sample in found.samples})
         self.reasons["data.format"] = f"auto: told by content; here {', '.join(kinds)}"
+        if found.encoding != "utf-8" and not self.set_by_user("data", "encoding"):
+            self.put("data.encoding", found.encoding, "told by a detector: the text is not UTF-8")
+        for key, value in found.picked.convert.items():
+            self.put(f"data.convert.{key}", value, found.picked.reasons["shape"])
         for key, value in found.picked.values.items():
             self.put(f"data.mapping.{key}", value, found.picked.reasons.get(key, "as set"))
         self.notes += found.notes
+
+    def _splits(self, paths: Sequence[str]) -> None:
+        """Files that are a split by their names stay that split."""
+        found = given_splits(self.found.files)
+        if not found or any(self.set_by_user("data", "splits", split) for split in found):
+            return
+        split = self.set_by_user("preprocessing", "split") or {}
+        near = (self.set_by_user("preprocessing", "dedup") or {}).get("near") or {}
+        is_other_near = near.get("action", "remove") != "remove" or near.get("keep", "first") != "first"
+        if split.get("group") or split.get("mode") == "temporal" or is_other_near:
+            named = ", ".join(file.path for each in ("validation", "test") for file in found.get(each, ()))
+            self.notes.append(
+                f"{named}: named as a split for evaluation, and split anew with the rest, as the settings of "
+                "groups, times or near-duplicates ask; leave it out of --data to keep it apart"
+            )
+            return
+        for each, files in found.items():
+            names = [self.seen_from(file.path) for file in files]
+            self.put(f"data.splits.{each}", names, "by its name; the split stays as it is")
+        told = ", ".join(f"{len(files)} for {each}" for each, files in found.items())
+        self.notes.append(
+            f"the data comes with its splits, by the names of files ({told}): rows stay in them; "
+            "of equal rows the one in test stays, then validation"
+        )
 
     def model(self, model: str | None, template: Template | None) -> None:
         has_turns = not self.has_data or self._shape.has_turns
         if self.has_data and has_turns:
             self.conversations = read_conversations(self.found.records, self.found.picked)
-            self.notes += self.conversations.damage()
         form = self._form(model is not None or template is not None)
         self.decision = decide(
             self.goal,
@@ -244,6 +305,10 @@ class _Chooser:
         for key, value in self.decision.values.items():
             self.put(f"model.{key}", value, self.decision.reasons[key])
         self.notes += self.decision.notes
+        if FORMS[form].is_encoded and model is not None and not self.set_by_user("tokens", "tokenizer"):
+            place, _ = locate(model)
+            if place is not None:
+                self.put("tokens.tokenizer", str(place), "the model's own")
 
     def _form(self, is_named: bool) -> str:
         """What is written: what the user said, else what the records are fit for."""
@@ -372,7 +437,7 @@ def _size_of(found: Inspection) -> str:
 def _columns_exist(config: Config, found: Inspection) -> None:
     """Columns that the user named elsewhere than in the mapping."""
     from forge_gpu.job.rows.rows import ranking_column
-    from forge_gpu.planner.mapping import missing_column
+    from forge_gpu.planner.names import missing_column
 
     key = config.preprocessing.dedup.key
     named: dict[str, list[str] | list[str | None]] = {

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
+from forge_gpu.fates import Reason
+from forge_gpu.io.delimited import names_of
+from forge_gpu.io.dialects import fields_of, split
 from forge_gpu.io.formats import Format, Head, detect_in, read_head
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.streams import UTF8_BOM, Damaged, as_utf8
+from forge_gpu.kernels.reference.delimited import GOOD
+from forge_gpu.records.values import spelled_json
 
 PIECE = 2**16
 PLACES = (0.25, 0.5, 0.75)  # where a long file is looked at again: its head need not be like the rest
@@ -24,6 +28,8 @@ MOST_RECORDS = 200
 @dataclass(slots=True)
 class Sample:
     """records: those that are objects. unreadable, others: rows looked at that were not JSON, or no object.
+    lines: the rows as JSON lines, those of JSON lines as they are. amiss: why rows that have no line would be
+    rejected.
 
     rows: of the whole file, None where it cannot be told; exact: whether it was counted. damage: what ended
     the bytes that were looked at.
@@ -37,12 +43,19 @@ class Sample:
     rows: int | None = None
     exact: bool = False
     damage: Damaged | None = None
+    lines: list[bytes] = field(default_factory=list)
+    amiss: Counter[Reason] = field(default_factory=Counter)
 
-    def add(self, value: Any) -> None:
+    def add(self, value: Any, line: bytes | None = None) -> None:
+        self.lines.append(spelled_json(value) if line is None else line)
         if isinstance(value, dict):
             self.records.append(value)
         else:
             self.others += 1
+
+    def refuse(self, reason: Reason) -> None:
+        self.unreadable += 1
+        self.amiss[reason] += 1
 
 
 def sample(file: InputFile, format: str = "auto", encoding: str = "utf-8") -> Sample:
@@ -88,8 +101,9 @@ def _lines(found: Sample, head: bytes, whole: bool) -> Iterator[int]:
 
 def _add_line(found: Sample, line: bytes) -> None:
     try:
-        found.add(orjson.loads(line))
+        found.add(orjson.loads(line), line)
     except orjson.JSONDecodeError:
+        found.lines.append(line)
         found.unreadable += 1
 
 
@@ -106,38 +120,34 @@ def _elements(found: Sample, head: bytes, whole: bool) -> Iterator[int]:
             value, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
             if whole:
-                found.unreadable += 1
+                found.refuse(Reason.INVALID_JSON)
             return
         found.add(value)
         yield len(text[:at].encode())
 
 
 def _rows(found: Sample, head: bytes, whole: bool) -> Iterator[int]:
-    text = io.StringIO(head.decode("utf-8", "replace"), newline="")
-    used = 0
-
-    def counted() -> Iterator[str]:
-        nonlocal used
-        for line in text:
-            used += len(line.encode())
-            yield line
-
-    reader = csv.reader(counted(), delimiter=found.format.delimiter)
-    header: list[str] | None = None
-    try:
-        for row in reader:
-            if not row:
-                continue
-            if header is None:
-                header = row
-                continue
-            if len(row) == len(header):
-                found.add(dict(zip(header, row, strict=True)))
-            else:
-                found.unreadable += 1
-            yield used
-    except csv.Error:
-        found.unreadable += 1
+    """Those of a table of text, as the job reads them."""
+    dialect = found.format.dialect
+    first = split(head[dialect.skip :], dialect, 0, whole, 1)
+    if not len(first.status):
+        return
+    text = head[dialect.skip :]
+    table = split(text, dialect, int(first.width[0]), whole, MOST_RECORDS + dialect.header)
+    if dialect.header:
+        names = names_of(found.file, fields_of(text, table, 0, dialect))
+    else:
+        names = [f"column_{number + 1}" for number in range(int(first.width[0]))]
+    for row in range(int(dialect.header), len(table.status)):
+        if table.status[row] != GOOD:
+            found.refuse(Reason.WRONG_FIELD_COUNT)
+        else:
+            values = fields_of(text, table, row, dialect)
+            try:
+                found.add({name: value.decode() for name, value in zip(names, values, strict=True)})
+            except UnicodeDecodeError:
+                found.refuse(Reason.INVALID_UTF8)
+        yield int(table.end[row]) + dialect.skip
 
 
 def _can_seek(found: Sample) -> bool:
@@ -167,6 +177,6 @@ def _read_table(found: Sample) -> None:
     found.exact = found.rows is not None
     for record in records:
         if record is None:
-            found.unreadable += 1
+            found.refuse(Reason.INVALID_UTF8)
         else:
             found.add(record)

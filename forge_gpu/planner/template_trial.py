@@ -60,7 +60,7 @@ class Trial:
 def try_programs(spec: JobSpec, engine: Engine) -> tuple[Renderer, Trial]:
     """Bind every row of the plan's data, and count. Raises ForgeError."""
     reader, trial = RowReader(spec.config, engine), Trial()
-    for rows in _read(spec, reader):
+    for rows in read_rows(spec, reader):
         trial.count(rows, reader.renderer.fields)
     return reader.renderer, trial
 
@@ -145,7 +145,7 @@ def _render(run: Callable[..., Text], reader: RowReader, rows: Rows, name_: str,
     return run(table, bound.program[name_], columns, chosen, encoding, bound.first)
 
 
-def _read(spec: JobSpec, reader: RowReader) -> Iterator[Rows]:
+def read_rows(spec: JobSpec, reader: RowReader) -> Iterator[Rows]:
     for chunk in _chunks(spec, reader):
         yield reader.read(chunk, judge=False)
 

@@ -7,7 +7,9 @@ from importlib import metadata
 EXTRAS = {  # extra -> the distribution that tells of it, and what it is for
     "dask": ("distributed", "prepare --workers, --scheduler"),
     "s3": ("s3fs", "inputs and outputs at s3://"),
+    "tokens": ("gigatoken", "output.form tokens"),
     "write": ("httpx", "transform write"),
+    "encodings": ("chardet", "plan finds the encoding of text that is not UTF-8; the check language"),
     "metrics": ("prometheus-client", "prepare --metrics"),
     "watch": ("starlette", "watch"),
 }

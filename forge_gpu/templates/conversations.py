@@ -20,7 +20,7 @@ from forge_gpu.templates.fields import query_parts
 from forge_gpu.templates.parts import STYLES, unfold
 from forge_gpu.templates.program import pack
 from forge_gpu.templates.records import BadRecord, Message, messages_of, tools_of
-from forge_gpu.templates.roles import FUNCTION_CALL, ROLES
+from forge_gpu.templates.roles import DEVELOPER, FUNCTION_CALL, ROLES
 from forge_gpu.templates.values import (
     ABSENT,
     GOOD,
@@ -28,6 +28,7 @@ from forge_gpu.templates.values import (
     has_text,
     lacking,
     missing,
+    no_text,
     text_of_span,
     value_of,
 )
@@ -164,13 +165,15 @@ class FlatShape:
         needed = {name: columns[name] for name in self.needed}
         for column in needed.values():
             missing(reason, column)
+        for name in self.columns:
+            no_text(reason, columns[name])
         named = [("system", self.system), ("user", self.query), ("assistant", self.response)]
         turns = [(role, as_text(columns[name])) for role, name in named if name is not None]
         query = joined_query(columns, self.query, self.input, engine)
         conversations = interleave(
             turns, query, reason, lambda row: self.conversation(ChunkRecord(records, row))
         )
-        conversations.needed = needed
+        conversations.needed = {**needed, **{name: columns[name] for name in self.columns}}
         return conversations
 
     def conversation(self, record: Record) -> Conversation:
@@ -245,14 +248,19 @@ def _chosen(where: Bools, one: Spans, other: Spans) -> Spans:
 class ListShape:
     """Columns of a record with a list of messages.
 
-    aliases: names of `from` -> role. renamed: names of `role` that the user renames.
+    aliases: names of `from` -> role. roles: the same of `role`; without any, all are passed on.
     """
 
     messages: str
     aliases: Mapping[str, str]
-    renamed: Mapping[str, str]
+    roles: Mapping[str, str]
     system: str | None = None
     tools: str | None = None
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """Names of `role` that become others."""
+        return {name: role for name, role in self.roles.items() if role not in (name, FUNCTION_CALL)}
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -286,7 +294,11 @@ class ListShape:
             parted=None if parted is None else parted & good,
         )
         tools = empty_spans(len(reason)) if self.tools is None else columns[self.tools]
-        rows = np.ones(len(reason), np.bool_) if self.system is None else ~has_text(columns[self.system])
+        rows = np.ones(len(reason), np.bool_)
+        if self.roles:
+            rows &= ~_with_unknown(texts)  # read in Python, which maps their roles or refuses them
+        if self.system is not None:
+            rows &= ~has_text(columns[self.system])
         result.spelled = Spelled(column, tools, rows)
         if self.system is not None:
             _prepend_system(result, columns[self.system])
@@ -315,11 +327,20 @@ class ListShape:
         sample = column.raw(int(good.argmax())) if good.any() else b""
         if b'"from"' in sample and b'"role"' not in sample:
             return "from", "value", {k: v for k, v in self.aliases.items() if v != FUNCTION_CALL}
-        return "role", "content", {**{role: role for role in (*ROLES, "developer")}, **self.renamed}
+        usual = {role: role for role in (*ROLES, DEVELOPER)}
+        more = {k: v for k, v in self.roles.items() if v != FUNCTION_CALL and f'"{k}"'.encode() in sample}
+        return "role", "content", {**usual, **more}
 
     def conversation(self, record: Record) -> Conversation:
-        messages = messages_of(record.value(self.messages), self.aliases, self.renamed)
+        messages = messages_of(record.value(self.messages), self.aliases, self.roles)
         return with_columns(messages, record, self.system, self.tools)
+
+
+def _with_unknown(texts: Messages) -> Bools:
+    """Which rows have a message whose role is none of those that were looked for."""
+    before = np.concatenate(([0], np.cumsum(texts.role == UNKNOWN_ROLE)))
+    unknown: Bools = before[texts.first[1:]] > before[texts.first[:-1]]
+    return unknown
 
 
 def _numbers_of(code: U8, numbers: Sequence[int]) -> U8:

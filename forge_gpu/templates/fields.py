@@ -13,7 +13,7 @@ from forge_gpu.fates import Reason
 from forge_gpu.kernels.layout import I32, U8, Records, Spans
 from forge_gpu.templates.program import Literal, LiteralIfText, Part, Program, Slot
 from forge_gpu.templates.renderer import Bound
-from forge_gpu.templates.values import GOOD, has_text, lacking, missing
+from forge_gpu.templates.values import GOOD, has_text, lacking, missing, no_text
 
 
 @dataclass
@@ -21,7 +21,8 @@ class ColumnsRenderer:
     """One program a field, the same for every row.
 
     needed: columns whose null or absence refuses the row. refused: column -> why a row that has a text
-    there is refused. contents: role -> column, for Bound.texts.
+    there is refused. contents: role -> column, for Bound.texts. texts: columns in which a list or an object
+    refuses the row.
     """
 
     templates: dict[str, Program]
@@ -30,6 +31,7 @@ class ColumnsRenderer:
     refused: dict[str, str] = field(default_factory=dict)
     contents: dict[str, str] = field(default_factory=dict)
     json_fields: frozenset[str] = frozenset()
+    texts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.programs: list[Program] = list(self.templates.values())
@@ -46,6 +48,8 @@ class ColumnsRenderer:
         reason = records.reason.copy()
         for column in self.needed:
             missing(reason, records.columns[column])
+        for column in self.texts:
+            no_text(reason, records.columns[column])
         for column in self.refused:
             reason[(reason == GOOD) & has_text(records.columns[column])] = Reason.TEMPLATE_REFUSED
         return Bound(
@@ -60,7 +64,8 @@ class ColumnsRenderer:
     def _detail(self, columns: dict[str, Spans], reason: U8, row: int) -> str:
         if reason[row] == Reason.TEMPLATE_REFUSED:
             return next(why for column, why in self.refused.items() if columns[column].length[row] > 0)
-        return lacking({name: columns[name] for name in self.needed}, reason, row)
+        named = dict.fromkeys((*self.needed, *self.texts))
+        return lacking({name: columns[name] for name in named}, reason, row)
 
 
 def constant_programs(fields: tuple[str, ...], reason: U8) -> dict[str, I32]:

@@ -40,13 +40,13 @@ class Field:
     """A field of the output. type: as the manifest's `columns` names it; Arrow's types are made from that."""
 
     name: str
-    type: OneOf["string", "json"] = "string"
+    type: OneOf["string", "json", "ids"] = "string"
     may_be_empty: bool = True
     may_be_null: bool = False
 
     @property
     def is_json(self) -> bool:
-        return self.type == "json"
+        return self.type != "string"
 
     def is_sound(self, column: Spans) -> npt.NDArray[np.bool_]:
         """bool[n]: which values, read back from lines, are there, of the type, and not empty."""

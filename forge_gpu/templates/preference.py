@@ -22,7 +22,7 @@ from forge_gpu.templates.conversations import (
     with_columns,
 )
 from forge_gpu.templates.records import BadRecord, Message, messages_of
-from forge_gpu.templates.values import as_text, missing
+from forge_gpu.templates.values import as_text, missing, no_text
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class PairShape:
 
     side: str
     aliases: Mapping[str, str]
-    renamed: Mapping[str, str]
+    roles: Mapping[str, str]
     query: str | None = None
     input: str | None = None
     messages: str | None = None
@@ -58,6 +58,9 @@ class PairShape:
         needed = {name: columns[name] for name in self.needed}
         for column in needed.values():
             missing(reason, column)
+        texts_of = [name for name in (self.query, self.input, self.system) if name is not None]
+        for name in texts_of:
+            no_text(reason, columns[name])
         turns = [(role, as_text(columns[name])) for role, name in self._texts()]
         query = None if self.query is None else joined_query(columns, self.query, self.input, engine)
         pairs = interleave(turns, query, reason, lambda row: self.conversation(ChunkRecord(records, row)))
@@ -65,7 +68,7 @@ class PairShape:
         pairs.plain &= texts & self._without_tools(columns)
         if self.query is None:
             pairs.plain[:] = False
-        pairs.needed = needed
+        pairs.needed = {**needed, **{name: columns[name] for name in texts_of}}
         return pairs
 
     def _texts(self) -> list[tuple[str, str]]:
@@ -83,14 +86,14 @@ class PairShape:
         if isinstance(answer, str):
             messages = [*self._prompt(record), {"role": "assistant", "content": answer}]
         else:
-            messages = messages_of(answer, self.aliases, self.renamed)
+            messages = messages_of(answer, self.aliases, self.roles)
             if messages[0]["role"] == "assistant":
                 messages = [*self._prompt(record), *messages]
         return with_columns(messages, record, self.system, self.tools)
 
     def _prompt(self, record: Record) -> list[Message]:
         if self.messages is not None:
-            return messages_of(record.value(self.messages), self.aliases, self.renamed)
+            return messages_of(record.value(self.messages), self.aliases, self.roles)
         if self.query is None:
             raise BadRecord(
                 f"{self.side!r} is an answer without its prompt; set data.mapping.query or messages"

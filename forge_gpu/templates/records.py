@@ -1,7 +1,8 @@
 """Records to messages, in Python: what a conversation of any known shape means to a chat template.
 
-OpenAI messages (`role`, `content`) are passed on as they came: order of keys, None, [] and "" are kept,
-since each of them is something else to a template. ShareGPT messages (`from`, `value`) become OpenAI ones.
+OpenAI messages (`role`, `content`) are passed on as they came: order of keys, [] and "" are kept, since each
+of them is something else to a template. A key whose value is null is as if it were not there, as
+`apply_chat_template` has it. ShareGPT messages (`from`, `value`) become OpenAI ones.
 Parts with a `value` ({"type": "text", "value": ...}) become a text, reasoning or tool calls.
 """
 
@@ -11,26 +12,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from forge_gpu.fates import Reason
+from forge_gpu.records.refused import BadRecord as BadRecord
 from forge_gpu.templates.roles import FUNCTION_CALL
 from forge_gpu.templates.values import ABSENT
 
 Message = dict[str, Any]
 
 
-class BadRecord(Exception):
-    """A record that cannot become messages: `reason` and one line that says why."""
-
-    def __init__(self, detail: str, reason: Reason = Reason.BAD_MESSAGES) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
-
-
-def messages_of(value: object, aliases: Mapping[str, str], renamed: Mapping[str, str]) -> list[Message]:
+def messages_of(value: object, aliases: Mapping[str, str], roles: Mapping[str, str]) -> list[Message]:
     """A message list of any known shape as OpenAI messages.
 
-    aliases: names of `from` -> role. renamed: names of `role` that the user's mapping renames. Raises
+    aliases: names of `from` -> role. roles: the same of `role`; without any, all are passed on. Raises
     BadRecord.
     """
     if isinstance(value, str):  # a list kept as JSON inside a string, as in CSV and some Parquet files
@@ -41,7 +33,7 @@ def messages_of(value: object, aliases: Mapping[str, str], renamed: Mapping[str,
         raise BadRecord("the messages are no list")
     if not value:
         raise BadRecord("the list of messages is empty")
-    return [_message(item, number, aliases, renamed) for number, item in enumerate(value)]
+    return [_message(item, number, aliases, roles) for number, item in enumerate(value)]
 
 
 def json_in_text(text: str, what: str) -> Any:
@@ -71,17 +63,21 @@ def text_of(content: object) -> str | None:
     return None
 
 
-def _message(item: object, number: int, aliases: Mapping[str, str], renamed: Mapping[str, str]) -> Message:
+def _message(item: object, number: int, aliases: Mapping[str, str], roles: Mapping[str, str]) -> Message:
     if not isinstance(item, dict):
         raise BadRecord(f"message {number + 1} is no object")
+    item = {key: value for key, value in item.items() if value is not None}
     if "role" in item:
         role = item["role"]
         message = dict(item)
         if "content" not in item and "value" in item:
             message = {"content" if key == "value" else key: value for key, value in item.items()}
-        message["role"] = renamed.get(role, role) if isinstance(role, str) else role
         if not isinstance(role, str):
             raise BadRecord(f"message {number + 1} has a role that is no text")
+        if roles:
+            message["role"] = _known(role, number, roles, "has the role")
+        if message["role"] == FUNCTION_CALL:
+            message = _calling(message, number)
     elif "from" in item:
         message = _from_value(item, number, aliases)
     else:
@@ -92,21 +88,27 @@ def _message(item: object, number: int, aliases: Mapping[str, str], renamed: Map
 
 
 def _from_value(item: Message, number: int, aliases: Mapping[str, str]) -> Message:
-    name = item["from"]
-    role = aliases.get(name) if isinstance(name, str) else None
-    if role is None:
-        raise BadRecord(
-            f"message {number + 1} is from {name!r}, a role that is not known; "
-            "name it in data.mapping.roles, e.g. {" + f"{name}: user" + "}"
-        )
+    role = _known(item["from"], number, aliases, "is from")
     named = {"from": "role", "value": "content"}
     message = {named.get(key, key): value for key, value in item.items()}
     message["role"] = role
-    if role == FUNCTION_CALL:
-        message["role"] = "assistant"
-        message["tool_calls"] = _tool_calls(message.get("content"), number)
-        message["content"] = ""
-    return message
+    return _calling(message, number) if role == FUNCTION_CALL else message
+
+
+def _known(name: object, number: int, roles: Mapping[str, str], how: str) -> str:
+    role = roles.get(name) if isinstance(name, str) else None
+    if role is None:
+        raise BadRecord(
+            f"message {number + 1} {how} {name!r}, a role that is not known; "
+            "name it in data.mapping.roles, e.g. {" + f"{name}: user" + "}"
+        )
+    return role
+
+
+def _calling(message: Message, number: int) -> Message:
+    """A turn that is tool calls and nothing else."""
+    calls = _tool_calls(message.get("content"), number)
+    return {**message, "role": "assistant", "tool_calls": calls, "content": ""}
 
 
 def _tool_calls(value: object, number: int) -> list[Message]:

@@ -63,6 +63,8 @@ class Bound:
     reason: U8
     make_texts: Callable[[], dict[str, Spans]]
     message_columns: frozenset[str] = frozenset()
+    whole_texts: frozenset[str] = frozenset()
+    """Columns of texts that a template wrote, in which literals and contents are not told apart."""
     first: I64 | None = None
     detail: Callable[[int], str] = no_detail
     counts: Mapping[str, int] = field(default_factory=dict)

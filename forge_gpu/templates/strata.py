@@ -9,12 +9,14 @@ import numpy as np
 from forge_gpu.engine.base import Engine
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import U64, Spans
+from forge_gpu.records.identity import identity_of
 from forge_gpu.templates.lines import column_key
 from forge_gpu.templates.program import pack
 
 
 def hashes_of(engine: Engine, columns: Mapping[str, Spans], names: Sequence[str]) -> U64:
-    """The hash of each row's text in one column, or of its texts in several: uint64[n]."""
+    """The hash of each row's value in one column, or of its values in several: uint64[n]."""
+    columns = {name: identity_of(columns[name]) for name in names}
     if len(names) == 1:
         return engine.hash64(engine.text(columns[names[0]]), 0).copy()
     table = pack([column_key(names)])

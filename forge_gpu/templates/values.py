@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from forge_gpu.fates import Reason
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import U8, Spans
+from forge_gpu.records.values import ABSENT as ABSENT
 
 GOOD = int(Reason.NONE)
 """For comparisons with arrays: a member of an enumeration is converted anew each time."""
-
-
-class Absent:
-    """The value of a key that a record does not have: to a template it is not the same as None."""
-
-    def __repr__(self) -> str:
-        return "ABSENT"
-
-
-ABSENT: Final = Absent()
 
 
 def value_of(column: Spans, i: int) -> Any:
@@ -53,11 +44,26 @@ def missing(reason: U8, column: Spans) -> None:
     reason[good & (column.kind == layout.NULL)] = Reason.NULL_FIELD
 
 
+def no_text(reason: U8, column: Spans) -> None:
+    """Refuse the rows, not refused yet, that have a list or an object in a column. Changes `reason`."""
+    rows = np.flatnonzero((column.kind == layout.JSON) & (reason == GOOD))
+    if len(rows):
+        first = column.data[column.start[rows]]
+        reason[rows[(first == ord("[")) | (first == ord("{"))]] = Reason.NOT_A_TEXT
+
+
 def lacking(needed: Mapping[str, Spans], reason: U8, row: int) -> str:
-    """Which column a row lacks, where that is its reason."""
+    """Which column a row lacks, or has no text in, where that is its reason."""
+    if reason[row] == Reason.NOT_A_TEXT:
+        return next((told for name, column in needed.items() if (told := _nested(name, column, row))), "")
     kind = {Reason.MISSING_FIELD: layout.ABSENT, Reason.NULL_FIELD: layout.NULL}.get(Reason(reason[row]))
     column = next((name for name, column in needed.items() if column.kind[row] == kind), None)
     return "" if column is None else f"{column!r} is {'missing' if kind == layout.ABSENT else 'null'}"
+
+
+def _nested(name: str, column: Spans, row: int) -> str:
+    what = {b"[": "a list", b"{": "an object"}.get(column.raw(row)[:1])
+    return f"{name!r} is {what}, not a text" if what and column.kind[row] == layout.JSON else ""
 
 
 def has_text(column: Spans) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -68,7 +68,7 @@ def test_every_fault_is_told_at_once_with_its_place(tmp_path):
         " (it is 5)",
         f"{path}:10: train_splt: unknown key; did you mean preprocessing.train_split?",
         "FORGE_CONFIG__OUTPUT__FORM: output.form: must be 'text', 'prompt_completion', 'messages', "
-        "'preference' or 'source' (it is 'poem')",
+        "'preference', 'source' or 'tokens' (it is 'poem')",
         "--set: output.order: must be 'input' or 'shuffled' (it is 'random')",
         "--set nonsense: write --set section.key=value",
     ]
@@ -92,15 +92,17 @@ def test_an_unknown_override_names_the_nearest_key(key, hint):
 
 def test_an_unknown_override_like_no_other_key_names_those_that_are_there():
     with pytest.raises(
-        ConfigError, match=r"^--set: output\.zzzz: unknown key; known there: form, format, columns"
+        ConfigError, match=r"^--set: output\.zzzz: unknown key; known there: for, form, format"
     ):
         build([override_layer(["output.zzzz=1"])])
-    with pytest.raises(ConfigError, match=r"qqqq\.zzzz: unknown key; known there: version, goal, templates, data"):
+    with pytest.raises(
+        ConfigError, match=r"qqqq\.zzzz: unknown key; known there: version, goal, templates, data"
+    ):
         build([override_layer(["qqqq.zzzz=1"])])
 
 
 def test_a_section_cannot_be_set():
-    with pytest.raises(ConfigError, match="output is a section; set one of its keys: form, format"):
+    with pytest.raises(ConfigError, match="output is a section; set one of its keys: for, form, format"):
         build([override_layer(["output=1"])])
 
 

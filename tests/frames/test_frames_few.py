@@ -42,7 +42,9 @@ def both(frame: Any, template: str, **arguments: Any) -> tuple[Any, Any]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.lists(MESSAGE, max_size=4) | st.lists(MESSAGE | ODD_MESSAGE, max_size=3) | ODD, max_size=6))
+@given(
+    st.lists(st.lists(MESSAGE, max_size=4) | st.lists(MESSAGE | ODD_MESSAGE, max_size=3) | ODD, max_size=6)
+)
 def test_conversations(rows: list[Any]) -> None:
     records = [{"m": row} for row in rows]
     few, kernels = both(records, CHAT, mapping={"messages": "m"})

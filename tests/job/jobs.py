@@ -76,7 +76,7 @@ def plan(*inputs: Path | str, **sections: Any) -> Config:
         "output": {},
     }
     for name, values in sections.items():
-        settings[name] = settings[name] | values
+        settings[name] = settings.get(name, {}) | values
     return Config.model_validate(settings)
 
 

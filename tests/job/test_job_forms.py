@@ -61,7 +61,9 @@ def quiz_plan(source: Path, columns: Sequence[str] = (), **mapping: str) -> Conf
         data={"inputs": [str(source)], "mapping": mapping or {"query": "q", "response": "a"}},
         preprocessing={"quality_checks": checks, "train_split": 1, "validation_split": 0},
     )
-    output = OutputConfig.model_construct(**config.output.model_dump() | {"form": "quiz", "columns": list(columns)})
+    output = OutputConfig.model_construct(
+        **config.output.model_dump() | {"form": "quiz", "columns": list(columns)}
+    )
     return config.model_copy(update={"output": output})
 
 

@@ -107,5 +107,5 @@ def test_a_config_without_data_is_completed_in_memory(place: Path) -> None:
 
 def test_a_plan_without_data_and_no_data_given_says_so(place: Path) -> None:
     forge_gpu.plan("support assistant").save("forge.yaml")
-    with pytest.raises(forge_gpu.ForgeError, match="no data|no input"):
+    with pytest.raises(forge_gpu.ForgeError, match=r"no data|no input"):
         prepared()

@@ -195,7 +195,9 @@ def test_built_ins_take_several_turns(template, tmp_path):
 def test_conversations_that_a_built_in_refuses_are_told(tmp_path):
     records = conversations(1, 8) + [{"messages": [*TURN, *TURN[1:]]}] * 2
     plan = planned(lines(tmp_path / "a.jsonl", records), template="llama")
-    assert any("refuses 2 of 10 conversations looked at: messages that do not go user" in n for n in plan.notes)
+    assert any(
+        "refuses 2 of 10 conversations looked at: messages that do not go user" in n for n in plan.notes
+    )
 
 
 def test_several_turns_without_any_model_are_written_as_messages(tmp_path):
@@ -210,7 +212,10 @@ def test_single_turns_take_a_built_in(tmp_path):
 
 
 def test_an_unknown_speaker_is_refused_with_what_to_pass(tmp_path):
-    path = lines(tmp_path / "a.jsonl", [{"conversations": [{"from": "alien", "value": "x"}]}] * 4)
+    path = lines(
+        tmp_path / "a.jsonl",
+        [{"conversations": [{"from": "alien", "value": "x"}, {"from": "gpt", "value": "yes"}]}] * 4,
+    )
     with pytest.raises(InputError, match=r"'alien'.*--set data\.mapping\.roles\.alien=user"):
         planned(path)
     settings = ["data.mapping.roles.alien=user", "output.form=messages"]

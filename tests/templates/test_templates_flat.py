@@ -31,7 +31,11 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 def make(mapping, form="text", kind="builtin", template="chatml", **model):
     model = {"template_kind": kind, "chat_template": template, **model}
     return make_renderer(
-        Config(data=DataConfig(mapping=Mapping(**mapping)), model=ModelConfig(**model), output=OutputConfig(form=form))
+        Config(
+            data=DataConfig(mapping=Mapping(**mapping)),
+            model=ModelConfig(**model),
+            output=OutputConfig(form=form),
+        )
     )
 
 
@@ -96,11 +100,11 @@ def test_input_follows_query_after_a_newline():
 
 
 def test_values_that_are_no_text():
-    rows = [{"q": [1, {"a": None}], "r": 1.50}, {"q": True, "r": {}}]
-    found = render(make(FLAT, template="vicuna"), rows)
-    assert [entry["text"] for entry in found] == [
-        'USER: [1, {"a": null}]\nASSISTANT: 1.5',
-        "USER: true\nASSISTANT: {}",
+    rows = [{"q": 12, "r": 1.50}, {"q": [1, {"a": None}], "r": "x"}, {"q": True, "r": {}}]
+    assert render(make(FLAT, template="vicuna"), rows) == [
+        {"text": "USER: 12\nASSISTANT: 1.5"},
+        (Reason.NOT_A_TEXT, "'q' is a list, not a text"),
+        (Reason.NOT_A_TEXT, "'r' is an object, not a text"),
     ]
 
 
@@ -207,7 +211,8 @@ def test_validate_template():
     with pytest.raises(TemplateError, match="there are answer"):
         validate_template("{zzz}", ["answer"])
     config = Config(
-        data=DataConfig(mapping=Mapping(**FLAT)), model=ModelConfig(template_kind="builtin", chat_template="llama")
+        data=DataConfig(mapping=Mapping(**FLAT)),
+        model=ModelConfig(template_kind="builtin", chat_template="llama"),
     )
     validate_renderer(config, ["q", "r", "x"])
     with pytest.raises(TemplateError, match="'r'"):

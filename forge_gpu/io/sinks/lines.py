@@ -14,6 +14,7 @@ from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.jsontext import decode
 from forge_gpu.kernels.cpu.render import render
 from forge_gpu.kernels.cpu.scan import scan_records
+from forge_gpu.kernels.cpu.token_rows import from_json
 from forge_gpu.kernels.layout import U8, Records, Spans, Text
 from forge_gpu.kernels.scratch import Scratch
 
@@ -28,6 +29,7 @@ _TYPES = {
     "int64": pa.int64(),
     "double": pa.float64(),
     "bool": pa.bool_(),
+    "ids": pa.list_(pa.int32()),
 }
 _VALUE = layout.ProgramTable(
     part=np.array([[layout.RAW_SLOT, -1, 0, 0]], np.int32),
@@ -81,6 +83,8 @@ class LinesToArrow:
         return pa.record_batch(arrays, schema=self._schema)
 
     def _array(self, column: Spans, kind: str) -> pa.Array:
+        if kind == "ids":
+            return _ids(column)
         valid = (column.kind != layout.NULL) & (column.kind != layout.ABSENT)
         if kind == "json":
             rows = np.arange(len(column), dtype=np.int64)
@@ -91,6 +95,15 @@ class LinesToArrow:
         # The buffers are used again for the next column: the array gets memory of its own.
         own = Text(text.data[: text.offsets[-1]].copy(), text.offsets.copy())
         return text_to_arrow(own, valid).cast(_TYPES[kind])
+
+
+def _ids(column: Spans) -> pa.Array:
+    """Lists of whole numbers. Raises ValidationError."""
+    try:
+        values, offsets = from_json(column.data, column.start, column.length)
+        return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(values))
+    except ValueError as fault:
+        raise ValidationError(f"a column of ids holds {fault}") from None
 
 
 class Blocks:

@@ -26,6 +26,9 @@ def _compute(workspace: Workspace, rows: Rows) -> U64:
     if len(empty):
         rows.reason[empty] = Reason.EMPTY_TEXT
         hashes[empty] = 0
+    for reason, unfit in workspace.unfit_for_tokens(rows, rows.live).items():
+        rows.reason[unfit] = reason
+        hashes[unfit] = 0
     return hashes
 
 

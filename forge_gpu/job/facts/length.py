@@ -13,13 +13,15 @@ from forge_gpu.job.facts.fact import Fact
 from forge_gpu.job.rows.rows import Rows
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.quality.checks import checks_made
+from forge_gpu.templates.forms import form_of
 
 UNKNOWN = 2**32 - 1
 """Of a row whose contents could not be read."""
 
 
 def is_counted(config: Config) -> bool:
-    return bool(checks_made(config.preprocessing.quality_checks, config.model.max_length))
+    estimated = None if form_of(config).is_encoded else config.model.max_length
+    return bool(checks_made(config.preprocessing.quality_checks, estimated))
 
 
 def _compute(workspace: Workspace, rows: Rows) -> np.ndarray:

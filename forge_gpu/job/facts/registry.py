@@ -19,6 +19,8 @@ from forge_gpu.job.facts.part import PART
 from forge_gpu.job.facts.place import FATE, OUTPUT, SOURCE
 from forge_gpu.job.facts.reason import REASON
 from forge_gpu.job.facts.split import GROUP, STRATUM, TIME
+from forge_gpu.job.facts.token_counts import TOKENS
+from forge_gpu.job.facts.token_lengths import TOKEN_LENGTHS
 
 if TYPE_CHECKING:
     from forge_gpu.job.rows.rows import Rows
@@ -28,7 +30,8 @@ DECLARED: tuple[Fact | Columns, ...] = (
     SOURCE,
     PART,
     FATE,
-    TIME,  # these two may reject a row, so they come before its reason
+    TIME,  # these three may reject a row, so they come before its reason
+    TOKEN_LENGTHS,
     HASHES,
     REASON,
     DUPLICATE,
@@ -42,6 +45,7 @@ DECLARED: tuple[Fact | Columns, ...] = (
     CLUSTER,
     MATCHED,
     SIMILARITY,
+    TOKENS,
 )
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 
 from forge_gpu.config.schema import Config
-from forge_gpu.fates import Reason
+from forge_gpu.fates import Fate, Reason
+from forge_gpu.io.to_arrow import texts_to_arrow
+from forge_gpu.job.facts.columns import TEXT, Column, Columns, LedgerRows, coded
 from forge_gpu.job.facts.fact import fact_of_columns
 from forge_gpu.job.rows.rows import Rows
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.kernels.layout import I64, U64
+from forge_gpu.records.identity import identity_of
 from forge_gpu.split.times import parse_times
 from forge_gpu.templates.strata import hashes_of
 
@@ -31,14 +36,14 @@ def _time_column(config: Config) -> Sequence[str]:
 
 
 def _stratum(workspace: Workspace, rows: Rows) -> U64:
-    """The hash of the columns' texts: uint64[n]."""
+    """The hash of the columns' values: uint64[n]."""
     return hashes_of(workspace.engine, rows.records.columns, _stratum_columns(workspace.config))
 
 
 def _group(workspace: Workspace, rows: Rows) -> U64:
-    """The hash of the column's text, 0 where there is none: uint64[n]."""
+    """The hash of the column's value, 0 where there is none: uint64[n]."""
     [column] = _group_column(workspace.config)
-    text = workspace.engine.text(rows.records.columns[column])
+    text = workspace.engine.text(identity_of(rows.records.columns[column]))
     named = np.diff(text.offsets) > 0
     return np.where(named, np.maximum(workspace.engine.hash64(text, 0), np.uint64(1)), np.uint64(0))
 
@@ -52,7 +57,25 @@ def _time(workspace: Workspace, rows: Rows) -> I64:
     return time
 
 
-STRATUM = fact_of_columns("stratum", np.uint64, _stratum, _stratum_columns)
+def _fill_strata(rows: LedgerRows) -> Sequence[pa.Array]:
+    rejected = rows.of(rows.decisions.fate) == np.uint8(Fate.REJECTED)
+    names, codes = np.unique(rows.fact("stratum"), return_inverse=True)
+    return [coded(codes, texts_to_arrow([stratum_name(name) for name in names.tolist()]), rejected)]
+
+
+def stratum_name(number: int) -> str:
+    """A stratum as the ledger spells it."""
+    return f"{number:016x}"
+
+
+STRATUM = replace(
+    fact_of_columns("stratum", np.uint64, _stratum, _stratum_columns),
+    columns=Columns(
+        (Column("stratum", TEXT, "of a stratified split: equal where the row's columns of that are equal"),),
+        lambda config: bool(_stratum_columns(config)),
+        _fill_strata,
+    ),
+)
 
 GROUP = fact_of_columns("group", np.uint64, _group, _group_column)
 

@@ -20,12 +20,19 @@ from forge_gpu.job.state.decisions import SPLITS, Decisions
 from forge_gpu.job.state.index import RangeFacts
 from forge_gpu.job.state.inputs import JobInputs
 from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.templates.forms import form_of
 
 ROW = 500
 """Bytes of input that a row is taken to have. Shorter ones take more index, and less of all else."""
 
 DECIDED_OF_A_ROW = 31
 """Bytes that a row takes in the decisions and while they are made; its facts in the index come on top."""
+
+TOKEN_COUNTS = 16
+"""Bytes that the counts of a row's tokens take."""
+
+IDS_OF_A_BYTE = 4
+"""Bytes of ids, labels and a mask, as JSON, that a byte of text becomes at most but in odd languages."""
 
 
 def cut_unsaved(spec: JobSpec, checkpoint: Checkpoint) -> None:
@@ -81,13 +88,17 @@ def require_for_writing(
 def _of_lines(input_bytes: int, config: Config) -> int:
     """What the outputs of so much input take: lines as their format has them, and buckets for a shuffle."""
     lines = input_bytes + input_bytes // 4
+    lines *= IDS_OF_A_BYTE if form_of(config).is_encoded else 1
     shuffled = lines if config.output.order == "shuffled" else 0
     return shuffled + format_of(config.output.format).room(lines)
 
 
 def _of_index(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, expansions: Expansions) -> int:
     """What index, decisions and the rows that expansions leave in the spool take beside what is there."""
-    of_a_row = DECIDED_OF_A_ROW + sum(fact.row_bytes(spec.config) for fact in required_facts(spec.config))
+    counted = TOKEN_COUNTS if form_of(spec.config).is_encoded else 0
+    of_a_row = (
+        DECIDED_OF_A_ROW + counted + sum(fact.row_bytes(spec.config) for fact in required_facts(spec.config))
+    )
     there = sum(path.stat().st_size for path in checkpoint.index_folder.iterdir())
     return inputs.total_bytes // ROW * of_a_row - there + expansions.room(inputs.total_bytes)
 

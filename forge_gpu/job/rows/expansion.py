@@ -82,7 +82,8 @@ class Expansion:
     """required: whether a plan asks for it. expand: from records that are not rejected. without_parts: the
     fate of a row of which it leaves nothing. inputs: columns of the input that it takes; RECORD is the whole
     of each record, as JSON. open: from a job and the folder of its spool, what is held for the job; its
-    `expand` takes the place of this one's. Raises ForgeError."""
+    `expand` takes the place of this one's. Raises ForgeError. makes_parts: whether it may make several rows
+    of one, or none."""
 
     name: str
     required: Callable[[Config], bool]
@@ -90,6 +91,7 @@ class Expansion:
     without_parts: Fate
     inputs: Callable[[Config], Sequence[str]]
     open: Callable[[JobSpec, Path], Held] | None = None
+    makes_parts: Callable[[Config], bool] = lambda config: True
 
 
 @dataclass(frozen=True)
@@ -141,9 +143,16 @@ class Parts:
 
 
 def expand(
-    expansions: Sequence[Expansion], config: Config, engine: Engine, records: Records
+    expansions: Sequence[Expansion],
+    config: Config,
+    engine: Engine,
+    records: Records,
+    resolve: Callable[[Records], Records] = lambda records: records,
 ) -> tuple[Records, Parts]:
-    """The final rows of some records. Rows without parts have the reason PASSED_OVER, unless another."""
+    """The final rows of some records. Rows without parts have the reason PASSED_OVER, unless another.
+
+    resolve: gives records, as they were made, the columns that stand at a path into them.
+    """
     source = np.arange(len(records), dtype=np.int64)
     number = np.where(records.reason == 0, 0, NONE).astype(np.int32)
     for place, expansion in enumerate(expansions):
@@ -157,7 +166,7 @@ def expand(
         rows = np.concatenate((live[made.source], others))
         order = np.argsort(rows, kind="stable")
         rows = rows[order]
-        records = _replaced(_taken(records, rows), made, order)
+        records = resolve(_replaced(_taken(records, rows), made, order))
         source, number = source[rows], number[rows]
         records.reason[(records.reason == 0) & (number < 0)] = PASSED_OVER
     keep = _standing(source, number)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from forge_gpu.config.schema import Config
 from forge_gpu.fates import Fate
+from forge_gpu.job.rows.converted import CONVERT
 from forge_gpu.job.rows.expansion import NOTHING_LEFT, Expansion, Expansions
 from forge_gpu.job.rows.transformed import TRANSFORM
+from forge_gpu.job.rows.turns import TURNS
 from forge_gpu.job.state.spec import JobSpec
 
-DECLARED: tuple[Expansion, ...] = (TRANSFORM,)
+DECLARED: tuple[Expansion, ...] = (TRANSFORM, CONVERT, TURNS)
 
 
 def required_expansions(config: Config) -> list[Expansion]:
@@ -24,8 +26,8 @@ def open_expansions(spec: JobSpec, spool: Path) -> Expansions:
 
 
 def has_parts(config: Config) -> bool:
-    """Whether the rows of a plan have parts."""
-    return bool(required_expansions(config))
+    """Whether the rows of a plan have parts: a record may become several rows."""
+    return any(expansion.makes_parts(config) for expansion in required_expansions(config))
 
 
 def fates_without_parts(config: Config) -> dict[int, Fate]:

@@ -14,10 +14,13 @@ from forge_gpu.config.schema import Config, Near
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import ArrowChunk, Chunk
+from forge_gpu.job.rows.converted import CONVERT, made_columns
 from forge_gpu.job.rows.expansion import DETAIL, PASSED_OVER, Expansion, Parts, expand
+from forge_gpu.job.rows.tokenizers import control_checks
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans, spans_of_offsets
 from forge_gpu.quality.checks import check
+from forge_gpu.records.paths import Paths
 from forge_gpu.templates.choose import make_renderer
 from forge_gpu.templates.forms import form_of
 from forge_gpu.templates.forms.source import RECORD
@@ -133,11 +136,14 @@ class RowReader:
         config: Config,
         engine: Engine,
         columns: Sequence[str] = (),
-        expansions: Sequence[Expansion] = (),
+        expansions: Sequence[Expansion] | None = None,
     ) -> None:
         """columns: of the input that are read beside those that rendering takes. expansions: what makes the
-        final rows."""
+        final rows; None where nothing but the plan's converter does."""
+        if expansions is None:
+            expansions = (CONVERT,) if CONVERT.required(config) else ()
         self._expansions = expansions
+        self._makes_parts = any(expansion.makes_parts(config) for expansion in expansions)
         self.config = config
         self.engine = engine
         self.renderer = make_renderer(config)
@@ -148,31 +154,40 @@ class RowReader:
             *config.output.columns,
             *([] if label is None else [label]),
             *columns,
-            *(column for expansion in expansions for column in expansion.inputs(config)),
         ]
-        self._takes_records = RECORD in required
-        self.keys = tuple(dict.fromkeys(key for key in required if key != RECORD))
+        taken = [column for expansion in expansions for column in expansion.inputs(config)]
+        self._takes_records = RECORD in (*required, *taken)
+        made = made_columns(config)
+        named = (*(key for key in required if key not in made), *taken)
+        self._paths = Paths(key for key in named if key != RECORD)
+        self.keys = self._paths.keys
+        self._control_checks = control_checks(config)
 
     def read(self, chunk: Chunk, *, judge: bool, records: Records | None = None) -> Rows:
         """The rows of a chunk. `judge` runs the quality checks, which only the first pass needs.
 
         records: those of the chunk, by `keys`, where they are known.
         """
-        source = records = records or self._records(chunk)
-        parts = None
+        source = records or self._records(chunk)
+        records, parts = self._paths.resolved(source), None
         if self._expansions:
             records, parts = expand(
-                self._expansions, self.config, self.engine, self._with_record(chunk, source)
+                self._expansions,
+                self.config,
+                self.engine,
+                self._with_record(chunk, records),
+                self._paths.resolved,
             )
+            parts = parts if self._makes_parts else None
         bound = self.renderer.bind(records, self.engine)
         reason = bound.reason.copy()
         warned: dict[Reason, npt.NDArray[np.bool_]] = {}
         characters: npt.NDArray[np.int64] | None = None
-        if judge:
+        if judge and bound.texts:
             checked = check(
                 bound.texts,
                 self.config.preprocessing.quality_checks,
-                self.config.model.max_length,
+                None if form_of(self.config).is_encoded else self.config.model.max_length,
                 self.engine,
             )
             characters = checked.characters
@@ -180,8 +195,26 @@ class RowReader:
                 good = reason == 0
                 reason = np.where(good, checked.reason, reason)
                 warned = {why: rows & good for why, rows in checked.warned.items()}
+            self._find_control_tokens(records, bound, reason, warned)
         reason[reason == PASSED_OVER] = 0
         return Rows(self.engine, chunk, source, records, parts, bound, reason, warned, characters)
+
+    def _find_control_tokens(
+        self,
+        records: Records,
+        bound: Bound,
+        reason: npt.NDArray[np.uint8],
+        warned: dict[Reason, npt.NDArray[np.bool_]],
+    ) -> None:
+        """Reject, or warn of, rows whose contents spell them; tools and calls are searched as they stand."""
+        mapping = self.config.data.mapping
+        raw = [records.columns[name] for name in (mapping.messages, mapping.tools) if name in records.columns]
+        for tokens, action in self._control_checks:
+            spelled = tokens.spelled([*bound.texts.values(), *raw], self.engine) & (reason == 0)
+            if action == "reject":
+                reason[spelled] = Reason.CONTROL_TOKENS
+            else:
+                warned[Reason.CONTROL_TOKENS] = spelled
 
     @property
     def keys_of_tables(self) -> tuple[str, ...] | None:

@@ -11,19 +11,23 @@ import numpy as np
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.errors import InputError
+from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import Chunk, ReadBuffer
 from forge_gpu.job.events.events import Listener
 from forge_gpu.job.events.retry import retrying
+from forge_gpu.job.rows.encoded import NO_COUNTS, RowEncoder, counts_of
 from forge_gpu.job.rows.evaluation import Evaluation, compared_text
 from forge_gpu.job.rows.expansion import Expansions
 from forge_gpu.job.rows.expansions import required_expansions
 from forge_gpu.job.rows.near import NearText
 from forge_gpu.job.rows.rows import RowReader, Rows
 from forge_gpu.job.rows.scans import HeldScans
+from forge_gpu.job.rows.tokenizers import tokenizer_plan
 from forge_gpu.job.state.inputs import Item
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.hashing import digest
-from forge_gpu.kernels.layout import I32, I64, ProgramTable, Text
+from forge_gpu.kernels.layout import I32, I64, ProgramTable, Spans, Text
+from forge_gpu.records.identity import identity_of
 from forge_gpu.templates.forms import form_of
 from forge_gpu.templates.lines import BODY_BYTES, SEPARATOR, Composer, column_key
 from forge_gpu.templates.program import Program
@@ -93,13 +97,18 @@ class Workspace:
         self._digests_tables = self._input.parquet_texts is None
         self._form = form_of(config)
         columns, key = self.reader.renderer.columns, config.preprocessing.dedup.key
-        fields = tuple(field.name for field in self._form.fields(config))
+        fields = tuple(field.name for field in self._form.rendered(config))
 
         def as_key(programs: Sequence[Program]) -> Program:
             return self._form.key(config, columns, programs) if key == "rendered" else column_key(key)
 
         self._keys = Composer(fields, as_key)
-        self._lines = Composer(fields, partial(self._form.line, config))
+        label = config.data.mapping.label
+        self._compared = set(key) if key != "rendered" else {label} - set(columns)
+        plan = tokenizer_plan(config)
+        self.encoder = None if plan is None else RowEncoder(config, self.engine, plan, self.reader.renderer)
+        self._counts = NO_COUNTS
+        self._lines = Composer(fields if plan is None else (), partial(self._form.line, config))
         self._fields = {field: Composer((field,), lambda programs: programs[0]) for field in fields}
 
     def chunks(self, item: Item, chunk_bytes: int) -> Iterator[Chunk]:
@@ -146,14 +155,33 @@ class Workspace:
 
     def keys(self, rows: Rows, chosen: I64) -> Text:
         """The dedup keys of the chosen rows."""
-        return self._render(rows, *self._keys.table(rows.bound), chosen, layout.AS_JSON)
+        table, program = self._keys.table(rows.bound)
+        columns = [self._key_column(rows, name) for name in table.columns]
+        return self.engine.render(table, program, columns, chosen, layout.AS_JSON, rows.bound.first)
+
+    def _key_column(self, rows: Rows, name: str) -> Spans:
+        """A column as keys have it: of those that are compared themselves, what makes two values the same."""
+        column = rows.column(name)
+        return identity_of(column) if name in self._compared else column
 
     def lines(self, rows: Rows, chosen: I64) -> Text:
         """The output lines of the chosen rows, each with its newline."""
+        if self.encoder is not None:
+            encoded = self.encoder.encode(rows, chosen)
+            self._counts = encoded.counts
+            rows.bound.columns |= self.encoder.columns(encoded, len(rows))
         return self._render(rows, *self._lines.table(rows.bound), chosen, layout.AS_JSON)
 
+    def take_counts(self, rows: int) -> np.ndarray | None:
+        """The counts of the tokens of the rows whose lines were made last, among so many rows of a chunk;
+        None where no tokens are made."""
+        if self.encoder is None:
+            return None
+        (chosen, columns), self._counts = self._counts, NO_COUNTS
+        return counts_of(rows, chosen, columns)
+
     def line_table(self, rows: Rows) -> tuple[ProgramTable, I32]:
-        """What `lines` renders."""
+        """What `lines` renders; the columns of tokens are there once it has."""
         return self._lines.table(rows.bound)
 
     def field(self, rows: Rows, field: str, chosen: I64) -> Text:
@@ -167,7 +195,7 @@ class Workspace:
         key_offsets: of their dedup keys. With one field, the key of an empty text has its separators and the
         label, of which a byte takes BODY_BYTES at most; so only rows with a shorter one are rendered.
         """
-        fields = self._form.fields(self.config)
+        fields = self._form.rendered(self.config)
         full = [field.name for field in fields if not field.may_be_empty]
         if not full or self.config.preprocessing.dedup.key != "rendered":
             return chosen[:0]
@@ -179,6 +207,20 @@ class Workspace:
         for field in full if len(chosen) else ():
             empty |= np.diff(self.field(rows, field, chosen).offsets) == 0
         return chosen[empty]
+
+    def unfit_for_tokens(self, rows: Rows, chosen: I64) -> dict[Reason, I64]:
+        """Those of the chosen rows that cannot be written as tokens, by why."""
+        encoder = self.encoder
+        if encoder is None or not len(chosen):
+            return {}
+
+        def field(name: str) -> Callable[[I64], Text]:
+            return lambda some: self.field(rows, name, some)
+
+        return {
+            Reason.UNKNOWN_ORIGIN: encoder.of_unknown_origin(rows, field("text")),
+            Reason.NOTHING_TRAINED: encoder.without_training(rows, chosen, field("completion")),
+        }
 
     def _render(self, rows: Rows, table: ProgramTable, program: I32, chosen: I64, encoding: int) -> Text:
         columns = [rows.column(name) for name in table.columns]

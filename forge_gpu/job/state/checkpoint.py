@@ -26,8 +26,7 @@ from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.modes import make_private
 from forge_gpu.job.state import arrays, index
 from forge_gpu.job.state.index import RowIndex
-
-FOLDER = ".forge"
+from forge_gpu.job.state.place import FOLDER
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class JobKey:
     version: str
     against: list[list[Any]] = field(default_factory=list)
     expansions: dict[str, str] = field(default_factory=dict)  # what makes rows of rows, beside the plan
+    tokenizer: str | None = None  # its content, and the versions of the libraries that encode
     unicode: str | None = None  # the version of Python's Unicode database, where texts are normalised by it
 
     @classmethod
@@ -51,18 +51,23 @@ class JobKey:
         limit: int | None,
         against: Sequence[InputFile] = (),
         expansions: Mapping[str, str] | None = None,
+        tokenizer: str | None = None,
     ) -> JobKey:
         settings = keys.effective(config)
         if config.data.weights is not None or config.data.caps is not None:
             settings["data"]["inputs"] = config.data.inputs  # which files are one source
         return cls(
-            sources=[[file.path, file.size, file.fingerprint] for file in files],
+            sources=[
+                [file.path, file.size, file.fingerprint, *([file.split] if file.split else [])]
+                for file in files
+            ],
             config=_digest(orjson.dumps(settings, option=orjson.OPT_SORT_KEYS)),
             template=_digest((config.model.chat_template or "").encode()),
             limit=limit,
             version=__version__,
             against=[[file.path, file.size, file.fingerprint] for file in against],
             expansions=dict(expansions or {}),
+            tokenizer=tokenizer,
             unicode=unicodedata.unidata_version if against or config.preprocessing.dedup.near else None,
         )
 
@@ -81,6 +86,7 @@ class JobKey:
             "version": "the version of Forge",
             "against": "the evaluation files",
             "expansions": "what rows are made by (a script, or its Python)",
+            "tokenizer": "the tokenizer, or the libraries that encode,",
             "unicode": "the version of Python's Unicode database",
         }
         changed = [words for key, words in names.items() if other.get(key) != getattr(self, key)]

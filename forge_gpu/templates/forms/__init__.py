@@ -1,20 +1,16 @@
-"""The forms of the output. To add one: a file here, a line in FORMS, its name in the schema."""
+"""The forms of the output, as a plan's `output.form` names them: each is the FORM of its module here."""
 
 from __future__ import annotations
 
-from forge_gpu.config.schema import Config
+from importlib import import_module
+from typing import get_args
+
+from forge_gpu.config.schema import ForgeConfig, OutputConfig
 from forge_gpu.templates.forms.base import Form
-from forge_gpu.templates.forms.messages import MessagesForm
-from forge_gpu.templates.forms.preference import PreferenceForm
-from forge_gpu.templates.forms.prompt_completion import PromptCompletionForm
-from forge_gpu.templates.forms.source import SourceForm
-from forge_gpu.templates.forms.text import TextForm
 
-FORMS: dict[str, Form] = {
-    form.name: form
-    for form in (TextForm(), PromptCompletionForm(), MessagesForm(), PreferenceForm(), SourceForm())
-}
+NAMES: tuple[str, ...] = get_args(OutputConfig.model_fields["form"].annotation)
+FORMS: dict[str, Form] = {name: import_module(f"{__package__}.{name}").FORM for name in NAMES}
 
 
-def form_of(config: Config) -> Form:
+def form_of(config: ForgeConfig) -> Form:
     return FORMS[config.output.form]

@@ -9,6 +9,7 @@ from forge_gpu.templates.lines import Field
 from forge_gpu.templates.message_fields import MessagesRenderer
 from forge_gpu.templates.program import Slot
 from forge_gpu.templates.renderer import Renderer
+from forge_gpu.templates.roles import own_roles
 from forge_gpu.templates.shapes import shape_of
 from forge_gpu.templates.shapes.base import RecordShape
 
@@ -31,7 +32,9 @@ class MessagesForm(Form):
         mapping, shape = config.data.mapping, shape_of(config.data.mapping)
         if shape.in_columns:
             return _of_columns(mapping, shape.contents(mapping))
-        return MessagesRenderer(shape.sides(mapping)[0], mapping.messages or "", mapping.tools)
+        return MessagesRenderer(
+            shape.sides(mapping, own_roles(config.model))[0], mapping.messages or "", mapping.tools
+        )
 
 
 def _of_columns(mapping: Mapping, contents: dict[str, str]) -> Renderer:
@@ -43,4 +46,8 @@ def _of_columns(mapping: Mapping, contents: dict[str, str]) -> Renderer:
         optional=tuple(name for name in (mapping.input, mapping.system) if name is not None),
         contents=contents,
         json_fields=frozenset(("messages",)),
+        texts=tuple(contents.values()),
     )
+
+
+FORM = MessagesForm()

@@ -25,3 +25,6 @@ class PreferenceForm(RenderedForm):
         prompt, completion = split_at(program, response)
         sides = {side: substitute(completion, {response: (Slot(side),)}) for side in ANSWERS}
         return {"prompt": prompt, **sides}
+
+
+FORM = PreferenceForm()

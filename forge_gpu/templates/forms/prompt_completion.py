@@ -27,3 +27,6 @@ class PromptCompletionForm(RenderedForm):
     def cut(self, program: Program, response: str) -> dict[str, Program]:
         prompt, completion = split_at(program, response)
         return {"prompt": prompt, "completion": completion}
+
+
+FORM = PromptCompletionForm()

@@ -13,6 +13,7 @@ from forge_gpu.templates.fields import ColumnsRenderer, append, query_parts, sub
 from forge_gpu.templates.forms.base import Form
 from forge_gpu.templates.program import Program, Slot
 from forge_gpu.templates.renderer import Renderer
+from forge_gpu.templates.roles import own_roles
 from forge_gpu.templates.shapes import shape_of
 from forge_gpu.templates.single_turn import SingleTurnRenderer
 
@@ -48,7 +49,9 @@ class RenderedForm(Form):
         if model.template_kind == "format":
             return self._of_format(config)
         program = _with_eos(config, (Slot(column),), None)
-        return ColumnsRenderer(self.cut(program, column), (column,), contents={"text": column})
+        return ColumnsRenderer(
+            self.cut(program, column), (column,), contents={"text": column}, texts=(column,)
+        )
 
     def _of_format(self, config: Config) -> Renderer:
         program = format_string.parse(config.model.chat_template or "")
@@ -89,7 +92,9 @@ class RenderedForm(Form):
             raise ConfigError(f"{name} needs data.mapping.shape flat or conversation, not {shape.name}")
         if shape.in_columns:
             return _flat(mapping, shape.contents(mapping), templates, name)
-        return SingleTurnRenderer(shape.sides(mapping), shape.answers, name, templates)
+        return SingleTurnRenderer(
+            shape.sides(mapping, own_roles(config.model)), shape.answers, name, templates
+        )
 
     def _of_builtin(self, config: Config) -> Renderer:
         """A built-in over conversations: several turns, a system message, pairs."""
@@ -110,9 +115,15 @@ class RenderedForm(Form):
                 "model.append_eos: a model's own template writes what ends a text; set it to false"
             )
         mapping = config.data.mapping
-        fields = tuple(field.name for field in self.fields(config))
+        fields = tuple(field.name for field in self.rendered(config))
         return JinjaRenderer(
-            chat_template(config.model), shape_of(mapping).sides(mapping), fields, config.model.compile
+            chat_template(config.model),
+            shape_of(mapping).sides(mapping, own_roles(config.model)),
+            fields,
+            config.model.compile,
+            roles=frozenset(config.output.trained_roles),
+            only_last=config.output.turns == "each",
+            rejects_unknown=config.output.unknown_spans == "reject",
         )
 
 
@@ -128,6 +139,7 @@ def _flat(
         optional=() if mapping.input is None else (mapping.input,),
         refused={} if mapping.system is None else {mapping.system: why},
         contents=texts,
+        texts=tuple(texts.values()),
     )
 
 

@@ -16,6 +16,7 @@ from forge_gpu.templates.forms.base import Form
 from forge_gpu.templates.lines import Field, column_key, key_program
 from forge_gpu.templates.program import Literal, Program, RawSlot
 from forge_gpu.templates.renderer import Bound, Renderer, own
+from forge_gpu.templates.roles import own_roles
 from forge_gpu.templates.shapes import shape_of
 from forge_gpu.templates.shapes.base import RecordShape
 
@@ -36,7 +37,7 @@ class SourceForm(Form):
     def renderer(self, config: Config) -> Renderer:
         mapping, shape = config.data.mapping, shape_of(config.data.mapping)
         if not shape.in_columns:
-            return SourceRenderer(shape.sides(mapping), shape.answers)
+            return SourceRenderer(shape.sides(mapping, own_roles(config.model)), shape.answers)
         contents = shape.contents(mapping)
         needed = tuple(column for role, column in contents.items() if role in ("query", "response", "text"))
         return ColumnsRenderer({}, needed, tuple(contents.values()), contents=contents)
@@ -74,3 +75,6 @@ class SourceRenderer:
             texts.setdefault("query", query)
             reason = reason + side.reason * (reason == Reason.NONE)
         return Bound(self.programs, {}, {}, reason, lambda: texts, detail=lambda row: detail_of(sides, row))
+
+
+FORM = SourceForm()

@@ -21,3 +21,6 @@ class TextForm(RenderedForm):
 
     def cut(self, program: Program, response: str) -> dict[str, Program]:
         return {"text": program}
+
+
+FORM = TextForm()

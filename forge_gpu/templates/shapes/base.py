@@ -7,7 +7,7 @@ sample, and, bound to a mapping's columns, which `conversations.Shape` reads the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -74,9 +74,9 @@ class RecordShape(ABC):
             keys = " and ".join(f"data.mapping.{key}" for key in lacking)
             raise ConfigError(f"{keys} must name a column of the data for the shape {self.name!r}")
 
-    def sides(self, mapping: Mapping) -> tuple[Shape, ...]:
+    def sides(self, mapping: Mapping, own: Collection[str] = ()) -> tuple[Shape, ...]:
         """What reads the conversation of a record, or the two sides of a pair; `answers` has a role for
-        each. Raises ConfigError where records have no turns."""
+        each. own: roles that the template knows itself. Raises ConfigError where records have no turns."""
         raise ConfigError(
             f"a chat template needs data.mapping.shape flat, conversation or preference, not {self.name}"
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from forge_gpu.config.schema import Mapping
 from forge_gpu.templates.conversations import FlatShape, Shape
 from forge_gpu.templates.shapes.base import SCALARS, TEXT, Columns, Recognised, RecordShape
@@ -14,7 +16,7 @@ class FlatRecords(RecordShape):
     rather = "preference"  # a query with two answers
     answers = ("response",)
 
-    def sides(self, mapping: Mapping) -> tuple[Shape, ...]:
+    def sides(self, mapping: Mapping, own: Collection[str] = ()) -> tuple[Shape, ...]:
         return (FlatShape(mapping.query or "", mapping.response, mapping.input, mapping.system),)
 
     def recognise(self, columns: Columns) -> Recognised | None:

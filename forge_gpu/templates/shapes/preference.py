@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from forge_gpu.config.schema import Mapping
 from forge_gpu.templates.conversations import Shape
 from forge_gpu.templates.preference import PairShape
-from forge_gpu.templates.roles import role_aliases
+from forge_gpu.templates.roles import role_aliases, role_names
 from forge_gpu.templates.shapes.base import TEXT, Columns, Recognised, RecordShape
 
 SIDES = frozenset({"text", "message", "messages"})
@@ -18,11 +20,12 @@ class PreferencePairs(RecordShape):
     answers = ("chosen", "rejected")
     in_columns = False
 
-    def sides(self, mapping: Mapping) -> tuple[Shape, ...]:
+    def sides(self, mapping: Mapping, own: Collection[str] = ()) -> tuple[Shape, ...]:
         shared = mapping.model_dump(include={"query", "input", "messages", "system", "tools"})
         aliases = role_aliases(mapping.roles)
+        roles = role_names(mapping.roles, own)
         columns = (mapping.chosen or "", mapping.rejected or "")
-        return tuple(PairShape(column, aliases, mapping.roles, **shared) for column in columns)
+        return tuple(PairShape(column, aliases, roles, **shared) for column in columns)
 
     def recognise(self, columns: Columns) -> Recognised | None:
         chosen, rejected = columns.find("chosen", SIDES), columns.find("rejected", SIDES)

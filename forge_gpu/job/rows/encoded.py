@@ -1,0 +1,207 @@
+"""The tokens of rows, and the columns of the output that are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+
+from forge_gpu.config.schema import Config
+from forge_gpu.engine.base import Engine
+from forge_gpu.job.rows.origins import RowOrigins
+from forge_gpu.job.rows.rows import Rows
+from forge_gpu.kernels import layout
+from forge_gpu.kernels.cpu.token_rows import as_json, bytes_of_characters, unmark
+from forge_gpu.kernels.layout import I64, U8, Spans, Text, spans_of_offsets
+from forge_gpu.kernels.token_layout import Runs
+from forge_gpu.templates.forms import form_of
+from forge_gpu.templates.forms.tokens import ATTENTION, IDS, LABELS
+from forge_gpu.templates.lines import Composer
+from forge_gpu.templates.marks import marked, trained
+from forge_gpu.templates.origins import Span
+from forge_gpu.templates.program import Program
+from forge_gpu.templates.renderer import Renderer, own
+from forge_gpu.tokens.tokenizer import Tokenizer, TokenizerPlan, Tokens
+
+IGNORED = -100
+"""The label of a token that is not trained, as torch's loss ignores it."""
+CHECKED_ROWS = 4
+"""Rows of a chunk that are encoded by the library `tokenizers` as well, and compared."""
+SPANS = "spans"
+COUNTS = np.dtype([("tokens", "<u4"), ("trained", "<u4"), ("straddling", "<u4"), ("control_text", "<u4")])
+"""Of a row that is in a split; of others zeros. straddling: trained tokens over an edge of what is trained.
+control_text: control tokens that its contents would have made."""
+Counts = tuple[I64, Mapping[str, I64]]
+"""Numbers of rows, and what is counted of each."""
+NO_COUNTS: Counts = (np.zeros(0, np.int64), {})
+_AS_LONG_AS_IT_IS = 2**62
+"""Where a range ends that goes to the end of a row's text."""
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """Some rows of a chunk. chosen: int64[n], their numbers. The others: as they were encoded."""
+
+    chosen: I64
+    texts: Text
+    literals: Runs
+    trained: Runs
+    tokens: Tokens
+
+    @property
+    def counts(self) -> Counts:
+        tokens = self.tokens
+        columns = {
+            "tokens": np.diff(tokens.offsets),
+            "trained": tokens.trained,
+            "straddling": tokens.straddling,
+            "control_text": tokens.guarded,
+        }
+        return self.chosen, columns
+
+
+def counts_of(rows: int, chosen: I64, columns: Mapping[str, I64]) -> np.ndarray:
+    """The counts of a chunk of so many rows, from those of its chosen ones: COUNTS[rows]."""
+    counts = np.zeros(rows, COUNTS)
+    for field, values in columns.items():
+        counts[field][chosen] = values
+    return counts
+
+
+class RowEncoder:
+    """Belongs to one workspace."""
+
+    def __init__(self, config: Config, engine: Engine, plan: TokenizerPlan, renderer: Renderer) -> None:
+        self._config, self._engine = config, engine
+        self.origins = RowOrigins(config, renderer, plan)
+        self._tokenizer = Tokenizer(plan)
+        self._fields = [field.name for field in form_of(config).fields(config)]
+        rendered = [field.name for field in form_of(config).rendered(config)]
+        self._has_spans = SPANS in rendered
+        self._whole_texts: frozenset[str] = frozenset()
+        self._composer = Composer([name for name in rendered if name != SPANS], self._compose)
+
+    def encode(self, rows: Rows, chosen: I64) -> EncodedRows:
+        """Raises ValidationError where bytes or ids are not what they should be."""
+        texts, literals, marked_spans = self._render(rows, chosen)
+        spans = self._spans(rows, chosen, texts) if self._has_spans else marked_spans
+        spans = self._taught(texts, spans)
+        tokens = self._tokenizer.encode(texts, literals, spans)
+        if len(chosen):
+            sample = np.unique(np.linspace(0, len(chosen) - 1, CHECKED_ROWS).astype(np.int64))
+            self._tokenizer.check(texts, tokens, sample.tolist())
+        return EncodedRows(chosen, texts, literals, spans, tokens)
+
+    def bytes_of(self, identity: int) -> bytes:
+        """What an id stands for."""
+        return self._tokenizer.bytes_of(identity)
+
+    def of_unknown_origin(self, rows: Rows, text_of: Callable[[I64], Text]) -> I64:
+        """Rows of which it cannot be told which control tokens the template wrote."""
+        return np.array(self.origins.unknown_rows(rows, text_of), np.int64)
+
+    def without_training(self, rows: Rows, chosen: I64, completion_of: Callable[[I64], Text]) -> I64:
+        """Those of the chosen rows of which nothing would be trained."""
+        tokens = self._config.tokens
+        if tokens.train == "all" or not tokens.min_trained:
+            return chosen[:0]
+        if not self._has_spans:
+            return chosen[np.diff(completion_of(chosen).offsets) == 0]
+        spans = self._told_spans(rows, chosen)
+        trained = np.concatenate(([0], np.cumsum(spans.stop - spans.start)))[spans.offsets]
+        return chosen[np.diff(trained) == 0]
+
+    def _compose(self, programs: Sequence[Program]) -> Program:
+        if len(programs) == 1:
+            return marked(programs[0], self._whole_texts)
+        prompt, completion = (marked(program, self._whole_texts) for program in programs)
+        return (*prompt, *trained(completion))
+
+    def _render(self, rows: Rows, chosen: I64) -> tuple[Text, Runs, Runs]:
+        self._whole_texts = rows.bound.whole_texts
+        table, program = self._composer.table(rows.bound)
+        columns = [rows.column(name) for name in table.columns]
+        text = self._engine.render(table, program, columns, chosen, layout.AS_TEXT, rows.bound.first)
+        texts, literals, spans, unknown = unmark(Text(text.data, text.offsets))
+        own_tokens = self.origins.own_tokens(rows, chosen, texts, unknown) if unknown.any() else {}
+        return texts, _with_unknown(texts, literals, unknown, own_tokens), spans
+
+    def _spans(self, rows: Rows, chosen: I64, texts: Text) -> Runs:
+        """What the assistant wrote, in bytes of the texts."""
+        return bytes_of_characters(texts, self._told_spans(rows, chosen))
+
+    def _told_spans(self, rows: Rows, chosen: I64) -> Runs:
+        """What the assistant wrote, in characters of each text, as the renderer tells it."""
+        column = rows.bound.columns[own(SPANS)]
+        told = [column.raw(row) if column.kind[row] == layout.JSON else b"[]" for row in chosen.tolist()]
+        lists = orjson.loads(b"[" + b",".join(told) + b"]")
+        offsets = np.zeros(len(lists) + 1, np.int64)
+        np.cumsum([len(each) for each in lists], out=offsets[1:])
+        pairs = np.array([pair for each in lists for pair in each], np.int64).reshape(-1, 2)
+        return Runs(offsets, np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1]))
+
+    def _taught(self, texts: Text, spans: Runs) -> Runs:
+        """What is trained, as `tokens.train` says."""
+        train = self._config.tokens.train
+        rows = np.arange(len(texts) + 1)
+        if train == "all":
+            return Runs(rows, texts.offsets[:-1].copy(), texts.offsets[1:].copy())
+        if train == "assistant":
+            return spans
+        has = np.diff(spans.offsets) > 0
+        last = spans.offsets[1:][has] - 1
+        stop = texts.offsets[1:][has] if train == "completion" else spans.stop[last]
+        offsets = np.concatenate(([0], np.cumsum(has)))
+        return Runs(offsets, spans.start[last], stop)
+
+    def columns(self, encoded: EncodedRows, rows: int) -> Mapping[str, Spans]:
+        """The columns of the tokens of some of the rows of a chunk, ABSENT of others."""
+        tokens = encoded.tokens
+        ids = tokens.ids.astype(np.int32)
+        values = {
+            IDS: ids,
+            LABELS: np.where(tokens.weights != 0, ids, np.int32(IGNORED)),
+            ATTENTION: np.ones(len(ids), np.int32),
+        }
+        return {
+            own(name): _scattered(as_json(values[name], tokens.offsets), encoded.chosen, rows)
+            for name in self._fields
+        }
+
+
+def _with_unknown(texts: Text, literals: Runs, unknown: U8, own_tokens: Mapping[int, list[Span]]) -> Runs:
+    """Rows whose literals are not told apart: those of `own_tokens` have the ranges that it says, in
+    characters; the others count as literals as a whole."""
+    rows = np.flatnonzero(unknown)
+    if not len(rows):
+        return literals
+    ranges = {row: own_tokens.get(row, [(0, _AS_LONG_AS_IT_IS)]) for row in rows.tolist()}
+    counts = np.diff(literals.offsets)
+    counts[rows] = [len(ranges[row]) for row in rows.tolist()]
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    bounds = np.array([pair for row in rows.tolist() for pair in ranges[row]], np.int64).reshape(-1, 2)
+    told = bytes_of_characters(
+        texts,
+        Runs(
+            np.concatenate(([0], np.cumsum(np.where(unknown != 0, counts, 0)))),
+            np.ascontiguousarray(bounds[:, 0]),
+            np.ascontiguousarray(bounds[:, 1]),
+        ),
+    )
+    start, stop = np.empty(offsets[-1], np.int64), np.empty(offsets[-1], np.int64)
+    stays = np.repeat(unknown == 0, counts)
+    known = np.repeat(unknown == 0, np.diff(literals.offsets))
+    start[stays], stop[stays] = literals.start[known], literals.stop[known]
+    start[~stays], stop[~stays] = told.start, told.stop
+    return Runs(offsets, start, stop)
+
+
+def _scattered(texts: Text, chosen: I64, rows: int) -> Spans:
+    """Values of some rows as a column of all."""
+    made = spans_of_offsets(texts.data, texts.offsets)
+    start, length = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+    kind = np.full(rows, layout.ABSENT, np.uint8)
+    start[chosen], length[chosen], kind[chosen] = made.start, made.length, layout.JSON
+    return Spans(texts.data, start, length, kind)

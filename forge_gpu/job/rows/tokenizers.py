@@ -1,0 +1,60 @@
+"""The tokenizer of a plan, and what its rows are searched for."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from forge_gpu.config.schema import Action, Config
+from forge_gpu.errors import ConfigError
+from forge_gpu.quality.control_tokens import ControlTokens, tokens_of_template
+from forge_gpu.templates.forms import form_of
+from forge_gpu.tokens.folder import find_tokenizer, read_tokenizer
+from forge_gpu.tokens.settings import Guard
+from forge_gpu.tokens.tokenizer import TokenizerPlan
+
+
+def tokenizer_plan(config: Config) -> TokenizerPlan | None:
+    """The tokenizer of a plan; None where it makes no tokens. Raises ForgeError."""
+    if not form_of(config).is_encoded:
+        return None
+    tokens = config.tokens
+    if tokens.tokenizer is None:
+        raise ConfigError(
+            "output.form tokens needs tokens.tokenizer: the folder of the model, or its tokenizer.json"
+        )
+    file = find_tokenizer(Path(tokens.tokenizer))
+    guard = Guard(tokens.control_text, tokens.markup_text, tuple(tokens.allow))
+    return _plan_of(file, _state(file), guard)
+
+
+@cache
+def _plan_of(file: Path, state: tuple[int, int], guard: Guard) -> TokenizerPlan:
+    """Read once a process, as long as the file stays as it is."""
+    return TokenizerPlan.of(read_tokenizer(file), guard)
+
+
+def _state(file: Path) -> tuple[int, int]:
+    try:
+        status = file.stat()
+    except OSError:
+        return 0, 0  # reading it says what is amiss
+    return status.st_mtime_ns, status.st_size
+
+
+def control_checks(config: Config) -> list[tuple[ControlTokens, Action]]:
+    """What contents are searched for, and what becomes of rows that spell it."""
+    plan, tokens = tokenizer_plan(config), config.tokens
+    control, markup = set(tokens_of_template(config)), set()
+    if plan is not None:
+        control |= {token.content for token in plan.definition.added if token.special}
+        markup = {token.content for token in plan.definition.added if not token.special}
+    action = config.preprocessing.quality_checks.control_tokens
+    if plan is not None and tokens.control_text == "reject":
+        action = "reject"
+    checks: list[tuple[ControlTokens, Action]] = []
+    if action != "off":
+        checks.append((ControlTokens(control - markup - {*tokens.allow}), action))
+    if plan is not None and tokens.markup_text == "reject":
+        checks.append((ControlTokens(markup - {*tokens.allow}), "reject"))
+    return [(looked_for, action) for looked_for, action in checks if looked_for]

@@ -1,0 +1,89 @@
+"""Rows whose contents spell a token that only a template writes: a model that is trained on them learns that
+a question can end the user's turn and begin the system's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+import numpy.typing as npt
+from ruamel.yaml import YAML
+
+from forge_gpu.config.schema import Config
+from forge_gpu.engine.base import Engine
+from forge_gpu.kernels.cpu.added_tokens import cut
+from forge_gpu.kernels.cpu.token_rows import gather
+from forge_gpu.kernels.layout import Spans, Text
+from forge_gpu.kernels.token_layout import GUARDED, WORD_BITS, AddedTokens, Runs, added_tokens
+from forge_gpu.templates.builtin import builtin
+from forge_gpu.templates.forms import form_of
+
+Bools = npt.NDArray[np.bool_]
+
+
+ESCAPE = b"\\u00"
+"""What begins an escape in JSON that may stand for a letter of a token."""
+
+
+class ControlTokens:
+    """Some tokens, looked for in contents."""
+
+    def __init__(self, tokens: Iterable[str]) -> None:
+        contents = sorted({token.encode() for token in tokens if token})
+        self._tokens, self._hints = _guarded(contents), _guarded([*contents, ESCAPE])
+
+    def __bool__(self) -> bool:
+        return len(self._tokens.id) > 0
+
+    def spelled(self, columns: Sequence[Spans], engine: Engine) -> Bools:
+        """bool[n]: rows that spell one in a column. Of JSON values: as they stand there.
+
+        All are searched as they are spelled; those that have a token there, or an escape that may hide one,
+        are decoded.
+        """
+        suspects = np.zeros(len(columns[0]), np.bool_)
+        for column in columns:
+            offsets = np.concatenate(([0], np.cumsum(column.length)))
+            suspects |= _holds(Text(gather(column.data, column.start, offsets), offsets), self._hints)
+        rows = np.flatnonzero(suspects)
+        spelled = np.zeros(len(rows), np.bool_)
+        for column in columns if len(rows) else ():
+            some = Spans(column.data, column.start[rows], column.length[rows], column.kind[rows])
+            text = engine.text(some)
+            spelled |= _holds(Text(text.data, text.offsets), self._tokens)
+        suspects[rows] = spelled
+        return suspects
+
+
+def _guarded(contents: list[bytes]) -> AddedTokens:
+    no_words = np.zeros(WORD_BITS, np.uint8)
+    return added_tokens(contents, list(range(len(contents))), [GUARDED] * len(contents), no_words)
+
+
+def _holds(texts: Text, tokens: AddedTokens) -> Bools:
+    nothing = np.zeros(0, np.int64)
+    none = Runs(np.zeros(len(texts) + 1, np.int64), nothing, nothing)
+    return cut(texts, none, tokens).guarded > 0
+
+
+def tokens_of_template(config: Config) -> frozenset[str]:
+    """The control tokens that a plan's template writes, and those that the model has: [] where nothing is
+    rendered."""
+    model = config.model
+    if not form_of(config).is_rendered or model.template_kind == "none":
+        return frozenset()
+    source = model.chat_template or ""
+    if model.template_kind == "builtin":
+        source = builtin(source).template
+    return frozenset(_pattern().findall(source)) | {
+        token for name, token in model.special_tokens.items() if name != "unk_token" and len(token) > 1
+    }
+
+
+@cache
+def _pattern() -> re.Pattern[str]:
+    text = (files("forge_gpu.quality") / "control_tokens.yaml").read_text(encoding="utf-8")
+    return re.compile("|".join(YAML(typ="safe", pure=True).load(text)["patterns"]))

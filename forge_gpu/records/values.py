@@ -1,0 +1,101 @@
+"""Columns of a chunk as Python values, all rows at once, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from forge_gpu.kernels import layout
+from forge_gpu.kernels.layout import Spans
+
+
+class Absent:
+    """The value of a key that a record does not have: to a template it is not the same as None."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Final = Absent()
+
+
+def values_of(column: Spans, rows: Sequence[int] | None = None) -> list[Any]:
+    """The values of a column, or of some rows of it, as Python's json reads them, or ABSENT."""
+    data = column.data.tobytes()
+    at = slice(None) if rows is None else np.asarray(rows, np.int64)
+    start, length, kind = column.start[at].tolist(), column.length[at].tolist(), column.kind[at].tolist()
+    return [
+        _value(data[begin : begin + size], what)
+        for begin, size, what in zip(start, length, kind, strict=True)
+    ]
+
+
+def _value(raw: bytes, kind: int) -> Any:
+    if kind == layout.ABSENT:
+        return ABSENT
+    if kind == layout.NULL:
+        return None
+    if kind == layout.JSON:
+        return json.loads(raw)
+    if kind in (layout.CANONICAL, layout.ESCAPED):
+        return json.loads(b'"' + raw + b'"')
+    return raw.decode()
+
+
+def spans_of(values: Iterable[Any]) -> Spans:
+    """Values as a column: a text as text, None as null, ABSENT as absent, all else as JSON."""
+    made = [_spelled(value) for value in values]
+    length = np.fromiter((len(raw) for raw, _ in made), np.int64, len(made))
+    kind = np.fromiter((kind for _, kind in made), np.uint8, len(made))
+    start = np.zeros(len(made), np.int64)
+    np.cumsum(length[:-1], out=start[1:])
+    start[kind <= layout.NULL] = 0
+    return Spans(np.frombuffer(b"".join(raw for raw, _ in made), np.uint8), start, length, kind)
+
+
+def _spelled(value: Any) -> tuple[bytes, int]:
+    if isinstance(value, str):
+        return value.encode(), layout.PLAIN
+    if value is None:
+        return b"", layout.NULL
+    if value is ABSENT:
+        return b"", layout.ABSENT
+    return spelled_json(value), layout.JSON
+
+
+def spelled_json(value: Any) -> bytes:
+    """A value as JSON in UTF-8; integers of any size."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # what has more than 64 bits, or is a date of a table's sample
+        return json.dumps(value, ensure_ascii=False, default=str, separators=(",", ":")).encode()
+
+
+def json_text(value: Any) -> Any:
+    """What JSON in a text says, where a text is a JSON list or object, as in CSV; else the value itself."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            held = json.loads(value)
+            if "\\ud" in value.lower():
+                json.dumps(held, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        except (ValueError, RecursionError):
+            return value
+        return held
+    return value
+
+
+def chosen(where: np.ndarray, one: Spans, other: Spans) -> Spans:
+    """The values of one column where `where` is true, and of another elsewhere."""
+    if not where.any():
+        return other
+    data, shift = one.data, 0
+    if one.data.ctypes.data != other.data.ctypes.data and len(other.data):
+        data, shift = np.concatenate((one.data, other.data)), len(one.data)
+    start = np.where(where, one.start, other.start + shift)
+    length = np.where(where, one.length, other.length)
+    kind = np.where(where, one.kind, other.kind)
+    return Spans(data, start, length, kind)

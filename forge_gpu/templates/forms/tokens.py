@@ -1,0 +1,51 @@
+"""The form `tokens`: the ids of what the template writes, and which of them are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from forge_gpu.config.schema import Config
+from forge_gpu.templates.fields import split_at
+from forge_gpu.templates.forms.rendered import RenderedForm
+from forge_gpu.templates.lines import Field, line_program
+from forge_gpu.templates.program import Program, RawSlot
+from forge_gpu.templates.renderer import own
+from forge_gpu.templates.shapes.base import RecordShape
+
+IDS, LABELS, ATTENTION = "input_ids", "labels", "attention_mask"
+TEXT = (Field("text", may_be_empty=False), Field("spans", "json", may_be_null=True))
+"""Of a model's own template: where the assistant speaks is told beside the text."""
+PARTED = (Field("prompt"), Field("completion"))
+"""Of other templates: all that follows the prompt is trained."""
+
+
+class TokensForm(RenderedForm):
+    name = "tokens"
+    is_encoded = True
+
+    def fields(self, config: Config) -> tuple[Field, ...]:
+        masked = any(trainer in ("axolotl", "hf") for trainer in config.output.trainers)
+        names = (IDS, ATTENTION, LABELS) if masked else (IDS, LABELS)
+        return tuple(Field(name, "ids") for name in names)
+
+    def rendered(self, config: Config) -> tuple[Field, ...]:
+        return TEXT if config.model.template_kind == "jinja" else PARTED
+
+    def misfit(self, shape: RecordShape) -> str | None:
+        return None if not shape.is_pair else self.not_of_pairs(shape.name)
+
+    def columns_fault(self, config: Config) -> str | None:
+        if config.output.columns and "axolotl" in config.output.trainers:
+            return "axolotl takes tokens without any other column; leave output.columns empty"
+        return super().columns_fault(config)
+
+    def cut(self, program: Program, response: str) -> dict[str, Program]:
+        prompt, completion = split_at(program, response)
+        return {"prompt": prompt, "completion": completion}
+
+    def line(self, config: Config, programs: Sequence[Program]) -> Program:
+        fields = self.fields(config)
+        return line_program(fields, config.output.columns, [(RawSlot(own(field.name)),) for field in fields])
+
+
+FORM = TokensForm()

@@ -1,0 +1,244 @@
+"""Texts to tokens, as the model's own tokenizer makes them: ids, and which of them are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from forge_gpu.errors import ForgeError, ValidationError
+from forge_gpu.kernels.cpu.added_tokens import cut
+from forge_gpu.kernels.cpu.token_rows import assemble, holds_any, token_bounds
+from forge_gpu.kernels.layout import I64, U8, Text
+from forge_gpu.kernels.reference.token_rows import CONTROL
+from forge_gpu.kernels.token_layout import GUARDED, PLAIN, AddedTokens, Pieces, Runs
+from forge_gpu.tokens.agreement import true_encoder, why_not_gigatoken
+from forge_gpu.tokens.definition import Definition
+from forge_gpu.tokens.differing import differing_points
+from forge_gpu.tokens.encoders import Encoder, Gigatoken, HuggingFace, versions
+from forge_gpu.tokens.settings import Guard, layout_of
+
+U32 = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The tokens of n rows. ids: uint32[t]; weights: uint8[t], 1 where trained; those of row i are
+    offsets[i] ... offsets[i + 1] - 1. trained: int64[n], of each row. straddling: int64[n], trained tokens
+    that begin before what is trained, or end behind it. guarded: int64[n], control tokens that a row's
+    contents would have made."""
+
+    ids: U32
+    weights: U8
+    offsets: I64
+    trained: I64
+    straddling: I64
+    guarded: I64
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+@dataclass(frozen=True)
+class TokenizerPlan:
+    """What all threads share: the definition, what guards it, and which library encodes.
+
+    why_slow: why gigatoken does not encode; None where it does. points: code points that are not gigatoken's.
+    """
+
+    definition: Definition
+    guard: Guard
+    added: AddedTokens
+    why_slow: str | None
+    points: U8
+
+    @classmethod
+    def of(cls, definition: Definition, guard: Guard) -> TokenizerPlan:
+        """Raises ForgeError where a library is missing, or does not take the tokenizer."""
+        why = why_not_gigatoken(definition)
+        points = np.zeros(0, np.uint8) if why else differing_points()
+        return cls(definition, guard, layout_of(definition, guard), why, points)
+
+    @property
+    def key(self) -> str:
+        """What ids depend on beside texts."""
+        named = ", ".join(f"{name} {version}" for name, version in versions().items())
+        return f"{self.definition.digest}, {named}"
+
+
+@dataclass
+class Tokenizer:
+    """Belongs to one thread: its libraries keep what they have encoded."""
+
+    plan: TokenizerPlan
+    by_library: dict[str, int] = field(default_factory=dict)
+    """Texts that each library has encoded."""
+
+    def __post_init__(self) -> None:
+        definition, added = self.plan.definition, self.plan.added
+        self._spelled, self._spelled_offsets = definition.spelling
+        self._guarded = np.zeros(len(self._spelled_offsets) - 1, np.uint8)
+        self._guarded[added.id[added.flags & GUARDED != 0]] = 1
+        if definition.unknown is not None:
+            self._guarded[definition.unknown] = 0
+        self._true: dict[bool, HuggingFace] = {}
+        self._fast: dict[bool, Encoder] = {}
+
+    def encode(self, texts: Text, literals: Runs, trained: Runs) -> Tokens:
+        """The tokens of some rows. literals: what a template's own text wrote; trained: what is to be
+        learned. Raises ValidationError where bytes are lost, ForgeError for a control token made of text."""
+        pieces = cut(texts, literals, self.plan.added)
+        if self.plan.definition.normalizes_added:
+            pieces = self._uncut(texts, pieces)
+        is_text = pieces.id == PLAIN
+        start, stop = pieces.start[is_text], pieces.stop[is_text]
+        first = self._is_first(texts, pieces)[is_text]
+        whole = self._whole(pieces)[is_text]
+        ids, offsets = self._encode(texts.data, start, stop, first, whole)
+        begin, end, amiss = token_bounds(
+            texts.data, start, stop, ids, offsets, self._spelled, self._spelled_offsets,
+            self._guarded, self.plan.definition.has_prefix,
+        )  # fmt: skip
+        for piece in np.flatnonzero(amiss).tolist():
+            own = slice(offsets[piece], offsets[piece + 1])
+            if amiss[piece] & CONTROL and not whole[piece]:
+                raise self._control(ids[own])
+            text = texts.data[start[piece] : stop[piece]].tobytes().decode()
+            at = self._bounds_by_library(text, ids[own], bool(first[piece]), bool(whole[piece]))
+            begin[own], end[own] = start[piece] + at[0], start[piece] + at[1]
+        made, weights, rows, counts, straddling = assemble(pieces, ids, offsets, begin, end, trained)
+        return Tokens(made, weights, rows, counts, straddling, pieces.guarded)
+
+    def check(self, texts: Text, tokens: Tokens, rows: Sequence[int]) -> None:
+        """Compare some rows with what the library `tokenizers` makes of their whole texts. Raises
+        ValidationError with the first difference."""
+        for row in rows:
+            if tokens.guarded[row]:
+                continue
+            text = texts.row(row).decode()
+            expected = self._whole_library.ids([text])[0]
+            mine = tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]].tolist()
+            if mine != expected:
+                at = next(
+                    (k for k, (a, b) in enumerate(zip(mine, expected, strict=False)) if a != b),
+                    min(len(mine), len(expected)),
+                )
+                raise ValidationError(
+                    f"token {at + 1} of a row is {mine[at : at + 1]}, and {expected[at : at + 1]} by the "
+                    f"library tokenizers of {self.plan.definition.path}; please report this",
+                    f": {text[:200]!r}",
+                )
+
+    def bytes_of(self, number: int) -> bytes:
+        """What an id spells."""
+        bounds = self._spelled_offsets
+        return self._spelled[bounds[number] : bounds[number + 1]].tobytes()
+
+    @cached_property
+    def _whole_library(self) -> HuggingFace:
+        return true_encoder(self.plan.definition.whole(), self.plan.definition)
+
+    def _is_first(self, texts: Text, pieces: Pieces) -> npt.NDArray[np.bool_]:
+        """bool[m]: whether a piece gets what is put before a row. All do, where it makes no difference."""
+        if not self.plan.definition.begins_otherwise:
+            return np.ones(len(pieces), np.bool_)
+        rows = np.repeat(texts.offsets[:-1], np.diff(pieces.offsets))
+        begins: npt.NDArray[np.bool_] = pieces.start == rows
+        return begins
+
+    def _whole(self, pieces: Pieces) -> npt.NDArray[np.bool_]:
+        """bool[m]: pieces that are whole rows, for the library to cut itself."""
+        if not self.plan.definition.normalizes_added:
+            return np.zeros(len(pieces), np.bool_)
+        return np.repeat(pieces.guarded == 0, np.diff(pieces.offsets))
+
+    def _uncut(self, texts: Text, pieces: Pieces) -> Pieces:
+        """Rows that nobody forged in one piece each: only the library knows where it looks for tokens."""
+        counts = np.where(
+            pieces.guarded == 0, (np.diff(texts.offsets) > 0).astype(np.int64), np.diff(pieces.offsets)
+        )
+        forged = np.repeat(pieces.guarded != 0, np.diff(pieces.offsets))
+        offsets = np.concatenate(([0], np.cumsum(counts)))
+        taken = np.repeat(pieces.guarded != 0, counts)
+        whole = np.flatnonzero((pieces.guarded == 0) & (counts > 0))
+        columns = {}
+        ends = {"start": texts.offsets[:-1], "stop": texts.offsets[1:]}
+        ends |= {"own_start": ends["start"], "own_stop": ends["stop"], "id": np.full(len(counts), PLAIN)}
+        for name, of_row in ends.items():
+            column = np.empty(len(taken), np.int64)
+            column[taken], column[~taken] = getattr(pieces, name)[forged], of_row[whole]
+            columns[name] = column
+        return Pieces(offsets=offsets, guarded=pieces.guarded, **columns)
+
+    def _encode(
+        self, data: U8, start: I64, stop: I64, first: npt.NDArray[np.bool_], whole: npt.NDArray[np.bool_]
+    ) -> tuple[U32, I64]:
+        """The ids of pieces, each by the library that is right for it."""
+        kinds = first.astype(np.uint8) | whole.astype(np.uint8) << 1
+        if self.plan.why_slow is None:
+            kinds |= holds_any(data, start, stop, self.plan.points) << 2
+        present = np.unique(kinds).tolist()
+        made = []
+        for kind in present:
+            rows = np.flatnonzero(kinds == kind)
+            encoder = self._encoder(bool(kind & 1), bool(kind & 2), bool(kind & 4))
+            self.by_library[encoder.name] = self.by_library.get(encoder.name, 0) + len(rows)
+            made.append((rows, *encoder.encode(data, start[rows], stop[rows])))
+        if len(made) == 1:
+            return made[0][1], made[0][2]
+        return _merged(made, len(start))
+
+    def _encoder(self, first: bool, whole: bool, differs: bool) -> Encoder:
+        if whole:
+            return self._whole_library
+        if differs or self.plan.why_slow is not None:
+            return self._library(first)
+        if first not in self._fast:
+            self._fast[first] = Gigatoken(self.plan.definition.plain(first))
+        return self._fast[first]
+
+    def _library(self, first: bool) -> HuggingFace:
+        if first not in self._true:
+            self._true[first] = true_encoder(self.plan.definition.plain(first), self.plan.definition)
+        return self._true[first]
+
+    def _bounds_by_library(self, text: str, ids: U32, first: bool, whole: bool) -> tuple[I64, I64]:
+        """(where each token of a piece begins and ends, in bytes), where the ids do not spell its bytes: a
+        normalizer changed it, or an id is that of what is unknown."""
+        library = self._whole_library if whole else self._library(first)
+        expected, offsets = library.with_offsets(text)
+        if ids.tolist() != expected:
+            raise ValidationError(
+                f"a piece has other ids by the library tokenizers of {self.plan.definition.path}; please "
+                "report this",
+                f": {text[:200]!r}",
+            )
+        ends = np.zeros(len(text) + 1, np.int64)
+        np.cumsum([len(character.encode()) for character in text], out=ends[1:])
+        pairs = np.array(offsets, np.int64).reshape(-1, 2)
+        return ends[pairs[:, 0]], ends[pairs[:, 1]]
+
+    def _control(self, ids: U32) -> ForgeError:
+        number = next(int(number) for number in ids if self._guarded[number])
+        content = next(token.content for token in self.plan.definition.added if token.id == number)
+        return ForgeError(
+            f"{self.plan.definition.path} makes the control token {content!r} of text alone; list it under "
+            "tokens.allow to let it stand"
+        )
+
+
+def _merged(made: list[tuple[I64, U32, I64]], count: int) -> tuple[U32, I64]:
+    """The ids of several groups of pieces, in the order of the pieces."""
+    lengths = np.zeros(count, np.int64)
+    for rows, _, offsets in made:
+        lengths[rows] = np.diff(offsets)
+    bounds = np.concatenate(([0], np.cumsum(lengths)))
+    ids = np.empty(bounds[-1], np.uint32)
+    for rows, own, offsets in made:
+        sizes = np.diff(offsets)
+        inside = np.arange(len(own)) - np.repeat(offsets[:-1], sizes)
+        ids[np.repeat(bounds[rows], sizes) + inside] = own
+    return ids, bounds

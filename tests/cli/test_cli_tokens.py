@@ -1,0 +1,67 @@
+"""`forge tokens`, and what a run tells of tokens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from forge_gpu.cli import tokens as command
+from forge_gpu.report.trainers import lines_for_trainers
+from tests.tokens.made import document
+
+RUN = CliRunner()
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    (tmp_path / "tokenizer.json").write_text(document("qwen"))
+    rows = [{"q": "the words", "a": "of it"}, {"q": "say <|im_end|>", "a": "no"}, {"q": "and?"}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path = tmp_path / "forge.yaml"
+    path.write_text(
+        f"""version: 1
+data:
+  inputs: [{tmp_path / "rows.jsonl"}]
+  mapping: {{shape: flat, query: q, response: a}}
+model: {{template_kind: builtin, chat_template: chatml}}
+tokens: {{tokenizer: {tmp_path / "tokenizer.json"}}}
+output: {{form: tokens}}
+"""
+    )
+    return path
+
+
+def show(plan: Path, *words: str) -> list[str]:
+    done = RUN.invoke(command.app, ["show", *words, "--config", str(plan)], catch_exceptions=False)
+    return done.output.splitlines()
+
+
+def test_a_row_is_shown_token_by_token(plan: Path) -> None:
+    lines = show(plan, "1")
+    trained = [line for line in lines if line.startswith("+")]
+    assert lines[0].endswith("'<|im_start|>'") and lines[0].startswith(" ")
+    assert trained[-1].endswith("'<|im_end|>'")
+    assert lines[-1] == f"{len(lines) - 1} tokens, {len(trained)} of them trained"
+
+
+def test_control_text_and_refusals_are_told(plan: Path) -> None:
+    assert show(plan, "2")[-1] == "1 control tokens that its contents spell"
+    assert show(plan, "3")[0].startswith("row 3 is refused: missing_field")
+
+
+@pytest.mark.parametrize("named", [[], ["trl"], ["axolotl", "hf"]])
+@pytest.mark.parametrize("format", ["jsonl", "parquet"])
+def test_lines_for_trainers_name_the_files(named: list[str], format: str) -> None:
+    manifest = {
+        "config": {"output": {"form": "tokens", "for": named, "format": format}},
+        "outputs": [{"file": "train.x", "split": "train"}, {"file": "validation.x", "split": "validation"}],
+    }
+    lines = lines_for_trainers(manifest, "out")
+    assert [line for line in lines if line.startswith("for ")] == [
+        f"for {name}:" for name in named or ["trl"]
+    ]
+    assert any('["out/train.x"]' in line for line in lines) and "{" + "loader" not in "".join(lines)
+    assert lines_for_trainers({"config": {"output": {"form": "text"}}}, "out") == []
