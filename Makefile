@@ -62,6 +62,7 @@ bench-gates: install bench-peers ## Measure the ratios that must hold; fails whe
 .PHONY: acceptance
 acceptance: install ## What takes too long for every commit, a script a subject; see benchmarks/acceptance
 	$(BIN)/python -m benchmarks.acceptance.same_bytes $(BEFORE) examples
+	$(BIN)/python -m benchmarks.acceptance.templates
 	$(BIN)/python -m benchmarks.acceptance.tokens 100000
 	docker/with-engine.sh $(BIN)/python -m benchmarks.acceptance.containers
 

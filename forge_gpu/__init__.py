@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from forge_gpu._version import __version__
 
 if TYPE_CHECKING:
+    from forge_gpu.audit.quality_report import QualityReport
+    from forge_gpu.audit.validation_report import ValidationReport
     from forge_gpu.config.schema import (
         ContainerConfig,
         DataConfig,
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
         OutputConfig,
         PreprocessingConfig,
     )
-    from forge_gpu.errors import ForgeError
-    from forge_gpu.library import open_engine, plan, prepare, stream
+    from forge_gpu.errors import ForgeError, NoTrainingRows
+    from forge_gpu.library import check, open_engine, plan, prepare, stream, verify
     from forge_gpu.planner.settings import detect_hardware, load_config, save_config, select_optimal_model
 
 _SCHEMA = "forge_gpu.config.schema"
@@ -42,12 +44,17 @@ _HOMES = {
     "PreprocessingConfig": _SCHEMA,
     "detect_hardware": _SETTINGS,
     "load_config": _SETTINGS,
+    "NoTrainingRows": "forge_gpu.errors",
+    "QualityReport": "forge_gpu.audit.quality_report",
+    "ValidationReport": "forge_gpu.audit.validation_report",
+    "check": "forge_gpu.library",
     "open_engine": "forge_gpu.library",
     "plan": "forge_gpu.library",
     "prepare": "forge_gpu.library",
     "save_config": _SETTINGS,
     "select_optimal_model": _SETTINGS,
     "stream": "forge_gpu.library",
+    "verify": "forge_gpu.library",
 }
 _OLD = {"Config": "ForgeConfig"}
 """Deprecated name -> the one to use; see `deprecations`."""
@@ -59,9 +66,13 @@ __all__ = [
     "ForgeError",
     "HardwareConfig",
     "ModelConfig",
+    "NoTrainingRows",
     "OutputConfig",
     "PreprocessingConfig",
+    "QualityReport",
+    "ValidationReport",
     "__version__",
+    "check",
     "detect_hardware",
     "load_config",
     "open_engine",
@@ -70,6 +81,7 @@ __all__ = [
     "save_config",
     "select_optimal_model",
     "stream",
+    "verify",
 ]
 
 

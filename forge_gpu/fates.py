@@ -38,8 +38,9 @@ class Reason(IntEnum):
     EMPTY_TEXT = 38  # rendered to nothing
     TRANSFORM_ERROR = 39  # the plan's script refused it; the detail is its message
     NOT_A_TEXT = 40  # a list or an object where a text has to be
-    NOTHING_TRAINED = 41  # too few tokens that the model is to learn
-    UNKNOWN_ORIGIN = 42  # it spells control tokens, and which of them are the template's cannot be told
+    UNKNOWN_SPANS = 41  # spans are asked for, and are not known; the plan rejects such rows
+    NOTHING_TRAINED = 42  # too few tokens that the model is to learn
+    UNKNOWN_ORIGIN = 43  # it spells control tokens, and which of them are the template's cannot be told
 
     EMPTY_FIELD = 64
     TOO_SHORT = 65

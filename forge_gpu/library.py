@@ -1,10 +1,11 @@
-"""Forge as a library: `plan`, `prepare`, `stream`, `open_engine`. Prints nothing, installs no handlers."""
+"""Forge as a library: `plan`, `prepare`, `stream`, `check`, `verify`, `open_engine`. Prints nothing, installs
+no handlers."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +17,8 @@ from forge_gpu.job.events.events import Event, Listener
 if TYPE_CHECKING:
     import pandas as pd
 
+    from forge_gpu.audit.quality_report import QualityReport
+    from forge_gpu.audit.validation_report import ValidationReport
     from forge_gpu.config.layers import Loaded
     from forge_gpu.frames.engine import FrameEngine
     from forge_gpu.job.events.dispatch import Dispatcher
@@ -25,6 +28,10 @@ if TYPE_CHECKING:
     from forge_gpu.job.state.spec import JobSpec
     from forge_gpu.planner.plan import Plan
 
+Paths = Sequence[str | Path] | str | Path
+FrameLike = Any
+"""A frame of pandas, polars, pyarrow, cuDF, Dask or datasets, a list of dictionaries, a stream of Arrow."""
+
 PLAN_FILE = "forge.yaml"
 NO_PLAN = "No plan found. Run 'forge plan' first."
 
@@ -32,7 +39,7 @@ NO_PLAN = "No plan found. Run 'forge plan' first."
 def plan(
     goal: str | None = None,
     *,
-    data: Sequence[str | Path] | str | Path = (),
+    data: Paths | FrameLike = (),
     model: str | Path | None = None,
     template: str | Path | None = None,
     engine: str | None = None,
@@ -41,22 +48,33 @@ def plan(
 ) -> Plan:
     """Look at this machine, the data and the goal, and choose every setting; nothing is written.
 
-    The arguments are those of `forge plan`; `settings` are its `--set`, `force` its `--force`. The result's
-    `config` goes to `prepare`, `save(path)` writes forge.yaml, `reasons` say why each value was chosen.
-    Raises ForgeError: InputError, TemplateError, ConfigError.
+    The arguments are those of `forge plan`; `settings` are its `--set`, `force` its `--force`. data may be a
+    frame as well, as `open_engine` takes them: the plan then names no inputs, and `prepare` is given the
+    frame again. The result's `config` goes to `prepare`, `save(path)` writes forge.yaml, `reasons` say why
+    each value was chosen. Raises ForgeError: InputError, TemplateError, ConfigError.
     """
+    from forge_gpu.frames.given import paths_of
+    from forge_gpu.planner.complete import without_inputs
     from forge_gpu.planner.plan import make_plan
 
-    return make_plan(
-        goal, data=data, model=model, template=template, engine=engine, overrides=settings, force=force
-    )
+    with paths_of(data) as (paths, base):
+        made = make_plan(
+            goal,
+            data=paths if base is None else [base / path for path in paths],
+            model=model,
+            template=template,
+            engine=engine,
+            overrides=settings,
+            force=force,
+        )
+    return made if base is None else without_inputs(made, "the frame that plan was given")
 
 
 def prepare(
     config: ForgeConfig | str | Path = PLAN_FILE,
     *,
-    data: Sequence[str | Path] | str | Path | None = None,
-    against: Sequence[str | Path] | str | Path | None = None,
+    data: Paths | FrameLike | None = None,
+    against: Paths | FrameLike | None = None,
     output: str | Path = "prepared",
     settings: Sequence[str] = (),
     threads: int | None = None,
@@ -75,9 +93,10 @@ def prepare(
 ) -> Result:
     """Run a plan and return what came out.
 
-    config: a ForgeConfig, or the path of a forge.yaml. data: inputs instead of the plan's. against:
-    evaluation files instead of the plan's; rows that are near or equal to theirs are left out. settings:
-    `section.key=value` overrides, as `--set`. threads: at most so many; no more than the cores allowed.
+    config: a ForgeConfig, or the path of a forge.yaml. data: inputs instead of the plan's, or a frame, which
+    is written to a temporary file of JSON lines. against: evaluation files instead of the plan's, or a frame;
+    rows that are near or equal to theirs are left out. settings: `section.key=value` overrides, as `--set`.
+    threads: at most so many; no more than the cores allowed.
     limit: rows to take from the start. strict: raise at the first rejected row. fresh: forget what an
     earlier run left. wait: seconds to wait for another run on the same output, None for no bound.
     output: a folder, or a URL of a store that fsspec knows; staging: the folder in which output for a URL is
@@ -95,6 +114,7 @@ def prepare(
     none is in train, though the plan has a share for it; ConfigError, InputError, TemplateError, OutputError,
     StrictError, ValidationError; ContainerError where the plan names a container that does not run.
     """
+    from forge_gpu.frames.given import paths_of
     from forge_gpu.job.events.dispatch import of_events
     from forge_gpu.job.output.publish import place_of
     from forge_gpu.job.output.training import require_training
@@ -109,13 +129,26 @@ def prepare(
     own: list[EntryListener] = [of_events(collector, "the report"), live]
     if progress is not False and is_notebook():
         own.append(NotebookBar())
-    with _dispatcher(on_event, [*listeners, *own]) as dispatcher:
+    with ExitStack() as stack, _dispatcher(on_event, [*listeners, *own]) as dispatcher:
         if workers is not None and scheduler is not None:
             raise ConfigError("workers and scheduler: name one; a running cluster has its own workers")
         folder, destination = place_of(output, staging)
         live.folder = folder
+        data, base = stack.enter_context(paths_of(data))
+        against, against_from = stack.enter_context(paths_of(against, "against.jsonl"))
         spec, warnings, files = job_spec(
-            config, data, folder, settings, limit, strict, fresh, wait, against, dispatcher
+            config,
+            data,
+            folder,
+            settings,
+            limit,
+            strict,
+            fresh,
+            wait,
+            against,
+            dispatcher,
+            base,
+            against_from,
         )
         spec = replace(spec, destination=destination, workers=workers, scheduler=scheduler, command=command)
         spec = _with_threads(spec, threads)
@@ -135,7 +168,7 @@ def stream(
     config: ForgeConfig | str | Path = PLAN_FILE,
     *,
     split: str = "train",
-    data: Sequence[str | Path] | str | Path | None = None,
+    data: Paths | FrameLike | None = None,
     settings: Sequence[str] = (),
     threads: int | None = None,
     batch_rows: int = 8192,
@@ -152,19 +185,23 @@ def stream(
     ForgeError.
     """
     from forge_gpu.frames.batches import batches_as
+    from forge_gpu.frames.given import paths_of
     from forge_gpu.job.start import engines_for
     from forge_gpu.job.streaming import stream as stream_job
 
     convert = batches_as(as_)
     dispatcher = _dispatcher(on_event, listeners)
-    spec, warnings, files = job_spec(
-        config, data, ".", settings, None, False, False, None, on_event=dispatcher
-    )
-    budget, engines = engines_for(_with_threads(spec, threads), files)
-    batches = stream_job(spec, budget, engines, split, batch_rows, dispatcher, files)
+    with ExitStack() as stack:
+        data, base = stack.enter_context(paths_of(data))
+        spec, warnings, files = job_spec(
+            config, data, ".", settings, None, False, False, None, on_event=dispatcher, data_base=base
+        )
+        budget, engines = engines_for(_with_threads(spec, threads), files)
+        batches = stream_job(spec, budget, engines, split, batch_rows, dispatcher, files)
+        held = stack.pop_all()
 
     def dispatched() -> Iterator[Any]:
-        with dispatcher, closing(batches):
+        with held, dispatcher, closing(batches):
             for warning in warnings:
                 dispatcher(warning)
             dispatcher.sampler.watch(engines.gpus)
@@ -178,6 +215,26 @@ def _dispatcher(on_event: Listener | None, listeners: Sequence[EntryListener]) -
 
     own = () if on_event is None else (of_events(on_event, "on_event"),)
     return Dispatcher([*own, *listeners])
+
+
+def check(paths: Sequence[str | Path] | str | Path) -> QualityReport:
+    """Look at all of the data, without a plan: rows, shapes, columns, damage, duplicates, poor texts.
+
+    paths: files, folders, globs, lists, URLs. Nothing is written. Raises InputError.
+    """
+    from forge_gpu.audit.inputs import check_inputs
+
+    return check_inputs(_paths(paths))
+
+
+def verify(folder: str | Path = "prepared") -> ValidationReport:
+    """Derive every count and hash of a prepared folder anew, from its files alone.
+
+    What differs is a check of the report that failed. Raises InputError where the folder is no job's output.
+    """
+    from forge_gpu.audit.folder import verify_folder
+
+    return verify_folder(Path(folder))
 
 
 def open_engine(
@@ -209,11 +266,15 @@ def job_spec(
     wait: float | None,
     against: Sequence[str | Path] | str | Path | None = None,
     on_event: Listener = lambda event: None,
+    data_base: Path | None = None,
+    against_from: Path | None = None,
 ) -> tuple[JobSpec, list[Event], JobFiles]:
-    """The job that the arguments of `prepare` describe, warnings of what was corrected in the plan, and the
+    """The job that the arguments of `prepare` describe (data_base, against_from: the folders that relative
+    ones start from, the current one by default), warnings of what was corrected in the plan, and the
     files of the job, for all who look at them."""
     from forge_gpu.config.layers import Layer, build
     from forge_gpu.config.load import load, override_layer
+    from forge_gpu.config.schema import GivenSplits
     from forge_gpu.job.events.events import Warned
     from forge_gpu.job.events.retry import telling
     from forge_gpu.job.state.files import JobFiles
@@ -231,12 +292,13 @@ def job_spec(
             )
         loaded = load(path, overrides=settings)
         base = path.absolute().parent
-    loaded, told = _completed(loaded, config, data, base, settings)
-    against_base = base if against is None else Path.cwd()
-    given = {}
+    loaded, told = _completed(loaded, config, data, base, settings, data_base)
+    against_base = base if against is None else against_from or Path.cwd()
+    given: dict[str, Any] = {}
     if data is not None:
-        base = Path.cwd()
+        base = data_base or Path.cwd()
         given["inputs"] = _paths(data)
+        given["splits"] = GivenSplits()
     if against is not None:
         given["against"] = _paths(against)
     plan = loaded.config
@@ -255,22 +317,29 @@ def _completed(
     data: Sequence[str | Path] | str | Path | None,
     base: Path,
     settings: Sequence[str],
+    data_base: Path | None,
 ) -> tuple[Loaded, list[str]]:
     """The plan, once data has been looked at for it, and a line for each change. The file of a plan that says
     nothing of its data is written anew, without `settings`."""
     from forge_gpu.config.layers import Layer, build
     from forge_gpu.config.load import environment_layer, load, override_layer
-    from forge_gpu.planner.complete import changes, complete, is_open, write
 
-    if not is_open(loaded.config) or not (data or loaded.config.data.inputs):
+    if loaded.config.data.is_mapped or not (data or loaded.config.data.inputs):
         return loaded, []
+    from forge_gpu.planner.complete import changes, complete, without_inputs, write
+
     given = [override_layer(settings)]
     if isinstance(config, ForgeConfig):
         before = build([Layer(config.model_dump())])
     else:
         before = load(config, environ={})
         given.insert(0, environment_layer(os.environ))
-    plan = complete(before, _paths(data or ()), base)
+    paths = _paths(data or ())
+    if data_base is not None:
+        plan = complete(before, [str(data_base / path) for path in paths], base)
+        plan = without_inputs(plan, "the frame that prepare was given")
+    else:
+        plan = complete(before, paths, base)
     told = [f"chosen for the data: {line}" for line in changes(before.config, plan)]
     if not isinstance(config, ForgeConfig):
         told.insert(0, write(Path(config), plan, loaded.migrated_from is not None))

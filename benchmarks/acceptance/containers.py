@@ -21,6 +21,8 @@ from tempfile import TemporaryDirectory
 import orjson
 import typer
 
+from forge_gpu.container.makers import LIBRARIES, makers
+
 ROOT = Path(__file__).parents[2]
 BASE = "forge-acceptance:base"
 SUITE, PYTHON = "bookworm", "3.11"
@@ -28,7 +30,7 @@ IMAGES = {"cpu": "s3", "cu13": "s3,cuda-compile"}
 """Variant -> the extras that it is built with."""
 JOBS = {
     "support.jsonl": ["--template", "chatml"],
-    "chat.jsonl": ["--template", "chatml"],
+    "chat.jsonl": ["--set", "output.form=messages"],
 }
 
 
@@ -79,7 +81,8 @@ def make_checkout(work: Path) -> Path:
         checkout / "wheels",
     ]
     run(*download, "--only-binary=:all:", "--python-version", PYTHON, "setuptools>=77", "pip", "wheel")
-    run(*download, f"{checkout}[{extras}]")
+    pins = [f"{name}=={makers()[name]}" for name in LIBRARIES]
+    run(*download, f"{checkout}[{extras}]", *pins)
     return checkout
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 COMMANDS = {  # name -> its help; forge_gpu.cli.<name> holds a function of that name, or a Typer `app`
     "plan": "Look at machine, data and goal, and write forge.yaml.",
     "prepare": "Run the plan.",
+    "check": "Look at all of the data and say what is amiss.",
+    "verify": "Derive every count and hash of a prepared folder anew.",
     "script": "Write the plan as one Python file that makes the same bytes.",
     "report": "Make the page that shows what became of the data.",
     "watch": "Show what jobs are at on a live page.",

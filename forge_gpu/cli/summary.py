@@ -90,21 +90,21 @@ def _lengths(result: Result) -> str | None:
     """How long the rows to train on are; None where that was not counted, or the ledger is not here."""
     if not isinstance(result.ledger_path, Path):
         return None
-    from forge_gpu.report.measure import measure
+    from forge_gpu.report.measure import UNITS, measure
 
-    train = measure(result.ledger_path, counted=("fate", "characters")).lengths.get("train")
+    lengths = measure(result.ledger_path, counted=("fate", *UNITS)).lengths
+    unit = next((unit for unit in UNITS if unit in lengths), None)
+    train = lengths[unit].get("train") if unit is not None else None
     if train is None or not train.rows:
         return None
-    line = f"train: half of the rows below {train.at(0.5):,} characters, 95% below {train.at(0.95):,}"
+    line = f"train: half of the rows below {train.at(0.5):,} {unit}, 95% below {train.at(0.95):,}"
     tokens = result.manifest["config"]["model"]["max_length"]
     if tokens is None:
         return line
-    if "tokens" in result.manifest:
-        over = result.manifest["tokens"]["over_max_length"]
-        return f"{line}; {f'{over:,}' if over else 'none'} over {tokens:,} tokens"
-    over = train.above(tokens * CHARACTERS_A_TOKEN)
+    is_exact = unit == "tokens"
+    over = train.above(tokens if is_exact else tokens * CHARACTERS_A_TOKEN)
     share = f"{over:,} ({100 * over / train.rows:.1f}%)" if over else "none"
-    return f"{line}; {share} likely over {tokens:,} tokens"
+    return f"{line}; {share} {'over' if is_exact else 'likely over'} {tokens:,} tokens"
 
 
 def engine_lines(run: dict[str, Any], verbose: bool = False) -> list[str]:

@@ -50,8 +50,8 @@ def version_of(parsed: Parsed, name: str) -> int:
 
 
 def _is_first(values: dict[str, Any]) -> bool:
-    """Whether values are of version 0: keys at the top that have a section by now, checks switched as a whole,
-    a template by its name alone in a plan without data."""
+    """Whether values are of version 0: keys at the top that have a section by now, checks switched as a
+    whole, a template by its name alone in a plan without data."""
     if any(len(path) == 1 and path[0] in values for path in STEPS[0]):
         return True
     preprocessing, model = _section(values, ("preprocessing",)) or {}, _section(values, ("model",)) or {}

@@ -69,6 +69,9 @@ def parse_value(text: str, path: keys.Path) -> Any:
     annotation = keys.known().get(path)
     if text in ("", "null") and keys.accepts(annotation, type(None)):
         return None
+    if keys.accepts(annotation, str) and keys.accepts(annotation, list) and text.startswith("["):
+        listed = _yaml(text, path)
+        return listed if isinstance(listed, list) else text
     if keys.accepts(annotation, str) or (annotation is None and keys.is_text(path)):
         return text
     if text == "":

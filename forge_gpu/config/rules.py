@@ -108,6 +108,23 @@ def _columns_are_no_fields(config: Config) -> str | None:
     return form_of(config).columns_fault(config)
 
 
+def _given_splits_stand_alone(config: Config) -> str | None:
+    splits, settings = config.data.splits, config.preprocessing
+    if not (splits.validation or splits.test):
+        return None
+    near = settings.dedup.near
+    clash = {
+        "preprocessing.split.group": settings.split.group is not None,
+        "preprocessing.split.mode: temporal": settings.split.mode == "temporal",
+        "preprocessing.dedup.near.action: group": near is not None and near.action == "group",
+        "preprocessing.dedup.near.keep": near is not None and near.keep != "first",
+    }
+    named = next((key for key, clashes in clash.items() if clashes), None)
+    if named is None:
+        return None
+    return f"splits that come with the data do not go with {named}; set data.splits to null, or remove that"
+
+
 IMPORTS = 192 * 2**20
 """Bytes that Forge holds beside its budget: what it imports."""
 
@@ -152,6 +169,11 @@ RULES = (
         "container.memory",
         ("container.memory", "preprocessing.memory.budget"),
         _container_holds_the_budget,
+    ),
+    Rule(
+        "data.splits",
+        ("data.splits", "preprocessing.split.group", "preprocessing.split.mode", "preprocessing.dedup.near"),
+        _given_splits_stand_alone,
     ),
     Rule("output", ("output.spans", "output.form"), _form_has_spans),
     Rule(

@@ -77,6 +77,14 @@ class Convert(Section):
     answers: Literal["each", "best", "all", "pairs"] | None = None  # of several; null: as it says itself
 
 
+class GivenSplits(Section):
+    """Files of `inputs` that are splits already: see docs/records.md."""
+
+    train: list[str] = []
+    validation: list[str] = []
+    test: list[str] = []
+
+
 class DataConfig(Section):
     inputs: Annotated[list[str], WITHOUT_EFFECT] = []  # the files they name have one, by their content
     format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] = "auto"
@@ -88,6 +96,7 @@ class DataConfig(Section):
     )
     transform: Transform = Transform()
     convert: Convert = Convert()
+    splits: Annotated[GivenSplits, WITHOUT_EFFECT] = GivenSplits()  # which files they name has one
     mapping: Mapping = Mapping()
     weights: list[Weight] | dict[str, Weight] | None = None  # the share of each input, of any sum
     caps: list[Cap | None] | dict[str, Cap] | None = None  # rows of an input to use at most
@@ -95,6 +104,11 @@ class DataConfig(Section):
         list[str], WITHOUT_EFFECT
     ] = []  # evaluation files: rows near or equal to one of theirs are left out
     against_mapping: Mapping | None = None  # columns of the evaluation files; null: those of `mapping`
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether any column has a meaning: it has none in a plan that was made without data."""
+        return self.mapping != Mapping()
 
 
 class ModelConfig(Section):
@@ -232,7 +246,10 @@ class OutputConfig(_WithFor):
     columns: list[str] = []  # noqa: RUF012 (of the input, to keep, spelled as they came)
     rows_per_shard: Annotated[int, Field(ge=1)] | None = None
     order: Literal["input", "shuffled"] = "input"
+    turns: Literal["all", "each"] = "all"  # each: a row for each turn of the assistant, as at inference
     spans: bool = False  # beside a text of a Jinja template: [start, end) of what the assistant wrote
+    unknown_spans: Literal["null", "reject"] = "null"  # of rows where they cannot be told exactly
+    trained_roles: list[str] = ["assistant"]  # noqa: RUF012 (whose messages have spans)
     mode: Annotated[Literal["umask", "group", "private"], WITHOUT_EFFECT] = "umask"  # who may read the files
     verify: bool = True  # read the output back, check every row, record each file's SHA-256
     report: Annotated[bool, WITHOUT_EFFECT] = True  # leave report.html beside the output

@@ -18,6 +18,7 @@ from forge_gpu.container.engines import ContainerEngine, State
 from forge_gpu.container.protocol import Failed, Finished, Hello, Message, read_line
 from forge_gpu.errors import ContainerError, Interrupted
 from forge_gpu.job.events.encode import Entry
+from forge_gpu.job.state.spec import JobSpec
 
 POLL = 0.2
 """Seconds between two looks at whether to stop."""
@@ -40,7 +41,7 @@ class Ending:
 
 
 class Attached:
-    """A container that was created, and is now run. image: its name, for messages. job: the line that it
+    """A container that was created, and is now run. image: its name, for messages. spec: the job that it
     gets; on_event hears its events; has_input: whether standard input is passed on."""
 
     def __init__(
@@ -48,11 +49,11 @@ class Attached:
         engine: ContainerEngine,
         name: str,
         image: str,
-        job: bytes,
+        spec: JobSpec,
         on_event: Callable[[Entry], None],
         has_input: bool = False,
     ) -> None:
-        self._engine, self._name, self._image, self._job = engine, name, image, job
+        self._engine, self._name, self._image, self._spec = engine, name, image, spec
         self._on_event, self._has_input = on_event, has_input
         self._messages: queue.Queue[Message | None] = queue.Queue(maxsize=1024)
         self._tail: deque[str] = deque(maxlen=TAIL)
@@ -117,7 +118,7 @@ class Attached:
     def _take(self, message: Message, stdin: IO[bytes]) -> None:
         match message:
             case Hello():
-                message.require_ours(self._image)
+                message.require_ours(self._image, self._spec.config)
                 self._said_hello = True
                 threading.Thread(target=self._feed, args=(stdin,), daemon=True).start()
             case Finished() | Failed():
@@ -128,7 +129,7 @@ class Attached:
     def _feed(self, stdin: IO[bytes]) -> None:
         """The job, and behind it what comes on our own standard input, if the job reads that."""
         with contextlib.suppress(OSError), stdin:
-            stdin.write(self._job + b"\n")
+            stdin.write(self._spec.to_json().encode() + b"\n")
             stdin.flush()
             while self._has_input and (data := os.read(sys.stdin.fileno(), 2**16)):
                 stdin.write(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,8 +10,15 @@ from pathlib import Path
 import forge_gpu
 from forge_gpu._version import __version__
 from forge_gpu.container.engines import ContainerEngine
-from forge_gpu.container.images import LEVELS_LABEL, VARIANT_LABEL, get_container_for_arch, variants
+from forge_gpu.container.images import (
+    LEVELS_LABEL,
+    MAKERS_LABEL,
+    VARIANT_LABEL,
+    get_container_for_arch,
+    variants,
+)
 from forge_gpu.container.levels import levels
+from forge_gpu.container.makers import FORGE, LIBRARIES, PYTHON, makers, sources_digest
 from forge_gpu.errors import ContainerError, InputError
 
 OFFLINE = "--no-index --find-links /src/wheels"
@@ -41,7 +49,14 @@ def build(
         raise InputError(
             f"{folder / WHEELS}: holds no wheels; fill it with: pip wheel --wheel-dir {WHEELS} ."
         )
-    values = {"VERSION": __version__, "LEVELS": ",".join(levels())} | described.arguments
+    here = makers() | {FORGE: sources_digest(folder / "forge_gpu")}
+    values = {
+        "VERSION": __version__,
+        "LEVELS": ",".join(levels()),
+        "CONSTRAINTS": " ".join(f"{name}=={here[name]}" for name in LIBRARIES),
+        "MAKERS": made_by(here),
+    }
+    values |= {name: value.format(python=here[PYTHON]) for name, value in described.arguments.items()}
     values |= {"PIP": OFFLINE} if offline else {}
     values |= arguments or {}
     words = [word for name, value in values.items() for word in ("--build-arg", f"{name}={value}")]
@@ -60,6 +75,12 @@ def build(
     return tags
 
 
+def made_by(named: Mapping[str, str]) -> str:
+    """Sources and libraries as one label, which tells them from others."""
+    chosen = [(name, named[name]) for name in (FORGE, *LIBRARIES)]
+    return hashlib.sha256(repr(chosen).encode()).hexdigest()[:16]
+
+
 def present(engine: ContainerEngine) -> Iterator[tuple[str, str]]:
     """(name, what it is) of each image of Forge; of one that is not there, how it is made."""
     for variant in variants():
@@ -70,7 +91,8 @@ def present(engine: ContainerEngine) -> Iterator[tuple[str, str]]:
             continue
         version = image.labels.get("org.opencontainers.image.version", "unknown")
         held = image.labels.get(LEVELS_LABEL) or "none but of the processor that built it"
-        fits = "" if version == __version__ else f", and this is {__version__}: build it anew"
+        is_ours = version == __version__ and image.labels.get(MAKERS_LABEL) == made_by(makers())
+        fits = "" if is_ours else f", and this is {__version__} of other sources or libraries: build it anew"
         yield (
             name,
             f"{image.labels.get(VARIANT_LABEL)}, Forge {version}{fits}, kernels of {held}, {image.id}",

@@ -17,6 +17,8 @@ REPOSITORY = "forge"
 CPU = "cpu"
 VARIANT_LABEL = "forge.variant"
 """Which of the images of Forge an image is: cpu, cu12 or cu13."""
+MAKERS_LABEL = "forge.makers"
+"""A digest of the sources and the libraries that make bytes in an image."""
 LEVELS_LABEL = "forge.levels"
 """The processor levels whose kernels an image holds, with commas."""
 

@@ -31,9 +31,10 @@ def main(looking: Callable[[JobSpec], Looking | None] = lambda spec: None) -> in
     out = os.dup(1)
     os.dup2(2, 1)  # what a library prints goes to standard error, and not among the messages
     from forge_gpu._version import __version__
+    from forge_gpu.container.makers import makers
     from forge_gpu.container.protocol import PROTOCOL, Failed, Hello, to_line
 
-    _write(out, to_line(Hello(PROTOCOL, __version__)))
+    _write(out, to_line(Hello(PROTOCOL, __version__, makers())))
     try:
         last = to_line(_run(sys.stdin.buffer.readline(), out, looking))
         code = 0

@@ -6,7 +6,7 @@ In: the job as one line of JSON; what follows is the job's standard input. Out, 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import orjson
@@ -14,6 +14,8 @@ from pydantic import TypeAdapter
 
 from forge_gpu import errors
 from forge_gpu._version import __version__
+from forge_gpu.config.schema import Config
+from forge_gpu.container.makers import FORGE, differing, makers
 from forge_gpu.errors import ContainerError, ForgeError, Interrupted, exit_code_of
 from forge_gpu.job.events.encode import Entry, from_line
 
@@ -22,17 +24,29 @@ PROTOCOL = 1
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first line, before the job is sent."""
+    """The first line, before the job is sent. makers: see `makers.makers`."""
 
     protocol: int
     version: str  # of Forge
+    makers: dict[str, str] = field(default_factory=dict)
 
-    def require_ours(self, image: str) -> None:
-        """Raise ContainerError where the image holds another Forge than this one."""
+    def require_ours(self, image: str, config: Config) -> None:
+        """Raise ContainerError where the image holds another Forge than this one, or a library that may make
+        other bytes of this plan."""
         if (self.protocol, self.version) != (PROTOCOL, __version__):
             raise ContainerError(
                 f"the image {image} holds Forge {self.version}, and this is {__version__}; build it anew "
                 "with: forge image build"
+            )
+        others = [
+            name if name == FORGE else f"{name} ({self.makers.get(name, 'none')}, here {here})"
+            for name in differing(self.makers, config)
+            for here in [makers()[name]]
+        ]
+        if others:
+            raise ContainerError(
+                f"the image {image} would not give the bytes of this machine: it differs in "
+                f"{', '.join(others)}; build it anew with: forge image build"
             )
 
 

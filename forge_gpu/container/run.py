@@ -163,8 +163,7 @@ class ContainedJob:
         self._names.append(name)
         self.ended = None
         self.engine.create(arguments(self.engine, made, name, owner()))
-        job = spec.to_json().encode()
-        attached = Attached(self.engine, name, self.found.name, job, self._hear, has_input)
+        attached = Attached(self.engine, name, self.found.name, spec, self._hear, has_input)
         return attached.run(self.check_stop)
 
     def _hear(self, entry: Entry) -> None:

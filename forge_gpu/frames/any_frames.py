@@ -51,6 +51,10 @@ MAKERS: Mapping[str, Callable[[], Frames[Any, Any]]] = {
 """By the name of a package: what knows its frames, which is imported when one comes."""
 
 
+PARTITIONED = ("dask", "dask_cudf", "dask_expr", __name__.partition(".")[0])
+"""Packages whose frames are in partitions; the last for those that `DaskFrames` has opened."""
+
+
 class AnyFrames:
     """See `frames.base.Frames`. more: what knows the frames of other packages, by their names.
 
@@ -61,14 +65,17 @@ class AnyFrames:
         self._known = dict(more or {})
 
     def opened(self, frame: Any) -> Any:
-        if library_of(frame) in self._known.keys() | MAKERS.keys() and not _is_other(frame):
+        library = library_of(frame)
+        if library in PARTITIONED:
+            return self._of(frame).opened(frame)
+        if library in self._known.keys() | MAKERS.keys() and not _is_other(frame):
             return frame
-        of_gpu = library_of(frame) == "cudf"
+        of_gpu = library == "cudf"
         if of_gpu or not hasattr(frame, STREAM):
             hint = "; a GPU engine takes it, or pass frame.to_pandas()" if of_gpu else ""
             raise TypeError(
-                "this engine takes frames of pandas, polars, pyarrow and datasets, lists of dictionaries, "
-                f"and what has {STREAM}, not {kind_of(frame)}{hint}"
+                "this engine takes frames of pandas, polars, pyarrow, datasets and Dask, lists of "
+                f"dictionaries, and what has {STREAM}, not {kind_of(frame)}{hint}"
             )
         import pyarrow as pa
 
@@ -77,8 +84,13 @@ class AnyFrames:
     def _of(self, frame: Any) -> Frames[Any, Any]:
         library = library_of(frame)
         if library not in self._known:
-            self._known[library] = MAKERS[library]()
+            self._known[library] = self._partitioned() if library in PARTITIONED else MAKERS[library]()
         return self._known[library]
+
+    def _partitioned(self) -> Frames[Any, Any]:
+        from forge_gpu.frames.dask_frames import DaskFrames
+
+        return DaskFrames(AnyFrames(self._known))
 
     def columns(self, frame: Any) -> tuple[str, ...]:
         return self._of(frame).columns(frame)
@@ -95,6 +107,9 @@ class AnyFrames:
     def take(self, frame: Any, rows: I64) -> Any:
         return self._of(frame).take(frame, rows)
 
+    def mapped(self, frame: Any, make: Callable[[Any], Any]) -> Any:
+        return self._of(frame).mapped(frame, make)
+
     def texts(self, frame: Any, name: str, pieces: Iterable[tuple[Text, Bools]]) -> Any:
         return self._of(frame).texts(frame, name, pieces)
 
@@ -103,6 +118,9 @@ class AnyFrames:
 
     def numbers(self, frame: Any, name: str, values: I64, valid: Bools) -> Any:
         return self._of(frame).numbers(frame, name, values, valid)
+
+    def of_arrow(self, frame: Any, table: Any) -> Any:
+        return self._of(frame).of_arrow(frame, table)
 
     def made(self, frame: Any, columns: Mapping[str, Any]) -> Any:
         return self._of(frame).made(frame, columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,9 @@ class ArrowFrames:
     def take(self, frame: Any, rows: I64) -> Any:
         return frame.take(pa.array(rows))
 
+    def mapped(self, frame: Any, make: Callable[[Any], Any]) -> Any:
+        return make(frame)
+
     def texts(self, frame: Any, name: str, pieces: Iterable[tuple[Text, Bools]]) -> Any:
         return self._series(name, _texts(pieces))
 
@@ -55,6 +58,9 @@ class ArrowFrames:
 
     def numbers(self, frame: Any, name: str, values: I64, valid: Bools) -> Any:
         return self._series(name, pa.chunked_array([numbers_to_arrow(values, pa.int64(), ~valid)]))
+
+    def of_arrow(self, frame: Any, table: pa.Table) -> Any:
+        return table
 
     def made(self, frame: Any, columns: Mapping[str, Any]) -> Any:
         return pa.table({name: _array(column) for name, column in columns.items()})
@@ -80,6 +86,11 @@ class PolarsFrames(ArrowFrames):
 
     def take(self, frame: Any, rows: I64) -> Any:
         return frame[rows]
+
+    def of_arrow(self, frame: Any, table: pa.Table) -> Any:
+        import polars
+
+        return polars.from_arrow(table)
 
     def made(self, frame: Any, columns: Mapping[str, Any]) -> Any:
         return type(frame)(dict(columns))
@@ -107,6 +118,9 @@ class DatasetFrames(ArrowFrames):
 
     def take(self, frame: Any, rows: I64) -> Any:
         return frame.select(rows)
+
+    def of_arrow(self, frame: Any, table: pa.Table) -> Any:
+        return type(frame)(table)
 
     def made(self, frame: Any, columns: Mapping[str, Any]) -> Any:
         return type(frame)(super().made(frame, columns))

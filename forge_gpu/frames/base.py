@@ -7,7 +7,7 @@ so may a column that goes to one (`engine.lazy`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -43,7 +43,11 @@ class Frames(Protocol[Frame, Series]):
         """The same values as Python has them; None where they cannot be had so."""
 
     def take(self, frame: Frame, rows: I64) -> Frame:
-        """Rows by position."""
+        """Rows by position, which rises."""
+
+    def mapped(self, frame: Frame, make: Callable[[Any], Any]) -> Any:
+        """What `make` makes of the frame, row by row: of each partition where it has some, when that is
+        asked for."""
 
     def texts(self, frame: Frame, name: str, pieces: Iterable[tuple[Text, Bools]]) -> Series:
         """A series of text: the rows of all pieces, null where not valid. Text on the host has memory of its
@@ -54,6 +58,9 @@ class Frames(Protocol[Frame, Series]):
 
     def numbers(self, frame: Frame, name: str, values: I64, valid: Bools) -> Series:
         """A series of integers, null where not valid."""
+
+    def of_arrow(self, frame: Frame, table: Any) -> Frame:
+        """An Arrow table as a frame of the same kind, with an index of its own."""
 
     def made(self, frame: Frame, columns: Mapping[str, Any]) -> Frame:
         """A frame of arrays of booleans, or of series that were made for the frame."""

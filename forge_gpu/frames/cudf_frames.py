@@ -6,7 +6,7 @@ null. What is bound to a version of cuDF is in `engine/gpu/cudf_adapter.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,9 @@ class CudfFrames:
     def take(self, frame: Any, rows: I64) -> Any:
         return frame.take(rows)
 
+    def mapped(self, frame: Any, make: Callable[[Any], Any]) -> Any:
+        return make(frame)
+
     def texts(self, frame: Any, name: str, pieces: Iterable[tuple[Text, Bools]]) -> Any:
         return self._cudf.text_series(pieces, name, frame.index)
 
@@ -69,6 +72,9 @@ class CudfFrames:
 
     def numbers(self, frame: Any, name: str, values: I64, valid: Bools) -> Any:
         return self._cudf.arrow_series(numbers_to_arrow(values, pa.int64(), ~valid), name, frame.index)
+
+    def of_arrow(self, frame: Any, table: pa.Table) -> Any:
+        return type(frame).from_arrow(table)
 
     def made(self, frame: Any, columns: Mapping[str, Any]) -> Any:
         return self._cudf.frame(dict(columns), frame.index)

@@ -24,10 +24,13 @@ from forge_gpu.errors import ConfigError, InputError
 from forge_gpu.fates import Fate
 from forge_gpu.fates import name as spelled
 from forge_gpu.frames import rendering
+from forge_gpu.frames.applying import Applied, apply
 from forge_gpu.frames.base import Frame, Frames, Series
 from forge_gpu.frames.comparing import all_of, of_columns, of_roles
 from forge_gpu.frames.judging import MALFORMED, by_role, judged, one_by_one
 from forge_gpu.frames.passes import GivenMapping, Names, Passes, Work
+from forge_gpu.frames.process import engine_of_process
+from forge_gpu.frames.rendering import Recipe
 from forge_gpu.frames.settings import Output, check_settings, near_settings
 from forge_gpu.frames.splitting import (
     Asked,
@@ -57,6 +60,9 @@ QUERIES = ("query", "text")
 SPLITS = (Fate.TRAIN, Fate.VALIDATION, Fate.TEST)
 
 
+Judges = Callable[..., Iterator[dict[str, npt.NDArray[np.bool_]]]]
+
+
 class FrameEngine(Generic[Frame, Series]):
     """Made by `forge_gpu.open_engine`. Any number of threads may call it at once.
 
@@ -71,7 +77,7 @@ class FrameEngine(Generic[Frame, Series]):
         """engines: makes one for each thread that works at once. budget: of memory, and threads of a call."""
         self._engines = engines
         self._frames = frames
-        self._passes = Passes(engines, frames, budget)
+        self.passes = Passes(engines, frames, budget)
 
     @property
     def name(self) -> str:
@@ -87,19 +93,23 @@ class FrameEngine(Generic[Frame, Series]):
     def stats(self) -> Stats:
         """What it has done so far."""
         pools = [pool.peak for pool in self._engines.opened.values()]
-        workers = self._passes.workers
+        workers = self.passes.workers
         peak = max([workers.peak, *pools])
         return Stats(workers.rows, workers.bytes, peak, self._engines.health.halvings)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process it is the engine of that process."""
+        return engine_of_process, (self._engines.name, self.passes.budget.bytes)
+
     def __repr__(self) -> str:
-        threads = f"{self._passes.budget.threads} thread" + "s" * (self._passes.budget.threads > 1)
-        memory = f"{self._passes.budget.bytes / 2**20:.0f} MiB"
-        return f"<FrameEngine: {self.reason}; {threads}, {memory}; {self._passes.workers.rows} rows so far>"
+        threads = f"{self.passes.budget.threads} thread" + "s" * (self.passes.budget.threads > 1)
+        memory = f"{self.passes.budget.bytes / 2**20:.0f} MiB"
+        return f"<FrameEngine: {self.reason}; {threads}, {memory}; {self.passes.workers.rows} rows so far>"
 
     def close(self) -> None:
         """Give back its memory and its threads, once calls that run are done. Later calls raise ForgeError; a
         second `close` does nothing."""
-        self._passes.workers.close()
+        self.passes.workers.close()
         self._engines.opened.clear()
 
     def __enter__(self) -> Self:
@@ -137,17 +147,9 @@ class FrameEngine(Generic[Frame, Series]):
         `reasons` tells which. Raises TemplateError, ConfigError, InputError; TypeError for what is no frame.
         """
         frame = self._frames.opened(frame)
-        recipe = self._passes.recipe(frame, template, mapping, append_eos, Output(form, spans))
+        recipe = self.passes.recipe(frame, template, mapping, append_eos, Output(form, spans))
         names = [*FIELDS_OF.get(form, ("text",)), *(["spans"] if spans else [])]
-        few = None if spans else self._passes.few(frame, recipe)
-        if few is not None:
-            return self._frames.strings(frame, names[0], few)
-        pieces = self._passes.through(rendering.texts, frame, recipe)
-        if len(names) == 1:
-            return self._frames.texts(frame, names[0], (piece[names[0]] for piece in pieces))
-        held = list(pieces)
-        series = {name: self._frames.texts(frame, name, (piece[name] for piece in held)) for name in names}
-        return self._frames.made(frame, series)
+        return self._frames.mapped(frame, partial(self._rendered, recipe, names))
 
     def reasons(
         self,
@@ -164,9 +166,8 @@ class FrameEngine(Generic[Frame, Series]):
         "null_field: 'answer' is null". Arguments and errors are those of `render`.
         """
         frame = self._frames.opened(frame)
-        recipe = self._passes.recipe(frame, template, mapping, append_eos, Output(form))
-        pieces = self._passes.through(rendering.reasons, frame, recipe)
-        return self._frames.texts(frame, "reason", (piece["reason"] for piece in pieces))
+        recipe = self.passes.recipe(frame, template, mapping, append_eos, Output(form))
+        return self._frames.mapped(frame, partial(self._reasoned, recipe))
 
     def duplicate_of(self, frame: Frame, columns: Names = None) -> Series:
         """The position, from 0, of the first row that each row repeats: a series of integers named
@@ -224,23 +225,30 @@ class FrameEngine(Generic[Frame, Series]):
         for a column that is not there or has no times.
         """
         frame = self._frames.opened(frame)
-        strata = () if stratify is None else self._passes.columns(frame, stratify)
+        strata = () if stratify is None else self.passes.columns(frame, stratify)
         asked = Asked(mode, strata, time, group, seed, columns is not None)
         asked.check()
         sizes = fractions_of(train, validation, test)
         if time is not None:
-            fates = by_time(
-                time, sizes, self._passes.each(frame, self._passes.columns(frame, time), times_of)
-            )
+            fates = by_time(time, sizes, self.passes.each(frame, self.passes.columns(frame, time), times_of))
         else:
-            hashes, memory = self._passes.keys(frame, columns), self._passes.budget.bytes
+            hashes, memory = self.passes.keys(frame, columns), self.passes.budget.bytes
             stratum = self._hashed(
                 frame, strata, lambda worker, block: hashes_of(worker.engine, block, strata)
             )
-            grouped = () if group is None else self._passes.columns(frame, group)
+            grouped = () if group is None else self.passes.columns(frame, group)
             whole = self._hashed(frame, grouped, groups_hashed)
             fates = by_key(asked, sizes, hashes, stratum, whole, memory)
         return {spelled(fate): self._frames.take(frame, np.flatnonzero(fates == fate)) for fate in SPLITS}
+
+    def apply(self, frame: Frame, plan: Config | str | Path) -> Applied[Frame]:
+        """What `prepare` makes of the frame's rows by a plan, without an output folder: `splits`, frames by
+        name, and `ledger`, what became of each row; equal to `prepare`'s for the same frame, row for row.
+
+        plan: a ForgeConfig, or the path of a forge.yaml, whose inputs are not read. Columns are of the types
+        of `Result.splits`. The rows go through a temporary folder, as JSON lines. Raises ForgeError.
+        """
+        return apply(self.passes, self._frames.opened(frame), plan, self.name)
 
     def near_duplicates(
         self,
@@ -273,7 +281,7 @@ class FrameEngine(Generic[Frame, Series]):
             length > 0,
             length,
             lambda rows: all_of(texts(self._frames.take(frame, rows))),
-            self._passes.budget.bytes,
+            self.passes.budget.bytes,
         )
         own = {"first": None, "longest": length}
         score = own[keep] if keep in own else self._numbers(frame, keep)
@@ -335,7 +343,7 @@ class FrameEngine(Generic[Frame, Series]):
         if lacking is not None:
             raise ConfigError(f"weights: the frame {lacking!r} has none; give it one, or 0 to leave it out")
         frames = {name: self._frames.opened(frame) for name, frame in frames.items()}
-        hashes = [self._passes.keys(frame, columns) for frame in frames.values()]
+        hashes = [self.passes.keys(frame, columns) for frame in frames.values()]
         sizes = list(map(len, hashes))
         shares = mixture.shares(
             sizes,
@@ -345,7 +353,7 @@ class FrameEngine(Generic[Frame, Series]):
         source = np.repeat(np.arange(len(frames), dtype=np.uint32), sizes)
         every = np.concatenate([np.zeros((0, 2), np.uint64), *hashes])
         live = np.ones(len(every), np.bool_)
-        used = mixture.sample(source, every, live, shares, seed, self._passes.budget.bytes)
+        used = mixture.sample(source, every, live, shares, seed, self.passes.budget.bytes)
         parts = np.split(used, np.cumsum(sizes)[:-1])
         return {
             name: self._frames.take(frame, np.flatnonzero(part))
@@ -378,13 +386,36 @@ class FrameEngine(Generic[Frame, Series]):
         if max_length is None and "too_long" in wanted:
             wanted.remove("too_long")
         checks = checks.model_copy(update=dict.fromkeys(wanted, "warn"))
-        rows = self._frames.rows(frame)
-        failed = {name: np.zeros(rows, np.bool_) for name in (MALFORMED, *wanted)}
         judge = partial(judged, checks=checks, names=wanted, max_length=max_length)
         if columns is None:
-            found = self._passes.by_role(partial(judge, by_role), frame, mapping)
+            recipe = self.passes.fields_recipe(frame, mapping)
+            judges = partial(self.passes.through, partial(judge, by_role), recipe=recipe)
         else:
-            found = self._passes.each(frame, self._passes.columns(frame, columns), partial(judge, one_by_one))
+            names = self.passes.columns(frame, columns)
+            judges = partial(self.passes.each, columns=names, work=partial(judge, one_by_one))
+        return self._frames.mapped(frame, partial(self._checked, judges, (MALFORMED, *wanted)))
+
+    def _rendered(self, recipe: Recipe | None, names: Sequence[str], frame: Frame) -> Any:
+        """The fields of a recipe: a series, or a frame where there are several."""
+        few = self.passes.few(frame, recipe) if len(names) == 1 else None
+        if few is not None:
+            return self._frames.strings(frame, names[0], few)
+        pieces = self.passes.through(rendering.texts, frame, recipe)
+        if len(names) == 1:
+            return self._frames.texts(frame, names[0], (piece[names[0]] for piece in pieces))
+        held = list(pieces)
+        series = {name: self._frames.texts(frame, name, (piece[name] for piece in held)) for name in names}
+        return self._frames.made(frame, series)
+
+    def _reasoned(self, recipe: Recipe | None, frame: Frame) -> Series:
+        pieces = self.passes.through(rendering.reasons, frame, recipe)
+        return self._frames.texts(frame, "reason", (piece["reason"] for piece in pieces))
+
+    def _checked(self, judges: Judges, names: Sequence[str], frame: Frame) -> Frame:
+        """A frame of the checks of these names. judges: gives what each block fails."""
+        rows = self._frames.rows(frame)
+        failed = {name: np.zeros(rows, np.bool_) for name in names}
+        found = judges(frame=frame)
         start = 0
         for block in found:
             here = slice(start, start + len(block[MALFORMED]))
@@ -400,19 +431,19 @@ class FrameEngine(Generic[Frame, Series]):
         if columns is not None and mapping is not None:
             raise ConfigError("name columns or a mapping, not both")
         if columns is None:
-            return lambda frame: self._passes.by_role(partial(of_roles, roles), frame, mapping)
-        return lambda frame: self._passes.each(frame, self._passes.columns(frame, columns), of_columns)
+            return lambda frame: self.passes.by_role(partial(of_roles, roles), frame, mapping)
+        return lambda frame: self.passes.each(frame, self.passes.columns(frame, columns), of_columns)
 
     def _hashed(self, frame: Frame, columns: Sequence[str], work: Work[U64]) -> U64 | None:
         """What `work` makes of each row; None where there are no columns to look at."""
         if not columns:
             return None
-        return np.concatenate([np.zeros(0, np.uint64), *self._passes.each(frame, columns, work)])
+        return np.concatenate([np.zeros(0, np.uint64), *self.passes.each(frame, columns, work)])
 
     def _numbers(self, frame: Frame, column: str) -> npt.NDArray[np.float64]:
         """A column as numbers, NaN where a row has none. Raises InputError where none has."""
-        names = self._passes.columns(frame, column)
-        found = self._passes.each(
+        names = self.passes.columns(frame, column)
+        found = self.passes.each(
             frame, names, lambda worker, block: numbers_of(worker.engine.text(block[column]))
         )
         numbers = np.concatenate([np.zeros(0), *found])
@@ -422,10 +453,10 @@ class FrameEngine(Generic[Frame, Series]):
 
     def _duplicates(self, frame: Frame, columns: Names, backwards: bool = False) -> I64:
         """The row that each row repeats, -1 where it is the first of its kind (or the last: backwards)."""
-        hashes = self._passes.keys(frame, columns)
+        hashes = self.passes.keys(frame, columns)
         live = np.ones(len(hashes), np.bool_)
-        memory = self._passes.budget.bytes
-        with self._passes.workers.borrow() as worker:
+        memory = self.passes.budget.bytes
+        with self.passes.workers.borrow() as worker:
             first = worker.engine.first_occurrence
             if not backwards:
                 return duplicates(hashes, live, memory, first)

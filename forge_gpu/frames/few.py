@@ -1,8 +1,8 @@
-"""Few rows, rendered in Python by the same programs: below some hundred rows, calling the kernels costs more than
-what they save.
+"""Few rows, rendered in Python by the same programs: below some hundred rows, calling the kernels costs more
+than what they save.
 
-Only rows that nothing can be said against are taken: texts where texts are to be, messages of a role and a text.
-For any other the whole frame goes to the kernels, which know what to refuse, and why.
+Only rows that nothing can be said against are taken: texts where texts are to be, messages of a role and a
+text. For any other the whole frame goes to the kernels, which know what to refuse, and why.
 """
 
 from __future__ import annotations

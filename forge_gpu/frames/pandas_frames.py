@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,9 @@ class PandasFrames:
     def take(self, frame: pd.DataFrame, rows: I64) -> pd.DataFrame:
         return frame.iloc[rows]
 
+    def mapped(self, frame: Any, make: Callable[[Any], Any]) -> Any:
+        return make(frame)
+
     def texts(self, frame: pd.DataFrame, name: str, pieces: Iterable[tuple[Text, Bools]]) -> pd.Series:
         arrays = [text_to_arrow(text, valid) for text, valid in pieces]
         array = pd.arrays.ArrowExtensionArray(pa.chunked_array(arrays, pa.large_string()))
@@ -70,6 +73,10 @@ class PandasFrames:
 
     def numbers(self, frame: pd.DataFrame, name: str, values: I64, valid: Bools) -> pd.Series:
         return pd.Series(pd.arrays.IntegerArray(values, ~valid), index=frame.index, name=name, copy=False)
+
+    def of_arrow(self, frame: pd.DataFrame, table: pa.Table) -> pd.DataFrame:
+        made: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
+        return made
 
     def made(self, frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
         return pd.DataFrame(dict(columns), index=frame.index, copy=False)

@@ -15,6 +15,7 @@ from forge_gpu.engine.base import Engine
 from forge_gpu.errors import InputError
 from forge_gpu.frames.base import Frame, Frames, Series
 from forge_gpu.frames.blocks import LEAST_ROWS, Columns, Rows, block_bytes, blocks, ranges
+from forge_gpu.frames.dask_frames import Partitioned
 from forge_gpu.frames.few import MOST_ROWS, few_rows
 from forge_gpu.frames.keys import keys_of
 from forge_gpu.frames.rendering import Recipe, prepared
@@ -34,10 +35,21 @@ GivenMapping = Mapping[str, Any] | schema.Mapping | None
 Names = str | Sequence[str] | None
 
 
+def _of_part(passes: Passes[Any, Any], columns: Sequence[str], work: Work[Made], part: Any) -> list[Made]:
+    return list(passes.each(part, columns, work))
+
+
+def _passes_there(engine: str, memory: int) -> Passes[Any, Any]:
+    from forge_gpu.frames.process import engine_of_process
+
+    return engine_of_process(engine, memory).passes
+
+
 class Passes(Generic[Frame, Series]):
     """Passes over frames of one library, by workers, inside a budget. Any number of threads may ask."""
 
     def __init__(self, make: Callable[[], Engine], frames: Frames[Frame, Series], budget: Budget) -> None:
+        self.engine_name = getattr(make, "name", "cpu")
         self.frames = frames
         self.budget = budget
         self.workers = Workers(make, budget.threads)
@@ -80,11 +92,14 @@ class Passes(Generic[Frame, Series]):
 
     def by_role(self, work: RecipeWork[Made], frame: Frame, mapping: GivenMapping) -> Iterator[Made]:
         """What `work` makes of each block with the recipe that finds the texts of each role."""
+        return self.through(work, frame, self.fields_recipe(frame, mapping))
+
+    def fields_recipe(self, frame: Frame, mapping: GivenMapping) -> Recipe | None:
+        """What finds the texts of each role; None for a frame without rows."""
         names = self.frames.columns(frame)
         if not self.frames.rows(frame):
-            return iter(())
-        recipe = self.recipes.of_fields(mapping, names, self._sample(frame, names))
-        return self.each(frame, recipe.columns, partial(work, recipe))
+            return None
+        return self.recipes.of_fields(mapping, names, self._sample(frame, names))
 
     def keys(self, frame: Frame, columns: Names) -> U64:
         """The 128-bit key of each row: uint64[n, 2]."""
@@ -95,7 +110,8 @@ class Passes(Generic[Frame, Series]):
 
     def each(self, frame: Frame, columns: Sequence[str], work: Work[Made]) -> Iterator[Made]:
         """What `work` makes of each block of some columns, in their order."""
-
+        if isinstance(frame, Partitioned):
+            return frame.each(partial(_of_part, self, tuple(columns), work), self.budget.threads)
         rows = self.frames.rows(frame)
         most_bytes = block_bytes(self.budget)
         most_rows = rows if rows <= LEAST_ROWS else most_bytes // self._sample(frame, columns).row_bytes()
@@ -106,6 +122,10 @@ class Passes(Generic[Frame, Series]):
                 self.workers.count(worker, len(next(iter(block.values()))), size)
 
         return self.workers.map(over, ranges(rows, self.budget.threads, most_rows))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process its work is done by an engine that is that process's own."""
+        return _passes_there, (self.engine_name, self.budget.bytes)
 
     def _sample(self, frame: Frame, names: Sequence[str]) -> Sample:
         return Sample(self.frames, self.workers, frame, names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,9 @@ class RecordFrames:
     def take(self, frame: list[dict[str, Any]], rows: I64) -> list[dict[str, Any]]:
         return [frame[row] for row in rows.tolist()]
 
+    def mapped(self, frame: Any, make: Callable[[Any], Any]) -> Any:
+        return make(frame)
+
     def texts(self, frame: Any, name: str, pieces: Iterable[tuple[Text, Bools]]) -> list[str | None]:
         return [
             text.row(row).decode() if there else None
@@ -54,6 +57,10 @@ class RecordFrames:
         return [
             value if there else None for value, there in zip(values.tolist(), valid.tolist(), strict=True)
         ]
+
+    def of_arrow(self, frame: Any, table: Any) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = table.to_pylist()
+        return rows
 
     def made(self, frame: Any, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
         lists = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns.values()]

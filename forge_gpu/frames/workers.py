@@ -51,8 +51,9 @@ class Worker:
 @dataclass(frozen=True)
 class Stats:
     """What an engine has done so far. rows, and bytes of their columns (characters of their texts, where they
-    were few), that went through it, each as often as it did; peak: the most bytes that its buffers held at once (on a GPU, that its pool had); halvings:
-    calls that did not fit into a GPU's memory and were done in halves."""
+    were few), that went through it, each as often as it did; peak: the most bytes that its buffers held at
+    once (on a GPU, that its pool had); halvings: calls that did not fit into a GPU's memory and were done in
+    halves."""
 
     rows: int
     bytes: int

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections import Counter
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import PurePosixPath
 from typing import Literal
 
 import orjson
 
 from forge_gpu.errors import InputError
+from forge_gpu.io.dialects import RFC_4180, Dialect, dialect_of
 from forge_gpu.io.faults import OnRetry, ignore_retry
 from forge_gpu.io.inputs import InputFile
+from forge_gpu.io.odd_texts import what_it_is, why_broken
 from forge_gpu.io.streams import (
     UTF8_BOM,
     Damaged,
@@ -68,13 +66,13 @@ class Head:
 class Format:
     """kind: "jsonl" lines, "json" an array of records, tables, or "empty" (no rows). compression: "gzip",
     "zstd" or None. encoding: of the text. mark: bytes of a UTF-8 byte order mark that begins a file which
-    is read where it lies. delimiter: of csv and tsv."""
+    is read where it lies. dialect: of csv and tsv."""
 
     kind: Kind
     compression: str | None = None
     encoding: str = "utf-8"
     mark: int = 0
-    delimiter: str = ","
+    dialect: Dialect = RFC_4180
 
     @property
     def is_text(self) -> bool:
@@ -132,6 +130,7 @@ def _detected(file: InputFile, first: Head, format: str, encoding: str) -> Forma
         return replace(found, kind="json")
     if format == "auto":
         _refuse_binary(file, head, found)
+        _refuse_odd(file, head)
     return _text_format(file, head, whole, format, found)
 
 
@@ -190,6 +189,15 @@ def _refuse_binary(file: InputFile, head: bytes, found: Format) -> None:
         )
 
 
+def _refuse_odd(file: InputFile, head: bytes) -> None:
+    what = what_it_is(file.path, head)
+    if what is not None:
+        raise InputError(f"{file.path}: not a data file: it is {what}")
+    why = why_broken(file.path, head)
+    if why is not None:
+        raise InputError(f"{file.path}: no JSON as it stands: it is {why}")
+
+
 def _text_format(file: InputFile, head: bytes, whole: bool, format: str, found: Format) -> Format:
     lines = [line for line in head.split(b"\n", 4 * SAMPLE_RECORDS)[: 4 * SAMPLE_RECORDS] if line.strip()]
     if format == "auto":
@@ -201,9 +209,9 @@ def _text_format(file: InputFile, head: bytes, whole: bool, format: str, found: 
             return replace(found, kind="jsonl")
         if first == b"{":
             return replace(found, kind=_objects(file, lines, objects))
-    delimiter = _delimiter(file, head, whole, format)
-    if delimiter is not None:
-        return replace(found, kind="tsv" if delimiter == "\t" else "csv", delimiter=delimiter)
+    dialect = _dialect(file, head, whole, format)
+    if dialect is not None:
+        return replace(found, kind="tsv" if dialect.delimiter == "\t" else "csv", dialect=dialect)
     if format == "auto" and any(line.startswith(b"{") and _complete(line) for line in lines):
         return replace(found, kind="jsonl")
     raise InputError(
@@ -241,37 +249,10 @@ def _complete(line: bytes) -> bool:
     return True
 
 
-def _delimiter(file: InputFile, head: bytes, whole: bool, format: str) -> str | None:
-    """The character between fields: the one by which most records have as many as the header, and that
-    gives the most. None where the text is no table. One column is a table only if the user or the suffix
-    says that the file is one."""
-    if format == "tsv":
-        return "\t"
-    named = format == "csv" or any(
+def _dialect(file: InputFile, head: bytes, whole: bool, format: str) -> Dialect | None:
+    """How the table is written; None where the text is none. One column is a table only if the user or the
+    suffix says that the file is one."""
+    named = format in ("csv", "tsv") or any(
         suffix in (".csv", ".tsv") for suffix in PurePosixPath(file.path.lower()).suffixes
     )
-    text = head.decode("utf-8", "replace")
-    best, width = None, 1
-    for delimiter in (",", "\t", ";", "|"):
-        fields = _consistent_width(text, delimiter, whole, need_rows=not named)
-        if fields > width:
-            best, width = delimiter, fields
-    return best or ("," if named else None)
-
-
-def _consistent_width(text: str, delimiter: str, whole: bool, need_rows: bool) -> int:
-    """Fields of the header, if nine in ten records have as many; else 0."""
-    previous = csv.field_size_limit(len(text) + 1)
-    try:
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        widths = [len(row) for row in islice((row for row in rows if row), SAMPLE_RECORDS)]
-    except csv.Error:
-        return 0
-    finally:
-        csv.field_size_limit(previous)
-    if not whole and 1 < len(widths) < SAMPLE_RECORDS:
-        widths.pop()  # may be cut
-    if need_rows and len(widths) < 2:
-        return 0
-    same = Counter(widths)[widths[0]]
-    return widths[0] if same * 10 >= len(widths) * 9 else 0
+    return dialect_of(head, whole, named, "\t" if format == "tsv" else None)

@@ -53,7 +53,7 @@ class InputFile:
     named. url: the absolute path, a URL, or "-". size: bytes, None where it is not known. fingerprint:
     of its identity: size, time of change, and content of its first and last 64 KiB; of a remote file what
     its server says of it; empty for a stream. given: the number, among the paths that the user wrote, of the
-    one that gave it.
+    one that gave it. split: the one that it is, where the plan says so; else empty.
     """
 
     path: str
@@ -61,6 +61,7 @@ class InputFile:
     size: int | None
     fingerprint: str
     given: int = 0
+    split: str = ""
 
     @property
     def is_remote(self) -> bool:

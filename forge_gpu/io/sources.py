@@ -115,25 +115,16 @@ class _Opening:
     def _delimited(self) -> IpcSource:
         from forge_gpu.io import delimited, ipc
 
-        keep_prefix, delimiter = self.origin.keep_prefix, self.format.delimiter
+        dialect = self.format.dialect
         largest = delimited.largest_block(self.origin.max_row_bytes)
 
         def write(spooled: SpoolFile, losses: list[Loss]) -> None:
-            block_bytes = delimited.BLOCK_BYTES
-            while True:
-                blocks = self._blocks(self.format.encoding, losses)
-                rows = delimited.batches(self.file, blocks, delimiter, block_bytes, keep_prefix, losses)
-                try:
-                    ipc.write(spooled, rows, self.origin.range_bytes)
-                    return
-                except delimited.RowTooLarge as fault:
-                    if block_bytes >= largest:
-                        raise delimited.too_large(self.file, largest) from fault
-                losses.clear()
-                spooled.restart()
-                block_bytes = min(4 * block_bytes, largest)
+            blocks = self._blocks(self.format.encoding, losses)
+            keep_prefix = self.origin.keep_prefix
+            rows = delimited.batches(self.file, blocks, dialect, largest, keep_prefix, losses)
+            ipc.write(spooled, rows, self.origin.range_bytes)
 
-        how = (self.format.compression, self.format.encoding, delimiter, largest)
+        how = (self.format.compression, self.format.encoding, dialect, largest)
         return self._rewritten(("table", *how), write)
 
     def _parquet(self, origin: Origin, content: Spooled) -> Source:

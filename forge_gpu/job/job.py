@@ -73,12 +73,6 @@ class Job:
             self._rows_written(),
         )
 
-    @cached_property
-    def token_counts(self) -> TokenCounts:
-        """Where the tokens of rows are counted, from where an earlier run left it; open from here on."""
-        before = sum(placed.block.rows for placed in self.blocks[: self.checkpoint.state.written_blocks])
-        return TokenCounts(self.checkpoint.folder, before)
-
     def indexed_bytes(self) -> int:
         """Of the input, what an earlier run has indexed."""
         done = (item for item in self.inputs.items if self.checkpoint.has_index(item.number))
@@ -87,6 +81,12 @@ class Job:
     def written_bytes(self) -> int:
         """Of the input, what an earlier run has written."""
         return sum(placed.range.size for placed in self.blocks[: self.checkpoint.state.written_blocks])
+
+    @cached_property
+    def token_counts(self) -> TokenCounts:
+        """Where the tokens of rows are counted, from where an earlier run left it; open from here on."""
+        before = sum(placed.block.rows for placed in self.blocks[: self.checkpoint.state.written_blocks])
+        return TokenCounts(self.checkpoint.folder, before)
 
     def _rows_written(self) -> dict[Fate, int]:
         """Rows of each fate in the blocks that an earlier run had written."""

@@ -227,6 +227,7 @@ def decide_fates(job: Job, check_stop: Callable[[], None]) -> int:
         files = [item.file for item in items]
         config, budget, engine = job.spec.config, job.budget.bytes, job.pool.first.engine
         on_step = telling_how_far("decide", job.listener, check_stop)
+        splits = [source.file.split for source in job.inputs.sources]
         made = decide(
             checkpoint.folder,
             ranges,
@@ -237,6 +238,7 @@ def decide_fates(job: Job, check_stop: Callable[[], None]) -> int:
             files,
             engine.first_occurrence,
             on_step,
+            splits if any(splits) else (),
         )
         decided.save(checkpoint.decisions, made)
         made = job.decisions  # as they read back

@@ -143,6 +143,8 @@ class Op(IntEnum):
     TO_LIST = 59  # a = list(b)
     SORT = 60  # a = the pairs of dict b, sorted by key, cases alike
     REVERSE = 61  # a = list b from its end
+    # whose turn is written
+    ROUND = 62  # c 0: of message a, if it is one; c 1: a = whose turn it is; c 2: of whom a says
 
 
 NAME_NOT_DICT = 1  # MEMBER: other values than dicts have an attribute of that name
@@ -164,6 +166,11 @@ class Variable(IntEnum):
     MESSAGES = 0
     TOOLS = 1  # kept, may be JSON in a string; null, absent or blank: its default
     PROMPT = 2  # messages but the last, which is the assistant's
+
+
+MARK_END, MARK_BEGIN, MARK_TURN = range(3)
+"""What a mark says: a span that the assistant wrote ends, begins; above them, MARK_TURN + 1 + k: what comes
+is of message k, MARK_TURN: of none."""
 
 
 class Outcome(IntEnum):
@@ -198,13 +205,16 @@ class Word(IntEnum):
     TEXT_END = 21  # texts end before it
     FUEL = 22  # steps left
     PLACE = 23  # the instruction that ended the row
-    MARKED = 24  # marks so far
+    MARKED = 24  # words of marks so far
     BEGIN = 25  # where the row's output began
     FIRST_FREE = 26  # the first cell that is free in each row
     NAMES = 27  # the first cell of the fixed names
-    TEXT_BEGIN = 32  # where the texts of each row begin
     PRINTABLE = 28  # a bit for each code point: str.isprintable
     RENAMED = 30  # the first cell of pairs (role, what it is renamed), and how many
+    TEXT_BEGIN = 32  # where the texts of each row begin
+    MESSAGES = 33  # the first cell of the row's messages, and how many
+    CURRENT = 35  # the number of the message whose turn is written, -1: of none
+    LIMIT = 36  # messages that the template is given, -1: all
 
 
 WORDS = 40

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from forge_gpu.config import keys
 from forge_gpu.config.layers import Layer, Loaded
-from forge_gpu.config.schema import Config, Mapping
+from forge_gpu.config.schema import Config
 from forge_gpu.config.write import save
 from forge_gpu.planner.plan import Plan, make_plan
 
 TOLD = ("data.mapping", "output", "preprocessing.split", "model.chat_template", "model.template_kind")
 """The keys, or sections, of which a line is told where the look at the data sets them."""
-
-
-def is_open(config: Config) -> bool:
-    """Whether nobody has looked at data for it: no column has a meaning yet."""
-    return config.data.mapping == Mapping()
 
 
 def complete(loaded: Loaded, data: Sequence[str], folder: Path) -> Plan:
@@ -41,6 +37,13 @@ def changes(before: Config, plan: Plan) -> Iterator[str]:
         old, new = _value(before, path), _value(plan.config, path)
         if old != new and key in plan.reasons:
             yield f"{key}: {new} ({plan.reasons[key]})"
+
+
+def without_inputs(plan: Plan, why: str) -> Plan:
+    """The plan for data that has no path to be read from again."""
+    data = plan.config.data.model_copy(update={"inputs": []})
+    config = plan.config.model_copy(update={"data": data})
+    return replace(plan, config=config, reasons={**plan.reasons, "data.inputs": why})
 
 
 def write(path: Path, plan: Plan, is_new: bool) -> str:

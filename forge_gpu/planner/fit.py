@@ -65,6 +65,11 @@ def lost(probes: Probes, sampled: SampledConversations) -> list[str]:
         for what, (is_so, count) in amiss.items()
         if is_so and count
     ]
+    if probes.drops_earlier_thinking and sampled.with_earlier_thinking:
+        lines.append(
+            "with --set output.turns=each every turn is a row of its own, rendered as at inference, and its "
+            "thinking is trained"
+        )
     if probes.end_of_turn == ():
         lines.append(
             "the chat template writes no end of turn after the assistant: nothing in the text teaches the "

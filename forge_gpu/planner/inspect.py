@@ -11,6 +11,7 @@ from forge_gpu.errors import InputError
 from forge_gpu.io.inputs import InputFile, resolve
 from forge_gpu.planner.columns import Column, columns_of, with_paths
 from forge_gpu.planner.convert import converted, made_columns
+from forge_gpu.planner.encodings import Encoding, find_encoding
 from forge_gpu.planner.mapping import FIELDS, Picked, pick
 from forge_gpu.planner.sample import Sample, sample
 from forge_gpu.planner.unused import not_used, unused
@@ -35,6 +36,7 @@ class Inspection:
     notes: list[str]
     records: list[dict[str, Any]]
     warnings: list[str] = field(default_factory=list)
+    encoding: str = "utf-8"
 
     @property
     def bytes(self) -> int | None:
@@ -46,14 +48,14 @@ def inspect(
     paths: Sequence[str],
     given: Mapping[str, Any] | None = None,
     format: str = "auto",
-    encoding: str = "utf-8",
+    encoding: str | None = None,
     any_columns: bool = False,
     base: Path | None = None,
     convert: Mapping[str, Any] | None = None,
     named: Sequence[str] = (),
 ) -> Inspection:
     """Look at the inputs. given: keys of data.mapping that the user set, convert: of data.convert, named:
-    columns that he names elsewhere. base: where relative paths start.
+    columns that he names elsewhere. encoding: None to find it. base: where relative paths start.
 
     any_columns: a format string will name columns itself, so data without a known mapping will do too.
     All files must have one mapping. Raises InputError where the data cannot be used, with the reason.
@@ -69,19 +71,26 @@ def inspect(
                 "write it to a file, plan that, and give prepare the stream"
             )
     chosen = spread(files)
+    told = Encoding(encoding) if encoding is not None else find_encoding(chosen)
+    encoding = told.name or "utf-8"
+    notes += told.notes
     if len(chosen) < len(files):
         notes.append(f"{len(chosen)} of {len(files)} files were looked at")
-    samples = [sample(file, format, encoding) for file in chosen]
-    picked = _agree(samples, _Asked(given or {}, convert or {}, any_columns), notes)
+    try:
+        samples = [sample(file, format, encoding) for file in chosen]
+        picked = _agree(samples, _Asked(given or {}, convert or {}, any_columns), notes)
+    except InputError as error:
+        raise InputError("; ".join([str(error), *told.notes])) from None
     raw = [record for found in samples for record in found.records]
     records = converted(raw, picked)
     columns = with_paths(columns_of(raw), raw, (*picked.used, *named))
     notes += _faults(samples, columns, picked)
     warnings = unused(columns, picked)
     columns |= made_columns(records, picked)
+    notes += _dialects(samples)
     rows = _total(samples, files)
     exact = rows is not None and len(chosen) == len(files) and all(found.exact for found in samples)
-    return Inspection(files, samples, columns, picked, rows, exact, notes, records, warnings)
+    return Inspection(files, samples, columns, picked, rows, exact, notes, records, warnings, encoding)
 
 
 def nothing() -> Inspection:
@@ -230,6 +239,16 @@ def _faults(samples: Sequence[Sample], columns: Mapping[str, Column], picked: Pi
         shown = ", ".join(rest[:8]) + (" ..." if len(rest) > 8 else "")
         notes.append(f"columns not used: {shown}; keep any with --set output.columns=NAME")
     return notes
+
+
+def _dialects(samples: Sequence[Sample]) -> list[str]:
+    """A line for each table of text that is not as RFC 4180 has it."""
+    return [
+        f"{found.file.path}: fields are separated by {found.format.dialect.delimiter!r}; "
+        + "; ".join(found.format.dialect.about)
+        for found in samples
+        if found.format.kind in ("csv", "tsv") and found.format.dialect.about
+    ]
 
 
 def _total(samples: Sequence[Sample], files: Sequence[InputFile]) -> int | None:

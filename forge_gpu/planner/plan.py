@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -26,6 +26,7 @@ from forge_gpu.planner.engine import decide_engine
 from forge_gpu.planner.hardware import hardware_values
 from forge_gpu.planner.inspect import Inspection, inspect, nothing
 from forge_gpu.planner.model import Decision, Template, decide, read_template, settings_of
+from forge_gpu.planner.splits import given_splits
 from forge_gpu.planner.trial import Trial, try_sample
 from forge_gpu.templates.builtin import builtin
 from forge_gpu.templates.environment import ChatTemplate
@@ -119,13 +120,15 @@ def make_plan(
             paths,
             _section(given_data, "mapping"),
             given_data.get("format", "auto"),
-            given_data.get("encoding", "utf-8"),
+            given_data.get("encoding"),
             any_columns=wanted is not None and wanted.kind == "format",
             base=base,
             convert=_section(given_data, "convert"),
             named=_named_columns(_section(given, "preprocessing"), _section(given, "output")),
         )
     chooser = _Chooser(goal, given, machine, found)
+    if named:
+        chooser.seen_from = lambda path: _seen_from(path, Path(folder))
     if paths:
         chooser.data([_seen_from(path, Path(folder)) for path in named] or paths)
     chooser.model(_text(model) or name, wanted)
@@ -226,6 +229,7 @@ class _Chooser:
         self.conversations: SampledConversations | None = None
         self.probes: Probes | None = None
         self.has_data = bool(found.files)
+        self.seen_from: Callable[[str], str] = str
         if goal:
             self.put("goal", goal, "as given")
 
@@ -248,13 +252,40 @@ class _Chooser:
     def data(self, paths: Sequence[str]) -> None:
         found = self.found
         self.put("data.inputs", list(paths), _size_of(found))
+        self._splits(paths)
         kinds = sorted({sample.format.kind for sample in found.samples})
         self.reasons["data.format"] = f"auto: told by content; here {', '.join(kinds)}"
+        if found.encoding != "utf-8" and not self.set_by_user("data", "encoding"):
+            self.put("data.encoding", found.encoding, "told by a detector: the text is not UTF-8")
         for key, value in found.picked.convert.items():
             self.put(f"data.convert.{key}", value, found.picked.reasons["shape"])
         for key, value in found.picked.values.items():
             self.put(f"data.mapping.{key}", value, found.picked.reasons.get(key, "as set"))
         self.notes += found.notes
+
+    def _splits(self, paths: Sequence[str]) -> None:
+        """Files that are a split by their names stay that split."""
+        found = given_splits(self.found.files)
+        if not found or any(self.set_by_user("data", "splits", split) for split in found):
+            return
+        split = self.set_by_user("preprocessing", "split") or {}
+        near = (self.set_by_user("preprocessing", "dedup") or {}).get("near") or {}
+        is_other_near = near.get("action", "remove") != "remove" or near.get("keep", "first") != "first"
+        if split.get("group") or split.get("mode") == "temporal" or is_other_near:
+            named = ", ".join(file.path for each in ("validation", "test") for file in found.get(each, ()))
+            self.notes.append(
+                f"{named}: named as a split for evaluation, and split anew with the rest, as the settings of "
+                "groups, times or near-duplicates ask; leave it out of --data to keep it apart"
+            )
+            return
+        for each, files in found.items():
+            names = [self.seen_from(file.path) for file in files]
+            self.put(f"data.splits.{each}", names, "by its name; the split stays as it is")
+        told = ", ".join(f"{len(files)} for {each}" for each, files in found.items())
+        self.notes.append(
+            f"the data comes with its splits, by the names of files ({told}): rows stay in them; "
+            "of equal rows the one in test stays, then validation"
+        )
 
     def model(self, model: str | None, template: Template | None) -> None:
         has_turns = not self.has_data or self._shape.has_turns

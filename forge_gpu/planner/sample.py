@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import json
 from collections import Counter
@@ -14,9 +12,12 @@ from typing import Any
 import orjson
 
 from forge_gpu.fates import Reason
+from forge_gpu.io.delimited import names_of
+from forge_gpu.io.dialects import fields_of, split
 from forge_gpu.io.formats import Format, Head, detect_in, read_head
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.streams import UTF8_BOM, Damaged, as_utf8
+from forge_gpu.kernels.reference.delimited import GOOD
 from forge_gpu.records.values import spelled_json
 
 PIECE = 2**16
@@ -126,31 +127,27 @@ def _elements(found: Sample, head: bytes, whole: bool) -> Iterator[int]:
 
 
 def _rows(found: Sample, head: bytes, whole: bool) -> Iterator[int]:
-    text = io.StringIO(head.decode("utf-8", "replace"), newline="")
-    used = 0
-
-    def counted() -> Iterator[str]:
-        nonlocal used
-        for line in text:
-            used += len(line.encode())
-            yield line
-
-    reader = csv.reader(counted(), delimiter=found.format.delimiter)
-    header: list[str] | None = None
-    try:
-        for row in reader:
-            if not row:
-                continue
-            if header is None:
-                header = row
-                continue
-            if len(row) == len(header):
-                found.add(dict(zip(header, row, strict=True)))
-            else:
-                found.refuse(Reason.WRONG_FIELD_COUNT)
-            yield used
-    except csv.Error:
-        found.refuse(Reason.WRONG_FIELD_COUNT)
+    """Those of a table of text, as the job reads them."""
+    dialect = found.format.dialect
+    first = split(head[dialect.skip :], dialect, 0, whole, 1)
+    if not len(first.status):
+        return
+    text = head[dialect.skip :]
+    table = split(text, dialect, int(first.width[0]), whole, MOST_RECORDS + dialect.header)
+    if dialect.header:
+        names = names_of(found.file, fields_of(text, table, 0, dialect))
+    else:
+        names = [f"column_{number + 1}" for number in range(int(first.width[0]))]
+    for row in range(int(dialect.header), len(table.status)):
+        if table.status[row] != GOOD:
+            found.refuse(Reason.WRONG_FIELD_COUNT)
+        else:
+            values = fields_of(text, table, row, dialect)
+            try:
+                found.add({name: value.decode() for name, value in zip(names, values, strict=True)})
+            except UnicodeDecodeError:
+                found.refuse(Reason.INVALID_UTF8)
+        yield int(table.end[row]) + dialect.skip
 
 
 def _can_seek(found: Sample) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from forge_gpu.fates import Fate
+from forge_gpu.job.facts.split import stratum_name
 from forge_gpu.job.state.decisions import Decisions
 from forge_gpu.kernels.layout import I64, U8
 
@@ -18,6 +19,8 @@ CLUSTERS = 8
 OF_A_CLUSTER = 4
 """Rows of a cluster that are shown, the one that stayed among them."""
 
+STRATA = 12
+
 BLOCK = 2**20
 MOST_COUNTED = 2**16
 """Clusters that are counted at a time: where there are more, the smaller ones are let go."""
@@ -25,14 +28,17 @@ MOST_COUNTED = 2**16
 
 @dataclass(frozen=True)
 class Chosen:
-    """samples: numbers of rows. clusters: the row that stayed -> rows that were left out for it."""
+    """samples: numbers of rows. clusters: the row that stayed -> rows that were left out for it. strata: of
+    the largest the name in the ledger -> a row of it."""
 
     samples: list[int]
     clusters: dict[int, int]
     members: list[int]
+    strata: dict[str, int]
 
     def rows(self) -> I64:
-        return np.unique(np.array([*self.samples, *self.clusters, *self.members], np.int64))
+        chosen = [*self.samples, *self.clusters, *self.members, *self.strata.values()]
+        return np.unique(np.array(chosen, np.int64))
 
 
 def choose(decisions: Decisions) -> Chosen:
@@ -45,7 +51,7 @@ def choose(decisions: Decisions) -> Chosen:
     refused = {int(code): OF_A_REASON for code in np.flatnonzero(reasons) if code}
     samples += _spread(decisions.reason, dict(enumerate(reasons.tolist())), refused)
     clusters = _largest(decisions)
-    return Chosen(samples, clusters, _members(decisions, clusters))
+    return Chosen(samples, clusters, _members(decisions, clusters), _strata(decisions))
 
 
 def _blocks(decisions: Decisions) -> Iterator[slice]:
@@ -90,6 +96,28 @@ def _largest(decisions: Decisions) -> dict[int, int]:
         if len(counts) > MOST_COUNTED:
             counts = Counter(dict(counts.most_common(MOST_COUNTED // 2)))
     return dict(sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:CLUSTERS])
+
+
+def _strata(decisions: Decisions) -> dict[str, int]:
+    """Of the largest strata, how the ledger names them, and a row of it that was not rejected."""
+    strata = decisions.facts.get("stratum")
+    if strata is None:
+        return {}
+    counts: Counter[int] = Counter()
+    row_of: dict[int, int] = {}
+    for block in _blocks(decisions):
+        rows = np.flatnonzero(np.asarray(decisions.fate[block]) != np.uint8(Fate.REJECTED))
+        found, first, sizes = np.unique(
+            np.asarray(strata[block])[rows], return_index=True, return_counts=True
+        )
+        counts.update(dict(zip(found.tolist(), sizes.tolist(), strict=True)))
+        for stratum, at in zip(found.tolist(), first.tolist(), strict=True):
+            row_of.setdefault(stratum, block.start + int(rows[at]))
+        if len(counts) > MOST_COUNTED:
+            counts = Counter(dict(counts.most_common(MOST_COUNTED // 2)))
+            row_of = {stratum: row for stratum, row in row_of.items() if stratum in counts}
+    largest = sorted(counts, key=lambda stratum: (-counts[stratum], row_of[stratum]))[:STRATA]
+    return {stratum_name(stratum): row_of[stratum] for stratum in largest}
 
 
 def _members(decisions: Decisions, clusters: dict[int, int]) -> list[int]:

@@ -7,26 +7,32 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from forge_gpu.config.schema import Config
 from forge_gpu.errors import InputError, OutputError
 from forge_gpu.job.events.dispatch import public_text
 from forge_gpu.job.events.events import ChunkDone, Event, Listener, Sampled, StageStarted, Warned
 from forge_gpu.job.events.stages import stage
 from forge_gpu.job.output.collector import SeenRow
 from forge_gpu.job.output.result import LEDGER, MANIFEST, PAGE
-from forge_gpu.job.state.checkpoint import FOLDER
-from forge_gpu.job.state.decisions import Decisions
+from forge_gpu.job.state.place import FOLDER
 from forge_gpu.kernels.layout import I64
-from forge_gpu.report.choose import choose
 from forge_gpu.report.document import document
 from forge_gpu.report.measure import measure
 from forge_gpu.report.page import MOST_BYTES, html_page, write_page
+from forge_gpu.report.shown import Segment, shortened
+
+if TYPE_CHECKING:
+    from forge_gpu.job.state.decisions import Decisions
 
 ROWS = "report-rows.jsonl"
 RUN = "report-run.json"
+Shown = tuple[list[Segment], int]
+"""Segments of a row, and how many characters are left away."""
+
 TEXTS = (4000, 1500, 500, 120)
 """Characters of a text that are shown: the most of these by which the page is not too large."""
 
@@ -51,10 +57,13 @@ class ReportCollector:
 
     def choose(self, output: Path, decisions: Decisions, goes_on: bool) -> I64:
         """A few rows of each fate; see `report.choose`."""
+        from forge_gpu.report.choose import choose  # `forge report` does without what a job needs
+
         chosen = choose(decisions)
         self._run["clusters"] = {str(number): size for number, size in chosen.clusters.items()}
         self._run["members"] = chosen.members
         self._run["samples"] = chosen.samples
+        self._run["strata"] = chosen.strata
         self._rows = output / FOLDER / ROWS
         if not goes_on:
             self._rows.unlink(missing_ok=True)
@@ -76,6 +85,7 @@ class ReportCollector:
         try:
             with stage("report", listener) as done:
                 if self._rows is not None:
+                    self._run["segments"] = _segments(manifest, self._run["samples"], _read_rows(output))
                     (output / FOLDER / RUN).write_bytes(orjson.dumps(self._run))
                 write_page(output / PAGE, report_of(output, manifest))
                 done(manifest["rows"])
@@ -98,12 +108,32 @@ def make_report(output: Path) -> Path:
 def report_of(output: Path, manifest: dict[str, Any]) -> bytes:
     """The page of an output."""
     run, seen = _read_run(output), _read_rows(output)
+    if "segments" not in run:
+        run["segments"] = _segments(manifest, run.get("samples", []), seen)
     measures = measure(output / LEDGER, seen)
     for most in TEXTS:
         page = html_page("report.js", f"{output.name}: Forge", document(manifest, measures, seen, run, most))
         if len(page) <= MOST_BYTES:
             return page
     raise OutputError(f"{output / PAGE}: the report would be larger than {MOST_BYTES:,} bytes")
+
+
+def _segments(
+    manifest: dict[str, Any], samples: Sequence[int], seen: Mapping[int, SeenRow]
+) -> dict[str, Shown]:
+    """The chosen rows as the model sees them, by their numbers: at most so much of each as a page shows.
+
+    They are noted with the run, since rendering needs all that a job needs.
+    """
+    from forge_gpu.report.samples import segments_of
+
+    numbers = [number for number in samples if number in seen]
+    made = segments_of(Config.model_validate(manifest["config"]), [seen[number].source for number in numbers])
+    return {
+        str(number): shortened(segments, TEXTS[0])
+        for number, segments in zip(numbers, made, strict=True)
+        if segments is not None
+    }
 
 
 def _read_run(output: Path) -> dict[str, Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ForgeError
@@ -16,12 +15,13 @@ from forge_gpu.fates import Fate, name
 from forge_gpu.job.output.collector import SeenRow
 from forge_gpu.quality.checks import CHARACTERS_A_TOKEN
 from forge_gpu.report.differences import difference, readable
-from forge_gpu.report.measure import Lengths, Measures
-from forge_gpu.report.samples import segments_of, shortened
+from forge_gpu.report.meanings import meanings
+from forge_gpu.report.measure import UNITS, Lengths, Measures
 from forge_gpu.report.secrets import public, public_within
+from forge_gpu.report.shown import shortened
 
 SPLITS = ("train", "validation", "test")
-MOST_SOURCES = 12
+MOST_SOURCES = MOST_STRATA = 12
 BARS = 48
 """Of a histogram of lengths."""
 
@@ -47,9 +47,10 @@ def document(
         "sources": _sources(manifest, measures),
         "reasons": _reasons(manifest, measures, seen, most),
         "lengths": _lengths(config, measures),
+        "strata": _strata(config, run, measures, seen),
         "clusters": _clusters(run, measures, seen, most),
         "contamination": _contamination(manifest, measures, seen, most),
-        "samples": _samples(config, run, measures, seen, most),
+        "samples": _samples(run, measures, seen, most),
         "warned": manifest["warned"],
         "outputs": manifest["outputs"],
         "model": {"name": config.model.name, "max_length": config.model.max_length},
@@ -61,13 +62,6 @@ def document(
         "near": manifest.get("near_duplicates"),
         "leaks": (manifest["verified"] or {}).get("keys_in_several_splits"),
     }
-
-
-@cache
-def meanings() -> dict[str, dict[str, str]]:
-    """What a person who has not read the documentation is told of fates and reasons."""
-    loaded: dict[str, dict[str, str]] = orjson.loads(Path(__file__).with_name("meanings.json").read_bytes())
-    return loaded
 
 
 def _sources(manifest: dict[str, Any], measures: Measures) -> list[dict[str, Any]]:
@@ -125,18 +119,29 @@ def _reasons(
     ]
 
 
-def _lengths(config: Config, measures: Measures) -> dict[str, Any] | None:
-    """Lengths in characters of each split; None where they were not counted."""
-    of_splits = {split: measures.lengths[split] for split in SPLITS if split in measures.lengths}
-    of_splits = {split: lengths for split, lengths in of_splits.items() if lengths.rows}
-    if not of_splits:
-        return None
-    limit = None if config.model.max_length is None else config.model.max_length * CHARACTERS_A_TOKEN
+def _lengths(config: Config, measures: Measures) -> list[dict[str, Any]]:
+    """Lengths of each split, in the units that the ledger has; none where they were not counted."""
+    tokens = config.model.max_length
+    characters = None if tokens is None else tokens * CHARACTERS_A_TOKEN
+    limits = {"tokens": (tokens, None), "characters": (characters, CHARACTERS_A_TOKEN)}
+    made = []
+    for unit, of_fates in measures.lengths.items():
+        of_splits = {split: of_fates[split] for split in SPLITS if split in of_fates and of_fates[split].rows}
+        if of_splits:
+            made.append(_lengths_in(unit, of_splits, *limits[unit]))
+    return made
+
+
+def _lengths_in(
+    unit: str, of_splits: dict[str, Lengths], limit: int | None, a_token: int | None
+) -> dict[str, Any]:
+    """a_token: how many of the unit are taken for a token; None where tokens are counted."""
     edges = _edges(list(of_splits.values()))
     return {
+        "unit": unit,
         "edges": edges.tolist(),
         "limit": limit,
-        "a_token": CHARACTERS_A_TOKEN,
+        "a_token": a_token,
         "splits": {
             split: {
                 "rows": lengths.rows,
@@ -157,6 +162,37 @@ def _edges(lengths: Sequence[Lengths]) -> np.ndarray:
     shortest = max(min(of.at(0.001) for of in lengths), 1)
     edges = np.unique(np.geomspace(shortest, max(longest, shortest + 1) + 1, BARS + 1).astype(np.int64))
     return np.concatenate([[0], edges]) if shortest > 1 else edges
+
+
+def _strata(
+    config: Config, run: dict[str, Any], measures: Measures, seen: Mapping[int, SeenRow]
+) -> dict[str, Any] | None:
+    """The largest strata with the fates of their rows, by the values that a row of each has; None without."""
+    if not measures.strata:
+        return None
+    sizes: Counter[str] = Counter()
+    for (stratum, _), rows in measures.strata.items():
+        sizes[stratum] += rows
+    items = []
+    noted: dict[str, int] = run.get("strata") or {}
+    for number, stratum in enumerate(noted or [of for of, _ in sizes.most_common(MOST_STRATA)], 1):
+        row = seen.get(noted.get(stratum, -1))
+        values = None if row is None else _values(row.source, config.preprocessing.split.strata)
+        fates = {fate: n for (of, fate), n in measures.strata.items() if of == stratum}
+        items.append({"name": values or f"stratum {number}", "rows": sizes[stratum], "fates": fates})
+    hidden = len(sizes) - len(items)
+    return {"columns": list(config.preprocessing.split.strata), "items": items, "more": hidden}
+
+
+def _values(source: bytes, columns: Sequence[str]) -> str | None:
+    """What a record has in some columns, as one line; None where it is no JSON object."""
+    try:
+        record = json.loads(source)  # numbers as they are spelled: orjson rounds large ones
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict):
+        return None
+    return ", ".join(str(record.get(column, "")) for column in columns)[:60]
 
 
 def _clusters(
@@ -203,30 +239,28 @@ def _contamination(
 
 
 def _samples(
-    config: Config, run: dict[str, Any], measures: Measures, seen: Mapping[int, SeenRow], most: int
+    run: dict[str, Any], measures: Measures, seen: Mapping[int, SeenRow], most: int
 ) -> list[dict[str, Any]]:
     """Rows of the splits as the model sees them, in the order of the splits."""
-    chosen = [
-        (SPLITS.index(fate), number)
-        for number in run.get("samples", [])
-        if number in seen and (fate := measures.rows[number]["fate"]) in SPLITS
-    ]
-    rows = [seen[number] for _, number in sorted(chosen)]
+    chosen = sorted(
+        (SPLITS.index(fate), int(number))
+        for number in run["segments"]
+        if int(number) in seen and (fate := measures.rows[int(number)]["fate"]) in SPLITS
+    )
     samples = []
-    for (split, number), row, segments in zip(
-        sorted(chosen), rows, segments_of(config, [row.source for row in rows]), strict=True
-    ):
-        if segments is not None:
-            shown, more = shortened(segments, most)
-            samples.append(
-                _place(row)
-                | {
-                    "split": SPLITS[split],
-                    "segments": shown,
-                    "more": more,
-                    "characters": measures.rows[number].get("characters"),
-                }
-            )
+    for split, number in chosen:
+        segments, more = run["segments"][str(number)]
+        shown, hidden = shortened(segments, most)
+        lengths = {unit: measures.rows[number].get(unit) for unit in UNITS}
+        samples.append(
+            _place(seen[number])
+            | {
+                "split": SPLITS[split],
+                "segments": shown,
+                "more": hidden + more,
+                "lengths": {unit: length for unit, length in lengths.items() if length is not None},
+            }
+        )
     return samples
 
 

@@ -87,12 +87,13 @@ class JobLog:
         self._handler.close()
 
     def _write(self, level: int, message: str, time: float | None, values: dict[str, Any]) -> None:
+        if not self._logger.isEnabledFor(level):
+            return
         record = self._logger.makeRecord("forge", level, "", 0, message, (), None)
         if time is not None:
             record.created = time
         record.values = public_within({"run": self._run, **values})
-        if self._logger.isEnabledFor(level):
-            self._logger.handle(record)
+        self._logger.handle(record)
 
 
 def _file(where: str) -> logging.Handler:

@@ -24,7 +24,10 @@ STEP_BITS = 10
 STEP = 2**STEP_BITS
 """Counters for lengths between a power of two and the next."""
 SLOTS = EXACT + (32 - EXACT_BITS) * STEP
-COUNTED = ("file", "fate", "reason", "characters", "matched_file", "matched_by")
+UNITS = ("tokens", "characters")
+"""Columns of the ledger that say how long a row is, the exact one first; a plan may have none."""
+COUNTED = ("file", "fate", "reason", *UNITS, "stratum", "matched_file", "matched_by")
+MOST_STRATA = 2**16
 
 
 @dataclass
@@ -83,12 +86,14 @@ def _values() -> I64:
 
 @dataclass
 class Measures:
-    """fates: (file, fate) -> rows. reasons: (file, reason) -> rows. lengths: fate -> theirs. matched:
-    (evaluation file, rule) -> rows. rows: the ledger's line of each row that was asked for."""
+    """fates: (file, fate) -> rows. reasons: (file, reason) -> rows. lengths: unit -> fate -> theirs. strata:
+    (stratum, fate) -> rows. matched: (evaluation file, rule) -> rows. rows: the ledger's line of each row
+    that was asked for."""
 
     fates: Counter[tuple[str, str]] = field(default_factory=Counter)
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
-    lengths: dict[str, Lengths] = field(default_factory=dict)
+    lengths: dict[str, dict[str, Lengths]] = field(default_factory=dict)
+    strata: Counter[tuple[str, str]] = field(default_factory=Counter)
     matched: Counter[tuple[str, str]] = field(default_factory=Counter)
     rows: dict[int, dict[str, Any]] = field(default_factory=dict)
 
@@ -131,12 +136,20 @@ def _count(made: Measures, table: pa.Table) -> None:
         made.reasons.update(_pairs(table, "file", "reason"))
     if "matched_by" in table.schema.names:
         made.matched.update(_pairs(table, "matched_file", "matched_by"))
-    if "characters" in table.schema.names:
-        fates, names = _coded(table, "fate")
-        characters = _integers(table["characters"], np.int64)
-        for code, name in enumerate(names):
-            of_fate = characters[(fates == code) & (characters >= 0)]
-            made.lengths.setdefault(name, Lengths()).add(of_fate)
+    if "stratum" in table.schema.names:
+        made.strata.update(_pairs(table, "stratum", "fate"))
+        if len(made.strata) > MOST_STRATA:
+            made.strata = Counter(dict(made.strata.most_common(MOST_STRATA // 2)))
+    for unit in UNITS:
+        if unit in table.schema.names:
+            _count_lengths(made.lengths.setdefault(unit, {}), table, unit)
+
+
+def _count_lengths(lengths: dict[str, Lengths], table: pa.Table, unit: str) -> None:
+    fates, names = _coded(table, "fate")
+    values = _integers(table[unit], np.int64)
+    for code, name in enumerate(names):
+        lengths.setdefault(name, Lengths()).add(values[(fates == code) & (values >= 0)])
 
 
 def _coded(table: pa.Table, name: str) -> tuple[I64, list[str]]:

@@ -15,13 +15,12 @@ from forge_gpu.io.chunks import JsonChunk
 from forge_gpu.job.events.events import Event
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.kernels.layout import PADDING
+from forge_gpu.report.shown import Segment
 from forge_gpu.templates.forms import form_of
 from forge_gpu.templates.shapes import shape_of
 
 TRAINED, CONTROL, HEADING = 1, 2, 4
 """Flags of a segment. HEADING: a name of a part, which is no text of the row."""
-
-Segment = tuple[str, int]
 
 CONTROL_TOKENS = (
     r"<\|[^|<>\n]{1,40}\|>|<｜[^｜<>\n]{1,40}｜>|</?s>|<(?:bos|eos|pad|unk)>|<(?:start|end)_of_turn>|"
@@ -132,17 +131,6 @@ def _cut(text: str, flags: int, tokens: re.Pattern[str]) -> Iterator[Segment]:
 def _tokens(config: Config) -> re.Pattern[str]:
     named = sorted(filter(None, config.model.special_tokens.values()), key=len, reverse=True)
     return re.compile("|".join([*map(re.escape, named), CONTROL_TOKENS]))
-
-
-def shortened(segments: Sequence[Segment], most: int) -> tuple[list[Segment], int]:
-    """The first so many characters, and how many are left away."""
-    shown: list[Segment] = []
-    left = most
-    for text, flags in segments:
-        if left > 0:
-            shown.append((text[:left], flags))
-        left -= len(text)
-    return shown, max(-left, 0)
 
 
 def _ignore(event: Event) -> None:

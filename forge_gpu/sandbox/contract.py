@@ -7,7 +7,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,23 @@ MAX_SCRIPT = 2**20
 
 @cache
 def contract() -> Mapping[str, Any]:
-    """version, modules, companions: see contract.yaml."""
+    """version, modules, companions, batches: see contract.yaml."""
     from ruamel.yaml import YAML
 
     read: Mapping[str, Any] = YAML(typ="safe").load(
         (files("forge_gpu.sandbox") / "contract.yaml").read_text()
     )
     return read
+
+
+@cache
+def _folders() -> dict[str, str]:
+    found = {}
+    for name in contract()["batches"]["packages"]:
+        spec = find_spec(name)
+        assert spec is not None and spec.origin is not None  # Forge itself needs them
+        found[name] = str(Path(spec.origin).parents[1])
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +52,28 @@ class Script:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     @property
+    def packages(self) -> dict[str, str]:
+        """What is loaded besides the standard library, each with the folder that it lies in: for a script
+        that has `transform_batch`."""
+        return _folders() if "transform_batch" in self.text else {}
+
+    @property
+    def modules(self) -> list[str]:
+        """What the script may import."""
+        more = contract()["batches"]["modules"] if self.packages else []
+        return [*contract()["modules"], *more]
+
+    @property
+    def companions(self) -> list[str]:
+        """What those load later."""
+        more = contract()["batches"]["companions"] if self.packages else []
+        return [*contract()["companions"], *more]
+
+    @property
     def key(self) -> str:
         """A digest of all that the results depend on beside the rows."""
-        parts = (self.sha256, contract()["version"], sys.version_info[:2])
+        packages = [f"{name} {version(name)}" for name in self.packages]
+        parts = (self.sha256, contract()["version"], sys.version_info[:2], *packages)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from forge_gpu.errors import ForgeError
@@ -93,8 +94,9 @@ def _find_bubblewrap() -> str | None:
     return path if tried.returncode == 0 else None
 
 
-def bubblewrap_command(path: str) -> list[str]:
-    """Up to the program: no network, no other process, of files those of Python and Forge, read-only."""
+def bubblewrap_command(path: str, packages: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+    """Up to the program: no network, no other process; of files those of Python, Forge and these packages,
+    read-only. packages: name -> the folder that it lies in."""
     command = [
         path,
         "--unshare-all",
@@ -107,7 +109,7 @@ def bubblewrap_command(path: str) -> list[str]:
         "sandbox",
     ]
     command += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-    for folder in _read_only():
+    for folder in [*_read_only(), *_libraries(packages)]:
         command += ["--ro-bind-try", folder, folder]
     return [*command, "--chdir", "/", "--remount-ro", "/"]
 
@@ -119,6 +121,13 @@ def _read_only() -> Iterator[str]:
         {sys.base_prefix, sys.base_exec_prefix, os.path.dirname(python())} - {"/usr", "/usr/bin"}
     )
     yield str(Path(__file__).parents[1])
+
+
+def _libraries(packages: Mapping[str, str]) -> Iterator[str]:
+    """Packages, and beside each what its wheel brings along."""
+    for name, folder in packages.items():
+        yield os.path.join(folder, name)
+        yield os.path.join(folder, f"{name}.libs")
 
 
 def python() -> str:

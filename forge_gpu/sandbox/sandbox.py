@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from forge_gpu.sandbox.contract import Script, contract
-from forge_gpu.sandbox.inside.frames import DONE, FAULT, HEAD, ROWS, START, frame
+from forge_gpu.sandbox.inside.frames import BY_BATCH, BY_ROW, DONE, FAULT, HEAD, ROWS, START, frame
 from forge_gpu.sandbox.layers import Layers, SandboxError, bubblewrap_command, python, read_layers
 
 MAX_ANSWER = 256 * 2**20
@@ -51,12 +51,20 @@ class Sandbox:
     process has ended then.
     """
 
-    def __init__(self, script: Script, bounds: Bounds | None = None, layers: Layers | None = None) -> None:
-        self._script = script
+    def __init__(
+        self,
+        script: Script,
+        bounds: Bounds | None = None,
+        layers: Layers | None = None,
+        by_row: bool = False,
+    ) -> None:
+        """by_row: rows go one by one to a script that has a function for batches as well."""
+        self._script, self._by_row = script, by_row
         self._bounds = bounds or Bounds()
         self.layers = layers or read_layers()
         self._child: subprocess.Popen[bytes] | None = None
         self._number = 0
+        self.takes_batches = False
 
     def __enter__(self) -> Self:
         self.layers.require()
@@ -82,13 +90,13 @@ class Sandbox:
         """The id of the process (with bubblewrap, of what started it)."""
         return None if self._child is None else self._child.pid
 
-    def ask(self, rows: int, body: bytes) -> memoryview:
-        """The body of the answer to a frame of rows."""
+    def ask(self, rows: int, body: bytes, word: int = ROWS) -> memoryview:
+        """The body of the answer to a frame of rows, or of a BATCH."""
         self._expect_silence()
         if self._number >= FRAMES:
             self._end()
             self._start()
-        return self._exchange(rows, ROWS, body, self._bounds.seconds)
+        return self._exchange(rows, word, body, self._bounds.seconds)
 
     def _start(self) -> None:
         self._number = 0
@@ -102,25 +110,38 @@ class Sandbox:
             os.set_blocking(pipe.fileno(), False)
             _enlarge(pipe.fileno())
         self._exchange(0, START, json.dumps(self._given()).encode(), START_SECONDS)
-        self._read_answer(lambda: None, 0, self._bounds.seconds)  # the script is loaded
+        takes = bytes(self._read_answer(lambda: None, 0, self._bounds.seconds))  # the script is loaded
+        if takes not in (BY_ROW, BY_BATCH):
+            raise self._fault(FORGED)
+        self.takes_batches = takes == BY_BATCH
 
     def _command(self) -> list[str]:
         root = str(Path(__file__).parents[2])
         code = (
             "import sys; sys.path.append(sys.argv[1]); from forge_gpu.sandbox.inside.main import main; main()"
         )
-        around = [] if self.layers.bubblewrap is None else [*bubblewrap_command(self.layers.bubblewrap), "--"]
+        around = (
+            []
+            if self.layers.bubblewrap is None
+            else [
+                *bubblewrap_command(self.layers.bubblewrap, self._script.packages),
+                "--",
+            ]
+        )
         return [*around, python(), "-s", "-S", "-P", "-B", "-X", "utf8", "-c", code, root]
 
     def _given(self) -> dict[str, object]:
         return {
             "memory": self._bounds.memory,
             "seconds": int(START_SECONDS + self._bounds.seconds * FRAMES),
-            "modules": contract()["modules"],
-            "companions": contract()["companions"],
+            "modules": self._script.modules,
+            "companions": self._script.companions,
+            "packages": self._script.packages,
+            "environment": contract()["batches"]["environment"] if self._script.packages else {},
             "landlock": self.layers.landlock,
             "filter": self.layers.filter,
             "script": self._script.text,
+            "by_row": self._by_row,
         }
 
     def _end(self) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import json
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import orjson
@@ -12,13 +15,18 @@ from forge_gpu.fates import Reason, name
 from forge_gpu.kernels.cpu.scan import scan_records
 from forge_gpu.kernels.layout import I32
 from forge_gpu.kernels.scratch import Scratch
-from forge_gpu.sandbox.inside.frames import REJECTED, SIZE
+from forge_gpu.sandbox.inside.frames import BATCH, REJECTED, ROWS, SIZE
 from forge_gpu.sandbox.layers import SandboxError
 from forge_gpu.sandbox.sandbox import Sandbox
 
 FRAME_ROWS = 512
 FRAME_BYTES = 2**20
 """A frame has so many rows at most, and about so many bytes: what `seconds` bounds."""
+BATCH_ROWS = 16384
+BATCH_BYTES = 2**23
+"""The same of a script that takes batches."""
+ODD_ROWS = 7
+"""Rows of the batches that a script gets when it is tried again: its results must not depend on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,101 +41,162 @@ class Transformed:
     lines: bytes
     reasons: tuple[str, ...]
 
+    def each(self) -> list[list[bytes] | str]:
+        """For each row: its lines, or why it was rejected."""
+        lines, reasons = iter(self.lines.split(b"\n")), iter(self.reasons)
+        return [
+            next(reasons) if n == REJECTED else [next(lines) for _ in range(n)] for n in self.counts.tolist()
+        ]
 
-def run(sandbox: Sandbox, rows: Sequence[bytes], max_row_bytes: int = 64 * 2**20) -> Transformed:
-    """Give rows, each a JSON object, to the script. max_row_bytes: of a line that it may return.
+    @classmethod
+    def of(cls, each: Sequence[list[bytes] | str]) -> Transformed:
+        """What `each` gives."""
+        counts = [REJECTED if isinstance(made, str) else len(made) for made in each]
+        lines = b"".join(line + b"\n" for made in each if not isinstance(made, str) for line in made)
+        return cls(np.array(counts, np.int32), lines, tuple(made for made in each if isinstance(made, str)))
+
+    @classmethod
+    def joined(cls, pieces: Sequence[Transformed]) -> Transformed:
+        """What came of rows that were given piece by piece."""
+        counts = np.concatenate([np.zeros(0, np.int32), *(piece.counts for piece in pieces)])
+        reasons = tuple(reason for piece in pieces for reason in piece.reasons)
+        return cls(counts, b"".join(piece.lines for piece in pieces), reasons)
+
+
+def run(
+    sandbox: Sandbox,
+    rows: Sequence[bytes],
+    max_row_bytes: int = 64 * 2**20,
+    batch_rows: int = BATCH_ROWS,
+) -> Transformed:
+    """Give rows, each a JSON object, to the script. max_row_bytes: of a line that it may return. batch_rows:
+    of a batch, where it takes batches.
 
     Raises SandboxError.
     """
-    scratch, made = Scratch(), _Made()
-    for frame in _frames(rows):
-        answer = sandbox.ask(len(frame), b"\n".join(row.replace(b"\n", b" ") for row in frame))
-        try:
-            _take(answer, len(frame), max_row_bytes, scratch, made)
-        except (ValueError, TypeError) as fault:
-            raise SandboxError(f"{sandbox.path}: an answer that no worker of Forge gives: {fault}") from fault
-    counts = np.concatenate(made.counts) if made.counts else np.zeros(0, np.int32)
-    return Transformed(counts, b"".join(made.lines), tuple(made.reasons))
+    asked = _Asked(sandbox, max_row_bytes)
+    if sandbox.takes_batches:
+        pieces, ask = _pieces(rows, batch_rows, BATCH_BYTES), asked.by_batch
+    else:
+        pieces, ask = _pieces(rows, FRAME_ROWS, FRAME_BYTES), asked.by_row
+    return Transformed.joined([ask(piece) for piece in pieces])
 
 
 def unlike(script: Sandbox, again: Sandbox, rows: Sequence[bytes]) -> int | None:
-    """The first row whose result differs where another process gets the rows in reverse, if any."""
-    forward, backward = _each(run(script, rows)), _each(run(again, rows[::-1]))[::-1]
+    """The first row whose result differs where another process gets the rows in reverse: in other batches, or
+    one by one, where `again` takes them so."""
+    forward = run(script, rows).each()
+    backward = run(again, rows[::-1], batch_rows=ODD_ROWS).each()[::-1]
+    if script.takes_batches != again.takes_batches:  # the two spell values and faults in their own ways
+        forward, backward = ([_meaning(made) for made in each] for each in (forward, backward))
     return next(
         (row for row, (one, other) in enumerate(zip(forward, backward, strict=True)) if one != other), None
     )
 
 
-def _each(made: Transformed) -> list[object]:
-    """For each row: its lines, or why it was rejected."""
-    lines, reasons = iter(made.lines.split(b"\n")), iter(made.reasons)
-    return [next(reasons) if n == REJECTED else [next(lines) for _ in range(n)] for n in made.counts.tolist()]
+def _meaning(made: list[bytes] | str) -> Any:
+    """The rows that were made, as values; None where the row was rejected."""
+    return None if isinstance(made, str) else [json.loads(line) for line in made]
 
 
-@dataclass(slots=True)
-class _Made:
-    counts: list[I32] = field(default_factory=list)
-    lines: list[bytes] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
-
-
-def _frames(rows: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+def _pieces(rows: Sequence[bytes], most_rows: int, most_bytes: int) -> Iterator[Sequence[bytes]]:
     """The rows in the pieces that are given at once; these depend on the rows alone."""
-    begin = size = 0
-    for end, row in enumerate(rows):
-        if end > begin and (end - begin == FRAME_ROWS or size + len(row) > FRAME_BYTES):
-            yield rows[begin:end]
-            begin, size = end, 0
-        size += len(row)
-    if begin < len(rows):
-        yield rows[begin:]
+    ends = np.cumsum(np.fromiter(map(len, rows), np.int64, len(rows)))
+    begin = before = 0
+    while begin < len(rows):
+        end = int(np.searchsorted(ends, before + most_bytes, "right"))
+        end = min(max(end, begin + 1), begin + most_rows)
+        yield rows[begin:end]
+        begin, before = end, int(ends[end - 1])
 
 
-def _take(answer: memoryview, rows: int, max_row_bytes: int, scratch: Scratch, made: _Made) -> None:
-    """Check the body of an answer as one would a stranger's file. Raises ValueError."""
-    head = 4 * rows + SIZE.size
-    if len(answer) < head:
-        raise ValueError("it is too short")
-    counts = np.frombuffer(answer[: 4 * rows], "<i4").astype(np.int32)
-    end = head + SIZE.unpack_from(answer, 4 * rows)[0]
-    if len(answer) < end or (counts < REJECTED).any():
-        raise ValueError("its sizes do not fit")
-    reasons = orjson.loads(answer[end:])
-    rejected = counts == REJECTED
-    if not isinstance(reasons, list) or len(reasons) != int(rejected.sum()):
-        raise ValueError("its reasons do not fit")
-    reasons = [_one_line(reason) for reason in reasons]
-    text = bytes(answer[head:end]) + (b"\n" if end > head else b"")
-    records = scan_records(np.frombuffer(text, np.uint8), "lines", (), max_row_bytes, scratch)
-    expected = int(counts[~rejected].sum(dtype=np.int64))
-    if len(records) != expected or text.count(b"\n") != expected:
-        raise ValueError(f"{len(records)} lines where {expected} were announced")
-    if records.reason.any():
-        counts, text, reasons = _without_refused(counts, text, reasons, records.reason)
-    made.counts.append(counts)
-    made.lines.append(text)
-    made.reasons += reasons
+def _lines(rows: Sequence[bytes]) -> bytes:
+    """A line for each row: a line break between its values becomes a blank."""
+    lines = b"\n".join(rows)
+    if lines.count(b"\n") == len(rows) - 1:
+        return lines
+    return b"\n".join(row.replace(b"\n", b" ") for row in rows)
 
 
-def _without_refused(
-    counts: I32, text: bytes, reasons: Sequence[str], refused: np.ndarray
-) -> tuple[I32, bytes, list[str]]:
+class _Asked:
+    """A sandbox that is asked for pieces of rows; every answer is checked as one would a stranger's file."""
+
+    def __init__(self, sandbox: Sandbox, max_row_bytes: int) -> None:
+        self._sandbox, self._max_row_bytes = sandbox, max_row_bytes
+        self._scratch = Scratch()
+
+    def by_row(self, rows: Sequence[bytes]) -> Transformed:
+        return self._ask(len(rows), _lines(rows), ROWS, _of_lines)
+
+    def by_batch(self, rows: Sequence[bytes]) -> Transformed:
+        """Rows of other columns or types go in batches of their own."""
+        from forge_gpu.sandbox.batches import batches_of, lines_of
+        from forge_gpu.sandbox.inside.columns import encode
+
+        try:
+            given = [*batches_of(_lines(rows), self._scratch)]
+        except ValueError as fault:
+            raise SandboxError(f"{self._sandbox.path}: {fault}") from fault
+        pieces = [
+            self._ask(len(each.places), encode(each.batch), BATCH, lambda made: lines_of(made, self._scratch))
+            for each in given
+        ]
+        if len(pieces) == 1:
+            return pieces[0]
+        found: list[Any] = [None] * len(rows)
+        for each, piece in zip(given, pieces, strict=True):
+            for place, made in zip(each.places.tolist(), piece.each(), strict=True):
+                found[place] = made
+        return Transformed.of(found)
+
+    def _ask(self, rows: int, body: bytes, word: int, lines_of: Callable[[memoryview], bytes]) -> Transformed:
+        answer = self._sandbox.ask(rows, body, word)
+        try:
+            return self._taken(answer, rows, lines_of)
+        except (ValueError, TypeError, LookupError, struct.error) as fault:
+            raise SandboxError(
+                f"{self._sandbox.path}: an answer that no worker of Forge gives: {fault}"
+            ) from fault
+
+    def _taken(self, answer: memoryview, rows: int, lines_of: Callable[[memoryview], bytes]) -> Transformed:
+        """Raises what reading a stranger's bytes raises."""
+        head = 4 * rows + SIZE.size
+        if len(answer) < head:
+            raise ValueError("it is too short")
+        counts = np.frombuffer(answer[: 4 * rows], "<i4").astype(np.int32)
+        end = head + SIZE.unpack_from(answer, 4 * rows)[0]
+        if len(answer) < end or (counts < REJECTED).any():
+            raise ValueError("its sizes do not fit")
+        reasons = orjson.loads(answer[end:])
+        rejected = counts == REJECTED
+        if not isinstance(reasons, list) or len(reasons) != int(rejected.sum()):
+            raise ValueError("its reasons do not fit")
+        text = lines_of(answer[head:end])
+        data = np.frombuffer(text, np.uint8)
+        records = scan_records(data, "lines", (), self._max_row_bytes, self._scratch)
+        expected = int(counts[~rejected].sum(dtype=np.int64))
+        if len(records) != expected or text.count(b"\n") != expected:
+            raise ValueError(f"{len(records)} lines where {expected} were announced")
+        made = Transformed(counts, text, tuple(map(_one_line, reasons)))
+        return _without_refused(made, records.reason) if records.reason.any() else made
+
+
+def _of_lines(made: memoryview) -> bytes:
+    return bytes(made) + (b"\n" if len(made) else b"")
+
+
+def _without_refused(made: Transformed, refused: np.ndarray) -> Transformed:
     """Rows with a line that the scanner refuses are rejected; whatever made it, no reader would take it."""
-    lines = text.split(b"\n")
-    given, kept, told, at = iter(reasons), [], [], 0
-    result = counts.copy()
-    for row, count in enumerate(counts.tolist()):
-        if count == REJECTED:
-            told.append(next(given))
-            continue
-        why = refused[at : at + count]
-        if why.any():
-            result[row] = REJECTED
-            told.append(f"what it returned is refused: {name(Reason(int(why[why > 0][0])))}")
-        else:
-            kept += lines[at : at + count]
-        at += count
-    return result, b"".join(line + b"\n" for line in kept), told
+    result: list[list[bytes] | str] = []
+    at = 0
+    for lines in made.each():
+        if not isinstance(lines, str):
+            why = refused[at : at + len(lines)]
+            at += len(lines)
+            if why.any():
+                lines = f"what it returned is refused: {name(Reason(int(why[why > 0][0])))}"
+        result.append(lines)
+    return Transformed.of(result)
 
 
 def _one_line(reason: object) -> str:

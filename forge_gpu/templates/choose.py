@@ -18,7 +18,7 @@ def make_renderer(config: Config) -> Renderer:
     mapping, form = config.data.mapping, form_of(config)
     shape = shape_of(mapping)
     shape.require(mapping)
-    fault = form.misfit(shape) or form.spans_fault(config)
+    fault = form.misfit(shape) or form.spans_fault(config) or form.turns_fault(config)
     if fault is not None:
         raise ConfigError(fault)
     return form.renderer(config)

@@ -12,9 +12,9 @@ import datetime
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import CodeType
-from typing import Any
+from typing import Any, TypeVar
 
 import jinja2
 from jinja2 import nodes
@@ -27,9 +27,13 @@ from forge_gpu.errors import TemplateError
 from forge_gpu.templates.bounds import BoundedEnvironment, Bounds
 from forge_gpu.templates.conversations import Conversation
 from forge_gpu.templates.final_message import NoFinalMessage, as_given, cut_at_tag, tagged
+from forge_gpu.templates.turns.rounds import TurnEnvironment
+from forge_gpu.templates.turns.written import Written
 from forge_gpu.templates.values import ABSENT
 
 CharacterSpan = tuple[int, int]
+T = TypeVar("T")
+Environment = TypeVar("Environment", bound=BoundedEnvironment)
 
 
 class Refused(Exception):
@@ -143,14 +147,22 @@ class ChatTemplate:
         }
         if self.final_field is not None and self.fixed["add_generation_prompt"]:
             raise TemplateError("add_generation_prompt and continue_final_message exclude each other")
-        self.environment = BoundedEnvironment(
-            self.bounds, trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols]
-        )
-        self.environment.filters["tojson"] = to_json
-        self.environment.globals["raise_exception"] = raise_exception
-        self.environment.globals["strftime_now"] = strftime_of(date)
-        self.environment.globals |= {"dict": PlainDict(), "namespace": PlainNamespace}
+        self.environment = self._environment(BoundedEnvironment)
         self.template = compile_template(self.environment, source)
+
+    def _environment(self, kind: type[Environment]) -> Environment:
+        options = {"trim_blocks": True, "lstrip_blocks": True, "extensions": [GenerationTag, loopcontrols]}
+        environment = kind(self.bounds, **options)
+        environment.filters["tojson"] = to_json
+        environment.globals["raise_exception"] = raise_exception
+        environment.globals["strftime_now"] = strftime_of(self.date)
+        environment.globals |= {"dict": PlainDict(), "namespace": PlainNamespace}
+        return environment
+
+    @cached_property
+    def _turns(self) -> tuple[TurnEnvironment, jinja2.Template]:
+        environment = self._environment(TurnEnvironment)
+        return environment, compile_template(environment, self.source)
 
     def variables(self, conversation: Conversation, **changed: object) -> dict[str, object]:
         """What the template sees for a conversation."""
@@ -189,7 +201,16 @@ class ChatTemplate:
         finally:
             self.environment.generation_hook = None  # type: ignore[attr-defined]
 
-    def _guarded(self, action: Callable[[], str]) -> str:
+    def written(self, conversation: Conversation, **changed: object) -> Written:
+        """The text of a conversation, and for which message each stretch of it was written. Raises as
+        `render`."""
+        environment, template = self._turns
+        environment.start()
+        messages = [dict(message) for message in as_given(conversation.messages)]  # each an object of its own
+        variables = self.variables(conversation, **changed) | {"messages": messages}
+        return self._guarded(lambda: environment.written(messages, lambda: template.generate(variables)))
+
+    def _guarded(self, action: Callable[[], T]) -> T:
         self.environment.start()
         try:
             return action()

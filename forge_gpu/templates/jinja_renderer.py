@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from time import perf_counter
@@ -28,14 +29,16 @@ from forge_gpu.templates.tracing.compiler import EAGER, TOO_RARE, Compiler, Pati
 from forge_gpu.templates.tracing.cutover import Cutover
 from forge_gpu.templates.tracing.expressions import Expression, Text, evaluate
 from forge_gpu.templates.tracing.fields import Compiled, Refusal
-from forge_gpu.templates.tracing.spans import SpanFinder, as_json, spans_of
 from forge_gpu.templates.tracing.trace import Fallback
+from forge_gpu.templates.turns.finder import ASSISTANT, SpanRule
+from forge_gpu.templates.turns.spans import Spans as Stretches
 from forge_gpu.templates.values import GOOD
 
 if TYPE_CHECKING:
     from forge_gpu.templates.vm.texts import TextMachine
 
 SPANS = "spans"
+UNKNOWN_SPANS = "the template does not write turn after turn: what the assistant wrote cannot be told exactly"
 Rendered = dict[int, tuple[bytes, ...]]
 
 
@@ -61,8 +64,9 @@ class JinjaRenderer:
     """`fields`: ("text",), ("text", "spans"), ("prompt", "completion") or ("prompt", "chosen", "rejected");
     for the last, `shapes` are the two sides of the pair, else the one conversation.
 
-    spans: a JSON list of [start, end), in characters of the text, of what the assistant wrote; null where
-    it is not known. compiled: False renders every row with Jinja itself.
+    spans: a JSON list of [start, end), in characters of the text, of what messages of `roles` wrote
+    (`only_last`: the last one); where they are not known null, or the row is refused (`rejects_unknown`).
+    compiled: False renders every row with Jinja itself.
     """
 
     template: ChatTemplate
@@ -70,6 +74,9 @@ class JinjaRenderer:
     fields: tuple[str, ...]
     compiled: bool = True
     patience: Patience = Patience()  # noqa: RUF009 (it never changes)
+    roles: frozenset[str] = ASSISTANT
+    only_last: bool = False
+    rejects_unknown: bool = False
     counts: Counts = field(default_factory=Counts)
 
     def __post_init__(self) -> None:
@@ -83,10 +90,10 @@ class JinjaRenderer:
         if SPANS in self.fields:
             self.programs.append((RawSlot(own(SPANS)),))
         self.split = self.texts != ("text",)
-        self.span_finder = SpanFinder(self.template) if SPANS in self.fields else None
-        turn = self.span_finder.turn if self.span_finder else None
-        compiled = self.compiled and self.template.final_field is None  # a cut at a tag is no program
-        self.compiler = Compiler(self.template, self.split, turn, self.patience) if compiled else None
+        self.span_rule = SpanRule(self.template, self.roles, self.only_last) if SPANS in self.fields else None
+        self._has_code = self.compiled and self.template.final_field is None  # a cut at a tag is no program
+        traced = self._has_code and self.span_rule is None  # a program does not say whose turn its texts are
+        self.compiler = Compiler(self.template, self.split, self.patience) if traced else None
         self.cutover = Cutover()
         self.guard = Guard(self.template, self.split)
         self._fallbacks: dict[str, int] = {}
@@ -96,25 +103,23 @@ class JinjaRenderer:
 
     @cached_property
     def machine(self) -> list[TextMachine] | None:
-        """A machine for each side; None for templates that have no code, or spans that only a trace tells.
+        """A machine for each side; None for templates that have no code.
 
         Made for the first row that has no program: most jobs of plain chats never load its kernels.
         """
-        if self.compiler is None:
+        if not self._has_code:
             return None
         from forge_gpu.templates.vm.code import Unsupported
-        from forge_gpu.templates.vm.program import Marks
         from forge_gpu.templates.vm.texts import TextMachine
 
         try:
-            machines = [
-                TextMachine(self.template, self.split, getattr(shape, "renamed", {})) for shape in self.shapes
+            return [
+                TextMachine(self.template, self.split, getattr(shape, "renamed", {}), self.span_rule)
+                for shape in self.shapes
             ]
         except Unsupported as why:
             self._fallbacks[str(why)] = 0
             return None
-        told = SPANS not in self.fields or machines[0].marks == Marks.EXACT
-        return machines if told else None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -200,7 +205,7 @@ class _Chunk:
             self.machine_texts[name] = fields[number].without(~done)
             self.program[name][rows] = len(self.renderer.texts) + number
         if SPANS in self.program:
-            self.spans |= {row: json.dumps(spans).encode() for row, spans in sides[0].spans.items()}
+            self._note_spans({row: spans for row, spans in sides[0].spans.items() if done[row]})
         self.renderer.guard.bound(self.renderer._machine_rows, rows)
         self.renderer.counts.compiled += len(rows)
 
@@ -229,18 +234,15 @@ class _Chunk:
         self.columns.fill(result.needs, rows)
         for name, index in zip(renderer.texts, result.programs, strict=True):
             self.program[name][rows] = index
-        if SPANS in self.program:
-            self._find_spans(result, rows)
         renderer.guard.bound(result, rows)
         renderer.counts.compiled += len(rows)
 
-    def _find_spans(self, result: Compiled, rows: I64) -> None:
-        """The spans of rows of one program: its parts' lengths, summed up."""
-        ends = np.zeros((len(rows), len(result.fields[0]) + 1), np.int64)
-        for number, part in enumerate(result.fields[0]):
-            ends[:, number + 1] = ends[:, number] + self.columns.characters(part, rows)
-        for row, end in zip(rows.tolist(), ends.tolist(), strict=True):
-            self.spans[row] = as_json(result, end)
+    def _note_spans(self, found: Mapping[int, Stretches | None]) -> None:
+        for row, spans in found.items():
+            if spans is not None:
+                self.spans[row] = json.dumps(spans).encode()
+            elif self.renderer.rejects_unknown:
+                self.conversations.refuse(row, BadRecord(UNKNOWN_SPANS, Reason.UNKNOWN_SPANS))
 
     def _render_row(self, row: int) -> None:
         try:
@@ -283,9 +285,9 @@ class _Chunk:
             else:
                 renderer.fell_back(TOO_RARE.why, 1)
         began = perf_counter()
-        if renderer.span_finder is not None:
-            self.spans[row] = renderer.span_finder.find(conversation)
         texts = render_fields(renderer.template, conversation, renderer.split)
+        if renderer.span_rule is not None:
+            self._note_spans({row: renderer.span_rule.find(conversation)})
         cutover.jinja_seconds += perf_counter() - began
         cutover.jinja_rows += 1
         renderer.counts.row_wise += 1
@@ -301,8 +303,6 @@ class _Chunk:
             return None
         texts = tuple("".join([evaluate(part, lookup) for part in parts]) for parts in result.fields)
         renderer.guard.evaluated(result, texts, conversation)
-        if renderer.span_finder is not None:
-            self.spans[row] = spans_of(result, lookup)
         renderer.counts.evaluated += 1
         return texts
 

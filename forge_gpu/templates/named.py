@@ -1,4 +1,4 @@
-"""Templates by name: the built-ins, those of a plan's section `templates`, and the files in the user's own folder."""
+"""Templates by name: the built-ins, those of a plan's section `templates`, and files in the user's folder."""
 
 from __future__ import annotations
 

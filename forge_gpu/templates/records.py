@@ -1,7 +1,8 @@
 """Records to messages, in Python: what a conversation of any known shape means to a chat template.
 
-OpenAI messages (`role`, `content`) are passed on as they came: order of keys, None, [] and "" are kept,
-since each of them is something else to a template. ShareGPT messages (`from`, `value`) become OpenAI ones.
+OpenAI messages (`role`, `content`) are passed on as they came: order of keys, [] and "" are kept, since each
+of them is something else to a template. A key whose value is null is as if it were not there, as
+`apply_chat_template` has it. ShareGPT messages (`from`, `value`) become OpenAI ones.
 Parts with a `value` ({"type": "text", "value": ...}) become a text, reasoning or tool calls.
 """
 
@@ -65,6 +66,7 @@ def text_of(content: object) -> str | None:
 def _message(item: object, number: int, aliases: Mapping[str, str], roles: Mapping[str, str]) -> Message:
     if not isinstance(item, dict):
         raise BadRecord(f"message {number + 1} is no object")
+    item = {key: value for key, value in item.items() if value is not None}
     if "role" in item:
         role = item["role"]
         message = dict(item)

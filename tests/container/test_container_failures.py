@@ -11,6 +11,8 @@ import pytest
 
 import forge_gpu
 from forge_gpu.container.leftovers import owner
+from forge_gpu.container.makers import makers
+from forge_gpu.container.protocol import PROTOCOL
 from forge_gpu.container.rights import OWNER_LABEL
 from forge_gpu.errors import ContainerError, Interrupted
 from forge_gpu.events import Event, FellBack, JobStarted, Retried
@@ -21,7 +23,7 @@ from tests.job import jobs
 Kind = TypeVar("Kind", bound=Event)
 
 NAMED, AUTO = ["container.use=forge:cpu"], ["container.use=auto"]
-HELLO = {"hello": {"protocol": 1, "version": forge_gpu.__version__}}
+HELLO = {"hello": {"protocol": PROTOCOL, "version": forge_gpu.__version__, "makers": makers()}}
 H200 = GPU(0, "NVIDIA H200", "GPU-1", "Hopper", (9, 0), 2**37, 2**37, 0)
 
 

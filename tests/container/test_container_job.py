@@ -15,6 +15,7 @@ import pytest
 
 import forge_gpu
 from forge_gpu.cli.prepare import stopping_at_signals
+from forge_gpu.container.makers import makers
 from forge_gpu.errors import ConfigError, ContainerError, InputError, Interrupted, StrictError
 from forge_gpu.events import ChunkDone, Entry, JobEnded, JobFailed, JobStarted, Sampled
 from forge_gpu.report.live.note import read_live
@@ -169,7 +170,7 @@ def test_standard_input_goes_into_the_container(stand_in, source, tmp_path):
 
 
 def test_ctrl_c_is_passed_on_and_a_second_one_kills(stand_in, source, tmp_path):
-    hello = {"hello": {"protocol": 1, "version": forge_gpu.__version__}}
+    hello = {"hello": {"protocol": 1, "version": forge_gpu.__version__, "makers": makers()}}
     stand_in.play({"lines": [hello], "sleeps": True})
 
     def press_twice() -> None:

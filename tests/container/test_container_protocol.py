@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import forge_gpu
 from forge_gpu import errors
 from forge_gpu._version import __version__
+from forge_gpu.config.schema import Config
+from forge_gpu.container.makers import FORGE, PYTHON, UNICODE, makers, sources_digest
 from forge_gpu.container.protocol import PROTOCOL, Failed, Finished, Hello, read_line, to_line
 from forge_gpu.errors import ContainerError, ForgeError, Interrupted
 
@@ -68,7 +75,38 @@ def test_a_fault_of_forge_is_one_of_the_container():
 
 
 def test_only_this_version_is_spoken():
-    Hello(PROTOCOL, __version__).require_ours("forge:cpu")
-    for other in (Hello(PROTOCOL + 1, __version__), Hello(PROTOCOL, "9.9")):
-        with pytest.raises(ContainerError, match="forge image build"):
-            other.require_ours("forge:cpu")
+    Hello(PROTOCOL, __version__, makers()).require_ours("forge:cpu", Config())
+    for other in (Hello(PROTOCOL + 1, __version__, makers()), Hello(PROTOCOL, "9.9", makers())):
+        with pytest.raises(ContainerError, match=r"holds Forge .* with: forge image build"):
+            other.require_ours("forge:cpu", Config())
+
+
+NEAR: dict[str, Any] = {"preprocessing": {"dedup": {"near": {}}}}
+SCRIPT: dict[str, Any] = {"data": {"transform": {"script": "transform.py"}}}
+
+
+@pytest.mark.parametrize(
+    ("other", "refused", "taken"),
+    [
+        (FORGE, [{}, NEAR, SCRIPT], []),
+        ("pyarrow", [{}, NEAR, SCRIPT], []),
+        ("jinja2", [{}, NEAR, SCRIPT], []),
+        (UNICODE, [NEAR], [{}, SCRIPT]),
+        (PYTHON, [SCRIPT], [{}, NEAR]),
+    ],
+)
+def test_an_image_of_other_makers_is_refused_where_they_make_the_bytes(other, refused, taken):
+    hello = Hello(PROTOCOL, __version__, makers() | {other: "another"})
+    for values in refused:
+        with pytest.raises(ContainerError, match=rf"it differs in {re.escape(other)}.*forge image build"):
+            hello.require_ours("forge:cpu", Config.model_validate(values))
+    for values in taken:
+        hello.require_ours("forge:cpu", Config.model_validate(values))
+
+
+def test_a_changed_source_is_another_forge(tmp_path):
+    package = tmp_path / "forge_gpu"
+    shutil.copytree(Path(forge_gpu.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    assert sources_digest(package) == makers()[FORGE]
+    (package / "fates.py").open("a").write("\n")
+    assert sources_digest(package) != makers()[FORGE]

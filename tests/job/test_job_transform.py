@@ -104,7 +104,7 @@ def test_every_row_is_what_the_script_makes_of_it(folder: Path) -> None:
     assert [line["detail"] for line in rejected] == reasons
     assert {line["reason"] for line in rejected} == {"transform_error"}
     assert json.loads(rejected[0]["source"]) in rows
-    assert result.manifest["transform"]["contract"] == 1
+    assert result.manifest["transform"]["contract"] == 2
     assert result.manifest["run"]["sandbox"] == read_layers().names
 
 

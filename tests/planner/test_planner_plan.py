@@ -212,7 +212,10 @@ def test_single_turns_take_a_built_in(tmp_path):
 
 
 def test_an_unknown_speaker_is_refused_with_what_to_pass(tmp_path):
-    path = lines(tmp_path / "a.jsonl", [{"conversations": [{"from": "alien", "value": "x"}]}] * 4)
+    path = lines(
+        tmp_path / "a.jsonl",
+        [{"conversations": [{"from": "alien", "value": "x"}, {"from": "gpt", "value": "yes"}]}] * 4,
+    )
     with pytest.raises(InputError, match=r"'alien'.*--set data\.mapping\.roles\.alien=user"):
         planned(path)
     settings = ["data.mapping.roles.alien=user", "output.form=messages"]

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import psutil
 
+from forge_gpu.config.schema import Config
 from forge_gpu.report.live.jobs import Jobs
 from forge_gpu.report.live.server import Watch
 from tests.job import jobs
 
 FILES = 12
+ONE_BY_ONE = {"streaming_threshold_gb": 0, "memory": {"threads": 1, "budget": 2**24}}
 SCRIPT = """
 import sys, time
 from pathlib import Path
@@ -39,21 +41,23 @@ forge_gpu.prepare(config, output=folder / "prepared", check_stop=check)
 
 
 class Held:
-    """A job over FILES files, each a range, that asks before each step whether it may."""
+    """A job that asks before each step whether it may."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: Config) -> None:
         self.folder = folder
+        (folder / "plan.json").write_text(json.dumps(config.model_dump(mode="json")))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def over_files(cls, folder: Path) -> Held:
+        """One over FILES files, each a range."""
         folder.mkdir()
         sources = []
         for number in range(FILES):
             rows = jobs.rows(150, number)
             rows[7] = {"instruction": "without an answer"}
             sources.append(jobs.write_lines(folder / f"{number:02}.jsonl", rows))
-        config = jobs.plan(
-            *sources, preprocessing={"streaming_threshold_gb": 0, "memory": {"threads": 1, "budget": 2**24}}
-        )
-        (folder / "plan.json").write_text(json.dumps(config.model_dump(mode="json")))
-        self._process: subprocess.Popen[bytes] | None = None
+        return cls(folder, jobs.plan(*sources, preprocessing=ONE_BY_ONE))
 
     def allow(self, steps: int) -> None:
         partial = self.folder / "allowed.partial"

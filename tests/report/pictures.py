@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/report.md from a real run on examples/: `python -m tests.report.pictures`."""
+"""Makes the pictures of docs/report.md from real runs on examples/: `python -m tests.report.pictures`."""
 
 from __future__ import annotations
 
@@ -6,22 +6,36 @@ import io
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.text import Text
 
-from tests.report.browser import options
+import forge_gpu
+from forge_gpu.config.schema import Config
+from forge_gpu.report.live.note import read_live
+from tests.report.live import FILES, ONE_BY_ONE, Held, watching
+from tests.report.pages import Browser
+
+View = tuple[int, int, bool]
+"""Width, height, whether it is dark."""
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs" / "pictures"
 FORGE = [sys.executable, "-c", "from forge_gpu.cli.app import main; main()"]
-VIEWS = {
-    "report-wide-light.png": {"width": 1100, "height": 1180, "dark": False},
-    "report-wide-dark.png": {"width": 1100, "height": 1180, "dark": True},
-    "report-narrow-light.png": {"width": 500, "height": 1500, "dark": False},
-    "report-narrow-dark.png": {"width": 500, "height": 1500, "dark": True},
+VIEWS: dict[str, View] = {
+    "report-wide-light.png": (1100, 1180, False),
+    "report-wide-dark.png": (1100, 1180, True),
+    "report-narrow-light.png": (500, 1500, False),
+    "report-narrow-dark.png": (500, 1500, True),
+}
+LIVE: dict[str, View] = {
+    "live-wide-light.png": (1100, 1180, False),
+    "live-wide-dark.png": (1100, 1180, True),
+    "live-narrow-light.png": (500, 1500, False),
+    "live-narrow-dark.png": (500, 1500, True),
 }
 NEAR = "preprocessing.dedup.near.threshold=0.7"
 
@@ -33,32 +47,50 @@ def forge(folder: Path, *arguments: str) -> str:
 
 def main() -> None:
     PICTURES.mkdir(exist_ok=True)
-    with TemporaryDirectory() as name:
+    with TemporaryDirectory() as name, Browser(Path(name) / "profile") as browser:
         folder = Path(name)
         shutil.copytree(ROOT / "examples", folder / "examples")
         data = ["--data", "examples/support.jsonl", "--set", NEAR]
         forge(folder, "plan", "support assistant", *data, "--template", "chatml")
         shown = forge(folder, "prepare")
-        page = folder / "prepared" / "report.html"
-        for file, view in VIEWS.items():
-            picture(page, PICTURES / file, folder, **view)  # type: ignore[arg-type]
         terminal(shown, PICTURES / "terminal.svg")
+        for file, view in VIEWS.items():
+            page = browser.open((folder / "prepared" / "report.html").as_uri(), *view)
+            page.wait_for("How it ran")
+            time.sleep(1)
+            page.picture(PICTURES / file)
+        (folder / "live").mkdir()
+        live(folder / "live", browser)
 
 
-def picture(page: Path, file: Path, folder: Path, width: int, height: int, dark: bool) -> None:
-    command = options(folder / "profile", width=width, dark=dark)
-    subprocess.run(
-        [
-            *command,
-            f"--window-size={width},{height}",
-            "--virtual-time-budget=4000",
-            f"--screenshot={file}",
-            page.as_uri(),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
+def live(folder: Path, browser: Browser) -> None:
+    """The live page while the example, cut into a dozen files, is written."""
+    rows = (ROOT / "examples" / "support.jsonl").read_bytes().splitlines(keepends=True)
+    share = -(-len(rows) // FILES)
+    files = [folder / f"support-{number:02}.jsonl" for number in range(FILES)]
+    for number, file in enumerate(files):
+        file.write_bytes(b"".join(rows[number * share : (number + 1) * share]))
+    plan = forge_gpu.plan("support assistant", data=files, template="chatml", settings=[NEAR])
+    settings = plan.config.preprocessing.model_dump() | ONE_BY_ONE
+    config = Config.model_validate(plan.config.model_dump() | {"preprocessing": settings})
+    job = Held(folder, config)
+    with watching(folder) as server:
+        job.start(steps=8)
+        pages = {file: browser.open(server.url, *view) for file, view in LIVE.items()}
+        for steps in range(2 * FILES + 8, 200):
+            job.allow(steps)
+            time.sleep(1)
+            noted = read_live(folder / "prepared")
+            if noted is not None and noted["stages"][-1]["stage"] == "write" and noted["fates"].get("train"):
+                break
+        job.allow(steps + 3)
+        time.sleep(3)
+        for file, page in pages.items():
+            page.call("Page.bringToFront")
+            page.wait_for("Rejected")
+            time.sleep(1)
+            page.picture(PICTURES / file)
+        job.kill()
 
 
 def terminal(shown: str, file: Path) -> None:

@@ -6,9 +6,12 @@ import json
 import re
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import forge_gpu
+from forge_gpu.cli.summary import show
 from forge_gpu.errors import InputError, Interrupted
 from forge_gpu.report import collect, secrets
 from forge_gpu.report.collect import make_report
@@ -46,8 +49,10 @@ def test_the_report_says_what_the_manifest_and_the_ledger_say(rows, tmp_path):
     assert {of["reason"]: of["rows"] for of in told["reasons"]} == manifest["rejected"]
     [missing] = [of for of in told["reasons"] if of["reason"] == "missing_field"]
     assert missing["examples"][0]["row"] == 50 and "no answer" in missing["examples"][0]["text"]
-    assert told["lengths"]["splits"]["train"]["rows"] == manifest["counts"]["train"]
-    assert sum(told["lengths"]["splits"]["train"]["histogram"]) == manifest["counts"]["train"]
+    [lengths] = told["lengths"]
+    assert lengths["unit"] == "characters"
+    assert lengths["splits"]["train"]["rows"] == manifest["counts"]["train"]
+    assert sum(lengths["splits"]["train"]["histogram"]) == manifest["counts"]["train"]
     assert (result.output / "report.html").stat().st_size < 10**6
 
 
@@ -71,6 +76,55 @@ def test_near_duplicates_have_their_difference_marked(tmp_path):
     [other] = cluster["others"]
     assert [1, "word30"] in other["difference"] and [2, "other"] in other["difference"]
     assert 0.7 < other["similarity"] < 1
+
+
+def test_strata_are_told_by_their_values_with_the_splits_they_went_to(rows, tmp_path):
+    config = jobs.plan(
+        jobs.write_lines(tmp_path / "rows.jsonl", rows),
+        preprocessing={
+            "split": {"stratify": ["category", "score"]},
+            "validation_split": 0.2,
+            "train_split": 0.8,
+        },
+    )
+    result = prepared(tmp_path, config)
+    told = data_of(result.output / "report.html")["strata"]
+    assert told["columns"] == ["category", "score"] and len(told["items"]) == 12
+    used = {"train": 0, "validation": 0}
+    ledger = pq.read_table(result.ledger_path).to_pylist()
+    for item in told["items"]:
+        category, score = item["name"].split(", ")
+        assert category in "abcd" and score in ("1", "2.5", "None", str(10**20))
+        of = [
+            row["fate"]
+            for row in ledger
+            if row["stratum"] is not None
+            and (str(rows[row["row"]]["category"]), str(rows[row["row"]]["score"])) == (category, score)
+        ]
+        assert item["fates"] == {fate: of.count(fate) for fate in set(of)} and item["rows"] == len(of)
+        for split in used:
+            used[split] += item["fates"].get(split, 0)
+    assert told["more"] == len({row["stratum"] for row in ledger} - {None}) - 12
+    assert used["validation"] / (used["train"] + used["validation"]) == pytest.approx(0.2, abs=0.03)
+
+
+def test_lengths_are_told_in_tokens_where_the_ledger_has_them(rows, tmp_path, capsys):
+    config = jobs.plan(jobs.write_lines(tmp_path / "rows.jsonl", rows), model={"max_length": 40})
+    result = prepared(tmp_path, config)
+    ledger = pq.read_table(result.ledger_path)
+    tokens = [None if of is None else of // 3 for of in ledger["characters"].to_pylist()]
+    pq.write_table(ledger.append_column("tokens", pa.array(tokens, pa.int64())), result.ledger_path)
+    told = data_of(make_report(result.output))
+    assert [of["unit"] for of in told["lengths"]] == ["tokens", "characters"]
+    train = told["lengths"][0]["splits"]["train"]
+    expected = [n for n, fate in zip(tokens, ledger["fate"].to_pylist(), strict=True) if fate == "train"]
+    assert told["lengths"][0]["limit"] == 40 and train["longest"] == max(expected)
+    assert train["over"] == sum(n > 40 for n in expected) > 0
+    assert set(told["samples"][0]["lengths"]) == {"tokens", "characters"}
+    show(result)
+    assert re.search(
+        r"below [\d,]+ tokens, 95% below [\d,]+; \d+ \([\d.]+%\) over 40 tokens", capsys.readouterr().out
+    )
 
 
 def test_samples_are_the_written_rows_with_what_is_trained(rows, tmp_path):
@@ -136,7 +190,7 @@ def test_a_run_that_goes_on_has_the_rows_of_the_one_before(rows, tmp_path, monke
     result = prepared(tmp_path, config)
     assert result.manifest["run"]["resumed"]
     again = data_of(result.output / "report.html")
-    for key in ("samples", "reasons", "clusters", "lengths", "sources"):
+    for key in ("samples", "reasons", "clusters", "lengths", "sources", "strata"):
         assert again[key] == whole[key]
 
 

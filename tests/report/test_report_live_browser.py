@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 def test_a_job_is_followed_from_its_start_over_a_kill_to_its_end(tmp_path):
     """Two browsers look; one of them loads the page anew midway, and loses the network."""
     (tmp_path / "jobs").mkdir()
-    job = Held(tmp_path / "jobs" / "one")
+    job = Held.over_files(tmp_path / "jobs" / "one")
     with (
         watching(tmp_path / "jobs") as server,
         Browser(tmp_path / "a") as one,
@@ -67,7 +67,7 @@ def test_a_job_is_followed_from_its_start_over_a_kill_to_its_end(tmp_path):
         pages[1].wait_for("Open the report")
         assert not pages[0].faults()
 
-        second = Held(tmp_path / "jobs" / "two")
+        second = Held.over_files(tmp_path / "jobs" / "two")
         second.start(steps=4)
         pages[0].wait_for("two/prepared: running")
         choose(pages[0], "one/prepared")

@@ -12,7 +12,7 @@ import pytest
 from forge_gpu.errors import ForgeError, OutputError
 from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.report import page
-from forge_gpu.report.document import meanings
+from forge_gpu.report.meanings import meanings
 from tests.report.fetch_vendor import PACKAGES
 
 HOSTILE = '</script><script>alert(1)</script><!--<script>&lt;"\u2028'

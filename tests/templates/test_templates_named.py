@@ -42,8 +42,8 @@ def test_one_turn_is_the_format_string_byte_for_byte(pairs: list[tuple[str, str]
 
 
 EXPECTED = {
-    "chatml": "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\nR<|im_end|>"
-    "\n<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\nr<|im_end|>",
+    "chatml": "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n"
+    "<|im_start|>assistant\nR<|im_end|>\n<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\nr<|im_end|>",
     "llama": "<s>[INST] <<SYS>>\nS\n<</SYS>>\n\nQ [/INST] R </s><s>[INST] q [/INST] r </s>",
     "alpaca": "S\n\n### Instruction:\nQ\n\n### Response:\nR\n\n### Instruction:\nq\n\n### Response:\nr",
     "gemma": "<start_of_turn>user\nS\n\nQ<end_of_turn>\n<start_of_turn>model\nR<end_of_turn>\n"

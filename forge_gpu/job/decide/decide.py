@@ -52,6 +52,7 @@ def decide(
     files: Sequence[int] = (),
     first_occurrence: FirstOccurrence | None = None,
     on_step: OnStep = _ignore,
+    splits: Sequence[str] = (),
 ) -> Decisions:
     """Every row's fate, from the index files of all ranges in order; the others as in `Case`. Raises
     ConfigError for a column without values, and what `on_step` raises."""
@@ -64,7 +65,7 @@ def decide(
             shares.GATHERED.of(budget_bytes),
             lambda done: on_step("reading the index", done, len(ranges)),
         )
-        case = Case(config, facts, budget_bytes, texts, mixture, files, first_occurrence)
+        case = Case(config, facts, budget_bytes, texts, mixture, files, first_occurrence, splits)
         verdict = Verdict.none_yet(facts)
         for number, step in enumerate(STEPS):
             on_step(step.__name__.replace("_", " "), number, len(STEPS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from forge_gpu.errors import ConfigError
+from forge_gpu.fates import Fate, name
 from forge_gpu.hardware import shares
 from forge_gpu.job.decide.verdict import Bool, Case, Verdict
 from forge_gpu.job.state.decisions import SPLITS
@@ -15,14 +16,27 @@ from forge_gpu.split.fractions import Splits
 
 def split(case: Case, verdict: Verdict) -> None:
     """The split of every row that is still open."""
+    _place_given(case, verdict)
     open_rows = verdict.open_rows
     fates = _splits(case, verdict, open_rows)
     verdict.fate[open_rows] = fates[open_rows]
 
 
+def _place_given(case: Case, verdict: Verdict) -> None:
+    """Rows of files that are the validation or test split stay what they are."""
+    for fate in (Fate.VALIDATION, Fate.TEST):
+        if name(fate) in case.splits:
+            is_of = np.array([case.splits[file] == name(fate) for file in case.files], np.bool_)
+            verdict.settle(verdict.open_rows & np.repeat(is_of, np.diff(case.facts.starts)), fate)
+
+
 def _splits(case: Case, verdict: Verdict, open_rows: Bool) -> U8:
     settings, facts = case.config.preprocessing, case.facts
-    sizes = Splits(settings.train_split, settings.validation_split, settings.test_split)
+    sizes = Splits(
+        settings.train_split,
+        0.0 if name(Fate.VALIDATION) in case.splits else settings.validation_split,
+        0.0 if name(Fate.TEST) in case.splits else settings.test_split,
+    )
     if settings.split.mode == "temporal":
         return temporal.assign(facts["time"], open_rows, sizes)
     if settings.split.mode == "threshold":

@@ -29,7 +29,8 @@ OPEN = 255
 class Case:
     """facts: of all rows. budget_bytes: of the job. texts: of rows that may be near-duplicates,
     where the plan looks for them. mixture: of the sources; files: the file of each range, by which it tells
-    them. first_occurrence: of the engine that finds duplicates, None for the CPU's."""
+    them. first_occurrence: of the engine that finds duplicates, None for the CPU's. splits: of each file,
+    where the data comes with them; else empty."""
 
     config: Config
     facts: Gathered
@@ -38,6 +39,7 @@ class Case:
     mixture: Mixture | None = None
     files: Sequence[int] = ()
     first_occurrence: FirstOccurrence | None = None
+    splits: Sequence[str] = ()
 
 
 @dataclass

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 
 from forge_gpu.config.schema import Config
-from forge_gpu.fates import Reason
+from forge_gpu.fates import Fate, Reason
+from forge_gpu.io.to_arrow import texts_to_arrow
+from forge_gpu.job.facts.columns import TEXT, Column, Columns, LedgerRows, coded
 from forge_gpu.job.facts.fact import fact_of_columns
 from forge_gpu.job.rows.rows import Rows
 from forge_gpu.job.rows.workspace import Workspace
@@ -53,7 +57,25 @@ def _time(workspace: Workspace, rows: Rows) -> I64:
     return time
 
 
-STRATUM = fact_of_columns("stratum", np.uint64, _stratum, _stratum_columns)
+def _fill_strata(rows: LedgerRows) -> Sequence[pa.Array]:
+    rejected = rows.of(rows.decisions.fate) == np.uint8(Fate.REJECTED)
+    names, codes = np.unique(rows.fact("stratum"), return_inverse=True)
+    return [coded(codes, texts_to_arrow([stratum_name(name) for name in names.tolist()]), rejected)]
+
+
+def stratum_name(number: int) -> str:
+    """A stratum as the ledger spells it."""
+    return f"{number:016x}"
+
+
+STRATUM = replace(
+    fact_of_columns("stratum", np.uint64, _stratum, _stratum_columns),
+    columns=Columns(
+        (Column("stratum", TEXT, "of a stratified split: equal where the row's columns of that are equal"),),
+        lambda config: bool(_stratum_columns(config)),
+        _fill_strata,
+    ),
+)
 
 GROUP = fact_of_columns("group", np.uint64, _group, _group_column)
 

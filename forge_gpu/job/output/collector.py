@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from forge_gpu.job.events.events import Listener
-from forge_gpu.job.state.decisions import Decisions
 from forge_gpu.kernels.layout import I64
+
+if TYPE_CHECKING:
+    from forge_gpu.job.state.decisions import Decisions
 
 
 @dataclass(frozen=True, slots=True)

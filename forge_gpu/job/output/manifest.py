@@ -121,6 +121,7 @@ def content(
         "forge": __version__,
         "inputs": [
             {"path": source.file.path, "format": source.format.kind, "bytes": source.file.size, "rows": rows}
+            | ({"split": source.file.split} if source.file.split else {})
             | ({"losses": [asdict(loss) for loss in source.losses]} if source.losses else {})
             for source, rows in zip(inputs.sources, records, strict=True)
         ],

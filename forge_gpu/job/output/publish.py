@@ -28,12 +28,11 @@ from forge_gpu.job.events.retry import telling
 from forge_gpu.job.events.stages import stage
 from forge_gpu.job.output.output_guard import ADVICE, is_manifest, is_ours_by_name
 from forge_gpu.job.output.result import LEDGER, MANIFEST, PAGE, PAGE_BEGINNING, Result
-from forge_gpu.job.state.checkpoint import FOLDER
 from forge_gpu.job.state.decisions import SPLITS
+from forge_gpu.job.state.place import FOLDER, STAGING
 from forge_gpu.job.state.spec import JobSpec
 
 STAGE = "upload"
-STAGING = Path(".forge-upload")
 UPLOADED = "uploaded.json"
 
 

@@ -155,13 +155,13 @@ class RowReader:
             *([] if label is None else [label]),
             *columns,
         ]
-        self._control_checks = control_checks(config)
         taken = [column for expansion in expansions for column in expansion.inputs(config)]
         self._takes_records = RECORD in (*required, *taken)
         made = made_columns(config)
         named = (*(key for key in required if key not in made), *taken)
         self._paths = Paths(key for key in named if key != RECORD)
         self.keys = self._paths.keys
+        self._control_checks = control_checks(config)
 
     def read(self, chunk: Chunk, *, judge: bool, records: Records | None = None) -> Rows:
         """The rows of a chunk. `judge` runs the quality checks, which only the first pass needs.
@@ -183,7 +183,7 @@ class RowReader:
         reason = bound.reason.copy()
         warned: dict[Reason, npt.NDArray[np.bool_]] = {}
         characters: npt.NDArray[np.int64] | None = None
-        if judge:
+        if judge and bound.texts:
             checked = check(
                 bound.texts,
                 self.config.preprocessing.quality_checks,

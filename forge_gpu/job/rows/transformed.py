@@ -114,13 +114,16 @@ class Transformer:
         with self._lock:
             if self._is_tried:
                 return
-            with Sandbox(self.script, self._bounds) as one, Sandbox(self.script, self._bounds) as other:
+            with (
+                Sandbox(self.script, self._bounds) as one,
+                Sandbox(self.script, self._bounds, by_row=True) as other,
+            ):
                 differing = unlike(one, other, rows)
             if differing is not None:
                 source = rows[differing].decode("utf-8", "replace")
                 raise SandboxError(
                     f"{self.script.path}: a row becomes something else when the rows come in another order, "
-                    "or again; a result must depend on the row alone",
+                    "or again, or in another batch; a result must depend on the row alone",
                     f": {source[:200]}",
                 )
             self._is_tried = True

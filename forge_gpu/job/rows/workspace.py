@@ -103,11 +103,11 @@ class Workspace:
             return self._form.key(config, columns, programs) if key == "rendered" else column_key(key)
 
         self._keys = Composer(fields, as_key)
+        label = config.data.mapping.label
+        self._compared = set(key) if key != "rendered" else {label} - set(columns)
         plan = tokenizer_plan(config)
         self.encoder = None if plan is None else RowEncoder(config, self.engine, plan, self.reader.renderer)
         self._counts = NO_COUNTS
-        label = config.data.mapping.label
-        self._compared = set(key) if key != "rendered" else {label} - set(columns)
         self._lines = Composer(fields if plan is None else (), partial(self._form.line, config))
         self._fields = {field: Composer((field,), lambda programs: programs[0]) for field in fields}
 

@@ -26,8 +26,7 @@ from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.modes import make_private
 from forge_gpu.job.state import arrays, index
 from forge_gpu.job.state.index import RowIndex
-
-FOLDER = ".forge"
+from forge_gpu.job.state.place import FOLDER
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,10 @@ class JobKey:
         if config.data.weights is not None or config.data.caps is not None:
             settings["data"]["inputs"] = config.data.inputs  # which files are one source
         return cls(
-            sources=[[file.path, file.size, file.fingerprint] for file in files],
+            sources=[
+                [file.path, file.size, file.fingerprint, *([file.split] if file.split else [])]
+                for file in files
+            ],
             config=_digest(orjson.dumps(settings, option=orjson.OPT_SORT_KEYS)),
             template=_digest((config.model.chat_template or "").encode()),
             limit=limit,

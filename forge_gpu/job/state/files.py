@@ -6,6 +6,7 @@ from functools import cached_property
 
 from forge_gpu.io.faults import OnRetry, ignore_retry
 from forge_gpu.io.inputs import InputFile, resolve
+from forge_gpu.job.state.given import with_splits
 from forge_gpu.job.state.spec import JobSpec
 
 
@@ -21,7 +22,8 @@ class JobFiles:
     @cached_property
     def inputs(self) -> list[InputFile]:
         spec = self._spec
-        return resolve(spec.config.data.inputs, spec.base, self.skipped.__setitem__, self._on_retry)
+        files = resolve(spec.config.data.inputs, spec.base, self.skipped.__setitem__, self._on_retry)
+        return with_splits(files, spec.config.data.splits, spec.base)
 
     @cached_property
     def against(self) -> list[InputFile]:

@@ -46,6 +46,7 @@ from forge_gpu.kernels.cpu.vm_run import DONE, execute
 from forge_gpu.kernels.cpu.vm_text import characters
 from forge_gpu.kernels.layout import ABSENT, CANONICAL, CLEAN, I64, JSON, NULL, PADDING, PLAIN, U8, Spans
 from forge_gpu.kernels.vm_layout import (
+    LIST,
     MAX_CALLS,
     NONE,
     STEPS,
@@ -122,6 +123,11 @@ def bind(m, variables, at, row):
             if not ends_with_assistant(m, a, w):
                 return TO_JINJA
             w -= 1 << TYPE_BITS
+        limit = item64(m, Word.LIMIT)
+        if outcome == GOING_ON and 0 <= limit < w >> TYPE_BITS:
+            w = limit << TYPE_BITS | LIST
+        put_item64(m, Word.MESSAGES, a)
+        put_item64(m, Word.MESSAGES + 1, w >> TYPE_BITS)
         set_cell(m, cell, a, w)
         return outcome
     if kind != JSON:
@@ -146,6 +152,7 @@ def run_row(m, variables, row):
     put_item64(m, Word.TEXT, item64(m, Word.TEXT_BEGIN))
     put_item64(m, Word.FUEL, np.int64(STEPS))
     put_item64(m, Word.PLACE, np.int64(-1))
+    put_item64(m, Word.CURRENT, np.int64(-1))
     put_item64(store, Kept.CURRENT, np.int64(-1))
     for at in range(0, variables[1] >> 3, VARIABLE):
         outcome = bind(m, variables, at, row)
@@ -160,17 +167,19 @@ def forget_all(m):
 
 
 @kernel
-def run_rows(m, variables, rows, first, outcomes, offsets, escaped, mark_offsets):
+def run_rows(m, variables, rows, limits, first, outcomes, offsets, escaped, mark_offsets):
     """Rows number rows[first], rows[first + 1], ...: the number of the next to go on with, which asks for
     more room by its outcome.
 
-    outcomes: int64 each, Outcome and above it the instruction that ended the row. offsets, mark_offsets:
-    int64, where each row's text and marks end. escaped: uint8, is there a backslash in the text?
+    limits: int64 each, how many messages the template is given, -1 for all. outcomes: int64 each, Outcome and
+    above it the instruction that ended the row. offsets, mark_offsets: int64, where each row's text and marks
+    end. escaped: uint8, is there a backslash in the text?
     """
     output = buffer_at(m, Word.OUTPUT)
     for k in range(first, rows[1] >> 3):
         begin, marked = item64(m, Word.POSITION), item64(m, Word.MARKED)
         put_item64(m, Word.BEGIN, begin)
+        put_item64(m, Word.LIMIT, item64(limits, k))
         outcome = run_row(m, variables, item64(rows, k))
         put_item64(outcomes, k, item64(m, Word.PLACE) << OUTCOME_BITS | outcome)
         if outcome != DONE:
@@ -186,15 +195,15 @@ def run_rows(m, variables, rows, first, outcomes, offsets, escaped, mark_offsets
 
 @kernel
 def count_mark_characters(output, offsets, mark_offsets, marks):
-    """Marks as places in bytes become places in characters; the lowest bit stays."""
+    """The places of marks become places in characters."""
     for k in range((offsets[1] >> 3) - 1):
         at = item64(offsets, k)
         place, counted = at, np.int64(0)
-        for j in range(item64(mark_offsets, k), item64(mark_offsets, k + 1)):
-            mark = item64(marks, j)
-            counted += characters(output, place, at + (mark >> 1) - place)
-            place = at + (mark >> 1)
-            put_item64(marks, j, counted << 1 | mark & 1)
+        for j in range(item64(mark_offsets, k), item64(mark_offsets, k + 1), 2):
+            marked = at + item64(marks, j)
+            counted += characters(output, place, marked - place)
+            place = marked
+            put_item64(marks, j, counted)
 
 
 @kernel
@@ -234,9 +243,9 @@ class Rendered:
     """What the machine made of n rows.
 
     outcome: int64[n], DONE, RAISED or TO_JINJA. place: int64[n], the instruction that ended a row, or -1.
-    text: Spans[n], in the machine's output: it lives until the next run. mark_offsets: int64[n + 1]; marks:
-    int64, of row k marks[mark_offsets[k]:mark_offsets[k + 1]], each a place in its text in bytes << 1 | 1
-    where a span begins, << 1 where it ends.
+    text: Spans[n], in the machine's output: it lives until the next run. marks: int64[m, 2], a place in the
+    text in bytes and what it is (MARK_...) each; mark_offsets: int64[n + 1], of row k are
+    marks[mark_offsets[k]:mark_offsets[k + 1]].
     """
 
     outcome: I64
@@ -294,9 +303,14 @@ class Machine:
         arrays = (self._kept, self._text, self._output, self._cells, self._stack, self._store, self._joined)
         return sum(array.nbytes for array in arrays)
 
-    def run(self, columns: Sequence[Spans], rows: I64) -> Rendered:
-        """The texts of some rows; one column a variable of the program, in their order."""
+    def run(self, columns: Sequence[Spans], rows: I64, limits: I64 | None = None) -> Rendered:
+        """The texts of some rows; one column a variable of the program, in their order.
+
+        rows: int64[n], a row may come more than once. limits: int64[n], how many of its messages the template
+        is given each time; -1, or None: all.
+        """
         count = len(rows)
+        limits = np.full(count, -1) if limits is None else np.ascontiguousarray(limits, np.int64)
         outcomes, offsets = np.zeros(count, np.int64), np.zeros(count + 1, np.int64)
         escaped, mark_offsets = np.zeros(count, np.uint8), np.zeros(count + 1, np.int64)
         rows = np.ascontiguousarray(rows, np.int64)
@@ -305,7 +319,7 @@ class Machine:
         at = 0
         while at < count:
             self._lay_out(columns)
-            arrays = (self._state, self._variables, rows)
+            arrays = (self._state, self._variables, rows, limits)
             results = (outcomes, offsets, escaped, mark_offsets)
             at = run_rows(*map(whole, arrays), at, *map(whole, results))
             if at < count and not self._grow(int(outcomes[at]) & ((1 << OUTCOME_BITS) - 1)):
@@ -318,13 +332,14 @@ class Machine:
         text = Spans(data, offsets[:-1].copy(), np.diff(offsets), kind)
         marks = self._marks[: int(self._state[Word.MARKED])].copy()
         outcome = outcomes & ((1 << OUTCOME_BITS) - 1)
-        return Rendered(outcome, outcomes >> OUTCOME_BITS, text, mark_offsets, marks)
+        return Rendered(outcome, outcomes >> OUTCOME_BITS, text, mark_offsets >> 1, marks.reshape(-1, 2))
 
     def mark_characters(self, rendered: Rendered) -> I64:
-        """The marks of the last run, each a place in characters << 1 | 1 where a span begins."""
+        """The marks of the last run, their places in characters."""
         offsets = np.concatenate([rendered.text.start, [rendered.text.start[-1] + rendered.text.length[-1]]])
         marks = rendered.marks.copy()
-        count_mark_characters(*map(whole, (rendered.text.data, offsets, rendered.mark_offsets, marks)))
+        bounds = 2 * rendered.mark_offsets
+        count_mark_characters(*map(whole, (rendered.text.data, offsets, bounds, marks.ravel())))
         return marks
 
     def _grow(self, outcome: int) -> bool:

@@ -75,6 +75,7 @@ from forge_gpu.kernels.vm_layout import (
     ITEMS,
     LIST,
     MACRO,
+    MARK_TURN,
     MAX_CALLS,
     NAMESPACE,
     SAFE,
@@ -257,15 +258,44 @@ def save_cells(m, saved, low, high):
 
 
 @inner
-def mark(m, begins):
-    """Note where a span that the assistant wrote begins or ends: (place in the output << 1 | begins)."""
+def mark(m, what):
+    """Note a place in the output, and what it is: two words."""
     marks = buffer_at(m, Word.MARKS)
     count = item64(m, Word.MARKED)
-    if 8 * (count + 1) > marks[1]:
+    if 8 * (count + 2) > marks[1]:
         return MORE_STACK
-    put_item64(marks, count, (item64(m, Word.POSITION) - item64(m, Word.BEGIN)) << 1 | begins)
-    put_item64(m, Word.MARKED, count + 1)
+    put_item64(marks, count, item64(m, Word.POSITION) - item64(m, Word.BEGIN))
+    put_item64(marks, count + 1, np.int64(what))
+    put_item64(m, Word.MARKED, count + 2)
     return GOING_ON
+
+
+@inner
+def message_number(m, cell, current):
+    """The number of the message that a cell has, `current` for what is none."""
+    a, w = value_of(m, cell)
+    first, count = item64(m, Word.MESSAGES), item64(m, Word.MESSAGES + 1)
+    if w & TYPE_MASK != DICT or w == DICT:
+        return current
+    for k in range(count):
+        at = (current + 1 + k) % count  # most often the next
+        if value_of(m, first + at)[0] == a:
+            return at
+    return current
+
+
+@inner
+def turn(m, cell, how):
+    """Note whose turn is written, where that changes."""
+    current = item64(m, Word.CURRENT)
+    if how == 1:
+        set_int(m, cell, current)
+        return GOING_ON
+    now = value_of(m, cell)[0] if how == 2 else message_number(m, cell, current)
+    if now == current:
+        return GOING_ON
+    put_item64(m, Word.CURRENT, now)
+    return mark(m, MARK_TURN + 1 + now)
 
 
 @inner
@@ -456,6 +486,8 @@ def execute(m):
             outcome = reverse(m, a, b)
         elif op == Op.MARK:
             outcome = mark(m, a)
+        elif op == Op.ROUND:
+            outcome = turn(m, a, c)
         elif op == Op.MEMO:
             known, outcome = recall(m, a)
             if known:

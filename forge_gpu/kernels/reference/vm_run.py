@@ -33,7 +33,17 @@ from forge_gpu.kernels.reference.vm_values import (
     unknown,
     without_half_pairs,
 )
-from forge_gpu.kernels.vm_layout import DICT, LIST, LOOP_VALUES, MAX_CALLS, TUPLE, Op, Variable, VmProgram
+from forge_gpu.kernels.vm_layout import (
+    DICT,
+    LIST,
+    LOOP_VALUES,
+    MARK_TURN,
+    MAX_CALLS,
+    TUPLE,
+    Op,
+    Variable,
+    VmProgram,
+)
 
 Row = dict[Variable, bytes | None]
 """The JSON text of each variable; None where a row has none."""
@@ -54,6 +64,8 @@ class Run:
     cells: list[Value]
     written: list[str] = field(default_factory=list)
     marks: list[tuple[int, int]] = field(default_factory=list)
+    messages: list[Value] = field(default_factory=list)
+    current: int = -1
     calls: list[int] = field(default_factory=list)
     saved: list[list[Value]] = field(default_factory=list)
     place: int = 0
@@ -72,16 +84,19 @@ class Run:
         return text[begin:]
 
 
-def run(program: VmProgram, row: Row) -> tuple[str, list[tuple[int, int]]]:
-    """(text of a row, its marks: (place in characters, 1 for a span's beginning, 0 for its end)). Raises
-    ToJinja, Raised."""
+def run(program: VmProgram, row: Row, limit: int = -1) -> tuple[str, list[tuple[int, int]]]:
+    """(text of a row, its marks: (place in characters, MARK_...)). limit: how many of its messages the
+    template is given, -1: all. Raises ToJinja, Raised."""
     constants = constants_of(program)
     cells: list[Value] = [*constants, *[None] * (program.cells - len(constants))]
     first, count = program.renamed
     renamed = {cells[first + 2 * k]: cells[first + 2 * k + 1] for k in range(count)}
     for what, cell, default in program.variables:
         cells[cell] = _variable(what, row.get(what), cells[default], renamed)
-    result = Run(program, cells)
+        if what != Variable.TOOLS and limit >= 0:
+            cells[cell] = cells[cell][:limit]
+    given = [cells[cell] for what, cell, _ in program.variables if what != Variable.TOOLS]
+    result = Run(program, cells, messages=given[0] if isinstance(given[0], list) else [])
     code = program.code.reshape(-1, 5).tolist()
     while True:
         op, a, b, c, d = code[result.place]
@@ -160,6 +175,18 @@ def _loop_value(m: Run, a: int, b: int, c: int, d: int) -> None:
         "previtem": loop.members[at - 1] if at > 0 else UNDEFINED,
         "nextitem": loop.members[at + 1] if at + 1 < count else UNDEFINED,
     }[LOOP_VALUES[c]]
+
+
+def _round(m: Run, a: int, b: int, c: int, d: int) -> None:
+    if c == 1:
+        m.cells[a] = m.current
+        return
+    element = m.cells[a]
+    numbers = [k for k, message in enumerate(m.messages) if message is element]
+    now = element if c == 2 else numbers[0] if numbers else m.current
+    if now != m.current:
+        m.current = now
+        m.marks.append((m.position, MARK_TURN + 1 + now))
 
 
 def _call(m: Run, a: int, b: int, c: int, d: int) -> None:
@@ -283,6 +310,7 @@ OPERATIONS: dict[int, Callable[[Run, int, int, int, int], None]] = {
     Op.CAPTURE: _set(lambda m, b, c, d: m.position),
     Op.CAPTURED: _set(lambda m, b, c, d: m.take_back(m.cells[b])),
     Op.MARK: lambda m, a, b, c, d: m.marks.append((m.position, a)),
+    Op.ROUND: _round,
     Op.MEMO: lambda m, a, b, c, d: None,
     Op.MEMO_END: lambda m, a, b, c, d: None,
     Op.MOVE: _set(lambda m, b, c, d: m.cells[b]),

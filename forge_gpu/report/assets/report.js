@@ -104,8 +104,7 @@ function warned() {
       .map(([reason, rows]) => [words(reason), right(count(rows)), data.meanings.reasons[reason] || ""])));
 }
 
-function histogram(width) {
-  const { edges, splits, limit } = data.lengths;
+function histogram(width, { unit, edges, splits, limit }) {
   const bars = [];
   for (const [split, of] of Object.entries(splits))
     of.histogram.forEach((rows, number) => {
@@ -118,11 +117,11 @@ function histogram(width) {
   return Plot.plot({
     width, height: 70 + 96 * order.length, marginLeft: width < 620 ? 14 : 90, marginRight: 14, marginTop: 22,
     style: { background: "transparent", fontSize: "12px", color: "var(--ink)" },
-    x: { type: "log", label: "characters", nice: true, tickFormat: (value) => (String(value)[0] === "1" || String(value)[0] === "5" || String(value)[0] === "2" ? count(value) : "") },
+    x: { type: "log", label: unit, nice: true, tickFormat: (value) => (String(value)[0] === "1" || String(value)[0] === "5" || String(value)[0] === "2" ? count(value) : "") },
     y: { axis: null }, fy: { domain: order, label: null, axis: width < 620 ? null : "left", padding: 0.18 },
     marks: [
       Plot.rectY(bars, { x1: "x1", x2: "x2", y: "part", fy: "split", fill: (bar) => colour(bar.split), inset: 0.5,
-        title: (bar) => `${count(bar.x1)} to ${count(bar.x2)} characters: ${count(bar.rows)} rows` }),
+        title: (bar) => `${count(bar.x1)} to ${count(bar.x2)} ${unit}: ${count(bar.rows)} rows` }),
       Plot.ruleY([0], { stroke: "var(--line)" }),
       Plot.ruleX(marks, { x: "x", fy: "split", stroke: "var(--ink)", strokeDasharray: "2 3" }),
       ["median", "95%"].map((name) => Plot.text(marks.filter((mark) => mark.name === name), { x: "x", fy: "split", text: "name",
@@ -134,31 +133,59 @@ function histogram(width) {
 }
 
 function lengths() {
-  if (!data.lengths) return null;
-  const { splits, limit, a_token } = data.lengths;
-  const over = Object.values(splits).reduce((sum, of) => sum + (of.over || 0), 0);
-  const lead = limit === null ? "In characters of the contents."
-    : `In characters of the contents. The model's ${count(data.model.max_length)} tokens are about ${count(limit)} characters (${a_token} a token): `
-      + (over ? `${ofRows(over)} likely longer.` : "no row is likely longer.");
-  return section("How long rows are", lead, drawn(histogram),
-    table(["split", "rows", "median", "95% are below", "longest", ...(limit === null ? [] : ["likely over max_length"])],
-      Object.entries(splits).map(([split, of]) => [
-        el("span", null, el("i", { class: "dot", style: { background: colour(split) } }), split), right(count(of.rows)), right(count(of.median)),
-        right(count(of.p95)), right(count(of.longest)), ...(limit === null ? [] : [right(`${count(of.over)} (${share(of.over, of.rows)})`)])])));
+  if (!data.lengths.length) return null;
+  const shown = el("div");
+  const show = (of, chips) => {
+    for (const chip of chips.children) chip.setAttribute("aria-pressed", String(chip.textContent === of.unit));
+    shown.replaceChildren(...lengthsIn(of).filter(Boolean));
+  };
+  const chips = el("div", { class: "chips" }, data.lengths.map((of) => el("button", { onclick: () => show(of, chips) }, of.unit)));
+  show(data.lengths[0], chips);
+  return section("How long rows are", null, data.lengths.length > 1 ? chips : null, shown);
+}
+
+function lengthsIn(of) {
+  const { unit, splits, limit, a_token } = of;
+  const over = Object.values(splits).reduce((sum, split) => sum + (split.over || 0), 0);
+  const many = over ? `${ofRows(over)} ${over === 1 ? "is" : "are"}` : "no row is";
+  const lead = unit === "tokens" ? (limit === null ? "In tokens of the model." : `In tokens of the model, which takes ${count(limit)}: ${many} longer.`)
+    : limit === null ? "In characters of the contents."
+    : `In characters of the contents. The model's ${count(data.model.max_length)} tokens are about ${count(limit)} characters (${a_token} a token): ${many} likely longer.`;
+  return [el("p", { class: "lead" }, lead), drawn((width) => histogram(width, of)),
+    table(["split", "rows", "median", "95% are below", "longest", ...(limit === null ? [] : [unit === "tokens" ? "over max_length" : "likely over max_length"])],
+      Object.entries(splits).map(([split, its]) => [
+        el("span", null, el("i", { class: "dot", style: { background: colour(split) } }), split), right(count(its.rows)), right(count(its.median)),
+        right(count(its.p95)), right(count(its.longest)), ...(limit === null ? [] : [right(`${count(its.over)} (${share(its.over, its.rows)})`)])]))];
+}
+
+// Shares of the fates of several things, under each other.
+function sideBySide(items, labels, what) {
+  const bars = items.flatMap((item, number) => FATES.filter((fate) => item.fates[fate]).map((fate) =>
+    ({ item: labels[number], fate, part: item.fates[fate] / item.rows, rows: item.fates[fate] })));
+  return drawn((width) => Plot.plot({
+    width, height: 46 + 30 * items.length, marginLeft: Math.min(width / 3, 200), marginRight: 10,
+    style: { background: "transparent", fontSize: "12px", color: "var(--ink)" },
+    x: { label: `share of the ${what}'s rows`, percent: true }, y: { label: null, domain: labels, tickFormat: (name) => clip(name, 26) },
+    marks: [Plot.barX(bars, { x: "part", y: "item", fill: (bar) => colour(bar.fate), order: FATES, z: "fate", inset: 1,
+      title: (bar) => `${bar.item}: ${count(bar.rows)} ${words(bar.fate)}` })],
+  }));
+}
+
+function strata() {
+  if (!data.strata) return null;
+  const { columns, items, more } = data.strata;
+  const taken = new Set();
+  const labels = items.map(({ name }, number) => { const own = taken.has(name) ? `${name} (${number + 1})` : name; taken.add(own); return own; });
+  const splits = ["train", "validation", "test"].filter((split) => items.some((item) => item.fates[split]));
+  return section("Splits and strata", `Rows of each split by ${columns.join(", ")}, whose shares the split holds.` + (more ? ` The largest; ${count(more)} more are not shown.` : ""),
+    sideBySide(items, labels, "stratum"),
+    table([columns.join(", "), "rows", ...splits.map((split) => `${split}, share of it`)], items.map((item, number) => [labels[number], right(count(item.rows)),
+      ...splits.map((split) => right(`${count(item.fates[split] || 0)} (${share(item.fates[split] || 0, counts[split])})`))])));
 }
 
 function sources() {
   if (data.sources.length < 2) return null;
-  const bars = data.sources.flatMap((source, number) => FATES.filter((fate) => source.fates[fate]).map((fate) =>
-    ({ source: names[number], fate, part: source.fates[fate] / source.rows, rows: source.fates[fate] })));
-  const draw = (width) => Plot.plot({
-    width, height: 46 + 30 * data.sources.length, marginLeft: Math.min(width / 3, 200), marginRight: 10,
-    style: { background: "transparent", fontSize: "12px", color: "var(--ink)" },
-    x: { label: "share of the source's rows", percent: true }, y: { label: null, domain: names, tickFormat: (name) => clip(name, 26) },
-    marks: [Plot.barX(bars, { x: "part", y: "source", fill: (bar) => colour(bar.fate), order: FATES, z: "fate", inset: 1,
-      title: (bar) => `${bar.source}: ${count(bar.rows)} ${words(bar.fate)}` })],
-  });
-  return section("Sources side by side", null, drawn(draw),
+  return section("Sources side by side", null, sideBySide(data.sources, names, "source"),
     table(["source", "rows", "size", "to train", "left out"], data.sources.map((source, number) => {
       const out = FATES.slice(3).reduce((sum, fate) => sum + (source.fates[fate] || 0), 0);
       return [el("span", { title: source.name }, names[number]), right(count(source.rows)), right(size(source.bytes || 0)),
@@ -201,7 +228,7 @@ function samples() {
     for (const chip of chips.children) chip.setAttribute("aria-pressed", String(chip.textContent === split));
     shown.replaceChildren(...data.samples.filter((sample) => sample.split === split).map((sample) =>
       el("div", { class: "sample" }, el("p", null, el("b", null, place(sample)),
-        sample.characters !== null && sample.characters !== undefined && el("span", { class: "soft" }, `${count(sample.characters)} characters`)),
+        el("span", { class: "soft" }, Object.entries(sample.lengths).map(([unit, length]) => `${count(length)} ${unit}`).join(", "))),
         el("div", { class: "text" }, sample.segments.map(([text, flags]) => flags & 4 ? el("span", { class: "h" }, text)
           : flags ? el("span", { class: (flags & 2 ? "c " : "") + (flags & 1 ? "t" : "") }, text) : text),
           sample.more ? el("span", { class: "soft" }, `\n… ${count(sample.more)} more characters`) : null))));
@@ -241,5 +268,5 @@ function stages() {
     el("code", { class: "soft", style: { fontSize: "12px" } }, file.sha256 ? file.sha256.slice(0, 16) : "not read back")])));
 }
 
-document.getElementById("page").replaceChildren(...[head(), overview(), flow(), reasons(), lengths(), samples(), clusters(), sources(), contamination(),
+document.getElementById("page").replaceChildren(...[head(), overview(), flow(), reasons(), lengths(), samples(), strata(), clusters(), sources(), contamination(),
   warned(), template(), stages(), el("footer", null, "Made by forge prepare. This page loads nothing and sends nothing.")].flat(9).filter(Boolean));

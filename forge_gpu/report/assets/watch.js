@@ -66,7 +66,7 @@ const TONE = { running: "on", done: "", failed: "bad", killed: "bad", stopped: "
 function head({ state, folder, status }) {
   const resumed = state.resumed ? "goes on from an earlier run" : null;
   return el("header", null, el("h1", null, state.goal || folder), el("p", { class: `live ${TONE[status] ?? ""}` }, status),
-    el("p", null, [folder, state.model, state.engine && `${state.engine} engine, ${count(state.threads)} threads`, resumed].filter(Boolean).join(" · ")));
+    el("p", null, [folder, state.model, state.engine && `${state.engine} engine, ${count(state.threads)} ${state.threads === 1 ? "thread" : "threads"}`, resumed].filter(Boolean).join(" · ")));
 }
 
 function choice(jobs, job) {
@@ -104,7 +104,7 @@ function tiles({ state, status }) {
 
 function problem({ state, status, id, has_page }) {
   const silent = Date.now() / 1000 - state.told;
-  if (status === "done") return has_page ? el("p", { class: "lead" }, el("a", { href: `/report?job=${id}`, target: "_blank", rel: "noopener" }, "Open the report")) : null;
+  if (status === "done") return has_page ? el("p", { class: "open" }, el("a", { href: `/report?job=${id}`, target: "_blank", rel: "noopener" }, "Open the report")) : null;
   if (status === "failed" || status === "stopped") return section(status === "failed" ? "It failed" : "It was stopped", state.outcome.error,
     status === "stopped" ? "The same command goes on from there." : null);
   if (status === "killed") return section("It was killed", "Its process is gone, without a word. The same command goes on from the checkpoint.");
@@ -153,7 +153,7 @@ function curves({ state }) {
 function plot(options) {
   const width = Math.min(document.documentElement.clientWidth - 60, 1040);
   return el("figure", { class: "plot" }, Plot.plot({
-    marginLeft: 52, x: { label: "seconds", tickFormat: (value) => (value >= 3600 ? `${(value / 3600).toFixed(1)} h` : value >= 60 ? `${Math.round(value / 60)} min` : `${value} s`) },
+    marginLeft: 52, x: { label: null, tickFormat: (value) => (value >= 3600 ? `${(value / 3600).toFixed(1)} h` : value >= 60 ? `${Math.round(value / 60)} min` : `${value} s`) },
     style: { background: "transparent", fontSize: "12px", color: "var(--ink)" }, ...options(Math.max(width, 240)),
   }));
 }

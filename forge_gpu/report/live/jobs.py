@@ -17,9 +17,8 @@ import psutil
 
 from forge_gpu.fates import Fate, name
 from forge_gpu.io.atomic import PARTIAL
-from forge_gpu.job.output.publish import STAGING
 from forge_gpu.job.output.result import PAGE, PAGE_BEGINNING, REJECTED_FORMAT
-from forge_gpu.job.state.checkpoint import FOLDER
+from forge_gpu.job.state.place import FOLDER, STAGING
 from forge_gpu.report.live.note import FILE, VERSION
 
 MOST_JOBS = 100
@@ -171,7 +170,7 @@ def _folders_in(folder: Path) -> list[Path]:
             names = sorted(e.name for e in entries if e.is_dir(follow_symlinks=False))
     except OSError:
         return []
-    return [folder / of for of in names if not of.startswith(".") or of == STAGING.name]
+    return [folder / of for of in names if not of.startswith(".") or of == STAGING]
 
 
 def _look_of(path: Path) -> tuple[int, ...]:

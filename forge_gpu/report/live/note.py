@@ -15,13 +15,13 @@ from forge_gpu.errors import OutputError
 from forge_gpu.io.atomic import write_checked
 from forge_gpu.job.events.dispatch import GiveUp
 from forge_gpu.job.events.encode import Entry
-from forge_gpu.job.events.events import ChunkDone, JobEnded, JobFailed, Progressed, Sampled
-from forge_gpu.job.state.checkpoint import FOLDER
+from forge_gpu.job.events.events import JobEnded, JobFailed
+from forge_gpu.job.state.place import FOLDER
 from forge_gpu.report.live.state import VERSION, LiveState
 
 FILE = "live.json"
 WRITE_EVERY = 0.5
-"""Seconds between two writings, but for what begins, ends and warns."""
+"""Seconds between two writings; a sample comes each second, and so does what was passed over before it."""
 MOST_RUNS = 20
 """Earlier runs of the same job that are remembered."""
 
@@ -45,10 +45,9 @@ class LiveNote:
         self._state.add(entry)
         if self.folder is None or not self._state.has_begun:
             return
-        waits = isinstance(entry.event, ChunkDone | Progressed | Sampled)
-        if waits and time.monotonic() - self._written < WRITE_EVERY:
-            return
         is_end = isinstance(entry.event, JobEnded | JobFailed)
+        if not is_end and time.monotonic() - self._written < WRITE_EVERY:
+            return
         try:
             self._write(entry.run)
         except (OutputError, OSError) as fault:

@@ -15,8 +15,8 @@ from urllib.parse import parse_qs
 import orjson
 
 from forge_gpu.errors import ConfigError, ForgeError
-from forge_gpu.report.document import meanings
 from forge_gpu.report.live.jobs import Jobs
+from forge_gpu.report.meanings import meanings
 from forge_gpu.report.page import html_page, policy, scripts
 
 if TYPE_CHECKING:

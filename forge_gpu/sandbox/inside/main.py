@@ -6,12 +6,14 @@ import io
 import json
 import os
 import sys
+from collections.abc import Callable
 from importlib import import_module
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
 from forge_gpu.sandbox.inside import walls
-from forge_gpu.sandbox.inside.frames import DONE, FAULT, HEAD, ROWS, START, frame
+from forge_gpu.sandbox.inside.frames import BATCH, BY_BATCH, BY_ROW, DONE, FAULT, HEAD, ROWS, START, frame
 from forge_gpu.sandbox.inside.rows import SCRIPT, Rows, reason_of
 
 
@@ -32,6 +34,17 @@ class Closed:
         raise ModuleNotFoundError(
             f"no module {name!r} for a transform; there are: {self._modules}", name=name
         )
+
+
+class Packages:
+    """Finds packages, each in the folder that is named for it, and nothing else there."""
+
+    def __init__(self, folders: dict[str, str]) -> None:
+        self._folders = folders
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        folder = self._folders.get(name)
+        return None if folder is None else PathFinder.find_spec(name, [folder])
 
 
 class Pipe:
@@ -65,8 +78,14 @@ def main() -> None:
     given = json.loads(start[3])
     try:
         walls.limit(given["memory"], given["seconds"])
+        if given["packages"]:
+            os.environ.update(given["environment"])
+            sys.meta_path.append(Packages(given["packages"]))
         for name in given["modules"] + given["companions"]:
             import_module(name)
+        for name in given["environment"]:
+            os.environ.pop(name, None)
+        by_batch = import_module("forge_gpu.sandbox.inside.batches").Batches if given["packages"] else None
         sys.stdin, sys.stdout, sys.stderr = io.StringIO(), Nowhere(), Nowhere()
         sys.argv, sys.path, sys.meta_path = [SCRIPT], [], [Closed(given["modules"])]
         walls.close(given["landlock"], given["filter"])
@@ -74,18 +93,18 @@ def main() -> None:
         pipe.answer(0, 0, FAULT, f"the sandbox cannot be closed: {reason_of(fault)}".encode())
         return
     pipe.answer(0, 0, DONE, b"")
-    _serve(pipe, given["script"])
+    _serve(pipe, given["script"], by_batch, given["by_row"])
 
 
-def _serve(pipe: Pipe, script: str) -> None:
+def _serve(pipe: Pipe, script: str, by_batch: Any, prefers_rows: bool) -> None:
     """Load the script, then answer frames. What it raises beyond its rows is told, and ends the process."""
     number = 1
     try:
-        call = Rows(_transform_of(script))
-        pipe.answer(1, 0, DONE, b"")
+        takes, call = _calls(script, by_batch, prefers_rows)
+        pipe.answer(1, 0, DONE, takes)
         while (given := pipe.read()) is not None:
             number, rows, word, body = given
-            pipe.answer(number, rows, DONE, call(body) if word == ROWS else b"")
+            pipe.answer(number, rows, DONE, call(body) if word in (ROWS, BATCH) else b"")
     except BaseException as fault:
         told = "it takes more memory than it may" if isinstance(fault, MemoryError) else reason_of(fault)
         pipe.answer(number, 0, FAULT, told.encode())
@@ -93,14 +112,17 @@ def _serve(pipe: Pipe, script: str) -> None:
         os._exit(0)
 
 
-def _transform_of(script: str) -> Any:
+def _calls(script: str, by_batch: Any, prefers_rows: bool) -> tuple[bytes, Callable[[bytes], bytes]]:
+    """What the script takes, and what calls it with that."""
     module = ModuleType("transform")
     sys.modules[module.__name__] = module  # dataclasses look their module up
     exec(compile(script, SCRIPT, "exec", dont_inherit=True), vars(module))  # noqa: S102 (inside the walls)
-    function = vars(module).get("transform")
-    if not callable(function):
+    by_row, batch = (vars(module).get(name) for name in ("transform", "transform_batch"))
+    if by_batch is not None and callable(batch) and not (prefers_rows and callable(by_row)):
+        return BY_BATCH, by_batch(batch)
+    if not callable(by_row):
         raise ValueError("there is no `def transform(row)` in it")
-    return function
+    return BY_ROW, Rows(by_row)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Callable
 from typing import Any
 
-from forge_gpu.sandbox.inside.frames import REJECTED, SIZE
+from forge_gpu.sandbox.inside.frames import REJECTED, answer_body
 
 MAX_REASON = 200
 """Characters of the reason of a rejected row."""
@@ -40,9 +39,7 @@ class Rows:
             else:
                 counts.append(len(made))
                 lines += made
-        text = b"\n".join(lines)
-        head = struct.pack(f"<{len(counts)}i", *counts) + SIZE.pack(len(text))
-        return head + text + json.dumps(reasons).encode()
+        return answer_body(counts, b"\n".join(lines), reasons)
 
     def _made(self, line: str) -> list[bytes]:
         result = self._function(self._read(line))
@@ -52,11 +49,11 @@ class Rows:
             return [self._spell(result).encode()]
         if not isinstance(result, list):
             raise TypeError(
-                f"transform returned {_kind(result)}; a dict, a list of dicts or None is asked for"
+                f"transform returned {kind_of(result)}; a dict, a list of dicts or None is asked for"
             )
         for row in result:
             if not isinstance(row, dict):
-                raise TypeError(f"transform returned a list with {_kind(row)} in it; dicts are asked for")
+                raise TypeError(f"transform returned a list with {kind_of(row)} in it; dicts are asked for")
         return [self._spell(row).encode() for row in result]
 
 
@@ -83,6 +80,6 @@ def _place(fault: BaseException) -> str:
     return "" if line is None else f" (line {line} of the script)"
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
     name = type(value).__name__
     return f"an {name}" if name[0] in "aeiou" else f"a {name}"

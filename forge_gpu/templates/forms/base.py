@@ -51,6 +51,19 @@ class Form(ABC):
             return None
         return f"spans are spans of the text: they need form text, and it is {self.name}"
 
+    def turns_fault(self, config: Config) -> str | None:
+        """Why `output.turns: each`, where it is set, does not go with the form or the records."""
+        if config.output.turns == "all":
+            return None
+        if self.is_record:
+            return (
+                f"output.turns each does not go with output.form {self.name}: it writes records as they came"
+            )
+        shape = config.data.mapping.shape
+        return (
+            None if shape == "conversation" else f"output.turns each needs conversations, not {shape} records"
+        )
+
     def columns_fault(self, config: Config) -> str | None:
         """Why `output.columns` does not go with the fields."""
         fields = {field.name for field in self.fields(config)}

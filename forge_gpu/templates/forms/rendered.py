@@ -121,6 +121,9 @@ class RenderedForm(Form):
             shape_of(mapping).sides(mapping, own_roles(config.model)),
             fields,
             config.model.compile,
+            roles=frozenset(config.output.trained_roles),
+            only_last=config.output.turns == "each",
+            rejects_unknown=config.output.unknown_spans == "reject",
         )
 
 

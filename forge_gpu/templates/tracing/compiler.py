@@ -20,7 +20,7 @@ from forge_gpu.templates.environment import ChatTemplate
 from forge_gpu.templates.grouping import group_by_roles
 from forge_gpu.templates.tracing.columns import TextColumns
 from forge_gpu.templates.tracing.expressions import Leaf, Lookup
-from forge_gpu.templates.tracing.fields import Result, Turn, trace_fields
+from forge_gpu.templates.tracing.fields import Result, trace_fields
 from forge_gpu.templates.tracing.trace import Fallback, Questions, Tracer, stand_ins
 from forge_gpu.templates.tracing.tree import Node, Tree
 from forge_gpu.templates.values import ABSENT, GOOD
@@ -51,21 +51,18 @@ EAGER = Patience(0, 0)
 
 
 class Compiler:
-    """Finds what a template makes of each row. split: prompt and completion, not one text.
-    turn: given where the spans of what the assistant wrote are asked for."""
+    """Finds what a template makes of each row. split: prompt and completion, not one text."""
 
     def __init__(
         self,
         template: ChatTemplate,
         split: bool,
-        turn: Turn | None = None,
         patience: Patience = Patience(),
     ) -> None:
         self.patience = patience
         self._seen: Counter[Hashable] = Counter()
         self.tracer = Tracer(template)
         self.split = split
-        self.turn = turn
         self.trees: dict[Hashable, Tree] = {}
         self.rows = 0
         self.traces = 0
@@ -155,7 +152,7 @@ class Compiler:
     def _trace(self, tree: Tree, conversation: Conversation, lookup: Lookup) -> Result:
         self.traces += 1
         questions = Questions(lookup)
-        result = trace_fields(self.tracer, conversation, questions, self.split, self.turn)
+        result = trace_fields(self.tracer, conversation, questions, self.split)
         tree.graft(questions.answers.items(), result)
         return result
 

@@ -80,6 +80,7 @@ class Compiler:
     statements_kept: int = 0
     open_statement: bool = False
     inexact_marks: bool = False
+    mark_turns: bool = False
 
     def __post_init__(self) -> None:
         self.attributes = _attributes(self.tree)
@@ -207,6 +208,15 @@ class Compiler:
         finally:
             self.frame.captures -= 1
         return self.new(Op.CAPTURED, begin)
+
+    def whose_turn(self) -> Slot | None:
+        """A cell that says whose turn is written here; None where turns are not marked, and where texts that
+        are written stand elsewhere later."""
+        if not self.mark_turns or self.frame.captures or self.frame.in_macro:
+            return None
+        cell = self.code.new_slot()
+        self.code.emit(Op.ROUND, cell, 0, 1)
+        return cell
 
     def attribute(self, name: str) -> int:
         """The number of a namespace's attribute."""

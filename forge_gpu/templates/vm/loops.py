@@ -41,6 +41,7 @@ def loop(c: Compiler, node: nodes.For) -> None:
     if node.test is not None:
         source = _filtered(c, node, names, source)
     cells, top, end = c.code.new_slots(2), Label(), Label()
+    before = c.whose_turn()
     here = Loop(cells, Label(), end, c.frame.captures)
     if identifier:
         frame.cells[identifier] = here
@@ -48,7 +49,9 @@ def loop(c: Compiler, node: nodes.For) -> None:
     unfinished = c.new(Op.MOVE, c.code.constant(True)) if node.else_ else None
     c.code.emit(Op.LOOP, cells, source, 0, end)
     c.code.here(top)
-    _take_element(c, frame, cells, names)
+    taken = _take_element(c, frame, cells, names)
+    if before is not None and len(taken) == 1:
+        c.code.emit(Op.ROUND, taken[0], 0, 0)
     with c.scope(frame):
         c.statements(node.body)
     if unfinished:
@@ -56,11 +59,13 @@ def loop(c: Compiler, node: nodes.For) -> None:
     c.code.here(here.next)
     c.code.emit(Op.NEXT, cells, 0, 0, top)
     c.code.here(end)
+    if before is not None:
+        c.code.emit(Op.ROUND, before, 0, 2)
     if unfinished:
         _otherwise(c, node, unfinished)
 
 
-def _take_element(c: Compiler, frame: Frame, cells: Slot, names: list[str]) -> None:
+def _take_element(c: Compiler, frame: Frame, cells: Slot, names: list[str]) -> list[Slot]:
     targets = [c.code.new_slot() for _ in names]
     for name, target in zip(names, targets, strict=True):
         frame.cells[frame.symbols.ref(name)] = target
@@ -68,6 +73,7 @@ def _take_element(c: Compiler, frame: Frame, cells: Slot, names: list[str]) -> N
         c.code.emit(Op.ELEMENT, cells, targets[0])
     else:
         c.code.emit(Op.PAIR, cells, *targets)
+    return targets
 
 
 def _otherwise(c: Compiler, node: nodes.For, unfinished: Slot) -> None:

@@ -61,10 +61,11 @@ def compile_program(
     renamed: Mapping[str, str],
     strftime: Callable[[str], str],
     messages: Variable = Variable.MESSAGES,
+    turns: bool = False,
 ) -> CompiledTemplate:
     """The program of a template. fixed: variables that are the same for all rows. renamed: roles that the
-    user renames. messages: PROMPT for a program of the prompt alone. Raises Unsupported where it has no code
-    at all."""
+    user renames. messages: PROMPT for a program of the prompt alone. turns: mark whose turn is written.
+    Raises Unsupported where it has no code at all."""
     tree = Parser(environment, source).parse()  # not the environment's own, which adds bounds
     if any(tree.find_all((nodes.Block, nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport))):
         raise Unsupported("a template of several templates")
@@ -75,6 +76,7 @@ def compile_program(
     tables = Tables(STATEMENTS, VALUES, CONDITIONS, WRITERS, ITERABLES)
     functions = frozenset(environment.globals)
     compiler = Compiler(tree, tables, variables, fixed, functions, strftime, code, frame)
+    compiler.mark_turns = turns
     enter(frame, code, compiler.resolve)
     compiler.statements(tree.body)
     code.emit(Op.END)

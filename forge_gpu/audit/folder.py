@@ -1,0 +1,186 @@
+"""A prepared folder, from its files alone: every count and hash of its manifest is derived anew."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from forge_gpu.audit.validation_report import Check, ValidationReport
+from forge_gpu.config.schema import Config
+from forge_gpu.errors import ForgeError, InputError, ValidationError
+from forge_gpu.fates import Fate, name
+from forge_gpu.io.sinks.registry import format_of
+from forge_gpu.job.output.result import LEDGER, MANIFEST, REJECTED_FORMAT, OutputFile
+from forge_gpu.job.state.decisions import SPLITS
+from forge_gpu.templates.forms import form_of
+
+REJECTED = name(Fate.REJECTED)
+IN_SPLITS = {name(fate) for fate in SPLITS}
+
+
+def verify_folder(folder: Path) -> ValidationReport:
+    """Look at every file of an output folder. Raises InputError where it is none, or its manifest cannot be
+    read; every other fault is a check that failed."""
+    manifest = _manifest(folder)
+    outputs = [OutputFile(**entry) for entry in manifest["outputs"]]
+    config = _config(folder, manifest)
+    checks = [_file(folder, file, config) for file in outputs]
+    checks.append(_sums(manifest, outputs))
+    rows = 0
+    try:
+        ledger = _Ledger(folder / LEDGER)
+    except (OSError, ValueError) as fault:
+        checks.append(Check(LEDGER, False, f"cannot be read: {' '.join(str(fault).split())[:200]}"))
+    else:
+        rows = ledger.rows
+        checks += _ledger(ledger, manifest, outputs)
+        checks.append(_rejected(folder, ledger, outputs))
+    return ValidationReport(str(folder), rows, tuple(checks))
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        manifest = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{folder}: holds no {MANIFEST}; name the output folder of a finished job") from None
+    except (OSError, orjson.JSONDecodeError) as fault:
+        raise InputError(f"{path}: cannot be read: {fault}; prepare the folder again") from None
+    needed = {"outputs", "counts", "rejected", "rows", "inputs", "config"}
+    if not isinstance(manifest, dict) or not needed <= manifest.keys():
+        raise InputError(f"{path}: is no manifest of Forge: it lacks {', '.join(sorted(needed))}")
+    return manifest
+
+
+def _config(folder: Path, manifest: dict[str, Any]) -> Config:
+    try:
+        return Config.model_validate(manifest["config"])
+    except ValueError as fault:
+        raise InputError(
+            f"{folder / MANIFEST}: its settings are of another version of Forge: {str(fault).splitlines()[0]}"
+        ) from None
+
+
+def _file(folder: Path, file: OutputFile, config: Config) -> Check:
+    """Its size, its rows, its fields and its hash."""
+    path = folder / file.file
+    is_split = file.split != REJECTED
+    format = format_of(config.output.format if is_split else REJECTED_FORMAT)
+    fields = form_of(config).fields(config) if is_split else ()
+    try:
+        size = path.stat().st_size
+        if size != file.bytes:
+            return Check(file.file, False, f"has {size} bytes, the manifest says {file.bytes}")
+        rows, digest = format.check(path, fields, lambda rows, size: None, None)
+    except (OSError, ForgeError) as fault:
+        return Check(file.file, False, str(fault))
+    if rows != file.rows:
+        return Check(file.file, False, f"holds {rows} rows, the manifest says {file.rows}")
+    if file.sha256 is not None and digest != file.sha256:
+        return Check(file.file, False, f"its SHA-256 is {digest}, the manifest says {file.sha256}")
+    hashed = "" if file.sha256 is None else f", SHA-256 {digest[:12]}…"
+    return Check(file.file, True, f"{rows} rows{hashed}")
+
+
+def _sums(manifest: dict[str, Any], outputs: list[OutputFile]) -> Check:
+    """The counts of the manifest against each other."""
+    counts = manifest["counts"]
+    total, rows = sum(counts.values()), manifest.get("parts", manifest["rows"])
+    of_inputs = sum(entry["rows"] for entry in manifest["inputs"])
+    of_splits: Counter[str] = Counter()
+    for file in outputs:
+        of_splits[file.split] += file.rows
+    faults = [
+        *([f"fates sum to {total}, rows are {rows}"] if total != rows else []),
+        *([f"inputs sum to {of_inputs}, not to the rows"] if of_inputs != manifest["rows"] else []),
+        *(
+            f"{split} has {of_splits[split]} rows in its files, the counts say {counts[split]}"
+            for split in sorted({*IN_SPLITS, REJECTED} & counts.keys())
+            if split in of_splits and of_splits[split] != counts[split]
+        ),
+    ]
+    return Check(MANIFEST, not faults, "; ".join(faults) or f"{total} fates of {rows} rows")
+
+
+class _Ledger:
+    """The columns of the ledger that are counted, as numbers of words."""
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow.parquet as pq
+
+        self._file = pq.ParquetFile(path)
+        self.rows: int = self._file.metadata.num_rows
+
+    def batches(self, *columns: str) -> Iterator[dict[str, list[Any]]]:
+        for batch in self._file.iter_batches(columns=list(columns)):
+            yield batch.to_pydict()
+
+
+def _ledger(ledger: _Ledger, manifest: dict[str, Any], outputs: list[OutputFile]) -> list[Check]:
+    fates: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    lines: dict[str, list[int]] = {}
+    for batch in ledger.batches("fate", "reason", "shard", "line"):
+        fates.update(batch["fate"])
+        reasons.update(reason for reason in batch["reason"] if reason is not None)
+        for shard, line in zip(batch["shard"], batch["line"], strict=True):
+            if shard is not None:
+                lines.setdefault(shard, []).append(line)
+    counts = {fate: count for fate, count in manifest["counts"].items() if count}
+    return [
+        _same("fates of the ledger", dict(fates), counts),
+        _same("reasons of the ledger", dict(reasons), manifest["rejected"]),
+        _places(lines, outputs),
+    ]
+
+
+def _same(what: str, found: dict[str, int], said: dict[str, int]) -> Check:
+    differing = sorted(key for key in {*found, *said} if found.get(key, 0) != said.get(key, 0))
+    told = (f"{key}: {found.get(key, 0)}, the manifest says {said.get(key, 0)}" for key in differing)
+    return Check(what, not differing, "; ".join(told) or f"{sum(found.values())} rows")
+
+
+def _places(lines: dict[str, list[int]], outputs: list[OutputFile]) -> Check:
+    """Every line of every file of a split is one row of the ledger."""
+    faults = []
+    for file in outputs:
+        if file.split in IN_SPLITS:
+            found = np.sort(np.array(lines.pop(file.file, []), np.int64))
+            if not np.array_equal(found, np.arange(1, file.rows + 1)):
+                faults.append(f"{file.file}: the ledger does not name each of its {file.rows} lines once")
+    faults += [f"{shard}: the ledger names it, the manifest does not" for shard in lines]
+    return Check("lines of the ledger", not faults, "; ".join(faults) or "each names one row")
+
+
+def _rejected(folder: Path, ledger: _Ledger, outputs: list[OutputFile]) -> Check:
+    """The rejected rows of the ledger are those of the file, with the same reasons."""
+    said: Counter[tuple[str, int, str]] = Counter()
+    for batch in ledger.batches("file", "row", "fate", "reason"):
+        for place in zip(batch["file"], batch["row"], batch["reason"], batch["fate"], strict=True):
+            if place[3] == REJECTED:
+                said[place[:3]] += 1
+    found: Counter[tuple[str, int, str]] = Counter()
+    file = next((file for file in outputs if file.split == REJECTED), None)
+    try:
+        for record in _records(folder / file.file) if file is not None else ():
+            found[record["file"], record["row"], record["reason"]] += 1
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as fault:
+        return Check("rejected rows", False, f"cannot be read: {fault}")
+    differing = (said - found) + (found - said)
+    if differing:
+        place = next(iter(sorted(differing)))
+        where = f"{place[0]}, row {place[1]} ({place[2]})"
+        return Check("rejected rows", False, f"{differing.total()} differ from the ledger, as {where}")
+    return Check("rejected rows", True, f"{found.total()} rows, as in the ledger")
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    load: Callable[[bytes], Any] = orjson.loads
+    with open(path, "rb") as file:
+        for line in file:
+            yield load(line)

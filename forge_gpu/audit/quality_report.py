@@ -1,0 +1,84 @@
+"""What `forge check` finds: a QualityReport. Plain values; a reader of one needs nothing else of Forge."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A row that shows a finding. file: as it was named. row: in it, from 0. line: from 1, of JSON lines.
+    what: a few words about it; never a secret or a whole row."""
+
+    file: str
+    row: int
+    line: int | None = None
+    what: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How many rows something was found in, and a few of them."""
+
+    rows: int = 0
+    examples: tuple[Example, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnReport:
+    """present: rows that have the column. null: of those, rows in which it is null. kinds: what its values
+    are -> rows: text, empty, number, bool, list, object. mean, longest: bytes of its texts in UTF-8."""
+
+    name: str
+    present: int
+    null: int
+    kinds: dict[str, int]
+    mean: float
+    longest: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """bytes: None where the size is not known. losses: what could not be read, in words."""
+
+    path: str
+    format: str
+    encoding: str
+    bytes: int | None
+    rows: int
+    losses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QualityReport:
+    """One look at everything.
+
+    rows: of all files. shape: how the records were read: a shape of data.mapping, with the converter where
+    there is one; mapping: key -> column. unreadable: reason -> rows that a job would reject as they are.
+    findings: name of a check -> rows that fail it. exact_duplicates: rows whose contents an earlier row has;
+    near_duplicates: rows that are, by MinHash, similar to an earlier one: an estimate, no texts are compared.
+    languages: code -> share of the rows, where the detector is installed. notes: what plan would say.
+    """
+
+    files: tuple[FileReport, ...]
+    rows: int
+    shape: str
+    mapping: dict[str, str]
+    columns: tuple[ColumnReport, ...]
+    unreadable: dict[str, Finding]
+    findings: dict[str, Finding]
+    exact_duplicates: Finding
+    near_duplicates: Finding
+    languages: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing was found that a job would reject or warn of, and no duplicate."""
+        found = [*self.unreadable.values(), *self.findings.values(), self.exact_duplicates]
+        return not any(finding.rows for finding in found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as values of JSON."""
+        return asdict(self)
