@@ -73,6 +73,11 @@ def multiples(inputs: Inputs) -> list[Point]:
     return [Point(*inputs.memory(times), label=f"{times}×") for times in MULTIPLES]
 
 
+def in_memory(inputs: Inputs) -> list[Point]:
+    path, rows = inputs.frames()
+    return [Point(path, rows, label=f"{cores} thread{'s' * (cores > 1)}", cores=cores) for cores in (1, 2)]
+
+
 def over_cores(inputs: Inputs) -> list[Point]:
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     counts = sorted({1, 2, 4, 8, 16, allowed} & set(range(1, allowed + 1)))
@@ -87,6 +92,13 @@ def command(name: str, argv: list[str]) -> Contender:
 def frame_case(name: str, about: str, check: Check, *more: Contender, writes: bool = False) -> Case:
     """A step that every frame library has, on the flat file."""
     return Case(name, about, name, (FORGE, *FRAMES, *more), flat, check, writes)
+
+
+def method_case(name: str, about: str, peers_task: str, check: Check) -> Case:
+    """A method of the library's engine on a frame in memory, on one core and on two."""
+    ours = Contender("forge", "benchmarks.ours_frames", peer=False)
+    peers = [Contender(peer.name, peer.module, task=peers_task) for peer in (POLARS, PANDAS)]
+    return Case(name, about, name, (ours, *peers), in_memory, check)
 
 
 CASES: tuple[Case, ...] = (
@@ -146,6 +158,14 @@ CASES: tuple[Case, ...] = (
         oracle.near_duplicates,
     ),
     frame_case("split", "One in ten rows of every category to validation.", oracle.strata),
+    method_case("frames_render", "A frame's rows to one chatml text each.", "render_flat", oracle.texts),
+    method_case("frames_dedup", "A frame without its repeated texts.", "exact_dedup", oracle.unique),
+    method_case(
+        "frames_split",
+        "A frame in two, nine to one; Forge by seeded keys of the contents, peers shuffle and slice.",
+        "shuffled_split",
+        oracle.two_frames,
+    ),
     Case(
         "start",
         "Starting up: the help, beside Python itself.",

@@ -12,14 +12,14 @@ FOLDER = Path(__file__).parent / "data"
 MAKE = 1
 """Raised when the generator writes other bytes than before, so that old files are not taken for new ones."""
 
-_KINDS = ("job", "flat", "chat", "near", "start", "memory")
-"""What rows are of: the whole job, other flat files, conversations, near-duplicates, starting up, and the
-smallest file for memory."""
+_KINDS = ("job", "flat", "chat", "near", "start", "memory", "frames")
+"""What rows are of: the whole job, other flat files, conversations, near-duplicates, starting up, the smallest
+file for memory, and frames in memory."""
 _ROWS = {
-    "tiny": (2_000, 2_000, 500, 500, 500, 500),
-    "small": (300_000, 30_000, 10_000, 10_000, 4_000, 30_000),
-    "gates": (300_000, 300_000, 50_000, 10_000, 4_000, 30_000),
-    "full": (300_000, 300_000, 200_000, 24_000, 4_000, 300_000),
+    "tiny": (2_000, 2_000, 500, 500, 500, 500, 2_000),
+    "small": (300_000, 30_000, 10_000, 10_000, 4_000, 30_000, 100_000),
+    "gates": (300_000, 300_000, 50_000, 10_000, 4_000, 30_000, 300_000),
+    "full": (300_000, 300_000, 200_000, 24_000, 4_000, 300_000, 1_000_000),
 }
 SIZES = {size: dict(zip(_KINDS, rows, strict=True)) for size, rows in _ROWS.items()}
 
@@ -47,6 +47,9 @@ class Inputs:
         if self.flat_file is not None:
             return self.flat_file, _count_flat(self.flat_file)
         return self._made("flat", SIZES[self.size][which])
+
+    def frames(self) -> tuple[Path, int]:
+        return self._flat("frames")
 
     def chat(self) -> tuple[Path, int]:
         return self._made("chat", SIZES[self.size]["chat"])

@@ -96,6 +96,14 @@ def written(result: Any, point: Point, folder: Path) -> dict[str, float]:
     return {}
 
 
+def two_frames(result: Any, point: Point, folder: Path) -> dict[str, float]:
+    """All rows came through, one in ten of them to validation."""
+    validation, found = result
+    expect(found, _table_facts(point.input), "the rows of both frames")
+    expect(validation, int(point.rows * work.VALIDATION + 0.5), "rows of validation")
+    return {}
+
+
 def strata(result: Any, point: Point, folder: Path) -> dict[str, float]:
     """Each category's share of the validation rows is right within one row."""
     _within_one(result, Counter(row["category"] for row in rows_of(point.input)))

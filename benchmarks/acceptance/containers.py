@@ -25,6 +25,7 @@ from forge_gpu.container.makers import LIBRARIES, makers
 
 ROOT = Path(__file__).parents[2]
 BASE = "forge-acceptance:base"
+CHECKOUT = "checkout"
 SUITE, PYTHON = "bookworm", "3.11"
 IMAGES = {"cpu": "s3", "cu13": "s3,cuda-compile"}
 """Variant -> the extras that it is built with."""
@@ -41,15 +42,18 @@ def timed(what: str) -> Iterator[None]:
     print(f"{what}: {time.monotonic() - began:.1f} s", flush=True)
 
 
-def run(*words: str | Path, folder: Path = ROOT) -> str:
-    done = subprocess.run([*map(str, words)], cwd=folder, capture_output=True, text=True)
+def run(*words: str | Path, folder: Path = ROOT, sources: Path = ROOT) -> str:
+    """sources: of the Forge that is imported: that of the images, which is committed."""
+    environment = os.environ | {"PYTHONPATH": str(sources)}
+    done = subprocess.run([*map(str, words)], cwd=folder, capture_output=True, text=True, env=environment)
     if done.returncode:
         sys.exit(f"{words[0]} ended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
     return done.stdout
 
 
-def forge(*words: str | Path, folder: Path) -> str:
-    return run(sys.executable, "-c", "from forge_gpu.cli.app import main; main()", *words, folder=folder)
+def forge(*words: str | Path, folder: Path, work: Path) -> str:
+    program = [sys.executable, "-P", "-c", "from forge_gpu.cli.app import main; main()"]
+    return run(*program, *words, folder=folder, sources=work / CHECKOUT)
 
 
 def make_base(work: Path) -> None:
@@ -66,7 +70,7 @@ def make_base(work: Path) -> None:
 
 def make_checkout(work: Path) -> Path:
     """The sources as they are committed, with all wheels that the builds need."""
-    checkout = work / "checkout"
+    checkout = work / CHECKOUT
     checkout.mkdir()
     run("git", "archive", "--output", work / "sources.tar", "HEAD")
     run("tar", "-C", checkout, "-xf", work / "sources.tar")
@@ -103,10 +107,10 @@ def try_jobs(image: str, work: Path) -> bool:
     for name, words in JOBS.items():
         folder = work / image.replace(":", "-") / name
         shutil.copytree(ROOT / "examples", folder / "examples")
-        forge("plan", "acceptance", "--data", f"examples/{name}", *words, folder=folder)
-        forge("prepare", "--quiet", "--output", "host", folder=folder)
+        forge("plan", "acceptance", "--data", f"examples/{name}", *words, folder=folder, work=work)
+        forge("prepare", "--quiet", "--output", "host", folder=folder, work=work)
         began = time.monotonic()
-        forge("prepare", "--quiet", "--output", "inside", "--container", image, folder=folder)
+        forge("prepare", "--quiet", "--output", "inside", "--container", image, folder=folder, work=work)
         seconds = time.monotonic() - began
         equal = same(folder / "host", folder / "inside")
         told = "same bytes" if equal else "OTHER BYTES"
@@ -136,9 +140,9 @@ def main() -> None:
                     "--extras",
                     extras,
                 ]
-                print(forge("image", "build", variant, *words, folder=work), end="")
+                print(forge("image", "build", variant, *words, folder=work, work=work), end="")
             good &= try_jobs(f"forge:{variant}", work)
-        print(forge("image", "show", folder=work), end="")
+        print(forge("image", "show", folder=work, work=work), end="")
     raise typer.Exit(0 if good else 1)
 
 

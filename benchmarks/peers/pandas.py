@@ -46,6 +46,23 @@ def render_flat(input: str) -> Callable[[], Any]:
     return work
 
 
+def shuffled_split(input: str) -> Callable[[], Any]:
+    frame = _read(input)
+
+    def work() -> Callable[[], Any]:
+        rows = frame.sample(frac=1, random_state=SEED)
+        size = round(len(rows) * VALIDATION)
+        validation, train = rows[:size], rows[size:]
+
+        def look() -> Any:
+            both = pd.concat([train, validation])
+            return len(validation), table_facts(both[name] for name in COLUMNS)
+
+        return look
+
+    return work
+
+
 def write_jsonl(input: str, folder: str) -> Callable[[], Any]:
     frame = _read(input)
     rows = pd.DataFrame({"text": _text(frame), "category": frame["category"]})

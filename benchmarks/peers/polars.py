@@ -78,6 +78,23 @@ def split(input: str) -> Callable[[], Any]:
     return work
 
 
+def shuffled_split(input: str) -> Callable[[], Any]:
+    frame = pl.read_ndjson(input, schema=SCHEMA)
+
+    def work() -> Callable[[], Any]:
+        rows = frame.sample(fraction=1, shuffle=True, seed=SEED)
+        size = round(len(rows) * VALIDATION)
+        validation, train = rows[:size], rows[size:]
+
+        def look() -> Any:
+            both = pl.concat([train, validation])
+            return len(validation), table_facts(both[name] for name in COLUMNS)
+
+        return look
+
+    return work
+
+
 def whole_job(input: str, folder: str) -> Callable[[], Any]:
     return _whole_job(input, folder, lambda rows: rows.unique("text", keep="any"))
 

@@ -61,6 +61,7 @@ def mounts_of(spec: JobSpec, files: JobFiles, more: Sequence[Path] = ()) -> list
     named = [
         *_of_paths(data.inputs, spec.base, files.inputs),
         *_of_paths(data.against, spec.against_base or spec.base, files.against if data.against else []),
+        *([] if data.transform.script is None else [spec.base / data.transform.script]),
         *more,
     ]
     found: dict[Path, Mount] = {}

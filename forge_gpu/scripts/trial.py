@@ -19,6 +19,7 @@ from forge_gpu.sandbox.layers import SandboxError
 from forge_gpu.sandbox.sandbox import Bounds, Sandbox
 from forge_gpu.sandbox.transform import ODD_ROWS, Transformed, run
 from forge_gpu.scripts.lint import lint
+from forge_gpu.scripts.own_tests import OwnTest, own_tests
 
 Row = dict[str, Any]
 
@@ -68,8 +69,10 @@ def rows_of(config: Config, base: Path, number: int) -> list[Row]:
 
 def try_script(script: Script, rows: Sequence[Row], bounds: Bounds | None = None) -> Trial:
     """Lint a script; where it has no faults, run it over the rows twice, the second time in reverse order in
-    another process."""
-    found = [f"{script.path}:{line}: {told}" for line, told in lint(script.text)]
+    another process, and over those of its own tests."""
+    faults = lint(script.text)
+    tests, misspelled = ([], faults) if faults else own_tests(script.text)
+    found = [f"{script.path}:{line}: {told}" for line, told in misspelled]
     if found:
         return Trial(script, found, found, ())
     lines = [orjson.dumps(row) for row in rows]
@@ -79,18 +82,29 @@ def try_script(script: Script, rows: Sequence[Row], bounds: Bounds | None = None
             public = "its process fails on rows: it ends, takes too long, or too much memory"
             first = _outcomes(rows, run(sandbox, lines))
             by_batch = sandbox.takes_batches
+            failed = _failed_tests(tests, run(sandbox, [orjson.dumps(test.row) for test in tests]))
         with Sandbox(script, bounds, by_row=True) as sandbox:
             second = _outcomes(rows[::-1], run(sandbox, lines[::-1], batch_rows=ODD_ROWS))[::-1]
             both = by_batch and not sandbox.takes_batches
     except SandboxError as fault:
         return Trial(script, [str(fault)], [f"{script.path}: {public}"], ())
-    faults = _faults(first, second, both)
+    faults = failed or _faults(first, second, both)
     return Trial(
         script,
         [f"{script.path}: {told}{quoted}" for told, quoted in faults],
         [f"{script.path}: {told}" for told, _ in faults],
         first,
     )
+
+
+def _failed_tests(tests: Sequence[OwnTest], made: Transformed) -> list[tuple[str, str]]:
+    """The tests of the script that fail. They quote no row of the data."""
+    outcomes = _outcomes([test.row for test in tests], made)
+    return [
+        (f"its test in line {test.line} fails: it makes {_short(outcome.made)}", "")
+        for test, outcome in zip(tests, outcomes, strict=True)
+        if test.fault(outcome.made)
+    ]
 
 
 def _faults(first: Sequence[Outcome], second: Sequence[Outcome], both: bool) -> list[tuple[str, str]]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 import forge_gpu
+from forge_gpu.config.schema import Config
 from forge_gpu.container.leftovers import owner
 from forge_gpu.container.makers import makers
 from forge_gpu.container.protocol import PROTOCOL
@@ -17,6 +21,7 @@ from forge_gpu.container.rights import OWNER_LABEL
 from forge_gpu.errors import ContainerError, Interrupted
 from forge_gpu.events import Event, FellBack, JobStarted, Retried
 from forge_gpu.hardware.gpus import GPU, GPUs
+from forge_gpu.job.state.spec import JobSpec
 from tests.container.stand_in import IMAGE, JOB
 from tests.job import jobs
 
@@ -36,7 +41,7 @@ STARTED = event(
     "JobStarted",
     "open",
     job="j",
-    spec={},
+    spec=JobSpec(Config(), Path("."), Path("out")).to_dict(),
     engine=None,
     engine_reason=None,
     memory_budget=2**28,
@@ -244,3 +249,33 @@ def test_leftovers_of_dead_runs_are_removed_and_no_others(stand_in, source, tmp_
     stand_in.add("elsewhere", {OWNER_LABEL: "another-host/1/1.00"})
     prepare(source, tmp_path / "out", NAMED)
     assert stand_in.containers() == ["elsewhere", "living"]
+
+
+# Several at once.
+
+
+def test_a_container_for_each_gpu_and_two_on_one_folder(stand_in, gpus, source, tmp_path, monkeypatch):
+    """Three runs at once, each on a machine whose one GPU is its own: two on one folder, of which the second
+    waits and finds the job done, and one on another folder."""
+    devices = [replace(H200, uuid=f"GPU-{number}", index=number) for number in range(3)]
+    of_thread = threading.local()
+    one = partial(replace, gpus)
+    monkeypatch.setattr(
+        "forge_gpu.container.choose.read_gpus", lambda: one(devices=(devices[of_thread.number],))
+    )
+    stand_in.install(images=GPU_IMAGES, info={"ServerVersion": "1", "Runtimes": {"nvidia": {}}})
+    folders = ["one", "one", "two"]
+
+    def run(number: int) -> bool:
+        of_thread.number = number
+        done = forge_gpu.prepare(jobs.plan(source), output=tmp_path / folders[number], settings=AUTO)
+        return done.was_finished
+
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(run, range(3)))
+    assert sorted(found[:2]) == [False, True] and not found[2]
+    given = [call[call.index("--gpus") + 1] for call in stand_in.calls("create")]
+    assert sorted(given) == [f'"device=GPU-{number}"' for number in range(3)]
+    forge_gpu.prepare(jobs.plan(source), output=tmp_path / "host")
+    expected = jobs.content(tmp_path / "host")
+    assert jobs.content(tmp_path / "one") == jobs.content(tmp_path / "two") == expected

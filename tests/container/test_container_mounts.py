@@ -133,3 +133,14 @@ def test_no_name_ends_a_field_of_a_mount(name, writable):
     [fields] = csv.reader([line], strict=True) if "\n" not in line and "\r" not in line else [[]]
     expected = ["type=bind", f"source={place}", f"target={place}", *([] if writable else ["readonly"])]
     assert fields == expected or not fields
+
+
+def test_the_script_of_a_transform_is_mounted(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(LINE)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "transform.py").write_text("def transform(row): return row\n")
+    data = {"inputs": ["rows.jsonl"], "transform": {"script": "mine/transform.py"}}
+    (tmp_path / "out").mkdir()
+    spec = JobSpec(Config.model_validate({"data": data}), tmp_path, tmp_path / "out")
+    mounts = mounts_of(spec, JobFiles(spec))
+    assert Mount(tmp_path / "mine" / "transform.py", tmp_path / "mine" / "transform.py") in mounts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -195,10 +196,36 @@ def test_a_warm_cache_that_cannot_be_written_is_used(source, tmp_path, docker, m
     engine = open_real(tmp_path / "bin", docker.docker, ",readonly")
     assert engine is not None
     monkeypatch.setenv("PATH", f"{engine.path}:{os.environ['PATH']}")
-    script = f"import sys; sys.path.insert(0, {str(CHECKOUT)!r})\n"
-    script += "from tests.container.counted import hits; print(hits())"
+    script = in_checkout("from tests.container.counted import hits; print(hits())")
     lines: list[str] = []
     preprocessor = DockerPreprocessor(Config())
     preprocessor.container_name = IMAGE
     assert preprocessor.execute_preprocessing(script, source, tmp_path / "out", on_line=lines.append)
     assert lines == ["(2, 3) [1, 0]"]
+
+
+def in_checkout(code: str) -> str:
+    """A script that imports the tests where it runs."""
+    return f"import sys; sys.path.insert(0, {str(CHECKOUT)!r})\n{code}\n"
+
+
+def test_a_transform_is_closed_in_inside_a_container(source, tmp_path):
+    """There bubblewrap cannot run: Landlock and the filter hold, together and the filter alone."""
+    code = "from tests.sandbox.inside_container import main; main(sys.argv[2])"
+    lines: list[str] = []
+    preprocessor = DockerPreprocessor(Config())
+    preprocessor.container_name = IMAGE
+    run = preprocessor.execute_preprocessing
+    assert run(in_checkout(code), source, tmp_path / "out", on_line=lines.append), lines
+    told = json.loads(lines[-1])
+    assert told["layers"] == ["filter", "landlock"] and told["attacks"] > 200
+    assert told["leaks"] == {} and told["is_whole"]
+
+
+def test_a_job_with_a_transform_gives_the_hosts_bytes(source, tmp_path):
+    script = tmp_path / "transform.py"
+    script.write_text("def transform(row):\n    return {**row, 'output': row['output'].upper()}\n")
+    config = jobs.plan(source, data={"inputs": [str(source)], "transform": {"script": str(script)}})
+    forge_gpu.prepare(config, output=tmp_path / "inside", settings=USE)
+    forge_gpu.prepare(config, output=tmp_path / "host")
+    assert jobs.content(tmp_path / "inside") == jobs.content(tmp_path / "host")

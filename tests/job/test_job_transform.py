@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +186,69 @@ def test_faults_of_a_script_end_the_job_in_one_line(folder: Path) -> None:
         run(folder, "out", script="loop.py", transform={"seconds": 1})
     with pytest.raises(ConfigError, match="no such file"):
         run(folder, "out", script="none.py")
+
+
+BATCHES = """import pyarrow.compute as pc
+
+def transform_batch(batch):
+    place = batch.schema.get_field_index("output")
+    batch = batch.set_column(place, "output", pc.utf8_upper(batch["output"]))
+    return batch.filter(pc.not_equal(pc.utf8_length(batch["instruction"]), 20))
+"""
+
+
+def test_chunks_and_threads_change_no_byte_by_batches_either(folder: Path) -> None:
+    (folder / "batches.py").write_text(BATCHES)
+    run(folder, "one", script="batches.py")
+    made = [json.loads(line)["text"] for line in (folder / "one" / "train.jsonl").read_bytes().splitlines()]
+    answers = [text.rpartition("assistant\n")[2].partition("<|im_end|>")[0] for text in made]
+    assert len(answers) > 100 and all(answer == answer.upper() for answer in answers)
+    cases: dict[str, Any] = {"small": {"chunk_bytes": 900}, "threads": {"threads": 3, "chunk_bytes": 3000}}
+    for name, options in cases.items():
+        run(folder, name, script="batches.py", **options)
+        assert outputs(folder / name) == outputs(folder / "one")
+
+
+SLOW = SCRIPT.replace("    number = int", "    sum(range(20_000))\n    number = int")
+
+
+def kill_when_rows_are_spooled(folder: Path, *words: str) -> None:
+    """Start the job of forge.yaml, and kill it and what it started when some rows are left."""
+    program = [sys.executable, "-c", "from forge_gpu.cli.app import main; main()"]
+    child = subprocess.Popen(
+        [*program, "prepare", "--output", "killed", *words],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    spool = folder / "killed" / ".forge" / "spool"
+    while not any(spool.glob("transformed-*")):
+        assert child.poll() is None, child.communicate()
+        time.sleep(0.005)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.communicate()
+    assert not (folder / "killed" / "manifest.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words", [("--threads", "2"), pytest.param(("--workers", "2"), marks=pytest.mark.dask)]
+)
+def test_killed_and_gone_on_to_the_same_bytes(folder: Path, words: tuple[str, ...]) -> None:
+    import forge_gpu
+    from forge_gpu.config.write import save
+
+    (folder / "slow.py").write_text(SLOW)
+    files = [jobs.write_lines(folder / f"rows-{n}.jsonl", jobs.rows(1500, seed=n)) for n in range(3)]
+    names = [str(file) for file in files]
+    plan = jobs.plan(*files, data={"inputs": names, "transform": {"script": str(folder / "slow.py")}})
+    save(folder / "forge.yaml", plan, {})
+    kill_when_rows_are_spooled(folder, *words)
+    more: dict[str, Any] = {"threads": 2} if words[0] == "--threads" else {"workers": 2}
+    gone_on = forge_gpu.prepare(plan, output=folder / "killed", **more)
+    forge_gpu.prepare(plan, output=folder / "whole", threads=1)
+    assert not gone_on.was_finished and outputs(folder / "killed") == outputs(folder / "whole")
 
 
 @pytest.mark.dask

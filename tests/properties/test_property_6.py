@@ -21,7 +21,7 @@ def gpus_of(found: list[tuple[int, int]]) -> list[GPU]:
 
 
 @given(st.lists(capabilities, max_size=4), drivers)
-def test_property_6_container_consistency(found, driver):
+def test_container_consistency(found, driver):
     selected = image_for(gpus_of(found), f"{driver}.10")
     served = [
         variant

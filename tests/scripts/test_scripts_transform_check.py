@@ -82,6 +82,47 @@ def test_a_trial_finds_what_a_lint_cannot(text: str, fault: str) -> None:
     assert len(trial.faults) == 1 and fault in trial.faults[0]
 
 
+TESTED = """def transform(row):
+    if row["n"] == 1:
+        raise ValueError("no  one")
+    return None if row["n"] == 2 else [row, row] if row["n"] == 3 else {"n": row["n"] + 1.5}
+
+TESTS = [
+    ({"n": 0}, {"n": 1.5}),
+    ({"n": 1}, ValueError("no one")),
+    ({"n": 1}, ValueError),
+    ({"n": 2}, None),
+    ({"n": 2}, []),
+    [{"n": 3}, [{"n": 3}, {"n": 3}]],
+]
+"""
+
+
+@pytest.mark.parametrize(
+    ("test", "fault"),
+    [
+        ('({"n": 0}, {"n": 1.5})', None),
+        ('({"n": 0}, {"n": 1})', 's.py: its test in line 7 fails: it makes [{"n":1.5}]'),
+        ('({"n": 0}, None)', 's.py: its test in line 7 fails: it makes [{"n":1.5}]'),
+        ('({"n": 0}, ValueError)', 's.py: its test in line 7 fails: it makes [{"n":1.5}]'),
+        ('({"n": 1}, ValueError("other"))', "s.py: its test in line 7 fails: it makes no one"),
+        ('({"n": 1}, {"n": 1})', "s.py: its test in line 7 fails: it makes no one"),
+        ('({"n": len("x")}, None)', "s.py:7: TESTS: a test is a pair of constants"),
+        ('({"n": 1},)', "s.py:7: TESTS: a test is a pair of constants"),
+        ("(3, None)", "s.py:7: TESTS: a test is a pair of constants"),
+        ('({"n": {1}}, None)', "s.py:7: TESTS: a test is a pair of constants"),
+        ('({"n": 1}, KeyError("x"))', "s.py:7: TESTS: a test is a pair of constants"),
+    ],
+)
+def test_the_tests_of_a_script_are_run(test: str, fault: str | None) -> None:
+    text = TESTED.replace('({"n": 0}, {"n": 1.5})', test)
+    trial = try_script(Script("s.py", text), [{"n": n} for n in range(4, 7)])
+    if fault is None:
+        assert trial.faults == []
+    else:
+        assert len(trial.faults) == 1 and trial.faults[0].startswith(fault) and trial.public == trial.faults
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rows = [{"n": n, "text": f"Hello, row {n}" if n % 2 else "as it is"} for n in range(10)]
