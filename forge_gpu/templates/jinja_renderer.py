@@ -220,8 +220,8 @@ class _Chunk:
         by_jinja = rule.find(self.conversations.read(row))
         if spans != by_jinja:
             raise TemplateError(
-                f"row {row} of a chunk: the spans of a compiled program, {spans}, differ from those by Jinja, "
-                f"{by_jinja}; set model.compile to false to render row by row, and report this template"
+                f"row {row} of a chunk: the spans of a compiled program, {spans}, differ from those by "
+                f"Jinja, {by_jinja}; set model.compile to false to render row by row, and report this template"
             )
 
     def _bind_programs(self, compiler: Compiler, left: Bools) -> None:
