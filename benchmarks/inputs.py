@@ -13,8 +13,8 @@ MAKE = 1
 """Raised when the generator writes other bytes than before, so that old files are not taken for new ones."""
 
 _KINDS = ("job", "flat", "chat", "near", "start", "memory", "frames")
-"""What rows are of: the whole job, other flat files, conversations, near-duplicates, starting up, the smallest
-file for memory, and frames in memory."""
+"""What rows are of: the whole job, other flat files, conversations, near-duplicates, starting up, the
+smallest file for memory, and frames in memory."""
 _ROWS = {
     "tiny": (2_000, 2_000, 500, 500, 500, 500, 2_000),
     "small": (300_000, 30_000, 10_000, 10_000, 4_000, 30_000, 100_000),

@@ -115,6 +115,7 @@ def prepare(
     StrictError, ValidationError; ContainerError where the plan names a container that does not run.
     """
     from forge_gpu.frames.given import paths_of
+    from forge_gpu.io.secrets import command_line
     from forge_gpu.job.events.dispatch import of_events
     from forge_gpu.job.output.publish import place_of
     from forge_gpu.job.output.training import require_training
@@ -122,7 +123,6 @@ def prepare(
     from forge_gpu.report.collect import ReportCollector
     from forge_gpu.report.live.note import LiveNote
     from forge_gpu.report.notebook import NotebookBar, is_notebook
-    from forge_gpu.report.secrets import command_line
 
     command = command_line()
     collector, live = ReportCollector(command), LiveNote(command)

@@ -173,8 +173,8 @@ def _rejected(folder: Path, ledger: _Ledger, outputs: list[OutputFile]) -> Check
         return Check("rejected rows", False, f"cannot be read: {fault}")
     differing = (said - found) + (found - said)
     if differing:
-        place = next(iter(sorted(differing)))
-        where = f"{place[0]}, row {place[1]} ({place[2]})"
+        path, row, reason = min(differing)
+        where = f"{path}, row {row} ({reason})"
         return Check("rejected rows", False, f"{differing.total()} differ from the ledger, as {where}")
     return Check("rejected rows", True, f"{found.total()} rows, as in the ledger")
 

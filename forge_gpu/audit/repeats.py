@@ -32,5 +32,4 @@ class Repeats:
             self._runs.append(np.unique(ranked))
         if len(self._runs) > MOST_RUNS:
             self._runs = [np.unique(np.concatenate(self._runs))]
-        rows: np.ndarray = again.reshape(n, places).any(axis=1)
-        return rows
+        return np.asarray(again.reshape(n, places).any(axis=1), np.bool_)

@@ -149,8 +149,8 @@ def _run(arguments: list[str], debug: bool) -> int:
     """Run a command; its exit code. debug: show the traceback of an error, and leave a bundle."""
     if not debug:
         return _outcome(arguments, None)[0]
+    from forge_gpu.io.secrets import command_line
     from forge_gpu.report.debug import Bundle
-    from forge_gpu.report.secrets import command_line
 
     bundle = Bundle(command_line())
     code, error = _outcome(arguments, bundle)

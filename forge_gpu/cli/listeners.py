@@ -45,8 +45,8 @@ def opened(
     bundle: Bundle | None = None,
 ) -> Iterator[Listeners]:
     """The listeners that the options ask for, closed at the end. bundle: of --debug. Raises ForgeError."""
+    from forge_gpu.io.secrets import command_line
     from forge_gpu.report.history import RunNote
-    from forge_gpu.report.secrets import command_line
 
     made = Listeners([RunNote(command_line(), output, settings)])
     if bundle is not None:

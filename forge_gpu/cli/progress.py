@@ -93,8 +93,10 @@ class PlainLines:
             now = time.monotonic()
             if now - self._said >= PLAIN_EVERY:
                 self._said = now
-                is_chunk = isinstance(event, ChunkDone)
-                _say(self._line(event, now - self._started) if is_chunk else f"{event.stage}: {at(event)}")
+                if isinstance(event, Progressed):
+                    _say(f"{event.stage}: {at(event)}")
+                else:
+                    _say(self._line(event, now - self._started))
 
     def _line(self, event: ChunkDone, seconds: float) -> str:
         done = self._before + event.bytes_so_far

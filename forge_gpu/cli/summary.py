@@ -101,9 +101,6 @@ def _lengths(result: Result) -> str | None:
     tokens = result.manifest["config"]["model"]["max_length"]
     if tokens is None:
         return line
-    if "tokens" in result.manifest:
-        over = result.manifest["tokens"]["over_max_length"]
-        return f"{line}; {f'{over:,}' if over else 'none'} over {tokens:,} tokens"
     is_exact = unit == "tokens"
     over = train.above(tokens if is_exact else tokens * CHARACTERS_A_TOKEN)
     share = f"{over:,} ({100 * over / train.rows:.1f}%)" if over else "none"

@@ -61,7 +61,7 @@ def mounts_of(spec: JobSpec, files: JobFiles, more: Sequence[Path] = ()) -> list
     named = [
         *_of_paths(data.inputs, spec.base, files.inputs),
         *_of_paths(data.against, spec.against_base or spec.base, files.against if data.against else []),
-        *([] if data.transform.script is None else [spec.base / data.transform.script]),
+        *_of_plan(spec),
         *more,
     ]
     found: dict[Path, Mount] = {}
@@ -77,6 +77,18 @@ def mounts_of(spec: JobSpec, files: JobFiles, more: Sequence[Path] = ()) -> list
             "name the folder that holds them"
         )
     return mounts
+
+
+def _of_plan(spec: JobSpec) -> Iterator[Path]:
+    """What a plan names beside its data: a script, and a tokenizer, whose files may be links elsewhere."""
+    script, tokenizer = spec.config.data.transform.script, spec.config.tokens.tokenizer
+    if script is not None:
+        yield spec.base / script
+    if tokenizer is not None:
+        place = Path(tokenizer)
+        yield place
+        files = place.iterdir() if place.is_dir() else [place]
+        yield from (Path(os.path.realpath(file)) for file in files if file.is_symlink())
 
 
 def _of_paths(paths: Sequence[str], base: Path, files: Sequence[InputFile]) -> Iterator[Path]:

@@ -6,9 +6,11 @@ A partition is computed once for each pass over its rows: persist a frame whose 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
+from importlib import import_module
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -58,9 +60,7 @@ class Partitioned:
                 break
         if len(pieces) == 1:
             return pieces[0]
-        from dask.dataframe import methods
-
-        return methods.concat(pieces) if pieces else self.meta
+        return _library("dask.dataframe.methods").concat(pieces) if pieces else self.meta
 
     def _partition(self, number: int) -> Any:
         with self._lock:
@@ -71,8 +71,7 @@ class Partitioned:
     def each(self, work: Callable[[Any], list[Made]], ahead: int) -> Iterator[Made]:
         """What `work` makes of each partition, in their order, by Dask's scheduler. ahead: as many
         partitions are computed at once; a cluster computes one for each of its threads."""
-        import dask
-
+        dask = _library("dask")
         run = dask.delayed(work)
         step = max(ahead, _cluster_threads())
         for start in range(0, len(self.delayed), step):
@@ -82,10 +81,8 @@ class Partitioned:
     def pieces(self, make: Callable[..., Any], slices: list[tuple[Any, ...]], meta: Any) -> Any:
         """A Dask frame, or series, of what `make` makes of each partition and its slices. An empty tuple
         stands for a partition that is left out."""
-        import dask
-        import dask.dataframe as dd
-
-        run = dask.delayed(make)
+        dd = _library("dask.dataframe")
+        run = _library("dask").delayed(make)
         parts = [run(part, *own) for part, own in zip(self.delayed, slices, strict=True) if own]
         if not parts:
             return (
@@ -98,16 +95,17 @@ class Partitioned:
 
 def _cluster_threads() -> int:
     """The threads of the cluster that is this process's default; 0 without one."""
-    import sys
-
     if "distributed" not in sys.modules:
         return 0
-    from distributed import get_client
-
     try:
-        return sum(get_client().nthreads().values())
+        return sum(_library("distributed").get_client().nthreads().values())
     except ValueError:
         return 0
+
+
+def _library(name: str) -> Any:
+    """A library that only those who have such frames have; Dask's have no types."""
+    return import_module(name)
 
 
 class DaskFrames:
@@ -155,8 +153,7 @@ class DaskFrames:
         raise AssertionError("texts are made partition by partition")
 
     def of_arrow(self, frame: Any, table: Any) -> Any:
-        import dask.dataframe as dd
-
+        dd = _library("dask.dataframe")
         whole = self.opened(frame)
         made = self._parts.of_arrow(whole.meta, table)
         return dd.from_pandas(made, npartitions=max(1, len(whole.delayed)), sort=False)

@@ -19,7 +19,7 @@ from forge_gpu.templates.renderer import Renderer
 from forge_gpu.templates.roles import ROLES
 from forge_gpu.templates.tracing.compiler import texts_of
 from forge_gpu.templates.tracing.expressions import Leaf, Text, evaluate
-from forge_gpu.templates.tracing.fields import Compiled, trace_fields
+from forge_gpu.templates.tracing.fields import Compiled, Result, trace_fields
 from forge_gpu.templates.tracing.trace import Questions, Tracer
 from forge_gpu.templates.tracing.tree import Tree
 from forge_gpu.templates.values import ABSENT
@@ -137,7 +137,7 @@ class _Conversations:
             tree = self._trees[roles] = Tree()
         return tree
 
-    def _traced(self, tree: Tree, messages: Messages) -> object:
+    def _traced(self, tree: Tree, messages: Messages) -> Result | None:
         conversation = Conversation(messages, ABSENT)
         questions = Questions(texts_of(conversation))
         result = trace_fields(self._tracer, conversation, questions, split=False)

@@ -47,7 +47,7 @@ class Column:
         return self.characters / texts if texts else 0.0
 
 
-def columns_of(records: Iterable[dict[str, Any]]) -> dict[str, Column]:
+def columns_of(records: Iterable[Mapping[str, Any]]) -> dict[str, Column]:
     """Every column of the records, in the order of their first appearance."""
     found: dict[str, Column] = {}
     for record in records:

@@ -16,7 +16,7 @@ from forge_gpu.records.paths import value_at
 from forge_gpu.templates.conversations import Conversation
 from forge_gpu.templates.final_message import REASONING
 from forge_gpu.templates.records import BadRecord, text_of
-from forge_gpu.templates.roles import ROLES, role_aliases, role_names
+from forge_gpu.templates.roles import ROLES, role_aliases
 from forge_gpu.templates.shapes import shape_of
 from forge_gpu.templates.values import ABSENT
 
@@ -48,7 +48,7 @@ def read_conversations(records: Sequence[dict[str, Any]], picked: Picked) -> Sam
     mapping = schema.Mapping.model_construct(**picked.values)
     step = max(1, len(records) // MOST)
     taken = records[::step][:MOST]
-    side = shape_of(mapping).sides(mapping, _unusual(taken, mapping))[0]  # of a pair, the better answer
+    side = shape_of(mapping).sides(mapping)[0]  # of a pair, the better answer
     _refuse_unknown_roles(taken, mapping)
     for record in taken:
         held = SampledRecord(record)
@@ -94,15 +94,6 @@ def _thinks(message: Mapping[str, Any]) -> bool:
     return "</think>" in (text_of(message.get("content")) or "") or any(
         message.get(name) for name in REASONING
     )
-
-
-def _unusual(records: Sequence[dict[str, Any]], mapping: schema.Mapping) -> set[str]:
-    """Names under `role` that Forge does not know: a template may, and so they are passed on to it."""
-    columns = (mapping.messages, mapping.chosen, mapping.rejected)
-    messages = (message for record in records for name in columns if name
-                for message in messages_in(value_at(record, name)))  # fmt: skip
-    names = {message["role"] for message in messages if isinstance(message.get("role"), str)}
-    return names - role_names({}, ()).keys()
 
 
 def _refuse_unknown_roles(records: Sequence[dict[str, Any]], mapping: schema.Mapping) -> None:

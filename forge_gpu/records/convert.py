@@ -55,6 +55,7 @@ class Conversion:
                 raise BadRecord(f"{column!r} is missing", Reason.MISSING_FIELD)
             if value is None:
                 raise BadRecord(f"{column!r} is null", Reason.NULL_FIELD)
-        present = {key: value for key, value in taken.items() if value is not ABSENT and value is not None}
-        made = self._convert(present, self._asked)
+        if len(taken) > len(self._required):
+            taken = {key: value for key, value in taken.items() if value is not ABSENT and value is not None}
+        made = self._convert(taken, self._asked)
         return made if isinstance(made, list) else [made]

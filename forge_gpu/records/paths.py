@@ -133,7 +133,7 @@ def _follow(column: Spans, steps: Sequence[tuple[str, Step]]) -> Spans:
 
 def _holding_json(column: Spans) -> np.ndarray:
     """Which texts begin as a JSON object or list does."""
-    is_text = (column.kind >= layout.PLAIN) & (column.kind != layout.JSON) & (column.length > 0)
+    is_text: np.ndarray = (column.kind >= layout.PLAIN) & (column.kind != layout.JSON) & (column.length > 0)
     if is_text.any():
         first = column.data[column.start[is_text]]
         is_text[is_text] = np.isin(first, np.frombuffer(b"{[ \t\r\n\\", np.uint8))

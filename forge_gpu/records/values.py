@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
 import orjson
 
 from forge_gpu.kernels import layout
-from forge_gpu.kernels.layout import Spans
+from forge_gpu.kernels.layout import Spans, empty_spans
 
 
 class Absent:
@@ -27,34 +28,54 @@ def values_of(column: Spans, rows: Sequence[int] | None = None) -> list[Any]:
     """The values of a column, or of some rows of it, as Python's json reads them, or ABSENT."""
     data = column.data.tobytes()
     at = slice(None) if rows is None else np.asarray(rows, np.int64)
-    start, length, kind = column.start[at].tolist(), column.length[at].tolist(), column.kind[at].tolist()
-    return [
-        _value(data[begin : begin + size], what)
-        for begin, size, what in zip(start, length, kind, strict=True)
-    ]
+    start, kind = column.start[at], column.kind[at]
+    ends = (start + column.length[at]).tolist()
+    raw = [data[begin:end] for begin, end in zip(start.tolist(), ends, strict=True)]
+    if len(kind) and int(kind.min()) == int(kind.max()) == layout.PLAIN:
+        return [text.decode() for text in raw]
+    return [_READ[what](text) for text, what in zip(raw, kind.tolist(), strict=True)]
 
 
-def _value(raw: bytes, kind: int) -> Any:
-    if kind == layout.ABSENT:
-        return ABSENT
-    if kind == layout.NULL:
-        return None
-    if kind == layout.JSON:
-        return json.loads(raw)
-    if kind in (layout.CANONICAL, layout.ESCAPED):
-        return json.loads(b'"' + raw + b'"')
-    return raw.decode()
+def _body(raw: bytes) -> Any:
+    return orjson.loads(b'"' + raw + b'"')
+
+
+def _json(raw: bytes) -> Any:
+    """As Python's json reads it: orjson makes floats of integers that have more than 64 bits."""
+    return json.loads(raw) if _LONG.search(raw) else orjson.loads(raw)
+
+
+_LONG = re.compile(rb"[0-9]{16}")
+_READ: dict[int, Callable[[bytes], Any]] = {
+    layout.ABSENT: lambda raw: ABSENT,
+    layout.NULL: lambda raw: None,
+    layout.PLAIN: bytes.decode,
+    layout.CLEAN: bytes.decode,
+    layout.CANONICAL: _body,
+    layout.ESCAPED: _body,
+    layout.JSON: _json,
+}
+"""What reads a value of each kind."""
 
 
 def spans_of(values: Iterable[Any]) -> Spans:
     """Values as a column: a text as text, None as null, ABSENT as absent, all else as JSON."""
-    made = [_spelled(value) for value in values]
-    length = np.fromiter((len(raw) for raw, _ in made), np.int64, len(made))
-    kind = np.fromiter((kind for _, kind in made), np.uint8, len(made))
-    start = np.zeros(len(made), np.int64)
+    given = list(values)
+    kinds = set(map(type, given))
+    if kinds <= {Absent}:
+        return empty_spans(len(given))
+    if kinds == {str} and (joined := "".join(given)).isascii():
+        data, kind = joined.encode(), np.full(len(given), layout.PLAIN, np.uint8)
+        length = np.fromiter(map(len, given), np.int64, len(given))
+    else:
+        made = [_spelled(value) for value in given]
+        data = b"".join(raw for raw, _ in made)
+        length = np.fromiter((len(raw) for raw, _ in made), np.int64, len(made))
+        kind = np.fromiter((kind for _, kind in made), np.uint8, len(made))
+    start = np.zeros(len(given), np.int64)
     np.cumsum(length[:-1], out=start[1:])
     start[kind <= layout.NULL] = 0
-    return Spans(np.frombuffer(b"".join(raw for raw, _ in made), np.uint8), start, length, kind)
+    return Spans(np.frombuffer(data, np.uint8), start, length, kind)
 
 
 def _spelled(value: Any) -> tuple[bytes, int]:

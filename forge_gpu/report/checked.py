@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from forge_gpu.audit.quality_report import QualityReport
+from forge_gpu.io.secrets import command_line, public_within
 from forge_gpu.report.meanings import meanings
 from forge_gpu.report.page import html_page, write_page
-from forge_gpu.report.secrets import command_line, public_within
 
 
 def write_checked(path: Path, report: QualityReport) -> None:

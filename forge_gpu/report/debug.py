@@ -19,10 +19,10 @@ import orjson
 from forge_gpu._version import __version__
 from forge_gpu.errors import OutputError
 from forge_gpu.io.atomic import replacing
+from forge_gpu.io.secrets import public, public_within
 from forge_gpu.job.events.dispatch import public_text
 from forge_gpu.job.events.encode import Entry, to_line
 from forge_gpu.job.output.result import MANIFEST
-from forge_gpu.report.secrets import public, public_within
 
 BUNDLE = "forge-debug.zip"
 MARK = b"made by forge --debug"

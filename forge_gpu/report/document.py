@@ -12,12 +12,12 @@ import numpy as np
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ForgeError
 from forge_gpu.fates import Fate, name
+from forge_gpu.io.secrets import public, public_within
 from forge_gpu.job.output.collector import SeenRow
 from forge_gpu.quality.checks import CHARACTERS_A_TOKEN
 from forge_gpu.report.differences import difference, readable
 from forge_gpu.report.meanings import meanings
 from forge_gpu.report.measure import UNITS, Lengths, Measures
-from forge_gpu.report.secrets import public, public_within
 from forge_gpu.report.shown import shortened
 
 SPLITS = ("train", "validation", "test")

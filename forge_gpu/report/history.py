@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 
+from forge_gpu.io.secrets import public, public_command, public_within
 from forge_gpu.job.events.encode import Entry
 from forge_gpu.job.events.events import JobEnded, JobFailed
-from forge_gpu.report.secrets import public, public_command, public_within
 
 MOST = 1000
 """Runs that are remembered."""

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import orjson
 
 from forge_gpu.errors import OutputError
+from forge_gpu.io.secrets import public, public_within
 from forge_gpu.job.events.encode import Entry
 from forge_gpu.job.events.events import (
     ChunkDone,
@@ -26,7 +27,6 @@ from forge_gpu.job.events.events import (
     Warned,
 )
 from forge_gpu.job.output.result import Result
-from forge_gpu.report.secrets import public, public_within
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 STDERR = "-"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from html import escape
+from importlib import import_module
 from typing import Any
 
 from forge_gpu.job.events.encode import Entry
@@ -39,13 +40,12 @@ class NotebookBar:
     name = "the bar"
 
     def __init__(self) -> None:
-        from IPython.display import HTML, display
-
-        self._html = HTML
+        shown: Any = import_module("IPython.display")
+        self._html = shown.HTML
         self._stages: dict[str, dict[str, Any]] = {}
         self._lines: list[str] = []
         self._drawn = 0.0
-        self._handle = display(HTML(""), display_id=True)
+        self._handle = shown.display(self._html(""), display_id=True)
 
     def __call__(self, entry: Entry) -> None:
         event = entry.event
@@ -88,6 +88,7 @@ def _share(stage: dict[str, Any]) -> float:
     if stage.get("seconds") is not None:
         return 1.0
     if stage["total"]:
-        return min((float(stage["before"]) + stage.get("bytes", 0)) / stage["total"], 1.0)
+        done = float(stage["before"] + stage.get("bytes", 0))
+        return min(done / float(stage["total"]), 1.0)
     at = stage.get("at")
-    return at.done / max(at.total, 1) if at is not None else 0.0
+    return float(at.done) / max(at.total, 1) if at is not None else 0.0

@@ -31,6 +31,8 @@ OF_TEXT, OF_INT, OF_FLOAT, OF_BOOL, OF_JSON = range(len(KINDS))
 LONGEST_INT = 18
 """Digits of a number that is surely within int64, with a sign."""
 ANY_LENGTH = 2**62
+ESCAPED, VALUE = 6, 25
+"""Bytes that a byte of a text becomes at most, and a number, or two quotes."""
 STYLES = (0, 1)
 """Blanks after a colon or a comma, as most programs write JSON."""
 QUOTES = np.isin(np.arange(256), layout.BODIES).astype(np.int64)
@@ -142,17 +144,38 @@ def _array(column: Spans, kind: str, rows: I64, scratch: Scratch) -> pa.Array:
     return texts.cast(TYPES[kind])
 
 
-def lines_of(made: memoryview, scratch: Scratch) -> bytes:
-    """The rows of an answer as JSON lines, each with its line break. Raises ValueError, ArrowInvalid."""
+def lines_of(made: memoryview, most: int, scratch: Scratch) -> bytes:
+    """The rows of an answer as JSON lines, each with its line break. most: bytes of them.
+
+    Raises ValueError where it is no answer, or makes more lines, and else what `columns.decode` raises.
+    """
     lines, at = [], 0
     while at < len(made):
         size = SIZE.unpack_from(made, at)[0]
         at += SIZE.size
         if at + size > len(made):
             raise ValueError("its sizes do not fit")
-        lines.append(_lines(decode(made[at : at + size]), scratch))
+        batch = decode(made[at : at + size])
+        most -= _most_bytes(batch)
+        if most < 0:
+            raise ValueError("its rows are too large as lines")
+        lines.append(_lines(batch, scratch))
         at += size
     return b"".join(lines)
+
+
+def _most_bytes(batch: pa.RecordBatch) -> int:
+    """What a batch can become as lines at most: a few bits may be long names and many rows."""
+    names = sum(len(name.encode()) * ESCAPED + len(b',"":') for name in batch.schema.names)
+    texts = [column for column in batch.columns if not pa.types.is_primitive(column.type)]
+    return len(batch) * (names + VALUE * len(batch.columns) + 2) + sum(map(_text_bytes, texts))
+
+
+def _text_bytes(column: pa.Array) -> int:
+    """Of its texts as they are escaped."""
+    data = (column.storage if isinstance(column, pa.ExtensionArray) else column).buffers()[2]
+    view = np.frombuffer(data, np.uint8)
+    return len(view) + (ESCAPED - 1) * int(np.count_nonzero((view < ord(" ")) | (view == 34) | (view == 92)))
 
 
 def _lines(batch: pa.RecordBatch, scratch: Scratch) -> bytes:

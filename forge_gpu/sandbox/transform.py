@@ -17,7 +17,7 @@ from forge_gpu.kernels.layout import I32
 from forge_gpu.kernels.scratch import Scratch
 from forge_gpu.sandbox.inside.frames import BATCH, REJECTED, ROWS, SIZE
 from forge_gpu.sandbox.layers import SandboxError
-from forge_gpu.sandbox.sandbox import Sandbox
+from forge_gpu.sandbox.sandbox import MAX_ANSWER, Sandbox
 
 FRAME_ROWS = 512
 FRAME_BYTES = 2**20
@@ -25,6 +25,8 @@ FRAME_BYTES = 2**20
 BATCH_ROWS = 16384
 BATCH_BYTES = 2**23
 """The same of a script that takes batches."""
+MAX_LINES = MAX_ANSWER
+"""Bytes of the lines that a batch may become."""
 ODD_ROWS = 7
 """Rows of the batches that a script gets when it is tried again: its results must not depend on them."""
 
@@ -138,7 +140,12 @@ class _Asked:
         except ValueError as fault:
             raise SandboxError(f"{self._sandbox.path}: {fault}") from fault
         pieces = [
-            self._ask(len(each.places), encode(each.batch), BATCH, lambda made: lines_of(made, self._scratch))
+            self._ask(
+                len(each.places),
+                encode(each.batch),
+                BATCH,
+                lambda made: lines_of(made, MAX_LINES, self._scratch),
+            )
             for each in given
         ]
         if len(pieces) == 1:
@@ -153,7 +160,7 @@ class _Asked:
         answer = self._sandbox.ask(rows, body, word)
         try:
             return self._taken(answer, rows, lines_of)
-        except (ValueError, TypeError, LookupError, struct.error) as fault:
+        except (ValueError, TypeError, LookupError, RecursionError, struct.error) as fault:
             raise SandboxError(
                 f"{self._sandbox.path}: an answer that no worker of Forge gives: {fault}"
             ) from fault

@@ -90,10 +90,19 @@ def test_without_an_engine(stand_in, source, tmp_path, monkeypatch):
     assert "docker: is not installed" in fell.reason and fell.stage == "container"
 
 
-def test_with_an_engine_that_is_down(stand_in, source, tmp_path):
-    stand_in.install(down="Cannot connect to the Docker daemon. Is it running?")
+@pytest.mark.parametrize(
+    "says",
+    [
+        "Cannot connect to the Docker daemon. Is it running?",
+        "permission denied while trying to connect to the Docker daemon socket",
+    ],
+)
+def test_with_an_engine_that_does_not_answer(stand_in, source, tmp_path, says):
+    stand_in.install(down=says)
     code, told = failing(source, tmp_path / "out")
-    assert code == 69 and "docker: Cannot connect to the Docker daemon" in told
+    assert code == 69 and f"docker: {says}" in told and "\n" not in told
+    [fell] = of(FellBack, finishes(source, tmp_path / "out", AUTO))
+    assert says in fell.reason
 
 
 def test_without_the_image_nothing_is_pulled(stand_in, source, tmp_path):

@@ -135,6 +135,18 @@ def test_no_name_ends_a_field_of_a_mount(name, writable):
     assert fields == expected or not fields
 
 
+def test_a_tokenizer_is_mounted_with_what_its_links_lead_to(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(LINE)
+    for name in ("blobs", "model", "out"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "blobs" / "1").write_text("{}")
+    (tmp_path / "model" / "tokenizer.json").symlink_to(tmp_path / "blobs" / "1")
+    values = {"data": {"inputs": ["rows.jsonl"]}, "tokens": {"tokenizer": str(tmp_path / "model")}}
+    spec = JobSpec(Config.model_validate(values), tmp_path, tmp_path / "out")
+    targets = {mount.target for mount in mounts_of(spec, JobFiles(spec)) if not mount.writable}
+    assert targets == {tmp_path / "rows.jsonl", tmp_path / "model", tmp_path / "blobs" / "1"}
+
+
 def test_the_script_of_a_transform_is_mounted(tmp_path):
     (tmp_path / "rows.jsonl").write_text(LINE)
     (tmp_path / "mine").mkdir()

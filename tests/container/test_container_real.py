@@ -22,6 +22,8 @@ from forge_gpu.pipeline import DockerPreprocessor
 from tests.container import counted
 from tests.container.real import CHECKOUT, IMAGE, RealEngine, open_real
 from tests.job import jobs
+from tests.sandbox.attacks import Outside, attacks
+from tests.sandbox.inside_container import VICTIM
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -209,14 +211,19 @@ def in_checkout(code: str) -> str:
     return f"import sys; sys.path.insert(0, {str(CHECKOUT)!r})\n{code}\n"
 
 
-def test_a_transform_is_closed_in_inside_a_container(source, tmp_path):
+def test_a_transform_is_closed_in_inside_a_container(tmp_path):
     """There bubblewrap cannot run: Landlock and the filter hold, together and the filter alone."""
-    code = "from tests.sandbox.inside_container import main; main(sys.argv[2])"
+    output = tmp_path / "out"
+    given = tmp_path / "attacks.json"
+    rows = attacks(Outside(output / "secret", output, VICTIM))
+    del rows["who_is_root"]  # root without capabilities stays root, and has no rights
+    given.write_text(json.dumps(rows))
+    code = "from tests.sandbox.inside_container import main; main(*sys.argv[1:])"
     lines: list[str] = []
     preprocessor = DockerPreprocessor(Config())
     preprocessor.container_name = IMAGE
     run = preprocessor.execute_preprocessing
-    assert run(in_checkout(code), source, tmp_path / "out", on_line=lines.append), lines
+    assert run(in_checkout(code), given, output, on_line=lines.append), lines
     told = json.loads(lines[-1])
     assert told["layers"] == ["filter", "landlock"] and told["attacks"] > 200
     assert told["leaks"] == {} and told["is_whole"]

@@ -16,7 +16,7 @@ import pytest
 
 from forge_gpu.errors import InputError, Interrupted, OutputError
 from forge_gpu.io.lock import FolderLock
-from forge_gpu.job.events.events import ChunkDone, Event, Warned
+from forge_gpu.job.events.events import ChunkDone, Event, Progressed, Warned
 from tests.job import jobs
 
 ROOT = Path(__file__).parents[2]
@@ -225,4 +225,29 @@ def test_a_damaged_checkpoint_starts_anew(source: Path, tmp_path: Path) -> None:
         jobs.run(jobs.plan(source), tmp_path / "out", listener=stopper, check_stop=stopper.check)
     (tmp_path / "out/.forge/job.json").write_text("{")
     jobs.run(jobs.plan(source), tmp_path / "out")
+    assert jobs.content(tmp_path / "out") == jobs.content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("stage", "what"), [("decide", "split"), ("finish", "ledger"), ("finish", "shuffle")]
+)
+def test_a_job_stops_within_its_decisions_and_its_end(
+    stage: str, what: str, source: Path, tmp_path: Path
+) -> None:
+    config = jobs.plan(source, output={"order": "shuffled"})
+    asked: list[Event] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Progressed) and (event.stage, event.what) == (stage, what):
+            asked.append(event)
+
+    def check() -> None:
+        if asked:
+            raise Interrupted(2)
+
+    with pytest.raises(Interrupted):
+        jobs.run(config, tmp_path / "out", listener=listen, check_stop=check)
+    assert len(asked) == 1 and not (tmp_path / "out/manifest.json").exists()
+    jobs.run(config, tmp_path / "out")
+    jobs.run(config, tmp_path / "whole")
     assert jobs.content(tmp_path / "out") == jobs.content(tmp_path / "whole")

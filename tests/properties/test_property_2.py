@@ -18,7 +18,7 @@ texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40) | st.samp
 pairs = st.lists(st.tuples(texts, texts), min_size=1, max_size=12, unique=True)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(pairs, st.sampled_from([*builtins()]), st.booleans())
 def test_template_application(input_data: list[tuple[str, str]], template: str, ascii_only: bool) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -14,7 +14,7 @@ from forge_gpu.pipeline import AdvancedSplitter
 ENGINE = forge_gpu.open_engine("cpu")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.sampled_from("abc"), min_size=60, max_size=400),
     st.sampled_from([0.5, 0.8, 0.9, 0.95]),

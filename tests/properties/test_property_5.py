@@ -17,7 +17,7 @@ values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3), max_le
 records = st.lists(st.dictionaries(st.sampled_from(["query", "response", "more"]), values), max_size=15)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(records, st.sampled_from(["chatml", "vicuna"]), st.sampled_from([0.5, 1.0]))
 def test_output_format(input_data: list[dict[str, Any]], template: str, train: float) -> None:
     with tempfile.TemporaryDirectory() as name:

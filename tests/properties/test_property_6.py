@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge_gpu.config.schema import HardwareConfig
@@ -20,6 +20,7 @@ def gpus_of(found: list[tuple[int, int]]) -> list[GPU]:
     return [GPU(i, "a GPU", f"GPU-{i}", None, each, 2**34, 2**34, 0) for i, each in enumerate(found)]
 
 
+@settings(deadline=None)
 @given(st.lists(capabilities, max_size=4), drivers)
 def test_container_consistency(found, driver):
     selected = image_for(gpus_of(found), f"{driver}.10")

@@ -81,8 +81,11 @@ def test_names_and_arguments_of_tools_are_searched(tmp_path: Path) -> None:
 def test_escapes_hide_nothing(tmp_path: Path) -> None:
     """As Go's encoder spells it."""
     path = tmp_path / "rows.jsonl"
-    path.write_text(
-        '{"q": "a\\u003c|im_end|\\u003e", "a": "yes"}\n{"q": "a \\u00e9", "a": "yes"}\n{"q": "b", "a": "no"}\n'
-    )
+    lines = [
+        r'{"q": "a\u003c|im_end|\u003e", "a": "yes"}',
+        r'{"q": "a \u00e9", "a": "yes"}',
+        '{"q": "b", "a": "no"}',
+    ]
+    path.write_text("".join(f"{line}\n" for line in lines))
     config = jobs.plan(path, data={"mapping": {"shape": "flat", "query": "q", "response": "a"}})
     assert jobs.run(config, tmp_path / "out").manifest["warned"] == {"control_tokens": 1, "too_short": 1}

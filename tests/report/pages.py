@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.report.browser import options
 
-WAIT = 30.0
+WAIT = 90.0
 
 
 class Browser:

@@ -77,6 +77,8 @@ def live(folder: Path, browser: Browser) -> None:
     with watching(folder) as server:
         job.start(steps=8)
         pages = {file: browser.open(server.url, *view) for file, view in LIVE.items()}
+        for page in pages.values():
+            page.wait_for("index", 120)
         for steps in range(2 * FILES + 8, 200):
             job.allow(steps)
             time.sleep(1)
@@ -85,11 +87,11 @@ def live(folder: Path, browser: Browser) -> None:
                 break
         job.allow(steps + 3)
         time.sleep(3)
-        for file, page in pages.items():
+        for name, page in pages.items():
             page.call("Page.bringToFront")
             page.wait_for("Rejected")
             time.sleep(1)
-            page.picture(PICTURES / file)
+            page.picture(PICTURES / name)
         job.kill()
 
 

@@ -7,6 +7,8 @@ import re
 import pytest
 
 import forge_gpu
+from forge_gpu import library
+from forge_gpu.report.checked import write_checked
 from tests.job import jobs
 from tests.report.browser import dom_of
 
@@ -58,3 +60,20 @@ def test_it_draws_itself_and_nothing_of_a_row_runs(hostile, width, tmp_path):
     assert body.count("<svg") >= 3 and "sankey" not in body.split("<svg")[0]
     assert "<img" not in body and "<script" not in body and "onload" not in re.sub(r">[^<]*<", "><", body)
     assert "document.title" in body  # it is there, as text
+
+
+def test_the_page_of_check_draws_itself_and_nothing_of_a_name_runs(tmp_path):
+    rows = jobs.rows(40)
+    for number, row in enumerate(rows):
+        row["<img src=x onerror=alert(1)>"] = ATTACKS[number % len(ATTACKS)]
+    rows[7] = {"instruction": ATTACKS[0], "output": None}
+    source = jobs.write_lines(tmp_path / "<img src=x onerror=alert(1)>.jsonl", rows)
+    path = tmp_path / "check.html"
+    write_checked(path, library.check([str(source)]))
+    assert ATTACKS[0] not in path.read_text() and ATTACKS[1] not in path.read_text()
+    dom, console = dom_of(path.as_uri(), tmp_path / "profile", width=390)
+    assert not console
+    body = dom[dom.index("<main") : dom.index("</main>")]
+    for heading in ("What the data is", "Cannot be read", "Columns", "Files"):
+        assert heading in body
+    assert "null field" in body and "<img" not in body and "<script" not in body

@@ -13,7 +13,8 @@ import pytest
 import forge_gpu
 from forge_gpu.cli.summary import show
 from forge_gpu.errors import InputError, Interrupted
-from forge_gpu.report import collect, secrets
+from forge_gpu.io import secrets
+from forge_gpu.report import collect
 from forge_gpu.report.collect import make_report
 from forge_gpu.report.measure import EXACT, Lengths, measure
 from tests.job import jobs
@@ -117,7 +118,8 @@ def test_lengths_are_told_in_tokens_where_the_ledger_has_them(rows, tmp_path, ca
     told = data_of(make_report(result.output))
     assert [of["unit"] for of in told["lengths"]] == ["tokens", "characters"]
     train = told["lengths"][0]["splits"]["train"]
-    expected = [n for n, fate in zip(tokens, ledger["fate"].to_pylist(), strict=True) if fate == "train"]
+    fates = ledger["fate"].to_pylist()
+    expected = [n for n, fate in zip(tokens, fates, strict=True) if fate == "train" and n is not None]
     assert told["lengths"][0]["limit"] == 40 and train["longest"] == max(expected)
     assert train["over"] == sum(n > 40 for n in expected) > 0
     assert set(told["samples"][0]["lengths"]) == {"tokens", "characters"}

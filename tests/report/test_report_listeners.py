@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -19,6 +20,7 @@ import forge_gpu
 from forge_gpu.cli.app import _run
 from forge_gpu.errors import ConfigError, ForgeError
 from forge_gpu.fates import Fate, Reason, name
+from forge_gpu.job.output.result import PAGE_BEGINNING
 from forge_gpu.report.address import address_of
 from forge_gpu.report.metrics import Metrics
 from tests.job import jobs
@@ -222,6 +224,17 @@ def test_no_secret_and_no_text_of_a_row_is_written(folder):
     assert not re.search("plantedkey[345]", said + (folder / "events.jsonl").read_text())
     page = (folder / "prepared/report.html").read_text()
     assert "planted" not in page and ROW in page
+    assert forge("--debug", "prepare", *listen, **planted).returncode == 0
+    with zipfile.ZipFile(folder / "forge-debug.zip") as bundle:
+        told = b"".join(map(bundle.read, bundle.namelist()))
+    assert b"JobEnded" in told and b"planted" not in told and ROW.encode() not in told
+    written = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".yaml", ".zip")]
+    assert {"live.json", "job.json", "report-run.json", "manifest.json"} <= {path.name for path in written}
+    for path in written:
+        assert b"planted" not in path.read_bytes(), path
+    with_rows = {path.name for path in written if ROW.encode() in path.read_bytes()}
+    splits = {"train.jsonl", "validation.jsonl", "rejected.jsonl"}
+    assert with_rows <= splits | {"rows.jsonl", "report.html", "report-rows.jsonl", "report-run.json"}
 
 
 def test_forge_works_without_a_network_and_asks_for_none(folder):
@@ -229,6 +242,10 @@ def test_forge_works_without_a_network_and_asks_for_none(folder):
     assert "train" in done.stdout
     forge("report", "prepared", program=CUT_OFF)
     forge("history", program=CUT_OFF)
+    forge("--debug", "doctor", program=CUT_OFF)
+    forge("check", "rows.jsonl", "--html", "check.html", program=CUT_OFF)
+    assert (folder / "check.html").read_bytes().startswith(PAGE_BEGINNING)
+    assert ROW not in (folder / "check.html").read_text()
 
 
 def prometheus():

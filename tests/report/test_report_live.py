@@ -111,7 +111,8 @@ def test_files_that_are_none_of_forge_harm_nothing(content, tmp_path):
 
 
 def test_links_pipes_and_large_files_are_passed_over(config, tmp_path):
-    out = forge_gpu.prepare(config, output=tmp_path / "real/out").output
+    out = tmp_path / "real/out"
+    forge_gpu.prepare(config, output=out)
     below = tmp_path / "below"
     for name in ("link", "pipe", "large"):
         (below / name / ".forge").mkdir(parents=True)

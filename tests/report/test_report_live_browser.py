@@ -6,6 +6,7 @@ import gc
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -35,10 +36,10 @@ def test_a_job_is_followed_from_its_start_over_a_kill_to_its_end(tmp_path):
         job.start(steps=6)  # of twelve files
         for page in pages:
             page.wait_for("running")
-            page.wait_for(lambda page=page: 0 < share(page, "index") < 100)
+            page.wait_for(partial(is_within, page, "index"))
         job.allow(2 * FILES + 16)  # through the decisions into the second pass
         for page in pages:
-            page.wait_for(lambda page=page: 0 < share(page, "write") < 100)
+            page.wait_for(partial(is_within, page, "write"))
             page.wait_for("missing field")
             assert "What becomes of the rows" in page.text() and "train" in page.text()
         time.sleep(write_pass.SAVE_EVERY)
@@ -94,6 +95,10 @@ def test_a_job_is_followed_from_its_start_over_a_kill_to_its_end(tmp_path):
         page.wait_for("belongs to a forge watch that has ended")
 
 
+def is_within(page, stage):
+    return 0 < share(page, stage) < 100
+
+
 def share(page, stage):
     """How many percent of a stage its bar shows; 0 while it is not there."""
     bar = f"document.querySelector('[data-stage={stage}] .bar')"
@@ -113,6 +118,10 @@ def first_id(page):
 
 
 HOURS = 10
+
+
+def tells_hour(page, hour):
+    return f"{hour} h" in page.text() or "10 h" in page.text()
 
 
 def test_ten_hours_take_no_more_memory_than_the_first(tmp_path):
@@ -157,7 +166,7 @@ def test_ten_hours_take_no_more_memory_than_the_first(tmp_path):
             worker.start()
             worker.join()
             note._write("run")
-            page.wait_for(lambda of=of: f"{of} h" in page.text() or "10 h" in page.text())
+            page.wait_for(partial(tells_hour, page, of))
             gc.collect()
             sizes.append((output / ".forge/live.json").stat().st_size)
             heaps.append(page.heap())

@@ -11,21 +11,21 @@ from typing import Any
 
 from forge_gpu.sandbox.layers import read_layers
 from forge_gpu.sandbox.sandbox import Bounds
-from tests.sandbox.attacks import Outside, attacks
 from tests.sandbox.boxes import transformed
 
 HOSTILE = (Path(__file__).parent / "hostile.py").read_text()
 SECRET = "the secret of another"
+VICTIM = 999_999_937
+"""Stands in the rows for the process that is attacked."""
 
 
-def main(output: str) -> None:
-    """output: a folder that the container may write to. Prints a line of JSON."""
+def main(attacks: str, output: str) -> None:
+    """attacks: a file of rows, by name. output: a folder that the container may write to, attacked by them.
+    Prints a line of JSON."""
     folder = Path(output)
-    secret = folder / "secret"
-    secret.write_text(SECRET)
-    before = sorted(os.listdir(folder))
+    (folder / "secret").write_text(SECRET)
     victim = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    given = attacks(Outside(secret, folder, victim.pid))
+    given = json.loads(Path(attacks).read_text().replace(str(VICTIM), str(victim.pid)))
     leaks: dict[str, Any] = {}
     for wall in ("landlock", "filter"):
         made = transformed(HOSTILE, [*given.values()], wall, Bounds(60.0))
@@ -34,7 +34,7 @@ def main(output: str) -> None:
             for name, result in zip(given, made, strict=True)
             if not isinstance(result, str)
         }
-    is_whole = victim.poll() is None and secret.read_text() == SECRET and sorted(os.listdir(folder)) == before
+    is_whole = os.listdir(folder) == ["secret"] and (folder / "secret").read_text() == SECRET
+    told = {"layers": read_layers().names, "attacks": len(given), "leaks": leaks}
+    print(json.dumps(told | {"is_whole": is_whole and victim.poll() is None}))
     victim.kill()
-    told = {"layers": read_layers().names, "attacks": len(given), "leaks": leaks, "is_whole": is_whole}
-    print(json.dumps(told))

@@ -16,6 +16,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import orjson
 
 from forge_gpu.io.faults import without_secrets
+from forge_gpu.io.secrets import public_values
 from forge_gpu.job.events import events
 from forge_gpu.job.events.events import SCHEMA, Event
 
@@ -54,7 +55,7 @@ def to_line(entry: Entry) -> bytes:
         "time": entry.time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
     own = {field.name: without_secrets_within(getattr(event, field.name)) for field in fields(event)}
-    return orjson.dumps(record | own) + b"\n"
+    return orjson.dumps({**record, **public_values(own)}) + b"\n"
 
 
 def from_line(line: bytes | str) -> Entry | None:

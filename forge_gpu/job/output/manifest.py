@@ -16,6 +16,7 @@ from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.io import urls
+from forge_gpu.io.secrets import public_within
 from forge_gpu.job.events.dispatch import Dispatcher
 from forge_gpu.job.events.events import Event, FellBack, Halved, Listener, Retried, StageDone, Warned
 from forge_gpu.job.events.memory import peak_memory
@@ -90,7 +91,9 @@ class RunFacts:
             "fell_back": self.fell_back,
             "warnings": self.warnings + self.lost_listeners,
             "fingerprints": {source.file.path: source.file.fingerprint for source in inputs.sources},
-            "settings": config.model_dump(mode="json", include={"goal", "hardware", "preprocessing"}),
+            "settings": public_within(
+                config.model_dump(mode="json", include={"goal", "hardware", "preprocessing"})
+            ),
             "surroundings": self.surroundings,
             "machine": {"system": platform.platform(), "python": platform.python_version()},
             "libraries": libraries(),

@@ -10,7 +10,7 @@ import numpy as np
 
 from forge_gpu.config.schema import Config, Convert
 from forge_gpu.engine.base import Engine
-from forge_gpu.fates import Fate, Reason
+from forge_gpu.fates import Fate
 from forge_gpu.job.rows.expansion import DETAIL, Expanded, Expansion
 from forge_gpu.kernels.layout import Records
 from forge_gpu.records.convert import Conversion
@@ -38,13 +38,13 @@ def _expand(config: Config, engine: Engine, records: Records) -> Expanded:
     rows: list[dict[str, Any]] = []
     reasons: list[int] = []
     for number, taken in enumerate(zip(*columns, strict=True)):
-        reason = Reason.NONE
         try:
             made = conversion.rows(dict(zip(keys, taken, strict=True)))
+            reasons += [0] * len(made)
         except BadRecord as bad:
-            reason, made = bad.reason, [{DETAIL: bad.detail}]
+            made = [{DETAIL: bad.detail}]
+            reasons.append(int(bad.reason))
         source += [number] * len(made)
-        reasons += [reason] * len(made)
         rows += made
     made_columns = {
         name: spans_of(row.get(name, ABSENT) for row in rows) for name in (*conversion.makes, DETAIL)

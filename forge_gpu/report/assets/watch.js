@@ -132,7 +132,7 @@ function fates({ state }) {
   const total = Object.values(state.fates).reduce((sum, rows) => sum + rows, 0);
   if (!total) return null;
   const grown = state.curves.filter((point) => point.fates && Object.keys(point.fates).length);
-  const points = grown.flatMap((point) => FATES.filter((fate) => point.fates[fate]).map((fate) => ({ x: point.seconds, y: point.fates[fate], fate })));
+  const points = grown.flatMap((point) => FATES.filter((fate) => state.fates[fate]).map((fate) => ({ x: point.seconds, y: point.fates[fate] || 0, fate })));
   return section("What becomes of the rows", state.resumed && !state.outcome ? "Of this run." : null, strip(state.fates, total),
     grown.length > 2 ? plot((width) => ({ width, height: 170, y: { label: "rows", grid: true, tickFormat: "s" },
       marks: [Plot.areaY(points, { x: "x", y: "y", fill: (of) => colour(of.fate), z: "fate", order: FATES }), Plot.ruleY([0])] })) : null);

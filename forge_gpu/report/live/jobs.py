@@ -19,7 +19,8 @@ from forge_gpu.fates import Fate, name
 from forge_gpu.io.atomic import PARTIAL
 from forge_gpu.job.output.result import PAGE, PAGE_BEGINNING, REJECTED_FORMAT
 from forge_gpu.job.state.place import FOLDER, STAGING
-from forge_gpu.report.live.note import FILE, VERSION
+from forge_gpu.report.live.note import FILE
+from forge_gpu.report.live.state import VERSION
 
 MOST_JOBS = 100
 MOST_FOLDERS = 2000
@@ -222,6 +223,6 @@ def _is_alive(pid: object, began: object) -> bool:
         return False
     try:
         process = psutil.Process(pid)
-        return process.create_time() <= began + 2 and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.create_time() <= began + 2 and process.status() != psutil.STATUS_ZOMBIE)
     except (psutil.Error, ValueError, OverflowError):
         return False

@@ -6,6 +6,7 @@ from collections import deque
 from datetime import datetime
 from typing import Any
 
+from forge_gpu.io.secrets import public, public_within
 from forge_gpu.job.events.encode import Entry
 from forge_gpu.job.events.events import (
     ChunkDone,
@@ -22,7 +23,6 @@ from forge_gpu.job.events.events import (
     StageStarted,
     Warned,
 )
-from forge_gpu.report.secrets import public, public_within
 
 VERSION = 1
 MOST_NOTICES = 50

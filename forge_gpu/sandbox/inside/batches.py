@@ -26,29 +26,23 @@ class Batches:
     def __call__(self, body: bytes) -> bytes:
         """The body of an answer. Raises MemoryError, and what is no Exception: these end the process.
 
-        A batch of which the function makes nothing that can be taken is given again row by row, so that a row
+        A batch of which the function makes nothing that can be taken is given again in halves, so that a row
         that it refuses is rejected alone.
         """
-        batch = decode(memoryview(body))
-        made = self._try(batch)
-        counts, reasons, rows = made if isinstance(made, tuple) else self._by_row(batch)
-        pieces = [encode(each) for each in rows]
+        counts, reasons, rows = self._halved(decode(memoryview(body)))
+        pieces = [encode(each) for each in _joined(rows)]
         text = b"".join(SIZE.pack(len(piece)) + piece for piece in pieces)
         return answer_body(counts, text, reasons)
 
-    def _by_row(self, batch: pa.RecordBatch) -> Made:
-        counts, reasons, rows = [], [], []
-        first = batch.column(ROW).slice(0, 1)
-        for place in range(len(batch)):
-            made = self._try(batch.slice(place, 1).set_column(batch.num_columns - 1, ROW, first))
-            if isinstance(made, str):
-                counts.append(REJECTED)
-                reasons.append(made)
-            else:
-                counts += made[0]
-                reasons += made[1]
-                rows += made[2]
-        return counts, reasons, _joined(rows)
+    def _halved(self, batch: pa.RecordBatch) -> Made:
+        made = self._try(batch)
+        if not isinstance(made, str):
+            return made
+        if len(batch) == 1:
+            return [REJECTED], [made], []
+        middle = len(batch) // 2
+        one, other = (self._halved(_numbered(half)) for half in (batch.slice(0, middle), batch.slice(middle)))
+        return one[0] + other[0], one[1] + other[1], one[2] + other[2]
 
     def _try(self, batch: pa.RecordBatch) -> Made | str:
         """What becomes of the rows of a batch, or the reason of what was raised."""
@@ -80,6 +74,11 @@ class Batches:
             raise ValueError("transform_batch returned rows without columns")
         counts = np.where(refused, REJECTED, np.bincount(source, minlength=count))
         return counts.tolist(), reasons, [normal(rows)] if len(source) else []
+
+
+def _numbered(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A slice of a batch, its rows numbered from 0 again."""
+    return batch.set_column(batch.num_columns - 1, ROW, pa.array(np.arange(len(batch))))
 
 
 def _sources(made: pa.RecordBatch, count: int) -> Any:

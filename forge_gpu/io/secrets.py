@@ -44,6 +44,12 @@ def public_within(value: object) -> object:
     return _public_within(value, _environment())
 
 
+def public_values(values: Mapping[str, object]) -> dict[str, object]:
+    """The same of the values of a mapping whose own keys are ours, as the fields of an event."""
+    secrets = _environment()
+    return {key: _public_within(value, secrets) for key, value in values.items()}
+
+
 def _public(text: str, secrets: tuple[str, ...]) -> str:
     text = without_secrets(text)
     for secret in secrets:
