@@ -221,7 +221,7 @@ class _Chunk:
         if spans != by_jinja:
             raise TemplateError(
                 f"row {row} of a chunk: the spans of a compiled program, {spans}, differ from those by "
-                f"Jinja, {by_jinja}; set model.compile to false to render row by row, and report this template"
+                f"Jinja, {by_jinja}; set model.compile to false and report this template"
             )
 
     def _bind_programs(self, compiler: Compiler, left: Bools) -> None:
