@@ -2,7 +2,8 @@
 
 The files are those of the Hugging Face layout. Where several hold a chat template, the order is theirs:
 `chat_template.jinja` (and `additional_chat_templates/`) before `tokenizer_config.json` before
-`chat_template.json`. A file that cannot be used is an error that names it, never a guess.
+`chat_template.json` before `processor_config.json`. A file that cannot be used is an error that names it,
+never a guess.
 """
 
 from __future__ import annotations
@@ -15,7 +16,13 @@ from typing import Any
 from forge_gpu.errors import InputError
 
 MOST_BYTES = 64 * 2**20
-FILES = ("config.json", "tokenizer_config.json", "chat_template.jinja", "chat_template.json")
+FILES = (
+    "config.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "processor_config.json",
+)
 LENGTHS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length")
 TEXT_PARTS = ("text_config", "llm_config", "language_config")  # of a model that also takes images or sound
 UNBOUNDED = 10**9  # tokenizers write a huge number where the model sets no bound
@@ -87,12 +94,12 @@ def _adapter_hint(folder: Path) -> str:
     return f"; it is an adapter of {base}: name that model" if isinstance(base, str) else ""
 
 
-def _read(path: Path) -> str | None:
-    """A text file; None where there is none."""
+def _read(path: Path, encoding: str = "utf-8-sig") -> str | None:
+    """A text file; None where there is none. A mark of the byte order is part of a template, not of JSON."""
     try:
         if path.stat().st_size > MOST_BYTES:
             raise InputError(f"{path} is too large for what it is: over {MOST_BYTES} bytes")
-        return path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode(encoding)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except UnicodeDecodeError as error:
@@ -132,19 +139,19 @@ def _templates(folder: Path, tokenizer: dict[str, Any]) -> tuple[dict[str, str],
         found[name], sources[name] = text, str(path)
 
     main = folder / "chat_template.jinja"
-    text = _read(main)
+    text = _read(main, "utf-8")
     if text is not None:
         add("default", text, main)
     more = folder / "additional_chat_templates"
     for path in sorted(more.glob("*.jinja")) if more.is_dir() else ():
-        add(path.stem, _read(path) or "", path)
+        add(path.stem, _read(path, "utf-8") or "", path)
     if not found:
         path = folder / "tokenizer_config.json"
         for name, text in _named(tokenizer.get("chat_template"), path):
             add(name, text, path)
-    if not found:
-        path = folder / "chat_template.json"
-        for name, text in _named(_object(path).get("chat_template"), path):
+    for file in ("chat_template.json", "processor_config.json"):
+        path = folder / file
+        for name, text in () if found else _named(_object(path).get("chat_template"), path):
             add(name, text, path)
     return found, sources
 

@@ -79,7 +79,9 @@ def decide(
         if template.kind == "jinja" and folder is None and needed:
             _own_tokens(decision, template, model is not None, tokens)
     elif folder is not None and folder.templates and own:
-        _of_folder(decision, folder, tools)
+        chosen = _of_folder(decision, folder, tools)
+        if needed:
+            _own_tokens(decision, chosen, True, tokens)
     elif needed:
         _approximate(decision, model, match, folder)
     _finish(decision)
@@ -221,13 +223,13 @@ def _own_tokens(decision: Decision, template: Template, named: bool, tokens: Col
     unknown = [token for token in variables_of(template.text) if token in SPECIAL_TOKENS - known]
     if unknown:
         raise TemplateError(
-            f"{template.source}: the template writes {' and '.join(unknown)}, which only its model tells; "
-            "name the model's folder with --model DIR, or set it, as "
+            f"{template.source}: the template writes {' and '.join(unknown)}, which only its model's "
+            "tokenizer_config.json tells; name the model's folder with --model DIR, or set it, as "
             f"--set model.special_tokens.{unknown[0]}=TEXT"
         )
 
 
-def _of_folder(decision: Decision, folder: ModelFolder, tools: bool) -> None:
+def _of_folder(decision: Decision, folder: ModelFolder, tools: bool) -> Template:
     name = folder.template_for(tools)
     if name is None:
         raise TemplateError(
@@ -237,7 +239,9 @@ def _of_folder(decision: Decision, folder: ModelFolder, tools: bool) -> None:
     why = f"the model's own, {folder.sources[name]}" + (
         "" if name == "default" else f", the one named {name!r}"
     )
-    _put_template(decision, Template("jinja", folder.templates[name], folder.sources[name], why))
+    template = Template("jinja", folder.templates[name], folder.sources[name], why)
+    _put_template(decision, template)
+    return template
 
 
 def _approximate(

@@ -40,10 +40,12 @@ class Guard:
         self.compared = 0
         self._rows: list[int] = []
 
-    def bound(self, result: Counted, rows: I64) -> None:
-        """Note which rows of a program are to be compared once their chunk is bound."""
-        self._rows += [int(rows[at]) for at in _due(result.rows, len(rows))]
+    def bound(self, result: Counted, rows: I64) -> list[int]:
+        """Note which rows of a program are to be compared once their chunk is bound, and give them."""
+        due = [int(rows[at]) for at in _due(result.rows, len(rows))]
+        self._rows += due
         result.rows += len(rows)
+        return due
 
     def refused(self, result: Refusal, rows: I64, conversations: Conversations) -> None:
         """Compare refusals at once."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forge_gpu.engine.base import Engine
+from forge_gpu.errors import TemplateError
 from forge_gpu.fates import Reason
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans
@@ -206,8 +207,22 @@ class _Chunk:
             self.program[name][rows] = len(self.renderer.texts) + number
         if SPANS in self.program:
             self._note_spans({row: spans for row, spans in sides[0].spans.items() if done[row]})
-        self.renderer.guard.bound(self.renderer._machine_rows, rows)
+            rows = rows[self.conversations.reason[rows] == GOOD]
+        for row in self.renderer.guard.bound(self.renderer._machine_rows, rows):
+            self._compare_spans(row, sides[0].spans.get(row))
         self.renderer.counts.compiled += len(rows)
+
+    def _compare_spans(self, row: int, spans: Stretches | None) -> None:
+        """The machine's spans of a row with those by Jinja: a part of the guard that is always on."""
+        rule = self.renderer.span_rule
+        if rule is None:
+            return
+        by_jinja = rule.find(self.conversations.read(row))
+        if spans != by_jinja:
+            raise TemplateError(
+                f"row {row} of a chunk: the spans of a compiled program, {spans}, differ from those by Jinja, "
+                f"{by_jinja}; set model.compile to false to render row by row, and report this template"
+            )
 
     def _bind_programs(self, compiler: Compiler, left: Bools) -> None:
         """Bind the plain rows that have programs; takes them from `left`."""

@@ -23,7 +23,7 @@ def probe_lines(found: Probes) -> list[str]:
         f"ends the assistant's turn with {ends}" if ends else "writes no end of turn after the assistant",
         "marks what the assistant wrote with generation tags"
         if found.generation_tags
-        else "has no generation tags: spans are told from where texts came from",
+        else "has no generation tags: spans are found by the turns that it writes",
         "prefix-preserving: later turns leave the text of earlier ones as it was"
         if found.prefix_preserving
         else "not prefix-preserving: later turns change the text of earlier ones",

@@ -182,3 +182,11 @@ def test_a_file_is_no_folder(tmp_path):
     path.write_text("x")
     with pytest.raises(InputError, match="is a file; name the model's folder"):
         locate(str(path), {})
+
+
+def test_a_template_of_the_processor_and_a_mark_of_the_byte_order(tmp_path):
+    found = model(tmp_path, processor_config_DOT_json={"chat_template": "from the processor"})
+    assert found.templates == {"default": "from the processor"}
+    marked = write(tmp_path / "marked", config_DOT_json={})
+    (marked / "chat_template.jinja").write_bytes(b"\xef\xbb\xbfmarked")
+    assert read_folder(marked).templates == {"default": "\ufeffmarked"}

@@ -55,7 +55,7 @@ def test_the_probes_are_printed(tmp_path):
         "takes tools",
         "lets user and assistant follow in any order",
         "ends the assistant's turn with '<end>'",
-        "has no generation tags: spans are told from where texts came from",
+        "has no generation tags: spans are found by the turns that it writes",
         "prefix-preserving: later turns leave the text of earlier ones as it was",
     ]
     assert not plan.notes

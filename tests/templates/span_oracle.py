@@ -64,6 +64,9 @@ def required_spans(tokenizer: Any, row: dict[str, Any]) -> list[tuple[int, int] 
 
 
 def required_span(tokenizer: Any, row: dict[str, Any], whole: str, number: int) -> tuple[int, int] | None:
+    roles = [message["role"] for message in row["messages"]]
+    if "assistant" in (*roles[number + 1 : number + 2], *roles[:number][-1:]):
+        return None  # of two turns in a row, nothing at inference shows where the one ends
     start, end = _start(tokenizer, row, whole, number), _end(tokenizer, row, whole, number)
     return None if start is None or end is None or end <= start else (start, end)
 
@@ -77,6 +80,8 @@ def _start(tokenizer: Any, row: dict[str, Any], whole: str, number: int) -> int 
     at = shared(whole, prompt)
     if at == len(prompt):  # a line break before a turn that nothing opens may be of either side
         return None if prompt == bare and whole[at : at + 1] == "\n" else at
+    if whole[at:].lstrip().startswith(prompt[at:].lstrip()):
+        return None  # but for white space before it, the turn begins with the prompt
     at = whole_tokens(prompt, at)  # what it writes is not what the turn begins with
     return at if at >= shared(bare, prompt) else None
 

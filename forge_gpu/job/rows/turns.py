@@ -70,7 +70,7 @@ def _cuts(text: str) -> _Cuts | None:
     """None for what is no list of values."""
     if not text.startswith("["):
         return None
-    ends = []
+    ends: list[int] = []
     place = 1
     try:
         while not text.startswith("]", place):

@@ -223,6 +223,23 @@ def digits_end(mem, p, end):
 
 
 @inner
+def exponent_end(mem, p, end):
+    """The place after the exponent whose `e` is at p, if repr() writes one and spells it so, else -1. Beyond
+    300 digits are not all the value has."""
+    sign = byte_before(mem, p + 1, end)
+    first = p + 2
+    if byte(mem, p) != 101 or (sign != 43 and sign != 45):
+        return np.int64(-1)
+    p = digits_end(mem, first, end)
+    if p - first != 2 and (p - first != 3 or byte(mem, first) == 48):
+        return np.int64(-1)
+    value = np.int64(0)
+    for k in range(first, p):
+        value = value * 10 + byte(mem, k) - 48
+    return p if value <= 300 and value >= (16 if sign == 43 else 5) else np.int64(-1)
+
+
+@inner
 def parse_number(mem, p, end):
     """(a, word, place after the number at p); place negative where there is none, or only Python knows how it
     spells it."""
@@ -246,17 +263,23 @@ def parse_number(mem, p, end):
         if digits > MOST_DIGITS:
             return refused
         return start, (p - start) << TYPE_BITS | BIGINT, p
+    one_digit = digits == 1 and value != 0
     if c != 46:
-        return refused
+        p = exponent_end(mem, p, end) if one_digit else np.int64(-1)
+        return refused if p < 0 else (start, (p - start) << TYPE_BITS | FLOAT, p)
     fraction = p + 1
     p = digits_end(mem, fraction, end)
     size = p - fraction
     c = byte_before(mem, p, end)
-    if c == 101 or c == 69 or size == 0:
+    if size == 0:
         return refused
-    # repr() spells it so if it has at most 15 digits, no idle zero, and needs no exponent
+    # repr() spells it so if it has at most 15 digits, no idle zero, and an exponent only where it needs one
     if digits + size > 15 or (byte(mem, p - 1) == 48 and size > 1):
         return refused
+    if c == 101 or c == 69:
+        idle = byte(mem, p - 1) == 48
+        p = exponent_end(mem, p, end) if one_digit and not idle else np.int64(-1)
+        return refused if p < 0 else (start, (p - start) << TYPE_BITS | FLOAT, p)
     if value == 0 and byte(mem, p - 1) != 48:
         zeros = fraction
         while byte(mem, zeros) == 48:

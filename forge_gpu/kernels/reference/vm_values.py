@@ -69,6 +69,7 @@ class View:
 
 UNDEFINED = Undefined()
 _FLOAT = re.compile(r"-?(\d+)\.(\d+)")
+_SCIENTIFIC = re.compile(r"-?[1-9](?:\.(\d*[1-9]))?e([+-]\d{2,3})")
 _TYPES: dict[type, int] = {
     Undefined: layout.UNDEFINED,
     type(None): layout.NONE,
@@ -121,6 +122,10 @@ def _parse_int(digits: str) -> int:
 
 def _parse_float(digits: str) -> float:
     """A float that Python spells as it stands there, and that this can be told without working it out."""
+    scientific = _SCIENTIFIC.fullmatch(digits)
+    usual = scientific and len(scientific[1] or "") < 15 and abs(int(scientific[2])) <= 300
+    if usual and repr(float(digits)) == digits:
+        return float(digits)
     match = _FLOAT.fullmatch(digits)
     if not match or len(match[1] + match[2]) > 15 or (len(match[2]) > 1 and match[2].endswith("0")):
         raise ToJinja

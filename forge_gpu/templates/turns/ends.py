@@ -47,6 +47,9 @@ def turn_ends(template: ChatTemplate) -> TurnEnds:
     late = later[: len(later) - shared].rstrip()
     if not TOKENS.fullmatch(late) or late in first:
         late = ""
+    rest = "" if closed is None else closed.rest.strip()
+    if not late and TOKENS.fullmatch(rest) and later.startswith(rest):
+        late = rest  # it stands between the turns and behind the last
     spaced = _written(template, [question, _say("assistant", f"{ANSWER} \n\t")])
     return TurnEnds(
         opening=opening,

@@ -43,7 +43,7 @@ class SpanRule:
         @cache
         def prompt_after(role: object) -> tuple[int, Written | None]:
             number = first_after(messages, role)
-            return number, None if number is None else prompt(number)
+            return (0, None) if number is None else (number, prompt(number))
 
         def opening(number: int) -> str:
             if not number:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from forge_gpu.templates.records import Message
-from forge_gpu.templates.turns.ends import TOKEN, TurnEnds
+from forge_gpu.templates.turns.ends import TOKEN, TOKENS, TurnEnds
 from forge_gpu.templates.turns.written import Stretch, Written
 
 _TOKEN = re.compile(TOKEN)
@@ -92,7 +92,7 @@ class Turns:
                 return end + len(self.ends.late)
             return end
         rest = self.written.rest
-        if not rest.strip() or self.prompt_rest().startswith(rest.rstrip()):
+        if not rest.strip() or self.prompt_rest() == rest:  # a turn is opened behind every conversation
             return end
         return end + len(rest.rstrip()) if _END.fullmatch(rest) else None
 
@@ -120,7 +120,9 @@ class Turns:
         alone = "" if closed is None else closed.of(number).rstrip()
         if not alone or not self.written.text.startswith(alone, begin):
             return None
-        return start, max(start, begin + len(alone))
+        end = begin + len(alone)
+        left = self.written.of(number)[len(alone) :].rstrip()  # an end of turn that the last turn has not
+        return start, max(start, end + len(left) if TOKENS.fullmatch(left) else end)
 
     def _trimmed(self, number: int, start: int, end: int) -> int:
         """Without the white space behind the end of turn; that of a content which nothing follows stays."""
