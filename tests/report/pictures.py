@@ -76,9 +76,8 @@ def live(folder: Path, browser: Browser) -> None:
     job = Held(folder, config)
     with watching(folder) as server:
         job.start(steps=8)
-        pages = {file: browser.open(server.url, *view) for file, view in LIVE.items()}
-        for page in pages.values():
-            page.wait_for("index", 120)
+        while read_live(folder / "prepared") is None:
+            time.sleep(0.2)
         for steps in range(2 * FILES + 8, 200):
             job.allow(steps)
             time.sleep(1)
@@ -87,11 +86,11 @@ def live(folder: Path, browser: Browser) -> None:
                 break
         job.allow(steps + 3)
         time.sleep(3)
-        for name, page in pages.items():
-            page.call("Page.bringToFront")
+        for file, view in LIVE.items():
+            page = browser.open(server.url, *view)
             page.wait_for("Rejected")
             time.sleep(1)
-            page.picture(PICTURES / name)
+            page.picture(PICTURES / file)
         job.kill()
 
 
