@@ -70,11 +70,11 @@ def rows_of(config: Config, base: Path, number: int) -> list[Row]:
 def try_script(script: Script, rows: Sequence[Row], bounds: Bounds | None = None) -> Trial:
     """Lint a script; where it has no faults, run it over the rows twice, the second time in reverse order in
     another process, and over those of its own tests."""
-    faults = lint(script.text)
-    tests, misspelled = ([], faults) if faults else own_tests(script.text)
-    found = [f"{script.path}:{line}: {told}" for line, told in misspelled]
-    if found:
-        return Trial(script, found, found, ())
+    faults_of_lines = lint(script.text)
+    tests, misspelled = ([], faults_of_lines) if faults_of_lines else own_tests(script.text)
+    lines_at_fault = [f"{script.path}:{line}: {message}" for line, message in misspelled]
+    if lines_at_fault:
+        return Trial(script, lines_at_fault, lines_at_fault, ())
     lines = [orjson.dumps(row) for row in rows]
     public = "its top level fails"
     try:

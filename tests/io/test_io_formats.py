@@ -140,7 +140,7 @@ def test_a_format_that_the_user_named(tmp_path: Path, named: str, data: bytes) -
 
 def test_delimiters(tmp_path: Path) -> None:
     def delimiter(data: bytes, **options: Any) -> str:
-        return detect(put(tmp_path, "f", data), **options).delimiter
+        return detect(put(tmp_path, "f", data), **options).dialect.delimiter
 
     assert delimiter(b"a,b;c\n1,2;3\n") in ",;"
     assert delimiter(b"a|b\n1|2\n") == "|"

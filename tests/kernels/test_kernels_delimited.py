@@ -38,13 +38,13 @@ def same(data: bytes, signs: Signs, columns: int, is_last: bool) -> reference.Sp
     expected = reference.split_records(block, signs, columns, is_last)
     found = cpu.split_records(block, signs, columns, is_last)
     for one, other in zip(found, expected, strict=True):
-        assert np.array_equal(one, other), (found, expected)
+        assert np.array_equal(np.asarray(one), np.asarray(other)), (found, expected)
     for column in range(columns):
         arguments = (found.start[:, column], found.length[:, column], found.escaped[:, column], signs)
         for one, other in zip(
             cpu.unescaped(block, *arguments), reference.unescaped(block, *arguments), strict=True
         ):
-            assert np.array_equal(one, other)
+            assert np.array_equal(np.asarray(one), np.asarray(other))
     return expected
 
 

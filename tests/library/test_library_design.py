@@ -214,11 +214,11 @@ def test_deprecations_are_told_and_documented(capfd: pytest.CaptureFixture[str])
     rows = re.findall(r"^\| `(.+)` \| `(.+)` \| (.+) \|$", page, re.MULTILINE)
     assert rows == [(name, about.rather, about.until) for name, about in deprecations().items()]
     with pytest.warns(DeprecationWarning, match=r"ForgeConfig: it works until Forge 1\.0"):
-        old: Any = forge_gpu.Config  # type: ignore[attr-defined]
+        old: Any = forge_gpu.Config
     assert old is forge_gpu.ForgeConfig
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert forge_gpu.ForgeConfig
+        assert forge_gpu.ForgeConfig.__name__ == "ForgeConfig"
     from forge_gpu.cli import app
 
     assert app._run(["preprocess", "--help"], debug=False) == 0

@@ -108,6 +108,7 @@ def test_a_convention_is_recognised_and_read(name):
     record, by, expected = CASES[name]
     found, rows = picked(record)
     assert found.convert["by"] == by
+    assert found.conversion is not None
     made = [{key: row[key] for key in row if key in found.conversion.makes} for row in rows]
     of_messages = [row["messages"] for row in made if "messages" in row]
     several = found.conversion.makes_several

@@ -100,7 +100,11 @@ def test_input_follows_query_after_a_newline():
 
 
 def test_values_that_are_no_text():
-    rows = [{"q": 12, "r": 1.50}, {"q": [1, {"a": None}], "r": "x"}, {"q": True, "r": {}}]
+    rows: list[dict[str, Any]] = [
+        {"q": 12, "r": 1.50},
+        {"q": [1, {"a": None}], "r": "x"},
+        {"q": True, "r": {}},
+    ]
     assert render(make(FLAT, template="vicuna"), rows) == [
         {"text": "USER: 12\nASSISTANT: 1.5"},
         (Reason.NOT_A_TEXT, "'q' is a list, not a text"),

@@ -108,10 +108,10 @@ class RowEncoder:
         if tokens.train == "all" or not tokens.min_trained:
             return chosen[:0]
         if not self._has_spans:
-            return chosen[np.diff(completion_of(chosen).offsets) == 0]
+            return _where(chosen, np.diff(completion_of(chosen).offsets) == 0)
         spans = self._told_spans(rows, chosen)
         trained = np.concatenate(([0], np.cumsum(spans.stop - spans.start)))[spans.offsets]
-        return chosen[np.diff(trained) == 0]
+        return _where(chosen, np.diff(trained) == 0)
 
     def _compose(self, programs: Sequence[Program]) -> Program:
         if len(programs) == 1:
@@ -169,6 +169,10 @@ class RowEncoder:
             own(name): _scattered(as_json(values[name], tokens.offsets), encoded.chosen, rows)
             for name in self._fields
         }
+
+
+def _where(chosen: I64, holds: np.ndarray) -> I64:
+    return np.asarray(chosen[holds], np.int64)
 
 
 def _with_unknown(texts: Text, literals: Runs, unknown: U8, own_tokens: Mapping[int, list[Span]]) -> Runs:
