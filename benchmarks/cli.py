@@ -91,19 +91,19 @@ def gates(
 ) -> None:
     """Hold the ratios of gates.yaml; exit 1 and say which when one falls, twice."""
     of_cases = {case.name for case in _cases(names)}
-    wanted = [gate for gate in gate_file.load() if gate.case in of_cases]
-    if not wanted:
+    required = [gate for gate in gate_file.load() if gate.case in of_cases]
+    if not required:
         raise typer.BadParameter(f"no gate is of {', '.join(names or ())}; see benchmarks/gates.yaml")
-    cast = frozenset(name for gate in wanted for name in (gate.ours, gate.against))
-    held = _measure(_cases(list(dict.fromkeys(gate.case for gate in wanted))), Inputs(_size(size)), cast)
-    verdicts = gate_file.judge(wanted, held)
+    cast = frozenset(name for gate in required for name in (gate.ours, gate.against))
+    held = _measure(_cases(list(dict.fromkeys(gate.case for gate in required))), Inputs(_size(size)), cast)
+    verdicts = gate_file.judge(required, held)
     again = {verdict.gate.case for verdict in verdicts if not verdict.holds and verdict.reached is not None}
     if again:
         # Another tenant of the machine can fell a gate once; a slower program fells it each time.
         console.print(f"Measured once more: {', '.join(sorted(again))}")
         second = _measure([case for case in CASES if case.name in again], Inputs(size), cast)
         held = replace(held, cases=[case for case in held.cases if case.name not in again] + second.cases)
-        verdicts = gate_file.judge(wanted, held)
+        verdicts = gate_file.judge(required, held)
     if json is not None:
         results.save(held, json)
     for verdict in verdicts:

@@ -59,10 +59,10 @@ def _start(argv: list[str], environment: dict[str, str] | None) -> tuple[int, in
     return pid, errors
 
 
-def _end(argv: list[str], pid: int, began: float, wanted: int, last_words: str) -> Measured:
+def _end(argv: list[str], pid: int, began: float, required: int, last_words: str) -> Measured:
     _, status, usage = os.wait4(pid, 0)
     seconds = time.perf_counter() - began
     code = os.waitstatus_to_exitcode(status)
-    if code != wanted:
-        raise RuntimeError(f"{' '.join(argv)}: status {code} where {wanted} was due: {last_words}")
+    if code != required:
+        raise RuntimeError(f"{' '.join(argv)}: status {code} where {required} was due: {last_words}")
     return Measured(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)

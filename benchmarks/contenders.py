@@ -45,10 +45,10 @@ class Contender:
 
 def tasks_of(module: str) -> str:
     """The source of a contender's module, to see which tasks it has without importing its libraries."""
-    found = importlib.util.find_spec(module)
-    if found is None or found.origin is None:
+    result = importlib.util.find_spec(module)
+    if result is None or result.origin is None:
         raise ModuleNotFoundError(module)
-    return Path(found.origin).read_text()
+    return Path(result.origin).read_text()
 
 
 def can_do(contender: Contender, task: str) -> bool:

@@ -40,9 +40,9 @@ class Held:
 
     def __str__(self) -> str:
         gate = self.gate
-        found = self.why if self.reached is None else f"{self.reached:.2f}×"
+        result = self.why if self.reached is None else f"{self.reached:.2f}×"
         place = f"{gate.case} ({self.label})" if self.label else gate.case
-        return f"{place}: {gate.against} / {gate.ours}: {found}, wanted ≥ {gate.at_least:g}×"
+        return f"{place}: {gate.against} / {gate.ours}: {result}, wanted ≥ {gate.at_least:g}×"
 
 
 def load(path: Path = FILE) -> list[Gate]:

@@ -59,7 +59,7 @@ def _memory_limit() -> int | None:
 def _commit() -> str:
     """The commit that is checked out, with a `+` where files differ from it; empty without git."""
     try:
-        found = subprocess.run(
+        result = subprocess.run(
             ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],
             cwd=ROOT,
             capture_output=True,
@@ -68,7 +68,7 @@ def _commit() -> str:
         )
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return found.stdout.strip()
+    return result.stdout.strip()
 
 
 def _gpu() -> str | None:

@@ -60,19 +60,19 @@ def true_pairs(texts: list[str], threshold: float) -> dict[Pair, float]:
     """
     sets = shingle_sets(texts)
     frequency: defaultdict[str, int] = defaultdict(int)
-    for found in sets:
-        for shingle in found:
+    for result in sets:
+        for shingle in result:
             frequency[shingle] += 1
     prefixes: defaultdict[str, list[int]] = defaultdict(list)
     pairs: dict[Pair, float] = {}
-    for row, found in enumerate(sets):
-        rare_first = sorted(found, key=lambda shingle: (frequency[shingle], shingle))
-        prefix = rare_first[: len(found) - math.ceil(threshold * len(found) - 1e-9) + 1]
+    for row, result in enumerate(sets):
+        rare_first = sorted(result, key=lambda shingle: (frequency[shingle], shingle))
+        prefix = rare_first[: len(result) - math.ceil(threshold * len(result) - 1e-9) + 1]
         near = {other for shingle in prefix for other in prefixes[shingle]}
         for other in near:
-            if min(len(found), len(sets[other])) >= threshold * max(len(found), len(sets[other])):
-                shared = len(found & sets[other])
-                similarity = shared / (len(found) + len(sets[other]) - shared)
+            if min(len(result), len(sets[other])) >= threshold * max(len(result), len(sets[other])):
+                shared = len(result & sets[other])
+                similarity = shared / (len(result) + len(sets[other]) - shared)
                 if similarity >= threshold:
                     pairs[other, row] = similarity
         for shingle in prefix:
@@ -126,11 +126,11 @@ def main(folder: Path | None) -> None:
     print(settings.bands.explain(settings.threshold), end="\n\n")
     print("| texts | rows | pairs ≥ 0.8 | found | recall | precision |\n|---|---|---|---|---|---|")
     for name, parts in samples(folder):
-        pairs, found, joined, right = np.sum([measured(texts, settings) for texts in parts], axis=0)
-        recall = f"{found / pairs:.4f}" if pairs else "–"
+        pairs, result, joined, right = np.sum([measured(texts, settings) for texts in parts], axis=0)
+        recall = f"{result / pairs:.4f}" if pairs else "–"
         precision = f"{right / joined:.4f}" if joined else "–"
         print(
-            f"| {name} | {sum(map(len, parts)):,} | {pairs:,} | {found:,} | {recall} | {precision} |",
+            f"| {name} | {sum(map(len, parts)):,} | {pairs:,} | {result:,} | {recall} | {precision} |",
             flush=True,
         )
 

@@ -26,9 +26,9 @@ def rows_of(path: Path) -> Iterator[Row]:
                 yield orjson.loads(line)
 
 
-def expect(found: Any, wanted: Any, what: str) -> None:
-    if found != wanted:
-        raise CheckFailed(f"{what}: {found} where {wanted} is right")
+def expect(result: Any, required: Any, what: str) -> None:
+    if result != required:
+        raise CheckFailed(f"{what}: {result} where {required} is right")
 
 
 @lru_cache(maxsize=8)
@@ -98,8 +98,8 @@ def written(result: Any, point: Point, folder: Path) -> dict[str, float]:
 
 def two_frames(result: Any, point: Point, folder: Path) -> dict[str, float]:
     """All rows came through, one in ten of them to validation."""
-    validation, found = result
-    expect(found, _table_facts(point.input), "the rows of both frames")
+    validation, matches = result
+    expect(matches, _table_facts(point.input), "the rows of both frames")
     expect(validation, int(point.rows * work.VALIDATION + 0.5), "rows of validation")
     return {}
 
@@ -112,13 +112,13 @@ def strata(result: Any, point: Point, folder: Path) -> dict[str, float]:
 
 def job(result: Any, point: Point, folder: Path) -> dict[str, float]:
     """Both files together hold each text once, and validation its share of every category."""
-    wanted, categories = _unique_texts(point.input)
+    required, categories = _unique_texts(point.input)
     parts = {name: list(rows_of(folder / f"{name}.jsonl")) for name in work.SPLITS}
-    expect(work.facts(row["text"] for part in parts.values() for row in part), wanted, "the texts written")
+    expect(work.facts(row["text"] for part in parts.values() for row in part), required, "the texts written")
     chosen = Counter(row["category"] for row in parts["validation"])
     _within_one(chosen, categories)
     expect(Counter(row["category"] for row in parts["train"]) + chosen, categories, "rows of each category")
-    return {"written": wanted["rows"], "validation": len(parts["validation"])}
+    return {"written": required["rows"], "validation": len(parts["validation"])}
 
 
 def anything(result: Any, point: Point, folder: Path) -> dict[str, float]:
@@ -151,9 +151,9 @@ def near_duplicates(result: Any, point: Point, folder: Path) -> dict[str, float]
         raise CheckFailed("rows were removed that the input does not have")
     clusters = _clusters(point.input)
     due = sum(len(cluster) - 1 for cluster in clusters)
-    found = sum(min(len(cluster & removed), len(cluster) - 1) for cluster in clusters)
+    matches = sum(min(len(cluster & removed), len(cluster) - 1) for cluster in clusters)
     members = set().union(*clusters) if clusters else set()
-    recall = found / due if due else 1.0
+    recall = matches / due if due else 1.0
     precision = len(removed & members) / len(removed) if removed else 1.0
     if min(recall, precision) < 0.9:
         raise CheckFailed(f"recall {recall:.3f}, precision {precision:.3f}: under 0.9")
@@ -168,8 +168,8 @@ def _clusters(path: Path) -> list[set[int]]:
     for row in np.flatnonzero(truth["kind"] != generate.ORIGINAL).tolist():
         source = int(truth["source"][row])
         families[source] |= {source, row}
-    wanted = set().union(*families.values()) if families else set()
-    shingled = {i: shingles(work.content(row)) for i, row in enumerate(rows_of(path)) if i in wanted}
+    required = set().union(*families.values()) if families else set()
+    shingled = {i: shingles(work.content(row)) for i, row in enumerate(rows_of(path)) if i in required}
     return [cluster for family in families.values() for cluster in _joined(sorted(family), shingled)]
 
 

@@ -189,10 +189,10 @@ class Parsed(CpuEngine):
 
     def messages(self, column: Spans, roles: Sequence[str], role_key: str, content_key: str) -> Messages:
         if self._held is None:
-            found = super().messages(column, roles, role_key, content_key)
-            texts = _spans(CpuEngine().text(found.content))
-            content = Spans(texts.data, texts.start, texts.length, _decoded(found.content.kind))
-            self._held = replace(found, content=content)
+            result = super().messages(column, roles, role_key, content_key)
+            texts = _spans(CpuEngine().text(result.content))
+            content = Spans(texts.data, texts.start, texts.length, _decoded(result.content.kind))
+            self._held = replace(result, content=content)
         return self._held
 
 
@@ -313,8 +313,8 @@ def _render(
 ) -> Text:
     n = len(columns["category"])
     program = np.zeros(n, np.int32)
-    wanted = np.arange(n) if rows is None else rows
-    return engine.render(table, program, [columns[name] for name in table.columns], wanted, encoding)
+    required = np.arange(n) if rows is None else rows
+    return engine.render(table, program, [columns[name] for name in table.columns], required, encoding)
 
 
 def _spans(text: Text) -> Spans:

@@ -292,7 +292,7 @@ def job_spec(
             )
         loaded = load(path, overrides=settings)
         base = path.absolute().parent
-    loaded, told = _completed(loaded, config, data, base, settings, data_base)
+    loaded, notes = _completed(loaded, config, data, base, settings, data_base)
     against_base = base if against is None else against_from or Path.cwd()
     given: dict[str, Any] = {}
     if data is not None:
@@ -307,7 +307,7 @@ def job_spec(
     spec = JobSpec(plan, base, Path(output), limit, strict, fresh, wait, against_base=against_base)
     files = JobFiles(spec, telling("open", on_event))
     unfit = check_inputs(plan, lambda: files.inputs) if data is not None else ()
-    warnings: list[Event] = [Warned("plan", warning) for warning in (*loaded.warnings, *told, *unfit)]
+    warnings: list[Event] = [Warned("plan", warning) for warning in (*loaded.warnings, *notes, *unfit)]
     return spec, warnings, files
 
 
@@ -340,11 +340,11 @@ def _completed(
         plan = without_inputs(plan, "the frame that prepare was given")
     else:
         plan = complete(before, paths, base)
-    told = [f"chosen for the data: {line}" for line in changes(before.config, plan)]
+    notes = [f"chosen for the data: {line}" for line in changes(before.config, plan)]
     if not isinstance(config, ForgeConfig):
-        told.insert(0, write(Path(config), plan, loaded.migrated_from is not None))
+        notes.insert(0, write(Path(config), plan, loaded.migrated_from is not None))
     whole = build([Layer(plan.config.model_dump()), *given])
-    return replace(whole, warnings=loaded.warnings), told
+    return replace(whole, warnings=loaded.warnings), notes
 
 
 def _paths(given: Sequence[str | Path] | str | Path) -> list[str]:

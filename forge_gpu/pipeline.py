@@ -273,10 +273,10 @@ class DockerPreprocessor:
         if self._prepared is None:
             self.prepare_container()
         assert self._prepared is not None
-        engine, found = self._prepared
+        engine, result = self._prepared
         mounts = [mount_of(Path(data_path)), mount_of(make_folder(Path(output)), writable=True)]
         limit = memory_limit(self.config.container.memory)
-        made = Surroundings(found.name, mounts, limit, self.config.container.network, found.gpus)
+        made = Surroundings(result.name, mounts, limit, self.config.container.network, result.gpus)
         name = f"forge-{os.urandom(4).hex()}"
         command = ("python3", "-P", "-", *(str(mount.target) for mount in mounts))
         try:

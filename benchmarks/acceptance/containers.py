@@ -113,9 +113,9 @@ def try_jobs(image: str, work: Path) -> bool:
         forge("prepare", "--quiet", "--output", "inside", "--container", image, folder=folder, work=work)
         seconds = time.monotonic() - began
         equal = same(folder / "host", folder / "inside")
-        told = "same bytes" if equal else "OTHER BYTES"
+        reported = "same bytes" if equal else "OTHER BYTES"
         of_job = orjson.loads((folder / "inside" / "manifest.json").read_bytes())["run"]["seconds"]
-        print(f"{image}, {name}: {told}, {seconds:.1f} s of which the job {of_job:.1f}", flush=True)
+        print(f"{image}, {name}: {reported}, {seconds:.1f} s of which the job {of_job:.1f}", flush=True)
         good &= equal
     return good
 

@@ -179,8 +179,8 @@ def compare(
             else ("other", [f"{ends[0]} and then {ends[1]}"], [])
         )
     made = folder / "before", folder / "after"
-    found = list(differences(*made))
-    return "other" if found else "same", found, additions(*made)
+    result = list(differences(*made))
+    return "other" if result else "same", result, additions(*made)
 
 
 def main(
@@ -210,12 +210,12 @@ def main(
                     folder = Path(work) / "case"
                     shutil.rmtree(folder, ignore_errors=True)
                     folder.mkdir()
-                    outcome, found, added = compare(before, after, file, name, folder)
+                    outcome, result, added = compare(before, after, file, name, folder)
                     kind = outcome.partition(":")[0]
                     counts[kind] = counts.get(kind, 0) + 1
                     seen |= set(added)
                     failed |= kind == "other"
-                    print(f"{file.name}, {name}: {outcome}", *found, sep="\n    ", flush=True)
+                    print(f"{file.name}, {name}: {outcome}", *result, sep="\n    ", flush=True)
                     if name == "plain" and kind == "passed over":
                         break
         finally:

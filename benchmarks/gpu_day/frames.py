@@ -46,12 +46,12 @@ def rows(dry: bool) -> Iterator[Row]:
             if not dry:
                 method(gpu, device)  # compiles
             expected, host_seconds = timed(method, cpu, host)
-            found, device_seconds = timed(method, gpu, device)
-            yield _row(name, _same(expected, found), host_seconds, device_seconds, dry)
+            result, device_seconds = timed(method, gpu, device)
+            yield _row(name, _same(expected, result), host_seconds, device_seconds, dry)
         for part in (slice(1, None), slice(1, 2), slice(0, 0)):
-            found, expected = gpu.render(device.iloc[part], "chatml"), cpu.render(host.iloc[part], "chatml")
+            result, expected = gpu.render(device.iloc[part], "chatml"), cpu.render(host.iloc[part], "chatml")
             what = f"rows {part.start}:{'' if part.stop is None else part.stop}"
-            yield Row("frames", what, "ran", held(_same(expected, found)))
+            yield Row("frames", what, "ran", held(_same(expected, result)))
     if not dry:
         yield from _only_on_a_gpu(gpu)
 
@@ -76,17 +76,17 @@ def _only_on_a_gpu(engine: Engine) -> Iterator[Row]:
     yield Row("frames", "a column that may be spilled", "ran", held(good))
 
 
-def _same(expected: Any, found: Any) -> bool:
+def _same(expected: Any, result: Any) -> bool:
     """Whether pandas' frame or series and another hold the same."""
-    return _arrays(expected) == _arrays(found)
+    return _arrays(expected) == _arrays(result)
 
 
-def _arrays(found: Any) -> list[pa.Array]:
+def _arrays(result: Any) -> list[pa.Array]:
     """The index and the columns, one after the other."""
-    columns = [found[name] for name in found.columns] if found.ndim == 2 else [found]
-    if hasattr(found.index, "to_pandas"):  # cuDF's
-        return [pa.array(found.index.to_pandas()), *(_plain(column.to_arrow()) for column in columns)]
-    return [pa.array(found.index), *(_plain(pa.array(column, from_pandas=True)) for column in columns)]
+    columns = [result[name] for name in result.columns] if result.ndim == 2 else [result]
+    if hasattr(result.index, "to_pandas"):  # cuDF's
+        return [pa.array(result.index.to_pandas()), *(_plain(column.to_arrow()) for column in columns)]
+    return [pa.array(result.index), *(_plain(pa.array(column, from_pandas=True)) for column in columns)]
 
 
 def _plain(array: Any) -> pa.Array:

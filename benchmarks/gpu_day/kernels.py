@@ -36,8 +36,8 @@ def rows(dry: bool) -> Iterator[Row]:
             continue
         share = moved / took / copy
         goal = GOALS.get(name)
-        wanted = f", goal {goal:.0%}" if goal else ""
-        figure = f"{moved / took / 1e9:.1f} GB/s, {share:.0%} of copy{wanted}"
+        required = f", goal {goal:.0%}" if goal else ""
+        figure = f"{moved / took / 1e9:.1f} GB/s, {share:.0%} of copy{required}"
         yield Row("kernels", name, figure, held(goal is None or share >= goal))
 
 

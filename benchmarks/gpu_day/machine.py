@@ -19,8 +19,8 @@ def rows(dry: bool) -> Iterator[Row]:
         capability = ".".join(map(str, gpu.compute_capability or ()))
         memory = f"{gpu.vram_free / 2**30:.1f} of {gpu.vram_total / 2**30:.1f} GiB free"
         yield Row("machine", f"GPU {gpu.index}", f"{gpu.name}, {capability}, {memory}, driver {gpus.driver}")
-    found = ", ".join(f"{library} {version}" for library, version in installed().items() if version)
-    yield Row("machine", "libraries", found or "none")
+    result = ", ".join(f"{library} {version}" for library, version in installed().items() if version)
+    yield Row("machine", "libraries", result or "none")
     if not gpus.devices:
         note = next(iter(gpus.notes), "no GPU")
         yield Row("machine", "GPU", note, "not run" if dry else "FAILED")

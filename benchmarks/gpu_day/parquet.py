@@ -68,13 +68,13 @@ def rows(dry: bool) -> Iterator[Row]:
 def _decoded(place: Place, path: Path, form: str) -> Row:
     """The columns against pyarrow's, and the speeds of both."""
     expected, host_seconds = timed(pq.read_table, path, columns=list(COLUMNS), use_threads=False)
-    wanted = _groups(path)
-    place.engine.parquet_texts(wanted)  # the first one loads libraries
-    (count, found), seconds = timed(place.engine.parquet_texts, wanted)
-    if found is None or count != len(wanted.groups):
+    required = _groups(path)
+    place.engine.parquet_texts(required)  # the first one loads libraries
+    (count, result), seconds = timed(place.engine.parquet_texts, required)
+    if result is None or count != len(required.groups):
         return Row("parquet", f"Parquet, {form}", "the engine leaves it to the host", "FAILED")
-    good = all(_same(found[name], arrow_spans(expected.column(name))) for name in COLUMNS)
-    size = sum(int(column.length.sum()) for column in found.values()) / 1e9
+    good = all(_same(result[name], arrow_spans(expected.column(name))) for name in COLUMNS)
+    size = sum(int(column.length.sum()) for column in result.values()) / 1e9
     speeds = f"{size / seconds:.1f} GB/s of text, pyarrow {size / host_seconds:.2f} on one core"
     return Row("parquet", f"Parquet, {form}", "ran" if place.pool is None else speeds, held(good))
 
@@ -86,20 +86,20 @@ def _after_damage(place: Place, path: Path) -> Row:
     path.write_bytes(whole[:page] + bytes(40) + whole[page + 40 :])
     try:
         place.engine.parquet_texts(_groups(path))
-        told = "no error, though pyarrow has one"
+        reported = "no error, though pyarrow has one"
     except Exception as fault:
-        told = f"{type(fault).__name__}: {' '.join(str(fault).split())[:60]}"
-    noticed = not told.startswith("no error")
+        reported = f"{type(fault).__name__}: {' '.join(str(fault).split())[:60]}"
+    noticed = not reported.startswith("no error")
     path.write_bytes(whole)
     again = _decoded(place, path, "again")
     good = noticed and again.verdict == "ok"
-    return Row("parquet", "after a damaged page", f"{told}; then {again.figure}", held(good))
+    return Row("parquet", "after a damaged page", f"{reported}; then {again.figure}", held(good))
 
 
-def _same(found: Spans, expected: Spans) -> bool:
+def _same(spans: Spans, expected: Spans) -> bool:
     expected = expected.part(slice(None))
     arrays = ("start", "length", "kind", "data")
-    return all(np.array_equal(getattr(found, name), getattr(expected, name)) for name in arrays)
+    return all(np.array_equal(getattr(spans, name), getattr(expected, name)) for name in arrays)
 
 
 def _groups(path: Path) -> RowGroups:

@@ -36,8 +36,8 @@ def kernel_device(dry: bool) -> Any:
 def timed(work: Callable[..., Any], *arguments: Any, **options: Any) -> tuple[Any, float]:
     """What one call gives, and its time."""
     began = time.perf_counter()
-    found = work(*arguments, **options)
-    return found, time.perf_counter() - began
+    result = work(*arguments, **options)
+    return result, time.perf_counter() - began
 
 
 def seconds(work: Callable[[], object], dry: bool, runs: int = 5) -> float:

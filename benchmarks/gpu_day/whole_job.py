@@ -54,13 +54,13 @@ def little_memory(dry: bool) -> Iterator[Row]:
             source = write_rows(folder, 3000 if dry else SIZE // 8, form)
             expected, _ = _run(source, folder / "cpu", EngineFactory("cpu", "", _cpu), dry)
             factory = _factory(dry, limit=2000 if dry else LITTLE)
-            found, _ = _run(source, folder / "gpu", factory, dry, chunk_bytes=16384 if dry else 64 << 20)
+            result, _ = _run(source, folder / "gpu", factory, dry, chunk_bytes=16384 if dry else 64 << 20)
             health = factory.health
             figure = (
                 f"{health.halvings} halvings, {health.rows_on_cpu} rows on the CPU, failure: {health.failure}"
             )
             tight = health.halvings + health.rows_on_cpu > 0
-            good = found == expected and tight and health.failure is None
+            good = result == expected and tight and health.failure is None
             yield Row("memory", f"a capped pool, {form}", figure, held(good))
 
 
@@ -82,11 +82,11 @@ def _factory(dry: bool, limit: int | None = None, gpus: int | None = None) -> En
     """GPU engines; limit: bytes of each pool. In a dry run, on the simulator."""
     if dry:
         return EngineFactory("gpu", "dry", lambda made: _simulated_engine(made, limit))
-    found = engine_factory("gpu")
-    devices = found.gpus[: gpus or 1]
+    result = engine_factory("gpu")
+    devices = result.gpus[: gpus or 1]
     from forge_gpu.engine.choose import gpu_maker
 
-    made = EngineFactory("gpu", found.reason, gpu_maker(devices), devices)
+    made = EngineFactory("gpu", result.reason, gpu_maker(devices), devices)
     if limit is not None:
         made.fixed_pools = (limit,) * len(devices)
     return made

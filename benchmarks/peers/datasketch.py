@@ -21,16 +21,16 @@ def near_dedup(input: str) -> Callable[[], Any]:
 
     def work() -> Callable[[], Any]:
         index = MinHashLSH(num_perm=PERMUTATIONS, params=(BANDS, ROWS))
-        kept: dict[int, MinHash] = {}
+        retained: dict[int, MinHash] = {}
         removed: list[int] = []
         tokens = ([shingle.encode() for shingle in shingles(text)] for text in texts)
         made = MinHash.generator(tokens, num_perm=PERMUTATIONS, seed=1, hashfunc=xxhash.xxh32_intdigest)
         for row, signature in enumerate(made):
-            if any(signature.jaccard(kept[other]) >= THRESHOLD for other in index.query(signature)):
+            if any(signature.jaccard(retained[other]) >= THRESHOLD for other in index.query(signature)):
                 removed.append(row)
             else:
                 index.insert(row, signature)
-                kept[row] = signature
+                retained[row] = signature
         return lambda: removed
 
     return work

@@ -63,8 +63,8 @@ def near_dedup(input: str) -> Callable[[], Any]:
                 LocalPipelineExecutor(
                     pipeline, tasks=tasks, workers=1, logging_dir=f"{folder}/log{number}"
                 ).run()
-            found = Path(folder, "removed", "000000.remove")
-            removed = np.fromfile(found, "<u4").tolist() if found.exists() else []
+            result = Path(folder, "removed", "000000.remove")
+            removed = np.fromfile(result, "<u4").tolist() if result.exists() else []
         return lambda: removed
 
     return work

@@ -74,8 +74,8 @@ def exact_dedup(input: str) -> Callable[[], Any]:
     texts = _text(_read(input))
 
     def work() -> Callable[[], Any]:
-        kept = texts.drop_duplicates()
-        return lambda: facts(kept)
+        retained = texts.drop_duplicates()
+        return lambda: facts(retained)
 
     return work
 

@@ -30,8 +30,8 @@ def _text() -> pl.Expr:
 
 
 def _in_validation() -> pl.Expr:
-    wanted = (pl.len().over("category") * VALIDATION).round()
-    return pl.int_range(pl.len()).shuffle(SEED).over("category") < wanted
+    required = (pl.len().over("category") * VALIDATION).round()
+    return pl.int_range(pl.len()).shuffle(SEED).over("category") < required
 
 
 def read_jsonl(input: str) -> Callable[[], Any]:

@@ -52,11 +52,11 @@ def _column_line(report: QualityReport, number: int) -> str:
     return f"{column.name!r}: {kinds or 'nothing'}{texts}{missing}"
 
 
-def _findings(found: Mapping[str, Finding], rows: int) -> list[str]:
+def _findings(result: Mapping[str, Finding], rows: int) -> list[str]:
     return [
         f"{name}: {finding.rows:,} rows, {100 * finding.rows / max(rows, 1):.1f}% "
         f"({', '.join(map(_example, finding.examples))})"
-        for name, finding in found.items()
+        for name, finding in result.items()
         if finding.rows
     ]
 

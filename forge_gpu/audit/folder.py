@@ -139,10 +139,10 @@ def _ledger(ledger: _Ledger, manifest: dict[str, Any], outputs: list[OutputFile]
     ]
 
 
-def _same(what: str, found: dict[str, int], said: dict[str, int]) -> Check:
-    differing = sorted(key for key in {*found, *said} if found.get(key, 0) != said.get(key, 0))
-    told = (f"{key}: {found.get(key, 0)}, the manifest says {said.get(key, 0)}" for key in differing)
-    return Check(what, not differing, "; ".join(told) or f"{sum(found.values())} rows")
+def _same(what: str, result: dict[str, int], said: dict[str, int]) -> Check:
+    differing = sorted(key for key in {*result, *said} if result.get(key, 0) != said.get(key, 0))
+    lines = (f"{key}: {result.get(key, 0)}, the manifest says {said.get(key, 0)}" for key in differing)
+    return Check(what, not differing, "; ".join(lines) or f"{sum(result.values())} rows")
 
 
 def _places(lines: dict[str, list[int]], outputs: list[OutputFile]) -> Check:
@@ -150,8 +150,8 @@ def _places(lines: dict[str, list[int]], outputs: list[OutputFile]) -> Check:
     faults = []
     for file in outputs:
         if file.split in IN_SPLITS:
-            found = np.sort(np.array(lines.pop(file.file, []), np.int64))
-            if not np.array_equal(found, np.arange(1, file.rows + 1)):
+            result = np.sort(np.array(lines.pop(file.file, []), np.int64))
+            if not np.array_equal(result, np.arange(1, file.rows + 1)):
                 faults.append(f"{file.file}: the ledger does not name each of its {file.rows} lines once")
     faults += [f"{shard}: the ledger names it, the manifest does not" for shard in lines]
     return Check("lines of the ledger", not faults, "; ".join(faults) or "each names one row")
@@ -164,19 +164,19 @@ def _rejected(folder: Path, ledger: _Ledger, outputs: list[OutputFile]) -> Check
         for place in zip(batch["file"], batch["row"], batch["reason"], batch["fate"], strict=True):
             if place[3] == REJECTED:
                 said[place[:3]] += 1
-    found: Counter[tuple[str, int, str]] = Counter()
+    result: Counter[tuple[str, int, str]] = Counter()
     file = next((file for file in outputs if file.split == REJECTED), None)
     try:
         for record in _records(folder / file.file) if file is not None else ():
-            found[record["file"], record["row"], record["reason"]] += 1
+            result[record["file"], record["row"], record["reason"]] += 1
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as fault:
         return Check("rejected rows", False, f"cannot be read: {fault}")
-    differing = (said - found) + (found - said)
+    differing = (said - result) + (result - said)
     if differing:
         path, row, reason = min(differing)
         where = f"{path}, row {row} ({reason})"
         return Check("rejected rows", False, f"{differing.total()} differ from the ledger, as {where}")
-    return Check("rejected rows", True, f"{found.total()} rows, as in the ledger")
+    return Check("rejected rows", True, f"{result.total()} rows, as in the ledger")
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:

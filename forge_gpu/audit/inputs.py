@@ -62,7 +62,7 @@ def _picked(file: InputFile, notes: list[str]) -> tuple[Picked, list[str]]:
     """How the records of a file are read, and the names of its columns; where no mapping fits, the longest
     text of a record stands for it."""
     try:
-        found = inspect([file.url])
+        result = inspect([file.url])
     except InputError as fault:
         notes.append(str(fault).replace(file.url, file.path))
         columns = columns_of(sample(file).records)
@@ -71,10 +71,10 @@ def _picked(file: InputFile, notes: list[str]) -> tuple[Picked, list[str]]:
             return Picked({"shape": "columns"}, {}), list(columns)
         longest = max(texts, key=lambda column: column.mean)
         return Picked({"shape": "text", "text": longest.name}, {}), list(columns)
-    notes += [note.replace(file.url, file.path) for note in (*found.notes, *found.warnings)]
-    conversion = found.picked.conversion
+    notes += [note.replace(file.url, file.path) for note in (*result.notes, *result.warnings)]
+    conversion = result.picked.conversion
     made = () if conversion is None else conversion.makes
-    return found.picked, [name for name in found.columns if name not in made]
+    return result.picked, [name for name in result.columns if name not in made]
 
 
 def _config(picked: Picked, columns: Sequence[str]) -> Config:
@@ -193,8 +193,8 @@ class _Look:
             ", ".join(dict.fromkeys(shapes)),
             mapping,
             tuple(column.report for column in self._columns.values()),
-            {name(reason): found.finding for reason, found in sorted(self._unreadable.items())},
-            {check: found.finding for check, found in self._findings.items() if found.rows},
+            {name(reason): result.finding for reason, result in sorted(self._unreadable.items())},
+            {check: result.finding for check, result in self._findings.items() if result.rows},
             self._equal.finding,
             self._similar.finding,
             notes=tuple(dict.fromkeys(self._notes)),

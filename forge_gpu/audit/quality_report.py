@@ -76,8 +76,8 @@ class QualityReport:
     @property
     def is_clean(self) -> bool:
         """Whether nothing was found that a job would reject or warn of, and no duplicate."""
-        found = [*self.unreadable.values(), *self.findings.values(), self.exact_duplicates]
-        return not any(finding.rows for finding in found)
+        result = [*self.unreadable.values(), *self.findings.values(), self.exact_duplicates]
+        return not any(finding.rows for finding in result)
 
     def to_dict(self) -> dict[str, Any]:
         """The same as values of JSON."""

@@ -85,8 +85,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(is_requested: bool) -> None:
+    if is_requested:
         from forge_gpu._version import __version__
 
         typer.echo(f"forge-gpu {__version__}")
@@ -197,14 +197,14 @@ def _explain_fault(error: Exception) -> int:
     if isinstance(error, OSError) and error.strerror:
         _say(f"{error.filename or 'standard output, or a file that --debug tells'}: {error.strerror}")
     else:
-        told = " ".join(f"{type(error).__name__}: {error}".split())
-        _say(f"a fault of Forge: {told}; run again with --debug and report what it shows")
+        summary = " ".join(f"{type(error).__name__}: {error}".split())
+        _say(f"a fault of Forge: {summary}; run again with --debug and report what it shows")
     return exit_code_of(error)
 
 
-def _say(told: object) -> None:
+def _say(message: object) -> None:
     """An error, without the control characters that a name in it may hold, which a terminal would obey."""
-    lines = str(told).split("\n")
+    lines = str(message).split("\n")
     print("error: " + "\n".join(map(printable, lines)), file=sys.stderr)
 
 
@@ -213,5 +213,5 @@ def _explain_usage(error: Any, arguments: list[str]) -> int:
         error.show()
     else:
         program = f"forge {arguments[0]}" if arguments[0] in COMMANDS else "forge"
-        _say(usage.told(error, program))
+        _say(usage.usage_fault(error, program))
     return int(error.exit_code)

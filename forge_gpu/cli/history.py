@@ -36,9 +36,9 @@ def history(
 
 def _lines(run: dict[str, Any]) -> list[str]:
     rows = sum(run.get("counts", {}).values())
-    told = f", {rows:,} rows" if rows else ""
+    counted = f", {rows:,} rows" if rows else ""
     lines = [
-        f"{run['time']}  {run['outcome']} in {run.get('seconds', 0):.1f} s{told}",
+        f"{run['time']}  {run['outcome']} in {run.get('seconds', 0):.1f} s{counted}",
         f"  {' '.join(run['command'])}  (in {run.get('folder')})",
     ]
     if run.get("settings"):

@@ -70,8 +70,8 @@ def plan(
     except OSError as error:
         raise output_fault(error, output) from error
     show(describe(made))
-    kept = f"; the one that was there is now {backup}" if backup else ""
-    print(f"wrote {output}{kept}")
+    backup_note = f"; the one that was there is now {backup}" if backup else ""
+    print(f"wrote {output}{backup_note}")
     option = "" if output == Path("forge.yaml") else f" --config {output}"
     print(f"next: forge prepare{'' if made.data.files else ' PATH'}{option}")
 

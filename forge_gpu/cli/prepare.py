@@ -162,12 +162,12 @@ def _telling_of_compiling(listener: Listener) -> Listener:
     from forge_gpu.job.events.events import Event, StageStarted, Warned
     from forge_gpu.kernels.compiled import cache_folder
 
-    told = any(cache_folder().rglob("*.nbi"))
+    is_announced = any(cache_folder().rglob("*.nbi"))
 
     def listen(event: Event) -> None:
-        nonlocal told
-        if not told and isinstance(event, StageStarted):
-            told = True
+        nonlocal is_announced
+        if not is_announced and isinstance(event, StageStarted):
+            is_announced = True
             what = "compiling kernels for this machine, once ('forge warm' does it ahead of time)"
             listener(Warned("open", what))
         listener(event)

@@ -33,9 +33,9 @@ def show(result: Result, verbose: bool = False) -> None:
         print(
             "  warned of: " + ", ".join(f"{count:,} {reason}" for reason, count in manifest["warned"].items())
         )
-    ways = {WAYS[way]: rows for way, rows in manifest["run"]["template_rows"].items() if rows}
-    if ways:
-        print("  template: " + ", ".join(f"{rows:,} rows {way}" for way, rows in ways.items()))
+    render_paths = {WAYS[path]: rows for path, rows in manifest["run"]["template_rows"].items() if rows}
+    if render_paths:
+        print("  template: " + ", ".join(f"{rows:,} rows {path}" for path, rows in render_paths.items()))
     lengths = _lengths(result)
     if lengths:
         print(f"  {lengths}")

@@ -115,10 +115,10 @@ def write(
         print(text)
         _confirm(yes, f"send this, with {rows} rows, to {url}?")
 
-    def told(number: int, faults: Sequence[str]) -> None:
+    def report_round(number: int, faults: Sequence[str]) -> None:
         show([(f"Round {number}", list(faults) or ["passed"])])
 
-    written = writing.write(asked, text, looked_at, rounds, rows is not None, told)
+    written = writing.write(asked, text, looked_at, rounds, rows is not None, report_round)
     show(about_trial(written.trial, 2))
     _confirm(yes, f"write {output}?")
     write_atomic(output, written.trial.script.text)

@@ -81,7 +81,7 @@ def is_usage(error: Exception) -> bool:
     return hasattr(error, "format_message") and hasattr(error, "exit_code")
 
 
-def told(error: Any, program: str) -> str:
+def usage_fault(error: Any, program: str) -> str:
     """The line. program: the command that was meant, for an error that does not say."""
     context = getattr(error, "ctx", None)
     fault = _fault(error, context)

@@ -8,27 +8,27 @@ from typing import Any
 from pydantic import ValidationError
 
 from forge_gpu.config import keys
-from forge_gpu.config.wanted import inner, wanted
+from forge_gpu.config.expected import expected, inner
 
 Origins = Mapping[keys.Path, str]
 
 
 def explain(error: ValidationError, values: dict[str, Any], where: Origins) -> dict[keys.Path, list[str]]:
     """Faulty key -> its lines, in words of the schema: one for the value, or for each item that is amiss."""
-    found: dict[keys.Path, list[str]] = {}
+    result: dict[keys.Path, list[str]] = {}
     places: dict[keys.Path, list[tuple[int | str, ...]]] = {}
     for fault in error.errors(include_url=False, include_context=False):
         if fault["type"] == "extra_forbidden":
             path = tuple(str(part) for part in fault["loc"])
-            found[path] = [line(path, unknown(path), where)]
+            result[path] = [line(path, unknown(path), where)]
         else:
             path = _key_of(fault["loc"])
             places.setdefault(path, []).append(fault["loc"][len(path) :])
     for path, rests in places.items():
         value = _value_at(values, path)
-        whole = f"must be {wanted(keys.known()[path])} (it is {_short(value)})"
-        found[path] = _item_lines(path, value, rests, where) or [line(path, whole, where)]
-    return found
+        whole = f"must be {expected(keys.known()[path])} (it is {_short(value)})"
+        result[path] = _item_lines(path, value, rests, where) or [line(path, whole, where)]
+    return result
 
 
 def _key_of(location: tuple[int | str, ...]) -> keys.Path:
@@ -60,7 +60,7 @@ def _item_lines(path: keys.Path, value: Any, rests: list[tuple[int | str, ...]],
             key, item = (*path, str(part)), ""
         else:
             continue  # the name of a union's member
-        lines.append(line(key, f"{item}must be {wanted(annotation)} (it is {_short(value[part])})", where))
+        lines.append(line(key, f"{item}must be {expected(annotation)} (it is {_short(value[part])})", where))
     return list(dict.fromkeys(lines))
 
 

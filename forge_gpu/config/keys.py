@@ -59,8 +59,8 @@ def effective(config: Config) -> dict[str, Any]:
 
 def section_of(annotation: Any) -> type[BaseModel] | None:
     """The section that an annotation is, or that may stand there (`Near | None`)."""
-    found = [choice for choice in _choices(annotation) if isinstance(choice, type)]
-    return next((choice for choice in found if issubclass(choice, BaseModel)), None)
+    result = [choice for choice in _choices(annotation) if isinstance(choice, type)]
+    return next((choice for choice in result if issubclass(choice, BaseModel)), None)
 
 
 def is_section(annotation: Any) -> bool:

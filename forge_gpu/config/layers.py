@@ -88,7 +88,7 @@ def _validated(values: dict[str, Any], where: dict[keys.Path, str]) -> tuple[Con
         for path in faults:
             _remove(sound, path)
         config = Config.model_validate(sound, strict=True)
-    lines = [line for told in faults.values() for line in told]
+    lines = [line for messages in faults.values() for line in messages]
     return config, lines + [_rule_line(rule, fault, where) for rule, fault in broken(config, faults)]
 
 

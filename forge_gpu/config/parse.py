@@ -55,8 +55,8 @@ def parse(text: str, name: str) -> Parsed:
 
 def _plain(problem: object) -> str:
     """What YAML's reader says, in plain words where it is one of the commonest faults."""
-    told = " ".join(str(problem).split())
-    return next((ours for theirs, ours in PLAIN_WORDS.items() if theirs in told), told)
+    message = " ".join(str(problem).split())
+    return next((ours for theirs, ours in PLAIN_WORDS.items() if theirs in message), message)
 
 
 def parse_value(text: str, path: keys.Path) -> Any:
@@ -136,6 +136,6 @@ class _Reader:
         try:
             return self.yaml.constructor.construct_object(node)
         except (YAMLError, ValueError, ArithmeticError) as error:
-            told = _plain(getattr(error, "problem", None) or error)
-            self.parsed.faults.append(f"{self.name}:{node.start_mark.line + 1}: {'.'.join(path)}: {told}")
+            message = _plain(getattr(error, "problem", None) or error)
+            self.parsed.faults.append(f"{self.name}:{node.start_mark.line + 1}: {'.'.join(path)}: {message}")
             return None

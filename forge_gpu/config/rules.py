@@ -68,8 +68,8 @@ def _splits_add_up(config: Config) -> str | None:
     shares = (sizes.train_split, sizes.validation_split, sizes.test_split)
     if abs(sum(shares) - 1) <= 1e-9:
         return None
-    told = " + ".join(f"{share:g}" for share in shares)
-    return f"train_split + validation_split + test_split is {sum(shares):g}, not 1 ({told})"
+    sum_text = " + ".join(f"{share:g}" for share in shares)
+    return f"train_split + validation_split + test_split is {sum(shares):g}, not 1 ({sum_text})"
 
 
 def _groups_are_exact(config: Config) -> str | None:

@@ -100,12 +100,12 @@ class ContainerEngine:
     def labelled(self, label: str) -> dict[str, str]:
         """Container -> value of the label, of all containers that have it, running or not."""
         listed = self.call("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}")
-        found = {}
+        result = {}
         for container in listed.stdout.split():
             described = self._inspect("container", container)
             if described is not None:
-                found[container] = str(((described.get("Config") or {}).get("Labels") or {}).get(label, ""))
-        return found
+                result[container] = str(((described.get("Config") or {}).get("Labels") or {}).get(label, ""))
+        return result
 
     def _inspect(self, kind: Literal["image", "container"], name: str) -> dict[str, Any] | None:
         done = self.call(kind, "inspect", name)

@@ -46,8 +46,8 @@ def failure(ending: Ending, image: str) -> ForgeError:
         return ContainerError("the container was killed; run the same command again to go on", KILLED)
     if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
         return Interrupted(code - 128)
-    told = last_line(ending.errors)
-    return ContainerError(f"the container ended with {code} and without a result; it said last: {told}", 70)
+    last = last_line(ending.errors)
+    return ContainerError(f"the container ended with {code} and without a result; it said last: {last}", 70)
 
 
 def _code(ending: Ending) -> int:

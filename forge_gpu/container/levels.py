@@ -33,12 +33,12 @@ def levels(root: Path = Path("/")) -> list[str]:
     except OSError:
         return []
     flags = next((set(line.split(":", 1)[1].split()) for line in lines if line.startswith("flags")), set())
-    found = []
+    result = []
     for level, needed in _flags().items():
         if not flags.issuperset(needed):
             break
-        found.append(level)
-    return found
+        result.append(level)
+    return result
 
 
 def best_level(held: Sequence[str], root: Path = Path("/")) -> str | None:

@@ -64,13 +64,13 @@ def mounts_of(spec: JobSpec, files: JobFiles, more: Sequence[Path] = ()) -> list
         *_of_plan(spec),
         *more,
     ]
-    found: dict[Path, Mount] = {}
+    result: dict[Path, Mount] = {}
     for path in named:
         mount = mount_of(path)
-        found.setdefault(mount.target, mount)
+        result.setdefault(mount.target, mount)
     output = mount_of(spec.output, writable=True)
-    found[output.target] = output
-    mounts = _without_nested(list(found.values()))
+    result[output.target] = output
+    mounts = _without_nested(list(result.values()))
     if len(mounts) > MOST:
         raise InputError(
             f"{len(mounts):,} files would be mounted into the container one by one, and {MOST} are the most; "

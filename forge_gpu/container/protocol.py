@@ -72,8 +72,8 @@ class Failed:
         if isinstance(error, ForgeError):
             quoted = str(error)[len(error.public) :]
             return cls(type(error).__name__, error.public, quoted, error.exit_code)
-        told = " ".join(f"{type(error).__name__}: {error}".split())
-        return cls(type(error).__name__, told, "", exit_code_of(error))
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        return cls(type(error).__name__, message, "", exit_code_of(error))
 
     def error(self) -> ForgeError:
         """The error as it was raised inside, of the same class and with the same exit code."""

@@ -69,15 +69,15 @@ class Against:
         """What each row of a chunk's query contents matches."""
         from forge_gpu.kernels.cpu.shingles import first_found
 
-        found = Contamination(
+        result = Contamination(
             np.full(len(text), -1, np.int64), np.full(len(text), -1, np.int64), np.zeros(len(text))
         )
         if self._rules.ngram is not None and self._ngrams is not None:
             arguments = self._rules.ngram.arguments()
-            found.ngram[:] = first_found(text.data, text.offsets, *arguments, self._ngrams)
+            result.ngram[:] = first_found(text.data, text.offsets, *arguments, self._ngrams)
         if self._near is not None:
-            self._near.check(text, found)
-        return found
+            self._near.check(text, result)
+        return result
 
 
 class _NearIndex:
@@ -91,7 +91,7 @@ class _NearIndex:
         filled = np.flatnonzero(np.diff(self._offsets))
         self._bands = [_Buckets(band[filled], filled) for band in settings.band_hashes(text).T]
 
-    def check(self, text: Text, found: Contamination) -> None:
+    def check(self, text: Text, contamination: Contamination) -> None:
         from forge_gpu.kernels.cpu.shingles import distinct, intersections
 
         hashes = self._settings.band_hashes(text)
@@ -109,8 +109,8 @@ class _NearIndex:
         order = np.lexsort((pairs[:, 1], -similarity, pairs[:, 0]))
         pairs, similarity = pairs[order], similarity[order]
         best = np.flatnonzero(np.diff(pairs[:, 0], prepend=-1))
-        found.near[pairs[best, 0]] = pairs[best, 1]
-        found.similarity[pairs[best, 0]] = similarity[best]
+        contamination.near[pairs[best, 0]] = pairs[best, 1]
+        contamination.similarity[pairs[best, 0]] = similarity[best]
 
 
 class _Buckets:

@@ -57,26 +57,26 @@ def duplicates(
         keys = np.take(np.asarray(hashes), rows, axis=0)  # in half the time of an index
         first[rows] = rows[find(keys, np.ones(len(rows), np.uint8))]
     for start in range(0, n, BLOCK):  # a block's duplicates follow their block's first row
-        found = first[start : start + BLOCK]
-        found[found >= 0] = first[found[found >= 0]]
+        result = first[start : start + BLOCK]
+        result[result >= 0] = first[result[result >= 0]]
     return _without_survivors(first)
 
 
 def _parts(hashes: U64, first: I64, parts: int) -> npt.NDArray[np.unsignedinteger]:
     """For each row that is the first of its block the range of its key's upper half, of so many equal ones;
     `parts` for the other rows: uint8[n], or wider."""
-    found = np.empty(len(first), np.min_scalar_type(parts))
+    result = np.empty(len(first), np.min_scalar_type(parts))
     half = np.uint64(32)
     for start in range(0, len(first), BLOCK):
         block = slice(start, min(start + BLOCK, len(first)))
         part = (np.asarray(hashes[block, 1]) >> half) * np.uint64(parts) >> half
         is_first = first[block] == np.arange(block.start, block.stop)
-        found[block] = np.where(is_first, part, parts)
-    return found
+        result[block] = np.where(is_first, part, parts)
+    return result
 
 
 def _without_survivors(first: I64) -> I64:
     for start in range(0, len(first), BLOCK):
-        found = first[start : start + BLOCK]
-        found[found == np.arange(start, start + len(found))] = -1
+        result = first[start : start + BLOCK]
+        result[result == np.arange(start, start + len(result))] = -1
     return first

@@ -94,11 +94,11 @@ def candidates(
     held = np.zeros(0, np.uint64)
     for band in range(bands):
         for part in range(parts):
-            found = _bucket_pairs(read_band(band), live, part, parts)
-            if (len(held) + len(found)) * BYTES_A_PAIR > room and len(held):
+            result = _bucket_pairs(read_band(band), live, part, parts)
+            if (len(held) + len(result)) * BYTES_A_PAIR > room and len(held):
                 yield _unpacked(held, n)
                 held = held[:0]
-            held = distinct(np.concatenate((held, found)))
+            held = distinct(np.concatenate((held, result)))
     if len(held):
         yield _unpacked(held, n)
 

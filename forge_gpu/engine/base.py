@@ -72,9 +72,9 @@ class Engine(Protocol):
         """Run program[r] for each r of `rows`, in their order (see kernels.reference.render)."""
 
     def keep(self, text: Text) -> Text:
-        """What `render` has just given, as a text on the host that is valid until `let_go`."""
+        """What `render` has just given, as a text on the host that is valid until `release_result`."""
 
-    def let_go(self) -> None:
+    def release_result(self) -> None:
         """The texts that were kept are not needed any more: their memory is used again."""
 
     def hash128(self, text: Text) -> U64:
@@ -89,7 +89,7 @@ class Engine(Protocol):
     def valid_utf8(self, column: Spans) -> U8:
         """uint8[n]: 1 where the bytes of the value are UTF-8, whatever its kind."""
 
-    def parquet_texts(self, wanted: RowGroups) -> tuple[int, dict[str, Spans] | None]:
+    def parquet_texts(self, row_groups: RowGroups) -> tuple[int, dict[str, Spans] | None]:
         """The wanted columns of the first so many row groups, each over one buffer that has its texts one
         after the other, kinds PLAIN and NULL. None instead: the caller is to decode these on the host."""
 

@@ -73,41 +73,41 @@ class EngineFactory:
             return host
         from forge_gpu.engine.gpu.budget import gpu_budget, with_gpu_chunks
 
-        found = gpu_budget([gpu.vram_free for gpu in self.gpus], host.threads + 1)
-        self.pools = self.fixed_pools or found.pools
+        result = gpu_budget([gpu.vram_free for gpu in self.gpus], host.threads + 1)
+        self.pools = self.fixed_pools or result.pools
         host_bytes = (
             host.bytes if available is None else max(host.bytes, shares.HOST_OF_GPU_JOB.of(available))
         )
-        return with_gpu_chunks(host, found, host_bytes)
+        return with_gpu_chunks(host, result, host_bytes)
 
 
 def engine_factory(
-    wanted: str,
+    requested: str,
     size: Callable[[], int | None] = lambda: None,
     gpus: Callable[[], GPUs] = read_gpus,
     stack: Callable[[GPUs], Stack] = read_stack,
     start: Callable[[], str | None] = start_stack,
 ) -> EngineFactory:
-    """What makes engines. wanted: auto, cpu or gpu. size: tells the bytes of input, None where not known; it
-    is asked where `auto` finds a GPU.
+    """What makes engines. requested: auto, cpu or gpu. size: tells the bytes of input, None where not known;
+    it is asked where `auto` finds a GPU.
 
     gpus, stack, start: how the machine is asked. Raises ForgeError where the GPU was asked for and cannot be
     used.
     """
-    if wanted == "cpu":
+    if requested == "cpu":
         return EngineFactory("cpu", "the CPU, as asked for", _cpu)
-    found = gpus()
-    if wanted == "auto" and found.devices:
+    result = gpus()
+    if requested == "auto" and result.devices:
         bytes_of_input = size()
         if bytes_of_input is not None and bytes_of_input < WORTH_BYTES:
             much = f"{bytes_of_input / 2**20:.0f} MiB of input"
             return EngineFactory("cpu", f"the CPU: {much} is less than a GPU is worth starting for", _cpu)
-    obstacle = _obstacle(found, stack, start)
+    obstacle = _obstacle(result, stack, start)
     if obstacle is None:
-        why = "as asked for" if wanted == "gpu" else "it can be used and its libraries start"
-        names = ", ".join(gpu.name for gpu in found.devices)
-        return EngineFactory("gpu", f"the GPU ({names}): {why}", gpu_maker(found.devices), found.devices)
-    if wanted == "gpu":
+        why = "as asked for" if requested == "gpu" else "it can be used and its libraries start"
+        names = ", ".join(gpu.name for gpu in result.devices)
+        return EngineFactory("gpu", f"the GPU ({names}): {why}", gpu_maker(result.devices), result.devices)
+    if requested == "gpu":
         raise ForgeError(
             f"preprocessing.engine is gpu, but {obstacle}; 'forge doctor' says what is missing, "
             "or set it to auto or cpu"
@@ -119,11 +119,11 @@ def _obstacle(gpus: GPUs, stack: Callable[[GPUs], Stack], start: Callable[[], st
     """Why no GPU can be used; the cheap questions first."""
     if not gpus.devices:
         return next((note for note in gpus.notes if "GPU" in note), "no GPU was found")
-    found = stack(gpus)
-    if found.reason:
-        return found.reason
-    if found.missing:
-        return f"{', '.join(found.missing)} not installed: {found.install_command}"
+    result = stack(gpus)
+    if result.reason:
+        return result.reason
+    if result.missing:
+        return f"{', '.join(result.missing)} not installed: {result.install_command}"
     return start()
 
 

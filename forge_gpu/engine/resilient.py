@@ -114,9 +114,9 @@ class ResilientEngine:
         held = Text(text.data, text.offsets)  # first, for it may show that the fast engine has failed
         return (self._safe if self._health.failure else self._fast).keep(held)
 
-    def let_go(self) -> None:
-        self._safe.let_go()
-        self._fast.let_go()
+    def release_result(self) -> None:
+        self._safe.release_result()
+        self._fast.release_result()
 
     def hash128(self, text: Text) -> U64:
         def part(rows: slice) -> U64:
@@ -144,25 +144,25 @@ class ResilientEngine:
 
         return self._call(lambda engine: engine.valid_utf8(column), len(column), part, np.concatenate)
 
-    def parquet_texts(self, wanted: RowGroups) -> tuple[int, dict[str, Spans] | None]:
-        count = len(wanted.groups)
+    def parquet_texts(self, row_groups: RowGroups) -> tuple[int, dict[str, Spans] | None]:
+        count = len(row_groups.groups)
         if self._health.failure:
             return count, None
         try:
-            done, texts = self._fast.parquet_texts(wanted)
-            found = wanted.part(slice(0, done))
-            return done, texts and {name: self._kept_at_hand(found, name, texts[name]) for name in texts}
+            done, texts = self._fast.parquet_texts(row_groups)
+            result = row_groups.part(slice(0, done))
+            return done, texts and {name: self._kept_at_hand(result, name, texts[name]) for name in texts}
         except Exception as error:
             if not out_of_memory(error):
-                if _can_be_read(wanted):
+                if _can_be_read(row_groups):
                     self._health.failed(error)
                 return count, None
         # Outside of the handler, so that the error's frames no longer hold what was allocated.
         if count == 1:
-            self._health.went_to_cpu(sum(wanted.rows))
+            self._health.went_to_cpu(sum(row_groups.rows))
             return count, None
-        self._health.halved(sum(wanted.rows))
-        return self.parquet_texts(wanted.part(halving.halves(count)[0]))
+        self._health.halved(sum(row_groups.rows))
+        return self.parquet_texts(row_groups.part(halving.halves(count)[0]))
 
     def first_occurrence(self, hashes: U64, live: U8) -> I64:
         return self._call(lambda engine: engine.first_occurrence(hashes, live), len(live))
@@ -170,14 +170,14 @@ class ResilientEngine:
     def memory(self) -> int:
         return self._safe.memory() + (0 if self._health.failure else self._fast.memory())
 
-    def _kept_at_hand(self, wanted: RowGroups, name: str, column: Spans) -> Spans:
+    def _kept_at_hand(self, row_groups: RowGroups, name: str, column: Spans) -> Spans:
         """A decoded column whose bytes the host decodes when they are lost with the device."""
         if not isinstance(column, LazySpans):
             return column
 
         def instead(lost: LazySpans, error: BaseException) -> U8:
             self._health.failed(error)
-            return wanted.text_bytes(name)[lost.begin : lost.begin + lost.size]
+            return row_groups.text_bytes(name)[lost.begin : lost.begin + lost.size]
 
         return column.guarded(instead)
 
@@ -221,11 +221,11 @@ class ResilientEngine:
         return join([_own(part(first)), part(second)])
 
 
-def _can_be_read(wanted: RowGroups) -> bool:
+def _can_be_read(row_groups: RowGroups) -> bool:
     """Whether the host can decode the columns: if not, the file is at fault, and the host will say how."""
     try:
-        for column in wanted.columns:
-            wanted.text_bytes(column)
+        for column in row_groups.columns:
+            row_groups.text_bytes(column)
     except InputError:
         return False
     return True

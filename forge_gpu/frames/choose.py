@@ -15,14 +15,14 @@ from forge_gpu.hardware.host import read_cores, read_memory
 LEAST_MEMORY = 16 * 2**20
 
 
-def open_frames(wanted: str, memory: int | None, threads: int | None) -> FrameEngine[Any, Any]:
-    """An engine over the frames of its library. wanted: auto, cpu or gpu. memory: bytes, None for a part of
-    what is free. threads: None for all cores."""
-    if wanted not in ("auto", "cpu", "gpu"):
-        raise ConfigError(f"engine is {wanted!r}: choose auto, cpu or gpu")
+def open_frames(requested: str, memory: int | None, threads: int | None) -> FrameEngine[Any, Any]:
+    """An engine over the frames of its library. requested: auto, cpu or gpu. memory: bytes, None for a part
+    of what is free. threads: None for all cores."""
+    if requested not in ("auto", "cpu", "gpu"):
+        raise ConfigError(f"engine is {requested!r}: choose auto, cpu or gpu")
     if threads is not None and threads < 1:
         raise ConfigError(f"threads is {threads!r}: give 1 or more, or None for all cores")
-    engines = engine_factory(wanted)
+    engines = engine_factory(requested)
     budget = _budget(engines, memory, threads)
     if engines.gpus:
         from forge_gpu.engine.gpu.start import current_gpu

@@ -52,8 +52,8 @@ class CudfFrames:
             raise InputError(f"column {column!r}: {fault}") from None
 
     def _to_host(self, column: LazySpans) -> U8:
-        found: U8 = self._cudf.to_host(column.source)
-        return found
+        result: U8 = self._cudf.to_host(column.source)
+        return result
 
     def objects(self, frame: Any, column: str, start: int, stop: int) -> list[Any] | None:
         return None  # they lie on the GPU

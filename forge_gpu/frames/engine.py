@@ -273,11 +273,11 @@ class FrameEngine(Generic[Frame, Series]):
         near = near_settings({**settings, "keep": keep})
         texts = self._compared(columns, mapping, near.roles)
         rules = settings_of(near, seed)
-        found = [(rules.band_hashes(text), np.diff(text.offsets)) for text in texts(frame)]
-        length = np.concatenate([np.zeros(0, np.int64), *(size for _, size in found)])
+        result = [(rules.band_hashes(text), np.diff(text.offsets)) for text in texts(frame)]
+        length = np.concatenate([np.zeros(0, np.int64), *(size for _, size in result)])
         clusters = find_clusters(
             rules,
-            lambda band: (hashes[:, band] for hashes, _ in found),
+            lambda band: (hashes[:, band] for hashes, _ in result),
             length > 0,
             length,
             lambda rows: all_of(texts(self._frames.take(frame, rows))),
@@ -313,9 +313,9 @@ class FrameEngine(Generic[Frame, Series]):
         words = None if ngram is None else Shingling("words", ngram, punctuation=True)
         near = None if threshold is None else NearDuplicates(threshold)
         known = Against(all_of(texts(evaluation)), Decontamination(words, near))
-        found = [known.check(text) for text in texts(frame)]
+        result = [known.check(text) for text in texts(frame)]
         matched = np.concatenate(
-            [np.zeros(0, np.int64), *(np.where(one.ngram >= 0, one.ngram, one.near) for one in found)]
+            [np.zeros(0, np.int64), *(np.where(one.ngram >= 0, one.ngram, one.near) for one in result)]
         )
         return self._frames.numbers(frame, "matched", np.maximum(matched, 0), matched >= 0)
 
@@ -382,18 +382,18 @@ class FrameEngine(Generic[Frame, Series]):
         if columns is not None and mapping is not None:
             raise ConfigError("name columns or a mapping, not both")
         checks = check_settings(settings)
-        wanted = [name for name in REASONS if getattr(checks, name) != "off"]
-        if max_length is None and "too_long" in wanted:
-            wanted.remove("too_long")
-        checks = checks.model_copy(update=dict.fromkeys(wanted, "warn"))
-        judge = partial(judged, checks=checks, names=wanted, max_length=max_length)
+        required = [name for name in REASONS if getattr(checks, name) != "off"]
+        if max_length is None and "too_long" in required:
+            required.remove("too_long")
+        checks = checks.model_copy(update=dict.fromkeys(required, "warn"))
+        judge = partial(judged, checks=checks, names=required, max_length=max_length)
         if columns is None:
             recipe = self.passes.fields_recipe(frame, mapping)
             judges = partial(self.passes.through, partial(judge, by_role), recipe=recipe)
         else:
             names = self.passes.columns(frame, columns)
             judges = partial(self.passes.each, columns=names, work=partial(judge, one_by_one))
-        return self._frames.mapped(frame, partial(self._checked, judges, (MALFORMED, *wanted)))
+        return self._frames.mapped(frame, partial(self._checked, judges, (MALFORMED, *required)))
 
     def _rendered(self, recipe: Recipe | None, names: Sequence[str], frame: Frame) -> Any:
         """The fields of a recipe: a series, or a frame where there are several."""
@@ -415,9 +415,9 @@ class FrameEngine(Generic[Frame, Series]):
         """A frame of the checks of these names. judges: gives what each block fails."""
         rows = self._frames.rows(frame)
         failed = {name: np.zeros(rows, np.bool_) for name in names}
-        found = judges(frame=frame)
+        result = judges(frame=frame)
         start = 0
-        for block in found:
+        for block in result:
             here = slice(start, start + len(block[MALFORMED]))
             start = here.stop
             for name, flags in block.items():
@@ -443,10 +443,10 @@ class FrameEngine(Generic[Frame, Series]):
     def _numbers(self, frame: Frame, column: str) -> npt.NDArray[np.float64]:
         """A column as numbers, NaN where a row has none. Raises InputError where none has."""
         names = self.passes.columns(frame, column)
-        found = self.passes.each(
+        result = self.passes.each(
             frame, names, lambda worker, block: numbers_of(worker.engine.text(block[column]))
         )
-        numbers = np.concatenate([np.zeros(0), *found])
+        numbers = np.concatenate([np.zeros(0), *result])
         if len(numbers) and np.isnan(numbers).all():
             raise InputError(f"no row has a number in the column {column!r}; choose another for keep")
         return numbers
@@ -461,5 +461,5 @@ class FrameEngine(Generic[Frame, Series]):
             if not backwards:
                 return duplicates(hashes, live, memory, first)
             reverse = np.ascontiguousarray(hashes[::-1])
-            found = duplicates(reverse, live, memory, first)[::-1]
-            return np.where(found < 0, -1, len(found) - 1 - found)
+            result = duplicates(reverse, live, memory, first)[::-1]
+            return np.where(result < 0, -1, len(result) - 1 - result)

@@ -105,8 +105,8 @@ class Passes(Generic[Frame, Series]):
         """The 128-bit key of each row: uint64[n, 2]."""
         names = self.columns(frame, columns)
         table = pack([column_key(names)])
-        found = self.each(frame, names, lambda worker, block: keys_of(worker, table, block))
-        return np.concatenate([np.zeros((0, 2), np.uint64), *found])
+        result = self.each(frame, names, lambda worker, block: keys_of(worker, table, block))
+        return np.concatenate([np.zeros((0, 2), np.uint64), *result])
 
     def each(self, frame: Frame, columns: Sequence[str], work: Work[Made]) -> Iterator[Made]:
         """What `work` makes of each block of some columns, in their order."""
@@ -133,12 +133,12 @@ class Passes(Generic[Frame, Series]):
     def columns(self, frame: Frame, columns: Names) -> tuple[str, ...]:
         """The columns that are meant. Raises InputError where one is not there, or there are none."""
         known = self.frames.columns(frame)
-        wanted = known if columns is None else (columns,) if isinstance(columns, str) else tuple(columns)
-        if not wanted:
+        required = known if columns is None else (columns,) if isinstance(columns, str) else tuple(columns)
+        if not required:
             raise InputError("the frame has no columns" if columns is None else "name at least one column")
-        for name in wanted:
+        for name in required:
             if name not in known:
                 near = nearest(str(name), known)
                 hint = f"did you mean {near!r}?" if near else f"there are {', '.join(known) or 'none'}"
                 raise InputError(f"no column is named {name!r}; {hint}")
-        return wanted
+        return required

@@ -35,16 +35,16 @@ class Sample:
 
     def records(self) -> list[dict[str, Any]]:
         """The rows as Python objects; those with a text that is no UTF-8 are passed over."""
-        found = []
+        result = []
         with self._workers.borrow() as worker:
             for rows in self._runs():
                 spans = {column: self._frames.spans(self._frame, column, *rows) for column in self._names}
                 records = records_of(worker.engine, spans)
-                found += [
+                result += [
                     {name: value_of(column, row) for name, column in records.columns.items()}
                     for row in np.flatnonzero(records.reason == Reason.NONE).tolist()
                 ]
-        return found
+        return result
 
     def kinds(self) -> tuple[str, ...] | None:
         """The kind of each column, as `planner.columns` has it. None where it takes the records to say: for

@@ -88,8 +88,8 @@ def by_key(
 def by_time(column: str, sizes: Splits, blocks: Iterable[tuple[I64, Bools]]) -> U8:
     """The split of each row, by its time: uint8[n]. blocks: of `times_of`. Raises InputError for a row that
     has none."""
-    found = [(np.zeros(0, np.int64), np.zeros(0, np.bool_)), *blocks]
-    times, parsed = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    result = [(np.zeros(0, np.int64), np.zeros(0, np.bool_)), *blocks]
+    times, parsed = (np.concatenate(parts) for parts in zip(*result, strict=True))
     if not parsed.all():
         row = int(np.flatnonzero(~parsed)[0])
         raise InputError(f"column {column!r}: row {row} has no time; drop such rows first")

@@ -48,10 +48,10 @@ def cpu_budget(
     table = peak_factors()
     allowed, reason = _bytes_allowed(memory, cap, table)
     most = cores.allowed if cores else 1
-    wanted = most if threads == "auto" else min(threads, most)
+    threads_asked = most if threads == "auto" else min(threads, most)
     factor = worker_factor(table)
     least, largest = table["chunk"]["least"], table["chunk"]["most"]
-    workers = max(1, min(wanted, int(allowed / least / factor)))
+    workers = max(1, min(threads_asked, int(allowed / least / factor)))
     chunk = int(allowed / (workers * factor))
     chunk_bytes = max(least, min(largest, chunk // 65536 * 65536))
     return Budget(allowed, workers, chunk_bytes, reason)

@@ -53,9 +53,9 @@ def _memory_limits(root: Path) -> list[int]:
 
 
 def _limits_of(folder: Path) -> list[int]:
-    found = [_number(folder / name) for name in ("memory.max", "memory.high", "memory.limit_in_bytes")]
-    found.append(_statistics(folder).get("hierarchical_memory_limit"))
-    return [limit for limit in found if limit is not None and limit < NO_LIMIT]
+    result = [_number(folder / name) for name in ("memory.max", "memory.high", "memory.limit_in_bytes")]
+    result.append(_statistics(folder).get("hierarchical_memory_limit"))
+    return [limit for limit in result if limit is not None and limit < NO_LIMIT]
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:

@@ -45,8 +45,8 @@ def _gpu(gpu: GPU) -> str:
 
 def describe_stack(stack: Stack, start_fault: str | None) -> list[str]:
     """What the GPU path has and lacks. start_fault: what `start_stack` said, None if all started."""
-    found = [f"{library} {version}" for library, version in stack.versions.items() if version]
-    lines = [f"installed: {', '.join(found)}"] if found else []
+    result = [f"{library} {version}" for library, version in stack.versions.items() if version]
+    lines = [f"installed: {', '.join(result)}"] if result else []
     if stack.missing:
         lines.append(f"not installed: {', '.join(stack.missing)}")
     if stack.reason:

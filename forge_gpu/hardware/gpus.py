@@ -133,24 +133,24 @@ def _in_mig_mode(nvml: Any, handle: Any) -> bool:
         return False  # most GPUs have no such mode and say "not supported"
 
 
-def _visible(found: GPUs, wanted: str | None) -> GPUs:
+def _visible(gpus: GPUs, names: str | None) -> GPUs:
     """What CUDA_VISIBLE_DEVICES leaves: indices or starts of UUIDs, up to the first that names nothing."""
-    if wanted is None:
-        return found
-    kept: list[GPU] = []
-    for name in (part.strip() for part in wanted.split(",")):
-        matches = [device for device in found.devices if _is_named(device, name) and device not in kept]
+    if names is None:
+        return gpus
+    visible: list[GPU] = []
+    for name in (part.strip() for part in names.split(",")):
+        matches = [device for device in gpus.devices if _is_named(device, name) and device not in visible]
         if not matches:
             break
-        kept.append(matches[0])
-    hidden = len(found.devices) - len(kept)
-    notes = found.notes
+        visible.append(matches[0])
+    hidden = len(gpus.devices) - len(visible)
+    notes = gpus.notes
     if hidden:
         notes = (
             *notes,
-            f"CUDA_VISIBLE_DEVICES={wanted!r} hides {hidden} of {len(found.devices)} GPU devices",
+            f"CUDA_VISIBLE_DEVICES={names!r} hides {hidden} of {len(gpus.devices)} GPU devices",
         )
-    return replace(found, devices=tuple(kept), hidden=hidden, notes=notes)
+    return replace(gpus, devices=tuple(visible), hidden=hidden, notes=notes)
 
 
 def _is_named(device: GPU, name: str) -> bool:

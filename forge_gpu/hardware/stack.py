@@ -48,16 +48,16 @@ class Stack:
 
 def installed(version: Callable[[str], str] = metadata.version) -> dict[str, str | None]:
     """The version of each library, from the installed packages' own records."""
-    found: dict[str, str | None] = {}
+    result: dict[str, str | None] = {}
     for library, distributions in LIBRARIES.items():
-        found[library] = None
+        result[library] = None
         for distribution in distributions:
             try:
-                found[library] = version(distribution)
+                result[library] = version(distribution)
                 break
             except metadata.PackageNotFoundError:
                 continue
-    return found
+    return result
 
 
 def read_stack(gpus: GPUs, version: Callable[[str], str] = metadata.version) -> Stack:

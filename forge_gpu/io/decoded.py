@@ -100,11 +100,11 @@ class DecodedChunk(ArrowChunk):
         return int(self._text_bytes().sum()) + (0 if self._rest is None else int(self._rest.nbytes))
 
     def spans(self, name: str) -> Spans:
-        found = self._texts.get(name)
-        if found is None:
+        result = self._texts.get(name)
+        if result is None:
             assert self._rest is not None
-            found = arrow_spans(self._rest.column(name))
-        return found
+            result = arrow_spans(self._rest.column(name))
+        return result
 
     def value_bytes(self) -> I64:
         total = self._text_bytes()

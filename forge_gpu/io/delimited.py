@@ -51,9 +51,9 @@ def batches(
     schema = _schema(names)
     yield _batch(schema, np.zeros(0, np.uint8), split(b"", dialect, len(names), True), dialect)
     rows = 0
-    for data, found in text.records(len(names)):
-        rows += len(found.status)
-        yield _batch(schema, data, found, dialect)
+    for data, result in text.records(len(names)):
+        rows += len(result.status)
+        yield _batch(schema, data, result, dialect)
     if text.is_open:
         what = f"a quote opened in row {rows + 1} is never closed"
         if not keep_prefix:
@@ -78,10 +78,10 @@ class _Text:
 
     def names(self) -> list[str]:
         """Those of the columns; the header is taken from the text. Raises InputError."""
-        found = self._first()
-        if found is None:
+        result = self._first()
+        if result is None:
             raise InputError(f"{self._file.path}: not a table: it has no rows")
-        width = int(found.width[0])
+        width = int(result.width[0])
         if not self._dialect.header:
             return [f"column_{number + 1}" for number in range(width)]
         header = split(self._held, self._dialect, width, self._ended, 1)
@@ -94,15 +94,15 @@ class _Text:
         while True:
             self._fill(want)
             data = np.frombuffer(self._held, np.uint8)
-            found = split(data, self._dialect, columns, self._ended)
-            if len(found.status):
-                yield data, found
+            result = split(data, self._dialect, columns, self._ended)
+            if len(result.status):
+                yield data, result
                 want = BLOCK_BYTES
             elif not self._ended:
                 want = self._wider(want)
-            self._held = self._held[found.used :]
+            self._held = self._held[result.used :]
             if self._ended:
-                self.is_open = found.is_open
+                self.is_open = result.is_open
                 return
 
     def _first(self) -> Split | None:
@@ -110,9 +110,9 @@ class _Text:
         want = BLOCK_BYTES
         while True:
             self._fill(want)
-            found = split(self._held, self._dialect, 0, self._ended, 1)
-            if len(found.status):
-                return found
+            result = split(self._held, self._dialect, 0, self._ended, 1)
+            if len(result.status):
+                return result
             if self._ended:
                 return None
             want = self._wider(want)
@@ -158,28 +158,28 @@ def _schema(names: list[str]) -> pa.Schema:
     return pa.schema([(name, pa.large_binary()) for name in [*names, BAD_COLUMN]])
 
 
-def _batch(schema: pa.Schema, data: U8, found: Split, dialect: Dialect) -> pa.RecordBatch:
+def _batch(schema: pa.Schema, data: U8, result: Split, dialect: Dialect) -> pa.RecordBatch:
     import pyarrow as pa
 
     from forge_gpu.kernels.cpu.delimited import unescaped
 
-    rows, is_bad = len(found.status), found.status != GOOD
+    rows, is_bad = len(result.status), result.status != GOOD
     arrays = []
     validity = pa.array(~is_bad).buffers()[1] if is_bad.any() else None
     for column in range(len(schema) - 1):
-        places = (found.start[:, column], found.length[:, column], found.escaped[:, column])
+        places = (result.start[:, column], result.length[:, column], result.escaped[:, column])
         texts, offsets = unescaped(data, *places, dialect.signs)
         buffers = [validity, pa.py_buffer(offsets), pa.py_buffer(texts)]
         arrays.append(pa.LargeBinaryArray.from_buffers(pa.large_binary(), rows, buffers))
-    arrays.append(_sources(data, found, is_bad))
+    arrays.append(_sources(data, result, is_bad))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _sources(data: U8, found: Split, is_bad: np.ndarray) -> pa.Array:
+def _sources(data: U8, result: Split, is_bad: np.ndarray) -> pa.Array:
     """The text of the records that are refused, null for all others."""
     import pyarrow as pa
 
     if not is_bad.any():
         return pa.nulls(len(is_bad), pa.large_binary())
-    places = zip(found.begin.tolist(), found.end.tolist(), is_bad.tolist(), strict=True)
+    places = zip(result.begin.tolist(), result.end.tolist(), is_bad.tolist(), strict=True)
     return pa.array([data[a:b].tobytes() if bad else None for a, b, bad in places], pa.large_binary())

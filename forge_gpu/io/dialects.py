@@ -61,11 +61,11 @@ def split(data: bytes | U8, dialect: Dialect, columns: int, is_last: bool, most:
     return split_records(block, dialect.signs, columns, is_last, most)
 
 
-def fields_of(data: bytes, found: Split, row: int, dialect: Dialect) -> list[bytes]:
+def fields_of(data: bytes, result: Split, row: int, dialect: Dialect) -> list[bytes]:
     """The fields of a good record, unescaped."""
     from forge_gpu.kernels.cpu.delimited import unescaped
 
-    columns = (found.start[row], found.length[row], found.escaped[row])
+    columns = (result.start[row], result.length[row], result.escaped[row])
     texts, offsets = unescaped(np.frombuffer(data, np.uint8), *columns, dialect.signs)
     return [texts[a:b].tobytes() for a, b in pairwise(offsets.tolist())]
 
@@ -84,9 +84,9 @@ def dialect_of(head: bytes, whole: bool, named: bool, delimiter: str | None = No
     best: Dialect | None = None
     width = 1
     for each in (delimiter,) if delimiter else DELIMITERS:
-        found, fields = _of_delimiter(head[skip:], whole, each, need_rows=not named)
-        if found is not None and fields > width:
-            best, width = found, fields
+        result, fields = _of_delimiter(head[skip:], whole, each, need_rows=not named)
+        if result is not None and fields > width:
+            best, width = result, fields
     if best is None and named:
         best = Dialect(delimiter or ",")
     if best is None:
@@ -123,11 +123,11 @@ def _candidates(head: bytes, delimiter: str) -> Iterator[Dialect]:
 
 def _fit(head: bytes, whole: bool, dialect: Dialect, need_rows: bool) -> tuple[float, int]:
     """(the share of the records that are well formed and as wide as the first, how wide that is)."""
-    found = split(head, dialect, 0, whole, SAMPLE_RECORDS)
-    widths, records = found.width, len(found.status) + found.is_open
+    result = split(head, dialect, 0, whole, SAMPLE_RECORDS)
+    widths, records = result.width, len(result.status) + result.is_open
     if not records or not len(widths) or (need_rows and records < 2):
         return 0.0, 0
-    good = (found.status == GOOD) & (widths == widths[0])
+    good = (result.status == GOOD) & (widths == widths[0])
     share = float(good.sum()) / records
     return share, int(widths[0])
 

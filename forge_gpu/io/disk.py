@@ -36,9 +36,9 @@ def require_space(folder: Path, needed: int, what: str) -> None:
 def output_fault(fault: OSError, path: Path, needed: int | None = None) -> OutputError:
     """The error for a write to `path` that failed; `needed` bytes were still to be written, if known."""
     if fault.errno in _FULL:
-        wanted = f", {size_text(needed)} more are needed" if needed else ""
+        lacking = f", {size_text(needed)} more are needed" if needed else ""
         return OutputError(
-            f"{path.parent}: no space left to write {path.name}{wanted}; what is finished is kept: "
+            f"{path.parent}: no space left to write {path.name}{lacking}; what is finished is kept: "
             "free some space and run the same command again"
         )
     if fault.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

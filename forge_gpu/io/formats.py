@@ -115,23 +115,23 @@ def _detected(file: InputFile, first: Head, format: str, encoding: str) -> Forma
         raise InputError(
             f"{file.path}: is not {format}: it does not begin as such a file does; leave data.format at auto"
         )
-    found = Format("empty", compression, _encoding_of(head, encoding))
-    if found.encoding == "utf-8" and head.startswith(UTF8_BOM):
-        found, head = replace(found, mark=len(UTF8_BOM)), head[len(UTF8_BOM) :]
-    elif found.encoding != "utf-8":
-        head = b"".join(as_utf8(iter([head]), found.encoding)).removeprefix(UTF8_BOM)
+    result = Format("empty", compression, _encoding_of(head, encoding))
+    if result.encoding == "utf-8" and head.startswith(UTF8_BOM):
+        result, head = replace(result, mark=len(UTF8_BOM)), head[len(UTF8_BOM) :]
+    elif result.encoding != "utf-8":
+        head = b"".join(as_utf8(iter([head]), result.encoding)).removeprefix(UTF8_BOM)
     if not whole:  # the last record is cut
         head = head[: head.rfind(b"\n") + 1] or head
     if not head.strip():
-        return found if whole or first.damage else replace(found, kind="jsonl")
+        return result if whole or first.damage else replace(result, kind="jsonl")
     if format == "jsonl":
-        return replace(found, kind="jsonl")
+        return replace(result, kind="jsonl")
     if format == "json":
-        return replace(found, kind="json")
+        return replace(result, kind="json")
     if format == "auto":
-        _refuse_binary(file, head, found)
+        _refuse_binary(file, head, result)
         _refuse_odd(file, head)
-    return _text_format(file, head, whole, format, found)
+    return _text_format(file, head, whole, format, result)
 
 
 def read_head(file: InputFile, on_retry: OnRetry = ignore_retry) -> Head:
@@ -168,7 +168,7 @@ def _encoding_of(head: bytes, named: str) -> str:
     return "utf-8"
 
 
-def _refuse_binary(file: InputFile, head: bytes, found: Format) -> None:
+def _refuse_binary(file: InputFile, head: bytes, format: Format) -> None:
     for magic, what in _FOREIGN.items():
         if head.startswith(magic):
             raise InputError(
@@ -176,7 +176,7 @@ def _refuse_binary(file: InputFile, head: bytes, found: Format) -> None:
             )
     sample = head[: 64 * 2**10]
     even, odd = sample[::2].count(0), sample[1::2].count(0)
-    if found.encoding == "utf-8" and max(even, odd) > len(sample) // 4:
+    if format.encoding == "utf-8" and max(even, odd) > len(sample) // 4:
         order = "le" if odd > even else "be"
         raise InputError(
             f"{file.path}: looks like UTF-16 without a byte order mark; name it with "
@@ -198,22 +198,22 @@ def _refuse_odd(file: InputFile, head: bytes) -> None:
         raise InputError(f"{file.path}: no JSON as it stands: it is {why}")
 
 
-def _text_format(file: InputFile, head: bytes, whole: bool, format: str, found: Format) -> Format:
+def _text_format(file: InputFile, head: bytes, whole: bool, format: str, result: Format) -> Format:
     lines = [line for line in head.split(b"\n", 4 * SAMPLE_RECORDS)[: 4 * SAMPLE_RECORDS] if line.strip()]
     if format == "auto":
         first = head.lstrip()[:1]
         if first == b"[" and not (_complete(lines[0]) and len(lines) > 1):
-            return replace(found, kind="json")
+            return replace(result, kind="json")
         objects = _objects_among(lines)
         if objects * 2 >= len(lines) or first == b"[":
-            return replace(found, kind="jsonl")
+            return replace(result, kind="jsonl")
         if first == b"{":
-            return replace(found, kind=_objects(file, lines, objects))
+            return replace(result, kind=_objects(file, lines, objects))
     dialect = _dialect(file, head, whole, format)
     if dialect is not None:
-        return replace(found, kind="tsv" if dialect.delimiter == "\t" else "csv", dialect=dialect)
+        return replace(result, kind="tsv" if dialect.delimiter == "\t" else "csv", dialect=dialect)
     if format == "auto" and any(line.startswith(b"{") and _complete(line) for line in lines):
-        return replace(found, kind="jsonl")
+        return replace(result, kind="jsonl")
     raise InputError(
         f"{file.path}: not a data file: neither JSON, nor a table with the same number of fields in each "
         "row; name it with data.format if it is one"

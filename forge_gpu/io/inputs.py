@@ -108,7 +108,7 @@ def resolve(
     paths start, the current folder if None. on_retry: is told where a remote store is asked again.
     Raises InputError for a path that gives nothing, cannot be read, or gives a file that another gave.
     """
-    found: list[InputFile] = []
+    result: list[InputFile] = []
     given_by: dict[str, str] = {}
     for number, given in enumerate(paths):
         for path, url in _expand(given, base or Path.cwd(), on_skip, on_retry):
@@ -118,10 +118,10 @@ def resolve(
                     f"{path}: is given twice, by {given_by[identity]!r} and by {given!r}; leave one out"
                 )
             given_by[identity] = given
-            found.append(replace(_describe(path, url, on_retry), given=number))
-    if not found:
+            result.append(replace(_describe(path, url, on_retry), given=number))
+    if not result:
         raise InputError("no input: name files, folders, globs or URLs, or set data.inputs")
-    return found
+    return result
 
 
 def _expand(given: str, base: Path, on_skip: OnSkip, on_retry: OnRetry) -> Iterator[tuple[str, str]]:
@@ -206,7 +206,7 @@ def _walk(given: str, root: Path, on_skip: OnSkip) -> Iterator[tuple[str, str]]:
     def refuse(fault: OSError) -> None:
         raise _fault(str(fault.filename), str(fault.filename), fault) from fault
 
-    found = []
+    result = []
     for folder, folders, names in os.walk(root, onerror=refuse):
         where = Path(folder)
         relative = PurePosixPath(given) / where.relative_to(root).as_posix()
@@ -223,8 +223,8 @@ def _walk(given: str, root: Path, on_skip: OnSkip) -> Iterator[tuple[str, str]]:
             if reason:
                 on_skip(str(relative / name), reason)
             else:
-                found.append((str(relative / name), str((where / name).absolute())))
-    yield from sorted(found)
+                result.append((str(relative / name), str((where / name).absolute())))
+    yield from sorted(result)
 
 
 def _not_a_file(path: Path) -> str | None:
@@ -274,8 +274,8 @@ def _remote(given: str, on_skip: OnSkip, on_retry: OnRetry) -> Iterator[tuple[st
 def _names_at(system: Any, path: str) -> list[str] | None:
     """The files of a remote glob or folder, sorted; None where the path is a file, or nothing."""
     if glob.has_magic(path):
-        found = system.glob(path, detail=True)
-        return sorted(name for name, about in found.items() if about["type"] != "directory")
+        result = system.glob(path, detail=True)
+        return sorted(name for name, about in result.items() if about["type"] != "directory")
     return sorted(system.find(path)) if system.info(path)["type"] == "directory" else None
 
 

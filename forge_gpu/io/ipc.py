@@ -277,27 +277,27 @@ class _StreamInOrder(_Reader):
 
 
 def in_order(
-    file: InputFile, found: Batches, keep_prefix: bool, losses: list[Loss], piece_bytes: int
+    file: InputFile, batches: Batches, keep_prefix: bool, losses: list[Loss], piece_bytes: int
 ) -> Iterator[pa.RecordBatch]:
     """All rows from the first to the last, dictionaries resolved, for a copy that can be cut. They come in
     pieces of about piece_bytes where that is possible."""
     try:
-        if isinstance(found.reader, _StreamInOrder):
-            for batch in found.reader.batches():
+        if isinstance(batches.reader, _StreamInOrder):
+            for batch in batches.reader.batches():
                 yield from plain(batch, piece_bytes)
             return
-        step = max(1, piece_bytes * max(found.starts[-1], 1) // max(found.size, 1))
-        for i, (start, end) in enumerate(pairwise(found.starts)):
-            whole = end - start if found.largest else step
+        step = max(1, piece_bytes * max(batches.starts[-1], 1) // max(batches.size, 1))
+        for i, (start, end) in enumerate(pairwise(batches.starts)):
+            whole = end - start if batches.largest else step
             for at in range(0, max(end - start, 1), max(whole, 1)):
                 count = min(whole, end - start - at)
-                yield from plain(found.reader.rows(i, at, count, found.schema.names), piece_bytes)
+                yield from plain(batches.reader.rows(i, at, count, batches.schema.names), piece_bytes)
     except FAULTS as fault:
         if not keep_prefix:
             raise _damage(file, "the Arrow data is damaged", fault) from fault
         losses.append(Loss("the Arrow data is damaged"))
     finally:
-        found.reader.require_unchanged()
+        batches.reader.require_unchanged()
 
 
 def write(

@@ -114,9 +114,9 @@ class LinesSource(_JsonSource):
         if part.begin == self._begin:
             return part.begin
         for offset, data, size in self._blocks(part.begin - 1, part.end - 1, PEEK):
-            found = data.find(b"\n", 0, size)
-            if found >= 0:
-                return offset + found + 1
+            result = data.find(b"\n", 0, size)
+            if result >= 0:
+                return offset + result + 1
         return part.end
 
     def _whole_lines(self, data: bytearray, at: int, stop: int, end: int) -> int:
@@ -141,9 +141,9 @@ class LinesSource(_JsonSource):
                 if start > begin:
                     yield JsonChunk(view[begin:start], self.form, offset + begin)
                 if data[start:end].strip(BLANK):
-                    kept = np.append(view[start : start + self._max], np.uint8(_TOO_LONG_MARK))
+                    bounded = np.append(view[start : start + self._max], np.uint8(_TOO_LONG_MARK))
                     whole = partial(self._record, offset + start, offset + end)
-                    yield JsonChunk(kept, self.form, offset + start, True, whole)
+                    yield JsonChunk(bounded, self.form, offset + start, True, whole)
                 begin = end
         if begin < size:
             yield JsonChunk(view[begin:], self.form, offset + begin)
@@ -152,10 +152,10 @@ class LinesSource(_JsonSource):
         """Where the next line begins, and whether the one at `begin` is blank."""
         blank = True
         for offset, data, size in self._blocks(begin, self._store.size):
-            found = data.find(b"\n", 0, size)
-            blank = blank and not data[: found if found >= 0 else size].strip(BLANK)
-            if found >= 0:
-                return offset + found + 1, blank
+            result = data.find(b"\n", 0, size)
+            blank = blank and not data[: result if result >= 0 else size].strip(BLANK)
+            if result >= 0:
+                return offset + result + 1, blank
         return self._store.size, blank
 
 

@@ -44,7 +44,7 @@ class FolderLock:
     def __enter__(self) -> FolderLock:
         make_folder(self._path.parent)
         deadline = None if self._wait is None else time.monotonic() + self._wait
-        told = False
+        is_announced = False
         while not self._try():
             holder = self._holder()
             if deadline is not None and time.monotonic() >= deadline:
@@ -52,9 +52,9 @@ class FolderLock:
                     f"{self._path.parent}: {holder} writes here; wait for it to end or choose another "
                     "output folder"
                 )
-            if not told:
+            if not is_announced:
                 self._on_wait(f"{self._path.parent}: waiting for {holder} to end")
-                told = True
+                is_announced = True
             self._check_stop()
             time.sleep(self.poll)
         return self

@@ -56,8 +56,8 @@ class RemoteFile(io.RawIOBase):
         view = memoryview(target).cast("B")
         done = 0
         while done < len(view):
-            wanted = len(view) - done
-            data = self._attempt(lambda wanted=wanted: self._read(wanted))
+            size = len(view) - done
+            data = self._attempt(lambda size=size: self._read(size))
             if not data:
                 break
             view[done : done + len(data)] = data
@@ -94,8 +94,8 @@ class RemoteFile(io.RawIOBase):
                 self._skip()
         return self._handle
 
-    def _read(self, wanted: int) -> bytes:
-        data: bytes = self._open().read(wanted)
+    def _read(self, size: int) -> bytes:
+        data: bytes = self._open().read(size)
         return data
 
     def _size(self) -> int:

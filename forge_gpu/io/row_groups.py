@@ -141,14 +141,14 @@ def text_columns(metadata: Any) -> frozenset[str]:
     """The columns of a file that any reader of Parquet takes for text: strings in the file's own schema and
     in that of Arrow, whose names are no paths into a nested column."""
     kinds = {field.name: field.type for field in metadata.schema.to_arrow_schema()}
-    found = set()
+    result = set()
     for i in range(len(metadata.schema)):
         column = metadata.schema.column(i)
         kind = kinds.get(column.path)
         texts = kind is not None and (pa.types.is_string(kind) or pa.types.is_large_string(kind))
         if texts and column.logical_type.type == "STRING" and column.physical_type == "BYTE_ARRAY":
-            found.add(column.path)
-    return frozenset(name for name in found if "." not in name)
+            result.add(column.path)
+    return frozenset(name for name in result if "." not in name)
 
 
 def damaged(file: InputFile, row: int, fault: Exception) -> InputError:

@@ -48,13 +48,13 @@ def open_source(
     """
     if file.is_stream:
         file = spool.capture(file)
-    found = format if isinstance(format, Format) else detect(file, format, encoding, on_retry)
-    origin = Origin(file, found, range_bytes, max_row_bytes, on_corrupt == "keep_prefix")
-    if found.kind == "empty" and found.compression is None:
+    result = format if isinstance(format, Format) else detect(file, format, encoding, on_retry)
+    origin = Origin(file, result, range_bytes, max_row_bytes, on_corrupt == "keep_prefix")
+    if result.kind == "empty" and result.compression is None:
         return LinesSource(origin, MemoryStore(b""))
-    if by_parts and file.size is not None and has_parts(file, found):
-        return LinesSource(origin, RemoteStore(file.url, file.size), found.mark)
-    return _Opening(origin, spool, on_retry).open(in_place=is_in_place(file, found) and not hold)
+    if by_parts and file.size is not None and has_parts(file, result):
+        return LinesSource(origin, RemoteStore(file.url, file.size), result.mark)
+    return _Opening(origin, spool, on_retry).open(in_place=is_in_place(file, result) and not hold)
 
 
 def is_in_place(file: InputFile, format: Format) -> bool:

@@ -174,9 +174,9 @@ class Spool:
         """
         digest = hashlib.blake2b(repr((file.url, file.fingerprint, *how)).encode(), digest_size=16)
         path = self.folder / digest.hexdigest()
-        found = _found(path)
-        if found is not None:
-            return found
+        result = _found(path)
+        if result is not None:
+            return result
         if file.size is not None and file.size > self.memory_left:
             require_space(self.folder, file.size, f"decoding {file.path}")
         losses: list[Loss] = []

@@ -58,11 +58,11 @@ class _Table:
         columns: Sequence[str] | None = None,
     ) -> Iterator[ArrowChunk]:
         asked = None if columns is None else {*columns, BAD_COLUMN}
-        wanted = [name for name in self._names if asked is None or name in asked]
+        required = [name for name in self._names if asked is None or name in asked]
         decode = None if buffer is None else buffer.parquet_texts
         first = part.begin
         try:
-            for chunk in self._chunks(part, chunk_bytes, wanted, decode):
+            for chunk in self._chunks(part, chunk_bytes, required, decode):
                 for piece in chunk.pieces(chunk_bytes):
                     yield self._without_long_rows(piece)
                     first += len(piece)
@@ -158,12 +158,12 @@ class ParquetSource(_Table):
         for numbers in self._runs(part, chunk_bytes):
             left = self._groups_of(numbers, texts)
             while left.groups:
-                count, found = decode(left)
+                count, result = decode(left)
                 groups, left = left.part(slice(0, count)), left.part(slice(count, None))
-                if found is None:
+                if result is None:
                     yield from self._numbered(groups.batches(rows, columns), first)
                 else:
-                    yield from decoded_chunks(groups, found, tuple(columns), first, rows)
+                    yield from decoded_chunks(groups, result, tuple(columns), first, rows)
                 first += sum(groups.rows)
 
     def _numbers(self, part: Range) -> list[int]:

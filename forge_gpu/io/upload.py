@@ -54,10 +54,10 @@ class Store:
         on_part: is called with the bytes of each part sent, and raises to stop. read_back: compare the
         content too, by the store's MD5 where it gives one, else by reading it again; the size always is.
         """
-        told = 0
+        reported = 0
 
         def send() -> set[str]:
-            nonlocal told
+            nonlocal reported
             digests = []
             sent = 0
             with _Sending(self._system, self._at(path.name), _part_bytes(path.stat().st_size)) as sending:
@@ -65,8 +65,8 @@ class Store:
                     sending.write(part)
                     digests.append(hashlib.md5(part, usedforsecurity=False).digest())
                     sent += len(part)
-                    on_part(max(sent - told, 0))
-                    told = max(sent, told)
+                    on_part(max(sent - reported, 0))
+                    reported = max(sent, reported)
             return _tags(digests)
 
         tags = self._attempt(path.name, send)
@@ -101,13 +101,13 @@ class Store:
         def ask() -> dict[str, Any] | None:
             self._system.invalidate_cache()
             try:
-                found: dict[str, Any] = self._system.info(self._at(name))
+                result: dict[str, Any] = self._system.info(self._at(name))
             except FileNotFoundError:
                 return None
-            return found if found.get("type") != "directory" else None
+            return result if result.get("type") != "directory" else None
 
-        found: dict[str, Any] | None = self._attempt(name, ask)
-        return found
+        result: dict[str, Any] | None = self._attempt(name, ask)
+        return result
 
     def read(self, name: str) -> bytes | None:
         """A small file; None where there is none."""
@@ -128,10 +128,10 @@ class Store:
         def ask() -> list[str]:
             self._system.invalidate_cache()
             try:
-                found = self._system.ls(self._root, detail=False)
+                result = self._system.ls(self._root, detail=False)
             except FileNotFoundError:  # an empty folder of an object store
                 return []
-            return [str(name).rstrip("/").rpartition("/")[2] for name in found]
+            return [str(name).rstrip("/").rpartition("/")[2] for name in result]
 
         names: list[str] = self._attempt("", ask)
         return names
@@ -173,10 +173,10 @@ class Store:
             return OutputError(
                 f"{self.path}: {urls.protocol(self.path.url)}:// cannot be written; {_ELSEWHERE}"
             )
-        told = f"{where}: cannot be written: {type(fault).__name__}: {first_line(fault)}"
+        message = f"{where}: cannot be written: {type(fault).__name__}: {first_line(fault)}"
         if is_passing(fault):
-            told += "; what is done is kept: check the network, then run the same command again"
-        return OutputError(told)
+            message += "; what is done is kept: check the network, then run the same command again"
+        return OutputError(message)
 
     def _is_same(self, path: Path) -> bool:
         """Whether a file of this machine and that of its name on the store have the same content."""

@@ -47,7 +47,7 @@ def filesystem(url: str) -> tuple[Any, str]:
     import fsspec
 
     try:
-        found, path = fsspec.core.url_to_fs(url)
+        result, path = fsspec.core.url_to_fs(url)
     except ImportError as fault:
         raise ForgeError(
             f"{shown(url)}: {protocol(url)}:// needs a package that is not installed; install it "
@@ -55,15 +55,15 @@ def filesystem(url: str) -> tuple[Any, str]:
         ) from fault
     except ValueError as fault:
         raise InputError(f"{shown(url)}: {first_line(fault)}") from fault
-    return found, path
+    return result, path
 
 
 def fingerprint(url: str, about: Mapping[str, Any]) -> str:
     """A digest of a file's URL, its size, and what the store says of its content; where it says nothing of
     that, of when it was written."""
-    told = [f"{key}={about[key]}" for key in _TAGS if about.get(key) is not None]
-    told = told or [f"{key}={about[key]}" for key in _TIMES if about.get(key) is not None]
-    whole = "\0".join([url, f"size={about.get('size')}", *told])
+    tags = [f"{key}={about[key]}" for key in _TAGS if about.get(key) is not None]
+    tags = tags or [f"{key}={about[key]}" for key in _TIMES if about.get(key) is not None]
+    whole = "\0".join([url, f"size={about.get('size')}", *tags])
     return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
 
 
@@ -86,10 +86,10 @@ def fault_of(url: str, fault: Exception) -> InputError:
         return InputError(f"{name}: there is no such file; check the URL")
     if is_forbidden(fault):
         return InputError(f"{name}: no permission to read it; {credentials(url)}")
-    told = f"{name}: cannot be read: {type(fault).__name__}: {first_line(fault)}"
+    message = f"{name}: cannot be read: {type(fault).__name__}: {first_line(fault)}"
     if is_passing(fault):
-        told += "; it was tried again and again: check the network, then run the same command again"
-    return InputError(told)
+        message += "; it was tried again and again: check the network, then run the same command again"
+    return InputError(message)
 
 
 def is_forbidden(fault: Exception) -> bool:

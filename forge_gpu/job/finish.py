@@ -90,10 +90,10 @@ def _leaks(job: Job, decisions: Decisions) -> dict[str, Any]:
     grouped = settings.split.group is not None
     is_whole = settings.split.mode != "temporal"
     budget = shares.LEAKS.of(job.budget.bytes)
-    found = leaks.check(indexed, decisions, settings.dedup.exact, grouped, is_whole, budget)
-    if found["keys_in_several_splits"]:
-        job.listener(Warned("verify", leaks.message(found["keys_in_several_splits"])))
-    return found
+    result = leaks.check(indexed, decisions, settings.dedup.exact, grouped, is_whole, budget)
+    if result["keys_in_several_splits"]:
+        job.listener(Warned("verify", leaks.message(result["keys_in_several_splits"])))
+    return result
 
 
 def _reasons(decisions: Decisions) -> dict[Reason, int]:

@@ -36,8 +36,8 @@ def index_pass(job: Job, check_stop: Callable[[], None]) -> int:
         item, checkpoint = rejected.item, job.checkpoint
         before = [index.read_facts(checkpoint.index_path(number)) for number in range(item.number)]
         place = places(job.inputs.items, before)[item.number]
-        told = _first_rejected(job.pool.first, job.budget.chunk_bytes, item, rejected.reason, place)
-        raise StrictError(*told) from None
+        message = _first_rejected(job.pool.first, job.budget.chunk_bytes, item, rejected.reason, place)
+        raise StrictError(*message) from None
     return work.rows
 
 

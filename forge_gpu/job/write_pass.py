@@ -173,7 +173,7 @@ def write_block(
     """Render the rows of a block of a range, chunk by chunk. fates, reasons, ranks: its share of what was
     decided. check: compare a row with the reference. seen: numbers of rows of the block for the collector."""
     row, record, line, digest = 0, 0, placed.place.first_line, 0
-    workspace.engine.let_go()
+    workspace.engine.release_result()
     for chunk in workspace.chunks(replace(item, range=placed.range), chunk_bytes):
         rows, of_chunk = workspace.read_again(item, chunk)
         digest += of_chunk

@@ -97,13 +97,13 @@ def choose(goal: str | None, vram: int, tokens: int | None = None) -> Choice:
     Where none made for the use fits, those made for chat are tried.
     """
     use = use_of(goal)
-    for wanted in dict.fromkeys((use, "chat")):
+    for purpose in dict.fromkeys((use, "chat")):
         for method in ADAPTERS:
-            fitting = [m for m in _candidates(wanted) if recommended_batch_size(m, vram, method, tokens)]
+            fitting = [m for m in _candidates(purpose) if recommended_batch_size(m, vram, method, tokens)]
             if fitting:
                 model = max(fitting, key=lambda m: (m.parameters, m.context))
                 cost = need(model, method, tokens)
-                return Choice(model, cost, wanted, _sum(model, cost, vram))
+                return Choice(model, cost, purpose, _sum(model, cost, vram))
     smallest = min(_candidates("chat"), key=lambda m: m.parameters)
     return Choice(
         None,

@@ -132,11 +132,11 @@ def templates_in(path: Path) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _templates(folder: Path, tokenizer: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     sources: dict[str, str] = {}
 
     def add(name: str, text: str, path: Path) -> None:
-        found[name], sources[name] = text, str(path)
+        result[name], sources[name] = text, str(path)
 
     main = folder / "chat_template.jinja"
     text = _read(main, "utf-8")
@@ -145,15 +145,15 @@ def _templates(folder: Path, tokenizer: dict[str, Any]) -> tuple[dict[str, str],
     more = folder / "additional_chat_templates"
     for path in sorted(more.glob("*.jinja")) if more.is_dir() else ():
         add(path.stem, _read(path, "utf-8") or "", path)
-    if not found:
+    if not result:
         path = folder / "tokenizer_config.json"
         for name, text in _named(tokenizer.get("chat_template"), path):
             add(name, text, path)
     for file in ("chat_template.json", "processor_config.json"):
         path = folder / file
-        for name, text in () if found else _named(_object(path).get("chat_template"), path):
+        for name, text in () if result else _named(_object(path).get("chat_template"), path):
             add(name, text, path)
-    return found, sources
+    return result, sources
 
 
 def _named(value: Any, path: Path) -> list[tuple[str, str]]:
@@ -174,12 +174,12 @@ def _named(value: Any, path: Path) -> list[tuple[str, str]]:
 
 def _tokens(about: dict[str, Any]) -> dict[str, str]:
     """Special tokens, spelled as a text or as an object with `content`."""
-    found = {}
+    result = {}
     for key, value in about.items():
         text = value.get("content") if isinstance(value, dict) else value
         if key.endswith("_token") and isinstance(text, str):
-            found[key] = text
-    return found
+            result[key] = text
+    return result
 
 
 def _stop_tokens(generation: dict[str, Any], tokenizer: dict[str, Any]) -> list[str]:

@@ -102,14 +102,14 @@ def find(name: str) -> Match | None:
 def _family_of(name: str) -> Family | None:
     """The family with the longest words in the name; letters and digits are words of their own."""
     words = _words(name.rsplit("/", 1)[-1])
-    found = [
+    result = [
         (len(_words(alias)), len(alias), family)
         for family in families().values()
         for alias in family.names
         if _contains(words, _words(alias))
     ]
-    if found:
-        return max(found, key=lambda match: match[:2])[2]
+    if result:
+        return max(result, key=lambda match: match[:2])[2]
     for word, candidates in table()["ambiguous"].items():
         if word in words:
             raise TemplateError(
@@ -126,14 +126,14 @@ def _words(name: str) -> list[str]:
 
 def _contains(words: list[str], alias: list[str]) -> bool:
     return any(
-        all(_fits(word, wanted) for word, wanted in zip(words[start:], alias, strict=False))
+        all(_fits(word, pattern) for word, pattern in zip(words[start:], alias, strict=False))
         for start in range(len(words) - len(alias) + 1)
     )
 
 
-def _fits(word: str, wanted: str) -> bool:
+def _fits(word: str, pattern: str) -> bool:
     """Whether a word of the name is the wanted one: version 3 is also any 3.x."""
-    return word == wanted or (wanted.isdecimal() and word.startswith(wanted + "."))
+    return word == pattern or (pattern.isdecimal() and word.startswith(pattern + "."))
 
 
 def _short(name: str) -> str:

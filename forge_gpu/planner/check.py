@@ -22,12 +22,12 @@ def check_inputs(config: Config, files: Callable[[], list[InputFile]]) -> list[s
     needed = _needed(config)
     columns = {}
     for file in spread(files()) if needed else ():
-        found = _names(file, config)
-        if found:
-            columns[file.path] = found
+        result = _names(file, config)
+        if result:
+            columns[file.path] = result
     lines = {}
     for name in needed:
-        lacking = [path for path, found in columns.items() if name not in found]
+        lacking = [path for path, result in columns.items() if name not in result]
         for path in lacking:
             lines[path] = f"{path}: {missing_column(name, columns[path])}"
         if lacking and len(lacking) == len(columns):

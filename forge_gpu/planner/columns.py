@@ -49,25 +49,25 @@ class Column:
 
 def columns_of(records: Iterable[Mapping[str, Any]]) -> dict[str, Column]:
     """Every column of the records, in the order of their first appearance."""
-    found: dict[str, Column] = {}
+    result: dict[str, Column] = {}
     for record in records:
         for name, value in record.items():
-            _count(found.setdefault(name, Column(name)), value)
-    return found
+            _count(result.setdefault(name, Column(name)), value)
+    return result
 
 
 def with_paths(
     columns: Mapping[str, Column], records: Iterable[Mapping[str, Any]], names: Iterable[str]
 ) -> dict[str, Column]:
     """The columns, and those names that stand for something in a record, though they are no key of one."""
-    found = dict(columns)
+    result = dict(columns)
     paths = [name for name in dict.fromkeys(names) if name not in columns]
     for record in records if paths else ():
         for name in paths:
             value = value_at(record, name)
             if value is not ABSENT:
-                _count(found.setdefault(name, Column(name)), value)
-    return found
+                _count(result.setdefault(name, Column(name)), value)
+    return result
 
 
 def _count(column: Column, value: Any) -> None:

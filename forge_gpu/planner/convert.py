@@ -33,5 +33,5 @@ def made_columns(records: Sequence[Mapping[str, Any]], picked: Picked) -> dict[s
     if conversion is None:
         return {}
     rows = [{name: record[name] for name in conversion.makes if name in record} for record in records]
-    found = columns_of(rows)
-    return {name: found.get(name) or Column(name) for name in conversion.makes}
+    result = columns_of(rows)
+    return {name: result.get(name) or Column(name) for name in conversion.makes}

@@ -33,12 +33,12 @@ def find_encoding(files: Sequence[InputFile]) -> Encoding:
     notes, names, others = [], set(), 0
     for file in files:
         try:
-            found = _of_head(file, read_head(file))
+            result = _of_head(file, read_head(file))
         except InputError:
             continue  # who reads it says what is amiss
-        if found is None:
+        if result is None:
             continue
-        name, is_mixed, line = found
+        name, is_mixed, line = result
         names.add(name)
         others += is_mixed
         notes.append(line)
@@ -82,9 +82,9 @@ def _detected(data: bytes) -> str | None:
         import chardet
     except ModuleNotFoundError:
         return None
-    found = chardet.detect(data)
-    name = found["encoding"]
-    if not name or (found["confidence"] or 0) < LEAST_CONFIDENCE:
+    result = chardet.detect(data)
+    name = result["encoding"]
+    if not name or (result["confidence"] or 0) < LEAST_CONFIDENCE:
         return None
     try:
         data.decode(name)

@@ -44,12 +44,12 @@ def fit_jinja(template: ChatTemplate, sampled: SampledConversations) -> list[str
         return []
     commonest, _ = refusals.most_common(1)[0]
     count = refusals.total()
-    told = f"the chat template refuses {count} of {len(sampled)} conversations looked at: {commonest}"
+    refusal = f"the chat template refuses {count} of {len(sampled)} conversations looked at: {commonest}"
     if count == len(sampled):
         raise TemplateError(
-            f"{told}; use another template (--template) or write messages (--set output.form=messages)"
+            f"{refusal}; use another template (--template) or write messages (--set output.form=messages)"
         )
-    return [f"{told}; such rows will be rejected"]
+    return [f"{refusal}; such rows will be rejected"]
 
 
 def lost(probes: Probes, sampled: SampledConversations) -> list[str]:

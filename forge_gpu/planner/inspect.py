@@ -71,17 +71,17 @@ def inspect(
                 "write it to a file, plan that, and give prepare the stream"
             )
     chosen = spread(files)
-    told = Encoding(encoding) if encoding is not None else find_encoding(chosen)
-    encoding = told.name or "utf-8"
-    notes += told.notes
+    messages = Encoding(encoding) if encoding is not None else find_encoding(chosen)
+    encoding = messages.name or "utf-8"
+    notes += messages.notes
     if len(chosen) < len(files):
         notes.append(f"{len(chosen)} of {len(files)} files were looked at")
     try:
         samples = [sample(file, format, encoding) for file in chosen]
         picked = _agree(samples, _Asked(given or {}, convert or {}, any_columns), notes)
     except InputError as error:
-        raise InputError("; ".join([str(error), *told.notes])) from None
-    raw = [record for found in samples for record in found.records]
+        raise InputError("; ".join([str(error), *messages.notes])) from None
+    raw = [record for result in samples for record in result.records]
     records = converted(raw, picked)
     columns = with_paths(columns_of(raw), raw, (*picked.used, *named))
     notes += _faults(samples, columns, picked)
@@ -89,7 +89,7 @@ def inspect(
     columns |= made_columns(records, picked)
     notes += _dialects(samples)
     rows = _total(samples, files)
-    exact = rows is not None and len(chosen) == len(files) and all(found.exact for found in samples)
+    exact = rows is not None and len(chosen) == len(files) and all(result.exact for result in samples)
     return Inspection(files, samples, columns, picked, rows, exact, notes, records, warnings, encoding)
 
 
@@ -125,37 +125,37 @@ class _Asked:
 def _agree(samples: Sequence[Sample], asked: _Asked, notes: list[str]) -> Picked:
     """The one mapping of all files; files that need different ones are refused by name."""
     first: tuple[Sample, Picked] | None = None
-    for found in samples:
-        if not found.records:
-            if found.unreadable or found.others:
-                raise InputError(f"{found.file.path}: {_no_records(found)}")
-            if found.damage is None:
-                notes.append(f"{found.file.path} has no rows: it is passed over")
+    for result in samples:
+        if not result.records:
+            if result.unreadable or result.others:
+                raise InputError(f"{result.file.path}: {_no_records(result)}")
+            if result.damage is None:
+                notes.append(f"{result.file.path} has no rows: it is passed over")
             continue
-        picked = _pick(found, asked)
+        picked = _pick(result, asked)
         if first is None:
-            first = (found, picked)
+            first = (result, picked)
         elif (picked.values, picked.convert) != (first[1].values, first[1].convert):
-            first = (found, _merge(first, (found, picked)))
+            first = (result, _merge(first, (result, picked)))
     if first is None:
-        damaged = next((found for found in samples if found.damage is not None), None)
+        damaged = next((result for result in samples if result.damage is not None), None)
         if damaged is not None and damaged.damage is not None:
             raise damaged.damage.fault(damaged.file)
-        named = ", ".join(found.file.path for found in samples[:5]) + (", ..." if len(samples) > 5 else "")
+        named = ", ".join(result.file.path for result in samples[:5]) + (", ..." if len(samples) > 5 else "")
         raise InputError(f"the data has no rows, so there is nothing to plan for: {named}")
     return first[1]
 
 
-def _pick(found: Sample, asked: _Asked) -> Picked:
+def _pick(result: Sample, asked: _Asked) -> Picked:
     try:
-        return _picked(found.records, asked)
+        return _picked(result.records, asked)
     except InputError as error:
-        wrapped = None if asked.given or asked.convert else _pick_inside(found.records, asked)
+        wrapped = None if asked.given or asked.convert else _pick_inside(result.records, asked)
         if wrapped is not None:
             return wrapped
         if asked.any_columns and not asked.given:
-            return pick(columns_of(found.records), {"shape": "columns"}, {})
-        raise InputError(f"{found.file.path}: {error}") from None
+            return pick(columns_of(result.records), {"shape": "columns"}, {})
+        raise InputError(f"{result.file.path}: {error}") from None
 
 
 def _picked(records: Sequence[Mapping[str, Any]], asked: _Asked) -> Picked:
@@ -206,23 +206,23 @@ def _merge(one: tuple[Sample, Picked], other: tuple[Sample, Picked]) -> Picked:
     return merged
 
 
-def _no_records(found: Sample) -> str:
-    if found.others:
+def _no_records(result: Sample) -> str:
+    if result.others:
         return "holds JSON values that are no objects; Forge reads one object a record"
-    return f"none of the {found.unreadable} rows that were looked at can be read as {found.format.kind}"
+    return f"none of the {result.unreadable} rows that were looked at can be read as {result.format.kind}"
 
 
 def _faults(samples: Sequence[Sample], columns: Mapping[str, Column], picked: Picked) -> list[str]:
     """What the sample shows to be amiss: such rows will be rejected."""
-    total = sum(len(found.records) for found in samples)
+    total = sum(len(result.records) for result in samples)
     notes = []
-    for found in samples:
-        if found.damage is not None:
-            notes.append(str(found.damage.fault(found.file)))
-        bad = found.unreadable + found.others
+    for result in samples:
+        if result.damage is not None:
+            notes.append(str(result.damage.fault(result.file)))
+        bad = result.unreadable + result.others
         if bad:
             notes.append(
-                f"{found.file.path}: {bad} of {bad + len(found.records)} rows looked at cannot be read"
+                f"{result.file.path}: {bad} of {bad + len(result.records)} rows looked at cannot be read"
             )
     if picked.conversion is not None:
         needed = [picked.convert["columns"][key] for key in picked.conversion.convention.required]
@@ -244,15 +244,15 @@ def _faults(samples: Sequence[Sample], columns: Mapping[str, Column], picked: Pi
 def _dialects(samples: Sequence[Sample]) -> list[str]:
     """A line for each table of text that is not as RFC 4180 has it."""
     return [
-        f"{found.file.path}: fields are separated by {found.format.dialect.delimiter!r}; "
-        + "; ".join(found.format.dialect.about)
-        for found in samples
-        if found.format.kind in ("csv", "tsv") and found.format.dialect.about
+        f"{result.file.path}: fields are separated by {result.format.dialect.delimiter!r}; "
+        + "; ".join(result.format.dialect.about)
+        for result in samples
+        if result.format.kind in ("csv", "tsv") and result.format.dialect.about
     ]
 
 
 def _total(samples: Sequence[Sample], files: Sequence[InputFile]) -> int | None:
-    rows = [found.rows for found in samples]
+    rows = [result.rows for result in samples]
     known = [count for count in rows if count is not None]
     if len(known) < len(rows):
         return None

@@ -113,25 +113,25 @@ def make_plan(
     machine = hardware or probe(folder)
     name, text = settings_of(_section(given, "model"))
     text = _text(template) or text
-    wanted = read_template(text, given.get("templates") or {}) if text else None
-    found = nothing()
+    asked_template = read_template(text, given.get("templates") or {}) if text else None
+    result = nothing()
     if paths:
-        found = inspect(
+        result = inspect(
             paths,
             _section(given_data, "mapping"),
             given_data.get("format", "auto"),
             given_data.get("encoding"),
-            any_columns=wanted is not None and wanted.kind == "format",
+            any_columns=asked_template is not None and asked_template.kind == "format",
             base=base,
             convert=_section(given_data, "convert"),
             named=_named_columns(_section(given, "preprocessing"), _section(given, "output")),
         )
-    chooser = _Chooser(goal, given, machine, found)
+    chooser = _Chooser(goal, given, machine, result)
     if named:
         chooser.seen_from = lambda path: _seen_from(path, Path(folder))
     if paths:
         chooser.data([_seen_from(path, Path(folder)) for path in named] or paths)
-    chooser.model(_text(model) or name, wanted)
+    chooser.model(_text(model) or name, asked_template)
     if paths:
         chooser.fit()
     chooser.hardware(engine)
@@ -147,9 +147,9 @@ def make_plan(
     )
     trial = None
     if paths:
-        _columns_exist(loaded.config, found)
-        validate_renderer(loaded.config, found.columns)
-        trial = try_sample(loaded.config, found.samples)
+        _columns_exist(loaded.config, result)
+        validate_renderer(loaded.config, result.columns)
+        trial = try_sample(loaded.config, result.samples)
     if trial is not None and trial.line is not None:
         if trial.is_hopeless and not force:
             raise InputError(f"{trial.line}; mend that, or make the plan in spite of it with --force")
@@ -158,10 +158,10 @@ def make_plan(
         loaded.config,
         chooser.reasons,
         tuple(chooser.notes),
-        (*found.warnings, *loaded.warnings),
+        (*result.warnings, *loaded.warnings),
         machine,
         budget,
-        found,
+        result,
         chooser.probes,
         trial,
     )
@@ -220,15 +220,15 @@ def _text(value: str | Path | None) -> str | None:
 class _Chooser:
     """Fills `values` section by section; what the user has set is never chosen, only heeded."""
 
-    def __init__(self, goal: str | None, given: Values, machine: Hardware, found: Inspection) -> None:
-        self.goal, self.given, self.machine, self.found = goal, given, machine, found
+    def __init__(self, goal: str | None, given: Values, machine: Hardware, inspection: Inspection) -> None:
+        self.goal, self.given, self.machine, self.found = goal, given, machine, inspection
         self.values: Values = {}
         self.reasons: dict[str, str] = {}
         self.notes: list[str] = []
         self.decision = Decision()
         self.conversations: SampledConversations | None = None
         self.probes: Probes | None = None
-        self.has_data = bool(found.files)
+        self.has_data = bool(inspection.files)
         self.seen_from: Callable[[str], str] = str
         if goal:
             self.put("goal", goal, "as given")
@@ -250,40 +250,40 @@ class _Chooser:
         return section.get(names[-1])
 
     def data(self, paths: Sequence[str]) -> None:
-        found = self.found
-        self.put("data.inputs", list(paths), _size_of(found))
+        result = self.found
+        self.put("data.inputs", list(paths), _size_of(result))
         self._splits(paths)
-        kinds = sorted({sample.format.kind for sample in found.samples})
+        kinds = sorted({sample.format.kind for sample in result.samples})
         self.reasons["data.format"] = f"auto: told by content; here {', '.join(kinds)}"
-        if found.encoding != "utf-8" and not self.set_by_user("data", "encoding"):
-            self.put("data.encoding", found.encoding, "told by a detector: the text is not UTF-8")
-        for key, value in found.picked.convert.items():
-            self.put(f"data.convert.{key}", value, found.picked.reasons["shape"])
-        for key, value in found.picked.values.items():
-            self.put(f"data.mapping.{key}", value, found.picked.reasons.get(key, "as set"))
-        self.notes += found.notes
+        if result.encoding != "utf-8" and not self.set_by_user("data", "encoding"):
+            self.put("data.encoding", result.encoding, "told by a detector: the text is not UTF-8")
+        for key, value in result.picked.convert.items():
+            self.put(f"data.convert.{key}", value, result.picked.reasons["shape"])
+        for key, value in result.picked.values.items():
+            self.put(f"data.mapping.{key}", value, result.picked.reasons.get(key, "as set"))
+        self.notes += result.notes
 
     def _splits(self, paths: Sequence[str]) -> None:
         """Files that are a split by their names stay that split."""
-        found = given_splits(self.found.files)
-        if not found or any(self.set_by_user("data", "splits", split) for split in found):
+        result = given_splits(self.found.files)
+        if not result or any(self.set_by_user("data", "splits", split) for split in result):
             return
         split = self.set_by_user("preprocessing", "split") or {}
         near = (self.set_by_user("preprocessing", "dedup") or {}).get("near") or {}
         is_other_near = near.get("action", "remove") != "remove" or near.get("keep", "first") != "first"
         if split.get("group") or split.get("mode") == "temporal" or is_other_near:
-            named = ", ".join(file.path for each in ("validation", "test") for file in found.get(each, ()))
+            named = ", ".join(file.path for each in ("validation", "test") for file in result.get(each, ()))
             self.notes.append(
                 f"{named}: named as a split for evaluation, and split anew with the rest, as the settings of "
                 "groups, times or near-duplicates ask; leave it out of --data to keep it apart"
             )
             return
-        for each, files in found.items():
+        for each, files in result.items():
             names = [self.seen_from(file.path) for file in files]
             self.put(f"data.splits.{each}", names, "by its name; the split stays as it is")
-        told = ", ".join(f"{len(files)} for {each}" for each, files in found.items())
+        messages = ", ".join(f"{len(files)} for {each}" for each, files in result.items())
         self.notes.append(
-            f"the data comes with its splits, by the names of files ({told}): rows stay in them; "
+            f"the data comes with its splits, by the names of files ({messages}): rows stay in them; "
             "of equal rows the one in test stays, then validation"
         )
 
@@ -337,9 +337,9 @@ class _Chooser:
         return sampled is not None and sampled.several_turns + sampled.with_system + sampled.with_tools > 0
 
     def _vram(self) -> int | None:
-        wanted = self.set_by_user("hardware", "vram_gb")
-        if wanted:
-            return int(wanted * GIB)
+        given = self.set_by_user("hardware", "vram_gb")
+        if given:
+            return int(given * GIB)
         return self.machine.best_gpu.vram_total if self.machine.best_gpu else None
 
     def fit(self) -> None:
@@ -370,26 +370,26 @@ class _Chooser:
     def _probe(self, form: str) -> None:
         """Ask the template what it does, and say where the data has what it does not write."""
         try:
-            found = self.probes = probe_template(self._chat_template())
+            result = self.probes = probe_template(self._chat_template())
         except TemplateError as error:
             if FORMS[form].is_rendered:
                 raise
             self.notes.append(f"{error}; it is not used for the form {form!r}")
             return
         if self.conversations is not None:
-            self.notes += fit.lost(found, self.conversations)
-        if found.writes_bos:
+            self.notes += fit.lost(result, self.conversations)
+        if result.writes_bos:
             origin = self.reasons.get("model.special_tokens", "as set")
             self.reasons["model.special_tokens"] = (
                 f"{origin}; the template writes bos_token itself: the tokenizer must not add another"
             )
 
     def hardware(self, engine: str | None) -> None:
-        wanted = engine or self.set_by_user("preprocessing", "engine") or "auto"
-        if wanted not in ("auto", "cpu", "gpu"):
-            raise ConfigError(f"--engine {wanted}: choose auto, cpu or gpu")
+        requested = engine or self.set_by_user("preprocessing", "engine") or "auto"
+        if requested not in ("auto", "cpu", "gpu"):
+            raise ConfigError(f"--engine {requested}: choose auto, cpu or gpu")
         size = self.found.bytes if self.has_data else None
-        use, why = decide_engine(wanted, self.machine, read_stack(self.machine.gpus), size)
+        use, why = decide_engine(requested, self.machine, read_stack(self.machine.gpus), size)
         for name, (value, reason) in hardware_values(self.machine, use, why).items():
             self.put(f"hardware.{name}", value, reason)
         self._batch()
@@ -426,15 +426,15 @@ class _Chooser:
             self.put("output.columns", list(keep), "; ".join(dict.fromkeys(keep.values())))
 
 
-def _size_of(found: Inspection) -> str:
-    files = f"{len(found.files)} file{'s' if len(found.files) != 1 else ''}"
-    size = "" if found.bytes is None else f", {found.bytes / 2**20:.1f} MiB"
-    about = "" if found.exact else "about "
-    rows = ", rows not counted" if found.rows is None else f", {about}{found.rows} rows"
+def _size_of(inspection: Inspection) -> str:
+    files = f"{len(inspection.files)} file{'s' if len(inspection.files) != 1 else ''}"
+    size = "" if inspection.bytes is None else f", {inspection.bytes / 2**20:.1f} MiB"
+    about = "" if inspection.exact else "about "
+    rows = ", rows not counted" if inspection.rows is None else f", {about}{inspection.rows} rows"
     return files + size + rows
 
 
-def _columns_exist(config: Config, found: Inspection) -> None:
+def _columns_exist(config: Config, inspection: Inspection) -> None:
     """Columns that the user named elsewhere than in the mapping."""
     from forge_gpu.job.rows.rows import ranking_column
     from forge_gpu.planner.names import missing_column
@@ -449,10 +449,10 @@ def _columns_exist(config: Config, found: Inspection) -> None:
         "preprocessing.dedup.key": key if isinstance(key, list) else [],
     }
     faults = [
-        f"{where}: {missing_column(name, found.columns)}"
+        f"{where}: {missing_column(name, inspection.columns)}"
         for where, names in named.items()
         for name in names
-        if name is not None and name not in found.columns
+        if name is not None and name not in inspection.columns
     ]
     if faults:
         raise ConfigError("\n".join(faults))

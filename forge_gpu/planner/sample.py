@@ -61,53 +61,55 @@ class Sample:
 def sample(file: InputFile, format: str = "auto", encoding: str = "utf-8") -> Sample:
     """Look at one input. Raises InputError for a file that is no data."""
     head = read_head(file)
-    found = Sample(file, detect_in(file, head, format, encoding), damage=head.damage)
-    if found.format.kind == "empty":
-        found.rows, found.exact = 0, head.damage is None
-    elif found.format.is_text:
-        _read_text(found, head)
+    result = Sample(file, detect_in(file, head, format, encoding), damage=head.damage)
+    if result.format.kind == "empty":
+        result.rows, result.exact = 0, head.damage is None
+    elif result.format.is_text:
+        _read_text(result, head)
     else:
-        _read_table(found)
-    return found
+        _read_table(result)
+    return result
 
 
-def _read_text(found: Sample, first: Head) -> None:
+def _read_text(result: Sample, first: Head) -> None:
     raw, whole = first.data, first.whole
-    head = raw if found.format.encoding == "utf-8" else b"".join(as_utf8(iter([raw]), found.format.encoding))
+    head = (
+        raw if result.format.encoding == "utf-8" else b"".join(as_utf8(iter([raw]), result.format.encoding))
+    )
     head = head.removeprefix(UTF8_BOM)
     if not whole:
         head = head[: head.rfind(b"\n") + 1] or head
-    reader = {"jsonl": _lines, "json": _elements}.get(found.format.kind, _rows)
-    places = list(itertools.islice(reader(found, head, whole), MOST_RECORDS))
+    reader = {"jsonl": _lines, "json": _elements}.get(result.format.kind, _rows)
+    places = list(itertools.islice(reader(result, head, whole), MOST_RECORDS))
     count, used = len(places), places[-1] if places else 0
     complete = whole and count < MOST_RECORDS
     if complete:
-        found.rows, found.exact = count, True
-    elif found.file.size is not None and found.format.compression is None and used:
-        found.rows = round(count * found.file.size * (len(head) / len(raw)) / used)
-    if found.format.kind == "jsonl" and not whole and _can_seek(found):
-        _look_further(found)
+        result.rows, result.exact = count, True
+    elif result.file.size is not None and result.format.compression is None and used:
+        result.rows = round(count * result.file.size * (len(head) / len(raw)) / used)
+    if result.format.kind == "jsonl" and not whole and _can_seek(result):
+        _look_further(result)
 
 
-def _lines(found: Sample, head: bytes, whole: bool) -> Iterator[int]:
+def _lines(result: Sample, head: bytes, whole: bool) -> Iterator[int]:
     """Add the records of JSON lines; like the readers below, yields the bytes used so far after each row."""
     used = 0
     for line in head.split(b"\n"):
         used += len(line) + 1
         if line.strip():
-            _add_line(found, line)
+            _add_line(result, line)
             yield used
 
 
-def _add_line(found: Sample, line: bytes) -> None:
+def _add_line(result: Sample, line: bytes) -> None:
     try:
-        found.add(orjson.loads(line), line)
+        result.add(orjson.loads(line), line)
     except orjson.JSONDecodeError:
-        found.lines.append(line)
-        found.unreadable += 1
+        result.lines.append(line)
+        result.unreadable += 1
 
 
-def _elements(found: Sample, head: bytes, whole: bool) -> Iterator[int]:
+def _elements(result: Sample, head: bytes, whole: bool) -> Iterator[int]:
     text = head.decode("utf-8", "replace")
     decoder = json.JSONDecoder()
     at = text.find("[") + 1
@@ -120,63 +122,63 @@ def _elements(found: Sample, head: bytes, whole: bool) -> Iterator[int]:
             value, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
             if whole:
-                found.refuse(Reason.INVALID_JSON)
+                result.refuse(Reason.INVALID_JSON)
             return
-        found.add(value)
+        result.add(value)
         yield len(text[:at].encode())
 
 
-def _rows(found: Sample, head: bytes, whole: bool) -> Iterator[int]:
+def _rows(result: Sample, head: bytes, whole: bool) -> Iterator[int]:
     """Those of a table of text, as the job reads them."""
-    dialect = found.format.dialect
+    dialect = result.format.dialect
     first = split(head[dialect.skip :], dialect, 0, whole, 1)
     if not len(first.status):
         return
     text = head[dialect.skip :]
     table = split(text, dialect, int(first.width[0]), whole, MOST_RECORDS + dialect.header)
     if dialect.header:
-        names = names_of(found.file, fields_of(text, table, 0, dialect))
+        names = names_of(result.file, fields_of(text, table, 0, dialect))
     else:
         names = [f"column_{number + 1}" for number in range(int(first.width[0]))]
     for row in range(int(dialect.header), len(table.status)):
         if table.status[row] != GOOD:
-            found.refuse(Reason.WRONG_FIELD_COUNT)
+            result.refuse(Reason.WRONG_FIELD_COUNT)
         else:
             values = fields_of(text, table, row, dialect)
             try:
-                found.add({name: value.decode() for name, value in zip(names, values, strict=True)})
+                result.add({name: value.decode() for name, value in zip(names, values, strict=True)})
             except UnicodeDecodeError:
-                found.refuse(Reason.INVALID_UTF8)
+                result.refuse(Reason.INVALID_UTF8)
         yield int(table.end[row]) + dialect.skip
 
 
-def _can_seek(found: Sample) -> bool:
+def _can_seek(result: Sample) -> bool:
     return (
-        not found.file.is_remote
-        and not found.file.is_stream
-        and found.format.compression is None
-        and found.format.encoding == "utf-8"
+        not result.file.is_remote
+        and not result.file.is_stream
+        and result.format.compression is None
+        and result.format.encoding == "utf-8"
     )
 
 
-def _look_further(found: Sample) -> None:
-    size = found.file.size or 0
-    with found.file.open() as file:
+def _look_further(result: Sample) -> None:
+    size = result.file.size or 0
+    with result.file.open() as file:
         for place in PLACES:
             file.seek(int(size * place))
             lines = file.read(PIECE).split(b"\n")[1:-1]
             for line in lines[: MOST_RECORDS // 4]:
                 if line.strip():
-                    _add_line(found, line)
+                    _add_line(result, line)
 
 
-def _read_table(found: Sample) -> None:
+def _read_table(result: Sample) -> None:
     from forge_gpu.planner.tables import first_rows
 
-    records, found.rows = first_rows(found.file, found.format, MOST_RECORDS)
-    found.exact = found.rows is not None
+    records, result.rows = first_rows(result.file, result.format, MOST_RECORDS)
+    result.exact = result.rows is not None
     for record in records:
         if record is None:
-            found.refuse(Reason.INVALID_UTF8)
+            result.refuse(Reason.INVALID_UTF8)
         else:
-            found.add(record)
+            result.add(record)

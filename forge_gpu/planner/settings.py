@@ -44,8 +44,8 @@ def detect_hardware(folder: Path | str = ".") -> HardwareConfig:
     """What this machine has, as a plan's section: its best GPU, and whether that is to do the work."""
     machine = probe(folder)
     use, why = decide_engine("auto", machine, read_stack(machine.gpus), None)
-    found = hardware_values(machine, use, why)
-    return HardwareConfig(**{name: value for name, (value, _) in found.items()})
+    result = hardware_values(machine, use, why)
+    return HardwareConfig(**{name: value for name, (value, _) in result.items()})
 
 
 def select_optimal_model(goal: str | None, hardware: HardwareConfig | None = None) -> ModelConfig:

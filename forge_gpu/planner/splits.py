@@ -20,19 +20,19 @@ def split_of(path: str) -> str | None:
     while (suffix := PurePosixPath(name).suffix) and not _SHARD.search(name):
         name = name.removesuffix(suffix)
     for part in (name, *reversed(pure.parts[:-1])):
-        found = NAMES.get(_SHARD.sub("", part))
-        if found is not None:
-            return found
+        result = NAMES.get(_SHARD.sub("", part))
+        if result is not None:
+            return result
     return None
 
 
 def given_splits(files: Sequence[InputFile]) -> dict[str, list[InputFile]]:
     """Split -> its files; empty where the names tell of none, or no file is for training. A file of no split
     is for training."""
-    found: dict[str, list[InputFile]] = {}
+    result: dict[str, list[InputFile]] = {}
     named = {file.path: split_of(file.path) for file in files}
     if "train" not in named.values() or not {"validation", "test"} & set(named.values()):
         return {}
     for file in files:
-        found.setdefault(named[file.path] or "train", []).append(file)
-    return found
+        result.setdefault(named[file.path] or "train", []).append(file)
+    return result

@@ -33,16 +33,16 @@ def first_rows(file: InputFile, format: Format, count: int) -> tuple[list[dict[s
         if format.kind == "parquet":
             return _of_parquet(content, count)
         opener = ipc.open_file if format.kind == "arrow" else ipc.open_stream
-        found = opener(file, content, False, [], most=1)
-        if found.needs_order:
-            return _values(ipc.in_order(file, found, False, [], 2**20), count), None
-        rows = min(found.starts[-1], count)
-        names = found.schema.names
+        result = opener(file, content, False, [], most=1)
+        if result.needs_order:
+            return _values(ipc.in_order(file, result, False, [], 2**20), count), None
+        rows = min(result.starts[-1], count)
+        names = result.schema.names
         batches = (
-            found.reader.rows(0, at, min(ROWS_AT_ONCE, rows - at), names)
+            result.reader.rows(0, at, min(ROWS_AT_ONCE, rows - at), names)
             for at in range(0, rows, ROWS_AT_ONCE)
         )
-        return _values(batches, count), 0 if len(found.starts) == 1 else None
+        return _values(batches, count), 0 if len(result.starts) == 1 else None
     except Damaged as damage:
         raise damage.fault(file) from None
     except FAULTS as error:

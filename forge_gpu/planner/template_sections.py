@@ -79,13 +79,13 @@ def _refused_lines(trial: Trial, limit: int) -> list[str]:
 
 def about_row(spec: JobSpec, engines: tuple[Engine, Engine], number: int) -> Iterator[Section]:
     """One row, as the job renders it and as the oracle does."""
-    found, wanted = try_row(spec, engines, number)
-    for name, text in found.items():
+    result, expected = try_row(spec, engines, number)
+    for name, text in result.items():
         yield f"Row {number}, {name}", text.split("\n")
-    if found == wanted:
+    if result == expected:
         yield "Oracle", ["the same"]
         return
-    for name, text in wanted.items():
+    for name, text in expected.items():
         yield f"Row {number}, {name}, by the oracle: DIFFERENT", text.split("\n")
 
 

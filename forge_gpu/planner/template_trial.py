@@ -92,18 +92,18 @@ def check_rows(spec: JobSpec, engines: tuple[Engine, Engine]) -> Trial:
             raise TemplateError(_differs(trial.rows + row, one, other))
         chosen = np.flatnonzero(good)
         for name_ in rows.bound.program:
-            found, wanted = render(rows, name_, chosen), true_render(oracle, name_, chosen)
+            result, expected = render(rows, name_, chosen), true_render(oracle, name_, chosen)
             for place, row in enumerate(chosen.tolist()):
-                if found.row(place) != wanted.row(place):
-                    one, other = {name_: wanted.row(place).decode()}, {name_: found.row(place).decode()}
+                if result.row(place) != expected.row(place):
+                    one, other = {name_: expected.row(place).decode()}, {name_: result.row(place).decode()}
                     raise TemplateError(_differs(trial.rows + row, one, other))
         trial.count(rows, tuple(rows.bound.program))
         trial.compared += len(chosen)
     return trial
 
 
-def _differs(row: int, wanted: dict[str, str], got: dict[str, str]) -> str:
-    return f"row {row + 1}: {difference(tuple(wanted.values()), tuple(got.values()), None)}"
+def _differs(row: int, expected: dict[str, str], got: dict[str, str]) -> str:
+    return f"row {row + 1}: {difference(tuple(expected.values()), tuple(got.values()), None)}"
 
 
 def _fields_of(rows: Rows, render: Render, row: int) -> dict[str, str]:

@@ -71,15 +71,15 @@ def check(texts: Mapping[str, Spans], settings: Checks, max_length: int | None, 
     n = len(next(iter(texts.values())))
     reason = np.zeros(n, np.uint8)
     actions = {name: getattr(settings, name) for name in REASONS}
-    wanted = checks_made(settings, max_length)
-    if not wanted:
+    required = checks_made(settings, max_length)
+    if not required:
         return Checked(reason, {})
     failed, characters = _failed(texts, settings, max_length, engine)
-    for name in wanted:
+    for name in required:
         if actions[name] == "reject":
             reason[(reason == 0) & failed[name]] = REASONS[name]
-    kept = reason == 0
-    warned = {REASONS[name]: failed[name] & kept for name in wanted if actions[name] == "warn"}
+    accepted = reason == 0
+    warned = {REASONS[name]: failed[name] & accepted for name in required if actions[name] == "warn"}
     return Checked(reason, warned, characters)
 
 
@@ -101,22 +101,22 @@ def _failed(
     prompt, answer = np.zeros(n, np.int64), np.zeros(n, np.int64)
     for field, spans in texts.items():
         # The engine reuses its buffers: nothing of `found` may be kept beyond this turn.
-        found = engine.statistics(engine.text(spans), settings.repetition != "off")
+        result = engine.statistics(engine.text(spans), settings.repetition != "off")
         if field not in MAY_BE_EMPTY:
-            failed["empty"] |= found.blank != 0
+            failed["empty"] |= result.blank != 0
         if field in ANSWERS:
-            failed["too_short"] |= found.characters < settings.min_characters
-            np.maximum(answer, found.characters, out=answer)
+            failed["too_short"] |= result.characters < settings.min_characters
+            np.maximum(answer, result.characters, out=answer)
         else:
-            prompt += found.characters
-        failed["mojibake"] |= found.mojibake > 0
-        failed["replacement_character"] |= found.replacements > 0
-        failed["control_character"] |= found.controls > 0
-        failed["repetition"] |= _repeats(found, settings.max_repetition)
+            prompt += result.characters
+        failed["mojibake"] |= result.mojibake > 0
+        failed["replacement_character"] |= result.replacements > 0
+        failed["control_character"] |= result.controls > 0
+        failed["repetition"] |= _repeats(result, settings.max_repetition)
     if max_length is not None:
         failed["too_long"] = prompt + answer > CHARACTERS_A_TOKEN * max_length
     return failed, prompt + answer
 
 
-def _repeats(found: Statistics, limit: float) -> Bools:
-    return np.asarray(found.repeated > limit * found.windows, np.bool_)
+def _repeats(statistics: Statistics, limit: float) -> Bools:
+    return np.asarray(statistics.repeated > limit * statistics.windows, np.bool_)

@@ -88,8 +88,10 @@ def _followed(value: Any, steps: Sequence[tuple[str, Step]]) -> Any:
 
 def _all(values: Sequence[Any], rest: Sequence[tuple[str, Step]]) -> list[Any]:
     """What the rest of a path gives in each element; lists of a second `[*]` in one."""
-    found = [value for value in (_followed(each, rest) for each in values) if value is not ABSENT]
-    return [inner for value in found for inner in value] if any(what == "all" for what, _ in rest) else found
+    result = [value for value in (_followed(each, rest) for each in values) if value is not ABSENT]
+    return (
+        [inner for value in result for inner in value] if any(what == "all" for what, _ in rest) else result
+    )
 
 
 class Paths:
@@ -122,12 +124,14 @@ def _follow(column: Spans, steps: Sequence[tuple[str, Step]]) -> Spans:
             return spans_of(_followed(value, steps[number:]) for value in values_of(column))
         held = _holding_json(column)
         if what == "key":
-            found = scan_members(column, (str(step),))[str(step)]
+            result = scan_members(column, (str(step),))[str(step)]
         else:
-            found = scan_elements(column, int(step))
+            result = scan_elements(column, int(step))
         if held.any():
-            return chosen(~held, _follow(found, steps[number + 1 :]), _in_texts(column, held, steps[number:]))
-        column = found
+            return chosen(
+                ~held, _follow(result, steps[number + 1 :]), _in_texts(column, held, steps[number:])
+            )
+        column = result
     return column
 
 

@@ -107,11 +107,11 @@ def _strata(decisions: Decisions) -> dict[str, int]:
     row_of: dict[int, int] = {}
     for block in _blocks(decisions):
         rows = np.flatnonzero(np.asarray(decisions.fate[block]) != np.uint8(Fate.REJECTED))
-        found, first, sizes = np.unique(
+        result, first, sizes = np.unique(
             np.asarray(strata[block])[rows], return_index=True, return_counts=True
         )
-        counts.update(dict(zip(found.tolist(), sizes.tolist(), strict=True)))
-        for stratum, at in zip(found.tolist(), first.tolist(), strict=True):
+        counts.update(dict(zip(result.tolist(), sizes.tolist(), strict=True)))
+        for stratum, at in zip(result.tolist(), first.tolist(), strict=True):
             row_of.setdefault(stratum, block.start + int(rows[at]))
         if len(counts) > MOST_COUNTED:
             counts = Counter(dict(counts.most_common(MOST_COUNTED // 2)))

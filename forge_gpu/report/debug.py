@@ -94,18 +94,18 @@ class Bundle:
 
 def versions() -> dict[str, object]:
     """Of Python, the system and all distributions that Forge may use; variables that change what they do."""
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for requirement in sorted(metadata.requires("forge-gpu") or ()):
         name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
         try:
-            found[name] = metadata.version(name)
+            result[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "not installed"
+            result[name] = "not installed"
     variables = {name: value for name, value in os.environ.items() if name.startswith(VARIABLES)}
     return {
         "python": sys.version,
         "system": platform.platform(),
-        "packages": found,
+        "packages": result,
         "variables": public_within(variables),
     }
 

@@ -128,9 +128,9 @@ class _ForPeople(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         values = dict(getattr(record, "values", {}))
         run = str(values.pop("run", ""))[:6]
-        told = " ".join(f"{key}={_short(value)}" for key, value in values.items() if value is not None)
+        pairs = " ".join(f"{key}={_short(value)}" for key, value in values.items() if value is not None)
         line = (
-            f"{_utc(record)} {run} {record.levelname.lower():7} {record.getMessage():{self.COLUMNS}} {told}"
+            f"{_utc(record)} {run} {record.levelname.lower():7} {record.getMessage():{self.COLUMNS}} {pairs}"
         )
         return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
 

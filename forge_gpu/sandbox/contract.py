@@ -32,12 +32,12 @@ def contract() -> Mapping[str, Any]:
 
 @cache
 def _folders() -> dict[str, str]:
-    found = {}
+    result = {}
     for name in contract()["batches"]["packages"]:
         spec = find_spec(name)
         assert spec is not None and spec.origin is not None  # Forge itself needs them
-        found[name] = str(Path(spec.origin).parents[1])
-    return found
+        result[name] = str(Path(spec.origin).parents[1])
+    return result
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,8 +74,8 @@ def _read_filter(libc: ctypes.CDLL) -> Mapping[str, Any] | None:
     # A kernel that takes filters looks for this one at address 0, and says that nothing is there.
     if libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, None, 0, 0) == 0 or ctypes.get_errno() != errno.EFAULT:
         return None
-    found: Mapping[str, Any] = json.loads(path.read_text())
-    return found
+    result: Mapping[str, Any] = json.loads(path.read_text())
+    return result
 
 
 def _find_bubblewrap() -> str | None:

@@ -150,11 +150,11 @@ class _Asked:
         ]
         if len(pieces) == 1:
             return pieces[0]
-        found: list[Any] = [None] * len(rows)
+        result: list[Any] = [None] * len(rows)
         for each, piece in zip(given, pieces, strict=True):
             for place, made in zip(each.places.tolist(), piece.each(), strict=True):
-                found[place] = made
-        return Transformed.of(found)
+                result[place] = made
+        return Transformed.of(result)
 
     def _ask(self, rows: int, body: bytes, word: int, lines_of: Callable[[memoryview], bytes]) -> Transformed:
         answer = self._sandbox.ask(rows, body, word)

@@ -78,8 +78,8 @@ class ModelAwareScriptGenerator:
 
     def _unreadable(self, config: Config) -> Iterator[str]:
         for file in resolve(config.data.inputs, self._base):
-            found = detect(file, config.data.format, config.data.encoding)
-            if found.kind not in ("jsonl", "empty") or found.compression or file.is_remote:
+            result = detect(file, config.data.format, config.data.encoding)
+            if result.kind not in ("jsonl", "empty") or result.compression or file.is_remote:
                 yield f"data.inputs ({file.path} is no plain file of JSON lines)"
 
 
@@ -95,7 +95,7 @@ def _beyond_plain(config: Config) -> Iterator[str]:
     """The keys of a plan that the plain script does not know."""
     data, model, rows, output = config.data, config.model, config.preprocessing, config.output
     checks = rows.quality_checks.model_dump()
-    told = {
+    lines = {
         "data.mapping.shape": data.mapping.shape != "flat",
         "data.mapping.system": data.mapping.system is not None,
         "data.mapping.label": data.mapping.label is not None,
@@ -117,7 +117,7 @@ def _beyond_plain(config: Config) -> Iterator[str]:
         "output.columns": bool(output.columns),
         "output.rows_per_shard": output.rows_per_shard is not None,
     }
-    yield from (key for key, is_beyond in told.items() if is_beyond)
+    yield from (key for key, is_beyond in lines.items() if is_beyond)
     for check, action in checks.items():
         if action == "reject" and check != "empty":
             yield f"preprocessing.quality_checks.{check}"

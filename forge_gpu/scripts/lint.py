@@ -23,12 +23,12 @@ def lint(text: str) -> list[Fault]:
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as fault:
-        told = getattr(fault, "msg", None) or str(fault) or "nested too deeply"
-        return [(getattr(fault, "lineno", None) or 1, f"is no Python: {told}")]
+        message = getattr(fault, "msg", None) or str(fault) or "nested too deeply"
+        return [(getattr(fault, "lineno", None) or 1, f"is no Python: {message}")]
     faults = [*_shape(tree)]
     modules = Script("transform.py", text).modules
     for node in ast.walk(tree):
-        faults += [(getattr(node, "lineno", 1), told) for told in _of_node(node, modules)]
+        faults += [(getattr(node, "lineno", 1), message) for message in _of_node(node, modules)]
     return sorted(set(faults))
 
 

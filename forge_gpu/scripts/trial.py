@@ -91,8 +91,8 @@ def try_script(script: Script, rows: Sequence[Row], bounds: Bounds | None = None
     faults = failed or _faults(first, second, both)
     return Trial(
         script,
-        [f"{script.path}: {told}{quoted}" for told, quoted in faults],
-        [f"{script.path}: {told}" for told, _ in faults],
+        [f"{script.path}: {messages}{quoted}" for messages, quoted in faults],
+        [f"{script.path}: {messages}" for messages, _ in faults],
         first,
     )
 
@@ -112,12 +112,12 @@ def _faults(first: Sequence[Outcome], second: Sequence[Outcome], both: bool) -> 
     the second through `transform`, which may give other reasons."""
     for number, (one, other) in enumerate(zip(first, second, strict=True), 1):
         if one.made != other.made and not (both and one.kind == other.kind == "rejected"):
-            told = f"row {number} becomes something else when the rows come in another order"
+            message = f"row {number} becomes something else when the rows come in another order"
             if both:
-                told = f"row {number} becomes something else by transform_batch than by transform"
+                message = f"row {number} becomes something else by transform_batch than by transform"
             return [
                 (
-                    f"{told}; a result must depend on the row alone",
+                    f"{message}; a result must depend on the row alone",
                     f": {_short(one.made)}, then {_short(other.made)}",
                 )
             ]

@@ -70,10 +70,13 @@ def write(
                 on_round(number, [])
                 return Written(trial, prompt, answers, model.url, model.model)
         on_round(number, faults)
-        told = "\n".join(sent[:MOST_FAULTS])
+        faults_text = "\n".join(sent[:MOST_FAULTS])
         messages += [
             {"role": "assistant", "content": answer},
-            {"role": "user", "content": f"It cannot be used:\n{told}\nAnswer with the whole file again."},
+            {
+                "role": "user",
+                "content": f"It cannot be used:\n{faults_text}\nAnswer with the whole file again.",
+            },
         ]
     raise EndpointError(
         f"no script passed in {rounds} rounds; say more of what the rows must become, or --rounds"

@@ -82,15 +82,15 @@ def assign(
     values, counts = count_strata(rows)
     tests, validations = quotas(counts, fractions)
     lacking = np.stack((tests, validations, counts - tests - validations))
-    wanted = lacking.sum(axis=1)
+    required = lacking.sum(axis=1)
     size = np.bincount(group[live], minlength=len(live))
     several = live & (size[group] > 1)
     fates = np.full(len(live), NOT_LIVE, np.uint8)
     _deal(fates, group, several, rows, values, lacking)
     alone = Rows(stratum, hashes, live & ~several, seed, Stream.SPLIT)
-    given = wanted - lacking.sum(axis=1)
+    given = required - lacking.sum(axis=1)
     single_values, single_counts = count_strata(alone)
-    shares = _shares(lacking[:, np.searchsorted(values, single_values)], single_counts, wanted - given)
+    shares = _shares(lacking[:, np.searchsorted(values, single_values)], single_counts, required - given)
     drawn = draw(alone, single_values, single_counts, shares[0], shares[1], budget_bytes)
     fates[alone.live] = FATES[drawn[alone.live]]
     return GroupSplit(fates, tuple(_reasons(fates, fractions, int(size.max(initial=0)))))
@@ -115,7 +115,7 @@ def _deal(fates: U8, group: I64, several: Bool, rows: Rows, values: U64, lacking
     fates[row] = np.array(_SPLITS, np.uint8)[codes[place]]
 
 
-def _shares(lacking: I64, counts: I64, wanted: I64) -> I64:
+def _shares(lacking: I64, counts: I64, required: I64) -> I64:
     """How many of the single rows of each stratum go to each split: int64[3, s].
 
     In proportion to what the splits lack there; then rows are moved, over all strata alike, from splits that
@@ -125,7 +125,7 @@ def _shares(lacking: I64, counts: I64, wanted: I64) -> I64:
     shares = np.diff(_proportional(np.cumsum(need, axis=0), counts, need.sum(axis=0)), axis=0, prepend=0)
     for more in range(len(_SPLITS)):
         for less in range(len(_SPLITS)):
-            over, under = shares[more].sum() - wanted[more], wanted[less] - shares[less].sum()
+            over, under = shares[more].sum() - required[more], required[less] - shares[less].sum()
             move = min(over, under, shares[more].sum())
             if move > 0:
                 ends = _proportional(np.cumsum(shares[more]), move, shares[more].sum())

@@ -51,11 +51,11 @@ def sample(
     source: npt.NDArray[np.unsignedinteger],
     hashes: U64,
     live: npt.NDArray[np.bool_],
-    wanted: Sequence[int],
+    required: Sequence[int],
     seed: int,
     budget_bytes: int,
 ) -> npt.NDArray[np.bool_]:
-    """Which live rows are used: bool[n], wanted[s] rows of each source s, by seeded hash of their key.
+    """Which live rows are used: bool[n], required[s] rows of each source s, by seeded hash of their key.
 
     source: unsigned[n], the number of each row's source; hashes: uint64[n, 2]; live: bool[n]; all may be
     mapped files. The rows of a source that a smaller share would use are among those of a larger one.
@@ -63,7 +63,7 @@ def sample(
     """
     rows = Rows(source, hashes, live, seed, Stream.SAMPLE)
     values, counts = count_strata(rows)
-    first = np.array([wanted[value] for value in values.tolist()], np.int64)
+    first = np.array([required[value] for value in values.tolist()], np.int64)
     drawn = draw(rows, values, counts, np.minimum(first, counts), np.zeros_like(first), budget_bytes)
     used: npt.NDArray[np.bool_] = drawn == FIRST
     return used

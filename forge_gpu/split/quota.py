@@ -55,14 +55,14 @@ def count_strata(rows: Rows) -> tuple[U64, I64]:
     for block in select.blocks(len(rows.live)):
         live = np.asarray(rows.live[block])
         if rows.stratum is None:
-            found, times = np.zeros(1, np.uint64), np.array([np.count_nonzero(live)])
+            result, times = np.zeros(1, np.uint64), np.array([np.count_nonzero(live)])
         else:
-            found, times = np.unique(np.asarray(rows.stratum[block])[live], return_counts=True)
-            found = found.astype(np.uint64)
-        merged = np.union1d(values, found)
+            result, times = np.unique(np.asarray(rows.stratum[block])[live], return_counts=True)
+            result = result.astype(np.uint64)
+        merged = np.union1d(values, result)
         total = np.zeros(len(merged), np.int64)
         total[np.searchsorted(merged, values)] += counts
-        total[np.searchsorted(merged, found)] += times
+        total[np.searchsorted(merged, result)] += times
         values, counts = merged, total
     return values, counts
 
@@ -103,15 +103,15 @@ def _draw_by_sorting(drawn: U8, rows: Rows, values: U64, counts: I64, first: I64
 
     Of each stratum only the rows below a key are sorted that has, most likely, enough of them below it.
     """
-    wanted = first + second
-    bound = _likely_bound(wanted, counts)
+    total = first + second
+    bound = _likely_bound(total, counts)
     row, index, keys = _below(drawn, rows, values, bound)
-    found = np.bincount(index, minlength=len(values))
-    if (found < wanted).any():
-        bound[found < wanted] = _LARGEST
+    result = np.bincount(index, minlength=len(values))
+    if (result < total).any():
+        bound[result < total] = _LARGEST
         row, index, keys = _below(drawn, rows, values, bound)
-        found = np.bincount(index, minlength=len(values))
-    times = np.stack((first, second, found - wanted), axis=1).reshape(-1)
+        result = np.bincount(index, minlength=len(values))
+    times = np.stack((first, second, result - total), axis=1).reshape(-1)
     code = np.repeat(np.tile(np.array([FIRST, SECOND, REST], np.uint8), len(values)), times)
     drawn[row[_by_stratum(index, keys, len(values))]] = code
 
@@ -120,7 +120,7 @@ def _below(drawn: U8, rows: Rows, values: U64, bound: U64) -> tuple[I64, I64, U6
     """The rows of the strata `values` whose key does not exceed their stratum's bound, in order: their
     numbers, the index of their stratum, their keys. All rows of the strata become REST."""
     assert rows.stratum is not None
-    found: list[tuple[I64, I64, U64]] = []
+    result: list[tuple[I64, I64, U64]] = []
     for block in select.blocks(len(rows.live), _IN_CACHE):
         stratum = np.asarray(rows.stratum[block])
         inside = np.asarray(rows.live[block]) & (stratum >= values[0]) & (stratum <= values[-1])
@@ -128,16 +128,16 @@ def _below(drawn: U8, rows: Rows, values: U64, bound: U64) -> tuple[I64, I64, U6
         row, index = at + block.start, np.searchsorted(values, stratum[at])
         keys = rows.keys(row)
         below = np.flatnonzero(keys <= bound[index])
-        found.append((row[below], index[below], keys[below]))
+        result.append((row[below], index[below], keys[below]))
         drawn[row] = REST
-    row, index, keys = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    row, index, keys = (np.concatenate(parts) for parts in zip(*result, strict=True))
     return row, index, keys
 
 
-def _likely_bound(wanted: I64, counts: I64) -> U64:
+def _likely_bound(required: I64, counts: I64) -> U64:
     """A key for each stratum that at least `wanted` of its `counts` random keys do not exceed, but for a
     chance of one in a billion."""
-    share = wanted / counts
+    share = required / counts
     share += 6 * np.sqrt(share / counts) + 18 / counts
     bound = np.full(len(counts), _LARGEST)
     bound[share < 1] = share[share < 1] * 2.0**64

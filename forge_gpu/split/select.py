@@ -59,7 +59,7 @@ def select(keys: Callable[[], Iterator[U64]], rank: int) -> Selected:
             digit = (piece >> np.uint64(shift)) & np.uint64((1 << _DIGIT) - 1)
             counts += np.bincount(digit.astype(np.int64), minlength=1 << _DIGIT)
         ends = np.cumsum(counts)
-        found = int(np.searchsorted(ends, rank - below, side="right"))
-        below += int(ends[found] - counts[found])
-        prefix = prefix << _DIGIT | found
-    return Selected(prefix, below, int(counts[found]))
+        result = int(np.searchsorted(ends, rank - below, side="right"))
+        below += int(ends[result] - counts[result])
+        prefix = prefix << _DIGIT | result
+    return Selected(prefix, below, int(counts[result]))

@@ -47,8 +47,8 @@ def _bound(keys: Callable[[], Iterator[U64]], n: int, cut: int) -> int | None:
     """The first time after the cut that is wanted before position `cut`; None when no row comes after."""
     if cut == n:
         return None
-    found = select(keys, cut)
-    time = found.key - 2**63
-    if cut - found.below <= found.below + found.equal - cut:
+    result = select(keys, cut)
+    time = result.key - 2**63
+    if cut - result.below <= result.below + result.equal - cut:
         return time
-    return time + 1 if found.below + found.equal < n else None
+    return time + 1 if result.below + result.equal < n else None

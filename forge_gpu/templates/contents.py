@@ -32,10 +32,10 @@ def contents_by_role(conversations: Conversations, engine: Engine) -> tuple[Span
         except BadRecord as bad:
             conversations.refuse(row, bad)
             continue
-        for role, found in slow.items():
+        for role, result in slow.items():
             said = [text for message in messages if message.get("role") == role for text in _said(message)]
             if said:
-                found[row] = "\n".join(said).encode("utf-8", "replace")
+                result[row] = "\n".join(said).encode("utf-8", "replace")
     return tuple(overlay(_of_role(conversations, role, engine), slow[role]) for role in slow)  # type: ignore[return-value]
 
 

@@ -310,15 +310,15 @@ class ListShape:
         """(names, messages whose roles count them, None); where lists were unfolded (see parts.py) (names of
         roles and styles, texts instead of messages, the rows that have lists)."""
         role_key, content_key, known = self._keys(column, reason)
-        found = engine.messages(column, tuple(known), role_key, content_key)
+        result = engine.messages(column, tuple(known), role_key, content_key)
         names = tuple(dict.fromkeys(known.values())) or ROLES
         numbers = [names.index(role) for role in known.values()]
-        if not (found.plain & layout.WITH_LISTS).any() or STYLES * len(names) > UNKNOWN_ROLE:
-            return names, replace(found, role=_numbers_of(found.role, numbers)), None
-        found, style, parted = unfold(found, engine)
-        role = _numbers_of(found.role, numbers) + np.uint8(len(names)) * style
+        if not (result.plain & layout.WITH_LISTS).any() or STYLES * len(names) > UNKNOWN_ROLE:
+            return names, replace(result, role=_numbers_of(result.role, numbers)), None
+        result, style, parted = unfold(result, engine)
+        role = _numbers_of(result.role, numbers) + np.uint8(len(names)) * style
         styled = [f"{name}\0{number}" if number else name for number in range(STYLES) for name in names]
-        return tuple(styled), replace(found, role=role), parted
+        return tuple(styled), replace(result, role=role), parted
 
     def _keys(self, column: Spans, reason: U8) -> tuple[str, str, dict[str, str]]:
         """Names of the role and content keys, by a look at the first good row: only a guess for the fast

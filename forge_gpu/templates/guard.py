@@ -77,11 +77,11 @@ class Guard:
     def _compare(self, texts: tuple[str, ...], conversation: Conversation, row: int | None) -> None:
         self.compared += 1
         try:
-            wanted = render_fields(self.template, conversation, self.split)
+            expected = render_fields(self.template, conversation, self.split)
         except Refused as refused:
-            wanted = (f"refused: {refused}",)
-        if texts != wanted:
-            raise TemplateError(*difference(wanted, texts, row))
+            expected = (f"refused: {refused}",)
+        if texts != expected:
+            raise TemplateError(*difference(expected, texts, row))
 
 
 def _rendered(bound: Bound, name: str, rows: I64, engine: Engine) -> list[str]:
@@ -105,9 +105,9 @@ def _due(before: int, rows: int) -> list[int]:
     return due
 
 
-def difference(wanted: tuple[str, ...], got: tuple[str, ...], row: int | None) -> tuple[str, str]:
+def difference(expected: tuple[str, ...], got: tuple[str, ...], row: int | None) -> tuple[str, str]:
     """One line about the first place where two renderings differ, and the end of it, which quotes them."""
-    left, right = "\x1e".join(wanted), "\x1e".join(got)
+    left, right = "\x1e".join(expected), "\x1e".join(got)
     at = next((i for i, pair in enumerate(zip(left, right, strict=False)) if pair[0] != pair[1]), None)
     at = min(len(left), len(right)) if at is None else at
     begin = max(0, at - SHOWN // 2)

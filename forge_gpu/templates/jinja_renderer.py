@@ -132,7 +132,9 @@ class JinjaRenderer:
         chunk = _Chunk(self, [shape.read(records, engine) for shape in self.shapes], engine)
         chunk.bind()
         bound = chunk.bound()
-        bound.counts = {way: rows - before[way] for way, rows in vars(self.counts).items()}
+        bound.counts = {
+            render_path: rows - before[render_path] for render_path, rows in vars(self.counts).items()
+        }
         return bound
 
     def fallbacks(self) -> list[tuple[str, int]]:
@@ -252,8 +254,8 @@ class _Chunk:
         renderer.guard.bound(result, rows)
         renderer.counts.compiled += len(rows)
 
-    def _note_spans(self, found: Mapping[int, Stretches | None]) -> None:
-        for row, spans in found.items():
+    def _note_spans(self, result: Mapping[int, Stretches | None]) -> None:
+        for row, spans in result.items():
             if spans is not None:
                 self.spans[row] = json.dumps(spans).encode()
             elif self.renderer.rejects_unknown:

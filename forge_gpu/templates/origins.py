@@ -65,10 +65,10 @@ class Origins:
         if apart.replace(SEPARATOR, "") != text:
             return None
         spans, removed, at = [], 0, 0
-        for found in self._tokens.finditer(apart):
-            removed += apart.count(SEPARATOR, at, found.start())
-            at = found.start()
-            spans.append((found.start() - removed, found.end() - removed))
+        for result in self._tokens.finditer(apart):
+            removed += apart.count(SEPARATOR, at, result.start())
+            at = result.start()
+            spans.append((result.start() - removed, result.end() - removed))
         return spans
 
     def _is_suspect(self, leaf: str) -> bool:
@@ -76,7 +76,7 @@ class Origins:
 
     def _separated(self, leaf: str) -> str:
         """The content with a separator wherever it may have a share in a control token."""
-        inside = [found.start() + 1 for found in self._within.finditer(leaf)]
+        inside = [result.start() + 1 for result in self._within.finditer(leaf)]
         body = leaf.strip()
         if body and (inside or self._touches(body)):
             begin = leaf.index(body[0])
@@ -102,14 +102,14 @@ def constants_of(template: ChatTemplate) -> set[str]:
 
 def leaves_of(conversation: Conversation, roles: frozenset[str]) -> list[str]:
     """All texts of a conversation, keys included, but its roles where they are known ones."""
-    found: list[str] = []
+    result: list[str] = []
 
     def note(leaf: str) -> str:
-        found.append(leaf)
+        result.append(leaf)
         return leaf
 
     mapped(conversation, note, roles)
-    return found
+    return result
 
 
 def mapped(conversation: Conversation, change: Callable[[str], str], roles: frozenset[str]) -> Conversation:
@@ -139,11 +139,11 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
 
 def _hint(tokens: Sequence[str]) -> re.Pattern[bytes]:
     """What a row's JSON, or its texts, have where contents hold a token, or begin or end with a part."""
-    found = {rb"\\u00[2-7]"}
+    result = {rb"\\u00[2-7]"}
     for token in tokens:
         spelled = token.encode()
         first, last = re.escape(spelled[:1]), re.escape(spelled[-1:])
-        found |= {re.escape(spelled[:2]), re.escape(spelled[-2:])}
-        found |= {first + rb'\s*(?:\\[nrt]|\s)*"', rb'"(?:\\[nrt]|\s)*' + last}
-        found |= {first + rb"\s*\Z", rb"\A\s*" + last}
-    return re.compile(b"|".join(sorted(found)))
+        result |= {re.escape(spelled[:2]), re.escape(spelled[-2:])}
+        result |= {first + rb'\s*(?:\\[nrt]|\s)*"', rb'"(?:\\[nrt]|\s)*' + last}
+        result |= {first + rb"\s*\Z", rb"\A\s*" + last}
+    return re.compile(b"|".join(sorted(result)))

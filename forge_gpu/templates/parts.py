@@ -21,15 +21,15 @@ STYLES = 4
 NEXT = 3
 
 
-def unfold(found: Messages, engine: Engine) -> tuple[Messages, U8, Bools]:
+def unfold(messages: Messages, engine: Engine) -> tuple[Messages, U8, Bools]:
     """Unfold the rows whose `plain` has WITH_LISTS; others keep a text for each message.
 
     Returns the texts, in the place of messages: `first`, `role` and `content` count them; the style of each,
     uint8; and which rows have lists, all of them of text parts, bool[n].
     """
-    found = _copy(found)  # the engine is asked once more for messages: those are the parts
-    content, count = found.content, np.diff(found.first)
-    rows = (found.plain & WITH_LISTS) != 0
+    messages = _copy(messages)  # the engine is asked once more for messages: those are the parts
+    content, count = messages.content, np.diff(messages.first)
+    rows = (messages.plain & WITH_LISTS) != 0
     row_of = np.repeat(np.arange(len(rows)), count)
     lists = np.flatnonzero(rows[row_of] & (content.kind == JSON))
     parts = engine.messages(_taken(content, lists), ("text",), "type", "text")
@@ -53,18 +53,18 @@ def unfold(found: Messages, engine: Engine) -> tuple[Messages, U8, Bools]:
     style = np.zeros(len(message), np.uint8)
     style[at] = NEXT
     style[end[lists]] = parts.plain[good]
-    unfolded = replace(found, first=end[found.first], role=found.role[message], content=texts)
+    unfolded = replace(messages, first=end[messages.first], role=messages.role[message], content=texts)
     return unfolded, style, rows
 
 
-def _copy(found: Messages) -> Messages:
+def _copy(messages: Messages) -> Messages:
     return replace(
-        found,
-        first=found.first.copy(),
-        role=found.role.copy(),
-        content=_taken(found.content, np.arange(len(found.content))),
-        plain=found.plain.copy(),
-        reason=found.reason.copy(),
+        messages,
+        first=messages.first.copy(),
+        role=messages.role.copy(),
+        content=_taken(messages.content, np.arange(len(messages.content))),
+        plain=messages.plain.copy(),
+        reason=messages.reason.copy(),
     )
 
 

@@ -55,7 +55,7 @@ def no_text(reason: U8, column: Spans) -> None:
 def lacking(needed: Mapping[str, Spans], reason: U8, row: int) -> str:
     """Which column a row lacks, or has no text in, where that is its reason."""
     if reason[row] == Reason.NOT_A_TEXT:
-        return next((told for name, column in needed.items() if (told := _nested(name, column, row))), "")
+        return next((fault for name, column in needed.items() if (fault := _nested(name, column, row))), "")
     kind = {Reason.MISSING_FIELD: layout.ABSENT, Reason.NULL_FIELD: layout.NULL}.get(Reason(reason[row]))
     column = next((name for name, column in needed.items() if column.kind[row] == kind), None)
     return "" if column is None else f"{column!r} is {'missing' if kind == layout.ABSENT else 'null'}"

@@ -17,10 +17,10 @@ def find_tokenizer(path: Path) -> Path:
     if not path.is_dir():
         return path
     names = (FILE, *CONVERTERS)
-    found = next((path / name for name in names if (path / name).is_file()), None)
-    if found is None:
+    result = next((path / name for name in names if (path / name).is_file()), None)
+    if result is None:
         raise InputError(f"{path} has no tokenizer: none of {', '.join(names)}")
-    return found
+    return result
 
 
 def read_tokenizer(path: Path) -> Definition:

@@ -18,9 +18,9 @@ from benchmarks import cli
         (["compare", "nowhere.json", "nowhere.json"], "nowhere.json"),
     ],
 )
-def test_a_wrong_argument(arguments, told):
+def test_a_wrong_argument(arguments, reported):
     done = CliRunner().invoke(cli.app, arguments, env={"COLUMNS": "300"})
-    assert done.exit_code == 2 and told in " ".join(done.output.split())
+    assert done.exit_code == 2 and reported in " ".join(done.output.split())
 
 
 def test_the_cases_are_listed():

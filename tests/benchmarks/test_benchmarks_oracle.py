@@ -21,11 +21,11 @@ def point(tmp_path_factory):
 @pytest.fixture
 def job(point, tmp_path):
     """A right whole job, as lists of rows that a test may spoil; `check` writes and checks them."""
-    kept: dict[str, str] = {}
+    retained: dict[str, str] = {}
     for row in oracle.rows_of(point.input):
-        kept.setdefault(work.render(row), row["category"])
+        retained.setdefault(work.render(row), row["category"])
     by_category: dict[str, list[dict[str, str]]] = {}
-    for text, category in kept.items():
+    for text, category in retained.items():
         by_category.setdefault(category, []).append({"text": text, "category": category})
     parts: dict[str, list[dict[str, str]]] = {"train": [], "validation": []}
     for rows in by_category.values():

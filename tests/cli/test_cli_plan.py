@@ -57,10 +57,10 @@ def test_an_existing_plan_is_kept_beside(data):
         (["--data", "a.jsonl", "--output", "."], ".: is a folder; name the file to write, as forge.yaml"),
     ],
 )
-def test_an_error_is_one_line_and_exit_code_2(data, arguments, told):
+def test_an_error_is_one_line_and_exit_code_2(data, arguments, reported):
     done = forge("plan", *arguments, cwd=data)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert reported in done.stderr
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert not (data / "forge.yaml").exists()

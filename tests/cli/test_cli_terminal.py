@@ -118,12 +118,14 @@ def test_what_no_command_foresaw_is_one_line(error, line, code, monkeypatch, cap
 
     monkeypatch.setattr(app, "app", fail)
     assert app._run(["plan"], debug=False) == code
-    told = capsys.readouterr().err
-    assert told.startswith(f"error: {line}") and told.count("\n") == 1
+    reported = capsys.readouterr().err
+    assert reported.startswith(f"error: {line}") and reported.count("\n") == 1
     monkeypatch.chdir(tmp_path)
     assert app._run(["plan"], debug=True) == code
-    told = capsys.readouterr().err
-    assert "Traceback" in told and f"error: {line}" in told and (tmp_path / "forge-debug.zip").exists()
+    reported = capsys.readouterr().err
+    assert (
+        "Traceback" in reported and f"error: {line}" in reported and (tmp_path / "forge-debug.zip").exists()
+    )
 
 
 def test_an_error_cannot_command_the_terminal(capsys):

@@ -49,9 +49,9 @@ def test_a_fault_of_usage_is_one_line(arguments, line, capsys):
 @pytest.mark.parametrize("wrong", ["--nonsense", "--nonsense=1", "-Z"])
 def test_every_command_says_so(command, wrong, capsys):
     assert _run([command, wrong], debug=False) == 2
-    told = capsys.readouterr().err
-    assert told.startswith(f"error: there is no option '{wrong.partition('=')[0]}'")
-    assert told.endswith(f"see 'forge {command} --help'\n") and told.count("\n") == 1
+    reported = capsys.readouterr().err
+    assert reported.startswith(f"error: there is no option '{wrong.partition('=')[0]}'")
+    assert reported.endswith(f"see 'forge {command} --help'\n") and reported.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments", [[], ["template"]])

@@ -57,7 +57,9 @@ def test_every_fault_is_told_at_once_with_its_place(tmp_path):
         "    budget: 5\n"
         "train_splt: 0.9\n"
     )
-    told = faults(tmp_path, text, {"FORGE_CONFIG__OUTPUT__FORM": "poem"}, ["output.order=random", "nonsense"])
+    reported = faults(
+        tmp_path, text, {"FORGE_CONFIG__OUTPUT__FORM": "poem"}, ["output.order=random", "nonsense"]
+    )
     path = tmp_path / "forge.yaml"
     expected = [
         f"{path}:3: data.formt: unknown key; did you mean data.format?",
@@ -72,7 +74,7 @@ def test_every_fault_is_told_at_once_with_its_place(tmp_path):
         "--set: output.order: must be 'input' or 'shuffled' (it is 'random')",
         "--set nonsense: write --set section.key=value",
     ]
-    assert sorted(told) == sorted(expected)
+    assert sorted(reported) == sorted(expected)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,7 @@ def test_a_section_cannot_be_set():
     ],
 )
 def test_hostile_and_malformed_files_end_in_a_line(tmp_path, text, line):
-    assert any(line in told for told in faults(tmp_path, text))
+    assert any(line in reported for reported in faults(tmp_path, text))
 
 
 def test_a_file_that_is_not_utf8(tmp_path):
@@ -187,11 +189,11 @@ def test_a_file_that_holds_itself_is_refused(tmp_path):
 )
 def test_small_faults_with_one_meaning_are_put_right_with_a_warning(tmp_path, text, key, value):
     loaded = from_file(tmp_path, text)
-    found = loaded.config
+    result = loaded.config
     for name in key.split("."):
-        found = getattr(found, name)
-    assert found == value
-    assert type(found) is type(value)
+        result = getattr(result, name)
+    assert result == value
+    assert type(result) is type(value)
     assert any(key in warning for warning in loaded.warnings)
 
 

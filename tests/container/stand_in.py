@@ -96,9 +96,9 @@ class StandIn:
                 print("\n".join(self.containers()))
         return 0
 
-    def _describe(self, found: object) -> int:
-        print(json.dumps([] if found is None else [found]))
-        return int(found is None)
+    def _describe(self, result: object) -> int:
+        print(json.dumps([] if result is None else [result]))
+        return int(result is None)
 
     def _create(self, arguments: list[str]) -> int:
         name = arguments[arguments.index("--name") + 1]
@@ -154,8 +154,8 @@ class StandIn:
 
     def _load(self, name: str) -> dict[str, Any] | None:
         path = self._path(name)
-        found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
-        return found
+        result: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+        return result
 
     def _save(self, name: str, made: dict[str, Any]) -> None:
         beside = self.folder / f"{name}.new"

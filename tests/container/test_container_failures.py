@@ -83,9 +83,9 @@ def finishes(source: Path, folder: Path, settings: list[str]) -> list[Event]:
 
 def test_without_an_engine(stand_in, source, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    code, told = failing(source, tmp_path / "out")
+    code, reported = failing(source, tmp_path / "out")
     assert code == 69
-    assert told == "no container engine answers (docker: is not installed; podman: is not installed)"
+    assert reported == "no container engine answers (docker: is not installed; podman: is not installed)"
     [fell] = of(FellBack, finishes(source, tmp_path / "out", AUTO))
     assert "docker: is not installed" in fell.reason and fell.stage == "container"
 
@@ -99,8 +99,8 @@ def test_without_an_engine(stand_in, source, tmp_path, monkeypatch):
 )
 def test_with_an_engine_that_does_not_answer(stand_in, source, tmp_path, says):
     stand_in.install(down=says)
-    code, told = failing(source, tmp_path / "out")
-    assert code == 69 and f"docker: {says}" in told and "\n" not in told
+    code, reported = failing(source, tmp_path / "out")
+    assert code == 69 and f"docker: {says}" in reported and "\n" not in reported
     [fell] = of(FellBack, finishes(source, tmp_path / "out", AUTO))
     assert says in fell.reason
 
@@ -117,8 +117,8 @@ def test_without_the_image_nothing_is_pulled(stand_in, source, tmp_path):
 
 def test_an_image_that_does_not_start(stand_in, source, tmp_path):
     stand_in.play({"code": 127, "says": "exec: python3: not found"})
-    code, told = failing(source, tmp_path / "out")
-    assert code == 69 and told == "the image forge:cpu does not start: exec: python3: not found"
+    code, reported = failing(source, tmp_path / "out")
+    assert code == 69 and reported == "the image forge:cpu does not start: exec: python3: not found"
 
 
 # GPUs.
@@ -126,9 +126,9 @@ def test_an_image_that_does_not_start(stand_in, source, tmp_path):
 
 @pytest.fixture
 def gpus(monkeypatch):
-    found = GPUs((H200,), driver="580.65")
-    monkeypatch.setattr("forge_gpu.container.choose.read_gpus", lambda: found)
-    return found
+    result = GPUs((H200,), driver="580.65")
+    monkeypatch.setattr("forge_gpu.container.choose.read_gpus", lambda: result)
+    return result
 
 
 GPU_IMAGES = {
@@ -140,8 +140,8 @@ GPU_IMAGES = {
 def test_a_gpu_without_a_toolkit(stand_in, gpus, source, tmp_path, monkeypatch):
     monkeypatch.setattr("forge_gpu.container.engines.CDI_FOLDERS", ())
     stand_in.install(images=GPU_IMAGES)
-    code, told = failing(source, tmp_path / "out", [*AUTO, "preprocessing.engine=gpu"])
-    assert code == 69 and "nvidia-container-toolkit" in told
+    code, reported = failing(source, tmp_path / "out", [*AUTO, "preprocessing.engine=gpu"])
+    assert code == 69 and "nvidia-container-toolkit" in reported
     [fell] = of(FellBack, finishes(source, tmp_path / "out", AUTO))
     assert "nvidia-container-toolkit" in fell.reason and fell.reason.endswith("going on in forge:cpu")
     assert "forge:cpu" in stand_in.calls("create")[0]
@@ -205,8 +205,8 @@ def test_oom_killed_of_a_job_that_ended_well_is_no_fault(stand_in, source, tmp_p
 
 def test_a_killed_container(stand_in, source, tmp_path):
     stand_in.play({"lines": [HELLO, STARTED, INDEXING], "code": 137})
-    code, told = failing(source, tmp_path / "out")
-    assert code == 137 and told == "the container was killed; run the same command again to go on"
+    code, reported = failing(source, tmp_path / "out")
+    assert code == 137 and reported == "the container was killed; run the same command again to go on"
 
 
 def test_a_stopped_container(stand_in, source, tmp_path):
@@ -224,8 +224,8 @@ def test_a_lost_engine_is_looked_for_and_the_job_goes_on(stand_in, source, tmp_p
 
 def test_an_engine_that_stays_away(stand_in, source, tmp_path):
     stand_in.play({"lines": [HELLO, STARTED], "code": 125, "engine_goes": True})
-    code, told = failing(source, tmp_path / "out")
-    assert code == 69 and "run the same command again" in told
+    code, reported = failing(source, tmp_path / "out")
+    assert code == 69 and "run the same command again" in reported
     assert len(stand_in.calls("version")) == 3
 
 
@@ -237,8 +237,8 @@ def test_an_engine_that_is_lost_again_and_again(stand_in, source, tmp_path):
 
 def test_an_end_without_a_word(stand_in, source, tmp_path):
     stand_in.play({"lines": [HELLO, "no message"], "code": 5, "says": "Traceback\nMemory is odd"})
-    code, told = failing(source, tmp_path / "out")
-    assert code == 70 and "ended with 5" in told and told.endswith("Memory is odd")
+    code, reported = failing(source, tmp_path / "out")
+    assert code == 70 and "ended with 5" in reported and reported.endswith("Memory is odd")
 
 
 def test_a_container_that_prints_among_its_messages(stand_in, source, tmp_path):
@@ -281,8 +281,8 @@ def test_a_container_for_each_gpu_and_two_on_one_folder(stand_in, gpus, source, 
         return done.was_finished
 
     with ThreadPoolExecutor(3) as pool:
-        found = list(pool.map(run, range(3)))
-    assert sorted(found[:2]) == [False, True] and not found[2]
+        result = list(pool.map(run, range(3)))
+    assert sorted(result[:2]) == [False, True] and not result[2]
     given = [call[call.index("--gpus") + 1] for call in stand_in.calls("create")]
     assert sorted(given) == [f'"device=GPU-{number}"' for number in range(3)]
     forge_gpu.prepare(jobs.plan(source), output=tmp_path / "host")

@@ -123,13 +123,13 @@ def test_the_container_may_do_the_least(stand_in, source, tmp_path, monkeypatch)
 def test_an_error_is_the_one_of_the_host(stand_in, source, tmp_path, settings, kind, code):
     with source.open("a") as file:
         file.write("{ no json\n")
-    told = []
+    reported = []
     for use in (USE, []):
         with pytest.raises(kind) as raised:
             forge_gpu.prepare(jobs.plan(source, **settings), output=tmp_path / f"o{len(use)}", settings=use)
         assert raised.value.exit_code == code
-        told.append(str(raised.value))
-    assert told[0] == told[1]
+        reported.append(str(raised.value))
+    assert reported[0] == reported[1]
 
 
 def test_a_failed_job_tells_so_once(stand_in, source, tmp_path):

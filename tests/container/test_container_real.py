@@ -98,8 +98,8 @@ def test_stopped_half_way_in_the_container_and_finished_on_the_host(large, tmp_p
     child = in_container(tmp_path)
     wait_for(tmp_path / "prepared" / ".forge" / "job.json", child)
     child.send_signal(signal.SIGINT)
-    told = child.communicate(timeout=120)[1]
-    assert child.returncode == 130, told
+    reported = child.communicate(timeout=120)[1]
+    assert child.returncode == 130, reported
     assert left(docker, tmp_path / "prepared") == ""
     result = forge_gpu.prepare(config, output=tmp_path / "prepared")
     forge_gpu.prepare(config, output=tmp_path / "host")
@@ -152,9 +152,9 @@ def test_two_containers_on_one_folder_and_two_on_two(source, tmp_path):
               folder=tmp_path)
         for number, output in enumerate(outputs)
     ]  # fmt: skip
-    told = [child.communicate(timeout=240) for child in children]
-    assert [child.returncode for child in children] == [0, 0, 0], told
-    assert sum("already prepared" in out for out, _ in told) == 1
+    reported = [child.communicate(timeout=240) for child in children]
+    assert [child.returncode for child in children] == [0, 0, 0], reported
+    assert sum("already prepared" in out for out, _ in reported) == 1
     forge_gpu.prepare(jobs.plan(source), output=tmp_path / "host")
     expected = jobs.content(tmp_path / "host")
     assert jobs.content(tmp_path / "one") == jobs.content(tmp_path / "two") == expected
@@ -224,9 +224,9 @@ def test_a_transform_is_closed_in_inside_a_container(tmp_path):
     preprocessor.container_name = IMAGE
     run = preprocessor.execute_preprocessing
     assert run(in_checkout(code), given, output, on_line=lines.append), lines
-    told = json.loads(lines[-1])
-    assert told["layers"] == ["filter", "landlock"] and told["attacks"] > 200
-    assert told["leaks"] == {} and told["is_whole"]
+    reported = json.loads(lines[-1])
+    assert reported["layers"] == ["filter", "landlock"] and reported["attacks"] > 200
+    assert reported["leaks"] == {} and reported["is_whole"]
 
 
 def test_a_job_with_a_transform_gives_the_hosts_bytes(source, tmp_path):

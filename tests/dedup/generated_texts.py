@@ -17,15 +17,15 @@ def edited_pairs(seed: int, rates: list[float], pairs: int, words: int = 120) ->
     """For each rate so many (rate, document, copy with that share of its characters replaced)."""
     random = np.random.default_rng(seed)
     vocabulary = ["".join(map(chr, random.integers(97, 123, random.integers(2, 10)))) for _ in range(4000)]
-    found = []
+    result = []
     for rate in rates:
         for _ in range(pairs):
             document = " ".join(vocabulary[i % 4000] for i in random.zipf(1.2, words))
             copy = list(document)
             for place in np.flatnonzero(random.random(len(copy)) < rate):
                 copy[place] = chr(int(random.integers(97, 123)))
-            found.append((rate, document, "".join(copy)))
-    return found
+            result.append((rate, document, "".join(copy)))
+    return result
 
 
 def shingle_set(text: str, n: int = 5) -> set[str]:

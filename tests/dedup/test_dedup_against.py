@@ -18,9 +18,9 @@ def test_ngram_rule_finds_a_quoted_run_whatever_its_case_and_punctuation():
     quoted = "Solve: a TRAIN leaves the station - at nine, and travels for three hours at once. Why?"
     assert len(quoted.split()) > 13
     texts = [quoted, "A train leaves the station at nine and stops.", "", QUESTION]
-    found = against.check(column(texts))
-    assert found.ngram.tolist() == [1, -1, -1, 1]
-    assert found.near.tolist() == [-1] * 4 and not found.similarity.any()
+    result = against.check(column(texts))
+    assert result.ngram.tolist() == [1, -1, -1, 1]
+    assert result.near.tolist() == [-1] * 4 and not result.similarity.any()
 
 
 def test_a_short_evaluation_row_must_be_equal():
@@ -33,39 +33,41 @@ def test_near_rule_equals_brute_force():
     pairs = edited_pairs(8, [0.005, 0.01, 0.03, 0.1], 12)
     evaluation, training = [one for _, one, _ in pairs], [other for _, _, other in pairs]
     against = Against(column(evaluation), Decontamination(ngram=None))
-    found = against.check(column(training))
+    result = against.check(column(training))
     sets = [shingle_set(text) for text in evaluation]
     missed = 0
     for row, text in enumerate(training):
         near = max((jaccard(shingle_set(text), other), -i) for i, other in enumerate(sets))
         if near[0] < 0.8:
-            assert found.near[row] == -1 and found.similarity[row] == 0
-        elif found.near[row] == -1:
+            assert result.near[row] == -1 and result.similarity[row] == 0
+        elif result.near[row] == -1:
             missed += 1
         else:
-            assert (found.similarity[row], found.near[row]) == (near[0], -near[1])
-    assert np.count_nonzero(found.near >= 0) > 10 and missed == 0
+            assert (result.similarity[row], result.near[row]) == (near[0], -near[1])
+    assert np.count_nonzero(result.near >= 0) > 10 and missed == 0
     parts = [against.check(column(training[start : start + 7])) for start in range(0, len(training), 7)]
-    assert np.array_equal(np.concatenate([part.near for part in parts]), found.near)
-    assert (found.ngram == -1).all()
+    assert np.array_equal(np.concatenate([part.near for part in parts]), result.near)
+    assert (result.ngram == -1).all()
 
 
 def test_equal_rows_take_the_smallest_evaluation_row():
     against = Against(column(["other text", QUESTION, QUESTION, "", ""]), Decontamination())
-    found = against.check(column([QUESTION.upper(), "", "nothing of it"]))
-    assert found.near.tolist() == [1, -1, -1] and found.similarity.tolist() == [1, 0, 0]
-    assert found.ngram.tolist() == [1, -1, -1]
+    result = against.check(column([QUESTION.upper(), "", "nothing of it"]))
+    assert result.near.tolist() == [1, -1, -1] and result.similarity.tolist() == [1, 0, 0]
+    assert result.ngram.tolist() == [1, -1, -1]
 
 
 @pytest.mark.parametrize("evaluation", [[], [""]])
 def test_nothing_to_compare_with(evaluation):
-    found = Against(column(evaluation), Decontamination()).check(column(["a text", ""]))
-    assert found.ngram.tolist() == [-1, -1] and found.near.tolist() == [-1, -1]
+    result = Against(column(evaluation), Decontamination()).check(column(["a text", ""]))
+    assert result.ngram.tolist() == [-1, -1] and result.near.tolist() == [-1, -1]
 
 
 def test_rules_are_configurable():
     rules = Decontamination(
         ngram=Shingling(unit="words", size=5), near=NearDuplicates(threshold=0.5, shingling=Shingling(size=3))
     )
-    found = Against(column([QUESTION]), rules).check(column([QUESTION[:60], "leaves the station at nine or"]))
-    assert found.ngram.tolist() == [0, 0] and found.near.tolist() == [0, -1]
+    result = Against(column([QUESTION]), rules).check(
+        column([QUESTION[:60], "leaves the station at nine or"])
+    )
+    assert result.ngram.tolist() == [0, 0] and result.near.tolist() == [0, -1]

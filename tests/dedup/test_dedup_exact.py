@@ -31,8 +31,8 @@ def test_equals_a_dictionary_for_any_partitioning(rows, block, spread):
     live = np.array([alive for _, alive in rows], bool)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exact, "BLOCK", block)
-        found = exact.duplicates(hashes, live, budget_bytes=0)
-    assert found.tolist() == by_dictionary(hashes, live)
+        result = exact.duplicates(hashes, live, budget_bytes=0)
+    assert result.tolist() == by_dictionary(hashes, live)
 
 
 def test_mapped_file_under_a_small_budget_equals_memory(tmp_path: Path):

@@ -46,21 +46,21 @@ def truth(texts):
 
 
 def test_recall_and_precision_against_brute_force(texts, truth):
-    found = clusters_of(texts, NearDuplicates())
-    wanted = [pair for pair, similarity in truth.items() if similarity >= 0.8]
-    assert len(wanted) > 40
-    together = [found.label[a] == found.label[b] for a, b in wanted]
+    result = clusters_of(texts, NearDuplicates())
+    required = [pair for pair, similarity in truth.items() if similarity >= 0.8]
+    assert len(required) > 40
+    together = [result.label[a] == result.label[b] for a, b in required]
     assert np.mean(together) >= 0.98
     expected = np.arange(len(texts))  # components of the true pairs, by relabelling
-    for a, b in wanted:
+    for a, b in required:
         expected[expected == max(expected[a], expected[b])] = min(expected[a], expected[b])
-    assert all(expected[found.label[row]] == expected[row] for row in range(len(texts)))  # precision 1
-    for row in np.flatnonzero(found.partner >= 0):
-        pair = (min(row, found.partner[row]), max(row, found.partner[row]))
-        assert found.similarity[row] == truth[pair] >= 0.8
-    joined = found.label != np.arange(len(texts))
-    partners = found.partner[joined]
-    assert (partners >= 0).all() and np.array_equal(found.label[partners], found.label[joined])
+    assert all(expected[result.label[row]] == expected[row] for row in range(len(texts)))  # precision 1
+    for row in np.flatnonzero(result.partner >= 0):
+        pair = (min(row, result.partner[row]), max(row, result.partner[row]))
+        assert result.similarity[row] == truth[pair] >= 0.8
+    joined = result.label != np.arange(len(texts))
+    partners = result.partner[joined]
+    assert (partners >= 0).all() and np.array_equal(result.label[partners], result.label[joined])
 
 
 @pytest.mark.parametrize("budget", [1, 20_000, 200_000])
@@ -102,19 +102,19 @@ def test_compare_batches_by_size_and_keeps_order(texts, truth):
     batches = list(compare(pairs, sizes, read_rows, Shingling(), 16 * 20_000))
     assert len(batches) > 3 and max(asked) <= 20_000
     assert np.array_equal(np.concatenate([batch for batch, _ in batches]), pairs)
-    found = np.concatenate([similarity for _, similarity in batches]).tolist()
-    assert found == [truth[pair] for pair in map(tuple, pairs.tolist())]
+    result = np.concatenate([similarity for _, similarity in batches]).tolist()
+    assert result == [truth[pair] for pair in map(tuple, pairs.tolist())]
 
 
 def test_texts_without_shingles_are_like_nothing():
-    found = clusters_of(["", "", "  ", "\n", "same", "same"], NearDuplicates())
-    assert found.label.tolist() == [0, 1, 2, 3, 4, 4]
+    result = clusters_of(["", "", "  ", "\n", "same", "same"], NearDuplicates())
+    assert result.label.tolist() == [0, 1, 2, 3, 4, 4]
 
 
 def test_rows_that_are_not_live_join_nothing(texts):
     live = np.arange(len(texts)) % 2 == 0
-    found = clusters_of(texts, NearDuplicates(), live=live)
-    assert (found.partner[~live] == -1).all() and live[found.partner[found.partner >= 0]].all()
+    result = clusters_of(texts, NearDuplicates(), live=live)
+    assert (result.partner[~live] == -1).all() and live[result.partner[result.partner >= 0]].all()
 
 
 def test_normalisation_decides_what_is_equal():
@@ -173,11 +173,11 @@ def test_survivors(data):
         | st.lists(st.sampled_from([0.5, -1.0, float("nan"), float("-inf")]), min_size=10, max_size=10)
     )
     score = None if scores is None else np.array(scores, float if isinstance(scores[0], float) else np.int64)
-    found = survivors(label, live, score).tolist()
+    result = survivors(label, live, score).tolist()
     for row in range(10):
         members = [other for other in range(10) if label[other] == label[row] and live[other]]
         if not live[row]:
-            assert found[row] == -1
+            assert result[row] == -1
             continue
 
         def rank(member):
@@ -185,7 +185,7 @@ def test_survivors(data):
             return (value != value, -value if value == value else 0, member)
 
         best = min(members, key=rank)
-        assert found[row] == (-1 if best == row else best)
+        assert result[row] == (-1 if best == row else best)
 
 
 def test_bands_follow_the_threshold():

@@ -31,5 +31,5 @@ def test_true_pairs_equal_brute_force():
 @pytest.mark.parametrize("name", ["similarity-0.6", "similarity-0.7"])
 def test_recall_and_precision_on_real_rows(name):
     file = Path(os.environ["FORGE_DATA"], "gpteacher", f"Toolformer__toolformer-{name}-dataset.json")
-    pairs, found, joined, right = measured(rows_of(file), SETTINGS)
-    assert pairs > 100 and found >= 0.98 * pairs and right == joined
+    pairs, result, joined, right = measured(rows_of(file), SETTINGS)
+    assert pairs > 100 and result >= 0.98 * pairs and right == joined

@@ -32,8 +32,8 @@ class Block:
 
     @property
     def exit_code(self) -> int:
-        wanted = [option for option in self.options if option.startswith("exit=")]
-        return int(wanted[0].removeprefix("exit=")) if wanted else 0
+        required = [option for option in self.options if option.startswith("exit=")]
+        return int(required[0].removeprefix("exit=")) if required else 0
 
     @property
     def where(self) -> str:
@@ -43,12 +43,12 @@ class Block:
 def blocks(page: Path) -> list[Block]:
     """The fenced blocks of a page, in order."""
     text = page.read_text()
-    found = []
+    result = []
     for match in FENCE.finditer(text):
         language, *options = match["info"].split() or [""]
         line = text.count("\n", 0, match.start()) + 1
-        found.append(Block(page, line, language, tuple(options), match["body"]))
-    return found
+        result.append(Block(page, line, language, tuple(options), match["body"]))
+    return result
 
 
 def name_of(page: Path) -> str:

@@ -16,10 +16,10 @@ MOST_STARTS = 6
 
 
 def loaded_by(code: str) -> set[str]:
-    told = "import atexit, json, sys\n" + (
+    reported = "import atexit, json, sys\n" + (
         "atexit.register(lambda: print('\\n' + json.dumps(sorted(sys.modules)), file=sys.stderr))\n"
     )
-    done = subprocess.run([sys.executable, "-c", told + code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", reported + code], capture_output=True, text=True, check=True)
     return set(json.loads(done.stderr.splitlines()[-1]))
 
 
@@ -44,5 +44,5 @@ def fastest(codes: list[str], rounds: int = 7) -> list[float]:
 
 
 def test_help_takes_a_few_starts_of_the_interpreter():
-    told, bare = fastest([HELP + "main()", "pass"])
-    assert told < MOST_STARTS * bare
+    reported, bare = fastest([HELP + "main()", "pass"])
+    assert reported < MOST_STARTS * bare

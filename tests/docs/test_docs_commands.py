@@ -51,12 +51,12 @@ def run_console(block: Block, folder: Path) -> None:
     """Each `$ command`, and after it what a reader sees: standard output, or the error of one that fails."""
     commands = sessions(block)
     for number, (command, shown) in enumerate(commands):
-        wanted = block.exit_code if number == len(commands) - 1 else 0
+        required = block.exit_code if number == len(commands) - 1 else 0
         done = run(["bash", "-uo", "pipefail", "-c", command], folder)
-        told = f"{block.where}: {command}\n{done.stdout}{done.stderr}"
-        assert done.returncode == wanted, told
-        seen = done.stdout + (error_of(done.stderr) if wanted else "")
-        assert re.fullmatch(pattern(shown), seen), told
+        reported = f"{block.where}: {command}\n{done.stdout}{done.stderr}"
+        assert done.returncode == required, reported
+        seen = done.stdout + (error_of(done.stderr) if required else "")
+        assert re.fullmatch(pattern(shown), seen), reported
 
 
 def sessions(block: Block) -> list[tuple[str, str]]:

@@ -39,17 +39,17 @@ def settings(section: type[Section], prefix: str = "") -> dict[str, tuple[Any, A
     A section that may be null is a key as well. One that is like a section before it, as a second mapping,
     has no keys of its own in the page.
     """
-    found: dict[str, tuple[Any, Any]] = {}
-    told: set[Any] = set()
+    result: dict[str, tuple[Any, Any]] = {}
+    reported: set[Any] = set()
     for key, field in section.model_fields.items():
         default = field.get_default(call_default_factory=True)
         inner = inner_section(field.annotation)
         if inner is None or default is None:
-            found[prefix + key] = (field.annotation, default)
-        if inner is not None and inner not in told:
-            found |= settings(inner, f"{prefix}{key}.")
-            told.add(inner)
-    return found
+            result[prefix + key] = (field.annotation, default)
+        if inner is not None and inner not in reported:
+            result |= settings(inner, f"{prefix}{key}.")
+            reported.add(inner)
+    return result
 
 
 def inner_section(annotation: Any) -> type[Section] | None:
@@ -90,8 +90,8 @@ def test_settings_without_effect_on_the_output_are_marked():
 
 def test_every_fate_and_reason_is_explained():
     explained = table_rows("outputs.md")
-    wanted = [name(fate) for fate in Fate] + [name(reason) for reason in Reason if reason]
-    assert [word for word in wanted if word not in explained] == []
+    required = [name(fate) for fate in Fate] + [name(reason) for reason in Reason if reason]
+    assert [word for word in required if word not in explained] == []
 
 
 def test_every_column_of_the_ledger_is_explained():

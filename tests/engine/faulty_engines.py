@@ -80,15 +80,15 @@ class FaultyEngine(CpuEngine):
     def statistics(self, text: Text, repetition: bool) -> Statistics:
         return super().statistics(self._there(text), repetition)
 
-    def parquet_texts(self, wanted: RowGroups) -> tuple[int, dict[str, Spans] | None]:
-        blocks = self._decoder.texts(wanted.content, wanted.groups, wanted.columns, self._room)
-        found: dict[str, Spans] = {}
+    def parquet_texts(self, required: RowGroups) -> tuple[int, dict[str, Spans] | None]:
+        blocks = self._decoder.texts(required.content, required.groups, required.columns, self._room)
+        result: dict[str, Spans] = {}
         for name, block in blocks.items():
-            if len(block.offsets) != sum(wanted.rows) + 1:
+            if len(block.offsets) != sum(required.rows) + 1:
                 raise RuntimeError("other rows than were asked for")
             spans = spans_of_offsets(block.data, block.offsets, block.valid)
-            found[name] = LazySpans(block.data, spans.start, spans.length, spans.kind, self._fetch)
-        return len(wanted.groups), found
+            result[name] = LazySpans(block.data, spans.start, spans.length, spans.kind, self._fetch)
+        return len(required.groups), result
 
     def first_occurrence(self, hashes: U64, live: U8) -> I64:
         self._allocator.grant(hashes.nbytes)
@@ -108,10 +108,10 @@ class FaultyEngine(CpuEngine):
         return text.source if isinstance(text, LazyText) else text
 
     def _away(self, text: Text) -> LazyText:
-        kept = Text(text.data.copy(), text.offsets.copy())
+        retained = Text(text.data.copy(), text.offsets.copy())
 
         def fetch() -> U8:
             self._allocator.grant(0)
-            return np.array(kept.data)
+            return np.array(retained.data)
 
-        return LazyText(kept.offsets, kept, fetch)
+        return LazyText(retained.offsets, retained, fetch)

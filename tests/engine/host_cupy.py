@@ -97,14 +97,14 @@ def stream() -> Scope:
 
 
 def memcpy_async(target: int, source: int, size: int, kind: int, on: int) -> None:
-    found = next(made for made in STREAMS if made.ptr == on)
-    assert found in Scope.entered, "work of an engine is done while its device is entered"
+    result = next(made for made in STREAMS if made.ptr == on)
+    assert result in Scope.entered, "work of an engine is done while its device is entered"
 
     def copy() -> None:
         ctypes.memmove(target, source, size)
 
     if kind == runtime.memcpyDeviceToHost:
-        found.waiting.append(copy)
+        result.waiting.append(copy)
     else:
         copy()
 
@@ -143,8 +143,8 @@ class HostCupy(ModuleType):
         function = getattr(np, name)
 
         def call(*arguments: Any, **keywords: Any) -> Any:
-            found = function(*arguments, **keywords)
-            return found.view(DeviceArray) if isinstance(found, np.ndarray) else found
+            result = function(*arguments, **keywords)
+            return result.view(DeviceArray) if isinstance(result, np.ndarray) else result
 
         return call
 

@@ -34,38 +34,38 @@ def never() -> str | None:
     ],
 )
 def test_what_stands_against_a_gpu(gpus, stack, start, why) -> None:
-    found = engine_factory("auto", lambda: None, lambda: gpus, lambda _: stack, start)
-    assert found.name == "cpu" and why in found.reason
-    assert isinstance(found(), CpuEngine)
+    result = engine_factory("auto", lambda: None, lambda: gpus, lambda _: stack, start)
+    assert result.name == "cpu" and why in result.reason
+    assert isinstance(result(), CpuEngine)
     with pytest.raises(ForgeError, match="forge doctor") as error:
         engine_factory("gpu", lambda: None, lambda: gpus, lambda _: stack, start)
     assert why in str(error.value) and "\n" not in str(error.value)
 
 
 def test_a_gpu_that_can_be_used_is_taken() -> None:
-    for wanted in ("auto", "gpu"):
-        found = engine_factory(wanted, lambda: WORTH_BYTES, lambda: FOUND, lambda _: WHOLE, lambda: None)
-        assert found.name == "gpu" and "a GPU" in found.reason
+    for required in ("auto", "gpu"):
+        result = engine_factory(required, lambda: WORTH_BYTES, lambda: FOUND, lambda _: WHOLE, lambda: None)
+        assert result.name == "gpu" and "a GPU" in result.reason
 
 
 def test_a_wish_for_the_cpu_asks_nothing() -> None:
-    found = engine_factory("cpu", never, never, never, never)  # type: ignore[arg-type]
-    assert found.name == "cpu"
-    assert found.budget(HOST, None) is HOST
+    result = engine_factory("cpu", never, never, never, never)  # type: ignore[arg-type]
+    assert result.name == "cpu"
+    assert result.budget(HOST, None) is HOST
 
 
 def test_small_input_starts_nothing() -> None:
-    found = engine_factory("auto", lambda: WORTH_BYTES - 1, lambda: FOUND, lambda _: WHOLE, never)
-    assert found.name == "cpu" and "1024 MiB of input" in found.reason
+    result = engine_factory("auto", lambda: WORTH_BYTES - 1, lambda: FOUND, lambda _: WHOLE, never)
+    assert result.name == "cpu" and "1024 MiB of input" in result.reason
 
 
 def test_an_engine_that_cannot_be_made_is_the_cpus_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "cupy", None)
-    found = engine_factory("gpu", lambda: None, lambda: FOUND, lambda _: WHOLE, lambda: None)
-    told: list[str] = []
-    found.watch(lambda rows: None, told.append)
-    assert isinstance(found(), CpuEngine) and isinstance(found(), CpuEngine)
-    assert len(told) == 1 and "cupy" in told[0]
+    result = engine_factory("gpu", lambda: None, lambda: FOUND, lambda _: WHOLE, lambda: None)
+    reported: list[str] = []
+    result.watch(lambda rows: None, reported.append)
+    assert isinstance(result(), CpuEngine) and isinstance(result(), CpuEngine)
+    assert len(reported) == 1 and "cupy" in reported[0]
 
 
 def test_chunks_follow_the_free_memory_of_the_gpu() -> None:
@@ -73,9 +73,9 @@ def test_chunks_follow_the_free_memory_of_the_gpu() -> None:
     factor = max(sum(stages.values()) for stages in table["passes"].values())
     for free in (GIB, 8 * GIB, 80 * GIB):
         for engines in (1, 5):
-            found = gpu_budget([free], engines)
-            assert found.chunk_bytes * factor * engines <= sum(found.pools) <= free * table["share"]
-            assert table["chunk"]["least"] <= found.chunk_bytes <= table["chunk"]["most"]
+            result = gpu_budget([free], engines)
+            assert result.chunk_bytes * factor * engines <= sum(result.pools) <= free * table["share"]
+            assert table["chunk"]["least"] <= result.chunk_bytes <= table["chunk"]["most"]
     assert gpu_budget([GIB], 5).chunk_bytes < gpu_budget([80 * GIB], 5).chunk_bytes
     assert gpu_budget([GIB, GIB], 4).chunk_bytes == gpu_budget([GIB], 2).chunk_bytes
     with pytest.raises(ConfigError, match="too little"):
@@ -83,9 +83,9 @@ def test_chunks_follow_the_free_memory_of_the_gpu() -> None:
 
 
 def test_chunks_stay_within_the_hosts_memory() -> None:
-    found = engine_factory("gpu", lambda: None, lambda: FOUND, lambda _: WHOLE, lambda: None)
-    as_set = found.budget(HOST, None)
+    result = engine_factory("gpu", lambda: None, lambda: FOUND, lambda _: WHOLE, lambda: None)
+    as_set = result.budget(HOST, None)
     assert as_set.bytes == HOST.bytes
-    wide = found.budget(HOST, 64 * GIB)
+    wide = result.budget(HOST, 64 * GIB)
     assert wide.chunk_bytes > as_set.chunk_bytes and wide.bytes == 16 * GIB
-    assert found.pools == gpu_budget([79 * GIB], 5).pools
+    assert result.pools == gpu_budget([79 * GIB], 5).pools

@@ -24,13 +24,13 @@ def render(engine: CpuEngine, value: bytes) -> Text:
 def test_kept_texts_stay_until_they_are_let_go() -> None:
     engine = CpuEngine()
     for _ in range(2):
-        kept = []
+        retained = []
         for letter in b"abcd":
-            kept.append(engine.keep(render(engine, bytes([letter]) * 1000)))
+            retained.append(engine.keep(render(engine, bytes([letter]) * 1000)))
             render(engine, b"?" * 5000)
-        assert [text.row(0) for text in kept] == [bytes([letter]) * 1000 for letter in b"abcd"]
+        assert [text.row(0) for text in retained] == [bytes([letter]) * 1000 for letter in b"abcd"]
         held = engine.memory()
-        engine.let_go()
+        engine.release_result()
     assert engine.memory() == held
 
 

@@ -63,11 +63,11 @@ VALUES = ["a", None, "", "två", "x" * 50, None, "中", "end", "", "\0"]
 
 
 def rows(block: Any) -> list[str | None]:
-    found = [
+    result = [
         bytes(block.data[a:b]).decode() for a, b in zip(block.offsets[:-1], block.offsets[1:], strict=True)
     ]
-    valid = [True] * len(found) if block.valid is None else block.valid
-    return [text if there else None for text, there in zip(found, valid, strict=True)]
+    valid = [True] * len(result) if block.valid is None else block.valid
+    return [text if there else None for text, there in zip(result, valid, strict=True)]
 
 
 @pytest.mark.parametrize("width", [np.int32, np.int64])
@@ -240,9 +240,9 @@ def test_parquet_is_decoded_within_the_pool_to_copies_of_its_columns(
     assert rows(blocks["a"]) == VALUES and rows(blocks["b"]) == ["b"] * len(VALUES)
     for block, column in zip(blocks.values(), columns, strict=True):
         assert block.data.ctypes.data != column.data().ptr
-    for wanted in (["a", "c"], ["n"]):
+    for required in (["a", "c"], ["n"]):
         with pytest.raises(RuntimeError, match="did not decode column"):
-            parquet[0].texts(parquet_bytes(), [0], wanted, room)
+            parquet[0].texts(parquet_bytes(), [0], required, room)
 
 
 @pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "zstd", "brotli", "lz4"])
@@ -270,8 +270,8 @@ def test_the_reader_of_parquet_takes_a_stream_and_a_resource() -> None:
     plc = pytest.importorskip("pylibcudf", reason=CUDF_IS_MISSING)
     import rmm.mr
 
-    told = plc.io.parquet.read_parquet.__doc__.partition("->")[0]
-    assert "stream" in told and "DeviceMemoryResource mr" in told
+    reported = plc.io.parquet.read_parquet.__doc__.partition("->")[0]
+    assert "stream" in reported and "DeviceMemoryResource mr" in reported
     for name in ("get_per_device_resource", "set_per_device_resource"):
         assert callable(getattr(rmm.mr, name))
     assert issubclass(rmm.mr.StatisticsResourceAdaptor, rmm.mr.DeviceMemoryResource)

@@ -81,9 +81,9 @@ def test_duplicates_are_those_of_the_cpu(device: Entered, monkeypatch: pytest.Mo
     live = chance.random(70) < 0.8
     engine = gpu_engine(device)
     for budget in (2**20, 20 * exact.BYTES_A_ROW):  # in one table, and in parts
-        found = exact.duplicates(hashes, live, budget, engine.first_occurrence)
-        assert found.tolist() == exact.duplicates(hashes, live, budget).tolist()
-    assert (found >= 0).sum() > 20
+        result = exact.duplicates(hashes, live, budget, engine.first_occurrence)
+        assert result.tolist() == exact.duplicates(hashes, live, budget).tolist()
+    assert (result >= 0).sum() > 20
 
 
 @pytest.mark.sim

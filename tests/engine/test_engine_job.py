@@ -55,8 +55,10 @@ def test_a_device_with_little_memory(tmp_path: Path, limit: int, threads: int) -
     assert run_facts["rows_on_cpu"] == engines.health.rows_on_cpu
     assert run_facts["rows_on_cpu"] > 0 or limit > 20
     assert run_facts["chunks"] >= 2 * (tmp_path / "in.jsonl").stat().st_size // run_facts["chunk_bytes"]
-    told = "\n".join(engine_lines(run_facts))
-    assert "engine: a test" in told and f"{len(halved):,} halvings" in told and "GPU 1: peak" in told
+    reported = "\n".join(engine_lines(run_facts))
+    assert (
+        "engine: a test" in reported and f"{len(halved):,} halvings" in reported and "GPU 1: peak" in reported
+    )
 
 
 def test_duplicates_are_found_by_the_jobs_engine(tmp_path: Path) -> None:

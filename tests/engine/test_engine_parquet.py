@@ -111,10 +111,10 @@ def test_what_was_decoded_is_given_back(source: Path, tmp_path: Path) -> None:
     most: list[int] = []
 
     class Counting(FaultyEngine):
-        def parquet_texts(self, wanted: Any) -> Any:
+        def parquet_texts(self, required: Any) -> Any:
             gc.collect()
             most.append(sum(array() is not None for array in held))
-            return super().parquet_texts(wanted)
+            return super().parquet_texts(required)
 
         def _room(self, size: int) -> Any:
             made = super()._room(size)
@@ -178,13 +178,13 @@ def damage(path: Path, group: int, column: int) -> None:
 
 def test_damage_is_the_files_fault_and_no_engines(source: Path, tmp_path: Path) -> None:
     damage(source, 3, 0)
-    told = []
+    reported = []
     engines = faulty(SimulatedParquet())
     for name, make in (("cpu", CpuEngine), ("gpu", engines)):
         with pytest.raises(InputError, match=r"in\.parquet: damaged after row \d+: ") as error:
             run(plan(source, FLAT), tmp_path / name, make)
-        told.append(str(error.value).partition("row ")[2].partition(": ")[2])
-    assert told[0] == told[1] and "keep_prefix" in told[0]
+        reported.append(str(error.value).partition("row ")[2].partition(": ")[2])
+    assert reported[0] == reported[1] and "keep_prefix" in reported[0]
     assert engines.health.failure is None
     sections = {**FLAT, "data": {"on_corrupt": "keep_prefix"}}
     run(plan(source, sections), tmp_path / "kept", engines)

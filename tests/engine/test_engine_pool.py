@@ -15,21 +15,21 @@ from forge_gpu.engine.gpu.pool import BudgetedPool
 @pytest.fixture
 def current(monkeypatch: pytest.MonkeyPatch) -> dict[int, Any]:
     """The current resource of each device, by rmm's own functions."""
-    found: dict[int, Any] = {0: "the process's", 1: "the other device's"}
+    result: dict[int, Any] = {0: "the process's", 1: "the other device's"}
     rmm, mr = ModuleType("rmm"), ModuleType("rmm.mr")
     rmm.mr = mr  # type: ignore[attr-defined]
     made: dict[str, Any] = {
         "CudaMemoryResource": object,
         "PoolMemoryResource": lambda upstream, **sizes: object(),
         "StatisticsResourceAdaptor": lambda upstream: object(),
-        "get_per_device_resource": found.__getitem__,
-        "set_per_device_resource": found.__setitem__,
+        "get_per_device_resource": result.__getitem__,
+        "set_per_device_resource": result.__setitem__,
     }
     for name, value in made.items():
         setattr(mr, name, value)
     monkeypatch.setitem(sys.modules, "rmm", rmm)
     monkeypatch.setitem(sys.modules, "rmm.mr", mr)
-    return found
+    return result
 
 
 def test_the_pool_is_current_while_someone_is_inside(current: dict[int, Any]) -> None:

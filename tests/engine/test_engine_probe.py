@@ -43,8 +43,8 @@ def test_cuda_and_nvml_number_devices_differently() -> None:
 def test_frames_go_to_the_gpu_that_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
     slow, fast = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
     gpus = [GPU(i, name, f"GPU-{name}", None, None, 0, 0, 0) for i, name in enumerate((slow, fast))]
-    found = runtime(fast, slow)
-    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=SimpleNamespace(runtime=found)))
+    result = runtime(fast, slow)
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=SimpleNamespace(runtime=result)))
     for current, name in enumerate((fast, slow)):
-        found.getDevice = lambda current=current: current
+        result.getDevice = lambda current=current: current
         assert current_gpu(gpus).name == name

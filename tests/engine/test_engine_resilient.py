@@ -40,19 +40,19 @@ def everything(engine: object) -> list[object]:
     messages = Spans(texts.data, np.tile(texts.start, 2), np.tile(texts.length, 2), np.tile(texts.kind, 2))
     program = np.array([0, 1, 0, -1, 1, 0, 1], np.int32)
     columns = [{"v": texts, "m": messages}[name] for name in table.columns]
-    found: list[object] = []
+    result: list[object] = []
     for encoding in (AS_TEXT, AS_JSON):
-        found.append(
+        result.append(
             rows_of(engine.render(table, program, columns, np.array([0, 1, 3, 4, 6]), encoding, first))
         )
-    found.append(engine.valid_utf8(texts).tolist())
+    result.append(engine.valid_utf8(texts).tolist())
     decoded = engine.text(texts)
     hashes = engine.hash128(decoded)
-    found += [hashes.tolist(), engine.hash64(decoded, 7).tolist()]
+    result += [hashes.tolist(), engine.hash64(decoded, 7).tolist()]
     live = np.array([1, 1, 0, 1, 1, 1, 0], np.uint8)
-    found.append(engine.first_occurrence(np.concatenate([hashes, hashes]), np.tile(live, 2)).tolist())
-    found += [[field.tolist() for field in engine.statistics(decoded, True)], rows_of(decoded)]
-    return found
+    result.append(engine.first_occurrence(np.concatenate([hashes, hashes]), np.tile(live, 2)).tolist())
+    result += [[field.tolist() for field in engine.statistics(decoded, True)], rows_of(decoded)]
+    return result
 
 
 @pytest.mark.parametrize("limit", [10_000, 100, 41, 40, 1])
@@ -67,11 +67,11 @@ def test_what_does_not_fit_is_halved_down_to_a_row(limit: int) -> None:
 @pytest.mark.parametrize("calls", range(9))
 def test_an_engine_that_dies_at_any_call_is_replaced(calls: int) -> None:
     made, health = engine(Allocator(calls=calls))
-    told: list[str] = []
-    health.on_fell_back = told.append
+    reported: list[str] = []
+    health.on_fell_back = reported.append
     assert everything(made) == everything(CpuEngine())
     assert health.failure == "DeviceLost: CUDA_ERROR_LAUNCH_FAILED: unspecified launch failure"
-    assert told == [health.failure]
+    assert reported == [health.failure]
     assert made.name == "cpu"
 
 
@@ -103,10 +103,10 @@ def test_faults_of_the_data_are_no_faults_of_the_engine() -> None:
 
 def test_halvings_are_told_with_their_rows() -> None:
     made, health = engine(Allocator(limit=200))
-    told: list[int] = []
-    health.on_halved = told.append
+    reported: list[int] = []
+    health.on_halved = reported.append
     made.text(column())
-    assert told[0] == len(VALUES) and health.halvings == len(told)
+    assert reported[0] == len(VALUES) and health.halvings == len(reported)
     assert health.rows_on_cpu == 0
 
 

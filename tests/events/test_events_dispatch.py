@@ -116,9 +116,9 @@ def test_a_listener_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPat
     heard: list[Entry] = []
     with Dispatcher([waiting_for(forever), heard.append]) as dispatcher:
         dispatcher(Warned("index", "one"))
-    told = [event.message for event in own(heard) if isinstance(event, Warned)]
-    assert told == ["one", "a listener gets no more events, and the job goes on: it took none for 0 s"]
-    assert dispatcher.lost == told[1:]
+    reported = [event.message for event in own(heard) if isinstance(event, Warned)]
+    assert reported == ["one", "a listener gets no more events, and the job goes on: it took none for 0 s"]
+    assert dispatcher.lost == reported[1:]
     forever.set()
 
 
@@ -132,8 +132,8 @@ def test_one_that_can_take_no_more_is_given_up_and_says_why() -> None:
         dispatcher(Warned("index", "one"))
         dispatcher(Warned("index", "two"))
     assert dispatcher.lost == ["a listener gets no more events, and the job goes on: No space left on device"]
-    told = [event.message for event in own(heard) if isinstance(event, Warned)]
-    assert sorted(told) == sorted(["one", "two", *dispatcher.lost])
+    reported = [event.message for event in own(heard) if isinstance(event, Warned)]
+    assert sorted(reported) == sorted(["one", "two", *dispatcher.lost])
 
 
 def test_what_a_listener_raises_ends_the_job_and_the_others_hear_why() -> None:

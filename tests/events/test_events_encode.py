@@ -98,10 +98,10 @@ def test_a_line_that_is_none_is_refused(key: str, value: Any) -> None:
 
 
 def test_secrets_of_urls_and_names_that_are_no_utf8() -> None:
-    told = "s3://me:hunter2@bucket/a.jsonl?sig=hunter2 and b\udcff.jsonl"
-    spec = {"inputs": [told], "weights": {told: 1}}
+    reported = "s3://me:hunter2@bucket/a.jsonl?sig=hunter2 and b\udcff.jsonl"
+    spec = {"inputs": [reported], "weights": {reported: 1}}
     for event in (
-        Warned("open", told),
+        Warned("open", reported),
         JobStarted("open", "j", spec, None, None, 1, 1, False, {}),
     ):
         line = to_line(Entry("j", "r", 0, NOW, event))

@@ -113,9 +113,9 @@ def test_killed_stopped_resumed_and_finished_join_by_job_and_run(folder: Path) -
 
     def chunks(run: int) -> Callable[[], bool]:
         def are_done() -> bool:
-            told = list(read_lines(file.read_bytes().split(b"\n"))) if file.exists() else []
-            ids = list(dict.fromkeys(entry.run for entry in told))
-            done = [e for e in told if type(e.event).__name__ == "ChunkDone" and e.run == ids[-1]]
+            reported = list(read_lines(file.read_bytes().split(b"\n"))) if file.exists() else []
+            ids = list(dict.fromkeys(entry.run for entry in reported))
+            done = [e for e in reported if type(e.event).__name__ == "ChunkDone" and e.run == ids[-1]]
             return len(ids) == run and len(done) >= 2
 
         return are_done
@@ -196,8 +196,8 @@ main()
 def test_a_full_disk_or_a_reader_that_has_gone_does_not_end_the_job(folder: Path) -> None:
     done = prepare(folder, "bad.jsonl", "--events", "/dev/full", "--quiet")
     assert done.returncode == 0
-    told = "the events file /dev/full gets no more events, and the job goes on: No space left on device"
-    assert f"warning: {told}" in done.stderr.decode()
+    reported = "the events file /dev/full gets no more events, and the job goes on: No space left on device"
+    assert f"warning: {reported}" in done.stderr.decode()
     reading, writing = os.pipe()
     os.close(reading)
     process = start(folder, "bad.jsonl", "--fresh", "--events", "-", stdout=writing, stderr=subprocess.PIPE)
@@ -211,8 +211,8 @@ def test_one_option_has_standard_output(folder: Path, capfd: pytest.CaptureFixtu
     from forge_gpu.cli.app import _run
 
     assert _run(["prepare", "--events", "-", "--json"], debug=False) == 2
-    told = "error: --events and --json: only one of them may write to standard output\n"
-    assert capfd.readouterr() == ("", told)
+    reported = "error: --events and --json: only one of them may write to standard output\n"
+    assert capfd.readouterr() == ("", reported)
 
 
 def test_a_file_of_rows_is_not_written_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

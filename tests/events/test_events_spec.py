@@ -93,9 +93,9 @@ def test_it_comes_back_as_it_was(spec: JobSpec) -> None:
         ({"config": {"colour": "red"}}, "config.colour: "),
     ],
 )
-def test_what_is_no_job_is_refused(change: dict[str, Any], told: str, tmp_path: Path) -> None:
+def test_what_is_no_job_is_refused(change: dict[str, Any], reported: str, tmp_path: Path) -> None:
     spec = JobSpec(jobs.plan(tmp_path / "a.jsonl"), tmp_path, tmp_path / "out")
-    with pytest.raises(ConfigError, match=f"^this describes no job: {told}"):
+    with pytest.raises(ConfigError, match=f"^this describes no job: {reported}"):
         JobSpec.from_json(json.dumps(json.loads(spec.to_json()) | change))
 
 

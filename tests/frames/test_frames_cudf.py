@@ -61,19 +61,19 @@ class OnDevice:
         }
         return cudf.DataFrame(columns)
 
-    def back(self, found: Any) -> Any:
+    def back(self, result: Any) -> Any:
         """A series or a frame of the device as lists of Python objects."""
-        assert type(found).__module__.startswith("pandas" if self.name == "sim" else "cudf") or isinstance(
-            found, SimulatedFrame
+        assert type(result).__module__.startswith("pandas" if self.name == "sim" else "cudf") or isinstance(
+            result, SimulatedFrame
         )
-        host = found if self.name == "sim" else found.to_pandas()
+        host = result if self.name == "sim" else result.to_pandas()
         return listed(host)
 
 
-def listed(found: Any) -> Any:
-    if isinstance(found, pd.DataFrame):
-        return {name: listed(found[name]) for name in found}
-    return [None if value is pd.NA or value is None or value != value else value for value in found.tolist()]
+def listed(result: Any) -> Any:
+    if isinstance(result, pd.DataFrame):
+        return {name: listed(result[name]) for name in result}
+    return [None if value is pd.NA or value is None or value != value else value for value in result.tolist()]
 
 
 @pytest.fixture(params=BACKENDS)
@@ -104,15 +104,15 @@ def frame() -> pd.DataFrame:
 
 def same(on: OnDevice, method: str, made: pd.DataFrame, *arguments: Any, **keywords: Any) -> Any:
     expected = getattr(CPU, method)(made, *arguments, **keywords)
-    found = getattr(on.engine, method)(on.moved(made), *arguments, **keywords)
+    result = getattr(on.engine, method)(on.moved(made), *arguments, **keywords)
     if isinstance(expected, dict):
-        assert {name: on.back(part) for name, part in found.items()} == {
+        assert {name: on.back(part) for name, part in result.items()} == {
             name: listed(part) for name, part in expected.items()
         }
     else:
-        assert on.back(found) == listed(expected)
+        assert on.back(result) == listed(expected)
     assert on.health.failure is None
-    return found
+    return result
 
 
 def test_render_and_reasons(on: OnDevice) -> None:
@@ -148,8 +148,8 @@ def test_slices_and_small_blocks(on: OnDevice, monkeypatch: pytest.MonkeyPatch) 
     made = frame()
     for part in (slice(2, 8), slice(3, 4), slice(0, 0)):
         moved = on.moved(made).iloc[part]
-        found = on.engine.render(moved, "{query}|{response}")
-        assert on.back(found) == listed(CPU.render(made.iloc[part], "{query}|{response}"))
+        result = on.engine.render(moved, "{query}|{response}")
+        assert on.back(result) == listed(CPU.render(made.iloc[part], "{query}|{response}"))
     for rows, size in ((1, 10**6), (4, 10**6), (100, 40)):
         monkeypatch.setattr(blocks, "BLOCK_ROWS", rows)
         monkeypatch.setattr(blocks, "BLOCK_BYTES", size)

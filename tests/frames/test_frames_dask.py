@@ -66,12 +66,12 @@ def computed(result: Any) -> dict[str, Any]:
     return {name: part.compute() if hasattr(part, "compute") else part for name, part in parts.items()}
 
 
-def same(found: Any, expected: Any) -> None:
-    found, expected = computed(found), computed(expected)
-    assert found.keys() == expected.keys()
+def same(result: Any, expected: Any) -> None:
+    result, expected = computed(result), computed(expected)
+    assert result.keys() == expected.keys()
     for name, part in expected.items():
-        assert found[name].index.tolist() == part.index.tolist()
-        assert found[name].astype(object).where(found[name].notna(), None).to_numpy().tolist() == (
+        assert result[name].index.tolist() == part.index.tolist()
+        assert result[name].astype(object).where(result[name].notna(), None).to_numpy().tolist() == (
             part.astype(object).where(part.notna(), None).to_numpy().tolist()
         )
 

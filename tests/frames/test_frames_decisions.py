@@ -115,12 +115,12 @@ def test_near_duplicates(keep: str, tmp_path: Path) -> None:
     ledger = prepared(tmp_path, made, dedup={"near": near})
     frame = pd.DataFrame(made)
     mapping = {"query": "instruction", "response": "output"}
-    found = ENGINE.near_duplicates(frame, mapping=mapping, **near)
+    result = ENGINE.near_duplicates(frame, mapping=mapping, **near)
     assert (ledger["fate"] == "near_duplicate").sum() > 20
-    assert cases.without_nulls(found.astype(object)) == cases.without_nulls(
+    assert cases.without_nulls(result.astype(object)) == cases.without_nulls(
         ledger["duplicate_of_row"].astype("Int64").astype(object)
     )
-    assert found.equals(ENGINE.near_duplicates(frame, "output", threshold=0.6, keep=keep))
+    assert result.equals(ENGINE.near_duplicates(frame, "output", threshold=0.6, keep=keep))
 
 
 def test_against(tmp_path: Path) -> None:
@@ -130,13 +130,13 @@ def test_against(tmp_path: Path) -> None:
     against = cases.write_lines(tmp_path / "known.jsonl", known)
     ledger = prepared(tmp_path, made, data={"against": [str(against)]})
     frames = pd.DataFrame(made), pd.DataFrame(known)
-    found = ENGINE.against(*frames, "instruction")
+    result = ENGINE.against(*frames, "instruction")
     assert (ledger["fate"] == "contaminated").sum() == 9
-    assert cases.without_nulls(found.astype(object)) == cases.without_nulls(
+    assert cases.without_nulls(result.astype(object)) == cases.without_nulls(
         ledger["matched_row"].astype("Int64").astype(object)
     )
     mapping = {"query": "instruction", "response": "output"}
-    assert found.equals(ENGINE.against(*frames, mapping=mapping))
+    assert result.equals(ENGINE.against(*frames, mapping=mapping))
     assert ENGINE.against(*frames, "instruction", ngram=None, threshold=1.0).isna().all()
 
 

@@ -73,13 +73,13 @@ def test_every_form_as_prepare_writes_it(
     frame = pd.DataFrame(made, index=[7] * len(made))
     for named in (template, config):
         given = {} if named is config else {"mapping": mapping}
-        found = ENGINE.render(frame, named, form=form, spans=spans, **given)  # type: ignore[arg-type]
-        found = found.to_frame() if isinstance(found, pd.Series) else found
-        assert found.index.equals(frame.index) and list(found) == list(lines[0])
-        refused = found.isna().all(axis=1)
+        result = ENGINE.render(frame, named, form=form, spans=spans, **given)  # type: ignore[arg-type]
+        result = result.to_frame() if isinstance(result, pd.Series) else result
+        assert result.index.equals(frame.index) and list(result) == list(lines[0])
+        refused = result.isna().all(axis=1)
         reasons = ENGINE.reasons(frame, named, form=form, **given)  # type: ignore[arg-type]
         assert refused.tolist() == reasons.notna().tolist() and refused.any()
-        texts = found[~refused.to_numpy()].astype(object)
+        texts = result[~refused.to_numpy()].astype(object)
         for name in {"messages", "spans"} & set(texts):
             texts[name] = [None if text is pd.NA else json.loads(text) for text in texts[name]]
         assert texts.to_dict("records") == lines
@@ -87,13 +87,13 @@ def test_every_form_as_prepare_writes_it(
 
 def test_spans_that_are_not_known_are_null() -> None:
     frame = pd.DataFrame(rows()[:3])
-    found = ENGINE.render(
+    result = ENGINE.render(
         frame,
         UNTRACEABLE,
         mapping=MAPPING,
         spans=True,
     )
-    assert found["text"].notna().all() and found["spans"].isna().all()
+    assert result["text"].notna().all() and result["spans"].isna().all()
     assert list(ENGINE.render(frame.iloc[:0], TEMPLATE, mapping=MAPPING, spans=True)) == ["text", "spans"]
 
 

@@ -74,9 +74,9 @@ def test_apply_is_prepare_row_for_row(kind: str, tmp_path: Path) -> None:
     applied = forge_gpu.open_engine("cpu").apply(frame, config)
     assert applied.splits.keys() == result.splits.keys() == {"train", "validation", "test"}
     for name, split in result.splits.items():
-        found = applied.splits[name]
-        assert type(found) is type(frame)
-        assert _table(found).to_pylist() == split.to_arrow().to_pylist()
+        matches = applied.splits[name]
+        assert type(matches) is type(frame)
+        assert _table(matches).to_pylist() == split.to_arrow().to_pylist()
     ledger = pq.read_table(result.ledger_path)
     assert _table(applied.ledger).to_pylist() == ledger.to_pylist() and len(ledger) == 300
 

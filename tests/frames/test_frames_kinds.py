@@ -68,18 +68,18 @@ KINDS: dict[str, tuple[Callable[[list[dict[str, Any]]], Any], str]] = {
 }
 
 
-def plain(found: Any) -> list[Any]:
+def plain(result: Any) -> list[Any]:
     """Python's values; a dictionary of them a row for what has columns."""
-    if isinstance(found, pd.DataFrame):
-        return [dict(zip(found, row, strict=True)) for row in zip(*map(plain, found.items()), strict=True)]
-    if isinstance(found, tuple):
-        found = found[1]
-    if isinstance(found, pd.Series):
-        return [None if value is pd.NA or value is None or value != value else value for value in found]
+    if isinstance(result, pd.DataFrame):
+        return [dict(zip(result, row, strict=True)) for row in zip(*map(plain, result.items()), strict=True)]
+    if isinstance(result, tuple):
+        result = result[1]
+    if isinstance(result, pd.Series):
+        return [None if value is pd.NA or value is None or value != value else value for value in result]
     for method in ("to_pylist", "to_dicts", "to_list"):
-        if hasattr(found, method):
-            return list(getattr(found, method)())
-    return list(found)
+        if hasattr(result, method):
+            return list(getattr(result, method)())
+    return list(result)
 
 
 @pytest.mark.parametrize("block_rows", [7, 1 << 15])
@@ -92,14 +92,14 @@ def test_every_method(kind: str, block_rows: int, monkeypatch: pytest.MonkeyPatc
     frame["n"] = frame["n"].astype("Int64")
 
     def same(call: Callable[[Any], Any]) -> Any:
-        found, expected = call(make(made)), call(frame)
+        result, expected = call(make(made)), call(frame)
         if isinstance(expected, dict):
-            assert {key: plain(part) for key, part in found.items()} == {
+            assert {key: plain(part) for key, part in result.items()} == {
                 key: plain(part) for key, part in expected.items()
             }
         else:
-            assert plain(found) == plain(expected)
-        return found
+            assert plain(result) == plain(expected)
+        return result
 
     same(lambda given: ENGINE.render(given, "chatml", mapping=MAPPING))
     same(lambda given: ENGINE.render(given, TEMPLATE, mapping={"messages": "chat"}))
@@ -109,10 +109,10 @@ def test_every_method(kind: str, block_rows: int, monkeypatch: pytest.MonkeyPatc
     same(lambda given: ENGINE.against(given, frame if given is frame else make(made), "question"))
     pieces = same(lambda given: ENGINE.render(given, "chatml", mapping=MAPPING, form="prompt_completion"))
     flags = same(lambda given: ENGINE.check(given, ["question", "answer"], repetition="off"))
-    kept = same(lambda given: ENGINE.deduplicate(given, ["question", "n"]))
+    retained = same(lambda given: ENGINE.deduplicate(given, ["question", "n"]))
     parts = same(lambda given: ENGINE.split(given, 0.5, 0.5, stratify=["n"]))
     mixed = same(lambda given: ENGINE.mix({"one": given}, caps={"one": 12}))
-    for whole in (kept, *parts.values(), *mixed.values()):
+    for whole in (retained, *parts.values(), *mixed.values()):
         assert type(whole).__name__ == name
     assert {type(pieces).__name__, type(flags).__name__} == {"Table" if name == "RecordBatch" else name}
 

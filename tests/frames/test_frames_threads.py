@@ -80,8 +80,8 @@ def test_threads_of_one_call_give_the_same_frames(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(blocks, "BLOCK_ROWS", 100)
     with forge_gpu.open_engine("cpu", threads=2) as two:
         for _ in range(5):
-            for made, wanted in zip(everything(two, frame), everything(one, frame), strict=True):
-                assert made.equals(wanted)
+            for made, required in zip(everything(two, frame), everything(one, frame), strict=True):
+                assert made.equals(required)
             split = two.split(frame, stratify="answer")
             assert {name: part.index.tolist() for name, part in split.items()} == {
                 name: part.index.tolist() for name, part in one.split(frame, stratify="answer").items()

@@ -98,23 +98,23 @@ class FakeNvml:
 def test_one_gpu():
     processes = [Process(os.getpid(), 5 * GIB), Process(1, 3 * GIB), Process(2, None)]
     nvml = FakeNvml([Device(processes=processes)])
-    found = read_gpus(nvml, {})
-    (gpu,) = found.devices
+    result = read_gpus(nvml, {})
+    (gpu,) = result.devices
     assert (gpu.name, gpu.architecture, gpu.compute_capability) == ("NVIDIA H100 80GB HBM3", "Hopper", (9, 0))
     assert (gpu.vram_total, gpu.vram_free, gpu.used_by_others) == (80 * GIB, 70 * GIB, 3 * GIB)
-    assert (found.driver, found.cuda, found.notes) == ("580.65.06", (13, 0), ())
+    assert (result.driver, result.cuda, result.notes) == ("580.65.06", (13, 0), ())
     assert nvml.is_shut_down
 
 
 def test_mig_instances_are_the_devices():
     small = Device("NVIDIA H100 MIG 1g.10gb", "MIG-1", memory=Memory(10 * GIB, 9 * GIB))
     large = Device("NVIDIA H100 MIG 3g.40gb", "MIG-2", memory=Memory(40 * GIB, 39 * GIB))
-    found = read_gpus(FakeNvml([Device(mig=[small, None, large])]), {})
-    assert [(gpu.uuid, gpu.vram_total, gpu.is_mig) for gpu in found.devices] == [
+    result = read_gpus(FakeNvml([Device(mig=[small, None, large])]), {})
+    assert [(gpu.uuid, gpu.vram_total, gpu.is_mig) for gpu in result.devices] == [
         ("MIG-1", 10 * GIB, True),
         ("MIG-2", 40 * GIB, True),
     ]
-    assert {gpu.architecture for gpu in found.devices} == {"Hopper"}
+    assert {gpu.architecture for gpu in result.devices} == {"Hopper"}
 
 
 FUNCTIONS = [name for name in dir(FakeNvml) if name.startswith("nvml")]
@@ -122,16 +122,16 @@ FUNCTIONS = [name for name in dir(FakeNvml) if name.startswith("nvml")]
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_any_one_failure_is_a_note_and_never_an_exception(function):
-    found = read_gpus(FakeNvml([Device(mig=[Device(uuid="MIG-1")]), Device()], broken=(function,)), {})
+    result = read_gpus(FakeNvml([Device(mig=[Device(uuid="MIG-1")]), Device()], broken=(function,)), {})
     silent = {"nvmlShutdown", "nvmlDeviceGetMigMode", "nvmlDeviceGetMigDeviceHandleByIndex"}
-    assert bool(found.notes) is (function not in silent)
+    assert bool(result.notes) is (function not in silent)
 
 
 def test_no_driver_is_one_note():
-    found = read_gpus(FakeNvml([Device()], broken=("nvmlInit",)), {})
-    assert found.devices == ()
-    assert len(found.notes) == 1
-    assert "NVML did not start" in found.notes[0]
+    result = read_gpus(FakeNvml([Device()], broken=("nvmlInit",)), {})
+    assert result.devices == ()
+    assert len(result.notes) == 1
+    assert "NVML did not start" in result.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_no_driver_is_one_note():
 )
 def test_hidden_gpus_cannot_be_used(visible, uuids):
     devices = [Device(uuid=f"GPU-{letter}") for letter in "abc"]
-    found = read_gpus(FakeNvml(devices), {"CUDA_VISIBLE_DEVICES": visible})
-    assert [gpu.uuid for gpu in found.devices] == uuids
-    assert found.hidden == 3 - len(uuids)
-    assert "CUDA_VISIBLE_DEVICES" in found.notes[-1]
+    result = read_gpus(FakeNvml(devices), {"CUDA_VISIBLE_DEVICES": visible})
+    assert [gpu.uuid for gpu in result.devices] == uuids
+    assert result.hidden == 3 - len(uuids)
+    assert "CUDA_VISIBLE_DEVICES" in result.notes[-1]

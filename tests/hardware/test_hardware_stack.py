@@ -49,8 +49,8 @@ def test_either_build_of_a_library_counts():
     def version(name: str) -> str:
         return {"cudf-cu13": "26.10.2", "cupy-cuda12x": "14.2.0"}.get(name) or nothing(name)
 
-    found = installed(version)
-    assert (found["cudf"], found["cupy"], found["rmm"]) == ("26.10.2", "14.2.0", None)
+    result = installed(version)
+    assert (result["cudf"], result["cupy"], result["rmm"]) == ("26.10.2", "14.2.0", None)
 
 
 def test_doctor_names_the_command_for_what_is_missing():
@@ -75,9 +75,9 @@ def test_doctor_mends_a_stack_that_does_not_start():
         ("import time; time.sleep(60)", "did not start within"),
     ],
 )
-def test_a_broken_stack_takes_nothing_down(code, told):
+def test_a_broken_stack_takes_nothing_down(code, reported):
     fault = start_stack(code, timeout=5.0 if "sleep" not in code else 0.2)
-    assert (fault is None) if told is None else (fault is not None and told in fault)
+    assert (fault is None) if reported is None else (fault is not None and reported in fault)
 
 
 def test_a_probe_that_fails_is_a_line(tmp_path, monkeypatch):
@@ -85,6 +85,6 @@ def test_a_probe_that_fails_is_a_line(tmp_path, monkeypatch):
         raise OSError("no /proc here")
 
     monkeypatch.setattr("forge_gpu.hardware.probe.read_memory", broken)
-    found = probe(tmp_path)
-    assert found.memory is None
-    assert any("memory could not be read" in line for line in describe(found))
+    result = probe(tmp_path)
+    assert result.memory is None
+    assert any("memory could not be read" in line for line in describe(result))

@@ -34,13 +34,13 @@ class Decoder:
     def __init__(self, skip: int = 0) -> None:
         self.skip, self.calls = skip, 0
 
-    def __call__(self, wanted: RowGroups) -> tuple[int, dict[str, Spans] | None]:
+    def __call__(self, required: RowGroups) -> tuple[int, dict[str, Spans] | None]:
         self.calls += 1
         if self.skip and self.calls % self.skip == 0:
-            return len(wanted.groups), None
-        count = max(len(wanted.groups) // 2, 1)
-        table = pa.Table.from_batches(wanted.part(slice(0, count)).batches(10**6, list(wanted.columns)))
-        return count, {name: arrow_spans(table.column(name)) for name in wanted.columns}
+            return len(required.groups), None
+        count = max(len(required.groups) // 2, 1)
+        table = pa.Table.from_batches(required.part(slice(0, count)).batches(10**6, list(required.columns)))
+        return count, {name: arrow_spans(table.column(name)) for name in required.columns}
 
 
 def parquet(folder: Path, **options: Any) -> Source:
@@ -55,8 +55,8 @@ def source(tmp_path: Path) -> Source:
 
 
 def chunks_of(source: Source, chunk_bytes: int, decoder: Any, columns: Any = None) -> list[ArrowChunk]:
-    found = source.read(source.ranges[0], chunk_bytes, ReadBuffer(decoder), columns)
-    return [chunk for chunk in found if isinstance(chunk, ArrowChunk)]
+    result = source.read(source.ranges[0], chunk_bytes, ReadBuffer(decoder), columns)
+    return [chunk for chunk in result if isinstance(chunk, ArrowChunk)]
 
 
 def values(spans: Spans) -> list[Any]:
@@ -75,8 +75,8 @@ def test_rows_are_those_of_the_host(source: Source, columns: Any, chunk_bytes: i
     ]
     assert {chunk.names for chunk in chunks} == {host[0].names}
     for name in host[0].names:
-        found, want = ([v for c in some for v in values(c.spans(name))] for some in (chunks, host))
-        assert found == want
+        result, want = ([v for c in some for v in values(c.spans(name))] for some in (chunks, host))
+        assert result == want
     assert [n for c in chunks for n in c.value_bytes()] == [n for c in host for n in c.value_bytes()]
     ends = 0
     for chunk in chunks:
@@ -88,7 +88,7 @@ def test_rows_are_those_of_the_host(source: Source, columns: Any, chunk_bytes: i
 def test_rows_that_are_too_long(source: Source) -> None:
     host, chunks = chunks_of(source, 2**20, None), chunks_of(source, 2**20, Decoder())
     bad = [{chunk.first_row + row: why for row, why in chunk.bad.items()} for chunk in (*host, *chunks)]
-    merged = {row: why for found in bad[1:] for row, why in found.items()}
+    merged = {row: why for result in bad[1:] for row, why in result.items()}
     assert len(host) == 1 and len(merged) > 10 and merged == bad[0]
 
 

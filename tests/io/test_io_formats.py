@@ -66,8 +66,8 @@ def test_by_content(tmp_path: Path, data: bytes, kind: str) -> None:
     for name in ("f.json", "f.csv", "f"):
         assert detect(put(tmp_path, name, data)).kind == kind
     for compression, packed in (("gzip", gzip.compress(data)), ("zstd", zstandard.compress(data))):
-        found = detect(put(tmp_path, "g.json", packed))
-        assert (found.kind, found.compression) == (kind, compression)
+        result = detect(put(tmp_path, "g.json", packed))
+        assert (result.kind, result.compression) == (kind, compression)
 
 
 @pytest.mark.parametrize(
@@ -107,14 +107,14 @@ def test_the_suffix_settles_what_content_leaves_open(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-16-le", "cp1252", "shift_jis", "latin-1"])
 def test_encodings(tmp_path: Path, encoding: str) -> None:
     text = '{"query": "abc"}\n'
-    found = detect(put(tmp_path, "f", text.encode(encoding)), encoding=encoding)
-    assert found.kind == "jsonl" and found.encoding != "utf-8"
+    result = detect(put(tmp_path, "f", text.encode(encoding)), encoding=encoding)
+    assert result.kind == "jsonl" and result.encoding != "utf-8"
 
 
 def test_a_byte_order_mark_names_the_encoding(tmp_path: Path) -> None:
     for encoding in ("utf-16", "utf-32"):
-        found = detect(put(tmp_path, "f", LINES.decode().encode(encoding)))
-        assert (found.kind, found.encoding) == ("jsonl", encoding)
+        result = detect(put(tmp_path, "f", LINES.decode().encode(encoding)))
+        assert (result.kind, result.encoding) == ("jsonl", encoding)
     assert detect(put(tmp_path, "f", b"\xfe\xff" + "[{}]".encode("utf-16-be"))).kind == "json"
     assert detect(put(tmp_path, "f", b"\xef\xbb\xbf" + LINES)).mark == 3
 

@@ -29,15 +29,15 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def names(found: list[inputs.InputFile]) -> list[str]:
-    return [file.path for file in found]
+def names(result: list[inputs.InputFile]) -> list[str]:
+    return [file.path for file in result]
 
 
 def test_a_folder_is_searched_through(data: Path) -> None:
     skipped: dict[str, str] = {}
-    found = resolve(["data"], data, skipped.__setitem__)
-    assert names(found) == ["data/a.csv.gz", "data/b.jsonl", "data/deep/d.json", "data/deep/er/c.parquet"]
-    assert all(Path(file.url).is_absolute() and file.size for file in found)
+    result = resolve(["data"], data, skipped.__setitem__)
+    assert names(result) == ["data/a.csv.gz", "data/b.jsonl", "data/deep/d.json", "data/deep/er/c.parquet"]
+    assert all(Path(file.url).is_absolute() and file.size for file in result)
     assert skipped == {
         "data/README.md": "no data file by its name; name it on its own to read it",
         "data/model.safetensors": "no data file by its name; name it on its own to read it",

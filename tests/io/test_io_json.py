@@ -111,7 +111,7 @@ def test_a_row_that_is_too_long(tmp_path: Path, form: str, chunk_bytes: int) -> 
     records = [*RECORDS, long, *RECORDS, {"query": "z" * (limit - 14)}, long]
     data = as_lines(records) if form == "jsonl" else json.dumps(records).encode()
     source = opened(put(tmp_path, "f", data), tmp_path, format=form, max_row_bytes=limit, range_bytes=300_000)
-    reasons, sizes, kept, buffer = [], [], [], ReadBuffer()
+    reasons, sizes, retained, buffer = [], [], [], ReadBuffer()
     for part in source.ranges:
         for chunk in source.read(part, chunk_bytes, buffer):
             assert isinstance(chunk, JsonChunk)
@@ -119,7 +119,7 @@ def test_a_row_that_is_too_long(tmp_path: Path, form: str, chunk_bytes: int) -> 
             scanned = scan_records(chunk.data, chunk.form, ["query"], limit)
             reasons += scanned.reason.tolist()
             sizes += scanned.length.tolist()
-            kept += [
+            retained += [
                 (scanned.data[at : at + n].tobytes())
                 for at, n in zip(scanned.start, scanned.length, strict=True)
             ]
@@ -129,7 +129,7 @@ def test_a_row_that_is_too_long(tmp_path: Path, form: str, chunk_bytes: int) -> 
     assert too_long == [5, 12]
     assert [reason for reason in reasons if reason] == [Reason.ROW_TOO_LONG] * 2
     assert len(reasons) == len(records)
-    assert [len(row) for row in kept if len(row) > limit] == [limit + 1] * 2
+    assert [len(row) for row in retained if len(row) > limit] == [limit + 1] * 2
     assert len(buffer.data) <= max(chunk_bytes, limit + 2)
 
 
@@ -182,20 +182,20 @@ def test_threads_read_one_source_at_once(tmp_path: Path, form: str) -> None:
     records = [{"n": i, "text": "w" * (i % 97)} for i in range(5000)]
     data = as_lines(records) if form == "jsonl" else json.dumps(records).encode()
     source = opened(put(tmp_path, "f", data), tmp_path, range_bytes=4096)
-    found: dict[int, list[Any]] = {}
+    result: dict[int, list[Any]] = {}
 
     def work(start: int) -> None:
         buffer = ReadBuffer()
         for part in source.ranges[start::4]:
             rows = [row for chunk in source.read(part, 700, buffer) for row in json_rows(chunk)]  # type: ignore[arg-type]
-            found[part.number] = rows
+            result[part.number] = rows
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [row for number in sorted(found) for row in found[number]] == records
+    assert [row for number in sorted(result) for row in result[number]] == records
 
 
 def test_a_file_that_becomes_shorter(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_what_is_cut_does_not_depend_on_chunks(
         for n, r in zip(lengths, records, strict=True)
     ]
     data = (end.join(texts) if form == "jsonl" else "[" + ("," + end).join(texts) + "]").encode()
-    found = []
+    result = []
     for range_bytes, chunk_bytes in [*cuts, (10**6, 10**6)]:
         with TemporaryDirectory() as folder:
             file = put(Path(folder), "f", data)
@@ -249,6 +249,6 @@ def test_what_is_cut_does_not_depend_on_chunks(
                         (int(scanned.reason[i]), scanned.length[i], chunk.offset + scanned.start[i])
                         for i in range(len(scanned))
                     ]
-            found.append(rows)
-    assert found[0] == found[1] == found[2]
-    assert len(found[0]) == len([text for text in texts if text.strip()])
+            result.append(rows)
+    assert result[0] == result[1] == result[2]
+    assert len(result[0]) == len([text for text in texts if text.strip()])

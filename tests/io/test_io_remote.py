@@ -56,13 +56,13 @@ def test_faults_that_pass_are_tried_again_and_told(store: type[FaultyFileSystem]
     for call in ("info", "open"):
         store.plan[call] = list(PASSING)
     store.plan["read"] = [None, None, *PASSING, None, *PASSING, PASSING[0]]
-    told: list[tuple[str, int, str]] = []
-    (file,) = resolve([URL], on_retry=lambda *told_of: told.append(told_of))
-    source = opened(file, tmp_path, on_retry=lambda *told_of: told.append(told_of))
+    reported: list[tuple[str, int, str]] = []
+    (file,) = resolve([URL], on_retry=lambda *told_of: reported.append(told_of))
+    source = opened(file, tmp_path, on_retry=lambda *told_of: reported.append(told_of))
     assert rows_of(source) == RECORDS * 200
-    assert len(told) == 4 * len(PASSING) + 1 and {what for what, _, _ in told} == {URL}
-    assert max(attempt for _, attempt, _ in told) == len(PASSING) + 1
-    assert not any("hunter2" in fault for _, _, fault in told)
+    assert len(reported) == 4 * len(PASSING) + 1 and {what for what, _, _ in reported} == {URL}
+    assert max(attempt for _, attempt, _ in reported) == len(PASSING) + 1
+    assert not any("hunter2" in fault for _, _, fault in reported)
 
 
 @pytest.mark.parametrize("call", ["info", "open", "read"])
@@ -85,11 +85,11 @@ def test_there_is_a_bound(store: type[FaultyFileSystem], tmp_path: Path, call: s
     ],
 )
 def test_other_faults_are_not(
-    store: type[FaultyFileSystem], tmp_path: Path, call: str, fault: Exception, told: str
+    store: type[FaultyFileSystem], tmp_path: Path, call: str, fault: Exception, reported: str
 ) -> None:
     store.plan[call] = [fault]
     heard: list[object] = []
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=reported):
         opened(resolve([URL])[0], tmp_path, on_retry=lambda *told_of: heard.append(told_of))
     assert not heard
 
@@ -164,11 +164,11 @@ def test_a_web_server_that_stumbles(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         thread.start()
         (file,) = resolve([f"http://127.0.0.1:{server.server_port}/f.jsonl?signature=hunter2"])
         assert file.path == f"http://127.0.0.1:{server.server_port}/f.jsonl"
-        told: list[str] = []
+        reported: list[str] = []
         Stumbling.answers[:] = [503, 429, 20_000, 500, 60_000]
-        source = opened(file, tmp_path, on_retry=lambda what, attempt, fault: told.append(what + fault))
+        source = opened(file, tmp_path, on_retry=lambda what, attempt, fault: reported.append(what + fault))
         assert rows_of(source) == RECORDS * 200
-        assert len(told) == 5 and not any("hunter2" in line for line in told)
+        assert len(reported) == 5 and not any("hunter2" in line for line in reported)
         Stumbling.answers[:] = [404, 403]
         with pytest.raises(InputError, match="there is no such file"):
             file.open().read(10)
@@ -200,8 +200,8 @@ def test_a_folder_gives_what_one_on_this_machine_would(store: type[FaultyFileSys
                  "out/manifest.json", "out/ledger.parquet", "out/train.jsonl"):  # fmt: skip
         store().pipe_file(f"/bucket/data/{name}", gzip.compress(b"") if name.endswith("gz") else b"{}")
     skipped: dict[str, str] = {}
-    found = resolve(["faulty://bucket/data"], None, skipped.__setitem__)
-    assert [file.path for file in found] == [
+    result = resolve(["faulty://bucket/data"], None, skipped.__setitem__)
+    assert [file.path for file in result] == [
         "faulty://bucket/data/a.jsonl.gz",
         "faulty://bucket/data/deep/b.csv",
     ]
@@ -221,8 +221,8 @@ def test_a_folder_gives_what_one_on_this_machine_would(store: type[FaultyFileSys
         ("sftp://user:p%40ss@host:22/d/f", "sftp://host:22/d/f"),
     ],
 )
-def test_secrets_are_not_shown(url: str, told: str) -> None:
-    assert shown(url) == told and str(RemotePath(url)) == told
+def test_secrets_are_not_shown(url: str, reported: str) -> None:
+    assert shown(url) == reported and str(RemotePath(url)) == reported
 
 
 def test_remote_paths() -> None:

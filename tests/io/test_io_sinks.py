@@ -58,8 +58,8 @@ def test_stale_outputs(tmp_path: Path) -> None:
     ]
     for name in [*stale, "train-00000-of-00001.jsonl", "training.jsonl", "train.txt", "train-1.jsonl"]:
         (tmp_path / name).touch()
-    found = stale_outputs(tmp_path, "train", ["train-00000-of-00001.jsonl"])
-    assert sorted(path.name for path in found) == sorted(stale)
+    result = stale_outputs(tmp_path, "train", ["train-00000-of-00001.jsonl"])
+    assert sorted(path.name for path in result) == sorted(stale)
 
 
 FULL_DISK = """

@@ -101,15 +101,15 @@ def test_a_damaged_container(tmp_path: Path, compress: Any, fault: str) -> None:
     file = put(tmp_path, "f.jsonl.gz", bytes(packed))
     with pytest.raises(InputError, match=r"f\.jsonl\.gz: the (gzip|zstd) data is .* at byte \d+"):
         opened(file, tmp_path)
-    kept: list[bytes] = []
+    retained: list[bytes] = []
     for memory in (0, 2**30):
         source = opened(file, tmp_path, memory=memory, on_corrupt="keep_prefix")
         chunks = (chunk for part in source.ranges for chunk in source.read(part, 2**16))
-        kept.append(b"".join(chunk.data.tobytes() for chunk in chunks if isinstance(chunk, JsonChunk)))
+        retained.append(b"".join(chunk.data.tobytes() for chunk in chunks if isinstance(chunk, JsonChunk)))
         (loss,) = source.losses
         assert loss.offset is not None and 0 < loss.offset <= len(packed)
-    assert kept[0] == kept[1]
-    whole = kept[0][: kept[0].rfind(b"\n")]
+    assert retained[0] == retained[1]
+    whole = retained[0][: retained[0].rfind(b"\n")]
     good = noise.startswith(whole)
     assert good or fault == "flipped"  # what a flipped byte decodes to is found wrong only later
     assert len(whole) > len(noise) // 4

@@ -87,13 +87,13 @@ def test_csv_rows_exactly_once(
         patch.setattr(delimited, "BLOCK_BYTES", block)
         patch.setattr(delimited, "_BAD_BATCH_BYTES", 200)
         source = opened(put(Path(folder), "f.csv", data), Path(folder), format="csv", range_bytes=range_bytes)
-        found = rows_of(source, chunk_bytes)
-    assert [row.source if isinstance(row, BadRow) else row for row in found] == expected
+        result = rows_of(source, chunk_bytes)
+    assert [row.source if isinstance(row, BadRow) else row for row in result] == expected
 
 
 def test_csv_spool_does_not_depend_on_how_it_is_read(tmp_path: Path) -> None:
     data = csv_text([["a", "b"], *([str(i), "é" * (i % 50)] for i in range(3000))]).encode()
-    kept = []
+    retained = []
     for name, packed in (
         ("f.csv", data),
         ("g.csv", gzip.compress(data)),
@@ -103,8 +103,8 @@ def test_csv_spool_does_not_depend_on_how_it_is_read(tmp_path: Path) -> None:
         folder.mkdir()
         opened(put(folder, name, packed), folder, memory=0, range_bytes=2000)
         (spooled,) = (path for path in (folder / "spool").iterdir() if not path.suffix)
-        kept.append(spooled.read_bytes())
-    assert kept[0] == kept[1] == kept[2]
+        retained.append(spooled.read_bytes())
+    assert retained[0] == retained[1] == retained[2]
 
 
 def test_a_long_csv_row(tmp_path: Path) -> None:
@@ -202,8 +202,8 @@ def test_tables(tmp_path: Path, name: str, range_bytes: int, chunk_bytes: int, m
 def test_only_the_columns_asked_for_are_read(tmp_path: Path) -> None:
     for data in (parquet_bytes(), ipc_bytes()):
         source = opened(put(tmp_path, "f", data), tmp_path)
-        for wanted, names in ((["text", "n", "absent"], ["n", "text"]), ([], [])):
-            chunks = [chunk for chunk in source.read(source.ranges[0], 2**24, columns=wanted)]
+        for required, names in ((["text", "n", "absent"], ["n", "text"]), ([], [])):
+            chunks = [chunk for chunk in source.read(source.ranges[0], 2**24, columns=required)]
             assert all(chunk.batch.schema.names == names for chunk in chunks)  # type: ignore[union-attr]
             assert sum(map(len, chunks)) == 1000  # type: ignore[arg-type]
 
@@ -238,9 +238,9 @@ def test_damaged_parquet(tmp_path: Path) -> None:
     source = opened(file, tmp_path, range_bytes=50_000)
     with pytest.raises(InputError, match=r"f\.parquet: damaged after row 1000"):
         rows_of(source)
-    kept = opened(file, tmp_path, range_bytes=50_000, on_corrupt="keep_prefix")
-    assert rows_of(kept) == [*texts.slice(0, 1000).to_pylist(), *texts.slice(2000).to_pylist()]
-    assert kept.losses[0].rows == 1000
+    retained = opened(file, tmp_path, range_bytes=50_000, on_corrupt="keep_prefix")
+    assert rows_of(retained) == [*texts.slice(0, 1000).to_pylist(), *texts.slice(2000).to_pylist()]
+    assert retained.losses[0].rows == 1000
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -249,9 +249,9 @@ def test_damaged_arrow(tmp_path: Path, stream: bool) -> None:
     file = put(tmp_path, "f.arrow", whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"f\.arrow: the Arrow"):
         opened(file, tmp_path)
-    kept = opened(file, tmp_path, on_corrupt="keep_prefix")
-    rows = rows_of(kept)
-    assert rows == BARE.to_pylist()[: len(rows)] and 300 < len(rows) < 1000 and kept.losses
+    retained = opened(file, tmp_path, on_corrupt="keep_prefix")
+    rows = rows_of(retained)
+    assert rows == BARE.to_pylist()[: len(rows)] and 300 < len(rows) < 1000 and retained.losses
 
 
 def test_a_large_row_group_is_spooled(tmp_path: Path) -> None:

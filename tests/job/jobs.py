@@ -114,9 +114,9 @@ def content(output: Path) -> dict[str, str]:
 
 def paths(result: Result, split: str = "train") -> list[Path]:
     """The files of a split of an output on this machine."""
-    found = [path for path in result.splits[split].paths if isinstance(path, Path)]
-    assert len(found) == len(result.splits[split].paths)
-    return found
+    matches = [path for path in result.splits[split].paths if isinstance(path, Path)]
+    assert len(matches) == len(result.splits[split].paths)
+    return matches
 
 
 def lines(path: Path) -> list[str]:

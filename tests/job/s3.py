@@ -33,8 +33,8 @@ class Server:
 
     def unfinished(self) -> list[Any]:
         """Uploads in parts that were begun, and neither completed nor given up."""
-        found: list[Any] = self.system.list_multipart_uploads(BUCKET)
-        return found
+        result: list[Any] = self.system.list_multipart_uploads(BUCKET)
+        return result
 
 
 @contextmanager

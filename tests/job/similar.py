@@ -60,18 +60,18 @@ def jaccard(one: set[str], other: set[str]) -> float:
 def pairs(made: list[dict[str, Any]], threshold: float = 0.8) -> dict[tuple[int, int], float]:
     """Every pair of rows at least so similar."""
     sets = [shingles(row) for row in made]
-    found = {}
+    result = {}
     for a, b in combinations(range(len(made)), 2):
         similarity = jaccard(sets[a], sets[b])
         if similarity >= threshold:
-            found[a, b] = similarity
-    return found
+            result[a, b] = similarity
+    return result
 
 
-def components(count: int, found: dict[tuple[int, int], float]) -> list[int]:
+def components(count: int, result: dict[tuple[int, int], float]) -> list[int]:
     """The smallest row of each row's component."""
     label = list(range(count))
-    for a, b in found:
+    for a, b in result:
         one, other = sorted((label[a], label[b]))
         label = [one if value == other else value for value in label]
     return label

@@ -57,22 +57,22 @@ def plan(source: Path, evaluation: list[str], mapping: dict | None = FLAT, **rul
 
 
 def matches(output: Path) -> dict[int, tuple]:
-    found = {}
+    result = {}
     for entry in pq.read_table(output / "ledger.parquet").to_pylist():
         assert (entry["fate"] == "contaminated") == (entry["matched_row"] is not None)
         if entry["matched_row"] is not None:
             file = Path(entry["matched_file"]).name
-            found[entry["row"]] = (file, entry["matched_row"], entry["matched_by"], entry["similarity"])
-    return found
+            result[entry["row"]] = (file, entry["matched_row"], entry["matched_by"], entry["similarity"])
+    return result
 
 
 def test_the_ledger_says_what_a_row_matched_and_by_which_rule(source, rows, evaluation, tmp_path) -> None:
     result = jobs.run(plan(source, evaluation), tmp_path / "out")
-    found = matches(tmp_path / "out")
-    assert set(found) == {7, 11, 13} and result.counts["contaminated"] == 3
-    assert found[7] == ("one.jsonl", 1, "ngram", None)
-    assert found[11] == ("two.jsonl.gz", 2, "minhash", 1.0)
-    assert found[13][:3] == ("two.jsonl.gz", 1, "minhash") and 0.8 <= found[13][3] < 1
+    outcome = matches(tmp_path / "out")
+    assert set(outcome) == {7, 11, 13} and result.counts["contaminated"] == 3
+    assert outcome[7] == ("one.jsonl", 1, "ngram", None)
+    assert outcome[11] == ("two.jsonl.gz", 2, "minhash", 1.0)
+    assert outcome[13][:3] == ("two.jsonl.gz", 1, "minhash") and 0.8 <= outcome[13][3] < 1
     written = (tmp_path / "out/train.jsonl").read_text() + (tmp_path / "out/validation.jsonl").read_text()
     assert [row for row in range(60) if rows[row]["instruction"] not in written] == [7, 11, 13]
     assert [file["rows"] for file in result.manifest["against"]["files"]] == [2, 3]
@@ -159,8 +159,8 @@ def test_rows_without_a_query_are_told(source, evaluation, tmp_path) -> None:
         file.write('{"question": null}\nno json\n')
     events: list[Event] = []
     jobs.run(plan(source, evaluation), tmp_path / "out", listener=events.append)
-    told = [event.message for event in events if isinstance(event, Warned)]
-    assert any("2 of 4 rows have no query" in message for message in told)
+    reported = [event.message for event in events if isinstance(event, Warned)]
+    assert any("2 of 4 rows have no query" in message for message in reported)
 
 
 def test_the_library_takes_evaluation_files_from_the_current_folder(

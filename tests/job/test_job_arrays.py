@@ -19,11 +19,11 @@ HELD: dict[str, np.ndarray] = {
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.index"
     arrays.write(path, HELD)
-    found = arrays.read(path, None)
-    assert found.keys() == HELD.keys()
+    result = arrays.read(path, None)
+    assert result.keys() == HELD.keys()
     for name, array in HELD.items():
-        assert found[name].dtype == array.dtype and found[name].flags.writeable
-        np.testing.assert_array_equal(found[name], array)
+        assert result[name].dtype == array.dtype and result[name].flags.writeable
+        np.testing.assert_array_equal(result[name], array)
     assert arrays.read(path, ("pairs", "absent")).keys() == {"pairs"}
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.index"]
 

@@ -97,11 +97,11 @@ def test_a_part_that_was_a_chunk_is_one_again(form: str, chunk_bytes: int, tmp_p
 
 
 def offsets(source: Source, part: Any, chunk_bytes: int) -> list[tuple[int, int]]:
-    found = []
+    result = []
     for chunk in source.read(part, chunk_bytes):
         assert isinstance(chunk, JsonChunk)
-        found.append((chunk.offset, len(chunk.data)))
-    return found
+        result.append((chunk.offset, len(chunk.data)))
+    return result
 
 
 def block_of(begin: int, size: int) -> RowIndex:

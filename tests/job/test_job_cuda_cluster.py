@@ -78,11 +78,11 @@ def test_workers_of_this_machine_have_the_engine_of_the_job(tmp_path: Path) -> N
     on_cpu = EngineFactory("cpu", "a test", lambda factory: CpuEngine())
     asked = spec(tmp_path, workers=2)
     assert worker_job(asked, (), (), tmp_path, on_gpus).cuda == CudaWorkers.of(2, GPUS)
-    told = worker_job(asked, (), (), tmp_path, on_cpu)
-    assert (told.engine, told.cuda) == ("cpu", None)
+    reported = worker_job(asked, (), (), tmp_path, on_cpu)
+    assert (reported.engine, reported.cuda) == ("cpu", None)
     running = replace(asked, workers=None, scheduler="tcp://host:8786")
-    told = worker_job(running, (), (), tmp_path, on_gpus)
-    assert (told.engine, told.cuda) == ("auto", None)
+    reported = worker_job(running, (), (), tmp_path, on_gpus)
+    assert (reported.engine, reported.cuda) == ("auto", None)
 
 
 def test_the_cluster_is_made_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

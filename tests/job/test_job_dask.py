@@ -51,11 +51,11 @@ def workers_of(process: int) -> list[int]:
     """The worker processes below a process: children of spawned processes that run a Dask worker."""
     import psutil
 
-    found = []
+    result = []
     for child in psutil.Process(process).children(recursive=True):
         if "spawn_main" in " ".join(child.cmdline()):
-            found.append(child.pid)
-    return found
+            result.append(child.pid)
+    return result
 
 
 @pytest.mark.slow

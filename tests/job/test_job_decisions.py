@@ -107,11 +107,11 @@ def test_what_is_saved_is_loaded(rows: int, tmp_path: Path) -> None:
     )
     for _ in range(2):  # the second in the place of the first
         decisions.save(tmp_path / "decisions", made)
-        found = decisions.load(tmp_path / "decisions")
-        assert found is not None
-        assert (found.sections, found.warnings, found.rank) == (made.sections, made.warnings, None)
-        assert np.array_equal(found.fate, made.fate)
-        assert np.array_equal(found.duplicate_of, made.duplicate_of)
-        assert found.facts.keys() == made.facts.keys()
-        assert all(np.array_equal(found.facts[name], fact) for name, fact in made.facts.items())
+        result = decisions.load(tmp_path / "decisions")
+        assert result is not None
+        assert (result.sections, result.warnings, result.rank) == (made.sections, made.warnings, None)
+        assert np.array_equal(result.fate, made.fate)
+        assert np.array_equal(result.duplicate_of, made.duplicate_of)
+        assert result.facts.keys() == made.facts.keys()
+        assert all(np.array_equal(result.facts[name], fact) for name, fact in made.facts.items())
     assert decisions.load(tmp_path / "none") is None

@@ -71,13 +71,13 @@ def test_another_value_of_a_key_without_effect_gives_the_same_bytes(path, tmp_pa
     monkeypatch.chdir(tmp_path)
     jobs.write_lines(tmp_path / ROWS, jobs.rows(60))
     plan = jobs.plan(Path(ROWS)).model_dump(mode="json")
-    found = []
+    result = []
     for number, value in enumerate(two_values(path)):
         settings = merged(plan, nested(path, value))
         forge_gpu.prepare(Config.model_validate(settings), output=f"out{number}")
-        found.append((jobs.content(tmp_path / f"out{number}"), key_of(settings)))
-    assert found[0] == found[1]
-    assert {"train.jsonl", "validation.jsonl", "ledger.parquet", "manifest.json"} <= found[0][0].keys()
+        result.append((jobs.content(tmp_path / f"out{number}"), key_of(settings)))
+    assert result[0] == result[1]
+    assert {"train.jsonl", "validation.jsonl", "ledger.parquet", "manifest.json"} <= result[0][0].keys()
 
 
 @pytest.mark.parametrize("mixture", [{"weights": [1.0]}, {"caps": [3]}])

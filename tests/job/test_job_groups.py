@@ -46,7 +46,7 @@ def test_no_group_is_torn_and_sizes_are_met(source, rows, tmp_path) -> None:
     of_group = defaultdict(set)
     for row, split in splits.items():
         of_group[rows[row]["user"]].add(split)
-    assert len(of_group) > 50 and all(len(found) == 1 for found in of_group.values())
+    assert len(of_group) > 50 and all(len(matches) == 1 for matches in of_group.values())
     sizes = Counter(splits.values())
     for split, fraction in zip(SPLITS, (0.7, 0.2, 0.1), strict=True):
         assert abs(sizes[split] / len(splits) - fraction) <= 0.01
@@ -66,10 +66,10 @@ def test_no_cluster_is_torn_and_every_row_stays(source, rows, tmp_path) -> None:
     result = jobs.run(jobs.plan(source, preprocessing=preprocessing), tmp_path / "out")
     assert result.counts["near_duplicate"] == 0 and result.manifest["near_duplicates"]["clusters"] > 10
     splits = splits_of(tmp_path / "out")
-    kept = sorted(splits)
-    found = similar.pairs([rows[row] for row in kept])
-    assert len(found) > 40
-    assert all(splits[kept[a]] == splits[kept[b]] for a, b in found)
+    retained = sorted(splits)
+    matches = similar.pairs([rows[row] for row in retained])
+    assert len(matches) > 40
+    assert all(splits[retained[a]] == splits[retained[b]] for a, b in matches)
     assert len(set(splits.values())) == 3
 
 
@@ -80,13 +80,13 @@ def test_groups_and_clusters_together_and_for_any_chunks(source, rows, tmp_path)
     jobs.run(config, tmp_path / "b", threads=2, chunk_bytes=900, range_bytes=5000, memory=2**14)
     assert jobs.content(tmp_path / "a") == jobs.content(tmp_path / "b")
     splits = splits_of(tmp_path / "a")
-    kept = sorted(splits)
+    retained = sorted(splits)
     by_user = defaultdict(set)
-    for row in kept:
+    for row in retained:
         by_user[rows[row]["user"]].add(splits[row])
-    assert all(len(found) == 1 for found in by_user.values())
-    pairs = similar.pairs([rows[row] for row in kept])
-    assert all(splits[kept[a]] == splits[kept[b]] for a, b in pairs)
+    assert all(len(result) == 1 for result in by_user.values())
+    pairs = similar.pairs([rows[row] for row in retained])
+    assert all(splits[retained[a]] == splits[retained[b]] for a, b in pairs)
 
 
 def test_sizes_that_cannot_be_met_are_told(tmp_path) -> None:
@@ -99,9 +99,9 @@ def test_sizes_that_cannot_be_met_are_told(tmp_path) -> None:
     config = jobs.plan(source, preprocessing=preprocessing)
     result = jobs.run(config, tmp_path / "out", listener=events.append)
     assert sorted((result.counts["train"], result.counts["validation"])) == [40, 60]
-    told = [event.message for event in events if isinstance(event, Warned)]
-    assert len(told) == 2 and all("the largest has 60 of 100 rows" in message for message in told)
-    assert result.manifest["groups"]["reasons"] == told
+    reported = [event.message for event in events if isinstance(event, Warned)]
+    assert len(reported) == 2 and all("the largest has 60 of 100 rows" in message for message in reported)
+    assert result.manifest["groups"]["reasons"] == reported
 
 
 def test_rows_without_a_group_stand_alone(tmp_path) -> None:
@@ -156,7 +156,7 @@ def test_leaks_are_counted_exactly() -> None:
         for key, code in zip(map(tuple, keys.tolist()), fate.tolist(), strict=True):
             if code <= Fate.TEST:
                 splits[key].add(code)
-        torn = sum(len(found) > 1 for found in splits.values())
+        torn = sum(len(result) > 1 for result in splits.values())
         assert leaks.count(partial(iter, blocks), sum(len(fate) for _, fate in blocks), budget) == torn > 0
 
 

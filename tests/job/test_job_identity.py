@@ -14,8 +14,8 @@ from forge_gpu.records.identity import identity_of
 def identities(*values: str) -> list[bytes]:
     data = "\n".join(f'{{"x": {value}}}' for value in values).encode()
     column = scan_records(np.frombuffer(data, np.uint8), "lines", ["x"], 2**20).columns["x"]
-    found = identity_of(column)
-    return [found.raw(i) for i in range(len(values))]
+    result = identity_of(column)
+    return [result.raw(i) for i in range(len(values))]
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,8 @@ def identities(*values: str) -> list[bytes]:
     ],
 )
 def test_equal_values(same):
-    texts = [json.loads(value) if value.startswith('"') else found.decode()
-             for value, found in zip(same, identities(*same), strict=True)]  # fmt: skip
+    texts = [json.loads(value) if value.startswith('"') else result.decode()
+             for value, result in zip(same, identities(*same), strict=True)]  # fmt: skip
     assert len(set(texts)) == 1
 
 

@@ -62,7 +62,7 @@ def test_an_input_four_times_the_budget_stays_within_it(tmp_path: Path) -> None:
         env=os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"},  # as the command line sets it
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["rows"] == rows and found["streamed"]
+    result = json.loads(done.stdout)
+    assert result["rows"] == rows and result["streamed"]
     index = 17 * rows  # a hash and a reason each
-    assert found["peak"] - found["before"] <= BUDGET + index, found
+    assert result["peak"] - result["before"] <= BUDGET + index, result

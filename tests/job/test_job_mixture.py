@@ -49,25 +49,25 @@ def used(output: Path) -> Counter:
 
 def test_weights_give_the_largest_mixture_stratified_by_source(sources, tmp_path) -> None:
     result = jobs.run(plan(sources, weights=[2.0, 1.0, 1.0]), tmp_path / "out")
-    found = used(tmp_path / "out")
+    matches = used(tmp_path / "out")
     for name, rows in (("a", 100), ("b", 50), ("c", 50)):
-        assert found[name, "train"] + found[name, "validation"] == rows
-        assert found[name, "validation"] == rows // 10
-        assert found[name, "unsampled"] == SIZES[name] - rows
+        assert matches[name, "train"] + matches[name, "validation"] == rows
+        assert matches[name, "validation"] == rows // 10
+        assert matches[name, "unsampled"] == SIZES[name] - rows
     assert [entry["used"] for entry in result.manifest["mixture"]] == [100, 50, 50]
     assert result.counts["unsampled"] == 250
 
 
 def test_caps_by_name(sources, tmp_path) -> None:
     jobs.run(plan(sources, caps={str(sources[0]): 30}), tmp_path / "out")
-    found = used(tmp_path / "out")
-    assert found["a", "unsampled"] == 270 and found["b", "unsampled"] == found["c", "unsampled"] == 0
+    result = used(tmp_path / "out")
+    assert result["a", "unsampled"] == 270 and result["b", "unsampled"] == result["c", "unsampled"] == 0
 
 
 def test_a_weight_of_none_and_a_cap_together(sources, tmp_path) -> None:
     jobs.run(plan(sources, weights=[1.0, 1.0, 0.0], caps=[40, None, None]), tmp_path / "out")
-    found = used(tmp_path / "out")
-    left = {name: found[name, "unsampled"] for name in SIZES}
+    result = used(tmp_path / "out")
+    left = {name: result[name, "unsampled"] for name in SIZES}
     assert left == {"a": 260, "b": 60, "c": 50}
 
 
@@ -79,11 +79,11 @@ def test_the_same_bytes_for_any_chunks_and_a_smaller_share_is_part_of_a_larger(s
     assert jobs.content(tmp_path / "a") == jobs.content(tmp_path / "b")
     jobs.run(plan(sources, caps=[20, None, None]), tmp_path / "less")
 
-    def kept(output: Path) -> set:
+    def retained(output: Path) -> set:
         ledger = pq.read_table(output / "ledger.parquet").to_pylist()
         return {(entry["file"], entry["row"]) for entry in ledger if entry["fate"] != "unsampled"}
 
-    assert kept(tmp_path / "less") < kept(tmp_path / "a")
+    assert retained(tmp_path / "less") < retained(tmp_path / "a")
 
 
 def test_other_weights_start_the_job_anew(sources, tmp_path) -> None:

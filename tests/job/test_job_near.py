@@ -44,10 +44,10 @@ def truth(rows) -> tuple[dict[int, int], dict[tuple[int, int], float]]:
     for number, row in enumerate(rows):
         first.setdefault((row["instruction"], row["output"]), number)
     unique = sorted(first.values())
-    found = similar.pairs([rows[number] for number in unique])
-    label = similar.components(len(unique), found)
+    result = similar.pairs([rows[number] for number in unique])
+    label = similar.components(len(unique), result)
     by_row = {number: unique[label[place]] for place, number in enumerate(unique)}
-    return by_row, {(unique[a], unique[b]): value for (a, b), value in found.items()}
+    return by_row, {(unique[a], unique[b]): value for (a, b), value in result.items()}
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def whole(source, tmp_path_factory) -> Path:
 
 
 def test_removes_what_brute_force_finds_and_nothing_else(whole, rows, truth) -> None:
-    label, found = truth
+    label, result = truth
     ledger = ledger_of(whole)
     removed = {entry["row"] for entry in ledger if entry["fate"] == "near_duplicate"}
     assert len(removed) > 40
@@ -67,14 +67,18 @@ def test_removes_what_brute_force_finds_and_nothing_else(whole, rows, truth) -> 
         entry = ledger[row]
         assert entry["duplicate_of_row"] == entry["cluster_row"] == label[row]
         pair = tuple(sorted((row, entry["similar_row"])))
-        assert entry["similarity"] == found[pair] >= 0.8
+        assert entry["similarity"] == result[pair] >= 0.8
         assert label[entry["similar_row"]] == label[row]
     alone = [row for row in label if list(label.values()).count(label[row]) == 1]
     assert all(ledger[row]["cluster_row"] is None and ledger[row]["similarity"] is None for row in alone)
     manifest = json.loads((whole / "manifest.json").read_bytes())
-    told = manifest["near_duplicates"]
-    assert told["rows_in_clusters"] - told["clusters"] == manifest["counts"]["near_duplicate"] == len(removed)
-    assert (told["bands"], told["rows_a_band"], told["threshold"]) == (21, 6, 0.8)
+    reported = manifest["near_duplicates"]
+    assert (
+        reported["rows_in_clusters"] - reported["clusters"]
+        == manifest["counts"]["near_duplicate"]
+        == len(removed)
+    )
+    assert (reported["bands"], reported["rows_a_band"], reported["threshold"]) == (21, 6, 0.8)
     assert manifest["verified"]["clusters_in_several_splits"] == 0
 
 
@@ -122,11 +126,11 @@ def test_keeps_the_longest_or_the_highest_number(source, rows, truth, tmp_path) 
     scores: dict[str, Callable[[int], int]] = {"longest": size, "score": lambda row: rows[row]["score"]}
     for keep, score in scores.items():
         jobs.run(jobs.plan(source, **near(keep=keep)), tmp_path / keep)
-        want = {max(found, key=partial(standing, score)) for found in members.values()}
-        kept = {
+        want = {max(result, key=partial(standing, score)) for result in members.values()}
+        retained = {
             entry["row"] for entry in ledger_of(tmp_path / keep) if entry["fate"] in ("train", "validation")
         }
-        assert kept == want
+        assert retained == want
 
 
 def test_a_column_without_numbers_is_refused(source, tmp_path) -> None:

@@ -79,6 +79,6 @@ def test_an_output_is_not_read_and_written_at_once(source: Path, tmp_path: Path)
 def test_a_checkpoint_that_cannot_be_made_is_one_line(source: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/.forge").write_text("")
-    with pytest.raises(OutputError, match=r"out/\.forge: is a link, a file") as told:
+    with pytest.raises(OutputError, match=r"out/\.forge: is a link, a file") as reported:
         jobs.run(jobs.plan(source), tmp_path / "out")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(reported.value)

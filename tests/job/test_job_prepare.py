@@ -120,8 +120,8 @@ def test_bad_rows_are_rejected_with_their_reason_and_source(tmp_path: Path) -> N
 def test_strict_stops_at_the_first_rejected_row(tmp_path: Path) -> None:
     source = tmp_path / "rows.jsonl"
     source.write_text('{"instruction": "q", "output": "abc"}\n\n{"instruction": "q"}\n')
-    told = r"rows.jsonl: line 3 is rejected: missing_field: 'output' is missing"
-    with pytest.raises(StrictError, match=told):
+    reported = r"rows.jsonl: line 3 is rejected: missing_field: 'output' is missing"
+    with pytest.raises(StrictError, match=reported):
         jobs.run(jobs.plan(source), tmp_path / "out", strict=True)
     result = jobs.run(jobs.plan(source), tmp_path / "out", strict=True, limit=1)  # it is past the limit
     assert result.counts["train"] == 1

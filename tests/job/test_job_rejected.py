@@ -46,5 +46,5 @@ def test_a_row_that_is_too_long_but_short_is_whole(tmp_path: Path) -> None:
 
 
 def test_control_characters_take_no_six_times_their_room(tmp_path: Path) -> None:
-    (told,) = [rejected._source_fields(iter([b"\x01" * 100_000]))]
-    assert set(told) == {"source_base64"} and len(orjson.dumps(told)) < 140_000
+    (reported,) = [rejected._source_fields(iter([b"\x01" * 100_000]))]
+    assert set(reported) == {"source_base64"} and len(orjson.dumps(reported)) < 140_000

@@ -213,8 +213,8 @@ def test_the_checkpoint_of_another_version_starts_anew_and_says_why(source: Path
     state_file.write_bytes(orjson.dumps(state))
     events: list[Event] = []
     jobs.run(jobs.plan(source), tmp_path / "out", listener=events.append)
-    told = [event.message for event in events if isinstance(event, Warned)]
-    assert told == ["starting anew: the version of Forge changed since the last run"]
+    reported = [event.message for event in events if isinstance(event, Warned)]
+    assert reported == ["starting anew: the version of Forge changed since the last run"]
     assert jobs.content(tmp_path / "out") == jobs.content(tmp_path / "whole")
 
 

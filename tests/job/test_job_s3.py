@@ -256,30 +256,32 @@ def test_what_is_wrong_is_one_line(
 ) -> None:
     config = jobs.plan(source)
 
-    def told(kind: type[ForgeError], pattern: str, url: str = "", destination: str | None = None) -> None:
+    def reported(kind: type[ForgeError], pattern: str, url: str = "", destination: str | None = None) -> None:
         with pytest.raises(kind, match=pattern) as refused:
             jobs.run(jobs.plan(url) if url else config, tmp_path / "out", destination=destination)
         assert "\n" not in str(refused.value) and SECRET not in str(refused.value)
         assert not (tmp_path / "out" / ".forge").exists()  # it is told before anything is done
 
-    told(
+    reported(
         InputError, r"s3://nobucket/in.jsonl: there is no such file; check the URL", "s3://nobucket/in.jsonl"
     )
-    told(InputError, r"s3://bucket/none/\*.jsonl: no data file is there", "s3://bucket/none/*.jsonl")
-    told(OutputError, r"s3://nobucket/out: there is no such bucket", destination="s3://nobucket/out")
+    reported(InputError, r"s3://bucket/none/\*.jsonl: no data file is there", "s3://bucket/none/*.jsonl")
+    reported(OutputError, r"s3://nobucket/out: there is no such bucket", destination="s3://nobucket/out")
     assert not server.system.exists("nobucket")
-    told(OutputError, r"https://host/out: https:// is for input alone", destination="https://me:pw@host/out")
+    reported(
+        OutputError, r"https://host/out: https:// is for input alone", destination="https://me:pw@host/out"
+    )
     from s3fs import S3FileSystem
 
     S3FileSystem.clear_instance_cache()
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    told(
+    reported(
         InputError,
         r"in.jsonl: no permission to read it; check the credentials for s3://",
         "s3://bucket/in.jsonl",
     )
-    told(OutputError, r"no permission .*; check the credentials for s3://", destination="s3://bucket/out")
+    reported(OutputError, r"no permission .*; check the credentials for s3://", destination="s3://bucket/out")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setattr(faults, "FIRST_WAIT", 0.0)
@@ -287,7 +289,7 @@ def test_what_is_wrong_is_one_line(
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
     S3FileSystem.clear_instance_cache()
-    told(OutputError, r"cannot be written: .*check the network", destination="s3://bucket/out")
+    reported(OutputError, r"cannot be written: .*check the network", destination="s3://bucket/out")
     S3FileSystem.clear_instance_cache()
 
 

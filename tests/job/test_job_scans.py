@@ -32,13 +32,13 @@ def test_what_is_found_is_what_is_held() -> None:
     scans, chunk = HeldScans(1 << 20), chunk_of(LINES)
     records = scanned(chunk)
     scans.hold(0, chunk, records, 7)
-    found = scans.find(0, chunk_of(LINES), KEYS)
-    assert found is not None and found[1] == 7
+    result = scans.find(0, chunk_of(LINES), KEYS)
+    assert result is not None and result[1] == 7
     for name in ("start", "length", "reason"):
-        assert getattr(found[0], name).tolist() == getattr(records, name).tolist()
+        assert getattr(result[0], name).tolist() == getattr(records, name).tolist()
     for key in KEYS:
         for name in ("start", "length", "kind"):
-            have, want = getattr(found[0].columns[key], name), getattr(records.columns[key], name)
+            have, want = getattr(result[0].columns[key], name), getattr(records.columns[key], name)
             assert (have.tolist(), have.dtype) == (want.tolist(), want.dtype)
 
 

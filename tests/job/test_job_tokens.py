@@ -123,18 +123,18 @@ def test_parquet_holds_what_jsonl_holds(source: Path, folder: Path, tmp_path: Pa
 
 def test_sums_are_exact(source: Path, folder: Path, tmp_path: Path) -> None:
     result = jobs.run(plan(source, folder), tmp_path / "out")
-    told = result.manifest["tokens"]
+    reported = result.manifest["tokens"]
     ledger = pq.read_table(tmp_path / "out" / "ledger.parquet").to_pylist()
     for split in ("train", "validation"):
         rows = jobs.read_lines(jobs.paths(result, split)[0])
         trained = sum(label != -100 for row in rows for label in row["labels"])
         own = [entry for entry in ledger if entry["fate"] == split]
-        assert told["splits"][split]["tokens"] == sum(len(row["input_ids"]) for row in rows)
-        assert told["splits"][split]["trained"] == trained
+        assert reported["splits"][split]["tokens"] == sum(len(row["input_ids"]) for row in rows)
+        assert reported["splits"][split]["trained"] == trained
         assert [entry["tokens"] for entry in own] == [len(row["input_ids"]) for row in rows]
         assert sum(entry["trained"] for entry in own) == trained
-        assert sum(entry["control_text"] for entry in own) == told["splits"][split]["control_text"] > 0
-    assert told["tokens"] == told["trained"] + told["prompt"]
+        assert sum(entry["control_text"] for entry in own) == reported["splits"][split]["control_text"] > 0
+    assert reported["tokens"] == reported["trained"] + reported["prompt"]
     assert all(entry["tokens"] is None for entry in ledger if entry["fate"] not in ("train", "validation"))
     assert result.manifest["warned"]["control_tokens"] > 0
 

@@ -42,9 +42,9 @@ def transform(row):
 
 def expected(row: dict[str, Any]) -> list[dict[str, Any]] | str:
     """What the script makes of a row, written down again."""
-    found = re.search(r"\d+", row["instruction"])
-    assert found is not None
-    number = int(found[0])
+    result = re.search(r"\d+", row["instruction"])
+    assert result is not None
+    number = int(result[0])
     match number % 7:
         case 3:
             return []

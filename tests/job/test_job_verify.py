@@ -46,13 +46,13 @@ def change(job, edit):
 @pytest.mark.parametrize("format", ["jsonl", "parquet"])
 def test_gives_every_file_its_digest(tmp_path, threads, format):
     job = made(tmp_path, format=format)
-    told: list[Event] = []
-    checked, facts = read_back(job, threads, listener=told.append)
+    reported: list[Event] = []
+    checked, facts = read_back(job, threads, listener=reported.append)
     spec, files = job
     digests = [hashlib.sha256((spec.output / file.file).read_bytes()).hexdigest() for file in files]
     assert [file.sha256 for file in checked] == digests == [file.sha256 for file in files]
     assert facts == {"files": len(files), "rows": sum(file.rows for file in files), "fields": ["text"]}
-    assert sum(event.rows for event in told if isinstance(event, ChunkDone)) == facts["rows"]
+    assert sum(event.rows for event in reported if isinstance(event, ChunkDone)) == facts["rows"]
 
 
 @pytest.mark.parametrize(

@@ -54,12 +54,12 @@ class Kernels:
             return module.text_statistics(text, Scratch(), repetition)
         return self._host(module.text_statistics(text, self._device, repetition))
 
-    def _host(self, found: Any) -> Any:
-        if isinstance(found, Text):
-            return Text(self._device.download(found.data), self._device.download(found.offsets))
-        if isinstance(found, tuple):
-            return type(found)(*map(self._host, found))
-        return self._device.download(found)
+    def _host(self, result: Any) -> Any:
+        if isinstance(result, Text):
+            return Text(self._device.download(result.data), self._device.download(result.offsets))
+        if isinstance(result, tuple):
+            return type(result)(*map(self._host, result))
+        return self._device.download(result)
 
 
 def open_device(name: str) -> Any:
@@ -87,8 +87,8 @@ def _no_gpu() -> str | None:
         return "the simulator is on"
     from forge_gpu.engine.choose import engine_factory
 
-    found = engine_factory("auto")
-    return None if found.name == "gpu" else found.reason
+    result = engine_factory("auto")
+    return None if result.name == "gpu" else result.reason
 
 
 def entered_gpu() -> Any:
@@ -100,11 +100,11 @@ def entered_gpu() -> Any:
     return CupyDevice(0, cupy.get_default_memory_pool().malloc).__enter__()
 
 
-def equal(found: Any, expected: Any) -> bool:
+def equal(result: Any, expected: Any) -> bool:
     """Whether two arrays, or tuples of arrays, are the same."""
     if isinstance(expected, tuple):
-        return all(map(equal, found, expected))
-    return bool(np.array_equal(found, expected))
+        return all(map(equal, result, expected))
+    return bool(np.array_equal(result, expected))
 
 
 def run_simulated(test_file: str) -> None:

@@ -53,8 +53,8 @@ SIGNATURES: dict[str, list[tuple[Any, ...]]] = {
 def ptxas_path() -> str | None:
     """ptxas of the nvidia packages, or of the PATH."""
     for folder in sys.path:
-        for found in Path(folder).glob("nvidia/**/bin/ptxas") if folder else ():
-            return str(found)
+        for result in Path(folder).glob("nvidia/**/bin/ptxas") if folder else ():
+            return str(result)
     return shutil.which("ptxas")
 
 
@@ -76,8 +76,8 @@ def compile_all(capability: tuple[int, int]) -> None:
     for name, signatures in SIGNATURES.items():
         for number, signature in enumerate(signatures):
             ptx, _ = cuda.compile_ptx(device.KERNELS[name], types.void(*signature), cc=capability)
-            found = {"kernel": name, "types": number, "capability": capability}
-            print(json.dumps(found | _assemble(ptxas, ptx, capability)), flush=True)
+            result = {"kernel": name, "types": number, "capability": capability}
+            print(json.dumps(result | _assemble(ptxas, ptx, capability)), flush=True)
 
 
 def _assemble(ptxas: str | None, ptx: str, capability: tuple[int, int]) -> dict[str, object]:
@@ -96,8 +96,8 @@ def _assemble(ptxas: str | None, ptx: str, capability: tuple[int, int]) -> dict[
         return {"error": done.stderr.strip()}
     report = done.stderr
     stack, stores, loads = (
-        max(map(int, found), default=0)
-        for found in zip(
+        max(map(int, result), default=0)
+        for result in zip(
             *re.findall(
                 r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", report
             ),

@@ -28,11 +28,11 @@ def test_every_kernel_compiles(capability: str) -> None:
     command = [sys.executable, "-m", "tests.kernels.cuda_compile", capability]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-4000:]
-    found = [json.loads(line) for line in done.stdout.splitlines()]
-    for kernel in found:
+    result = [json.loads(line) for line in done.stdout.splitlines()]
+    for kernel in result:
         print(kernel)
-    assert {kernel["kernel"] for kernel in found} >= COPY_KERNELS
-    for kernel in found:
+    assert {kernel["kernel"] for kernel in result} >= COPY_KERNELS
+    for kernel in result:
         assert "error" not in kernel, kernel
         assert kernel["registers"] <= MOST_REGISTERS, kernel
         assert kernel["spills"] == kernel["stack"] == 0, kernel

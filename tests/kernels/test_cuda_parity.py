@@ -60,9 +60,9 @@ def spelled(random: np.random.Generator, most: int) -> bytes:
 def assert_renders(kernels: Kernels, table, program, columns, rows, first=None) -> None:
     for encoding in (AS_TEXT, AS_JSON):
         arguments = table, program, columns, rows, encoding, first
-        found = rows_of(kernels("render.render", *arguments))
+        result = rows_of(kernels("render.render", *arguments))
         expected = rows_of(render.render(*arguments, SCRATCH))
-        assert found == expected
+        assert result == expected
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -197,10 +197,10 @@ def texts_to_judge() -> Text:
 def test_statistics(kernels: Kernels, repetition: bool) -> None:
     text = texts_to_judge()
     expected = statistics.text_statistics(text, SCRATCH, repetition)
-    for name, found, wanted in zip(
+    for name, result, required in zip(
         expected._fields, kernels.statistics(text, repetition), expected, strict=True
     ):
-        assert equal(found, wanted), name
+        assert equal(result, required), name
     part = Text(text.data, text.offsets[3:9])
     assert equal(kernels.statistics(part, False), statistics.text_statistics(part, SCRATCH, False))
 
@@ -227,9 +227,9 @@ FAULTS = [b"\x80", b"\xc0\x80", b"\xc1\xbf", b"\xc2", b"\xc2a", b"\xe0\x9f\xbf",
 
 
 def assert_judges(kernels: Kernels, texts: Spans) -> None:
-    found = kernels("utf8.valid_utf8", texts)
-    assert equal(found, utf8.valid_utf8(texts))
-    assert found.dtype == np.uint8
+    result = kernels("utf8.valid_utf8", texts)
+    assert equal(result, utf8.valid_utf8(texts))
+    assert result.dtype == np.uint8
 
 
 def test_utf8_with_every_fault(kernels: Kernels) -> None:

@@ -29,8 +29,8 @@ def test_many_rows_with_duplicates() -> None:
     generator = np.random.default_rng(3)
     hashes = generator.integers(0, 2**63, (3000, 2)).astype(np.uint64)[generator.integers(0, 3000, 20_000)]
     live = (generator.random(len(hashes)) < 0.7).astype(np.uint8)
-    found = first_occurrence(hashes, live)
-    assert found.tolist() == reference(hashes, live).tolist()
+    result = first_occurrence(hashes, live)
+    assert result.tolist() == reference(hashes, live).tolist()
     assert first_occurrence(hashes[::3], live[::3]).tolist() == reference(hashes[::3], live[::3]).tolist()
 
 
@@ -56,9 +56,9 @@ def test_hard_hashes_take_no_quadratic_time(case: str) -> None:
     live = np.ones(N, np.uint8)
     first_occurrence(hashes[:10], live[:10])
     began = time.process_time()
-    found = first_occurrence(hashes, live)
+    result = first_occurrence(hashes, live)
     took = time.process_time() - began
-    assert len(np.unique(found)) == (1 if case == "all equal" else N)
+    assert len(np.unique(result)) == (1 if case == "all equal" else N)
     assert took < 2  # it takes some 10 ms; quadratic would be minutes
 
 

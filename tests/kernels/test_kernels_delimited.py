@@ -36,11 +36,11 @@ TEXTS = [
 def same(data: bytes, signs: Signs, columns: int, is_last: bool) -> reference.Split:
     block = at_page_edge(data)
     expected = reference.split_records(block, signs, columns, is_last)
-    found = cpu.split_records(block, signs, columns, is_last)
-    for one, other in zip(found, expected, strict=True):
-        assert np.array_equal(np.asarray(one), np.asarray(other)), (found, expected)
+    result = cpu.split_records(block, signs, columns, is_last)
+    for one, other in zip(result, expected, strict=True):
+        assert np.array_equal(np.asarray(one), np.asarray(other)), (result, expected)
     for column in range(columns):
-        arguments = (found.start[:, column], found.length[:, column], found.escaped[:, column], signs)
+        arguments = (result.start[:, column], result.length[:, column], result.escaped[:, column], signs)
         for one, other in zip(
             cpu.unescaped(block, *arguments), reference.unescaped(block, *arguments), strict=True
         ):
@@ -57,14 +57,14 @@ def test_each_text(text: bytes) -> None:
 
 
 def test_a_stray_quote_ends_with_its_line() -> None:
-    found = same(b'1,"It is\n2,x\n3,"y" z\n4,w\n', COMMA, 2, True)
-    assert found.status.tolist() == [MALFORMED, GOOD, MALFORMED, GOOD]
+    result = same(b'1,"It is\n2,x\n3,"y" z\n4,w\n', COMMA, 2, True)
+    assert result.status.tolist() == [MALFORMED, GOOD, MALFORMED, GOOD]
     assert same(b"a,b\nc\nd,e,f\n", COMMA, 2, True).status.tolist() == [GOOD, MISCOUNTED, MISCOUNTED]
 
 
 def test_many_records() -> None:
-    found = same(b"a,b\n" * 5000, COMMA, 2, False)
-    assert len(found.status) == 5000 and found.used == 19999 + 1
+    result = same(b"a,b\n" * 5000, COMMA, 2, False)
+    assert len(result.status) == 5000 and result.used == 19999 + 1
 
 
 _CELL = st.text(st.sampled_from("ab,;\"'\n\r\\ \té"), max_size=6)
@@ -76,13 +76,13 @@ def test_what_python_writes_is_read_back(rows: list[list[str]], end: str) -> Non
     sink = io.StringIO()
     csv.writer(sink, lineterminator=end, quoting=csv.QUOTE_ALL).writerows(rows)
     data = sink.getvalue().encode()
-    found = same(data, COMMA, 2, True)
-    assert found.status.tolist() == [GOOD] * len(rows)
+    result = same(data, COMMA, 2, True)
+    assert result.status.tolist() == [GOOD] * len(rows)
     read = []
     for column in range(2):
         texts, offsets = reference.unescaped(
-            np.frombuffer(data, np.uint8), found.start[:, column], found.length[:, column],
-            found.escaped[:, column], COMMA,
+            np.frombuffer(data, np.uint8), result.start[:, column], result.length[:, column],
+            result.escaped[:, column], COMMA,
         )  # fmt: skip
         read.append([texts[a:b].tobytes().decode() for a, b in pairwise(offsets.tolist())])
     assert [list(row) for row in zip(*read, strict=True)] == rows

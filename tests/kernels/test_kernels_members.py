@@ -35,8 +35,8 @@ def values(column: Spans) -> list[tuple[int, int, bytes]]:
 
 def check(rows: list[tuple[int, bytes]]) -> None:
     column = column_of(rows, before=b"#" * 70, between=b"]")
-    found, expected = cpu.scan_members(column, KEYS, SCRATCH), reference.scan_members(column, KEYS)
-    assert {key: values(spans) for key, spans in found.items()} == {
+    result, expected = cpu.scan_members(column, KEYS, SCRATCH), reference.scan_members(column, KEYS)
+    assert {key: values(spans) for key, spans in result.items()} == {
         key: values(spans) for key, spans in expected.items()
     }
     for place in PLACES:

@@ -51,28 +51,28 @@ LISTS = [
 ]  # fmt: skip
 
 
-def rows(found: Messages) -> list[tuple[object, ...]]:
+def rows(messages: Messages) -> list[tuple[object, ...]]:
     """Everything, row by row, with the bytes that the contents point at."""
-    content = found.content
+    content = messages.content
     return [
         (
-            int(found.plain[r]),
-            Reason(found.reason[r]),
+            int(messages.plain[r]),
+            Reason(messages.reason[r]),
             [
-                (int(found.role[m]), int(content.kind[m]), int(content.start[m]), content.raw(m))
+                (int(messages.role[m]), int(content.kind[m]), int(content.start[m]), content.raw(m))
                 for m in range(first, end)
             ],
         )
-        for r, (first, end) in enumerate(zip(found.first[:-1], found.first[1:], strict=True))
+        for r, (first, end) in enumerate(zip(messages.first[:-1], messages.first[1:], strict=True))
     ]
 
 
 def check(values: list[tuple[int, bytes]], role: str = "role", content: str = "content") -> Messages:
     column = column_of(values, before=b"#" * 70, between=b"]")
     expected = reference.scan_messages(column, ROLES, role, content)
-    found = cpu.scan_messages(column, ROLES, role, content, SCRATCH)
-    assert rows(found) == rows(expected)
-    assert found.first[0] == 0 and len(found.role) == len(found.content) == found.first[-1]
+    result = cpu.scan_messages(column, ROLES, role, content, SCRATCH)
+    assert rows(result) == rows(expected)
+    assert result.first[0] == 0 and len(result.role) == len(result.content) == result.first[-1]
     return expected
 
 
@@ -94,18 +94,26 @@ def test_every_truncation() -> None:
 
 def test_kinds_of_rows() -> None:
     text = b'[{"role":"user","content":"x"}]'
-    found = check([(kind, text if kind > NULL else b"") for kind in (ABSENT, NULL, PLAIN, *BODIES, JSON)])
+    result = check([(kind, text if kind > NULL else b"") for kind in (ABSENT, NULL, PLAIN, *BODIES, JSON)])
     bad = Reason.BAD_MESSAGES
-    assert found.reason.tolist() == [Reason.MISSING_FIELD, Reason.NULL_FIELD, bad, bad, bad, bad, Reason.NONE]
-    assert found.plain.tolist() == [0, 0, 0, 0, 0, 0, 1]
-    assert found.first.tolist() == [0, 0, 0, 0, 0, 0, 0, 1]
+    assert result.reason.tolist() == [
+        Reason.MISSING_FIELD,
+        Reason.NULL_FIELD,
+        bad,
+        bad,
+        bad,
+        bad,
+        Reason.NONE,
+    ]
+    assert result.plain.tolist() == [0, 0, 0, 0, 0, 0, 1]
+    assert result.first.tolist() == [0, 0, 0, 0, 0, 0, 0, 1]
 
 
 def test_plain() -> None:
     plain = {LISTS[i] for i in (2, 3, 6, 21, 22, 23, 24)}
-    found = check([(JSON, text) for text in LISTS])
-    assert {text for text, is_plain in zip(LISTS, found.plain, strict=True) if is_plain in (1, 2)} == plain
-    assert [LISTS[i] for i, how in enumerate(found.plain) if how & WITH_LISTS] == [LISTS[10]]
+    result = check([(JSON, text) for text in LISTS])
+    assert {text for text, is_plain in zip(LISTS, result.plain, strict=True) if is_plain in (1, 2)} == plain
+    assert [LISTS[i] for i, how in enumerate(result.plain) if how & WITH_LISTS] == [LISTS[10]]
 
 
 def test_the_order_of_keys() -> None:
@@ -133,10 +141,10 @@ def test_random_lists(conversations: list, ascii_only: bool, rng) -> None:
             changed = bytearray(text)
             mutate(changed, rng)
             texts[i] = bytes(changed)
-    found = check([(JSON, text) for text in texts])
+    result = check([(JSON, text) for text in texts])
     for r, text in enumerate(texts):
-        if found.reason[r] == Reason.NONE:
-            assert len(json.loads(text.decode(errors="replace"))) == found.first[r + 1] - found.first[r]
+        if result.reason[r] == Reason.NONE:
+            assert len(json.loads(text.decode(errors="replace"))) == result.first[r + 1] - result.first[r]
 
 
 def test_columns_of_a_scan() -> None:
@@ -145,8 +153,8 @@ def test_columns_of_a_scan() -> None:
     data = np.frombuffer(b"\n".join(lines), np.uint8)
     column = scan.scan_records(data, "array", ("m",), 1 << 30).columns["m"]
     for role in ("role", "from"):
-        found, expected = (m.scan_messages(column, ROLES, role, "content") for m in (cpu, reference))
-        assert rows(found) == rows(expected)
+        result, expected = (m.scan_messages(column, ROLES, role, "content") for m in (cpu, reference))
+        assert rows(result) == rows(expected)
 
 
 def test_messages_outgrow_the_arrays() -> None:
@@ -154,16 +162,16 @@ def test_messages_outgrow_the_arrays() -> None:
     texts = [b"[" + b",".join([one] * n) + b"]" for n in (1, 0, 700, 3, 2000, 1)]
     for scratch in (None, Scratch(), SCRATCH):
         column = column_of([(JSON, text) for text in texts])
-        found = cpu.scan_messages(column, ROLES, "role", "content", scratch)
-        assert np.diff(found.first).tolist() == [1, 0, 700, 3, 2000, 1]
-        assert (found.role == 1).all() and {found.content.raw(m) for m in range(len(found.role))} == {b"x"}
+        result = cpu.scan_messages(column, ROLES, "role", "content", scratch)
+        assert np.diff(result.first).tolist() == [1, 0, 700, 3, 2000, 1]
+        assert (result.role == 1).all() and {result.content.raw(m) for m in range(len(result.role))} == {b"x"}
 
 
 def test_no_rows() -> None:
     none = np.zeros(0, np.int64)
     column = Spans(np.zeros(0, np.uint8), none, none, np.zeros(0, np.uint8))
-    found = cpu.scan_messages(column, ROLES, "role", "content")
-    assert found.first.tolist() == [0] and len(found.role) == len(found.content) == 0
+    result = cpu.scan_messages(column, ROLES, "role", "content")
+    assert result.first.tolist() == [0] and len(result.role) == len(result.content) == 0
 
 
 @pytest.mark.parametrize("module", [cpu, reference])

@@ -58,8 +58,8 @@ def assert_equal_to_the_reference(texts: list[bytes], kind: int, n: int, fold: n
     shared = shingles.intersections(values, ends, values, ends, pairs)
     assert np.array_equal(shared, reference.intersections(values, ends, values, ends, pairs))
     index = reference.lookup(values[::2], np.repeat(np.arange(len(texts)), np.diff(ends))[::2])
-    found = shingles.first_found(*arguments, index)
-    assert np.array_equal(found, reference.first_found(*arguments, index))
+    result = shingles.first_found(*arguments, index)
+    assert np.array_equal(result, reference.first_found(*arguments, index))
 
 
 @settings(deadline=None, max_examples=60)
@@ -115,7 +115,7 @@ def test_short_texts_are_told_from_their_extensions():
     hashed = [
         reference.shingles(text, 0, 5, FOLDS[0, 0, 0]) for text in (b"ab", b"ab\0", b"\0ab", b"ab\0\0\0")
     ]
-    assert len({found[0] for found in hashed}) == len(hashed)
+    assert len({result[0] for result in hashed}) == len(hashed)
 
 
 @settings(deadline=None, max_examples=150)
@@ -152,12 +152,12 @@ def test_estimate_of_similarity_is_unbiased():
     texts = [base[start : start + 1000] for start in range(0, 500, 50)]
     data, offsets = column(texts)
     arguments = (data, offsets, reference.CHARACTERS, 5, FOLDS[0, 0, 0])
-    found = minhash.signatures(*arguments, minhash_reference.multipliers(4096, 9))
+    result = minhash.signatures(*arguments, minhash_reference.multipliers(4096, 9))
     values, ends = shingles.distinct(*arguments)
     for other in range(1, len(texts)):
         shared = int(shingles.intersections(values, ends, values, ends, np.array([[0, other]]))[0])
         jaccard = shared / (ends[1] + ends[other + 1] - ends[other] - shared)
-        estimate = np.mean(found[0] == found[other])
+        estimate = np.mean(result[0] == result[other])
         assert estimate == pytest.approx(jaccard, abs=4 * (jaccard * (1 - jaccard) / 4096) ** 0.5)
 
 
@@ -167,8 +167,8 @@ def test_bucket_pairs_equal_the_reference(values, spread, gaps):
     hashes = np.array(values, np.uint64) * np.uint64(spread)
     rows = np.arange(len(values), dtype=np.int64) * (3 if gaps else 1)
     before = hashes.copy()
-    found = union.bucket_pairs(hashes, rows).tolist()
-    assert sorted(found) == sorted(union_reference.bucket_pairs(hashes, rows).tolist())
+    result = union.bucket_pairs(hashes, rows).tolist()
+    assert sorted(result) == sorted(union_reference.bucket_pairs(hashes, rows).tolist())
     assert np.array_equal(hashes, before)
 
 
@@ -184,14 +184,14 @@ def test_a_huge_bucket_is_linear():
 @settings(deadline=None, max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 39), st.integers(0, 39)), max_size=50), st.randoms())
 def test_components_equal_the_reference_in_any_order(pairs, random):
-    expected, found = np.arange(40), np.arange(40)
+    expected, result = np.arange(40), np.arange(40)
     union_reference.unite(expected, np.array(pairs, np.int64).reshape(-1, 2))
     union_reference.flatten(expected)
     random.shuffle(pairs)
-    union.unite(found, np.array([pair[::-1] for pair in pairs], np.int64).reshape(-1, 2))
-    union.flatten(found)
-    assert np.array_equal(found, expected)
-    assert all(found[row] <= row and found[found[row]] == found[row] for row in range(40))
+    union.unite(result, np.array([pair[::-1] for pair in pairs], np.int64).reshape(-1, 2))
+    union.flatten(result)
+    assert np.array_equal(result, expected)
+    assert all(result[row] <= row and result[result[row]] == result[row] for row in range(40))
 
 
 FUZZ = """

@@ -52,11 +52,11 @@ def spelled(text: str) -> st.SearchStrategy[tuple[int, bytes]]:
     """The ways in which a column can spell `text`."""
     escaped = json.dumps(text)[1:-1]
     body = json.dumps(text, ensure_ascii=False)[1:-1]
-    ways = [(PLAIN, text.encode())]
+    render_paths = [(PLAIN, text.encode())]
     if "\\" in escaped:
-        ways.append((ESCAPED, escaped.encode()))
-    ways += [(kind, body.encode()) for kind in ((CANONICAL, ESCAPED) if "\\" in body else (CLEAN,))]
-    return st.sampled_from(ways)
+        render_paths.append((ESCAPED, escaped.encode()))
+    render_paths += [(kind, body.encode()) for kind in ((CANONICAL, ESCAPED) if "\\" in body else (CLEAN,))]
+    return st.sampled_from(render_paths)
 
 
 TEXT_AND_VALUE = UNICODE.flatmap(lambda text: st.tuples(st.just(text), spelled(text)))

@@ -35,17 +35,17 @@ MANY = 1 << 40
 SCRATCH = Scratch()
 
 
-def rows(found: Records) -> list[tuple[object, ...]]:
+def rows(result: Records) -> list[tuple[object, ...]]:
     """Everything a scan says, row by row, with the bytes that its spans point at."""
-    data = found.data.tobytes()
+    data = result.data.tobytes()
     return [
         (
             int(start),
             data[start : start + length],
             Reason(why),
-            *((int(c.kind[i]), c.raw(i)) for c in found.columns.values()),
+            *((int(c.kind[i]), c.raw(i)) for c in result.columns.values()),
         )
-        for i, (start, length, why) in enumerate(zip(found.start, found.length, found.reason, strict=True))
+        for i, (start, length, why) in enumerate(zip(result.start, result.length, result.reason, strict=True))
     ]
 
 
@@ -53,11 +53,11 @@ def check(data: bytes, form: str = "lines", keys: tuple[str, ...] = KEYS, limit:
     """Scan with both and compare; the buffer ends at a page edge."""
     buffer = at_page_edge(data)
     expected = reference.scan_records(buffer, form, keys, limit)
-    found = cpu.scan_records(buffer, form, keys, limit, SCRATCH)
-    assert rows(found) == rows(expected)
+    result = cpu.scan_records(buffer, form, keys, limit, SCRATCH)
+    assert rows(result) == rows(expected)
     for key in keys:
         for one, other in zip(
-            (found.columns[key].start, found.columns[key].length),
+            (result.columns[key].start, result.columns[key].length),
             (expected.columns[key].start, expected.columns[key].length),
             strict=True,
         ):
@@ -91,10 +91,10 @@ def test_reference_gives_the_reason(texts: list[bytes], reason: Reason) -> None:
 @given(records())
 @settings(deadline=None, max_examples=300)
 def test_reference_agrees_with_json_and_orjson(text: bytes) -> None:
-    found = scan(text.replace(b"\n", b" "))
+    result = scan(text.replace(b"\n", b" "))
     text = text.replace(b"\n", b" ").strip(b" \t\r")
-    assert [Reason(why) for why in found.reason] == ([judged_by_json(text)] if text else [])
-    if len(found) and found.reason[0] not in (Reason.NONE, Reason.NOT_AN_OBJECT):
+    assert [Reason(why) for why in result.reason] == ([judged_by_json(text)] if text else [])
+    if len(result) and result.reason[0] not in (Reason.NONE, Reason.NOT_AN_OBJECT):
         with pytest.raises(ValueError):
             orjson.loads(text)
 
@@ -103,11 +103,11 @@ def test_reference_agrees_with_json_and_orjson(text: bytes) -> None:
 @settings(deadline=None, max_examples=200)
 def test_reference_finds_the_values(text: bytes) -> None:
     value = json.loads(text)
-    found = scan(text, form="array")
-    if found.reason[0] != Reason.NONE:
-        assert not isinstance(value, dict) or judged_by_json(text) == found.reason[0]
+    result = scan(text, form="array")
+    if result.reason[0] != Reason.NONE:
+        assert not isinstance(value, dict) or judged_by_json(text) == result.reason[0]
         return
-    for key, column in found.columns.items():
+    for key, column in result.columns.items():
         kind, raw = column.kind[0], column.raw(0)
         if kind in BODIES:
             assert json.loads(b'"%s"' % raw) == value[key] and (kind == CLEAN) == (b"\\" not in raw)
@@ -157,8 +157,8 @@ def test_each_text_alone(form: str) -> None:
 
 @pytest.mark.parametrize(("form", "between"), [("lines", b"\n"), ("lines", b"\r\n"), ("array", b" ,\n")])
 def test_all_texts_in_a_row(form: str, between: bytes) -> None:
-    found = check(between.join(EVERY), form)
-    assert form == "array" or len(found) == len(EVERY)
+    result = check(between.join(EVERY), form)
+    assert form == "array" or len(result) == len(EVERY)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -219,9 +219,9 @@ def test_deep_nesting(form: str, brackets: str) -> None:
     opening, closing = steps[brackets]
     for depth in (1, 2, MAX_DEPTH // 2 - 1, MAX_DEPTH // 2, MAX_DEPTH - 2, MAX_DEPTH - 1, MAX_DEPTH, 5000):
         inner = f'{{"b":{opening * depth}1{closing * depth}}}'
-        found = check(inner.encode(), form, ("b",))
+        result = check(inner.encode(), form, ("b",))
         levels = 1 + depth * (2 if brackets == "[{" else 1)
-        assert found.reason[0] == (Reason.NONE if levels <= MAX_DEPTH else Reason.TOO_DEEP)
+        assert result.reason[0] == (Reason.NONE if levels <= MAX_DEPTH else Reason.TOO_DEEP)
         check((opening * depth).encode(), form)
         check((opening * depth + "x" + closing * depth + ",{}").encode(), form)
 
@@ -238,8 +238,8 @@ def test_long_line() -> None:
     size = 1 << 20 if CHECKED else 40 << 20
     head, tail = b'{"a":"', b'","b":1}\n{"a":2}'
     data = np.frombuffer(head + b"x" * size + tail, np.uint8)
-    found = cpu.scan_records(data, "lines", ("a", "b"), MANY, SCRATCH)
-    assert found.length.tolist() == [size + 14, 7] and found.columns["a"].length.tolist() == [size, 1]
+    result = cpu.scan_records(data, "lines", ("a", "b"), MANY, SCRATCH)
+    assert result.length.tolist() == [size + 14, 7] and result.columns["a"].length.tolist() == [size, 1]
     assert cpu.scan_records(data, "lines", ("a",), size, SCRATCH).reason.tolist() == [Reason.ROW_TOO_LONG, 0]
 
 
@@ -248,8 +248,8 @@ def test_rows_outgrow_the_arrays() -> None:
     lines = [b'{"a":%d}' % n for n in range(3000)]
     data = np.frombuffer(b"\n".join([*lines, b'{"a":"' + b"x" * 9000 + b'"}', *lines]), np.uint8)
     for scratch in (None, Scratch(), SCRATCH):
-        found = cpu.scan_records(data, "lines", ("a", "b"), MANY, scratch)
-        assert rows(found) == rows(reference.scan_records(data, "lines", ("a", "b"), MANY))
+        result = cpu.scan_records(data, "lines", ("a", "b"), MANY, scratch)
+        assert rows(result) == rows(reference.scan_records(data, "lines", ("a", "b"), MANY))
 
 
 def test_scratch_leaves_nothing_behind() -> None:
@@ -257,8 +257,8 @@ def test_scratch_leaves_nothing_behind() -> None:
     full = np.frombuffer(b'{"a":"x","b":"y"}\n' * 500, np.uint8)
     cpu.scan_records(full, "lines", ("a", "b"), MANY, scratch)
     held = scratch.held("scan.kind")
-    found = cpu.scan_records(np.frombuffer(b"{}\n" * 400, np.uint8), "lines", ("a", "b"), MANY, scratch)
-    assert not found.columns["a"].kind.any() and not found.columns["b"].start.any()
+    result = cpu.scan_records(np.frombuffer(b"{}\n" * 400, np.uint8), "lines", ("a", "b"), MANY, scratch)
+    assert not result.columns["a"].kind.any() and not result.columns["b"].start.any()
     assert scratch.held("scan.kind") == held
 
 

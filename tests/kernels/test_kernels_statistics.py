@@ -27,16 +27,16 @@ BYTES = st.lists(st.sampled_from(HOSTILE), max_size=160).map(bytes)
 
 def assert_equal(rows: list[bytes], repetition: bool = True) -> None:
     text = edge_text(rows)
-    found = text_statistics(text, SCRATCH, repetition)
+    result = text_statistics(text, SCRATCH, repetition)
     expected = reference.text_statistics(text, SCRATCH, repetition)
-    for name in found._fields:
-        assert getattr(found, name).tolist() == getattr(expected, name).tolist(), name
+    for name in result._fields:
+        assert getattr(result, name).tolist() == getattr(expected, name).tolist(), name
 
 
 def of(row: str | bytes) -> dict[str, int]:
     """The statistics of one row."""
-    found = text_statistics(edge_text([row if isinstance(row, bytes) else row.encode()]), SCRATCH)
-    return {name: int(getattr(found, name)[0]) for name in found._fields}
+    result = text_statistics(edge_text([row if isinstance(row, bytes) else row.encode()]), SCRATCH)
+    return {name: int(getattr(result, name)[0]) for name in result._fields}
 
 
 @given(rows=st.lists(TEXTS | BYTES | st.binary(max_size=200), max_size=8), repetition=st.booleans())
@@ -59,22 +59,22 @@ def test_every_position_of_a_block(piece: str) -> None:
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=300))
 @settings(deadline=None, max_examples=100)
 def test_counts_are_those_of_python(text: str) -> None:
-    found = of(text)
-    assert found["characters"] == len(text)
-    assert found["replacements"] == text.count("\ufffd")
+    result = of(text)
+    assert result["characters"] == len(text)
+    assert result["replacements"] == text.count("\ufffd")
     controls = [
         char for char in text if (ord(char) < 0x20 and char not in "\t\n\r") or 0x7F <= ord(char) < 0xA0
     ]
-    assert found["controls"] == len(controls)
-    assert found["blank"] == (not text.strip())
+    assert result["controls"] == len(controls)
+    assert result["blank"] == (not text.strip())
 
 
 def test_white_space_is_that_of_python() -> None:
     assert len(WHITE) == 29
     assert of("".join(WHITE))["blank"] == 1
     others = [chr(value) for value in range(0x3100) if not chr(value).isspace()]
-    found = text_statistics(edge_text([(" " + char).encode() for char in others]), SCRATCH)
-    assert not found.blank.any()
+    result = text_statistics(edge_text([(" " + char).encode() for char in others]), SCRATCH)
+    assert not result.blank.any()
     assert of(b"\xe2\x80")["blank"] == of(b"\xc2")["blank"] == of(b" \xff")["blank"] == 0
 
 
@@ -116,8 +116,8 @@ def _as_windows(byte: int) -> str:
 
 
 def share(row: str) -> float:
-    found = of(row)
-    return found["repeated"] / max(found["windows"], 1)
+    result = of(row)
+    return result["repeated"] / max(result["windows"], 1)
 
 
 def test_repetition_is_the_share_of_windows_seen_before() -> None:

@@ -22,8 +22,8 @@ ALPHABETS = ['[]{},"\\ a', "[],", '"\\', '[{"a\\": ,}]', 'aaaaaaaaaaaaaaa",[]']
 def check(data: bytes, begin: int, want: int, before: list[int]) -> None:
     buffer = at_page_edge(data)
     ours, theirs = np.array(before, np.int64), np.array(before, np.int64)
-    found = cpu.walk_array(buffer, begin, want, ours)
-    assert found == reference.walk_array(buffer, begin, want, theirs)
+    result = cpu.walk_array(buffer, begin, want, ours)
+    assert result == reference.walk_array(buffer, begin, want, theirs)
     assert ours.tolist() == theirs.tolist()
 
 
@@ -70,13 +70,13 @@ def test_cut_array_has_the_same_elements(elements: list[bytes], block: int, chun
         if state[3] == ENDED:
             break
     assert state[3] == ENDED and text[begin : begin + 1] == b"]"
-    found = [
+    result = [
         row
         for cut in cuts
         for records in [scan.scan_records(np.frombuffer(cut, np.uint8), "array", (), 1 << 30)]
         for row in (cut[s : s + n] for s, n in zip(records.start, records.length, strict=True))
     ]
-    assert found == elements
+    assert result == elements
 
 
 def test_checked() -> None:

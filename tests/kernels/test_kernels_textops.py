@@ -51,20 +51,20 @@ def decoded(spans, k):
 
 
 def check_cut(name, meaning, *arguments):
-    found, wanted = (
+    result, required = (
         getattr(textops, name)(SPANS, AT, *arguments),
         getattr(reference, name)(SPANS, AT, *arguments),
     )
-    assert found.kind.tolist() == wanted.kind.tolist()
+    assert result.kind.tolist() == required.kind.tolist()
     for k, i in enumerate(AT.tolist()):
-        assert found.raw(k) == wanted.raw(k), (name, arguments, SPANS.raw(i))
-        assert decoded(found, k) == meaning(TEXTS[i]), (name, arguments, TEXTS[i])
+        assert result.raw(k) == required.raw(k), (name, arguments, SPANS.raw(i))
+        assert decoded(result, k) == meaning(TEXTS[i]), (name, arguments, TEXTS[i])
 
 
 def check_answer(name, meaning, *arguments):
-    found = getattr(textops, name)(SPANS, AT, *arguments)
-    assert found.tolist() == getattr(reference, name)(SPANS, AT, *arguments).tolist()
-    assert found.tolist() == [meaning(TEXTS[i]) for i in AT.tolist()]
+    result = getattr(textops, name)(SPANS, AT, *arguments)
+    assert result.tolist() == getattr(reference, name)(SPANS, AT, *arguments).tolist()
+    assert result.tolist() == [meaning(TEXTS[i]) for i in AT.tolist()]
 
 
 @pytest.mark.parametrize("characters", [None, "\n", "ab\\😀", "xa"])
@@ -163,11 +163,11 @@ def test_group_rows():
     count = rng.choice([0, 1, 2, 7, 8, 9, 16, 17], 500)
     first = np.concatenate([[0], np.cumsum(count)])
     code = (rng.random(first[-1]) < 0.1).astype(np.uint8)
-    wanted = (rng.random(500) < 0.9).astype(np.uint8)
-    found, examples = grouping.group_rows(first, code, wanted)
-    same, first_rows = grouping_reference.group_rows(first, code, wanted)
-    assert found.tolist() == same.tolist() and examples.tolist() == first_rows.tolist()
+    required = (rng.random(500) < 0.9).astype(np.uint8)
+    result, examples = grouping.group_rows(first, code, required)
+    same, first_rows = grouping_reference.group_rows(first, code, required)
+    assert result.tolist() == same.tolist() and examples.tolist() == first_rows.tolist()
     empty = grouping.group_rows(np.zeros(1, np.int64), code, np.zeros(0, np.uint8))
     assert [len(part) for part in empty] == [0, 0]
     with pytest.raises(ValueError):
-        grouping.group_rows(first + 1, code, wanted)
+        grouping.group_rows(first + 1, code, required)

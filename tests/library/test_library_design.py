@@ -203,10 +203,10 @@ def test_the_plan_command_of_the_design(tmp_path: Path, monkeypatch: pytest.Monk
     assert forge_gpu.save_config(config, "forge.yaml") is None
     assert forge_gpu.load_config("forge.yaml") == config
     Path("forge.yaml").write_text("train_split: 0.9\nvalidation_split: 0.1\n")
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as reported:
         warnings.simplefilter("always")
         assert forge_gpu.load_config().preprocessing.train_split == 0.9
-    assert "migrated from version 0" in str(told[0].message) and len(told) == 3
+    assert "migrated from version 0" in str(reported[0].message) and len(reported) == 3
 
 
 def test_deprecations_are_told_and_documented(capfd: pytest.CaptureFixture[str]) -> None:
@@ -222,5 +222,8 @@ def test_deprecations_are_told_and_documented(capfd: pytest.CaptureFixture[str])
     from forge_gpu.cli import app
 
     assert app._run(["preprocess", "--help"], debug=False) == 0
-    told = capfd.readouterr()
-    assert "forge preprocess is the old name of prepare" in told.err and "Usage: forge prepare" in told.out
+    reported = capfd.readouterr()
+    assert (
+        "forge preprocess is the old name of prepare" in reported.err
+        and "Usage: forge prepare" in reported.out
+    )

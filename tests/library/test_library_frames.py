@@ -58,9 +58,9 @@ def test_render_deduplicate_and_split_as_prepare_does(kind: str, mode: str, tmp_
     text = ENGINE.render(frame, "chatml")
     assert text.name == "text" and text.index.equals(frame.index)
     rendered = frame.assign(text=text)[text.notna()]
-    kept = ENGINE.deduplicate(rendered, columns="text")
+    retained = ENGINE.deduplicate(rendered, columns="text")
     parts = ENGINE.split(
-        kept,
+        retained,
         0.7,
         0.2,
         0.1,
@@ -75,8 +75,8 @@ def test_render_deduplicate_and_split_as_prepare_does(kind: str, mode: str, tmp_
     ledger = cases.fates(tmp_path / "out")
     assert (ledger["fate"] == "rejected").tolist() == text.isna().tolist()
     reasons = ENGINE.reasons(frame, "chatml")
-    told = [reason.partition(":")[0] for reason in reasons.dropna()]
-    assert told == ledger["reason"][ledger["fate"] == "rejected"].tolist()
+    reported = [reason.partition(":")[0] for reason in reasons.dropna()]
+    assert reported == ledger["reason"][ledger["fate"] == "rejected"].tolist()
     assert reasons.notna().tolist() == text.isna().tolist()
 
 
@@ -87,18 +87,18 @@ def test_check_as_prepare_does(kind: str, tmp_path: Path) -> None:
     checks: dict[str, Any] = {name: "reject" for name in REASONS if name != "too_long"}
     forge_gpu.prepare(jobs.plan(source, preprocessing={"quality_checks": checks}), output=tmp_path / "out")
     frame = cases.KINDS[kind](made)
-    found = ENGINE.check(frame, **checks)
-    assert found.index.equals(frame.index) and list(found.columns) == ["malformed", *checks]
-    assert set(found.dtypes) == {np.dtype(bool)}
+    result = ENGINE.check(frame, **checks)
+    assert result.index.equals(frame.index) and list(result.columns) == ["malformed", *checks]
+    assert set(result.dtypes) == {np.dtype(bool)}
     reasons = cases.fates(tmp_path / "out")["reason"]
     of_check = {REASONS[name].name.lower(): name for name in checks}
-    for (_, row), reason in zip(found.iterrows(), reasons, strict=True):
+    for (_, row), reason in zip(result.iterrows(), reasons, strict=True):
         first = next((name for name in checks if row[name]), None)
         if row["malformed"]:
             assert reason == "null_field"
         else:
             assert (of_check[reason] if isinstance(reason, str) else None) == first
-    assert found.drop(columns="malformed").any().all()
+    assert result.drop(columns="malformed").any().all()
 
 
 def test_columns_of_any_type_are_keys_as_prepare_takes_them(tmp_path: Path) -> None:
@@ -141,9 +141,9 @@ def test_the_default_key_with_a_label_is_text_and_label(tmp_path: Path) -> None:
     forge_gpu.prepare(config, output=tmp_path / "out")
     frame = pd.DataFrame(made)
     frame["text"] = ENGINE.render(frame, config)
-    kept = ENGINE.deduplicate(frame, ["text", "label"])
-    parts = ENGINE.split(kept, columns=["text", "label"])
-    assert len(kept) == 18
+    retained = ENGINE.deduplicate(frame, ["text", "label"])
+    parts = ENGINE.split(retained, columns=["text", "label"])
+    assert len(retained) == 18
     ledger = cases.fates(tmp_path / "out")
     for name in ("train", "validation"):
         assert parts[name].index.tolist() == ledger.index[ledger["fate"] == name].tolist()
@@ -267,11 +267,11 @@ def test_a_mapping_is_used_as_it_is() -> None:
 
 def test_checks_of_columns_one_by_one() -> None:
     frame = pd.DataFrame({"a": ["good text", "ab", None], "b": ["good text", "good text", "good text"]})
-    found = ENGINE.check(frame, ["a", "b"], repetition="off", max_length=1)
-    assert "repetition" not in found
-    assert found["too_short"].tolist() == [False, True, True]
-    assert found["malformed"].tolist() == found["empty"].tolist() == [False, False, True]
-    assert found["too_long"].tolist() == [True, True, True]
+    result = ENGINE.check(frame, ["a", "b"], repetition="off", max_length=1)
+    assert "repetition" not in result
+    assert result["too_short"].tolist() == [False, True, True]
+    assert result["malformed"].tolist() == result["empty"].tolist() == [False, False, True]
+    assert result["too_long"].tolist() == [True, True, True]
     assert not ENGINE.check(frame, "b")["too_short"].any()
     assert "too_long" not in ENGINE.check(frame, "b")
 

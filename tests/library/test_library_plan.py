@@ -27,8 +27,8 @@ def source(tmp_path: Path) -> Path:
 )
 def test_the_import_is_light(first: str) -> None:
     code = f"{first}; import sys; print([name for name in {HEAVY!r} if name in sys.modules])"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout == "[]\n" and told.stderr == ""
+    reported = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert reported.stdout == "[]\n" and reported.stderr == ""
 
 
 def test_a_job_loads_only_what_its_plan_needs(source: Path, tmp_path: Path) -> None:
@@ -39,8 +39,8 @@ def test_a_job_loads_only_what_its_plan_needs(source: Path, tmp_path: Path) -> N
         f"forge_gpu.prepare(config, output={str(tmp_path / 'out')!r})\n"
         f"print([name for name in {UNUSED!r} if name in sys.modules])"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout == "[]\n" and told.stderr == ""
+    reported = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert reported.stdout == "[]\n" and reported.stderr == ""
 
 
 def test_every_public_name_is_there_and_no_other() -> None:

@@ -141,8 +141,8 @@ def test_to_hf_hands_the_whole_table_on(result: Result, monkeypatch: pytest.Monk
 def test_to_hf_with_datasets_installed(result: Result) -> None:
     pytest.importorskip("datasets")
     split = result.splits["train"]
-    found = split.to_hf()
-    assert len(found) == split.rows and found[0] == split.to_arrow().slice(0, 1).to_pylist()[0]
+    matches = split.to_hf()
+    assert len(matches) == split.rows and matches[0] == split.to_arrow().slice(0, 1).to_pylist()[0]
 
 
 def test_an_output_that_was_damaged_afterwards_is_named(source: Path, tmp_path: Path) -> None:

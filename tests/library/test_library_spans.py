@@ -98,8 +98,8 @@ def test_rows_that_have_no_utf8_are_refused_and_never_lost() -> None:
     )
     text = ENGINE.render(frame, "{a}-{b}")
     assert cases.without_nulls(text) == ["x-good", None, None, None]
-    told = cases.without_nulls(ENGINE.reasons(frame, "{a}-{b}"))
-    assert told == [None, "invalid_utf8", "null_field: 'b' is null", "invalid_utf8"]
+    reported = cases.without_nulls(ENGINE.reasons(frame, "{a}-{b}"))
+    assert reported == [None, "invalid_utf8", "null_field: 'b' is null", "invalid_utf8"]
     assert ENGINE.check(frame, ["a", "b"])["malformed"].tolist() == [False, True, True, True]
     assert len(ENGINE.deduplicate(frame)) == 4
     assert len(ENGINE.deduplicate(pd.concat([frame, frame], ignore_index=True))) == 4
@@ -164,14 +164,14 @@ def test_a_block_holds_no_more_of_a_column_than_its_rows() -> None:
     """An engine that works on a device brings whole buffers there."""
     texts = [None if i % 5 == 0 else "" if i % 7 == 0 else f"text {i}" for i in range(100)]
     frame = pd.DataFrame({"a": texts})
-    found: list[Any] = []
+    result: list[Any] = []
     ranges = [(start, min(start + 7, 100)) for start in range(0, 100, 7)]
     parts = [part for rows in ranges for part in blocks.blocks(PandasFrames(), frame, ["a"], rows, 20)]
     assert len(parts) > len(ranges)
     for block, size in parts:
         column = block["a"]
         assert len(column.data) == column.length.sum() == size
-        found += [
+        result += [
             None if kind == layout.NULL else column.raw(i).decode() for i, kind in enumerate(column.kind)
         ]
-    assert found == texts
+    assert result == texts

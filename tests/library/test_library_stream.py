@@ -41,8 +41,8 @@ def source(tmp_path: Path) -> Path:
 
 
 def table(batches) -> pa.Table:
-    found = list(batches)
-    return pa.Table.from_batches(found)
+    result = list(batches)
+    return pa.Table.from_batches(result)
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])

@@ -21,7 +21,7 @@ def model(tmp_path, **files):
 
 
 def test_a_usual_folder(tmp_path):
-    found = model(
+    result = model(
         tmp_path,
         config_DOT_json={"architectures": ["Qwen2ForCausalLM"], "max_position_embeddings": 32768},
         tokenizer_config_DOT_json={
@@ -32,24 +32,24 @@ def test_a_usual_folder(tmp_path):
             "add_bos_token": False,
         },
     )
-    assert (found.name, found.architecture, found.max_length) == ("model", "Qwen2ForCausalLM", 32768)
-    assert found.special_tokens == {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
-    assert found.templates == {"default": "{{ messages }}"}
-    assert found.template_for(tools=True) == "default"
+    assert (result.name, result.architecture, result.max_length) == ("model", "Qwen2ForCausalLM", 32768)
+    assert result.special_tokens == {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
+    assert result.templates == {"default": "{{ messages }}"}
+    assert result.template_for(tools=True) == "default"
 
 
 def test_the_file_wins_over_the_tokenizer(tmp_path):
-    found = model(
+    result = model(
         tmp_path,
         chat_template_DOT_jinja="from the file\n",
         tokenizer_config_DOT_json={"chat_template": "from the tokenizer"},
         additional_chat_templates__tool_use_DOT_jinja="tools",
     )
-    assert found.templates == {"default": "from the file\n", "tool_use": "tools"}
-    assert found.sources["default"].endswith("chat_template.jinja")
-    assert found.template_for(tools=True) == "tool_use"
-    assert found.template_for(tools=False) == "default"
-    assert any("several chat templates" in note for note in found.notes)
+    assert result.templates == {"default": "from the file\n", "tool_use": "tools"}
+    assert result.sources["default"].endswith("chat_template.jinja")
+    assert result.template_for(tools=True) == "tool_use"
+    assert result.template_for(tools=False) == "default"
+    assert any("several chat templates" in note for note in result.notes)
 
 
 def test_a_list_of_named_templates(tmp_path):
@@ -68,8 +68,8 @@ def test_named_templates_without_a_default_are_no_choice(tmp_path):
 
 
 def test_the_template_of_a_processor(tmp_path):
-    found = model(tmp_path, config_DOT_json={}, chat_template_DOT_json={"chat_template": "p"})
-    assert found.templates == {"default": "p"}
+    result = model(tmp_path, config_DOT_json={}, chat_template_DOT_json={"chat_template": "p"})
+    assert result.templates == {"default": "p"}
 
 
 @pytest.mark.parametrize(
@@ -89,12 +89,12 @@ def test_the_context(tmp_path, config, tokenizer, length):
 
 def test_a_second_stop_token_is_told(tmp_path):
     added = {"128009": {"content": "<|eot_id|>"}, "128001": {"content": "<|end_of_text|>"}}
-    found = model(
+    result = model(
         tmp_path,
         generation_config_DOT_json={"eos_token_id": [128009]},
         tokenizer_config_DOT_json={"eos_token": "<|end_of_text|>", "added_tokens_decoder": added},
     )
-    assert any("<|eot_id|>" in note for note in found.notes)
+    assert any("<|eot_id|>" in note for note in result.notes)
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,10 @@ def test_a_template_that_is_not_utf8(tmp_path):
     ],
 )
 def test_odd_values_are_no_facts(tmp_path, config):
-    found = model(tmp_path, config_DOT_json=config, special_tokens_map_DOT_json={"eos_token": {"content": 5}})
-    assert (found.architecture, found.special_tokens) == (None, {})
+    result = model(
+        tmp_path, config_DOT_json=config, special_tokens_map_DOT_json={"eos_token": {"content": 5}}
+    )
+    assert (result.architecture, result.special_tokens) == (None, {})
 
 
 def cached(tmp_path):
@@ -185,8 +187,8 @@ def test_a_file_is_no_folder(tmp_path):
 
 
 def test_a_template_of_the_processor_and_a_mark_of_the_byte_order(tmp_path):
-    found = model(tmp_path, processor_config_DOT_json={"chat_template": "from the processor"})
-    assert found.templates == {"default": "from the processor"}
+    result = model(tmp_path, processor_config_DOT_json={"chat_template": "from the processor"})
+    assert result.templates == {"default": "from the processor"}
     marked = write(tmp_path / "marked", config_DOT_json={})
     (marked / "chat_template.jinja").write_bytes(b"\xef\xbb\xbfmarked")
     assert read_folder(marked).templates == {"default": "\ufeffmarked"}

@@ -34,13 +34,13 @@ def conda() -> tuple[dict[str, frozenset[str]], list[str]]:
 
 
 def test_conda_has_the_base_dependencies_and_the_extra_of_cuda_13():
-    found, _ = conda()
-    wanted = dict(map(parsed, PROJECT["dependencies"]))
+    result, _ = conda()
+    required = dict(map(parsed, PROJECT["dependencies"]))
     for requirement in PROJECT["optional-dependencies"]["cu13"]:
         name, bounds = parsed(requirement)
-        wanted[CONDA_NAMES.get(name, name)] = bounds
-    wanted["python"] = parsed("python" + PROJECT["requires-python"])[1]
-    assert {name: bounds for name, bounds in found.items() if name not in CONDA_ONLY} == wanted
+        required[CONDA_NAMES.get(name, name)] = bounds
+    required["python"] = parsed("python" + PROJECT["requires-python"])[1]
+    assert {name: bounds for name, bounds in result.items() if name not in CONDA_ONLY} == required
 
 
 def test_conda_installs_this_version():

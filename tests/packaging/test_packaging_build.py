@@ -43,8 +43,8 @@ def built(tmp_path_factory) -> Built:
         copy(ROOT / name, source / name)
     venv.create(folder / "env", with_pip=True)
     python = folder / "env" / "bin" / "python"
-    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
-    run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted], folder)
+    required = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *required], folder)
     sdist = build(python, "sdist", source, folder)
     with tarfile.open(sdist) as archive:
         archive.extractall(folder / "unpacked", filter="data")
@@ -74,10 +74,10 @@ def run(command: list, folder: Path) -> str:
 
 def files_of_the_package() -> set[str]:
     """Every file of forge_gpu that belongs into a package, by its name in a wheel."""
-    kept = {".py", ".yaml", ".typed"}
-    found = {path.relative_to(ROOT) for path in (ROOT / "forge_gpu").rglob("*") if path.suffix in kept}
-    found.add(Path("forge_gpu/py.typed"))
-    return {path.as_posix() for path in found if "__pycache__" not in path.parts}
+    retained = {".py", ".yaml", ".typed"}
+    result = {path.relative_to(ROOT) for path in (ROOT / "forge_gpu").rglob("*") if path.suffix in retained}
+    result.add(Path("forge_gpu/py.typed"))
+    return {path.as_posix() for path in result if "__pycache__" not in path.parts}
 
 
 def test_the_wheel_holds_every_file(built):

@@ -13,24 +13,24 @@ PACKAGE = Path(__file__).parents[2] / "forge_gpu"
 
 def modules_below(package: Path) -> dict[str, Path]:
     """Dotted name -> file of every module of a package, the package itself among them."""
-    found = {}
+    result = {}
     for path in package.rglob("*.py"):
         parts = (package.name, *path.relative_to(package).with_suffix("").parts)
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
+        result[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return result
 
 
 def imported_by(path: Path, modules: dict[str, Path]) -> set[str]:
     """Those of `modules` that a file imports, wherever in it the import stands."""
-    found = set()
+    result = set()
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            result |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0 and node.module, f"{path}:{node.lineno}: a relative import"
             names = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in modules else node.module for name in names}
-    return found & modules.keys()
+            result |= {name if name in modules else node.module for name in names}
+    return result & modules.keys()
 
 
 def circle_in(package: Path) -> list[str]:

@@ -32,10 +32,10 @@ def warnings(plan, *data):
 
 def test_data_of_other_columns_is_refused_before_it_is_read(plan, tmp_path):
     other = lines(tmp_path / "b.jsonl", {"x": 1, "answers": "A"})
-    told = (
+    reported = (
         r"b\.jsonl: the data has no column 'question'; it has 'x', 'answers': the plan is for other data; run"
     )
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=reported):
         prepare(plan, data=other, output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -43,13 +43,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def prepared(**arguments: object) -> tuple[forge_gpu.library.Result, list[str]]:
-    told: list[str] = []
+    reported: list[str] = []
 
     def hear(event: Event) -> None:
         if isinstance(event, Warned):
-            told.append(event.message)
+            reported.append(event.message)
 
-    return forge_gpu.prepare(on_event=hear, **arguments), told  # type: ignore[arg-type]
+    return forge_gpu.prepare(on_event=hear, **arguments), reported  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("data", ["support.jsonl", "chat.jsonl"])
@@ -59,19 +59,19 @@ def test_the_first_schema_is_completed_once(data: str, template: str, place: Pat
         pytest.skip("there are no such columns")
     text = FIRST.format(template=template, checks="true")
     (place / "forge.yaml").write_text(text)
-    result, told = prepared(data=data)
+    result, reported = prepared(data=data)
     assert result.counts["train"] > 40
     assert (place / "forge.yaml.v0.bak").read_text() == text and not (place / "forge.yaml.bak").exists()
-    assert any("migrated from version 0" in line for line in told)
-    assert any("vram_gb: 0 is left out" in line for line in told)
-    assert any("quality_checks: true taken as" in line for line in told)
-    assert any(line.startswith("chosen for the data: data.mapping.") for line in told)
+    assert any("migrated from version 0" in line for line in reported)
+    assert any("vram_gb: 0 is left out" in line for line in reported)
+    assert any("quality_checks: true taken as" in line for line in reported)
+    assert any(line.startswith("chosen for the data: data.mapping.") for line in reported)
     written = load(place / "forge.yaml", environ={})
     assert written.warnings == () and written.config.version == 1
     assert written.config.preprocessing.train_split == 0.8 and written.config.model.max_length == 4096
     assert written.config.hardware.compute_capability == "8.9" and written.config.hardware.vram_gb is None
-    again, told = prepared(data=data)
-    assert again.was_finished and told == []
+    again, reported = prepared(data=data)
+    assert again.was_finished and reported == []
 
 
 def test_checks_switched_off_are_off(place: Path) -> None:
@@ -86,9 +86,9 @@ def test_a_plan_of_a_goal_alone(place: Path) -> None:
     assert plan.config.model.name and plan.config.model.template_kind == "builtin"
     assert plan.config.data.inputs == [] and plan.config.preprocessing.train_split == 0.9
     plan.save("forge.yaml")
-    result, told = prepared(data="chat.jsonl", settings=["preprocessing.seed=7"])
+    result, reported = prepared(data="chat.jsonl", settings=["preprocessing.seed=7"])
     assert result.manifest["config"]["preprocessing"]["seed"] == 7
-    assert any(line.endswith("the plan as it was is forge.yaml.bak") for line in told)
+    assert any(line.endswith("the plan as it was is forge.yaml.bak") for line in reported)
     written = load("forge.yaml", environ={}).config
     assert written.preprocessing.seed == 42 and written.data.mapping.messages == "messages"
     assert written.model == plan.config.model

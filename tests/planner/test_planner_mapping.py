@@ -75,11 +75,11 @@ def picked(record, given=None, records=None):
     ],
 )
 def test_known_records(record, shape, columns):
-    found = picked(record)
-    assert found.shape == shape
-    assert found.columns == columns
-    assert found.reasons["shape"]
-    assert set(columns) <= set(found.reasons)
+    result = picked(record)
+    assert result.shape == shape
+    assert result.columns == columns
+    assert result.reasons["shape"]
+    assert set(columns) <= set(result.reasons)
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_known_records(record, shape, columns):
         ({"question": "a", "answer": {"text": ["b"]}}, "no column looks like its answer"),
     ],
 )
-def test_unknown_records_are_refused_with_the_reason_and_what_to_pass(record, told):
-    with pytest.raises(InputError, match=told):
+def test_unknown_records_are_refused_with_the_reason_and_what_to_pass(record, reported):
+    with pytest.raises(InputError, match=reported):
         picked(record)
 
 
@@ -111,9 +111,9 @@ def test_a_question_with_a_colon_is_no_transcript():
 
 def test_what_the_user_names_wins():
     record = {"question": "a", "answer": "b", "long_answer": "c"}
-    found = picked(record, {"response": "long_answer"})
-    assert found.columns == {"query": "question", "response": "long_answer"}
-    assert found.reasons["response"] == "as set"
+    result = picked(record, {"response": "long_answer"})
+    assert result.columns == {"query": "question", "response": "long_answer"}
+    assert result.reasons["response"] == "as set"
 
 
 def test_a_named_column_must_exist():

@@ -133,8 +133,8 @@ def test_a_folder_without_a_template_is_approximated_by_its_name(tmp_path):
         ("./nowhere", "there is no such folder"),
     ],
 )
-def test_a_model_without_a_template_to_be_had_is_refused_with_what_to_pass(tmp_path, model, told):
-    with pytest.raises(ForgeError, match=told):
+def test_a_model_without_a_template_to_be_had_is_refused_with_what_to_pass(tmp_path, model, reported):
+    with pytest.raises(ForgeError, match=reported):
         planned(lines(tmp_path / "a.jsonl", FLAT), model=model)
 
 
@@ -167,8 +167,8 @@ def test_a_template_over_records_of_no_known_shape(tmp_path):
         ("{% if true %}{{ raise_exception('never') }}{% endif %}", "refuses 20 of 20 .*: never"),
     ],
 )
-def test_a_template_that_does_not_fit_is_refused_now(tmp_path, template, told):
-    with pytest.raises(TemplateError, match=told):
+def test_a_template_that_does_not_fit_is_refused_now(tmp_path, template, reported):
+    with pytest.raises(TemplateError, match=reported):
         planned(lines(tmp_path / "a.jsonl", FLAT), template=template)
 
 
@@ -354,10 +354,10 @@ def test_files_of_one_shape_may_lack_optional_columns(tmp_path):
         ("%PDF-1.4 x", "a PDF"),
     ],
 )
-def test_data_that_is_none_is_refused(tmp_path, content, told):
+def test_data_that_is_none_is_refused(tmp_path, content, reported):
     path = tmp_path / "data.json"
     path.write_text(content)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=reported):
         planned(str(path))
 
 

@@ -72,10 +72,10 @@ def test_a_tokenizer_config_is_read_as_what_it_is(files, option):
         (7, "chat_template must be a text, or a list"),
     ],
 )
-def test_a_tokenizer_config_without_the_template_is_refused(files, value, told):
+def test_a_tokenizer_config_without_the_template_is_refused(files, value, reported):
     path = files / "tokenizer_config.json"
     path.write_text(json.dumps({"chat_template": value}))
-    with pytest.raises(Exception, match=told):
+    with pytest.raises(Exception, match=reported):
         planned(files, template=path)
 
 

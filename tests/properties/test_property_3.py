@@ -36,5 +36,5 @@ def test_split_preservation(kinds: list[str], split_ratio: float, seed: int) -> 
     assert sorted([*train_data["text"], *val_data["text"]]) == sorted(original["text"])
     actual_train_ratio = len(train_data) / total_samples
     assert abs(actual_train_ratio - split_ratio) < 0.01
-    found, whole = Counter(train_data["kind"]), Counter(kinds)
-    assert all(abs(found[kind] - split_ratio * count) <= 1 for kind, count in whole.items())
+    result, whole = Counter(train_data["kind"]), Counter(kinds)
+    assert all(abs(result[kind] - split_ratio * count) <= 1 for kind, count in whole.items())

@@ -16,28 +16,28 @@ capabilities = st.sampled_from(
 drivers = st.integers(400, 620)
 
 
-def gpus_of(found: list[tuple[int, int]]) -> list[GPU]:
-    return [GPU(i, "a GPU", f"GPU-{i}", None, each, 2**34, 2**34, 0) for i, each in enumerate(found)]
+def gpus_of(result: list[tuple[int, int]]) -> list[GPU]:
+    return [GPU(i, "a GPU", f"GPU-{i}", None, each, 2**34, 2**34, 0) for i, each in enumerate(result)]
 
 
 @settings(deadline=None)
 @given(st.lists(capabilities, max_size=4), drivers)
-def test_container_consistency(found, driver):
-    selected = image_for(gpus_of(found), f"{driver}.10")
+def test_container_consistency(result, driver):
+    selected = image_for(gpus_of(result), f"{driver}.10")
     served = [
         variant
         for variant, (branch, least) in REQUIREMENTS.items()
-        if driver >= branch and max(found, default=(0, 0)) >= least
+        if driver >= branch and max(result, default=(0, 0)) >= least
     ]
     if not served:
         assert (selected.image, selected.variant) == (get_container_for_arch(None), "cpu")
         assert not selected.gpus
         return
-    architecture = arch_of(max(found))
+    architecture = arch_of(max(result))
     assert selected.image == get_container_for_arch(architecture) == f"forge:{architecture}"
     assert selected.variant in served and architecture in variants()[selected.variant].architectures
     least = REQUIREMENTS[selected.variant][1]
-    assert [gpu.compute_capability for gpu in selected.gpus] == [each for each in found if each >= least]
+    assert [gpu.compute_capability for gpu in selected.gpus] == [each for each in result if each >= least]
 
 
 @given(capabilities)

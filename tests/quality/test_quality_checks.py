@@ -85,8 +85,8 @@ def test_a_failing_response_is_rejected_or_warned_of(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in FAILING if name != "too_short"])
 @pytest.mark.parametrize("field", ["query", "text", "chosen", "rejected"])
 def test_any_field_can_fail(name: str, field: str) -> None:
-    found = run(fields={field: [FAILING[name], GOOD], "response": [GOOD, GOOD]}, **setting(name, "reject"))
-    assert found.reason.tolist() == [REASONS[name], 0]
+    result = run(fields={field: [FAILING[name], GOOD], "response": [GOOD, GOOD]}, **setting(name, "reject"))
+    assert result.reason.tolist() == [REASONS[name], 0]
 
 
 def test_input_and_system_may_be_empty() -> None:
@@ -99,8 +99,8 @@ def test_null_and_absent_are_empty(kind: int) -> None:
     column = Spans(
         np.zeros(0, np.uint8), np.zeros(1, np.int64), np.zeros(1, np.int64), np.array([kind], np.uint8)
     )
-    found = check({"query": column}, Checks(), None, as_engine(Kernels()))
-    assert found.reason.tolist() == [Reason.EMPTY_FIELD]
+    result = check({"query": column}, Checks(), None, as_engine(Kernels()))
+    assert result.reason.tolist() == [Reason.EMPTY_FIELD]
 
 
 def test_a_short_query_is_not_too_short() -> None:
@@ -112,9 +112,9 @@ def test_a_short_query_is_not_too_short() -> None:
 
 def test_too_long_is_an_estimate_over_all_fields() -> None:
     fields = {"query": ["q" * 20, "q" * 20], "chosen": ["c" * 20, "c" * 21], "rejected": ["r" * 20, "r"]}
-    found = run(max_length=10, fields=fields, too_long="warn")
-    assert found.reason.tolist() == [0, 0]
-    assert found.warned[Reason.TOO_LONG].tolist() == [False, True]
+    result = run(max_length=10, fields=fields, too_long="warn")
+    assert result.reason.tolist() == [0, 0]
+    assert result.warned[Reason.TOO_LONG].tolist() == [False, True]
     assert run(max_length=None, fields=fields, too_long="warn").warned == {}
 
 
@@ -133,9 +133,9 @@ def test_the_first_rejecting_check_gives_the_reason() -> None:
     expected = [Reason.EMPTY_FIELD, Reason.TOO_SHORT, Reason.CONTROL_CHARACTER]
     assert run(fields=fields, **everything).reason.tolist() == expected
     expected = [Reason.EMPTY_FIELD, Reason.REPLACEMENT_CHARACTER, Reason.CONTROL_CHARACTER]
-    found = run(fields=fields, **{**everything, "too_short": "warn"})
-    assert found.reason.tolist() == expected
-    assert found.warned[Reason.TOO_SHORT].tolist() == [False, False, False]  # rejected rows are no warnings
+    result = run(fields=fields, **{**everything, "too_short": "warn"})
+    assert result.reason.tolist() == expected
+    assert result.warned[Reason.TOO_SHORT].tolist() == [False, False, False]  # rejected rows are no warnings
 
 
 def test_checks_that_are_off_cost_nothing() -> None:
@@ -149,6 +149,6 @@ def test_checks_that_are_off_cost_nothing() -> None:
 
 
 def test_no_rows() -> None:
-    found = check({"text": spans([])}, Checks(), 10, as_engine(Kernels()))
-    assert found.reason.tolist() == []
-    assert all(rows.tolist() == [] for rows in found.warned.values())
+    result = check({"text": spans([])}, Checks(), 10, as_engine(Kernels()))
+    assert result.reason.tolist() == []
+    assert all(rows.tolist() == [] for rows in result.warned.values())

@@ -99,19 +99,19 @@ CASES: dict[str, tuple[dict[str, Any], str, Any]] = {
 
 
 def picked(record: dict[str, Any], **convert: Any) -> tuple[Picked, list[dict[str, Any]]]:
-    found = pick(with_paths(columns_of([record] * 3), [record], ()), {}, {}, convert)
-    return found, converted([record], found)
+    result = pick(with_paths(columns_of([record] * 3), [record], ()), {}, {}, convert)
+    return result, converted([record], result)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_convention_is_recognised_and_read(name):
     record, by, expected = CASES[name]
-    found, rows = picked(record)
-    assert found.convert["by"] == by
-    assert found.conversion is not None
-    made = [{key: row[key] for key in row if key in found.conversion.makes} for row in rows]
+    result, rows = picked(record)
+    assert result.convert["by"] == by
+    assert result.conversion is not None
+    made = [{key: row[key] for key in row if key in result.conversion.makes} for row in rows]
     of_messages = [row["messages"] for row in made if "messages" in row]
-    several = found.conversion.makes_several
+    several = result.conversion.makes_several
     assert (of_messages or made) == (expected if several else [expected])
 
 
@@ -130,8 +130,8 @@ def test_a_convention_is_recognised_and_read(name):
     ],
 )  # fmt: skip
 def test_other_names_of_a_question_and_its_answer(record, mapped):
-    found, _ = picked(record)
-    assert found.shape == "flat" and found.columns == mapped and not found.convert
+    result, _ = picked(record)
+    assert result.shape == "flat" and result.columns == mapped and not result.convert
 
 
 @pytest.mark.parametrize(
@@ -143,8 +143,8 @@ def test_other_names_of_a_question_and_its_answer(record, mapped):
         ({"message_id": "1", "parent_id": "0", "text": "Q", "role": "prompter"}, "one message of a tree"),
     ],
 )
-def test_what_would_be_a_guess_is_refused_with_what_to_pass(record, told):
-    with pytest.raises(InputError, match=told):
+def test_what_would_be_a_guess_is_refused_with_what_to_pass(record, reported):
+    with pytest.raises(InputError, match=reported):
         picked(record)
 
 
@@ -203,8 +203,8 @@ def test_the_trial_tells_what_would_be_rejected(tmp_path):
 
 def test_what_teaches_and_is_not_used_is_told(tmp_path):
     record = {"instruction": "Q", "output": "R", "rationale": "a long thought " * 9, "id": "x"}
-    found = inspect([put(tmp_path / "a.jsonl", record)], convert={})
-    assert len(found.warnings) == 1 and "--set data.convert.by=reasoning" in found.warnings[0]
+    result = inspect([put(tmp_path / "a.jsonl", record)], convert={})
+    assert len(result.warnings) == 1 and "--set data.convert.by=reasoning" in result.warnings[0]
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])

@@ -44,14 +44,14 @@ def members(folder):
 def test_a_run_leaves_plan_manifest_events_versions_and_doctor(folder, capsys):
     assert run("prepare") == 0
     assert "left forge-debug.zip" in capsys.readouterr().err
-    found = members(folder)
+    result = members(folder)
     always = {"about.txt", "command.json", "versions.json", "doctor.txt"}
-    assert set(found) == always | {"events.jsonl", "plan.yaml", "manifest.json"}
-    kinds = [json.loads(line)["event"] for line in found["events.jsonl"].splitlines()]
+    assert set(result) == always | {"events.jsonl", "plan.yaml", "manifest.json"}
+    kinds = [json.loads(line)["event"] for line in result["events.jsonl"].splitlines()]
     assert kinds[-1] == "JobEnded" and "JobStarted" in kinds
-    assert json.loads(found["manifest.json"])["counts"]["rejected"] == 1
-    assert "numpy" in json.loads(found["versions.json"])["packages"] and "Optional" in found["doctor.txt"]
-    text = "".join(found.values())
+    assert json.loads(result["manifest.json"])["counts"]["rejected"] == 1
+    assert "numpy" in json.loads(result["versions.json"])["packages"] and "Optional" in result["doctor.txt"]
+    text = "".join(result.values())
     assert ROW not in text and not any(key in text for key in KEYS) and "with ***" in text
 
 
@@ -60,10 +60,10 @@ def test_a_failed_run_leaves_where_it_failed_and_no_row(folder, capsys):
     assert "error:" in capsys.readouterr().err
     assert "InputError" in members(folder)["error.txt"] and 'File "' in members(folder)["error.txt"]
     assert run("prepare", "--strict") == 2
-    found = members(folder)
-    assert json.loads(found["command.json"])["exit_code"] == 2
-    assert "StrictError: " in found["error.txt"] and "is rejected: null_field" in found["error.txt"]
-    text = "".join(found.values())
+    result = members(folder)
+    assert json.loads(result["command.json"])["exit_code"] == 2
+    assert "StrictError: " in result["error.txt"] and "is rejected: null_field" in result["error.txt"]
+    text = "".join(result.values())
     assert ROW not in text and not any(key in text for key in KEYS)
 
 

@@ -43,14 +43,16 @@ def rows():
 def test_the_report_says_what_the_manifest_and_the_ledger_say(rows, tmp_path):
     source = jobs.write_lines(tmp_path / "rows.jsonl", rows)
     result = prepared(tmp_path, jobs.plan(source))
-    told = data_of(result.output / "report.html")
+    reported = data_of(result.output / "report.html")
     manifest = result.manifest
-    assert told["counts"] == manifest["counts"] and told["rows"] == 400
-    assert told["sources"][0]["fates"] == {fate: rows for fate, rows in manifest["counts"].items() if rows}
-    assert {of["reason"]: of["rows"] for of in told["reasons"]} == manifest["rejected"]
-    [missing] = [of for of in told["reasons"] if of["reason"] == "missing_field"]
+    assert reported["counts"] == manifest["counts"] and reported["rows"] == 400
+    assert reported["sources"][0]["fates"] == {
+        fate: rows for fate, rows in manifest["counts"].items() if rows
+    }
+    assert {of["reason"]: of["rows"] for of in reported["reasons"]} == manifest["rejected"]
+    [missing] = [of for of in reported["reasons"] if of["reason"] == "missing_field"]
     assert missing["examples"][0]["row"] == 50 and "no answer" in missing["examples"][0]["text"]
-    [lengths] = told["lengths"]
+    [lengths] = reported["lengths"]
     assert lengths["unit"] == "characters"
     assert lengths["splits"]["train"]["rows"] == manifest["counts"]["train"]
     assert sum(lengths["splits"]["train"]["histogram"]) == manifest["counts"]["train"]
@@ -89,11 +91,11 @@ def test_strata_are_told_by_their_values_with_the_splits_they_went_to(rows, tmp_
         },
     )
     result = prepared(tmp_path, config)
-    told = data_of(result.output / "report.html")["strata"]
-    assert told["columns"] == ["category", "score"] and len(told["items"]) == 12
+    reported = data_of(result.output / "report.html")["strata"]
+    assert reported["columns"] == ["category", "score"] and len(reported["items"]) == 12
     used = {"train": 0, "validation": 0}
     ledger = pq.read_table(result.ledger_path).to_pylist()
-    for item in told["items"]:
+    for item in reported["items"]:
         category, score = item["name"].split(", ")
         assert category in "abcd" and score in ("1", "2.5", "None", str(10**20))
         of = [
@@ -105,7 +107,7 @@ def test_strata_are_told_by_their_values_with_the_splits_they_went_to(rows, tmp_
         assert item["fates"] == {fate: of.count(fate) for fate in set(of)} and item["rows"] == len(of)
         for split in used:
             used[split] += item["fates"].get(split, 0)
-    assert told["more"] == len({row["stratum"] for row in ledger} - {None}) - 12
+    assert reported["more"] == len({row["stratum"] for row in ledger} - {None}) - 12
     assert used["validation"] / (used["train"] + used["validation"]) == pytest.approx(0.2, abs=0.03)
 
 
@@ -115,14 +117,14 @@ def test_lengths_are_told_in_tokens_where_the_ledger_has_them(rows, tmp_path, ca
     ledger = pq.read_table(result.ledger_path)
     tokens = [None if of is None else of // 3 for of in ledger["characters"].to_pylist()]
     pq.write_table(ledger.append_column("tokens", pa.array(tokens, pa.int64())), result.ledger_path)
-    told = data_of(make_report(result.output))
-    assert [of["unit"] for of in told["lengths"]] == ["tokens", "characters"]
-    train = told["lengths"][0]["splits"]["train"]
+    reported = data_of(make_report(result.output))
+    assert [of["unit"] for of in reported["lengths"]] == ["tokens", "characters"]
+    train = reported["lengths"][0]["splits"]["train"]
     fates = ledger["fate"].to_pylist()
     expected = [n for n, fate in zip(tokens, fates, strict=True) if fate == "train" and n is not None]
-    assert told["lengths"][0]["limit"] == 40 and train["longest"] == max(expected)
+    assert reported["lengths"][0]["limit"] == 40 and train["longest"] == max(expected)
     assert train["over"] == sum(n > 40 for n in expected) > 0
-    assert set(told["samples"][0]["lengths"]) == {"tokens", "characters"}
+    assert set(reported["samples"][0]["lengths"]) == {"tokens", "characters"}
     show(result)
     assert re.search(
         r"below [\d,]+ tokens, 95% below [\d,]+; \d+ \([\d.]+%\) over 40 tokens", capsys.readouterr().out
@@ -161,10 +163,10 @@ def test_a_template_of_a_model_has_its_mask(tmp_path):
         },
         model={"chat_template": template, "template_kind": "jinja"},
     )
-    told = data_of(prepared(tmp_path, config).output / "report.html")
-    trained = "".join(text for text, flags in told["samples"][0]["segments"] if flags & 1)
+    reported = data_of(prepared(tmp_path, config).output / "report.html")
+    trained = "".join(text for text, flags in reported["samples"][0]["segments"] if flags & 1)
     assert "an answer" in trained and "the last answer" in trained and "question" not in trained
-    assert told["template"]["probes"]
+    assert reported["template"]["probes"]
 
 
 def test_a_run_that_goes_on_has_the_rows_of_the_one_before(rows, tmp_path, monkeypatch):

@@ -67,8 +67,8 @@ def forge(*arguments, code=0, program=None, **variables):
 
 def numbers_of(text):
     """Metric with its labels -> value."""
-    found = re.findall(r"^(forge_\w+)(?:\{(.*?)\})? (\S+)$", text, re.MULTILINE)
-    return {(metric, labels.partition("=")[2].strip('"')): float(value) for metric, labels, value in found}
+    result = re.findall(r"^(forge_\w+)(?:\{(.*?)\})? (\S+)$", text, re.MULTILINE)
+    return {(metric, labels.partition("=")[2].strip('"')): float(value) for metric, labels, value in result}
 
 
 def test_a_log_is_json_lines_of_one_run(folder):
@@ -78,11 +78,11 @@ def test_a_log_is_json_lines_of_one_run(folder):
     assert lines[0]["message"] == "command" and lines[0]["command"][1:] == [
         "prepare", "--log", "run.log", "--log-level", "debug",
     ]  # fmt: skip
-    told = [line["message"] for line in lines]
+    reported = [line["message"] for line in lines]
     for message in ("job started", "stage started", "chunk done", "stage done", "job ended"):
-        assert message in told
+        assert message in reported
     assert lines[-1] == lines[-1] | {"message": "rows rejected", "rows": {"null_field": 1}}
-    assert "versions" in lines[told.index("job started")]
+    assert "versions" in lines[reported.index("job started")]
 
 
 def test_the_least_level_is_heeded(folder):
@@ -226,8 +226,8 @@ def test_no_secret_and_no_text_of_a_row_is_written(folder):
     assert "planted" not in page and ROW in page
     assert forge("--debug", "prepare", *listen, **planted).returncode == 0
     with zipfile.ZipFile(folder / "forge-debug.zip") as bundle:
-        told = b"".join(map(bundle.read, bundle.namelist()))
-    assert b"JobEnded" in told and b"planted" not in told and ROW.encode() not in told
+        reported = b"".join(map(bundle.read, bundle.namelist()))
+    assert b"JobEnded" in reported and b"planted" not in reported and ROW.encode() not in reported
     written = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".yaml", ".zip")]
     assert {"live.json", "job.json", "report-run.json", "manifest.json"} <= {path.name for path in written}
     for path in written:
@@ -280,8 +280,8 @@ def test_every_query_of_the_dashboard_has_an_answer(folder, tmp_path):
         while time.monotonic() < deadline and not answer(port, "count_over_time(forge_rows_total[30s]) >= 2"):
             time.sleep(0.5)
         for query in queries:
-            found = answer(port, query.replace("$__rate_interval", "30s"))
-            assert found or re.match("forge_(vram|gpu|memory_bytes|events)", query), query
+            result = answer(port, query.replace("$__rate_interval", "30s"))
+            assert result or re.match("forge_(vram|gpu|memory_bytes|events)", query), query
     finally:
         server.kill()
         server.wait()
@@ -295,12 +295,12 @@ def answer(port, query):
 
     try:
         with urlopen(f"http://127.0.0.1:{port}/api/v1/query?query={quote(query)}") as response:
-            found = json.loads(response.read())
+            result = json.loads(response.read())
     except HTTPError as fault:
         if fault.code == 503:
             return []
         raise
     except (URLError, ConnectionError):
         return []
-    assert found["status"] == "success"
-    return found["data"]["result"]
+    assert result["status"] == "success"
+    return result["data"]["result"]

@@ -45,12 +45,14 @@ def test_a_notebook_has_a_bar_and_results_that_show_themselves(tmp_path):
         assert f">{stage}</td>" in shown
     assert shown.count("value='1.000'") >= 6 and "has no rows" in shown
     assert data_of(quiet) == []
-    [told] = data_of(result)
-    assert "<td>train</td>" in told and "rejected: 1 missing_field" in told and "report.html" in told
+    [reported] = data_of(result)
+    assert (
+        "<td>train</td>" in reported and "rejected: 1 missing_field" in reported and "report.html" in reported
+    )
     [first] = data_of(split)
     assert "<th>text</th><th>category</th>" in first and "&lt;|im_start|&gt;" in first
     assert "<b>" in data_of(plan)[0] and "chatml" in data_of(plan)[0]
-    for text in (shown, told, first, data_of(plan)[0]):
+    for text in (shown, reported, first, data_of(plan)[0]):
         assert "<img" not in text
 
 

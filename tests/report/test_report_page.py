@@ -72,6 +72,6 @@ def test_a_page_of_somebody_else_is_never_written_over(tmp_path):
 
 
 def test_every_fate_and_reason_has_a_meaning():
-    told = meanings()
-    assert set(told["fates"]) == {name(fate) for fate in Fate}
-    assert set(told["reasons"]) == {name(reason) for reason in Reason if reason}
+    reported = meanings()
+    assert set(reported["fates"]) == {name(fate) for fate in Fate}
+    assert set(reported["reasons"]) == {name(reason) for reason in Reason if reason}

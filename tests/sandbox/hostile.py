@@ -42,10 +42,10 @@ def read_by_import(row):
 def read_by_path_finder(row):
     from importlib import machinery
 
-    found = machinery.PathFinder.find_spec("antigravity", [row["folder"]])
-    if found is None:
+    result = machinery.PathFinder.find_spec("antigravity", [row["folder"]])
+    if result is None:
         raise ImportError("nothing found")
-    return str(found)
+    return str(result)
 
 
 def read_by_traceback(row):
@@ -143,12 +143,12 @@ def raise_memory(row):
 
 
 def environment(row):
-    found = {**os.environ}
-    found.pop("LANG", None), found.pop("PYTHONHASHSEED", None)
-    found.pop("LC_CTYPE", None), found.pop("PWD", None)
-    if not found:
+    result = {**os.environ}
+    result.pop("LANG", None), result.pop("PYTHONHASHSEED", None)
+    result.pop("LC_CTYPE", None), result.pop("PWD", None)
+    if not result:
         raise OSError("the environment is empty")
-    return found
+    return result
 
 
 def who_is_root(row):

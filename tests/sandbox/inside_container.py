@@ -35,6 +35,6 @@ def main(attacks: str, output: str) -> None:
             if not isinstance(result, str)
         }
     is_whole = os.listdir(folder) == ["secret"] and (folder / "secret").read_text() == SECRET
-    told = {"layers": read_layers().names, "attacks": len(given), "leaks": leaks}
-    print(json.dumps(told | {"is_whole": is_whole and victim.poll() is None}))
+    reported = {"layers": read_layers().names, "attacks": len(given), "leaks": leaks}
+    print(json.dumps(reported | {"is_whole": is_whole and victim.poll() is None}))
     victim.kill()

@@ -137,25 +137,25 @@ def script(top: str, body: str) -> str:
 def ends(text: str, wall: str, bounds: Bounds = BOUNDS) -> str:
     with pytest.raises(SandboxError) as raised:
         transformed(text, [{}], wall, bounds)
-    told = str(raised.value)
-    assert "\n" not in told and all(c.isprintable() for c in told)
-    assert told.startswith("script.py: ")
-    return told
+    reported = str(raised.value)
+    assert "\n" not in reported and all(c.isprintable() for c in reported)
+    assert reported.startswith("script.py: ")
+    return reported
 
 
 @pytest.mark.parametrize("name", ENDS)
 def test_a_process_that_goes_wrong_ends_with_one_line(name: str) -> None:
     top, body, line = ENDS[name]
-    told = ends(script(top, body), "filter")
-    assert line is None or line in told, told
+    reported = ends(script(top, body), "filter")
+    assert line is None or line in reported, reported
 
 
 def test_each_ending_is_told_alike_behind_other_walls() -> None:
     for name in ("exit", "loop", "memory", "frame of its own", "top level read"):
         top, body, line = ENDS[name]
         for wall in ("landlock", "bubblewrap"):
-            told = ends(script(top, body), wall)
-            assert line is not None and line in told, (wall, told)
+            reported = ends(script(top, body), wall)
+            assert line is not None and line in reported, (wall, reported)
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="native code of x86_64")
@@ -169,8 +169,8 @@ def test_each_ending_is_told_alike_behind_other_walls() -> None:
     ],
 )
 def test_calls_of_another_architecture_end_the_process(code: bytes) -> None:
-    told = ends(script(NATIVE, f"native({code!r})"), "filter")
-    assert f"its process ended ({-signal.SIGSYS})" in told
+    reported = ends(script(NATIVE, f"native({code!r})"), "filter")
+    assert f"its process ended ({-signal.SIGSYS})" in reported
 
 
 def test_what_a_script_prints_goes_nowhere_however_much_it_is() -> None:

@@ -26,7 +26,7 @@ class Chat:
 
 @contextmanager
 def chat(*answers: Any) -> Iterator[Chat]:
-    told = Chat(list(answers))
+    reported = Chat(list(answers))
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, format: str, *arguments: Any) -> None:
@@ -34,9 +34,9 @@ def chat(*answers: Any) -> Iterator[Chat]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            told.asked.append(json.loads(body))
-            told.keys.append(self.headers.get("authorization"))
-            answer = told.next()
+            reported.asked.append(json.loads(body))
+            reported.keys.append(self.headers.get("authorization"))
+            answer = reported.next()
             if isinstance(answer, int):
                 self.send_response(answer)
                 self.send_header("retry-after", "0.01")
@@ -57,7 +57,7 @@ def chat(*answers: Any) -> Iterator[Chat]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
-        told.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-        yield told
+        reported.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+        yield reported
         server.shutdown()
         thread.join()

@@ -54,8 +54,8 @@ FAULTS = {
 def test_each_fault_is_told_with_its_line(text: str) -> None:
     faults = lint(text)
     assert [line for line, _ in faults] == [line for line, _ in FAULTS[text]]
-    for (_, told), (_, expected) in zip(faults, FAULTS[text], strict=True):
-        assert told.startswith(expected)
+    for (_, reported), (_, expected) in zip(faults, FAULTS[text], strict=True):
+        assert reported.startswith(expected)
 
 
 def test_a_good_script_has_no_faults() -> None:

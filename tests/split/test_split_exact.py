@@ -97,9 +97,9 @@ def test_equals_its_definition_for_any_partitioning(rows, block, splits, seed):
     before = hashes.copy()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(select, "BLOCK", block)
-        found = exact.assign(stratum, hashes, live, splits, seed, 0)
+        result = exact.assign(stratum, hashes, live, splits, seed, 0)
         whole = exact.assign(None, hashes, live, splits, seed, 0)
-    assert found.tolist() == by_sorting(stratum, hashes, live, splits, seed)
+    assert result.tolist() == by_sorting(stratum, hashes, live, splits, seed)
     assert whole.tolist() == by_sorting(np.zeros_like(stratum), hashes, live, splits, seed)
     assert np.array_equal(hashes, before)
 
@@ -131,5 +131,7 @@ def test_a_bound_that_too_few_keys_are_below_changes_nothing(monkeypatch, bound)
     stratum, live = rng.integers(0, 9, 4000).astype(np.uint64), rng.random(4000) < 0.9
     splits = Splits(0.8, 0.1, 0.1)
     expected = exact.assign(stratum, hashes, live, splits, 7, 1 << 30)
-    monkeypatch.setattr(quota, "_likely_bound", lambda wanted, counts: np.full(len(counts), bound, np.uint64))
+    monkeypatch.setattr(
+        quota, "_likely_bound", lambda required, counts: np.full(len(counts), bound, np.uint64)
+    )
     assert np.array_equal(exact.assign(stratum, hashes, live, splits, 7, 1 << 30), expected)

@@ -37,20 +37,20 @@ def test_no_group_is_torn_and_every_row_has_a_split(rows, cuts, seed, stratified
     live = np.array([alive for _, _, alive in rows], bool)
     splits = Splits(cuts[0] / 100, (cuts[1] - cuts[0]) / 100, (100 - cuts[1]) / 100)
     hashes = keys_of(len(rows))
-    found = assign(group, stratum, hashes, live, splits, seed, 2**20)
-    assert np.array_equal(found.fates == NOT_LIVE, ~live)
-    assert np.isin(found.fates[live], [Fate.TRAIN, Fate.VALIDATION, Fate.TEST]).all()
+    result = assign(group, stratum, hashes, live, splits, seed, 2**20)
+    assert np.array_equal(result.fates == NOT_LIVE, ~live)
+    assert np.isin(result.fates[live], [Fate.TRAIN, Fate.VALIDATION, Fate.TEST]).all()
     for name in set(group[live].tolist()):
-        assert len(set(found.fates[live & (group == name)].tolist())) == 1
+        assert len(set(result.fates[live & (group == name)].tolist())) == 1
     again = assign(group, stratum, hashes, live, splits, seed, 0)
-    assert np.array_equal(again.fates, found.fates) and again.reasons == found.reasons
+    assert np.array_equal(again.fates, result.fates) and again.reasons == result.reasons
     n = int(live.sum())
     off = [
-        abs(int((found.fates == fate).sum()) / n - fraction) > 0.01
+        abs(int((result.fates == fate).sum()) / n - fraction) > 0.01
         for fate, fraction in ((Fate.TEST, splits.test), (Fate.VALIDATION, splits.validation))
-        if n and abs(abs(int((found.fates == fate).sum()) / n - fraction) - 0.01) > 1e-9
+        if n and abs(abs(int((result.fates == fate).sum()) / n - fraction) - 0.01) > 1e-9
     ]
-    assert sum(off) <= len(found.reasons)
+    assert sum(off) <= len(result.reasons)
 
 
 @pytest.mark.parametrize("sizes", [(1, 6), (2, 9), (5, 6), (1, 60)])
@@ -61,12 +61,12 @@ def test_sizes_are_within_one_percent_in_total_and_in_strata(sizes):
     group = np.repeat(np.cumsum(counts) - counts, counts)
     n = len(group)
     stratum = (np.repeat(np.arange(len(counts)), counts) % 4).astype(np.uint64)
-    found = assign(group, stratum, keys_of(n), np.ones(n, bool), SPLITS, 1, 2**30)
-    assert found.reasons == ()
+    result = assign(group, stratum, keys_of(n), np.ones(n, bool), SPLITS, 1, 2**30)
+    assert result.reasons == ()
     for fate, fraction in ((Fate.TRAIN, 0.8), (Fate.VALIDATION, 0.1), (Fate.TEST, 0.1)):
-        assert np.mean(found.fates == fate) == pytest.approx(fraction, abs=0.01)
+        assert np.mean(result.fates == fate) == pytest.approx(fraction, abs=0.01)
         for name in range(4):
-            assert np.mean(found.fates[stratum == name] == fate) == pytest.approx(fraction, abs=0.02)
+            assert np.mean(result.fates[stratum == name] == fate) == pytest.approx(fraction, abs=0.02)
 
 
 def test_with_enough_single_rows_sizes_are_exact():
@@ -74,29 +74,29 @@ def test_with_enough_single_rows_sizes_are_exact():
     group[:400] = group[:400] // 4 * 4
     stratum = (np.arange(2000) // 4 % 5).astype(np.uint64)
     live = np.ones(2000, bool)
-    found = assign(group, stratum, keys_of(2000), live, SPLITS, 3, 2**30)
+    result = assign(group, stratum, keys_of(2000), live, SPLITS, 3, 2**30)
     plain = exact.assign(stratum, keys_of(2000), live, SPLITS, 3, 2**30)
     for name in range(5):
         there = stratum == name
-        assert np.array_equal(np.bincount(found.fates[there]), np.bincount(plain[there]))
+        assert np.array_equal(np.bincount(result.fates[there]), np.bincount(plain[there]))
 
 
 def test_large_groups_are_in_every_split():
     counts = np.array([50] * 200 + [1] * 5000)
     group = np.repeat(np.cumsum(counts) - counts, counts)
-    found = assign(group, None, keys_of(len(group)), np.ones(len(group), bool), SPLITS, 5, 2**30)
+    result = assign(group, None, keys_of(len(group)), np.ones(len(group), bool), SPLITS, 5, 2**30)
     in_large = np.repeat(counts > 1, counts)
     for fate, fraction in ((Fate.TRAIN, 0.8), (Fate.VALIDATION, 0.1), (Fate.TEST, 0.1)):
-        assert np.mean(found.fates[in_large] == fate) == pytest.approx(fraction, abs=0.06)
+        assert np.mean(result.fates[in_large] == fate) == pytest.approx(fraction, abs=0.06)
 
 
 def test_a_group_too_large_for_its_share_is_a_stated_reason():
     group = np.zeros(100, np.int64)
     group[90:] = np.arange(90, 100)
-    found = assign(group, None, keys_of(100), np.ones(100, bool), Splits(0.5, 0.5), 0, 2**30)
-    assert sorted(np.bincount(found.fates, minlength=2)[:2].tolist()) == [10, 90]
-    assert len(found.reasons) == 2
-    assert "the largest has 90 of 100 rows (90.0%)" in found.reasons[0]
+    result = assign(group, None, keys_of(100), np.ones(100, bool), Splits(0.5, 0.5), 0, 2**30)
+    assert sorted(np.bincount(result.fates, minlength=2)[:2].tolist()) == [10, 90]
+    assert len(result.reasons) == 2
+    assert "the largest has 90 of 100 rows (90.0%)" in result.reasons[0]
 
 
 def test_groups_of_a_column():

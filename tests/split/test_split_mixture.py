@@ -28,12 +28,12 @@ def test_shares():
 )
 def test_weighted_shares_are_the_largest_that_hold(sources):
     counts, weights = [count for count, _ in sources], [weight / 1000 for _, weight in sources]
-    found = mixture.shares(counts, weights, None)
-    assert all(0 <= used <= count for used, count in zip(found, counts, strict=True))
-    assert any(used == count for used, count, weight in zip(found, counts, weights, strict=True) if weight)
+    result = mixture.shares(counts, weights, None)
+    assert all(0 <= used <= count for used, count in zip(result, counts, strict=True))
+    assert any(used == count for used, count, weight in zip(result, counts, weights, strict=True) if weight)
     total = sum(weights)
-    for used, weight in zip(found, weights, strict=True):
-        assert abs(used - sum(found) * weight / total) <= len(sources)
+    for used, weight in zip(result, weights, strict=True):
+        assert abs(used - sum(result) * weight / total) <= len(sources)
 
 
 @pytest.mark.parametrize(

@@ -52,9 +52,9 @@ def test_mix_is_uniform_and_its_streams_are_independent():
 def test_select_equals_sorting(keys, data):
     rank = data.draw(st.integers(0, len(keys) - 1))
     array = np.array(keys, np.uint64)
-    found = select.select(lambda: iter([array[:5], array[5:]]), rank)
+    result = select.select(lambda: iter([array[:5], array[5:]]), rank)
     key = sorted(keys)[rank]
-    assert (found.key, found.below, found.equal) == (key, sum(k < key for k in keys), keys.count(key))
+    assert (result.key, result.below, result.equal) == (key, sum(k < key for k in keys), keys.count(key))
 
 
 def test_threshold_moves_no_row_when_data_is_added_and_is_near_its_fractions():
@@ -98,8 +98,10 @@ def test_temporal_keeps_ties_together_and_cuts_as_near_as_they_allow(times, cuts
     first = nearest_cuts(ordered, len(times) - test - validation)
     second = nearest_cuts(ordered, len(times) - test)
     fate_of = dict(zip(times, fates.tolist(), strict=True))
-    wanted = [Fate.TRAIN] * first + [Fate.VALIDATION] * (second - first) + [Fate.TEST] * (len(times) - second)
-    assert [fate_of[time] for time in ordered] == wanted
+    required = (
+        [Fate.TRAIN] * first + [Fate.VALIDATION] * (second - first) + [Fate.TEST] * (len(times) - second)
+    )
+    assert [fate_of[time] for time in ordered] == required
     assert all(fate_of[time] == fate for time, fate in zip(times, fates.tolist(), strict=True))
 
 
@@ -118,9 +120,9 @@ def test_shuffled_ranks_are_an_order_by_hash_then_row(monkeypatch, block):
     live = np.arange(1000) % 3 != 0
     ranks = order.shuffled_ranks(keys, live, 11, 0)
     mixed = mix(keys, 11, Stream.ORDER).tolist()
-    wanted = sorted(np.flatnonzero(live).tolist(), key=lambda row: (mixed[row], row))
-    assert np.argsort(np.where(live, ranks, 10**9))[: len(wanted)].tolist() == wanted
-    assert sorted(ranks[live].tolist()) == list(range(len(wanted))) and (ranks[~live] == -1).all()
+    required = sorted(np.flatnonzero(live).tolist(), key=lambda row: (mixed[row], row))
+    assert np.argsort(np.where(live, ranks, 10**9))[: len(required)].tolist() == required
+    assert sorted(ranks[live].tolist()) == list(range(len(required))) and (ranks[~live] == -1).all()
 
 
 def test_no_rows():

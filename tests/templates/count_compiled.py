@@ -26,10 +26,10 @@ def talk_of(row: dict) -> Conversation:
     return Conversation(row["messages"], row["tools"]) if "tools" in row else Conversation(row["messages"])
 
 
-def differences(template, rows: list[dict], found: list) -> int:
+def differences(template, rows: list[dict], result: list) -> int:
     """Rows whose text is not Jinja's, refusals included."""
     count = 0
-    for row, got in zip(rows, found, strict=True):
+    for row, got in zip(rows, result, strict=True):
         try:
             expected: object = {"text": template.render(talk_of(row))}
         except Refused as refused:
@@ -45,21 +45,21 @@ def run(template, shapes: tuple[str, ...], rows: int) -> tuple[Counter[str], int
     for shape in shapes:
         talks = conversations("three_turns" if shape == "tools" else shape, rows, seed=21)
         given = [{"messages": talk, **({"tools": [TOOL]} if shape == "tools" else {})} for talk in talks]
-        found = render(renderer, given)
-        bad += differences(template, given, found)
-        refused += sum(isinstance(got, tuple) for got in found)
+        result = render(renderer, given)
+        bad += differences(template, given, result)
+        refused += sum(isinstance(got, tuple) for got in result)
     counts = renderer.counts
-    ways = Counter(compiled=counts.compiled + counts.evaluated, refused=refused)
-    ways["row_wise"] = rows * len(shapes) - ways["compiled"] - refused
-    return ways, bad
+    render_paths = Counter(compiled=counts.compiled + counts.evaluated, refused=refused)
+    render_paths["row_wise"] = rows * len(shapes) - render_paths["compiled"] - refused
+    return render_paths, bad
 
 
-def verdict(ways: Counter[str]) -> str:
-    if not ways["compiled"] and not ways["row_wise"]:
+def verdict(render_paths: Counter[str]) -> str:
+    if not render_paths["compiled"] and not render_paths["row_wise"]:
         return "Jinja refuses every row"
-    if not ways["row_wise"]:
+    if not render_paths["row_wise"]:
         return "fully compiled"
-    return "partly compiled" if ways["compiled"] else "row by row"
+    return "partly compiled" if render_paths["compiled"] else "row by row"
 
 
 def main(rows: int) -> None:
@@ -69,12 +69,12 @@ def main(rows: int) -> None:
     total = bad = 0
     for name, source, tokens in all_templates():
         for kind, shapes in kinds.items():
-            ways, different = run(chat_template(source, tokens), shapes, rows)
-            table[kind][verdict(ways)] += 1
+            render_paths, different = run(chat_template(source, tokens), shapes, rows)
+            table[kind][verdict(render_paths)] += 1
             total += rows * len(shapes)
             bad += different
-            if kind == "plain text" and verdict(ways) in ("partly compiled", "row by row"):
-                print(f"{verdict(ways)}: {name} ({ways['row_wise']} rows)", file=sys.stderr)
+            if kind == "plain text" and verdict(render_paths) in ("partly compiled", "row by row"):
+                print(f"{verdict(render_paths)}: {name} ({render_paths['row_wise']} rows)", file=sys.stderr)
     outcomes = ("fully compiled", "partly compiled", "row by row", "Jinja refuses every row")
     print(f"| shapes | {' | '.join(outcomes)} |\n|---|{'---|' * len(outcomes)}")
     for kind, counts in table.items():

@@ -36,12 +36,12 @@ def test_equals_jinja(source, tokens):
         renderer = JinjaRenderer(template, (SHAPE,), fields, patience=EAGER)
         for shape in (*PLAIN_SHAPES, *OTHER_SHAPES):
             talks = conversations(shape, ROWS, seed=7)
-            found = render(renderer, [{"messages": talk} for talk in talks])
-            for talk, got in zip(talks, found, strict=True):
+            result = render(renderer, [{"messages": talk} for talk in talks])
+            for talk, got in zip(talks, result, strict=True):
                 assert got == expected(template, Conversation(talk), fields), shape
         talks = conversations("three_turns", ROWS, seed=8)
-        found = render(renderer, [{"messages": talk, "tools": [TOOL]} for talk in talks])
-        for talk, got in zip(talks, found, strict=True):
+        result = render(renderer, [{"messages": talk, "tools": [TOOL]} for talk in talks])
+        for talk, got in zip(talks, result, strict=True):
             assert got == expected(template, Conversation(talk, [TOOL]), fields), "tools"
 
 

@@ -60,15 +60,15 @@ def test_the_order_of_keys_is_a_part_of_the_shape():
         for talk in ([message, message], [swapped, swapped], [message, swapped])
         for system in ("", "s")
     ]
-    wanted = [
+    required = [
         "".join(
             json.dumps(m)
             for m in [{"role": "system", "content": "s"}] * bool(row["system"]) + row["messages"]
         )
         for row in given * 3
     ]
-    assert [found["text"] for found in render(renderer, given * 3)] == wanted
-    assert renderer.counts.compiled + renderer.counts.evaluated == len(wanted)
+    assert [result["text"] for result in render(renderer, given * 3)] == required
+    assert renderer.counts.compiled + renderer.counts.evaluated == len(required)
 
 
 def test_programs_in_python_are_left_where_they_gain_nothing():

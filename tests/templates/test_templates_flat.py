@@ -52,8 +52,8 @@ def test_unknown_built_in_names_the_nearest():
 @settings(deadline=None, max_examples=60)
 def test_built_in_equals_str_format(pairs, name):
     rows = [{"q": query, "r": response} for query, response in pairs]
-    wanted = [{"text": EXACT[name].format(query=query, response=response)} for query, response in pairs]
-    assert render(make(FLAT, template=name), rows) == wanted
+    required = [{"text": EXACT[name].format(query=query, response=response)} for query, response in pairs]
+    assert render(make(FLAT, template=name), rows) == required
 
 
 @given(st.lists(TEXTS, min_size=3, max_size=3), TEXTS)
@@ -114,20 +114,20 @@ def test_values_that_are_no_text():
 
 def test_null_and_missing():
     rows: list[dict[str, Any]] = [{"q": None, "r": "x"}, {"r": "x"}, {"q": "x"}, {"q": "", "r": ""}]
-    found = render(make(FLAT), rows)
-    assert found[:3] == [
+    result = render(make(FLAT), rows)
+    assert result[:3] == [
         (Reason.NULL_FIELD, "'q' is null"),
         (Reason.MISSING_FIELD, "'q' is missing"),
         (Reason.MISSING_FIELD, "'r' is missing"),
     ]
-    assert found[3]["text"] == EXACT["chatml"].format(query="", response="")
+    assert result[3]["text"] == EXACT["chatml"].format(query="", response="")
 
 
 def test_append_eos():
     texts = {}
     for name in EXACT:
-        (found,) = render(make(FLAT, template=name, append_eos=True), [{"q": "Q", "r": "R"}])
-        texts[name] = found["text"].removeprefix(EXACT[name].format(query="Q", response="R"))
+        (result,) = render(make(FLAT, template=name, append_eos=True), [{"q": "Q", "r": "R"}])
+        texts[name] = result["text"].removeprefix(EXACT[name].format(query="Q", response="R"))
     assert texts == {
         "chatml": "<|endoftext|>",
         "llama": "",
@@ -142,20 +142,20 @@ def test_append_eos():
 
 
 def test_prompt_and_completion():
-    (found,) = render(make(FLAT, "prompt_completion"), [{"q": "Q", "r": "R"}])
-    assert found == {
+    (result,) = render(make(FLAT, "prompt_completion"), [{"q": "Q", "r": "R"}])
+    assert result == {
         "prompt": "<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n",
         "completion": "R<|im_end|>",
     }
-    (found,) = render(make(FLAT, "prompt_completion", kind="none"), [{"q": "Q", "r": "R"}])
-    assert found == {"prompt": "Q", "completion": "R"}
+    (result,) = render(make(FLAT, "prompt_completion", kind="none"), [{"q": "Q", "r": "R"}])
+    assert result == {"prompt": "Q", "completion": "R"}
 
 
 def test_messages_of_flat_rows():
     mapping = {**FLAT, "input": "i", "system": "s"}
     rows = [{"q": 'a"\n', "r": "\\", "i": "é"}, {"q": "Q", "r": "R", "s": "S"}]
-    found = [json.loads(entry["messages"]) for entry in render(make(mapping, "messages"), rows)]
-    assert found == [
+    result = [json.loads(entry["messages"]) for entry in render(make(mapping, "messages"), rows)]
+    assert result == [
         [{"role": "user", "content": 'a"\n\né'}, {"role": "assistant", "content": "\\"}],
         [
             {"role": "system", "content": "S"},
@@ -167,10 +167,10 @@ def test_messages_of_flat_rows():
 
 def test_a_built_in_takes_a_system_message_where_there_is_one():
     mapping = {**FLAT, "system": "s"}
-    found = render(make(mapping), [{"q": "Q", "r": "R", "s": "S"}, {"q": "Q", "r": "R", "s": ""}])
+    result = render(make(mapping), [{"q": "Q", "r": "R", "s": "S"}, {"q": "Q", "r": "R", "s": ""}])
     one_turn = EXACT["chatml"].format(query="Q", response="R")
-    assert found[0]["text"] == f"<|im_start|>system\nS<|im_end|>\n{one_turn}"
-    assert found[1]["text"] == one_turn
+    assert result[0]["text"] == f"<|im_start|>system\nS<|im_end|>\n{one_turn}"
+    assert result[1]["text"] == one_turn
 
 
 def test_text():

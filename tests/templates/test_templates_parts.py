@@ -76,8 +76,8 @@ def test_rows_with_parts(source: str, odd: bool) -> None:
     template = chat_template(source)
     shape = ListShape("messages", {}, {}, system="system")
     renderer = JinjaRenderer(template, (shape,), ("text",), patience=EAGER)
-    found = [got["text"] if isinstance(got, dict) else "refused" for got in render(renderer, rows)]
-    assert found == [by_jinja(template, row) for row in rows]
+    result = [got["text"] if isinstance(got, dict) else "refused" for got in render(renderer, rows)]
+    assert result == [by_jinja(template, row) for row in rows]
     if not odd and source != WRITTEN["chatml"]:  # lists that a template writes as Python does stay with Jinja
         assert renderer.counts.compiled > 150
 
@@ -94,8 +94,8 @@ def test_a_list_unfolds_to_its_parts() -> None:
     engine = CpuEngine()
     lines = "\n".join(json.dumps({"messages": talk}) for talk in talks).encode()
     records = engine.scan(np.frombuffer(lines, np.uint8), "lines", ("messages",), 1 << 20)
-    found = engine.messages(records.columns["messages"], ("user", "assistant"), "role", "content")
-    texts, style, rows = unfold(found, engine)
+    result = engine.messages(records.columns["messages"], ("user", "assistant"), "role", "content")
+    texts, style, rows = unfold(result, engine)
     assert rows.tolist() == [True, False, False, True, False]
     assert texts.first.tolist() == [0, 3, 4, 6, 7, 8]
     assert texts.role.tolist() == [0, 0, 1, 0, 0, 1, 0, 0]

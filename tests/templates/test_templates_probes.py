@@ -25,9 +25,9 @@ FOUND: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("name", FOUND)
 def test_probe(name):
-    found = probe(ChatTemplate(WRITTEN[name], TOKENS, {}, "2026-01-02"))
-    assert {key: getattr(found, key) for key in FOUND[name]} == FOUND[name]
-    assert found.refuses is None
+    result = probe(ChatTemplate(WRITTEN[name], TOKENS, {}, "2026-01-02"))
+    assert {key: getattr(result, key) for key in FOUND[name]} == FOUND[name]
+    assert result.refuses is None
 
 
 def test_special_tokens_that_differ_by_place():
@@ -38,6 +38,6 @@ def test_special_tokens_that_differ_by_place():
 
 
 def test_a_template_that_refuses_everything():
-    found = probe(ChatTemplate("{{ raise_exception('no') }}", {}, {}))
-    assert found.refuses == "no"
-    assert (found.writes_bos, found.system, found.end_of_turn) == (None, None, None)
+    result = probe(ChatTemplate("{{ raise_exception('no') }}", {}, {}))
+    assert result.refuses == "no"
+    assert (result.writes_bos, result.system, result.end_of_turn) == (None, None, None)

@@ -57,14 +57,14 @@ def test_sharegpt(rows_before):
         {"c": ["text"]},
         {"c": [{"who": "me"}]},
     ]
-    found = texts(mapping, [{"c": TURN}] * rows_before + rows)[rows_before:]
+    result = texts(mapping, [{"c": TURN}] * rows_before + rows)[rows_before:]
     turn = "[user|Q][assistant|A]"
-    assert found[:5] == [turn, "[system|S\n]" + turn, turn, turn, "[system|S]" + turn]
-    assert found[5] == (Reason.BAD_MESSAGES, "both 's' and the messages have a system prompt")
-    assert found[6:8] == [turn, turn]
-    assert found[8][0] == Reason.BAD_MESSAGES and "data.mapping.roles" in found[8][1]
-    assert found[9] == turn
-    assert [entry[0] for entry in found[10:]] == [
+    assert result[:5] == [turn, "[system|S\n]" + turn, turn, turn, "[system|S]" + turn]
+    assert result[5] == (Reason.BAD_MESSAGES, "both 's' and the messages have a system prompt")
+    assert result[6:8] == [turn, turn]
+    assert result[8][0] == Reason.BAD_MESSAGES and "data.mapping.roles" in result[8][1]
+    assert result[9] == turn
+    assert [entry[0] for entry in result[10:]] == [
         Reason.BAD_MESSAGES,
         Reason.BAD_MESSAGES,
         Reason.NULL_FIELD,
@@ -72,8 +72,8 @@ def test_sharegpt(rows_before):
         Reason.BAD_MESSAGES,
         Reason.BAD_MESSAGES,
     ]
-    assert found[12][1] == "'c' is null" and found[13][1] == "'c' is missing"
-    assert all(entry[1] and "\n" not in entry[1] for entry in found[10:])
+    assert result[12][1] == "'c' is null" and result[13][1] == "'c' is missing"
+    assert all(entry[1] and "\n" not in entry[1] for entry in result[10:])
 
 
 def test_openai_messages_are_passed_as_they_came():
@@ -92,8 +92,8 @@ def test_openai_messages_are_passed_as_they_came():
     mapping = {"shape": "conversation", "messages": "m", "tools": "t"}
     shown = [{key: value for key, value in message.items() if value is not None} for message in messages]
     for given in (tools, json.dumps(tools)):
-        (found,) = texts(mapping, [{"m": messages, "t": given}], template=show)
-        assert found == "".join(json.dumps(message) for message in shown) + "|" + json.dumps(tools)
+        (result,) = texts(mapping, [{"m": messages, "t": given}], template=show)
+        assert result == "".join(json.dumps(message) for message in shown) + "|" + json.dumps(tools)
 
 
 def test_absent_and_empty_are_different_and_null_is_absent():
@@ -172,15 +172,15 @@ def test_flat_records_with_a_chat_template():
         {"q": "é", "i": 'x"', "r": "A", "s": "S"},
         {"q": "Q"},
     ] * 3
-    found = texts(mapping, rows)
-    assert found[:5] == found[5:10] == found[10:]
-    assert found[:4] == [
+    result = texts(mapping, rows)
+    assert result[:5] == result[5:10] == result[10:]
+    assert result[:4] == [
         "[user|Q][assistant|A\n]",
         "[user|Q\nI][assistant|A]",
         "[system|S][user|Q][assistant|1.5]",
         '[system|S][user|é\nx"][assistant|A]',
     ]
-    assert found[4] == (Reason.MISSING_FIELD, "'r' is missing")
+    assert result[4] == (Reason.MISSING_FIELD, "'r' is missing")
 
 
 def test_conversations_with_a_built_in():
@@ -195,12 +195,12 @@ def test_conversations_with_a_built_in():
         {"c": [{"from": "human", "value": "Q", "x": 1}, TURN[1]]},
         {"c": TURN, "t": [{"name": "f"}]},
     ]
-    found = texts(mapping, rows, kind="builtin", template="vicuna")
+    result = texts(mapping, rows, kind="builtin", template="vicuna")
     good = "USER: Q\nASSISTANT: A"
-    assert [found[0], found[1], found[5]] == [good] * 3
-    assert found[2] == f"S\n\n{good}" and found[3] == "\n".join([good] * 3)
-    assert found[4][0] == Reason.TEMPLATE_REFUSED and "last message" in found[4][1]
-    assert found[6][0] == Reason.TEMPLATE_REFUSED and "tools" in found[6][1]
+    assert [result[0], result[1], result[5]] == [good] * 3
+    assert result[2] == f"S\n\n{good}" and result[3] == "\n".join([good] * 3)
+    assert result[4][0] == Reason.TEMPLATE_REFUSED and "last message" in result[4][1]
+    assert result[6][0] == Reason.TEMPLATE_REFUSED and "tools" in result[6][1]
 
 
 def pairs():
@@ -221,11 +221,11 @@ def pairs():
 )
 def test_preference(kind, template, prompt):
     mapping = {"shape": "preference", "query": "q", "chosen": "c", "rejected": "r"}
-    found = render(make(mapping, "preference", kind, template), pairs())
+    result = render(make(mapping, "preference", kind, template), pairs())
     end = "]" if kind == "jinja" else ""
-    assert found[:3] == [{"prompt": prompt, "chosen": "A" + end, "rejected": "B" + end}] * 3
-    assert found[3] == (Reason.BAD_MESSAGES, "chosen and rejected answer different prompts")
-    assert found[4] == (Reason.MISSING_FIELD, "'r' is missing")
+    assert result[:3] == [{"prompt": prompt, "chosen": "A" + end, "rejected": "B" + end}] * 3
+    assert result[3] == (Reason.BAD_MESSAGES, "chosen and rejected answer different prompts")
+    assert result[4] == (Reason.MISSING_FIELD, "'r' is missing")
 
 
 def test_preference_after_a_conversation():
@@ -245,16 +245,16 @@ def test_messages_form():
         {"c": json.loads(openai)},
         {"c": [{"from": "human", "value": "Q", "x": 1}], "t": "[1]"},
     ]
-    found = render(make(mapping, "messages", "none"), rows)
-    assert json.loads(found[0]["messages"]) == [
+    result = render(make(mapping, "messages", "none"), rows)
+    assert json.loads(result[0]["messages"]) == [
         {"role": "system", "content": 'S"'},
         {"role": "user", "content": "Q"},
         {"role": "assistant", "content": "A"},
     ]
-    assert found[0]["tools"] == "null"
-    assert json.loads(found[1]["messages"]) == json.loads(openai)
-    assert json.loads(found[2]["messages"]) == [{"role": "user", "content": "Q", "x": 1}]
-    assert found[2]["tools"] == "[1]"
+    assert result[0]["tools"] == "null"
+    assert json.loads(result[1]["messages"]) == json.loads(openai)
+    assert json.loads(result[2]["messages"]) == [{"role": "user", "content": "Q", "x": 1}]
+    assert result[2]["tools"] == "[1]"
 
 
 def test_contents_for_checks():
@@ -284,7 +284,7 @@ def test_spans_of_what_the_assistant_wrote():
     talk = [{"from": "human", "value": "Qé"}, {"from": "gpt", "value": "A\n"}]
     thought = [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "<think>\nt\n</think>\n\nA"}]
     rows = [{"c": [*talk, *talk]}, {"c": thought}] * 4 + [{"c": [talk[0], {**talk[1], "w": 1}]}]
-    wanted = {
+    required = {
         "chatml": [["A\n<|im_end|>"] * 2, ["<think>\nt\n</think>\n\nA<|im_end|>"]],
         "stripped_with_bos": [["A<|eot|>"] * 2, ["<think>\nt\n</think>\n\nA<|eot|>"]],
         "generation_tags": [["A<eos>"] * 2, ["<think>\nt\n</think>\n\nA<eos>"]],
@@ -293,17 +293,17 @@ def test_spans_of_what_the_assistant_wrote():
             ["<think>\nt\n</think>\n\nA<|im_end|>"],
         ],
     }
-    for name, expected in wanted.items():
-        found = render(make(mapping, template=WRITTEN[name], spans=True), rows)
-        shown = [[entry["text"][a:b] for a, b in json.loads(entry["spans"])] for entry in found]
+    for name, expected in required.items():
+        result = render(make(mapping, template=WRITTEN[name], spans=True), rows)
+        shown = [[entry["text"][a:b] for a, b in json.loads(entry["spans"])] for entry in result]
         assert shown[:8] == expected * 4, name
         assert len(shown[8]) == 1 and shown[8][0].startswith(("A", "<think>")), name
 
 
 def test_unknown_spans_are_null():
     mapping = {"shape": "conversation", "messages": "c"}
-    found = render(make(mapping, template=WRITTEN["joined_contents"], spans=True), [{"c": TURN}])
-    assert [row["spans"] for row in found] == ["null"]
+    result = render(make(mapping, template=WRITTEN["joined_contents"], spans=True), [{"c": TURN}])
+    assert [row["spans"] for row in result] == ["null"]
 
 
 def test_list_shape_names_its_columns():

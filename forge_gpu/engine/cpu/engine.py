@@ -52,7 +52,7 @@ class CpuEngine:
             self._renders.append(Scratch())
         return text
 
-    def let_go(self) -> None:
+    def release_result(self) -> None:
         self._kept = 0
 
     def hash128(self, text: Text) -> U64:
@@ -67,8 +67,8 @@ class CpuEngine:
     def valid_utf8(self, column: Spans) -> U8:
         return valid_utf8(column)
 
-    def parquet_texts(self, wanted: RowGroups) -> tuple[int, dict[str, Spans] | None]:
-        return len(wanted.groups), None
+    def parquet_texts(self, row_groups: RowGroups) -> tuple[int, dict[str, Spans] | None]:
+        return len(row_groups.groups), None
 
     def first_occurrence(self, hashes: U64, live: U8) -> I64:
         return dedup.first_occurrence(hashes, live)

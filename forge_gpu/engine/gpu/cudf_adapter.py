@@ -83,8 +83,8 @@ class TextColumns:
         if mask is None or rows == 0:
             return None
         begin, end = first // 8, (first + rows + 7) // 8
-        found = self._cupy.asnumpy(self.array(mask, begin, end - begin, np.uint8))
-        valid = np.unpackbits(found, bitorder="little")[first % 8 : first % 8 + rows].astype(np.bool_)
+        result = self._cupy.asnumpy(self.array(mask, begin, end - begin, np.uint8))
+        valid = np.unpackbits(result, bitorder="little")[first % 8 : first % 8 + rows].astype(np.bool_)
         return None if valid.all() else valid
 
     def _offsets(self, column: Any, first: int, rows: int) -> I64:
@@ -94,8 +94,8 @@ class TextColumns:
         child = column.child(0)
         width = np.int32 if child.type().id() == self._plc.TypeId.INT32 else np.int64
         at = (child.offset() + first) * np.dtype(width).itemsize
-        found: I64 = self._cupy.asnumpy(self.array(child.data(), at, rows + 1, width)).astype(np.int64)
-        return found
+        result: I64 = self._cupy.asnumpy(self.array(child.data(), at, rows + 1, width)).astype(np.int64)
+        return result
 
     def _bytes(self, buffer: Any, low: int, high: int, room: Room, in_place: bool) -> Any:
         if high == low:
@@ -153,10 +153,10 @@ class CudfParquet:
         parquet = self._plc.io.parquet
         stream = importlib.import_module("rmm.pylibrmm.stream").Stream(self._cupy.cuda.get_current_stream())
         with self._pool.as_current():
-            found = parquet.read_parquet(
+            result = parquet.read_parquet(
                 self._options(content, groups, columns), stream=stream, mr=self._pool.resource
             )
-        return dict(zip(found.column_names(), found.columns, strict=True))
+        return dict(zip(result.column_names(), result.columns, strict=True))
 
     def _options(self, content: Path | bytes, groups: Sequence[int], columns: Sequence[str]) -> Any:
         source = self._plc.io.types.SourceInfo([content])
@@ -213,8 +213,8 @@ class CudfAdapter:
 
     def to_host(self, data: Any) -> U8:
         """Bytes of the device on the host."""
-        found: U8 = self._cupy.asnumpy(data)
-        return found
+        result: U8 = self._cupy.asnumpy(data)
+        return result
 
     def text_series(self, pieces: Iterable[tuple[Text, Bools]], name: str, index: Any) -> Any:
         """A series of strings: the rows of all pieces, null where not valid. Each is copied, on the device,

@@ -114,9 +114,9 @@ class CupyDevice:
         """A byte buffer on the device, readable OVER_READ bytes beyond its end."""
         if isinstance(buffer, self.xp.ndarray):
             return buffer
-        kept = self._kept.get(id(buffer))
-        if kept is not None and kept[0]() is buffer:
-            return kept[1]
+        resident = self._kept.get(id(buffer))
+        if resident is not None and resident[0]() is buffer:
+            return resident[1]
         there = self.bytes(len(buffer))
         self._staging.upload(np.ascontiguousarray(buffer), there.data.ptr)
         key = id(buffer)

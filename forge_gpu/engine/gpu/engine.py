@@ -102,7 +102,7 @@ class GpuEngine:
     def keep(self, text: Text) -> Text:
         return Text(text.data.copy(), text.offsets.copy())
 
-    def let_go(self) -> None:
+    def release_result(self) -> None:
         """What was kept has memory of its own."""
 
     def hash128(self, text: Text) -> U64:
@@ -123,8 +123,8 @@ class GpuEngine:
         if len(text) < self._least_rows:
             return self._host.statistics(text, repetition)
         with self._device:
-            found = statistics.text_statistics(_there(text), self._device, repetition)
-            return Statistics(*map(self._device.download, found))
+            result = statistics.text_statistics(_there(text), self._device, repetition)
+            return Statistics(*map(self._device.download, result))
 
     def valid_utf8(self, column: Spans) -> U8:
         if not isinstance(column, LazySpans) or len(column) < self._least_rows:
@@ -133,13 +133,15 @@ class GpuEngine:
             valid: U8 = self._device.download(valid_utf8(_bytes_there(column), self._device))
             return valid
 
-    def parquet_texts(self, wanted: RowGroups) -> tuple[int, dict[str, Spans] | None]:
-        count, rows = len(wanted.groups), sum(wanted.rows)
-        if self._decoder is None or rows < self._least_rows or not self._decoder.takes(wanted.codecs):
+    def parquet_texts(self, row_groups: RowGroups) -> tuple[int, dict[str, Spans] | None]:
+        count, rows = len(row_groups.groups), sum(row_groups.rows)
+        if self._decoder is None or rows < self._least_rows or not self._decoder.takes(row_groups.codecs):
             return count, None
         with self._device:
-            blocks = self._decoder.texts(wanted.content, wanted.groups, wanted.columns, self._device.bytes)
-        return count, {name: self._spans(name, blocks[name], rows) for name in wanted.columns}
+            blocks = self._decoder.texts(
+                row_groups.content, row_groups.groups, row_groups.columns, self._device.bytes
+            )
+        return count, {name: self._spans(name, blocks[name], rows) for name in row_groups.columns}
 
     def first_occurrence(self, hashes: U64, live: U8) -> I64:
         if len(live) < self._least_rows:

@@ -50,9 +50,9 @@ def probe() -> dict[str, Any]:
     }
 
 
-def _expect(library: str, found: object, expected: object) -> None:
-    if found != expected:
-        raise RuntimeError(f"{library} gives {found!r} instead of {expected!r}")
+def _expect(library: str, result: object, expected: object) -> None:
+    if result != expected:
+        raise RuntimeError(f"{library} gives {result!r} instead of {expected!r}")
 
 
 if __name__ == "__main__":

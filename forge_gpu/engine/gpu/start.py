@@ -40,9 +40,9 @@ def current_gpu(gpus: Sequence[GPU]) -> GPU:
 
 def ordinal(gpu: GPU, runtime: Any) -> int:
     """CUDA's number of a device: it counts by speed, NVML by slot, so the UUID decides."""
-    wanted = gpu.uuid.removeprefix("GPU-").replace("-", "").lower()
+    required = gpu.uuid.removeprefix("GPU-").replace("-", "").lower()
     for number in range(runtime.getDeviceCount()):
         uuid = runtime.getDeviceProperties(number).get("uuid", b"")
-        if bytes(uuid).hex() == wanted:
+        if bytes(uuid).hex() == required:
             return number
     return 0  # a MIG instance has a UUID of its own, and CUDA shows one instance to a process

@@ -172,7 +172,7 @@ def blocks_of_lines(path: OutputPath, block_bytes: int = BLOCK_BYTES) -> Iterato
 
 def _after_last_newline(data: U8) -> int:
     for begin in range(len(data), 0, -65536):
-        found = np.flatnonzero(data[max(begin - 65536, 0) : begin] == 10)
-        if len(found):
-            return max(begin - 65536, 0) + int(found[-1]) + 1
+        result = np.flatnonzero(data[max(begin - 65536, 0) : begin] == 10)
+        if len(result):
+            return max(begin - 65536, 0) + int(result[-1]) + 1
     return 0

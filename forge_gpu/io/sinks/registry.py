@@ -17,8 +17,8 @@ def format_of(name: str) -> Format:
     """The format that a plan names."""
     if name not in NAMES:
         raise KeyError(name)
-    found: Format = import_module(f"{__package__}.{name}").FORMAT
-    return found
+    result: Format = import_module(f"{__package__}.{name}").FORMAT
+    return result
 
 
 def formats() -> Iterator[Format]:

@@ -122,9 +122,9 @@ class Dispatcher:
         for feed in self._feeds:
             why = feed.give_up()
             if why is not None:
-                told = f"{feed.name} gets no more events, and the job goes on: {why}"
-                self.lost.append(told)
-                self._put(Warned(self._stage, told))
+                warning = f"{feed.name} gets no more events, and the job goes on: {why}"
+                self.lost.append(warning)
+                self._put(Warned(self._stage, warning))
 
     def _close(self) -> None:
         """Wait until all events are taken, of no listener longer than it has patience with."""

@@ -46,13 +46,13 @@ def telling_how_far(
 ) -> Callable[[str, int, int], None]:
     """A function that is called with what a stage is at, what is done of that, and of how much: it tells of
     it, of one thing only now and then, and asks whether to stop."""
-    at, told = "", 0.0
+    at, last_time = "", 0.0
 
     def on_progress(what: str, done: int, total: int) -> None:
-        nonlocal at, told
+        nonlocal at, last_time
         now = time.monotonic()
-        if what != at or now - told >= TELL_EVERY:
-            at, told = what, now
+        if what != at or now - last_time >= TELL_EVERY:
+            at, last_time = what, now
             listener(Progressed(stage, what, done, total))
         check_stop()
 

@@ -76,10 +76,10 @@ class Uploaded:
     @classmethod
     def of(cls, staging: Path, store: Store, manifest: bytes | None) -> Uploaded:
         """The same, if it was of this store and manifest; else that nothing is there."""
-        found = cls.load(staging)
-        wanted = cls(str(store.path), hashlib.sha256(manifest or b"").hexdigest())
-        same = found is not None and (found.url, found.manifest) == (wanted.url, wanted.manifest)
-        return found if found is not None and same else wanted
+        result = cls.load(staging)
+        upload = cls(str(store.path), hashlib.sha256(manifest or b"").hexdigest())
+        same = result is not None and (result.url, result.manifest) == (upload.url, upload.manifest)
+        return result if result is not None and same else upload
 
     def save(self, staging: Path) -> None:
         write_atomic(staging / FOLDER / UPLOADED, orjson.dumps(asdict(self)))
@@ -121,9 +121,9 @@ def find_finished(spec: JobSpec, manifest_sha256: str, listener: Listener) -> Re
     data = store.read(MANIFEST)
     if data is None or hashlib.sha256(data).hexdigest() != manifest_sha256:
         return None
-    found = Result.of(store.path, orjson.loads(data), was_finished=True)
+    result = Result.of(store.path, orjson.loads(data), was_finished=True)
     uploaded = Uploaded.of(spec.output, store, data)
-    return found if _is_there(store, uploaded, _names(found)) else None
+    return result if _is_there(store, uploaded, _names(result)) else None
 
 
 def publish(spec: JobSpec, result: Result, listener: Listener, check_stop: Callable[[], None]) -> Result:
@@ -210,6 +210,6 @@ def _is_there(store: Store, uploaded: Uploaded, names: list[str]) -> bool:
 
 def _remove_stale(store: Store, ours: list[str]) -> None:
     """Remove files of an earlier job that this one does not write, so that no reader takes both."""
-    for found in store.names():
-        if found not in ours and any(is_output(found, name(split)) for split in SPLITS):
-            store.remove(found)
+    for result in store.names():
+        if result not in ours and any(is_output(result, name(split)) for split in SPLITS):
+            store.remove(result)

@@ -72,14 +72,14 @@ class Split:
         if isinstance(rows, slice):
             import pyarrow as pa
 
-            wanted = range(self.rows)[rows]
-            low, high = min(wanted, default=0), max(wanted, default=-1) + 1
-            return self._between(low, high).take(pa.array([row - low for row in wanted], pa.int64()))
+            required = range(self.rows)[rows]
+            low, high = min(required, default=0), max(required, default=-1) + 1
+            return self._between(low, high).take(pa.array([row - low for row in required], pa.int64()))
         if not -self.rows <= rows < self.rows:
             raise IndexError(f"{self.name} has {self.rows} rows, and none with the number {rows}")
         row = rows % self.rows
-        found: dict[str, Any] = self._between(row, row + 1).to_pylist()[0]
-        return found
+        result: dict[str, Any] = self._between(row, row + 1).to_pylist()[0]
+        return result
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """The rows for whatever reads Arrow, batch by batch."""
@@ -114,15 +114,15 @@ class Split:
 
         from forge_gpu.io.sinks.lines import schema_of
 
-        found, first = [], 0
+        result, first = [], 0
         for batch in self.iter_batches() if low < high else ():
             begin, end = max(low - first, 0), min(high - first, len(batch))
             if begin < end:
-                found.append(batch.slice(begin, end - begin))
+                result.append(batch.slice(begin, end - begin))
             first += len(batch)
             if first >= high:
                 break
-        return pa.Table.from_batches(found, schema_of(self.columns))
+        return pa.Table.from_batches(result, schema_of(self.columns))
 
     def iter_batches(self, batch_rows: int = 8192) -> Iterator[pa.RecordBatch]:
         """The rows as Arrow batches of at most `batch_rows`: text columns as large_string; kept columns as
@@ -195,12 +195,12 @@ class Result:
             if count
         )
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.manifest["rejected"].items())
-        told = f"<div>rejected: {escape(reasons)}</div>" if reasons else ""
+        rejected_line = f"<div>rejected: {escape(reasons)}</div>" if reasons else ""
         page = self.output / PAGE
         if isinstance(page, Path) and page.exists():
-            told += f"<div>report: {escape(str(page))}</div>"
+            rejected_line += f"<div>report: {escape(str(page))}</div>"
         head = f"<tr><th>{escape(str(self.output))}</th><th>rows</th><th></th><th></th></tr>"
-        return f"<table>{head}{rows}</table>{told}"
+        return f"<table>{head}{rows}</table>{rejected_line}"
 
     @property
     def rejected_path(self) -> OutputPath:

@@ -80,8 +80,8 @@ def require_for_writing(
     """Raise OutputError where the outputs will not fit."""
     read = sum(item.range.size for item, facts in zip(inputs.items, ranges, strict=True) if facts.rows)
     counts = decisions.counts()
-    kept = sum(counts[fate] for fate in (*SPLITS, Fate.REJECTED))
-    share = read * kept // max(sum(counts.values()), 1)
+    retained = sum(counts[fate] for fate in (*SPLITS, Fate.REJECTED))
+    share = read * retained // max(sum(counts.values()), 1)
     require_space(spec.output, _of_lines(share, spec.config) - _written(checkpoint), "writing the output")
 
 

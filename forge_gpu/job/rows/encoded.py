@@ -135,8 +135,8 @@ class RowEncoder:
     def _told_spans(self, rows: Rows, chosen: I64) -> Runs:
         """What the assistant wrote, in characters of each text, as the renderer tells it."""
         column = rows.bound.columns[own(SPANS)]
-        told = [column.raw(row) if column.kind[row] == layout.JSON else b"[]" for row in chosen.tolist()]
-        lists = orjson.loads(b"[" + b",".join(told) + b"]")
+        values = [column.raw(row) if column.kind[row] == layout.JSON else b"[]" for row in chosen.tolist()]
+        lists = orjson.loads(b"[" + b",".join(values) + b"]")
         offsets = np.zeros(len(lists) + 1, np.int64)
         np.cumsum([len(each) for each in lists], out=offsets[1:])
         pairs = np.array([pair for each in lists for pair in each], np.int64).reshape(-1, 2)
@@ -186,7 +186,7 @@ def _with_unknown(texts: Text, literals: Runs, unknown: U8, own_tokens: Mapping[
     counts[rows] = [len(ranges[row]) for row in rows.tolist()]
     offsets = np.concatenate(([0], np.cumsum(counts)))
     bounds = np.array([pair for row in rows.tolist() for pair in ranges[row]], np.int64).reshape(-1, 2)
-    told = bytes_of_characters(
+    bounded = bytes_of_characters(
         texts,
         Runs(
             np.concatenate(([0], np.cumsum(np.where(unknown != 0, counts, 0)))),
@@ -198,7 +198,7 @@ def _with_unknown(texts: Text, literals: Runs, unknown: U8, own_tokens: Mapping[
     stays = np.repeat(unknown == 0, counts)
     known = np.repeat(unknown == 0, np.diff(literals.offsets))
     start[stays], stop[stays] = literals.start[known], literals.stop[known]
-    start[~stays], stop[~stays] = told.start, told.stop
+    start[~stays], stop[~stays] = bounded.start, bounded.stop
     return Runs(offsets, start, stop)
 
 

@@ -35,12 +35,12 @@ class RowOrigins:
     def own_tokens(self, rows: Rows, chosen: I64, texts: Text, unknown: U8) -> Mapping[int, list[Span]]:
         """By their place among the chosen rows: of those in whose control tokens contents may have a share,
         the characters of the template's own. Of a row of which it cannot be told: none."""
-        found: dict[int, list[Span]] = {}
+        result: dict[int, list[Span]] = {}
         for place in np.flatnonzero(unknown).tolist():
             row = int(chosen[place])
             if self._may_forge(rows, row):
-                found[place] = self._told(rows, row, texts.row(place).decode()) or []
-        return found
+                result[place] = self._template_spans(rows, row, texts.row(place).decode()) or []
+        return result
 
     def unknown_rows(self, rows: Rows, text_of: Callable[[I64], Text]) -> list[int]:
         """Rows of which it cannot be told. text_of: renders some rows."""
@@ -53,7 +53,7 @@ class RowOrigins:
         return [
             row
             for place, row in enumerate(suspects)
-            if self._told(rows, row, texts.row(place).decode()) is None
+            if self._template_spans(rows, row, texts.row(place).decode()) is None
         ]
 
     def _of_whole_texts(self, rows: Rows) -> list[int]:
@@ -74,7 +74,7 @@ class RowOrigins:
         columns = (rows.records.columns[name] for name in self._shape.columns)
         return self._origins.may_forge(column.raw(row) for column in columns)
 
-    def _told(self, rows: Rows, row: int, text: str) -> list[Span] | None:
+    def _template_spans(self, rows: Rows, row: int, text: str) -> list[Span] | None:
         assert self._origins is not None and self._shape is not None
         try:
             conversation = self._shape.conversation(ChunkRecord(rows.records, row))

@@ -59,14 +59,14 @@ class Transformer:
     def __call__(self, rows: Sequence[bytes]) -> Transformed:
         """What came of rows, each a JSON object. Raises SandboxError, OutputError."""
         path = self._folder / f"{SPOOLED}{self._key_of(rows)}"
-        found = _read(path, len(rows))
-        if found is None:
+        result = _read(path, len(rows))
+        if result is None:
             self._try(rows[:SAMPLE])
             with self._room:
-                found = self._run(rows)
+                result = self._run(rows)
             make_folder(self._folder)
-            arrays.write(path, _arrays(found))
-        return found
+            arrays.write(path, _arrays(result))
+        return result
 
     @property
     def key(self) -> str:

@@ -46,7 +46,7 @@ def source_digest(rows: Rows) -> int:
     if rows.chunk.form == "table":
         columns = rows.source.columns.values()
         of_columns = (digest(column.data, column.start, column.length) for column in columns)
-        return sum((2 * number + 1) * found for number, found in enumerate(of_columns)) % 2**64
+        return sum((2 * number + 1) * result for number, result in enumerate(of_columns)) % 2**64
     return digest(rows.source.data, rows.source.start, rows.source.length)
 
 

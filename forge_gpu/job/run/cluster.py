@@ -200,8 +200,8 @@ class _Opened:
 
 def own_gpu() -> GPUs:
     """A worker on a GPU sees all of them, its own first: the others belong to other workers."""
-    found = read_gpus()
-    return replace(found, devices=found.devices[:1])
+    result = read_gpus()
+    return replace(result, devices=result.devices[:1])
 
 
 _opened: dict[str, _Opened] = {}

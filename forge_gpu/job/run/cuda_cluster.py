@@ -62,8 +62,8 @@ class CudaWorkers:
         try:
             return made(**self.arguments(), **options)
         except Exception as fault:  # what CUDA, NVML and RMM raise is their own
-            told = " ".join(str(fault).split())[:200] or type(fault).__name__
+            message = " ".join(str(fault).split())[:200] or type(fault).__name__
             raise ForgeError(
-                f"the workers on GPUs do not start: {told}; 'forge doctor' says what is missing, or set "
+                f"the workers on GPUs do not start: {message}; 'forge doctor' says what is missing, or set "
                 "preprocessing.engine to cpu"
             ) from fault

@@ -37,12 +37,12 @@ def open_inputs(
         ]
         for source in sources:
             for loss in source.losses:
-                listener(Warned("open", f"{source.file.path}: {_told(loss)}"))
+                listener(Warned("open", f"{source.file.path}: {_loss_text(loss)}"))
         done(0)
     return JobInputs(sources, streamed)
 
 
-def _told(loss: Loss) -> str:
+def _loss_text(loss: Loss) -> str:
     where = "" if loss.offset is None else f" at byte {loss.offset}"
     rows = "" if loss.rows is None else f", {loss.rows} rows are lost"
     return f"{loss.what}{where}{rows}; what is undamaged is kept"

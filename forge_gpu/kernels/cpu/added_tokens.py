@@ -189,7 +189,7 @@ def _refine(data, source, count, target, starts, stops, within, args, mask, valu
 
 @inner
 def _match(data, at, limit, following, token, flags, mask, value):
-    node, found, stop = 0, -1, at
+    node, result, stop = 0, -1, at
     while at < limit:
         node = following[node, data[at]]
         if node == 0:
@@ -197,8 +197,8 @@ def _match(data, at, limit, following, token, flags, mask, value):
         at += 1
         number = token[node]
         if number >= 0 and flags[number] & mask == value:
-            found, stop = number, at
-    return found, stop
+            result, stop = number, at
+    return result, stop
 
 
 @inner

@@ -272,10 +272,10 @@ def members_end(buffer, p, blank, depth, closings, names, seams, columns, row):
                     _keep_seam(buffer, begin, p, seams, slot, k)
         if c == QUOTE:
             end, more_high, more_marks = string_end(buffer, p)
-            found = body_kind(more_marks)
+            result = body_kind(more_marks)
         else:
             end, more_high, more_marks = value_end(buffer, p, blank, depth, closings)
-            found = np.int64(NULL if c == LETTER_N else JSON)
+            result = np.int64(NULL if c == LETTER_N else JSON)
         if end < 0:
             return end, high, marks, members
         high |= more_high
@@ -283,7 +283,7 @@ def members_end(buffer, p, blank, depth, closings, names, seams, columns, row):
         members += 1
         if k >= 0:
             expected = next_name(names, k)
-            there = found != NULL
-            put_span(columns, k, row, p if there else NONE, end - p if there else NONE, found)
+            there = result != NULL
+            put_span(columns, k, row, p if there else NONE, end - p if there else NONE, result)
         slot = expected + 1
         p = end + 1 if c == QUOTE else end

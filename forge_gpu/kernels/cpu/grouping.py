@@ -53,12 +53,12 @@ def _same(code, start, other, count):
 
 
 @kernel
-def _group(first, code, wanted, table, groups, examples):
+def _group(first, code, required, table, groups, examples):
     """Returns the number of groups."""
     mask = len(table) - 1
-    found = 0
+    result = 0
     for row in range(len(groups)):
-        if byte(wanted, row) == 0:
+        if byte(required, row) == 0:
             groups[row] = -1
             continue
         start, end = item64(first, row), item64(first, row + 1)
@@ -70,20 +70,20 @@ def _group(first, code, wanted, table, groups, examples):
                 break
             at = (at + 1) & mask
         if table[at] == FREE:
-            table[at] = found
-            examples[found] = row
-            found += 1
+            table[at] = result
+            examples[result] = row
+            result += 1
         groups[row] = table[at]
-    return found
+    return result
 
 
-def group_rows(first: I64, code: U8, wanted: U8) -> tuple[I32, I64]:
+def group_rows(first: I64, code: U8, required: U8) -> tuple[I32, I64]:
     """Put rows together whose items are the same; (group of each row, first row of each group)."""
     first, code = np.ascontiguousarray(first, np.int64), np.ascontiguousarray(code, np.uint8)
-    wanted = np.ascontiguousarray(wanted).view(np.uint8)
-    check(first, code, wanted)
-    n = len(wanted)
+    required = np.ascontiguousarray(required).view(np.uint8)
+    check(first, code, required)
+    n = len(required)
     table = np.full(1 << (2 * n + 1).bit_length(), FREE, np.int32)
     groups, examples = np.empty(n, np.int32), np.empty(n, np.int64)
-    found = _group(whole(first), whole(code), whole(wanted), table, groups, examples)
-    return groups, examples[:found].copy()
+    result = _group(whole(first), whole(code), whole(required), table, groups, examples)
+    return groups, examples[:result].copy()

@@ -52,8 +52,8 @@ def _masks(*conditions):
             inside = builder.phi(I64)
             inside.add_incoming(int64_of(-1), inside_end)
             inside.add_incoming(read, last_end)
-            found = [builder.bitcast(condition(builder, block), I64) for condition in conditions]
-            return context.make_tuple(builder, result, [builder.and_(mask, inside) for mask in found])
+            matches = [builder.bitcast(condition(builder, block), I64) for condition in conditions]
+            return context.make_tuple(builder, result, [builder.and_(mask, inside) for mask in matches])
 
         return result(BUFFER, types.int64), generate
 
@@ -69,8 +69,8 @@ def _masks_of_block(*conditions):
         def generate(context, builder, signature, arguments):
             source = place(context, builder, *arguments, int64_of(BLOCK), BLOCK_OF_BYTES)
             block = builder.load(source, align=1)
-            found = [builder.bitcast(condition(builder, block), I64) for condition in conditions]
-            return context.make_tuple(builder, result, found)
+            matches = [builder.bitcast(condition(builder, block), I64) for condition in conditions]
+            return context.make_tuple(builder, result, matches)
 
         return result(BUFFER, types.int64), generate
 
@@ -98,11 +98,13 @@ def _is_letter_of_escape(builder, block):
 
     b and r differ in one bit, and so do f and n: a comparison each, without that bit.
     """
-    found = _is(ord("t"))(builder, block)
+    result = _is(ord("t"))(builder, block)
     for one, other in ((ord("b"), ord("r")), (ord("f"), ord("n"))):
         same = splat(0xFF ^ one ^ other)
-        found = builder.or_(found, builder.icmp_unsigned("==", builder.and_(block, same), splat(one & other)))
-    return found
+        result = builder.or_(
+            result, builder.icmp_unsigned("==", builder.and_(block, same), splat(one & other))
+        )
+    return result
 
 
 def _is_stop(builder, block):

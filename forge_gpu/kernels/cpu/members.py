@@ -97,12 +97,12 @@ def _scan_elements(buffer, starts, lengths, kinds, place, closings, columns):
 def scan_members(column: Spans, keys: Sequence[str], scratch: Scratch | None = None) -> dict[str, Spans]:
     """See reference/members.py. Bytes moved: the values read once, 17 bytes written a row and key."""
     scratch = scratch or Scratch()
-    wanted = tuple(dict.fromkeys(keys))
+    required = tuple(dict.fromkeys(keys))
     data, rows = np.ascontiguousarray(column.data), len(column)
-    table, count = pack_names(wanted)
+    table, count = pack_names(required)
     closings = scratch.array("members.closings", MAX_DEPTH, np.uint8)
     seams = new_seams(count, scratch)
-    found = _columns(count, rows)
+    result = _columns(count, rows)
     _scan_members(
         whole(data),
         column.start,
@@ -111,10 +111,10 @@ def scan_members(column: Spans, keys: Sequence[str], scratch: Scratch | None = N
         (whole(table), count),
         whole(seams),
         whole(closings),
-        (*map(whole, found), rows),
+        (*map(whole, result), rows),
     )
     return {
-        key: Spans(column.data, *span) for key, span in zip(wanted, zip(*found, strict=True), strict=True)
+        key: Spans(column.data, *span) for key, span in zip(required, zip(*result, strict=True), strict=True)
     }
 
 
@@ -125,7 +125,7 @@ def scan_elements(column: Spans, place: int, scratch: Scratch | None = None) -> 
     scratch = scratch or Scratch()
     data, rows = np.ascontiguousarray(column.data), len(column)
     closings = scratch.array("members.closings", MAX_DEPTH, np.uint8)
-    start, length, kind = found = _columns(1, rows)
+    start, length, kind = result = _columns(1, rows)
     _scan_elements(
         whole(data),
         column.start,
@@ -133,7 +133,7 @@ def scan_elements(column: Spans, place: int, scratch: Scratch | None = None) -> 
         column.kind,
         np.int64(place),
         whole(closings),
-        (*map(whole, found), rows),
+        (*map(whole, result), rows),
     )
     return Spans(column.data, start[0], length[0], kind[0])
 

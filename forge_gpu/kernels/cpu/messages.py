@@ -47,9 +47,9 @@ FULL = INVALID - 256  # no fault of the row: there was no room for its messages
 
 
 @inner
-def _role(buffer, found, roles, expected):
+def _role(buffer, result, roles, expected):
     """The number of the role that a span spells, or UNKNOWN; `expected` is tried first."""
-    start, length, kind = found
+    start, length, kind = result
     role = -1
     if kind == CLEAN:
         role = find_raw(buffer, start, roles, expected)
@@ -78,16 +78,16 @@ def _list_end(buffer, p, closings, keys, seams, roles, m, role, columns):
         if p < 0:
             return INVALID, m, 0
         role_at, content_at = get_span(columns, ROLE, m), get_span(columns, CONTENT, m)
-        found = _role(buffer, role_at, roles, expected)
-        put_byte(role, m, found)
-        if found != UNKNOWN:
-            expected = next_name(roles, found)
+        result = _role(buffer, role_at, roles, expected)
+        put_byte(role, m, result)
+        if result != UNKNOWN:
+            expected = next_name(roles, result)
         kind = content_at[2]
         order = ROLE_FIRST if role_at[0] < content_at[0] else CONTENT_FIRST
         a_list = kind == JSON and byte(buffer, content_at[0]) == OPEN_ARRAY
         if a_list:
             lists = WITH_LISTS
-        if found == UNKNOWN or members != 2 or (not CLEAN <= kind <= ESCAPED and not a_list):
+        if result == UNKNOWN or members != 2 or (not CLEAN <= kind <= ESCAPED and not a_list):
             plain = 0
         elif plain < 0:
             plain = order
@@ -156,7 +156,7 @@ def scan_messages(
     reason = scratch.array("messages.reason", n, np.uint8)
     first[0] = 0
     capacity = max(scratch.held("messages.role"), 4 * n + 64)
-    found = _columns(scratch, capacity)
+    result = _columns(scratch, capacity)
     while True:
         row = _scan_messages(
             whole(data),
@@ -169,17 +169,17 @@ def scan_messages(
             whole(closings),
             row,
             (first, plain, reason),
-            whole(found[0]),
-            (*map(whole, found[1:]), capacity),
+            whole(result[0]),
+            (*map(whole, result[1:]), capacity),
         )
         if row == n:
             break
         capacity *= 2
-        full, found = found, _columns(scratch, capacity)
-        for new, old in zip(found, full, strict=True):
+        full, result = result, _columns(scratch, capacity)
+        for new, old in zip(result, full, strict=True):
             new[:, : first[row]] = old[:, : first[row]]
     m = first[n]
-    role, start, length, kind = found
+    role, start, length, kind = result
     content = Spans(column.data, start[CONTENT, :m], length[CONTENT, :m], kind[CONTENT, :m])
     return Messages(first, role[0, :m], content, plain, reason)
 

@@ -45,21 +45,21 @@ def _extend(typing_context, hashes, count, multipliers, extremes, stride):
             return [vector_pointer(builder, base, place, VECTOR) for place in places]
 
         factors = [builder.load(at, align=4) for at in pointers(multipliers, ir.Constant(I64, 0))]
-        kept = []
+        retained = []
         for f in range(_EACH):
             for at in pointers(extremes, builder.mul(stride, ir.Constant(I64, f))):
-                kept.append((at, cgutils.alloca_once(builder, VECTOR)))
-                builder.store(builder.load(at, align=4), kept[-1][1])
+                retained.append((at, cgutils.alloca_once(builder, VECTOR)))
+                builder.store(builder.load(at, align=4), retained[-1][1])
         with cgutils.for_range(builder, count) as loop:
             value = broadcast(builder, builder.load(vector_pointer(builder, hashes, loop.index, I32)))
             products = [builder.mul(value, factor) for factor in factors]
             for f, (compare, sign) in enumerate(_EXTREMES):
                 for v, product in enumerate(products):
-                    slot = kept[f * VECTORS + v][1]
+                    slot = retained[f * VECTORS + v][1]
                     before = builder.load(slot)
                     further = getattr(builder, compare)(sign, product, before)
                     builder.store(builder.select(further, product, before), slot)
-        for at, slot in kept:
+        for at, slot in retained:
             builder.store(builder.load(slot), at, align=4)
         return context.get_dummy_value()
 
@@ -91,16 +91,16 @@ def _signature(data, start, end, kind, n, fold, multipliers, count, scratch, ext
 
 
 @kernel
-def _signatures(data, offsets, kind, n, fold, multipliers, count, scratch, extremes, found):
+def _signatures(data, offsets, kind, n, fold, multipliers, count, scratch, extremes, result):
     for row in range((offsets[1] >> 3) - 1):
         start, end = item64(offsets, row), item64(offsets, row + 1)
         at = row * _EACH * count
-        _signature(data, start, end, kind, n, fold, multipliers, count, scratch, extremes, found, at)
+        _signature(data, start, end, kind, n, fold, multipliers, count, scratch, extremes, result, at)
 
 
 @kernel
 def _band_hashes(
-    data, offsets, kind, n, fold, multipliers, count, scratch, extremes, signature, bands, rows, found
+    data, offsets, kind, n, fold, multipliers, count, scratch, extremes, signature, bands, rows, result
 ):
     for row in range((offsets[1] >> 3) - 1):
         start, end = item64(offsets, row), item64(offsets, row + 1)
@@ -109,7 +109,7 @@ def _band_hashes(
             total = np.uint64(band) * _BAND_WEIGHT
             for i in range(rows):
                 total += half(signature, 4 * (band * rows + i)) * BAND_WEIGHTS[i]
-            put_word(found, 8 * (row * bands + band), fmix64(total))
+            put_word(result, 8 * (row * bands + band), fmix64(total))
 
 
 def _padded(multipliers: U32) -> U32:
@@ -124,10 +124,10 @@ def signatures(data: U8, offsets: Int64s, kind: int, n: int, fold: U32, multipli
     data, offsets = np.ascontiguousarray(data, np.uint8), np.ascontiguousarray(offsets, np.int64)
     fold, padded, scratch = np.ascontiguousarray(fold, np.uint32), _padded(multipliers), new_scratch()
     extremes = np.empty(_EACH * len(padded), np.uint32)
-    found = np.empty((len(offsets) - 1, _EACH * len(multipliers)), np.uint32)
+    result = np.empty((len(offsets) - 1, _EACH * len(multipliers)), np.uint32)
     inputs = whole(data), whole(offsets), kind, n, whole(fold), whole(padded), len(multipliers)
-    _signatures(*inputs, whole(scratch), whole(extremes), whole(found))
-    return found
+    _signatures(*inputs, whole(scratch), whole(extremes), whole(result))
+    return result
 
 
 def band_hashes(
@@ -138,7 +138,7 @@ def band_hashes(
     fold, padded, scratch = np.ascontiguousarray(fold, np.uint32), _padded(multipliers), new_scratch()
     extremes = np.empty(_EACH * len(padded), np.uint32)
     signature = np.empty(_EACH * len(multipliers), np.uint32)
-    found = np.empty((len(offsets) - 1, bands), np.uint64)
+    result = np.empty((len(offsets) - 1, bands), np.uint64)
     inputs = whole(data), whole(offsets), kind, n, whole(fold), whole(padded), len(multipliers)
-    _band_hashes(*inputs, whole(scratch), whole(extremes), whole(signature), bands, rows, whole(found))
-    return found
+    _band_hashes(*inputs, whole(scratch), whole(extremes), whole(signature), bands, rows, whole(result))
+    return result

@@ -169,9 +169,9 @@ def _decode_one(buffer, i, end, scratch, at):
     """Point `at` becomes the code point at byte i, whatever the bytes are; where the next one begins."""
     point, width = byte(buffer, i), 1
     if point >= 0xC0:
-        wanted = 2 if point < 0xE0 else 3 if point < 0xF0 else LONGEST
-        if i + wanted <= end:
-            width = wanted
+        required = 2 if point < 0xE0 else 3 if point < 0xF0 else LONGEST
+        if i + required <= end:
+            width = required
             point &= 0x7F >> width
             for k in range(1, width):
                 point = point << 6 | byte(buffer, i + k) & 0x3F
@@ -192,14 +192,14 @@ def _spaces(typing_context, points, at):
 
 
 @intrinsic
-def _keep_step(typing_context, points, at, kept, target):
+def _keep_step(typing_context, points, at, retained, target):
     """Move those of the LANES points from `at` on that have a bit in `kept` to `target`; SPACE as a blank."""
 
     def generate(context, builder, signature, arguments):
-        points, at, kept, target = arguments
+        points, at, retained, target = arguments
         point = builder.load(vector_pointer(builder, points, at, VECTOR), align=4)
         space = builder.icmp_unsigned("==", point, constant(SPACE))
-        _compress(builder, builder.select(space, constant(BLANK), point), kept, points, target)
+        _compress(builder, builder.select(space, constant(BLANK), point), retained, points, target)
         return context.get_dummy_value()
 
     return types.void(types.uint64, types.int64, types.uint64, types.int64), generate
@@ -229,9 +229,9 @@ def _fold(scratch, count, first, end, fold):
         followed = space & other >> _ONE
         if started == 0:
             followed &= ~((other & ~other + _ONE) - _ONE)  # not before the row's first point
-        kept = other | followed
-        _keep_step(points, at, kept, count)
-        count += count_ones(np.int64(kept))
+        retained = other | followed
+        _keep_step(points, at, retained, count)
+        count += count_ones(np.int64(retained))
         started |= np.uint64(other != 0)
         waiting = started & np.uint64(space > other)
     put_word(scratch, 8 * WAITING, waiting)

@@ -117,15 +117,15 @@ def scan_records(
     """
     if form not in ("lines", "array"):
         raise ValueError(f"form is {form!r}, neither 'lines' nor 'array'")
-    wanted = tuple(dict.fromkeys(keys))
-    table, count = pack_names(wanted)
+    required = tuple(dict.fromkeys(keys))
+    table, count = pack_names(required)
     readable = np.ascontiguousarray(data)
     scratch = scratch or Scratch()
     closings = scratch.array("scan.closings", MAX_DEPTH, np.uint8)
     seams = new_seams(count, scratch)
     size, p, row = len(readable), 0, 0
     capacity = max(scratch.held("scan.kind") // (count + 1), size // 1024 + 64)
-    found = _columns(scratch, count + 1, capacity)
+    result = _columns(scratch, count + 1, capacity)
     while True:
         p, row = _scan(
             whole(readable),
@@ -136,16 +136,16 @@ def scan_records(
             whole(seams),
             p,
             row,
-            (*map(whole, found), capacity),
+            (*map(whole, result), capacity),
         )
         if p >= size:
             break
         capacity = row + int((size - p) * row / p * 1.1) + 64
-        full, found = found, _columns(scratch, count + 1, capacity)
-        for new, old in zip(found, full, strict=True):
+        full, result = result, _columns(scratch, count + 1, capacity)
+        for new, old in zip(result, full, strict=True):
             new[:, :row] = old
-    *spans, record = zip(*(array[:, :row] for array in found), strict=True)
-    columns = {key: Spans(data, *span) for key, span in zip(wanted, spans, strict=True)}
+    *spans, record = zip(*(array[:, :row] for array in result), strict=True)
+    columns = {key: Spans(data, *span) for key, span in zip(required, spans, strict=True)}
     return Records(data, *record, columns)
 
 

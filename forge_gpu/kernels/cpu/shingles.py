@@ -349,26 +349,26 @@ def _fill(table, values, first, count):
 @inner
 def _found(table, slots, values, first, others, j, other_end):
     """How many of others[j:other_end] a table has."""
-    found = 0
+    result = 0
     for k in range(j, other_end):
         slot = _slot(table, slots, values, first, word(others, 8 * k))
-        found += np.int64(half(table, 4 * slot) != 0)
-    return found
+        result += np.int64(half(table, 4 * slot) != 0)
+    return result
 
 
 @kernel
-def _intersections(values, offsets, others, other_offsets, pairs, left, right, table, found):
+def _intersections(values, offsets, others, other_offsets, pairs, left, right, table, result):
     """A value is in a set once: one that met its equal is done with, and only the others are looked up."""
-    number, loaded, slots = found[1] >> 3, -1, 0
+    number, loaded, slots = result[1] >> 3, -1, 0
     for p in range(number):
         a, b = item64(pairs, 2 * p), item64(pairs, 2 * p + 1)
         i, j = item64(offsets, a), item64(other_offsets, b)
         end, other_end = item64(offsets, a + 1), item64(other_offsets, b + 1)
         if values[0] == others[0] and i == j and end == other_end:
-            put_word(found, 8 * p, np.uint64(end - i))
+            put_word(result, 8 * p, np.uint64(end - i))
             continue
         if loaded == a:
-            put_word(found, 8 * p, np.uint64(_found(table, slots, values, i, others, j, other_end)))
+            put_word(result, 8 * p, np.uint64(_found(table, slots, values, i, others, j, other_end)))
             continue
         shared, lefts, rights = _side_by_side(values, i, end, others, j, other_end, left, right)
         if lefts > 0 and rights > 0:
@@ -378,7 +378,7 @@ def _intersections(values, offsets, others, other_offsets, pairs, left, right, t
             else:
                 slots, loaded = _fill(table, left, 0, lefts), -1
                 shared += _found(table, slots, left, 0, right, 0, rights)
-        put_word(found, 8 * p, np.uint64(shared))
+        put_word(result, 8 * p, np.uint64(shared))
 
 
 def intersections(
@@ -392,16 +392,16 @@ def intersections(
     other_offsets = np.ascontiguousarray(other_offsets, np.int64)
     largest, other_largest = (int(np.diff(ends).max(initial=0)) for ends in (offsets, other_offsets))
     left, right = np.empty(largest, np.uint64), np.empty(other_largest, np.uint64)
-    table, found = np.empty(table_slots(largest), np.uint32), np.empty(len(pairs), np.int64)
+    table, result = np.empty(table_slots(largest), np.uint32), np.empty(len(pairs), np.int64)
     sets = whole(values), whole(offsets), whole(others), whole(other_offsets)
-    _intersections(*sets, whole(pairs), whole(left), whole(right), whole(table), whole(found))
-    return found
+    _intersections(*sets, whole(pairs), whole(left), whole(right), whole(table), whole(result))
+    return result
 
 
 @kernel
-def _first_found(data, offsets, kind, n, fold, scratch, values, owners, starts, bits, found):
+def _first_found(data, offsets, kind, n, fold, scratch, values, owners, starts, bits, result):
     shift = np.uint64(64 - bits)
-    for row in range(found[1] >> 3):
+    for row in range(result[1] >> 3):
         end, owner = item64(offsets, row + 1), -1
         begin(scratch, item64(offsets, row))
         while owner < 0:
@@ -416,14 +416,14 @@ def _first_found(data, offsets, kind, n, fold, scratch, values, owners, starts, 
                         owner = item64(owners, v)
                 if owner >= 0:
                     break
-        put_word(found, 8 * row, np.uint64(owner))
+        put_word(result, 8 * row, np.uint64(owner))
 
 
 def first_found(data: U8, offsets: Int64s, kind: int, n: int, fold: U32, index: Lookup) -> Int64s:
     """See kernels.reference.shingles.first_found: about one value of the index is read for each shingle."""
     data, offsets = np.ascontiguousarray(data, np.uint8), np.ascontiguousarray(offsets, np.int64)
     fold, scratch = np.ascontiguousarray(fold, np.uint32), new_scratch()
-    found = np.empty(len(offsets) - 1, np.int64)
+    result = np.empty(len(offsets) - 1, np.int64)
     text, held = (whole(data), whole(offsets)), tuple(map(whole, index[:3]))
-    _first_found(*text, kind, n, whole(fold), whole(scratch), *held, index.bits, whole(found))
-    return found
+    _first_found(*text, kind, n, whole(fold), whole(scratch), *held, index.bits, whole(result))
+    return result

@@ -81,10 +81,10 @@ def _character(data, i, end):
 def _is_mojibake(data, i, end):
     """Whether the lead U+00C2-U+00F4 at i is followed by its images, not all of them harmless."""
     lead = byte(data, i + 1)
-    wanted = 1 if lead <= 0x9F else 2 if lead <= 0xAF else 3
+    required = 1 if lead <= 0x9F else 2 if lead <= 0xAF else 3
     sure = lead <= 0x83
     i += 2
-    for _ in range(wanted):
+    for _ in range(required):
         value, size = _character(data, i, end)
         if value < 0 or value >= len(_IMAGE) or _IMAGE[value] == NO_IMAGE:
             return False

@@ -49,10 +49,10 @@ def _mask_of_bytes(typing_context, base, index, one, other):
             single = builder.insert_element(zero, builder.trunc(value, I8), lane)
             return builder.shuffle_vector(single, zero, spread)
 
-        found = builder.or_(
+        result = builder.or_(
             builder.icmp_unsigned("==", block, splat(one)), builder.icmp_unsigned("==", block, splat(other))
         )
-        return builder.bitcast(found, WORD)
+        return builder.bitcast(result, WORD)
 
     return types.int64(types.uint64, types.int64, types.int64, types.int64), generate
 
@@ -299,21 +299,21 @@ def _piece(source, start, length, kind, at, pattern, first_byte, limit, index, o
             continue
         escaped = _has_escapes(kind[i])
         low, high = start[i], start[i] + length[i]
-        wanted = index
-        if wanted < 0:
-            wanted += 1 + _count(source, low, high, escaped, pattern, first_byte, limit)
+        required = index
+        if required < 0:
+            required += 1 + _count(source, low, high, escaped, pattern, first_byte, limit)
         number, stop = np.int64(0), low
-        while wanted >= 0:
+        while required >= 0:
             stop, after = np.int64(-1), np.int64(-1)
             if number < limit:
                 stop, after = _search(source, low, high, escaped, pattern, first_byte)
-            if number == wanted or stop < 0:
+            if number == required or stop < 0:
                 break
             low = after
             number += 1
         if stop < 0:
             stop = high
-        there = wanted >= 0 and number == wanted
+        there = required >= 0 and number == required
         out_start[k] = low if there else start[i]
         out_length[k] = stop - low if there else 0
 
@@ -321,13 +321,13 @@ def _piece(source, start, length, kind, at, pattern, first_byte, limit, index, o
 @inner
 def _count(source, i, end, escaped, pattern, first_byte, enough):
     """How often the text has `pattern`, at most `enough` times, without overlap."""
-    found = np.int64(0)
-    while found < enough:
+    result = np.int64(0)
+    while result < enough:
         _, i = _search(source, i, end, escaped, pattern, first_byte)
         if i < 0:
             break
-        found += 1
-    return found
+        result += 1
+    return result
 
 
 @kernel
@@ -366,11 +366,11 @@ def _ask(source, start, length, kind, at, question, pattern, first_byte, number,
         elif question == COUNTS:
             answer[k] = _count(source, low, high, escaped, pattern, first_byte, number) >= number
         else:
-            found = np.int64(0)
-            while found < number and low < high:
+            result = np.int64(0)
+            while result < number and low < high:
                 low = _next(source, low, high, escaped)[1]
-                found += 1
-            answer[k] = found >= number
+                result += 1
+            answer[k] = result >= number
 
 
 @kernel
@@ -379,16 +379,16 @@ def _characters(source, start, length, kind, at, counted):
         i = item64(at, k)
         low, high = start[i], start[i] + length[i]
         if _has_escapes(kind[i]):
-            found = np.int64(0)
+            result = np.int64(0)
             while low < high:
                 low = _next(source, low, high, True)[1]
-                found += 1
+                result += 1
         else:
-            found = high - low
+            result = high - low
             while low < high:  # all bytes but those that go on a character
-                found -= byte(source, low) & 0xC0 == 0x80
+                result -= byte(source, low) & 0xC0 == 0x80
                 low += 1
-        counted[k] = found
+        counted[k] = result
 
 
 def _points(text: str) -> np.ndarray:

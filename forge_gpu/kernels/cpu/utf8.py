@@ -16,18 +16,18 @@ from forge_gpu.kernels.layout import U8, Spans
 @inner
 def is_utf8(buffer, start, end):
     """Whether the bytes [start, end) of the buffer are UTF-8."""
-    wanted = 0  # continuation bytes that the last block asks of this one
+    required = 0  # continuation bytes that the last block asks of this one
     e0 = ed = f0 = f4 = 0  # 1 where the block before ended in that byte
     i = start
     while i < end:
-        if wanted == 0 and i + BLOCK <= end and mask_not_ascii(buffer, i) == 0:
+        if required == 0 and i + BLOCK <= end and mask_not_ascii(buffer, i) == 0:
             i += BLOCK
             continue
         high, lead, lead3, lead4, narrow = utf8_lead_masks(buffer, i)
         inside = -1 if end - i >= BLOCK else (1 << (end - i)) - 1
         high &= inside
         if high == 0:
-            if wanted != 0:
+            if required != 0:
                 return False
             e0 = ed = f0 = f4 = 0
             i += BLOCK
@@ -35,7 +35,7 @@ def is_utf8(buffer, start, end):
         lead &= inside
         lead3 &= inside
         lead4 &= inside
-        expected = wanted | (lead << 1) | (lead3 << 2) | (lead4 << 3)
+        expected = required | (lead << 1) | (lead3 << 2) | (lead4 << 3)
         fault = expected ^ (high ^ lead)
         if narrow | e0 | ed | f0 | f4 != 0:
             overlong, too_large, is_e0, is_ed, is_f0, is_f4, below_90, below_a0 = utf8_bounds_masks(buffer, i)
@@ -46,9 +46,9 @@ def is_utf8(buffer, start, end):
             return False
         if end - i < BLOCK:
             return expected & ~inside == 0
-        wanted = (lead >> 63) & 1 | (lead3 >> 62) & 3 | (lead4 >> 61) & 7
+        required = (lead >> 63) & 1 | (lead3 >> 62) & 3 | (lead4 >> 61) & 7
         i += BLOCK
-    return wanted == 0
+    return required == 0
 
 
 @kernel

@@ -163,28 +163,28 @@ def token(work, memory, i, end):
 
 
 @function
-def cut(work, memory, start, wanted, end):
+def cut(work, memory, start, required, end):
     """(where the block that starts at `start` ends, where the next starts), at `wanted` or behind.
 
-    The two differ where a run that writes nothing lies over `wanted`: it belongs to no block.
+    The two differ where a run that writes nothing lies over required: it belongs to no block.
     """
-    if wanted <= start:
+    if required <= start:
         return start, start
-    if work == ESCAPE or wanted == end:
-        return wanted, wanted
+    if work == ESCAPE or required == end:
+        return required, required
     clear = True
     if work == COMPACT:
-        clear = not _is_space(byte(memory, wanted - 1))
+        clear = not _is_space(byte(memory, required - 1))
     else:
-        for i in range(max(start, wanted - (LONGEST - 1)), wanted):
+        for i in range(max(start, required - (LONGEST - 1)), required):
             if byte(memory, i) == BACKSLASH:
                 clear = False
     if clear:
-        return wanted, wanted
+        return required, required
     i = start
-    while i < wanted:
+    while i < required:
         _, count, size = token(work, memory, i, end)
-        if i + size > wanted and count == 0:
+        if i + size > required and count == 0:
             return i, i + size
         i += size
     return i, i

@@ -165,10 +165,10 @@ def describe(
                 at += 1
             else:
                 end = begin + length[v]
-                wanted = begin
+                required = begin
                 for _ in range(_blocks(work, length[v])):
-                    wanted = min(wanted + BLOCK, end)
-                    stop, following = jsontext.cut(work, memory, begin, wanted, end)
+                    required = min(required + BLOCK, end)
+                    stop, following = jsontext.cut(work, memory, begin, required, end)
                     _put(source, size, at, pieces.piece(work, begin, stop - begin), np.int64(0))
                     begin = following
                     at += 1

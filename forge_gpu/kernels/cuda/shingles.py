@@ -29,10 +29,10 @@ def _code_point(memory, i, end):
 
 
 @kernel
-def units(memory, base, offsets, kind, fold, found, counts):
-    """found[offsets[r]:] = the units of row r, counts[r] of them; places as in the text.
+def units(memory, base, offsets, kind, fold, result, counts):
+    """result[offsets[r]:] = the units of row r, counts[r] of them; places as in the text.
 
-    kind: CHARACTERS or WORDS. fold: uint32[...], see the reference. found: uint32[bytes] or, for words,
+    kind: CHARACTERS or WORDS. fold: uint32[...], see the reference. result: uint32[bytes] or, for words,
     uint64[bytes]; counts: int64[n].
     """
     r = thread()
@@ -53,20 +53,20 @@ def units(memory, base, offsets, kind, fold, found, counts):
             continue
         if kind == WORDS:
             if (waiting or point == 0x20) and key != 0:
-                found[at] = key
+                result[at] = key
                 at += 1
                 key = np.uint64(0)
             if point != 0x20:
                 key = (key + np.uint64(point) + np.uint64(1)) * BASE
         else:
             if waiting:
-                found[at] = 0x20
+                result[at] = 0x20
                 at += 1
-            found[at] = point
+            result[at] = point
             at += 1
         waiting = False
         began = True
     if key != 0:
-        found[at] = key
+        result[at] = key
         at += 1
     counts[r] = at - first

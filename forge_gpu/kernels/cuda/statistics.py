@@ -76,10 +76,10 @@ def _character(memory, i, end):
 def _is_mojibake(memory, i, end, images, harmless):
     """Whether the lead U+00C2-U+00F4 at i is followed by its images, not all of them harmless."""
     lead = byte(memory, i + 1)
-    wanted = 1 if lead <= 0x9F else 2 if lead <= 0xAF else 3
+    required = 1 if lead <= 0x9F else 2 if lead <= 0xAF else 3
     sure = lead <= 0x83
     i += 2
-    for _ in range(wanted):
+    for _ in range(required):
         value, size = _character(memory, i, end)
         low, high = 0, len(images)
         while low < high:
@@ -99,23 +99,23 @@ def _is_mojibake(memory, i, end, images, harmless):
 def _counted(memory, i, end, images, harmless):
     """What byte i adds to (characters, replacements, controls, mojibake), each in a field of one word."""
     value = byte(memory, i)
-    found = np.uint64(1 if value & 0xC0 != 0x80 else 0)
+    result = np.uint64(1 if value & 0xC0 != 0x80 else 0)
     if value >= 0x20 and value < 0x7F:
-        return found
+        return result
     if value < 0x80:
         if value != 9 and value != 10 and value != 13:
-            found |= np.uint64(1) << FIELD + FIELD
+            result |= np.uint64(1) << FIELD + FIELD
     elif value == 0xC2 and i + 1 < end:
         following = byte(memory, i + 1)
         if following >= 0x80 and following <= 0x9F:
-            found |= np.uint64(1) << FIELD + FIELD
+            result |= np.uint64(1) << FIELD + FIELD
     elif value == 0xC3 and i + 1 < end:
         following = byte(memory, i + 1)
         if following >= 0x82 and following <= 0xB4 and _is_mojibake(memory, i, end, images, harmless):
-            found |= np.uint64(1) << FIELD + FIELD + FIELD
+            result |= np.uint64(1) << FIELD + FIELD + FIELD
     elif value == 0xEF and i + 2 < end and byte(memory, i + 1) == 0xBF and byte(memory, i + 2) == 0xBD:
-        found |= np.uint64(1) << FIELD
-    return found
+        result |= np.uint64(1) << FIELD
+    return result
 
 
 @kernel
@@ -132,11 +132,11 @@ def count(memory, base, offsets, images, harmless, counts):
         if lane == 0:
             shared[0] = np.uint64(0)
         cuda.syncthreads()
-        found = np.uint64(0)
+        result = np.uint64(0)
         for i in range(begin + lane, min(end, high), WARP):
-            found += _counted(memory, base + i, base + end, images, harmless)
-        if found != 0:
-            cuda.atomic.add(shared, 0, found)
+            result += _counted(memory, base + i, base + end, images, harmless)
+        if result != 0:
+            cuda.atomic.add(shared, 0, result)
         cuda.syncthreads()
         if lane < 4:
             part = shared[0] >> np.uint64(lane) * FIELD & FIELD_MASK

@@ -130,7 +130,7 @@ def _refine(
 
 def _match(data: U8, at: int, limit: int, tokens: AddedTokens, mask: int, value: int) -> tuple[int, int]:
     """The longest token that begins here, and where it ends."""
-    node, found, stop = 0, -1, at
+    node, result, stop = 0, -1, at
     while at < limit:
         node = int(tokens.next[node, data[at]])
         if node == 0:
@@ -138,8 +138,8 @@ def _match(data: U8, at: int, limit: int, tokens: AddedTokens, mask: int, value:
         at += 1
         number = int(tokens.token[node])
         if number >= 0 and tokens.flags[number] & mask == value:
-            found, stop = number, at
-    return found, stop
+            result, stop = number, at
+    return result, stop
 
 
 def _beside_word(data: U8, at: int, stop: int, begin: int, end: int, tokens: AddedTokens) -> bool:

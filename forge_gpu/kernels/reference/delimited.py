@@ -57,11 +57,11 @@ def split_records(data: U8, signs: Signs, columns: int, is_last: bool, most: int
         if text[at] in (NEWLINE, RETURN):
             at += 1
             continue
-        found = _record(text, at, signs, is_last)
-        if found is None:
+        result = _record(text, at, signs, is_last)
+        if result is None:
             is_open = _opens(text, at, signs)
             break
-        end, status, fields = found
+        end, status, fields = result
         if status == GOOD and columns and len(fields) != columns:
             status = MISCOUNTED
         rows.append((at, end, len(fields), status, fields if status == GOOD else []))

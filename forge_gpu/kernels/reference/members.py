@@ -36,7 +36,7 @@ def scan_elements(column: Spans, place: int, scratch: Scratch | None = None) -> 
     """
     if place < LAST:
         raise ValueError(f"no place in a list: {place}")
-    rows = [[found for _, found in _found(column, i, b"[")] for i in range(len(column))]
+    rows = [[result for _, result in _found(column, i, b"[")] for i in range(len(column))]
     return _spans(column, [row[place] if row and place < len(row) else NOTHING for row in rows])
 
 
@@ -45,19 +45,19 @@ def _found(column: Spans, i: int, opening: bytes) -> list[tuple[str, Found]]:
     offset, text = int(column.start[i]), column.raw(i)
     if column.kind[i] != JSON or text[:1] != opening:
         return []
-    found: list[tuple[str, Found]] = []
+    result: list[tuple[str, Found]] = []
 
     def visit(key: bytes, at: int, end: int) -> None:
         start, length, kind = span_of(text, at, end)
         name = decoded(key) if opening == b"{" else ""
-        found.append((name, (start + offset if kind != NULL else 0, length, kind)))
+        result.append((name, (start + offset if kind != NULL else 0, length, kind)))
 
     try:
-        return found if value_end(text, 0, visit=visit) == len(text) else []
+        return result if value_end(text, 0, visit=visit) == len(text) else []
     except Fault:
         return []
 
 
-def _spans(column: Spans, found: Sequence[Found]) -> Spans:
-    spans = np.array(found, np.int64).reshape(-1, 3)
+def _spans(column: Spans, result: Sequence[Found]) -> Spans:
+    spans = np.array(result, np.int64).reshape(-1, 3)
     return Spans(column.data, spans[:, 0], spans[:, 1], spans[:, 2].astype(np.uint8))

@@ -42,9 +42,9 @@ def scan_messages(
     check(roles, role_key, content_key)
     first, role, contents, plain, reason = [0], [], [], [], []
     for i in range(len(column)):
-        found, why = _objects(column, i)
+        result, why = _objects(column, i)
         row = [
-            (_role(column, m.get(role_key), roles), m.get(content_key, (0, 0, ABSENT)), n) for m, n in found
+            (_role(column, m.get(role_key), roles), m.get(content_key, (0, 0, ABSENT)), n) for m, n in result
         ]
         role += [code for code, _, _ in row]
         contents += [content for _, content, _ in row]
@@ -54,7 +54,7 @@ def scan_messages(
             code != UNKNOWN and n == 2 and (at[2] in BODIES or a_list)
             for (code, at, n), a_list in zip(row, lists, strict=True)
         ]
-        orders = {ROLE_FIRST if list(m)[:1] == [role_key] else CONTENT_FIRST for m, _ in found}
+        orders = {ROLE_FIRST if list(m)[:1] == [role_key] else CONTENT_FIRST for m, _ in result}
         order = orders.pop() if len(orders) == 1 and all(good) else 0
         plain.append(order + WITH_LISTS if order and any(lists) else order)
         reason.append(why)
@@ -81,7 +81,7 @@ def _objects(column: Spans, i: int) -> tuple[list[tuple[dict[str, Found], int]],
     kind, offset, text = column.kind[i], int(column.start[i]), column.raw(i)
     if kind != JSON or text[:1] != b"[":
         return [], {NULL: Reason.NULL_FIELD, ABSENT: Reason.MISSING_FIELD}.get(kind, Reason.BAD_MESSAGES)
-    found: list[tuple[dict[str, Found], int]] = []
+    result: list[tuple[dict[str, Found], int]] = []
 
     def message(_: bytes, start: int, end: int) -> None:
         members: list[tuple[str, Found]] = []
@@ -93,18 +93,18 @@ def _objects(column: Spans, i: int) -> tuple[list[tuple[dict[str, Found], int]],
         if text[start : start + 1] != b"{":
             raise Fault
         value_end(text, start, visit=member)
-        found.append((dict(members), len(members)))
+        result.append((dict(members), len(members)))
 
     try:
         good = value_end(text, 0, visit=message) == len(text)
     except Fault:
         good = False
-    return (found, Reason.NONE) if good else ([], Reason.BAD_MESSAGES)
+    return (result, Reason.NONE) if good else ([], Reason.BAD_MESSAGES)
 
 
-def _role(column: Spans, found: Found | None, roles: Sequence[str]) -> int:
-    if found is None or found[2] not in BODIES:
+def _role(column: Spans, result: Found | None, roles: Sequence[str]) -> int:
+    if result is None or result[2] not in BODIES:
         return UNKNOWN
-    start, length, _ = found
+    start, length, _ = result
     name = decoded(column.data[start : start + length].tobytes())
     return roles.index(name) if name in roles else UNKNOWN

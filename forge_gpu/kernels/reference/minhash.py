@@ -41,13 +41,13 @@ def signatures(data: U8, offsets: I64, kind: int, n: int, fold: U32, multipliers
     See `shingles` for kind, n and fold.
     """
     permutations = [(a, mask) for mask in MASKS for a in multipliers.tolist()]
-    found = np.full((len(offsets) - 1, len(permutations)), NOTHING, np.uint32)
-    for row in range(len(found)):
+    result = np.full((len(offsets) - 1, len(permutations)), NOTHING, np.uint32)
+    for row in range(len(result)):
         text = data[offsets[row] : offsets[row + 1]].tobytes()
         low = [value & NOTHING for value in shingles(text, kind, n, fold)]
         for j, (a, mask) in enumerate(permutations):
-            found[row, j] = min((x * a & NOTHING ^ mask for x in low), default=NOTHING)
-    return found
+            result[row, j] = min((x * a & NOTHING ^ mask for x in low), default=NOTHING)
+    return result
 
 
 def band_hashes(

@@ -176,8 +176,8 @@ def distinct(
     bounds = list(pairwise(offsets.tolist()))
     chosen = bounds if rows is None else [bounds[row] for row in rows.tolist()]
     sets = [list(dict.fromkeys(shingles(data[a:b].tobytes(), kind, n, fold))) for a, b in chosen]
-    ends = np.cumsum([0] + [len(found) for found in sets])
-    return np.array([value for found in sets for value in found], np.uint64), ends.astype(np.int64)
+    ends = np.cumsum([0] + [len(result) for result in sets])
+    return np.array([value for result in sets for value in result], np.uint64), ends.astype(np.int64)
 
 
 def intersections(values: U64, offsets: I64, other_values: U64, other_offsets: I64, pairs: I64) -> I64:
@@ -212,8 +212,8 @@ def lookup(values: U64, owners: I64) -> Lookup:
 def first_found(data: U8, offsets: I64, kind: int, n: int, fold: U32, index: Lookup) -> I64:
     """The owner of the first shingle of each row that the index has: int64[rows]; -1 where it has none."""
     owners = dict(zip(index.values.tolist(), index.owners.tolist(), strict=True))
-    found = []
+    result = []
     for start, end in pairwise(offsets.tolist()):
         hits = (owners.get(value) for value in shingles(data[start:end].tobytes(), kind, n, fold))
-        found.append(next((owner for owner in hits if owner is not None), -1))
-    return np.array(found, np.int64)
+        result.append(next((owner for owner in hits if owner is not None), -1))
+    return np.array(result, np.int64)

@@ -72,14 +72,14 @@ def text_statistics(text: Text, scratch: Scratch, repetition: bool = True) -> St
         controls=np.array([len(_CONTROL.findall(row)) for row in rows], np.int64),
         mojibake=np.array([_mojibake(row) for row in rows], np.int64),
         blank=np.array([not row.decode("utf-8", "replace").strip() for row in rows], np.uint8),
-        repeated=np.array([len(found) - len(set(found)) for found in spread], np.int64),
-        windows=np.array([len(found) for found in spread], np.int64),
+        repeated=np.array([len(result) - len(set(result)) for result in spread], np.int64),
+        windows=np.array([len(result) for result in spread], np.int64),
     )
 
 
 def _mojibake(row: bytes) -> int:
-    found = _MOJIBAKE.findall(row.decode("utf-8", "replace"))
-    return sum(match[0] in SURE_LEADS or not set(match[1:]) <= set(HARMLESS) for match in found)
+    result = _MOJIBAKE.findall(row.decode("utf-8", "replace"))
+    return sum(match[0] in SURE_LEADS or not set(match[1:]) <= set(HARMLESS) for match in result)
 
 
 def windows_of(row: bytes) -> list[int]:

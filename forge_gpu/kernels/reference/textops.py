@@ -28,7 +28,7 @@ def units(column: Spans, i: int) -> list[Unit]:
     """The characters of value `i`, each with where it is spelled."""
     start = int(column.start[i])
     raw = column.raw(i)
-    found = []
+    result = []
     at = 0
     while at < len(raw):
         size, code = 1, raw[at]
@@ -38,9 +38,9 @@ def units(column: Spans, i: int) -> list[Unit]:
         elif code >= 0x80:
             size = 2 if code < 0xE0 else 3 if code < 0xF0 else 4
             code = ord(raw[at : at + size].decode())
-        found.append((chr(code), start + at, start + at + size))
+        result.append((chr(code), start + at, start + at + size))
         at += size
-    return found
+    return result
 
 
 def text(column: Spans, i: int) -> str:
@@ -51,11 +51,11 @@ def strip(column: Spans, at: I64 | None, left: bool, right: bool, characters: st
     """text.strip, lstrip or rstrip; without `characters`, of white space. at: None for every value."""
     unwanted = WHITE_SPACE if characters is None else characters
 
-    def bounds(found: list[Unit]) -> tuple[int, int]:
-        first, last = 0, len(found)
-        while left and first < last and found[first][0] in unwanted:
+    def bounds(result: list[Unit]) -> tuple[int, int]:
+        first, last = 0, len(result)
+        while left and first < last and result[first][0] in unwanted:
             first += 1
-        while right and last > first and found[last - 1][0] in unwanted:
+        while right and last > first and result[last - 1][0] in unwanted:
             last -= 1
         return first, last
 
@@ -64,15 +64,15 @@ def strip(column: Spans, at: I64 | None, left: bool, right: bool, characters: st
 
 def cut(column: Spans, at: I64, start: int | None, stop: int | None) -> Spans:
     """text[start:stop]"""
-    return _cut(column, at, lambda found: slice(start, stop).indices(len(found))[:2])
+    return _cut(column, at, lambda result: slice(start, stop).indices(len(result))[:2])
 
 
 def piece(column: Spans, at: I64, separator: str, limit: int, index: int) -> Spans:
     """text.split(separator, limit)[index], an empty text where there is no such piece."""
 
-    def bounds(found: list[Unit]) -> tuple[int, int]:
+    def bounds(result: list[Unit]) -> tuple[int, int]:
         pieces, begin = [], 0
-        whole = "".join(unit[0] for unit in found)
+        whole = "".join(unit[0] for unit in result)
         for part in whole.split(separator, limit):
             pieces.append((begin, begin + len(part)))
             begin += len(part) + len(separator)
@@ -84,8 +84,8 @@ def piece(column: Spans, at: I64, separator: str, limit: int, index: int) -> Spa
 def remove_affix(column: Spans, at: I64, affix: str, at_end: bool) -> Spans:
     """text.removeprefix(affix), or removesuffix."""
 
-    def bounds(found: list[Unit]) -> tuple[int, int]:
-        whole = "".join(unit[0] for unit in found)
+    def bounds(result: list[Unit]) -> tuple[int, int]:
+        whole = "".join(unit[0] for unit in result)
         if at_end:
             return 0, len(whole.removesuffix(affix))
         return len(whole) - len(whole.removeprefix(affix)), len(whole)
@@ -96,11 +96,11 @@ def remove_affix(column: Spans, at: I64, affix: str, at_end: bool) -> Spans:
 def _cut(column: Spans, at: I64, bounds) -> Spans:  # type: ignore[no-untyped-def]
     start, length = np.zeros(len(at), np.int64), np.zeros(len(at), np.int64)
     for k, i in enumerate(at.tolist()):
-        found = units(column, i)
-        first, last = bounds(found)
+        result = units(column, i)
+        first, last = bounds(result)
         if column.kind[i] > NULL:
-            start[k] = found[first][1] if first < len(found) else column.start[i] + column.length[i]
-            length[k] = found[last - 1][2] - start[k] if last > first else 0
+            start[k] = result[first][1] if first < len(result) else column.start[i] + column.length[i]
+            length[k] = result[last - 1][2] - start[k] if last > first else 0
     return Spans(column.data, start, length, column.kind[at])
 
 

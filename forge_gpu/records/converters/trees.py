@@ -39,12 +39,12 @@ def _paths(node: Mapping[str, Any], before: list[Message], best: bool) -> Iterat
     replies = [reply for reply in given if not reply.get("deleted")]
     if best:
         replies = sorted(replies, key=_rank)[:1]
-    found = False
+    result = False
     for reply in replies:
         for longer in _paths(reply, path, best):
-            found = True
+            result = True
             yield longer
-    if not found and path[-1]["from"] in ("assistant", "gpt", "bot", "model"):
+    if not result and path[-1]["from"] in ("assistant", "gpt", "bot", "model"):
         yield path
 
 

@@ -205,10 +205,10 @@ def transcript(taken: Taken, asked: Asked) -> dict[str, Any]:
 
 def turns_of_transcript(text: str) -> list[Message]:
     """The messages of a text in which a turn begins with a blank line and `Human:` or `Assistant:`."""
-    found: Sequence[str] = _TURN.split(text)
-    if found[0].strip() or len(found) < 3:
+    result: Sequence[str] = _TURN.split(text)
+    if result[0].strip() or len(result) < 3:
         raise BadRecord("the transcript does not begin with a speaker, as 'Human:'")
     return [
         {"role": SPEAKERS[speaker.lower()], "content": said.strip()}
-        for speaker, said in zip(found[1::2], found[2::2], strict=True)
+        for speaker, said in zip(result[1::2], result[2::2], strict=True)
     ]

@@ -58,7 +58,7 @@ class Jobs:
                 self._look()
                 self._looked = now
             jobs = list(self._jobs.values())
-        return sorted(jobs, key=lambda job: (not job.is_running, -job.told))
+        return sorted(jobs, key=lambda job: (not job.is_running, -job.last_heard))
 
     def get(self, number: str) -> Watched | None:
         """A job by its id."""
@@ -97,10 +97,10 @@ class Watched:
         return bool(self._document)
 
     @property
-    def told(self) -> float:
+    def last_heard(self) -> float:
         """When its run was heard of last, as seconds since 1970."""
-        told = self._document.get("told")
-        return float(told) if isinstance(told, int | float) else 0.0
+        heard = self._document.get("told")
+        return float(heard) if isinstance(heard, int | float) else 0.0
 
     @property
     def is_running(self) -> bool:
@@ -113,7 +113,7 @@ class Watched:
         if isinstance(outcome, dict):
             return str(outcome.get("kind"))
         if self._document.get("host") != socket.gethostname():
-            return "running" if time.time() - self.told < SILENT_AFTER else "silent"
+            return "running" if time.time() - self.last_heard < SILENT_AFTER else "silent"
         return "running" if _is_alive(self._document.get("pid"), self._document.get("began")) else "killed"
 
     @property
@@ -154,12 +154,12 @@ def id_of(folder: Path) -> str:
 def _outputs(root: Path) -> Iterator[Path]:
     """Folders that hold a job, the one that is watched among them; none behind a link."""
     waiting = [(root, 0)]
-    looked = found = 0
-    while waiting and looked < MOST_FOLDERS and found < MOST_JOBS:
+    looked = result = 0
+    while waiting and looked < MOST_FOLDERS and result < MOST_JOBS:
         folder, depth = waiting.pop(0)
         looked += 1
         if _look_of(folder / FOLDER / FILE):
-            found += 1
+            result += 1
             yield folder
         if depth < DEEPEST:
             waiting += [(below, depth + 1) for below in _folders_in(folder)]
@@ -177,10 +177,10 @@ def _folders_in(folder: Path) -> list[Path]:
 def _look_of(path: Path) -> tuple[int, ...]:
     """What tells a regular file from a later one of that name; nothing where there is none."""
     try:
-        found = os.lstat(path)
+        result = os.lstat(path)
     except OSError:
         return ()
-    return (found.st_ino, found.st_mtime_ns, found.st_size) if stat.S_ISREG(found.st_mode) else ()
+    return (result.st_ino, result.st_mtime_ns, result.st_size) if stat.S_ISREG(result.st_mode) else ()
 
 
 def _content(path: Path, last: int | None = None) -> bytes | None:
@@ -188,11 +188,11 @@ def _content(path: Path, last: int | None = None) -> bytes | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode) or (last is None and found.st_size > MOST_BYTES):
+            result = os.fstat(descriptor)
+            if not stat.S_ISREG(result.st_mode) or (last is None and result.st_size > MOST_BYTES):
                 return None
             if last is not None:
-                file.seek(max(found.st_size - last, 0))
+                file.seek(max(result.st_size - last, 0))
             return file.read(MOST_BYTES)
     except OSError:
         return None

@@ -77,16 +77,16 @@ def read_live(folder: Path) -> dict[str, Any] | None:
 
 def _earlier(path: Path, job: str | None) -> list[dict[str, Any]]:
     """The runs before this one, of the same job, the last one at the end."""
-    found = read_live(path.parent.parent)
-    if found is None or found.get("job") != job:
+    result = read_live(path.parent.parent)
+    if result is None or result.get("job") != job:
         return []
-    outcome = found.get("outcome") or {"kind": "killed"}
+    outcome = result.get("outcome") or {"kind": "killed"}
     last = {
-        "run": found["run"],
-        "began": found.get("began"),
-        "told": found.get("told"),
+        "run": result["run"],
+        "began": result.get("began"),
+        "told": result.get("told"),
         "outcome": outcome["kind"],
         "error": outcome.get("error"),
-        "stage": found["stages"][-1]["stage"] if found.get("stages") else None,
+        "stage": result["stages"][-1]["stage"] if result.get("stages") else None,
     }
-    return [*found.get("before", []), last][-MOST_RUNS:]
+    return [*result.get("before", []), last][-MOST_RUNS:]

@@ -162,10 +162,10 @@ def application(jobs: Jobs, is_closing: Callable[[], bool]) -> Starlette:
 
 def _message(jobs: Jobs, chosen: str | None) -> bytes:
     """All jobs in short, and one of them whole: the one that was chosen, or else the first."""
-    found = jobs.look()
-    shown = next((job for job in found if job.id == chosen), found[0] if found else None)
+    result = jobs.look()
+    shown = next((job for job in result if job.id == chosen), result[0] if result else None)
     return orjson.dumps(
-        {"jobs": [job.summary() for job in found], "job": None if shown is None else shown.document()}
+        {"jobs": [job.summary() for job in result], "job": None if shown is None else shown.document()}
     )
 
 

@@ -156,17 +156,17 @@ class LiveState:
     def _notice(self, event: Event) -> None:
         match event:
             case Warned(message=message):
-                kind, told = "warnings", message
+                kind, text = "warnings", message
             case Retried(what=what, attempt=attempt, error=error):
-                kind, told = "retries", f"retry {attempt} of {what}: {error}"
+                kind, text = "retries", f"retry {attempt} of {what}: {error}"
             case Halved(rows=rows):
-                kind, told = "halvings", f"a chunk of {rows} rows did not fit in memory: halved"
+                kind, text = "halvings", f"a chunk of {rows} rows did not fit in memory: halved"
             case FellBack(reason=reason):
-                kind, told = "fallbacks", f"fell back: {reason}"
+                kind, text = "fallbacks", f"fell back: {reason}"
             case _:
                 return
         self._counts[kind] += 1
-        self._notices.append({"seconds": self._seconds, "stage": event.stage, "kind": kind, "text": told})
+        self._notices.append({"seconds": self._seconds, "stage": event.stage, "kind": kind, "text": text})
 
 
 def _facts(event: JobStarted) -> dict[str, Any]:

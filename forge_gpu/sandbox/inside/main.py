@@ -106,8 +106,8 @@ def _serve(pipe: Pipe, script: str, by_batch: Any, prefers_rows: bool) -> None:
             number, rows, word, body = given
             pipe.answer(number, rows, DONE, call(body) if word in (ROWS, BATCH) else b"")
     except BaseException as fault:
-        told = "it takes more memory than it may" if isinstance(fault, MemoryError) else reason_of(fault)
-        pipe.answer(number, 0, FAULT, told.encode())
+        message = "it takes more memory than it may" if isinstance(fault, MemoryError) else reason_of(fault)
+        pipe.answer(number, 0, FAULT, message.encode())
     finally:
         os._exit(0)
 

@@ -71,10 +71,10 @@ class TextColumns:
 
     def slot(self, expression: Expression) -> Slot:
         """The column and element that an expression is read from; `fill` makes it."""
-        found = chain_of(expression)
-        if found is None:
+        result = chain_of(expression)
+        if result is None:
             return Slot(own(f"made {expression!r}"))
-        chain, element = found
+        chain, element = result
         return Slot(_name(chain), element)
 
     def is_message_level(self, expression: Expression) -> bool:
@@ -102,10 +102,10 @@ class TextColumns:
 
         if isinstance(expression, Text):
             return np.full(len(rows), len(expression.text), np.int64)
-        found = chain_of(expression)
-        if found is None:
+        result = chain_of(expression)
+        if result is None:
             return np.array([len(evaluate(expression, self.lookup(row))) for row in rows.tolist()], np.int64)
-        chain, element = found
+        chain, element = result
         return textops.characters(self._column(chain), self.conversations.first[rows] + element)
 
     def spans(self) -> dict[str, Spans]:
@@ -131,9 +131,9 @@ class TextColumns:
 
     def test(self, predicate: Predicate, rows: I64) -> Bools:
         """The answers of some rows to a predicate."""
-        found = chain_of(predicate.operand)
-        if found is not None:
-            chain, element = found
+        result = chain_of(predicate.operand)
+        if result is not None:
+            chain, element = result
             at = self.conversations.first[rows] + element
             self._ensure(chain, at)
             answer = self._test(predicate, chain, at)
@@ -242,11 +242,11 @@ def needs_of(expressions: Iterable[Expression]) -> Needs:
     elements: dict[Chain, set[int]] = {}
     made: list[Expression] = []
     for expression in expressions:
-        found = chain_of(expression)
-        if found is None:
+        result = chain_of(expression)
+        if result is None:
             made.append(expression)
-        elif found[0]:
-            elements.setdefault(found[0], set()).add(found[1])
+        elif result[0]:
+            elements.setdefault(result[0], set()).add(result[1])
     chains = ((chain, np.array(sorted(chosen), np.int64)) for chain, chosen in elements.items())
     return Needs(tuple(chains), tuple(made))
 

@@ -84,10 +84,10 @@ class Compiler:
             )
 
     def _plain(
-        self, wanted: Bools, content_first: bool, conversations: Conversations, columns: TextColumns
+        self, required: Bools, content_first: bool, conversations: Conversations, columns: TextColumns
     ) -> Iterator[tuple[I64, Result]]:
         """Those of them that spell their messages in the one or in the other order."""
-        groups, shapes = group_by_roles(conversations, wanted)
+        groups, shapes = group_by_roles(conversations, required)
         members = _members(groups, len(shapes))
         self.rows += sum(map(len, members))
         for group in sorted(range(len(shapes)), key=lambda group: -len(members[group])):
@@ -126,11 +126,11 @@ class Compiler:
         if not self._is_common(conversation):
             return TOO_RARE, lookup
         tree = self.trees.setdefault(_shape_of(conversation), Tree())
-        found = tree.find(lookup)
-        if found is None:
+        result = tree.find(lookup)
+        if result is None:
             worth = self._worth(tree.wait(None, 0, 1))
-            found = self._trace(tree, conversation, lookup) if worth else TOO_RARE
-        return found, lookup
+            result = self._trace(tree, conversation, lookup) if worth else TOO_RARE
+        return result, lookup
 
     def _is_common(self, conversation: Conversation) -> bool:
         """Have rows with these roles and keys come before? A cheap look, before the shape is spelled out."""

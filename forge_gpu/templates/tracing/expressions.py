@@ -209,10 +209,10 @@ def _never_empty(expression: Expression) -> bool:
     return isinstance(expression, Operation) and expression.name == "tojson"
 
 
-def _overlap(text: str, wanted: str | tuple[str, ...], test: Callable[[str, str], bool]) -> bool | None:
+def _overlap(text: str, affix: str | tuple[str, ...], test: Callable[[str, str], bool]) -> bool | None:
     """Does a text that goes on begin (or end) with `wanted`? None where it depends on how it goes on."""
-    if not isinstance(wanted, str):
+    if not isinstance(affix, str):
         return None
-    if len(text) >= len(wanted):
-        return test(text, wanted)
-    return None if test(wanted, text) else False
+    if len(text) >= len(affix):
+        return test(text, affix)
+    return None if test(affix, text) else False

@@ -94,11 +94,16 @@ def after_prefix(
     parts: tuple[Expression, ...], prefix: tuple[Expression, ...]
 ) -> tuple[Expression, ...] | None:
     """What follows `prefix` in `parts`; None where they begin otherwise."""
-    for number, (part, wanted) in enumerate(zip(parts, prefix, strict=False)):
-        if part == wanted:
+    for number, (part, expected) in enumerate(zip(parts, prefix, strict=False)):
+        if part == expected:
             continue
         last = number == len(prefix) - 1
-        if last and isinstance(part, Text) and isinstance(wanted, Text) and part.text.startswith(wanted.text):
-            return (Text(part.text[len(wanted.text) :]), *parts[number + 1 :])
+        if (
+            last
+            and isinstance(part, Text)
+            and isinstance(expected, Text)
+            and part.text.startswith(expected.text)
+        ):
+            return (Text(part.text[len(expected.text) :]), *parts[number + 1 :])
         return None
     return parts[len(prefix) :] if len(prefix) <= len(parts) else None

@@ -142,19 +142,19 @@ class TextPlaceholder(Placeholder):
     def replace(self, old: str, new: str, count: int = -1) -> TextPlaceholder:
         return self._make("replace", old, new, *(() if count == -1 else (count,)))
 
-    def startswith(self, *wanted: Any) -> bool:
-        return self._ask("starts", self._affix(wanted))
+    def startswith(self, *prefixes: Any) -> bool:
+        return self._ask("starts", self._affix(prefixes))
 
-    def endswith(self, *wanted: Any) -> bool:
-        return self._ask("ends", self._affix(wanted))
+    def endswith(self, *suffixes: Any) -> bool:
+        return self._ask("ends", self._affix(suffixes))
 
-    def _affix(self, wanted: tuple[Any, ...]) -> str | tuple[str, ...]:
-        if len(wanted) != 1:
+    def _affix(self, required: tuple[Any, ...]) -> str | tuple[str, ...]:
+        if len(required) != 1:
             raise Untraceable("a prefix or suffix test between positions")
-        affixes = wanted[0] if isinstance(wanted[0], tuple) else wanted
+        affixes = required[0] if isinstance(required[0], tuple) else required
         if not all(isinstance(affix, str) for affix in affixes):
             raise Untraceable("a prefix or suffix that is no known text")
-        return wanted[0]  # type: ignore[no-any-return]
+        return required[0]  # type: ignore[no-any-return]
 
     def split(self, sep: str | None = None, maxsplit: int = -1) -> PiecesPlaceholder:
         return self._pieces("split", sep, maxsplit)

@@ -24,14 +24,14 @@ class Written:
     @cached_property
     def _stretches(self) -> dict[int, list[Stretch]]:
         ends = [*(place for place, _ in self.turns[1:]), *[len(self.text)] * bool(self.turns)]
-        found: dict[int, list[Stretch]] = {}
+        result: dict[int, list[Stretch]] = {}
         for (begin, number), end in zip(self.turns, ends, strict=True):
-            stretches = found.setdefault(number, [])
+            stretches = result.setdefault(number, [])
             if stretches and stretches[-1][1] == begin:
                 stretches[-1] = (stretches[-1][0], end)
             else:
                 stretches.append((begin, end))
-        return found
+        return result
 
     def stretch(self, number: int) -> Stretch | None:
         """The one stretch that was written for a message; None where there is none, or several."""

@@ -69,8 +69,8 @@ def _parts(c: Compiler, base: Cell, name: str, arguments: list[nodes.Expr]) -> C
 def _get(c: Compiler, base: Cell, name: str, arguments: list[nodes.Expr]) -> Cell:
     key = c.value(arguments[0])
     default = c.value(arguments[1]) if len(arguments) == 2 else c.code.constant(None)
-    found = c.new(Op.ITEM, base, key, ITEM_GET)
-    return c.new(Op.DEFAULT, found, default, 0)
+    result = c.new(Op.ITEM, base, key, ITEM_GET)
+    return c.new(Op.DEFAULT, result, default, 0)
 
 
 def _join(c: Compiler, base: Cell, name: str, arguments: list[nodes.Expr]) -> Cell:

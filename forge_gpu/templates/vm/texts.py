@@ -149,8 +149,8 @@ class TextMachine:
             return as_given(conversations.read(row).messages)
 
         numbers = np.flatnonzero(done).tolist()
-        found = self._span_finders[again].of_rows(columns, rows, whole, numbers, messages_of)
-        return {int(rows[k]): spans for k, spans in found.items()}
+        result = self._span_finders[again].of_rows(columns, rows, whole, numbers, messages_of)
+        return {int(rows[k]): spans for k, spans in result.items()}
 
     def _cut(
         self,

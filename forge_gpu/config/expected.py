@@ -19,7 +19,7 @@ NAMES = {
 }
 
 
-def wanted(annotation: Any) -> str:
+def expected(annotation: Any) -> str:
     """As `'auto' or a whole number at least 1`."""
     choices = list(dict.fromkeys(_choices(annotation, ())))
     return choices[0] if len(choices) == 1 else f"{', '.join(choices[:-1])} or {choices[-1]}"
@@ -33,7 +33,7 @@ def inner(annotation: Any, kind: type) -> Any:
     if origin is Annotated:
         return inner(get_args(annotation)[0], kind)
     if origin in (Union, UnionType):
-        return next((found for member in get_args(annotation) if (found := inner(member, kind))), None)
+        return next((result for member in get_args(annotation) if (result := inner(member, kind))), None)
     return None
 
 
@@ -49,9 +49,9 @@ def _choices(annotation: Any, bounds: tuple[Any, ...]) -> Iterator[str]:
         yield from map(repr, arguments)
     elif origin is list:
         least = next((bound.min_length for bound in bounds if isinstance(bound, MinLen)), 0)
-        yield f"a list{f' of at least {least}' if least else ''} (each item {wanted(arguments[0])})"
+        yield f"a list{f' of at least {least}' if least else ''} (each item {expected(arguments[0])})"
     elif origin is dict:
-        yield f"a mapping (each value {wanted(arguments[1])})"
+        yield f"a mapping (each value {expected(arguments[1])})"
     elif issubclass(annotation, BaseModel):
         yield "a section with keys of its own"
     else:
