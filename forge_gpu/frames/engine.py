@@ -167,7 +167,8 @@ class FrameEngine(Generic[Frame, Series]):
         """
         frame = self._frames.opened(frame)
         recipe = self.passes.recipe(frame, template, mapping, append_eos, Output(form))
-        return self._frames.mapped(frame, partial(self._reasoned, recipe))
+        reasons: Series = self._frames.mapped(frame, partial(self._reasoned, recipe))
+        return reasons
 
     def duplicate_of(self, frame: Frame, columns: Names = None) -> Series:
         """The position, from 0, of the first row that each row repeats: a series of integers named
@@ -393,7 +394,8 @@ class FrameEngine(Generic[Frame, Series]):
         else:
             names = self.passes.columns(frame, columns)
             judges = partial(self.passes.each, columns=names, work=partial(judge, one_by_one))
-        return self._frames.mapped(frame, partial(self._checked, judges, (MALFORMED, *required)))
+        checked: Frame = self._frames.mapped(frame, partial(self._checked, judges, (MALFORMED, *required)))
+        return checked
 
     def _rendered(self, recipe: Recipe | None, names: Sequence[str], frame: Frame) -> Any:
         """The fields of a recipe: a series, or a frame where there are several."""

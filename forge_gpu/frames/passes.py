@@ -85,7 +85,8 @@ class Passes(Generic[Frame, Series]):
             if make is None:
                 return None
             values = [self.frames.objects(frame, column, 0, rows) for column in recipe.columns]
-            texts = None if None in values else make(values)
+            plain = [value for value in values if value is not None]
+            texts = make(plain) if len(plain) == len(values) else None
             if texts is not None:
                 self.workers.count(worker, rows, sum(map(len, texts)))
             return texts

@@ -64,7 +64,19 @@ def test_columns(rows: list[tuple[Any, ...]]) -> None:
 
 
 def test_the_mapping_is_the_same_for_few_and_for_many() -> None:
-    for extra in ([], {}, 1, 1.5, None, "", True, ["a"], [["a"]], [{"role": "user", "content": "x"}]):
+    extras: list[object] = [
+        [],
+        {},
+        1,
+        1.5,
+        None,
+        "",
+        True,
+        ["a"],
+        [["a"]],
+        [{"role": "user", "content": "x"}],
+    ]
+    for extra in extras:
         records = [{"messages": [{"role": "user", "content": "Q"}], "more": extra}] * (MOST_ROWS + 5)
         frame = pd.DataFrame(records)
         engine = forge_gpu.open_engine("cpu")

@@ -10,6 +10,7 @@ import pytest
 import forge_gpu
 from forge_gpu.config.load import load
 from forge_gpu.job.events.events import Event, Warned
+from forge_gpu.job.output.result import Result
 
 EXAMPLES = Path("examples").absolute()
 FIRST = """\
@@ -42,7 +43,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def prepared(**arguments: object) -> tuple[forge_gpu.library.Result, list[str]]:
+def prepared(**arguments: object) -> tuple[Result, list[str]]:
     reported: list[str] = []
 
     def hear(event: Event) -> None:

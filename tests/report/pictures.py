@@ -86,11 +86,11 @@ def live(folder: Path, browser: Browser) -> None:
                 break
         job.allow(steps + 3)
         time.sleep(3)
-        for file, view in LIVE.items():
+        for picture, view in LIVE.items():
             page = browser.open(server.url, *view)
             page.wait_for("Rejected")
             time.sleep(1)
-            page.picture(PICTURES / file)
+            page.picture(PICTURES / picture)
         job.kill()
 
 
