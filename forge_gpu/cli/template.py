@@ -35,7 +35,7 @@ Settings = Annotated[
 
 @app.command("list")
 def names(config: Plan = Path("forge.yaml")) -> None:
-    """List the templates that have a name: built-ins, those of the plan, your own."""
+    """List the templates that have a name."""
     from forge_gpu.cli.sections import show as show_sections
     from forge_gpu.planner.template_names import about_names
 
@@ -63,7 +63,7 @@ def show(
         typer.Option(metavar="N", parser=whole_number, help="Show at most so many programs of each field."),
     ] = 5,
 ) -> None:
-    """Show a template by its name; or what that of the plan does, and its programs on the data."""
+    """Show a template by name, or what the plan's does on its data."""
     from forge_gpu.cli.sections import show as show_sections
     from forge_gpu.planner.template_names import about_name, is_named
     from forge_gpu.planner.template_sections import about_data, about_template

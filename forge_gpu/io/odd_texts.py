@@ -11,7 +11,6 @@ _POINTER = b"version https://git-lfs.github.com/spec/"
 _HTML = re.compile(rb"\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 _XML = re.compile(rb"\s*<\?xml\b", re.IGNORECASE)
 _MARKDOWN = re.compile(rb"\s*(---\s*\n.*?\n---\s*\n\s*)?#{1,3} \S.*\n\s*\n", re.DOTALL)
-_YAML = re.compile(rb"\s*(---\s*\n)?[A-Za-z_]\w*:(\s|$)")
 _ASSIGNED = re.compile(rb"\s*(var|let|const|export default|module\.exports|[A-Za-z_]\w*)\s*=?\s*=\s*[\[{]")
 _COMMENT = re.compile(rb"\s*(//|#|/\*)")
 MOST_LINES = 50
@@ -25,7 +24,8 @@ def what_it_is(path: str, head: bytes) -> str | None:
         return "a web page, not data: the download gave a page (a login, an error?); fetch the raw file"
     if _XML.match(head):
         return "XML; convert it to JSON lines"
-    if _MARKDOWN.match(head) or PurePosixPath(path.lower()).name.startswith("readme"):
+    name = PurePosixPath(path.lower())
+    if _MARKDOWN.match(head) or (name.stem == "readme" and name.suffix in ("", ".md", ".rst", ".txt")):
         return "a text for people (a README?), not data; name the data files"
     return None
 
@@ -37,7 +37,9 @@ def why_broken(path: str, head: bytes) -> str | None:
     if not lines:
         return None
     name = PurePosixPath(path).name
-    if sum(_is_record_with_comma(line) for line in lines) * 2 > len(lines):
+    if sum(_is_record(line) for line in lines) * 2 >= len(lines):
+        return None  # lines of records; the others are rejected one by one
+    if sum(line.endswith(b",") and _is_record(line[:-1]) for line in lines) * 2 > len(lines):
         return _mend_commas(name, lines)
     if _ASSIGNED.match(head):
         return (
@@ -52,14 +54,14 @@ def why_broken(path: str, head: bytes) -> str | None:
     return None
 
 
-def _mend_commas(name: str, lines: list[bytes]) -> str:
+def _mend_commas(name: str, lines: list[bytes]) -> str | None:
     if lines[0].startswith((b"//", b"#", b"/*")):
         return (
             "an array behind a comment, which JSON does not have: "
             f"grep -vE '^ *(//|#)' {name} > records.json takes it away"
         )
     if lines[0].startswith(b"["):
-        return "an array whose elements cannot be read; look at its first ones"
+        return None  # an array, an element a line
     if b"=" in lines[0][:80] and not lines[0].startswith(b"{"):
         return (
             "an array behind an assignment, as in a script: "
@@ -71,11 +73,11 @@ def _mend_commas(name: str, lines: list[bytes]) -> str:
     )
 
 
-def _is_record_with_comma(line: bytes) -> bool:
-    if not (line.startswith(b"{") and line.endswith(b",")):
+def _is_record(line: bytes) -> bool:
+    if not line.startswith(b"{"):
         return False
     try:
-        orjson.loads(line[:-1])
+        orjson.loads(line)
     except orjson.JSONDecodeError:
         return False
     return True
