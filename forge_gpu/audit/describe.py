@@ -24,7 +24,6 @@ def quality_sections(report: QualityReport) -> Sections:
         ("Cannot be read", _findings(report.unreadable, report.rows)),
         ("Amiss", _findings(report.findings, report.rows)),
         ("Repeated", _findings(repeats, report.rows)),
-        ("Languages", [f"{code}: {100 * share:.1f}%" for code, share in report.languages.items()]),
         ("Notes", list(report.notes)),
     ]
     return [(title, lines) for title, lines in sections if lines]

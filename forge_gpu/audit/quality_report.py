@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
@@ -58,7 +58,7 @@ class QualityReport:
     there is one; mapping: key -> column. unreadable: reason -> rows that a job would reject as they are.
     findings: name of a check -> rows that fail it. exact_duplicates: rows whose contents an earlier row has;
     near_duplicates: rows that are, by MinHash, similar to an earlier one: an estimate, no texts are compared.
-    languages: code -> share of the rows, where the detector is installed. notes: what plan would say.
+    notes: what plan would say.
     """
 
     files: tuple[FileReport, ...]
@@ -70,7 +70,6 @@ class QualityReport:
     findings: dict[str, Finding]
     exact_duplicates: Finding
     near_duplicates: Finding
-    languages: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property

@@ -10,7 +10,6 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import forge_gpu
 from forge_gpu.config.schema import Config
 
 FORGE = "Forge's sources"
@@ -42,7 +41,7 @@ def differing(theirs: Mapping[str, str], config: Config) -> list[str]:
 
 @cache
 def _own_digest() -> str:
-    return sources_digest(Path(forge_gpu.__file__).parent)
+    return sources_digest(Path(__file__).parents[1])
 
 
 def sources_digest(folder: Path) -> str:

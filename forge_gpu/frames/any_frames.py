@@ -66,7 +66,7 @@ class AnyFrames:
 
     def opened(self, frame: Any) -> Any:
         library = library_of(frame)
-        if library in PARTITIONED:
+        if library in PARTITIONED and not hasattr(frame, STREAM):  # a split of a result is a stream
             return self._of(frame).opened(frame)
         if library in self._known.keys() | MAKERS.keys() and not _is_other(frame):
             return frame

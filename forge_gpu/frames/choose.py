@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from forge_gpu.engine.choose import EngineFactory, engine_factory, gpu_maker
@@ -28,7 +29,13 @@ def open_frames(requested: str, memory: int | None, threads: int | None) -> Fram
         from forge_gpu.engine.gpu.start import current_gpu
 
         engines.make = gpu_maker([current_gpu(engines.gpus)])  # where cuDF's frames are
-    return FrameEngine(engines, frames_for(engines.name), budget)
+    return FrameEngine(engines, frames_for(engines.name), budget, engine_of_process)
+
+
+@cache
+def engine_of_process(engine: str, memory: int) -> FrameEngine[Any, Any]:
+    """One for all threads of a process that frames come to; each works on one block at a time."""
+    return open_frames(engine, min(memory, read_memory().total), 1)
 
 
 def _budget(engines: EngineFactory, memory: int | None, threads: int | None) -> Budget:

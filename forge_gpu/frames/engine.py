@@ -28,8 +28,7 @@ from forge_gpu.frames.applying import Applied, apply
 from forge_gpu.frames.base import Frame, Frames, Series
 from forge_gpu.frames.comparing import all_of, of_columns, of_roles
 from forge_gpu.frames.judging import MALFORMED, by_role, judged, one_by_one
-from forge_gpu.frames.passes import GivenMapping, Names, Passes, Work
-from forge_gpu.frames.process import engine_of_process
+from forge_gpu.frames.passes import GivenMapping, Names, OfProcess, Passes, Work, engine_there
 from forge_gpu.frames.rendering import Recipe
 from forge_gpu.frames.settings import Output, check_settings, near_settings
 from forge_gpu.frames.splitting import (
@@ -72,12 +71,17 @@ class FrameEngine(Generic[Frame, Series]):
     """
 
     def __init__(
-        self, engines: EngineFactory, frames: Frames[Frame, Series], budget: Budget = ONE_THREAD
+        self,
+        engines: EngineFactory,
+        frames: Frames[Frame, Series],
+        budget: Budget = ONE_THREAD,
+        of_process: OfProcess | None = None,
     ) -> None:
-        """engines: makes one for each thread that works at once. budget: of memory, and threads of a call."""
+        """engines: makes one for each thread that works at once. budget: of memory, and threads of a call.
+        of_process: makes the engine in another process, as a worker of a Dask cluster is."""
         self._engines = engines
         self._frames = frames
-        self.passes = Passes(engines, frames, budget)
+        self.passes = Passes(engines, frames, budget, of_process)
 
     @property
     def name(self) -> str:
@@ -99,7 +103,7 @@ class FrameEngine(Generic[Frame, Series]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """In another process it is the engine of that process."""
-        return engine_of_process, (self._engines.name, self.passes.budget.bytes)
+        return engine_there, (self.passes.of_process, self._engines.name, self.passes.budget.bytes)
 
     def __repr__(self) -> str:
         threads = f"{self.passes.budget.threads} thread" + "s" * (self.passes.budget.threads > 1)

@@ -10,9 +10,7 @@ from typing import Any
 
 from forge_gpu.frames.any_frames import STREAM
 from forge_gpu.frames.base import library_of
-
-FRAME = "frame.jsonl"
-"""The name of a frame in messages and in the ledger."""
+from forge_gpu.frames.files import FRAME, write_lines
 
 LIBRARIES = ("pandas", "polars", "pyarrow", "datasets", "cudf", "dask", "dask_cudf")
 
@@ -32,7 +30,6 @@ def paths_of(data: Any, name: str = FRAME) -> Iterator[tuple[Any, Path | None]]:
         yield data, None
         return
     from forge_gpu.frames.choose import open_frames
-    from forge_gpu.frames.files import write_lines
 
     with TemporaryDirectory(prefix="forge-frame-") as folder:
         with open_frames("auto", None, None) as engine:

@@ -33,22 +33,37 @@ Work = Callable[[Worker, Columns], Made]
 RecipeWork = Callable[[Recipe, Worker, Columns], Made]
 GivenMapping = Mapping[str, Any] | schema.Mapping | None
 Names = str | Sequence[str] | None
+OfProcess = Callable[[str, int], Any]
+"""The engine of a process that frames come to, by its name and memory; it travels by its own name."""
 
 
 def _of_part(passes: Passes[Any, Any], columns: Sequence[str], work: Work[Made], part: Any) -> list[Made]:
     return list(passes.each(part, columns, work))
 
 
-def _passes_there(engine: str, memory: int) -> Passes[Any, Any]:
-    from forge_gpu.frames.process import engine_of_process
+def _passes_there(of_process: OfProcess | None, engine: str, memory: int) -> Passes[Any, Any]:
+    passes: Passes[Any, Any] = engine_there(of_process, engine, memory).passes
+    return passes
 
-    return engine_of_process(engine, memory).passes
+
+def engine_there(of_process: OfProcess | None, engine: str, memory: int) -> Any:
+    if of_process is None:
+        raise TypeError("an engine goes to another process only where forge_gpu.open_engine made it")
+    return of_process(engine, memory)
 
 
 class Passes(Generic[Frame, Series]):
     """Passes over frames of one library, by workers, inside a budget. Any number of threads may ask."""
 
-    def __init__(self, make: Callable[[], Engine], frames: Frames[Frame, Series], budget: Budget) -> None:
+    def __init__(
+        self,
+        make: Callable[[], Engine],
+        frames: Frames[Frame, Series],
+        budget: Budget,
+        of_process: OfProcess | None = None,
+    ) -> None:
+        """of_process: makes the engine in another process, for passes that go there."""
+        self.of_process = of_process
         self.engine_name = getattr(make, "name", "cpu")
         self.frames = frames
         self.budget = budget
@@ -126,7 +141,7 @@ class Passes(Generic[Frame, Series]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """In another process its work is done by an engine that is that process's own."""
-        return _passes_there, (self.engine_name, self.budget.bytes)
+        return _passes_there, (self.of_process, self.engine_name, self.budget.bytes)
 
     def _sample(self, frame: Frame, names: Sequence[str]) -> Sample:
         return Sample(self.frames, self.workers, frame, names)

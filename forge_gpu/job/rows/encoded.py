@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
@@ -20,10 +21,12 @@ from forge_gpu.templates.forms import form_of
 from forge_gpu.templates.forms.tokens import ATTENTION, IDS, LABELS
 from forge_gpu.templates.lines import Composer
 from forge_gpu.templates.marks import marked, trained
-from forge_gpu.templates.origins import Span
 from forge_gpu.templates.program import Program
 from forge_gpu.templates.renderer import Renderer, own
 from forge_gpu.tokens.tokenizer import Tokenizer, TokenizerPlan, Tokens
+
+if TYPE_CHECKING:
+    from forge_gpu.templates.origins import Span
 
 IGNORED = -100
 """The label of a token that is not trained, as torch's loss ignores it."""

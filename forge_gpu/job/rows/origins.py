@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,12 +12,14 @@ from forge_gpu.job.rows.rows import Rows
 from forge_gpu.kernels.layout import I64, U8, Text
 from forge_gpu.kernels.token_layout import GUARDED
 from forge_gpu.templates.conversations import ChunkRecord, Shape
-from forge_gpu.templates.origins import Origins, Span
 from forge_gpu.templates.program import Slot
 from forge_gpu.templates.records import BadRecord
 from forge_gpu.templates.renderer import Renderer
 from forge_gpu.templates.shapes import shape_of
 from forge_gpu.tokens.tokenizer import TokenizerPlan
+
+if TYPE_CHECKING:
+    from forge_gpu.templates.origins import Origins, Span
 
 
 class RowOrigins:
@@ -29,6 +32,8 @@ class RowOrigins:
         tokens = [token.content for token, own in zip(plan.definition.added, guarded, strict=True) if own]
         template = getattr(renderer, "template", None)
         if template is not None and tokens:
+            from forge_gpu.templates.origins import Origins  # it loads Jinja
+
             self._origins = Origins(template, tokens)
             self._shape = shape_of(config.data.mapping).sides(config.data.mapping)[0]
 

@@ -17,7 +17,7 @@ from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import Records, Spans
 from forge_gpu.templates.records import BadRecord, messages_of
 from forge_gpu.templates.roles import role_aliases
-from forge_gpu.templates.turns.spans import is_trained
+from forge_gpu.templates.turns.trained import is_trained
 from forge_gpu.templates.values import text_of_span
 
 WHITE = " \t\r\n"

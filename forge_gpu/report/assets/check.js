@@ -53,15 +53,10 @@ function files() {
     file.losses.join("; ")])));
 }
 
-function languages() {
-  const found = Object.entries(report.languages).sort((a, b) => b[1] - a[1]);
-  return found.length ? section("Languages", null, table(["language", "share"], found.map(([code, part]) => [code, right(share(part, 1))]))) : null;
-}
-
 const repeated = { "equal to an earlier row": report.exact_duplicates, "similar to an earlier row, by an estimate": report.near_duplicates };
 document.getElementById("page").replaceChildren(...[
   el("header", null, el("h1", null, "What the data is"), el("p", null, names.slice(0, 3).join(", ") + (names.length > 3 ? ` and ${count(names.length - 3)} more` : ""))),
   overview(), findings("Cannot be read", "A job would reject these as they are.", report.unreadable), findings("Amiss", "Checks that rows fail.", report.findings),
-  findings("Repeated", null, repeated), records(), columns(), files(), languages(),
+  findings("Repeated", null, repeated), records(), columns(), files(),
   report.notes.length ? section("Notes", null, el("ul", null, report.notes.map((note) => el("li", null, note)))) : null,
   el("footer", null, `Made by ${command.join(" ")}. This page loads nothing and sends nothing.`)].flat(9).filter(Boolean));

@@ -12,7 +12,8 @@ from forge_gpu.templates.final_message import as_given
 from forge_gpu.templates.probes import has_generation_tags
 from forge_gpu.templates.records import Message
 from forge_gpu.templates.turns.ends import TurnEnds, opening_of, turn_ends
-from forge_gpu.templates.turns.spans import Spans, Turns, is_trained
+from forge_gpu.templates.turns.spans import Spans, Turns
+from forge_gpu.templates.turns.trained import is_trained
 from forge_gpu.templates.turns.written import Written
 
 ASSISTANT = frozenset(("assistant",))

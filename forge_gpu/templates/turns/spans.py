@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from forge_gpu.templates.records import Message
 from forge_gpu.templates.turns.ends import TOKEN, TOKENS, TurnEnds
+from forge_gpu.templates.turns.trained import is_trained
 from forge_gpu.templates.turns.written import Stretch, Written
 
 _TOKEN = re.compile(TOKEN)
@@ -138,11 +139,3 @@ class Turns:
 def _said(message: Message) -> str:
     content = message.get("content")
     return content.strip() if isinstance(content, str) else ""
-
-
-def is_trained(message: Message, roles: frozenset[str]) -> bool:
-    """Is a message's text trained? Its role says so, unless its own `weight`, `train` or `loss` is 0 or
-    false."""
-    return message.get("role") in roles and all(
-        message.get(key, True) not in (0, False) for key in ("weight", "train", "loss")
-    )
