@@ -21,6 +21,9 @@ Bools = npt.NDArray[np.bool_]
 Frame = TypeVar("Frame")
 Series = TypeVar("Series", covariant=True)
 
+FRAME = "frame.jsonl"
+"""The name of a frame in messages and in the ledger."""
+
 
 class Frames(Protocol[Frame, Series]):
     """The frames of one library. Every result has the index of the frame that it was made for."""

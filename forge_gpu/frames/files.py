@@ -16,9 +16,6 @@ from forge_gpu.frames.workers import Worker
 from forge_gpu.kernels import layout
 from forge_gpu.templates.program import Literal, Part, RawSlot, pack
 
-FRAME = "frame.jsonl"
-"""The name of a frame in messages and in the ledger."""
-
 
 def write_lines(passes: Passes[Any, Any], frame: Any, path: Path) -> None:
     """Write a frame's rows as JSON lines, block by block. Raises InputError, TypeError."""

@@ -9,8 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from forge_gpu.frames.any_frames import STREAM
-from forge_gpu.frames.base import library_of
-from forge_gpu.frames.files import FRAME, write_lines
+from forge_gpu.frames.base import FRAME, library_of
 
 LIBRARIES = ("pandas", "polars", "pyarrow", "datasets", "cudf", "dask", "dask_cudf")
 
@@ -30,6 +29,7 @@ def paths_of(data: Any, name: str = FRAME) -> Iterator[tuple[Any, Path | None]]:
         yield data, None
         return
     from forge_gpu.frames.choose import open_frames
+    from forge_gpu.frames.files import write_lines
 
     with TemporaryDirectory(prefix="forge-frame-") as folder:
         with open_frames("auto", None, None) as engine:

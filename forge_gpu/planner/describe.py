@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from forge_gpu.config.schema import Config
+from forge_gpu.hardware.budget import Budget
 from forge_gpu.hardware.describe import brief
 from forge_gpu.hardware.describe import describe as describe_hardware
-from forge_gpu.planner.plan import Plan
+from forge_gpu.hardware.probe import Hardware
+from forge_gpu.planner.inspect import Inspection
 from forge_gpu.planner.shown_row import row_lines
+from forge_gpu.planner.trial import Trial
 from forge_gpu.templates.probe_lines import probe_lines
+from forge_gpu.templates.probes import Probes
 
 SHOWN = (
     ("mapping", "data.mapping.shape"),
@@ -23,7 +31,30 @@ MOST_COLUMNS = 20
 MOST_CHARACTERS = 60
 
 
-def describe(plan: Plan) -> list[tuple[str, list[str]]]:
+class Planned(Protocol):
+    """What is described of a plan: see `planner.plan.Plan`."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def reasons(self) -> Mapping[str, str]: ...
+    @property
+    def notes(self) -> Sequence[str]: ...
+    @property
+    def warnings(self) -> Sequence[str]: ...
+    @property
+    def hardware(self) -> Hardware: ...
+    @property
+    def budget(self) -> Budget: ...
+    @property
+    def data(self) -> Inspection: ...
+    @property
+    def probes(self) -> Probes | None: ...
+    @property
+    def trial(self) -> Trial | None: ...
+
+
+def describe(plan: Planned) -> list[tuple[str, list[str]]]:
     """(title, lines) for each section; a section without lines is left away."""
     sections = [
         ("Hardware", [*map(brief, describe_hardware(plan.hardware)), _budget(plan)]),
@@ -37,13 +68,13 @@ def describe(plan: Plan) -> list[tuple[str, list[str]]]:
     return [(title, lines) for title, lines in sections if lines]
 
 
-def _row(plan: Plan) -> list[str]:
+def _row(plan: Planned) -> list[str]:
     if plan.trial is None or not plan.trial.shown:
         return []
     return row_lines(plan.trial.shown, plan.config.model.special_tokens.values())
 
 
-def _budget(plan: Plan) -> str:
+def _budget(plan: Planned) -> str:
     budget = plan.budget
     threads = f"{budget.threads} thread{'s' if budget.threads > 1 else ''}"
     return (
@@ -52,7 +83,7 @@ def _budget(plan: Plan) -> str:
     )
 
 
-def _data(plan: Plan) -> list[str]:
+def _data(plan: Planned) -> list[str]:
     if not plan.data.files:
         return ["none yet: the first 'forge prepare PATH' looks at it, and settles what hangs on it"]
     lines = [plan.reasons["data.inputs"] + ": " + ", ".join(s.format.kind for s in plan.data.samples[:5])]
@@ -65,7 +96,7 @@ def _data(plan: Plan) -> list[str]:
     return lines + ([f"and {more} columns more"] if more > 0 else [])
 
 
-def _choice(plan: Plan, title: str, key: str) -> str | None:
+def _choice(plan: Planned, title: str, key: str) -> str | None:
     value: object = plan.config
     for name in key.split("."):
         value = getattr(value, name)
@@ -81,7 +112,7 @@ def _choice(plan: Plan, title: str, key: str) -> str | None:
     return f"{title}: {shown} ({reason})"
 
 
-def _mapping(plan: Plan) -> str:
+def _mapping(plan: Planned) -> str:
     mapping = plan.config.data.mapping.model_dump(exclude={"shape", "roles"}, exclude_none=True)
     named = ", ".join(f"{key} = {column}" for key, column in mapping.items())
     return f"{plan.config.data.mapping.shape}: {named}" if named else plan.config.data.mapping.shape
