@@ -18,7 +18,10 @@ _SECRET_NAME = re.compile(
     r"(?<!bos)(?<!eos)(?<!pad)(?<!unk)(?<!sep)(?<!cls)(?<!mask)[-_.]token$",
     re.IGNORECASE,
 )
-_SETTING = re.compile(r"(?P<name>[\w.-]+)(?P<sign>\s*[=:]\s*)(?P<value>\"[^\"]*\"|'[^']*'|[^\s,;'\"&}\]]+)")
+# One try a word, and no way back: a message may hold a row of any length.
+_SETTING = re.compile(
+    r"(?<![\w.-])(?P<name>[\w.-]++)(?P<sign>\s*+[=:]\s*+)(?P<value>\"[^\"]*\"|'[^']*'|[^\s,;'\"&}\]]+)"
+)
 _KNOWN_KEYS = re.compile(
     r"AKIA[0-9A-Z]{16}|ASIA[0-9A-Z]{16}|hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|"
     r"github_pat_\w{30,}|sk-[A-Za-z0-9_-]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|AIza[\w-]{35}|"
