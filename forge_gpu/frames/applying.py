@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from forge_gpu.config.layers import Layer, build
 from forge_gpu.config.load import load
 from forge_gpu.config.schema import ForgeConfig
-from forge_gpu.frames.base import Frame
-from forge_gpu.frames.files import FRAME, write_lines
+from forge_gpu.frames.base import FRAME, Frame
+from forge_gpu.frames.files import write_lines
 from forge_gpu.frames.passes import Passes
 from forge_gpu.job.events.dispatch import Dispatcher
 from forge_gpu.job.start import run

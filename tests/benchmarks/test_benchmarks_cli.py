@@ -7,7 +7,7 @@ from benchmarks import cli
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (["run", "whole_jobs"], "no case 'whole_jobs'; there are whole_job, read_jsonl"),
         (["run", "--size", "huge"], "no size 'huge'; there are tiny, small, gates, full"),

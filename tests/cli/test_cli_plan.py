@@ -46,7 +46,7 @@ def test_an_existing_plan_is_kept_beside(data):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (["--data", "none.jsonl"], "none.jsonl: there is no such file"),
         ([], "no data: name it with --data PATH"),

@@ -58,6 +58,8 @@ def test_lines_in_a_pipe_say_the_same(monkeypatch, capsys):
     assert reported[0].startswith("index: 10 rows, 70 MB, 70%") and reported[1] == "finish: ledger, 25%"
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(5, "0:05 left"), (75, "1:15 left"), (7384, "2:03:04 left")])
+@pytest.mark.parametrize(
+    ("seconds", "reported"), [(5, "0:05 left"), (75, "1:15 left"), (7384, "2:03:04 left")]
+)
 def test_time_that_is_left(seconds, reported):
     assert time_left(seconds) == reported

@@ -84,7 +84,7 @@ def test_it_comes_back_as_it_was(spec: JobSpec) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reported"),
     [
         ({"threads": 3}, "threads: "),
         ({"limit": "seven"}, "limit: "),

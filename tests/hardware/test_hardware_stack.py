@@ -66,7 +66,7 @@ def test_doctor_mends_a_stack_that_does_not_start():
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "reported"),
     [
         ("pass", None),
         ("raise RuntimeError('no driver')", "RuntimeError: no driver"),

@@ -76,7 +76,7 @@ def test_there_is_a_bound(store: type[FaultyFileSystem], tmp_path: Path, call: s
 
 @pytest.mark.parametrize("call", ["info", "open", "read"])
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "reported"),
     [
         (PermissionError("Forbidden"), "no permission to read it; check the credentials for faulty://"),
         (FileNotFoundError("gone"), "there is no such file"),
@@ -213,7 +213,7 @@ def test_a_folder_gives_what_one_on_this_machine_would(store: type[FaultyFileSys
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "reported"),
     [
         ("https://me:pass@host/f.jsonl?signature=abc#x", "https://host/f.jsonl"),
         ("simplecache::s3://me:pass@bucket/f.jsonl", "simplecache::s3://bucket/f.jsonl"),

@@ -83,7 +83,7 @@ def test_known_records(record, shape, columns):
 
 
 @pytest.mark.parametrize(
-    ("record", "told"),
+    ("record", "reported"),
     [
         (
             {"question": "a", "ICD-10": "b"},

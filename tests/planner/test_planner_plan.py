@@ -125,7 +125,7 @@ def test_a_folder_without_a_template_is_approximated_by_its_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("model", "told"),
+    ("model", "reported"),
     [
         ("llama", "could be any of llama-2, llama-3"),
         ("Llama-3.1-8B-Instruct", "no built-in template comes near"),
@@ -155,7 +155,7 @@ def test_a_template_over_records_of_no_known_shape(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("template", "told"),
+    ("template", "reported"),
     [
         ("{question} {anwser}", "'anwser', did you mean 'answer'"),
         ("no columns {{at all}}", "names no column"),
@@ -344,7 +344,7 @@ def test_files_of_one_shape_may_lack_optional_columns(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reported"),
     [
         ("", "the data has no rows"),
         ("[]", "the data has no rows"),

@@ -62,7 +62,7 @@ def test_a_tokenizer_config_is_read_as_what_it_is(files, option):
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "reported"),
     [
         (None, "it has none; write"),
         (

@@ -135,7 +135,7 @@ def test_other_names_of_a_question_and_its_answer(record, mapped):
 
 
 @pytest.mark.parametrize(
-    ("record", "told"),
+    ("record", "reported"),
     [
         ({"translation": {"en": "Q", "de": "R"}}, r"mapping\.query=translation\."),
         ({"segments": [{"label": True, "text": "R"}]}, "convert.by=segments"),
