@@ -17,6 +17,7 @@ from forge_gpu.job.facts.registry import compute, input_columns
 from forge_gpu.job.rows.rows import Rows
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.planner.sample import Sample
+from forge_gpu.templates.forms import form_of
 from forge_gpu.templates.forms.source import RECORD
 
 MOST_REASONS = 3
@@ -49,8 +50,10 @@ class Trial:
 
 def try_sample(config: Config, samples: Sequence[Sample]) -> Trial | None:
     """Read, judge and render the sample as a job does. None where a script of the plan makes the rows first:
-    it is not run here."""
+    it is not run here; and where the tokenizer that rows need is not named yet."""
     if config.data.transform.script is not None:
+        return None
+    if form_of(config).is_encoded and config.tokens.tokenizer is None:
         return None
     config = config.model_copy(update={"data": config.data.model_copy(update={"against": []})})
     workspace = Workspace(config, CpuEngine, lambda event: None, input_columns(config))
