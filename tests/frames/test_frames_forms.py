@@ -20,7 +20,9 @@ TEMPLATE = (
     "{% endgeneration %}{% else %}{{ m.content }}</>{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
-UNTRACEABLE = "{% for m in messages %}{% for c in m.content %}{{ c }}{% endfor %}{% endfor %}"
+COLLECTED = """{%- set ns = namespace(all='') -%}
+{%- for m in messages -%}{%- set ns.all = ns.all ~ m.content ~ '\\n' -%}{%- endfor -%}
+{{ ns.all }}"""
 PLAIN = TEMPLATE.replace("{% generation %}", "").replace("{% endgeneration %}", "")
 MAPPING = {"query": "question", "response": "answer"}
 PAIRS = {"query": "question", "chosen": "answer", "rejected": "worse"}
@@ -89,7 +91,7 @@ def test_spans_that_are_not_known_are_null() -> None:
     frame = pd.DataFrame(rows()[:3])
     result = ENGINE.render(
         frame,
-        UNTRACEABLE,
+        COLLECTED,
         mapping=MAPPING,
         spans=True,
     )
