@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from forge_gpu.kernels.layout import U8
-from forge_gpu.kernels.reference.delimited import GOOD, NONE, Signs, Split
+from forge_gpu.kernels.reference.delimited import GOOD, MALFORMED, NONE, Signs, Split
 
 SAMPLE_RECORDS = 200
 DELIMITERS = (",", "\t", ";", "|")
@@ -97,7 +97,7 @@ def dialect_of(head: bytes, whole: bool, named: bool, delimiter: str | None = No
 def _of_delimiter(head: bytes, whole: bool, delimiter: str, need_rows: bool) -> tuple[Dialect | None, int]:
     """The dialect that most of the records fit, and how many fields they have; the first of those alike."""
     best: tuple[float, Dialect | None, int] = (0.0, None, 0)
-    for dialect in _candidates(head, delimiter):
+    for dialect in _candidates(head, whole, delimiter):
         share, width = _fit(head, whole, dialect, need_rows)
         if share > best[0]:
             best = share, dialect, width
@@ -106,7 +106,7 @@ def _of_delimiter(head: bytes, whole: bool, delimiter: str, need_rows: bool) -> 
     return (best[1], best[2]) if best[0] >= 0.9 else (None, 0)
 
 
-def _candidates(head: bytes, delimiter: str) -> Iterator[Dialect]:
+def _candidates(head: bytes, whole: bool, delimiter: str) -> Iterator[Dialect]:
     yield Dialect(delimiter)
     sign = delimiter.encode()
     if b'\\"' in head:
@@ -117,8 +117,15 @@ def _candidates(head: bytes, delimiter: str) -> Iterator[Dialect]:
             yield Dialect(delimiter, escape="\\", blanks=True)
     if sign + b"'" in head and (head.startswith(b"'") or b"\n'" in head):
         yield Dialect(delimiter, quote="'")
-    if b'"' in head:
+    if b'"' in head and not _has_sound_quotes(head, whole, Dialect(delimiter)):
         yield Dialect(delimiter, quote=None)
+
+
+def _has_sound_quotes(head: bytes, whole: bool, dialect: Dialect) -> bool:
+    """Whether every quote stands where the dialect has quotes: then they mean something, though records may
+    have a wrong number of fields."""
+    result = split(head, dialect, 0, whole, SAMPLE_RECORDS)
+    return not result.is_open and not (result.status == MALFORMED).any()
 
 
 def _fit(head: bytes, whole: bool, dialect: Dialect, need_rows: bool) -> tuple[float, int]:
