@@ -343,7 +343,7 @@ def test_columns_stay_on_the_simulated_device_sim(tmp_path: Path, monkeypatch: p
     source = write(tmp_path / "in.parquet", texts, (8,))
     engines = gpu(Entered(open_device("sim")), SimulatedParquet())
     # Control tokens are looked for on the host, which brings every column there.
-    sections = {"preprocessing": {"quality_checks": {"control_tokens": "off"}}}
+    sections: dict[str, dict[str, Any]] = {"preprocessing": {"quality_checks": {"control_tokens": "off"}}}
     run(plan(source, sections), tmp_path / "gpu", engines)
     assert content(tmp_path / "gpu") == expected(source, tmp_path, sections)
     longest = max(len(value) for column in texts.columns for value in column.to_pylist())
