@@ -3,8 +3,8 @@
     python -m benchmarks.observed [ROWS] [ROUNDS]
 
 Each round runs the same job four times in this process, one after the other, in turn another first: with
-nobody listening; with events in a file and a log; with the live page's notes and metrics as well; and with the
-report alone.
+nobody listening; with events in a file and a log; with the live page's notes and metrics as well; and with
+the report alone.
 Whole jobs, from opening to the manifest. Differences and ratios are of the same round, and their medians are
 told; on a machine that others use as well, look at the spread, and at the processor's seconds. Then
 `forge report` runs as a command, with the most memory that it takes. Prints a Markdown table.
