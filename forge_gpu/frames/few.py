@@ -43,8 +43,9 @@ def few_rows(renderer: Renderer, columns: Sequence[str]) -> FewRows | None:
     match renderer:
         case ColumnsRenderer(refused={}) if all(isinstance(p, _PARTS) for p in renderer.templates["text"]):
             return _Columns(renderer, columns)
-        case JinjaRenderer(shapes=(ListShape(renamed=renamed, system=None, tools=None),)) if not renamed:
-            return _Conversations(renderer) if renderer.compiler is not None else None
+        case JinjaRenderer(shapes=(ListShape(renamed=renamed, system=None, tools=None),)):
+            roles = frozenset(ROLES) - renamed.keys()
+            return _Conversations(renderer, roles) if renderer.compiler is not None else None
     return None
 
 
@@ -95,11 +96,12 @@ def _texts(values: list[Any]) -> list[str]:
 
 
 class _Conversations:
-    """The programs of a chat template, by the roles of the messages. Each is compared with Jinja once."""
+    """The programs of a chat template, by the roles of the messages. Each is compared with Jinja once. roles:
+    those that are passed on as they are."""
 
-    def __init__(self, renderer: JinjaRenderer) -> None:
+    def __init__(self, renderer: JinjaRenderer, roles: frozenset[str]) -> None:
         assert renderer.compiler is not None
-        self._template = renderer.template
+        self._template, self._roles = renderer.template, roles
         self._tracer: Tracer = renderer.compiler.tracer
         self._trees: dict[tuple[str, ...], Tree] = {}
         self._makers: dict[Compiled, Callable[[Messages], str]] = {}
@@ -119,7 +121,7 @@ class _Conversations:
         for message in messages:
             if type(message) is not dict or len(message) != 2 or type(message.get("content")) is not str:
                 return None
-            if message.get("role") not in _ROLES or next(iter(message)) != "role":
+            if message.get("role") not in self._roles or next(iter(message)) != "role":
                 return None
         tree = self._tree(tuple([message["role"] for message in messages]))
         if tree is None:
@@ -153,9 +155,6 @@ class _Conversations:
         if maker is None:
             maker = self._makers[result] = _maker(result)
         return maker(messages)
-
-
-_ROLES = frozenset(ROLES)
 
 
 def _maker(result: Compiled) -> Callable[[Messages], str]:

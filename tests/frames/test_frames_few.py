@@ -63,6 +63,17 @@ def test_columns(rows: list[tuple[Any, ...]]) -> None:
         assert few == kernels
 
 
+def test_few_conversations_do_without_the_kernels() -> None:
+    frame = pd.DataFrame(
+        {"m": [[{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]] * 8}
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passes.Passes, "through", None)
+        engine = forge_gpu.open_engine("cpu")
+        for template in (CHAT, "chatml"):
+            assert len(engine.render(frame, template, mapping={"messages": "m"}).dropna()) == 8
+
+
 def test_the_mapping_is_the_same_for_few_and_for_many() -> None:
     extras: list[object] = [
         [],
