@@ -1,8 +1,8 @@
 """What few rows of conversations cost a frame engine, beside bare Jinja: `python -m benchmarks.few_rows`.
 
-Forge and Jinja take turns, call by call, on the same frame, after two calls each that are not counted; medians
-are told, in milliseconds a call. Jinja renders a list in a loop, and a pandas frame by `Series.map`, as people
-do. Prints a Markdown table.
+Forge and Jinja take turns, call by call, on the same frame, after two calls each that are not counted;
+medians are told, in milliseconds a call. Jinja renders a list in a loop, and a pandas frame by `Series.map`,
+as people do. Prints a Markdown table.
 """
 
 from __future__ import annotations
