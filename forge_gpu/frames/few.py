@@ -7,6 +7,7 @@ text. For any other the whole frame goes to the kernels, which know what to refu
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -108,8 +109,8 @@ class _Conversations:
 
     def __call__(self, values: Values) -> list[str] | None:
         texts = []
-        for messages in values[0]:
-            text = self._text(messages)
+        for value in values[0]:
+            text = self._text(_list(value) if type(value) is str else value)
             if not text:
                 return None
             texts.append(text)
@@ -155,6 +156,23 @@ class _Conversations:
         if maker is None:
             maker = self._makers[result] = _maker(result)
         return maker(messages)
+
+
+def _list(text: str) -> Any:
+    """The list that a text in JSON spells; None where the kernels know better, as of a repeated key."""
+    if not text.startswith("[") or "\n" in text or "\r" in text:
+        return None
+    try:
+        return json.loads(text, object_pairs_hook=_object)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("a key that is there twice")
+    return made
 
 
 def _maker(result: Compiled) -> Callable[[Messages], str]:

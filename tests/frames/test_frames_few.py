@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pandas as pd
@@ -31,6 +32,20 @@ ODD_MESSAGE = st.sampled_from(
     ]
 )
 
+CHANGES = [
+    ("", ""),
+    ('"content":', '"role": "user", "content":'),
+    ('"content":', '"content": "twice", "content":'),
+    ("}, {", "},\n{"),
+    ("]", "] "),
+    ("]", ""),
+    ("[", " ["),
+    ('"user"', "NaN"),
+    ("C", "\\u0000\\ud800"),
+    ("C", "\t"),
+]
+"""Of a text in JSON: what is in it, and what comes in its place."""
+
 
 def both(frame: Any, template: str, **arguments: Any) -> tuple[Any, Any]:
     """What comes out, by way of Python and by the kernels."""
@@ -50,6 +65,14 @@ def test_conversations(rows: list[Any]) -> None:
     few, kernels = both(records, CHAT, mapping={"messages": "m"})
     assert few == kernels
     few, kernels = both(records, "chatml", mapping={"messages": "m"})
+    assert few == kernels
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(MESSAGE | ODD_MESSAGE, max_size=3), max_size=4), st.sampled_from(CHANGES))
+def test_conversations_as_json_text(rows: list[Any], change: tuple[str, str]) -> None:
+    records = [{"m": json.dumps(row).replace(*change)} for row in rows]
+    few, kernels = both(records, CHAT, mapping={"messages": "m"})
     assert few == kernels
 
 
