@@ -171,7 +171,7 @@ def bare_template(template: ChatTemplate, source: str) -> Any:
     from jinja2.ext import loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    from forge_gpu.templates.environment import GenerationTag
+    from forge_gpu.templates.functions import GenerationTag
 
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols]
