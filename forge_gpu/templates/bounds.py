@@ -49,6 +49,9 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset(("*", "**", "%"))
 
+    generation_hook: Callable[[str], str] | None = None
+    """What is told of each `{% generation %}` block; it gives the block's text."""
+
     def __init__(self, bounds: Bounds, **options: Any) -> None:
         super().__init__(**options)
         self.bounds = bounds
@@ -204,7 +207,7 @@ def more_memory(bounds: Bounds) -> str:
     return f"the chat template takes more than {bounds.memory // 2**20} MiB of memory for one row"
 
 
-def call(name: str, *arguments: nodes.Expr) -> nodes.Call:
+def call(name: str, *arguments: Any) -> nodes.Call:
     """A call of a method of the environment."""
     return nodes.Call(nodes.EnvironmentAttribute(name), list(arguments), [], None, None)
 

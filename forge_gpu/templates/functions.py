@@ -28,7 +28,7 @@ class GenerationTag(Extension):
         return nodes.CallBlock(call, [], [], body, lineno=line)
 
     def _generated(self, caller: Callable[[], str]) -> str:
-        hook = getattr(self.environment, "generation_hook", None)
+        hook = self.environment.generation_hook if hasattr(self.environment, "generation_hook") else None
         text = caller()
         return hook(text) if hook else text
 

@@ -40,7 +40,7 @@ class Rendering:
     ) -> None:
         self.source, self.date, self.bounds = source, date, bounds
         self._turns_kind = turns
-        self.environment = self._environment(kind)
+        self.environment: BoundedEnvironment = self._environment(kind)
         self.template = compile_template(self.environment, source)
 
     def _environment(self, kind: type[Any]) -> Any:
