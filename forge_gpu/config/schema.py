@@ -220,6 +220,9 @@ class PreprocessingConfig(Section):
     memory: Annotated[Memory, WITHOUT_EFFECT] = Memory()
 
 
+Cut = Literal["none", "turns_start", "turns_end", "cut_start", "cut_end", "split"]
+
+
 class TokensConfig(Section):
     """How texts become ids, where `output.form` is tokens: see docs/tokens.md."""
 
@@ -231,6 +234,7 @@ class TokensConfig(Section):
     allow: list[str] = []  # added tokens that contents may write
     train: Literal["assistant", "last", "completion", "all"] = "assistant"
     min_trained: Annotated[int, Field(ge=0)] = 1  # tokens of a row; with fewer it is rejected
+    cut: Cut = "none"  # of rows of more than model.max_length tokens, before too_long is asked
 
 
 Trainer = Literal["trl", "axolotl", "hf"]
