@@ -87,7 +87,7 @@ def inspect(
     notes += _faults(samples, columns, picked)
     warnings = unused(columns, picked)
     columns |= made_columns(records, picked)
-    notes += _dialects(samples)
+    notes += [*_dialects(samples), *_layouts(samples)]
     rows = _total(samples, files)
     exact = rows is not None and len(chosen) == len(files) and all(result.exact for result in samples)
     return Inspection(files, samples, columns, picked, rows, exact, notes, records, warnings, encoding)
@@ -208,7 +208,10 @@ def _merge(one: tuple[Sample, Picked], other: tuple[Sample, Picked]) -> Picked:
 
 def _no_records(result: Sample) -> str:
     if result.others:
-        return "holds JSON values that are no objects; Forge reads one object a record"
+        return (
+            "holds JSON values that are no objects; Forge reads one object a record (of lists of records, "
+            f"jq -c '.[]' {Path(result.file.path).name} > records.jsonl makes lines)"
+        )
     return f"none of the {result.unreadable} rows that were looked at can be read as {result.format.kind}"
 
 
@@ -248,6 +251,20 @@ def _dialects(samples: Sequence[Sample]) -> list[str]:
         + "; ".join(result.format.dialect.about)
         for result in samples
         if result.format.kind in ("csv", "tsv") and result.format.dialect.about
+    ]
+
+
+def _layouts(samples: Sequence[Sample]) -> list[str]:
+    """A line for each JSON file that is neither lines nor an array, or has bytes that mean nothing."""
+    arranged = [(each.file.path, each.format.layout) for each in samples]
+    return [
+        *(f"{path}: {layout.about}" for path, layout in arranged if layout is not None),
+        *(
+            f"{each.file.path}: has zero bytes, as a file does whose writing was cut off: what was to stand "
+            "there is lost, whole records around them are read"
+            for each in samples
+            if each.has_zeros
+        ),
     ]
 
 
