@@ -13,26 +13,26 @@ _ZERO = 0
 _BLANK = 32
 
 
-def blank_marks(data: U8, records: Records) -> bool:
-    """Write blanks over such bytes around the records that are no JSON; whether there were any: then the
-    chunk is to be scanned again. data: the chunk's, in which the records lie."""
-    found = False
+def without_marks(records: Records) -> U8 | None:
+    """The chunk with blanks for such bytes around its records that are no JSON, to be scanned again; None
+    where there are none. Most chunks have no such record, and cost nothing."""
+    data = None
     for row in np.flatnonzero(records.reason == Reason.INVALID_JSON).tolist():
         begin = int(records.start[row])
         end = begin + int(records.length[row])
-        first, last = data[begin], data[end - 1]
-        if tuple(data[begin : begin + 3]) == _MARK:
-            data[begin : begin + 3] = _BLANK
-            found = True
-        if _ZERO in (first, last):
-            _blank_zeros(data[begin:end])
-            found = True
-    return found
+        source = records.data[begin:end]
+        if _ZERO not in (source[0], source[-1]) and tuple(source[:3]) != _MARK:
+            continue
+        data = records.data.copy() if data is None else data
+        _blank(data[begin:end])
+    return data
 
 
-def _blank_zeros(record: U8) -> None:
-    """Those before and after all other bytes."""
+def _blank(record: U8) -> None:
+    """Write over the zeros before and after all other bytes, and over a mark before them."""
     others = np.flatnonzero(record != _ZERO)
     first, last = (int(others[0]), int(others[-1]) + 1) if len(others) else (len(record), len(record))
+    if tuple(record[first : first + 3]) == _MARK:
+        first += 3
     record[:first] = _BLANK
     record[last:] = _BLANK

@@ -14,7 +14,7 @@ from forge_gpu.config.schema import Config, Near
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import ArrowChunk, Chunk
-from forge_gpu.io.stray_marks import blank_marks
+from forge_gpu.io.stray_marks import without_marks
 from forge_gpu.job.rows.converted import CONVERT, made_columns
 from forge_gpu.job.rows.expansion import DETAIL, PASSED_OVER, Expansion, Parts, expand
 from forge_gpu.job.rows.tokenizers import control_checks
@@ -234,8 +234,8 @@ class RowReader:
             return table_records(chunk, self.keys, self.engine)
         limit = self.config.data.max_row_bytes
         records = self.engine.scan(chunk.data, chunk.form, self.keys, limit)
-        while blank_marks(chunk.data, records):
-            records = self.engine.scan(chunk.data, chunk.form, self.keys, limit)
+        while (data := without_marks(records)) is not None:
+            records = self.engine.scan(data, chunk.form, self.keys, limit)
         return records
 
 
