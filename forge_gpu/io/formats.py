@@ -12,7 +12,7 @@ from typing import Literal
 import orjson
 
 from forge_gpu.errors import InputError
-from forge_gpu.io.dialects import RFC_4180, Dialect, dialect_of
+from forge_gpu.io.dialects import RFC_4180, Dialect, at_its_begin, dialect_of
 from forge_gpu.io.faults import OnRetry, ignore_retry
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.json_guess import layout_of, lists_of_records
@@ -93,28 +93,40 @@ class Format:
 
 
 def detect(
-    file: InputFile, format: str = "auto", encoding: str = "utf-8", on_retry: OnRetry = ignore_retry
+    file: InputFile,
+    format: str = "auto",
+    encoding: str = "utf-8",
+    on_retry: OnRetry = ignore_retry,
+    dialect: Dialect | None = None,
 ) -> Format:
     """What `file` is. format: a kind that the user named, else "auto". encoding: likewise; UTF-16 and
-    UTF-32 with a byte order mark are found without being named.
+    UTF-32 with a byte order mark are found without being named. dialect: of tables of text, as the plan names
+    it; None to tell it from the content.
 
     Raises InputError for a file that is no data, with what it is instead.
     """
-    return detect_in(file, read_head(file, on_retry), format, encoding)
+    return detect_in(file, read_head(file, on_retry), format, encoding, dialect)
 
 
-def detect_in(file: InputFile, first: Head, format: str = "auto", encoding: str = "utf-8") -> Format:
+def detect_in(
+    file: InputFile,
+    first: Head,
+    format: str = "auto",
+    encoding: str = "utf-8",
+    dialect: Dialect | None = None,
+) -> Format:
     """As `detect`, of a file whose first bytes were read. Where these are damaged and say nothing of what
     the file is, the damage is what is told."""
     try:
-        return _detected(file, first, format, encoding)
+        result = _detected(file, first, format, encoding, dialect)
     except InputError as fault:
         if first.damage is None:
             raise
         raise first.damage.fault(file) from fault
+    return result
 
 
-def _detected(file: InputFile, first: Head, format: str, encoding: str) -> Format:
+def _detected(file: InputFile, first: Head, format: str, encoding: str, dialect: Dialect | None) -> Format:
     head, whole, compression = first.data, first.whole, first.compression
     if head.startswith(b"PAR1") and format in ("auto", "parquet"):
         return Format("parquet", compression)
@@ -148,7 +160,7 @@ def _detected(file: InputFile, first: Head, format: str, encoding: str) -> Forma
         layout = layout_of(head, whole, first.follows)
         if layout is not None:
             return replace(result, kind="json", layout=layout)
-    return _text_format(file, head, whole, format, result)
+    return _text_format(file, head, whole, format, result, dialect)
 
 
 def read_head(file: InputFile, on_retry: OnRetry = ignore_retry) -> Head:
@@ -252,7 +264,9 @@ def _refuse_odd(file: InputFile, head: bytes) -> None:
         raise InputError(f"{file.path}: no JSON as it stands: it is {why}")
 
 
-def _text_format(file: InputFile, head: bytes, whole: bool, format: str, result: Format) -> Format:
+def _text_format(
+    file: InputFile, head: bytes, whole: bool, format: str, result: Format, planned: Dialect | None
+) -> Format:
     lines = [line for line in head.split(b"\n", 4 * SAMPLE_RECORDS)[: 4 * SAMPLE_RECORDS] if line.strip()]
     if format == "auto":
         first = head.lstrip()[:1]
@@ -263,7 +277,7 @@ def _text_format(file: InputFile, head: bytes, whole: bool, format: str, result:
             return replace(result, kind="jsonl")
         if first == b"{":
             return replace(result, kind=_objects(file, lines, objects))
-    dialect = _dialect(file, head, whole, format)
+    dialect = _dialect(file, head, whole, format) if planned is None else at_its_begin(head, planned)
     if dialect is not None:
         return replace(result, kind="tsv" if dialect.delimiter == "\t" else "csv", dialect=dialect)
     if format == "auto" and any(line.startswith(b"{") and _complete(line) for line in lines):

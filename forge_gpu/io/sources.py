@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from forge_gpu.io import urls
 from forge_gpu.io.chunks import RANGE_BYTES, Origin, Source
+from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.faults import OnRetry, ignore_retry
 from forge_gpu.io.formats import Format, detect
 from forge_gpu.io.inputs import InputFile
@@ -38,19 +39,21 @@ def open_source(
     hold: bool = False,
     by_parts: bool = False,
     on_retry: OnRetry = ignore_retry,
+    dialect: Dialect | None = None,
 ) -> Source:
     """Open one input, spooling it first where it cannot be read twice or cut where it lies.
 
     hold: spool it in any case, so that a small input is read once and kept in the spool's memory. by_parts:
     read a remote file where it lies, if it can be, each part when it is needed: where several machines read
     it, a copy on one of them would be in their way. on_retry: is told where a remote file is asked for again.
+    dialect: of tables of text; None to tell it from the content.
 
     Raises InputError (with the offset where a file is damaged, unless on_corrupt is "keep_prefix"),
     OutputError where the spool has no room.
     """
     if file.is_stream:
         file = spool.capture(file)
-    result = format if isinstance(format, Format) else detect(file, format, encoding, on_retry)
+    result = format if isinstance(format, Format) else detect(file, format, encoding, on_retry, dialect)
     origin = Origin(file, result, range_bytes, max_row_bytes, on_corrupt == "keep_prefix")
     if result.kind == "empty" and result.compression is None:
         return LinesSource(origin, MemoryStore(b""))

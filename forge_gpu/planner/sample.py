@@ -15,7 +15,7 @@ import orjson
 
 from forge_gpu.fates import Reason
 from forge_gpu.io.delimited import names_of
-from forge_gpu.io.dialects import fields_of, split
+from forge_gpu.io.dialects import Dialect, fields_of, split
 from forge_gpu.io.formats import Format, Head, detect_in, read_head
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.json_cursor import JsonFault
@@ -65,10 +65,13 @@ class Sample:
         self.amiss[reason] += 1
 
 
-def sample(file: InputFile, format: str = "auto", encoding: str = "utf-8") -> Sample:
-    """Look at one input. Raises InputError for a file that is no data."""
+def sample(
+    file: InputFile, format: str = "auto", encoding: str = "utf-8", dialect: Dialect | None = None
+) -> Sample:
+    """Look at one input. dialect: of a table of text, where it is known. Raises InputError for a file that is
+    no data."""
     head = read_head(file)
-    result = Sample(file, detect_in(file, head, format, encoding), damage=head.damage)
+    result = Sample(file, detect_in(file, head, format, encoding, dialect), damage=head.damage)
     if result.format.kind == "empty":
         result.rows, result.exact = 0, head.damage is None
     elif result.format.is_text:
