@@ -157,10 +157,15 @@ def _chunks(spec: JobSpec, reader: RowReader) -> Iterator:  # type: ignore[type-
     with TemporaryDirectory(prefix="forge-template-") as folder:
         spool = Spool(Path(folder))
         for file in resolve(data.inputs, spec.base):
-            options = {"on_corrupt": data.on_corrupt, "max_row_bytes": data.max_row_bytes}
             source = open_source(
-                file, data.format, data.encoding, spool=spool, dialect=Dialect.of(data.dialect), **options
-            )  # type: ignore[arg-type]
+                file,
+                data.format,
+                data.encoding,
+                spool=spool,
+                on_corrupt=data.on_corrupt,
+                max_row_bytes=data.max_row_bytes,
+                dialect=Dialect.of(data.dialect),
+            )
             with closing(source):
                 for part in source.ranges:
                     yield from source.read(part, CHUNK_BYTES, columns=reader.keys_of_tables)
