@@ -80,8 +80,8 @@ NO_REVISION = "RevisionNotFound"
 
 @dataclass
 class Hub:
-    """repositories: by `datasets/org/name`, or `models/…`. objects: LFS, by their SHA-256. log: method and path of
-    each request. before: is called with each, and may return an answer of its own, or stop."""
+    """repositories: by `datasets/org/name`, or `models/…`. objects: LFS, by their SHA-256. log: method and
+    path of each request. before: is called with each, and may return an answer of its own, or stop."""
 
     url: str = ""
     repositories: dict[str, Repository] = field(default_factory=dict)
@@ -405,7 +405,7 @@ def hub_server() -> Iterator[Hub]:
 
 @contextmanager
 def hub_of_this_process(home: Path, token: str | None = TOKEN) -> Iterator[Hub]:
-    """The same, and huggingface_hub in this process and its children takes it for its own. home: for caches."""
+    """The same, and huggingface_hub here and in child processes takes it for its own. home: for caches."""
     constants = pytest.importorskip("huggingface_hub.constants")
     with hub_server() as hub, pytest.MonkeyPatch.context() as patch:
         for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
