@@ -10,6 +10,7 @@ EXTRAS = {  # extra -> the distribution that tells of it, and what it is for
     "tokens": ("gigatoken", "output.form tokens"),
     "write": ("httpx", "transform write"),
     "encodings": ("chardet", "plan finds the encoding of text that is not UTF-8; the check language"),
+    "hub": ("huggingface_hub", "push"),
     "metrics": ("prometheus-client", "prepare --metrics"),
     "watch": ("starlette", "watch"),
 }

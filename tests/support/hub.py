@@ -144,6 +144,10 @@ def _who(hub: Hub, request: Request) -> Answer:
     return Answer(body={"type": "user", "name": "org", "orgs": [], "auth": {"type": "access_token"}})
 
 
+def _card(hub: Hub, request: Request) -> Answer:
+    return Answer(body={"errors": [], "warnings": []})
+
+
 def _create(hub: Hub, request: Request) -> Answer:
     _sign(request)
     about = json.loads(request.body)
@@ -152,7 +156,8 @@ def _create(hub: Hub, request: Request) -> Answer:
     url = f"{hub.url}/{'' if kind == 'models' else kind + '/'}{name}"
     if f"{kind}/{name}" in hub.repositories:
         return Answer(409, {"error": "You already created this repo", "url": url})
-    hub.repositories[f"{kind}/{name}"] = Repository(kind, name, bool(about.get("private")))
+    is_private = about.get("visibility") == "private" or bool(about.get("private"))
+    hub.repositories[f"{kind}/{name}"] = Repository(kind, name, is_private)
     return Answer(body={"url": url, "id": name, "name": name})
 
 
@@ -328,6 +333,7 @@ _REVISION = r"/(?P<revision>[^/]+)"
 ROUTES: list[tuple[tuple[str, ...], str, Callable[..., Answer]]] = [
     (("GET",), r"/api/whoami-v2", _who),
     (("POST",), r"/api/repos/create", _create),
+    (("POST",), r"/api/validate-yaml", _card),
     (("GET",), _API, _about),
     (("GET",), _API + "/revision" + _REVISION, _about),
     (("POST",), _API + "/branch" + _REVISION, _branch),
