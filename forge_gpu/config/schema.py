@@ -293,11 +293,15 @@ class ContainerConfig(Section):
     cache: Literal["auto", "off"] | VolumeName = "auto"  # kernels that the image lacks for this processor
 
 
+LicenseName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_ -]*$", max_length=96)]
+
+
 class ForgeConfig(Section):
     """A whole forge.yaml."""
 
     version: int = VERSION
     goal: Annotated[str | None, WITHOUT_EFFECT] = None
+    license: Annotated[LicenseName | None, WITHOUT_EFFECT] = None  # of the data, for its card
     templates: Annotated[dict[str, str], WITHOUT_EFFECT] = {}  # own ones by name, for model.chat_template
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
