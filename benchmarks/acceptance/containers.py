@@ -92,8 +92,8 @@ def make_checkout(work: Path) -> Path:
 
 
 def same(host: Path, inside: Path) -> bool:
-    """Whether two output folders hold the same files, but for what tells of the run: a section of the manifest,
-    and the report."""
+    """Whether two output folders hold the same files, but for what tells of the run: a section of the
+    manifest, and the report."""
     files = {path.name for path in host.iterdir() if path.is_file()}
     names = sorted(files - {"manifest.json", PAGE})
     if filecmp.cmpfiles(host, inside, names, shallow=False)[0] != names:
