@@ -81,7 +81,7 @@ class RowComparison:
             in_both, at_a, at_b = np.intersect1d(keys_a, keys_b, assume_unique=True, return_indices=True)
             self._alone("only_in_a", file, keys_a, rows_a, at_a)
             self._alone("only_in_b", file, keys_b, rows_b, at_b)
-            if len(in_both):
+            if rows_a is not None and rows_b is not None and len(in_both):
                 self._both(file, in_both, rows_a.take(pa.array(at_a)), rows_b.take(pa.array(at_b)))
 
     def _alone(self, change: str, file: str, keys: I64, rows: pa.Table | None, shared: I64) -> None:

@@ -173,5 +173,5 @@ def _require_unchanged(file: Content, addition: Any) -> None:
     """Raises OutputError where what was uploaded is not what the manifest says."""
     if file.sha256 is not None and addition.upload_info.sha256.hex() != file.sha256:
         raise OutputError(
-            f"{file.source}: its SHA-256 is not what the manifest says; nothing was committed: prepare again"
+            f"{file.name}: its SHA-256 is not what the manifest says; nothing was committed: prepare again"
         )
