@@ -14,12 +14,12 @@ import typer
 
 from forge_gpu.cli.usage import STDOUT, address, one_of, require_one_on_stdout, whole_number
 from forge_gpu.errors import Interrupted, NoTrainingRows
+from forge_gpu.share.track.registry import NAMES as TRACKERS
 
 if TYPE_CHECKING:
     from forge_gpu.job.events.events import Listener
     from forge_gpu.report.debug import Bundle
 
-TRACKERS = ("mlflow", "wandb")
 LEVELS = ("debug", "info", "warning", "error")
 INPUT_PATHS = (
     "Files, folders, globs, @lists or URLs to prepare instead of the plan's; - reads standard input."

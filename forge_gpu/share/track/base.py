@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Began:
-    """name: of the output. run: the id of this call of prepare. parameters: the plan, dotted keys, without what
-    is secret; null is left out."""
+    """name: of the output. run: the id of this call of prepare. parameters: the plan, dotted keys, without
+    what is secret; null is left out."""
 
     name: str
     run: str
@@ -28,9 +28,9 @@ class Histogram:
 
 @dataclass(frozen=True)
 class DataSet:
-    """digest: SHA-256 over the names and hashes of its files, so that equal data has an equal one. place: where
-    it is. files: name, split, rows, bytes and SHA-256 of each. inputs: path, rows and bytes of what it was made
-    of. columns: names and types."""
+    """digest: SHA-256 over the names and hashes of its files, so that equal data has an equal one. place:
+    where it is. files: name, split, rows, bytes and SHA-256 of each. inputs: path, rows and bytes of what it
+    was made of. columns: names and types."""
 
     name: str
     digest: str
@@ -42,8 +42,8 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Outcome:
-    """metrics: counts and sizes by name. histograms: by name. texts: artifacts by their file names. files: more
-    of them, which lie on this machine."""
+    """metrics: counts and sizes by name. histograms: by name. texts: artifacts by their file names. files:
+    more of them, which lie on this machine."""
 
     metrics: Mapping[str, float]
     histograms: Mapping[str, Histogram]
@@ -53,7 +53,7 @@ class Outcome:
 
 
 class Tracker(Protocol):
-    """A tracker. The module of its name in this folder has one as TRACKER, and its name is in `registry.NAMES`.
+    """A tracker. The module of its name in this folder has one as TRACKER; `registry.NAMES` has its name.
 
     Its methods are called in this order, from one thread that the job does not wait for, and may raise
     anything: then no more are called, and the command warns. `begin` imports the library.

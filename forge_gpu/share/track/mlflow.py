@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import tempfile
 import time
@@ -32,7 +31,7 @@ class MlflowTracker:
 
     def begin(self, began: Began) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # Forge sends nothing anywhere
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         from mlflow import MlflowClient
         from mlflow.entities import Param
 
@@ -41,7 +40,9 @@ class MlflowTracker:
         found = self._client.get_experiment_by_name(name)
         self._experiment = self._client.create_experiment(name) if found is None else found.experiment_id
         run = self._client.create_run(
-            self._experiment, run_name=began.name, tags={"forge.run": began.run, "mlflow.source.name": "forge"}
+            self._experiment,
+            run_name=began.name,
+            tags={"forge.run": began.run, "mlflow.source.name": "forge"},
         )
         self._run = run.info.run_id
         parameters = [Param(key, str(value)) for key, value in began.parameters.items()]

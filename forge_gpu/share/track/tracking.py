@@ -8,11 +8,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from forge_gpu.io.secrets import public
 from forge_gpu.job.events.dispatch import public_text
 from forge_gpu.job.events.encode import Entry
 from forge_gpu.job.events.events import JobFailed, JobStarted
 from forge_gpu.job.output.result import Result
-from forge_gpu.io.secrets import public
 from forge_gpu.share.track.base import Began, Tracker
 from forge_gpu.share.track.facts import name_of, outcome_of, parameters_of
 
@@ -58,7 +58,7 @@ class Tracking:
         self._calls.put(finish)
 
     def close(self) -> None:
-        """Wait until the tracker has everything, but not for ever; say on standard error what became of it."""
+        """Wait until the tracker has everything, but not for ever; say on stderr what became of it."""
         self._calls.put(None)
         self._thread.join(PATIENCE)
         if self._thread.is_alive():

@@ -1,4 +1,4 @@
-"""Weights & Biases: a run of the project `forge`, or of $WANDB_PROJECT; offline unless someone is logged in."""
+"""Weights & Biases: a run of the project `forge`, or of $WANDB_PROJECT; offline unless one is logged in."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ class WandbTracker:
     def __init__(self) -> None:
         self._wandb: Any = None
         self._run: Any = None
+        self._mode = ""
 
     def begin(self, began: Began) -> None:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # Forge sends nothing anywhere else
         import wandb
 
         self._wandb = wandb
+        self._mode = os.environ.get("WANDB_MODE") or ("online" if _is_logged_in(wandb) else "offline")
         settings = wandb.Settings(
             silent=True,
             console="off",
@@ -40,7 +42,7 @@ class WandbTracker:
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             name=began.name,
             job_type="prepare",
-            mode=os.environ.get("WANDB_MODE") or ("online" if _is_logged_in(wandb) else "offline"),
+            mode=self._mode,
             config=dict(began.parameters),
             notes=f"forge run {began.run}",
             settings=settings,
@@ -64,13 +66,14 @@ class WandbTracker:
         for path in outcome.files:
             made.add_file(str(path), name=path.name)
         run.log_artifact(made)
-        place = run.url or f"offline; 'wandb sync {Path(run.dir).parent}' sends it"
+        is_online = self._mode == "online"
+        place = run.url if is_online else f"{self._mode}; 'wandb sync {Path(run.dir).parent}' sends it"
         run.finish(exit_code=0)
         return str(place)
 
     def _data(self, data: DataSet) -> Any:
-        """The output as an artifact that names its files by their hashes: equal data is one version of it, and
-        the rows stay where they are."""
+        """The output as an artifact that names its files by their hashes: equal data is one version of it,
+        and the rows stay where they are."""
         about = {"place": data.place, "sha256": data.digest, "made_of": list(data.inputs[:100])}
         artifact = self._wandb.Artifact(data.name, type="dataset", metadata=about)
         with artifact.new_file("files.json", encoding="utf-8") as file:
@@ -84,7 +87,7 @@ class WandbTracker:
 
 def _is_logged_in(wandb: Any) -> bool:
     """Asked without a prompt, which init would show."""
-    return bool(os.environ.get("WANDB_API_KEY") or wandb.api.api_key)
+    return bool(wandb.login(prompt=False))
 
 
 TRACKER = WandbTracker
