@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from forge_gpu.cli.app import app
-from forge_gpu.errors import InputError, OutputError
+from forge_gpu.errors import ForgeError, InputError, OutputError
+from forge_gpu.share.card.write import write_card
 from forge_gpu.share.differ import texts as texts_of
 from forge_gpu.share.differ.compare import Comparison, compare
 from tests.job.jobs import plan, read_lines, rows, run, write_lines
@@ -226,6 +227,35 @@ def test_folders_that_are_not_prepared(tmp_path):
     pq.write_table(pq.read_table(prepared(tmp_path / "b" / "out") / "ledger.parquet"), a / "ledger.parquet")
     with pytest.raises(InputError, match="the ledger names a line that is not there"):
         compare(a, a)
+
+
+def test_files_that_are_damaged_are_one_line(tmp_path):
+    a = prepared(tmp_path / "out", rows(40), output={"format": "parquet"})
+    ledger = pq.read_table(a / "ledger.parquet")
+    pq.write_table(
+        ledger.set_column(ledger.schema.get_field_index("row"), "row", ledger["row"].cast("int32")),
+        a / "ledger.parquet",
+    )
+    with pytest.raises(InputError, match="is no ledger of Forge"):
+        compare(a, a)
+    pq.write_table(ledger, a / "ledger.parquet")
+    assert compare(a, a).is_same
+    path = a / "train.parquet"
+    data = bytearray(path.read_bytes())
+    data[4 : len(data) // 2] = bytes(len(data) // 2 - 4)
+    path.write_bytes(data)
+    for look in (compare, lambda one, other: write_card(one)):
+        with pytest.raises(ForgeError) as told:
+            look(a, a)
+        assert "train.parquet" in str(told.value) or str(a) in str(told.value)
+
+
+def test_nothing_is_the_same_as_nothing(tmp_path):
+    a = prepared(tmp_path / "a" / "out", [])
+    assert compare(a, a).is_same
+    some = prepared(tmp_path / "b" / "out", rows(10))
+    assert changed(compare(a, some), "only_in_b") == 10
+    write_card(a)
 
 
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch):

@@ -259,6 +259,7 @@ def _records(log: Path) -> list[Any]:
     return records
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there_ends_no_job(tmp_path):
     done = forge(
         tmp_path, "--track", "mlflow", MLFLOW_TRACKING_URI="http://127.0.0.1:9",

@@ -12,11 +12,15 @@ import pyarrow.parquet as pq
 
 from forge_gpu.errors import InputError
 from forge_gpu.io.faults import first_line
+from forge_gpu.job.facts.columns import TEXT
 from forge_gpu.kernels.layout import I64
 
 PARTS = 24
 """Bits of a row's key that say which part it is, from 1; 0 where nothing is made of it but itself."""
-NEEDED = {"file", "row", "fate", "reason", "shard", "line"}
+NEEDED = {name: TEXT for name in ("file", "fate", "reason", "shard")} | {
+    "row": pa.int64(),
+    "line": pa.int64(),
+}
 
 
 class Ledger:
@@ -27,7 +31,9 @@ class Ledger:
         try:
             self._file = pq.ParquetFile(path)
             self.columns: list[str] = self._file.schema_arrow.names
-            if not set(self.columns) >= NEEDED:
+            schema = self._file.schema_arrow
+            kinds = {name: schema.field(name).type for name in self.columns}
+            if any(kinds.get(name) != kind for name, kind in NEEDED.items()):
                 raise InputError(f"{path}: is no ledger of Forge")
             groups = [self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)]
             self._starts = np.concatenate([[0], np.cumsum(groups)]).astype(np.int64)

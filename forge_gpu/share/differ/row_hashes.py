@@ -15,7 +15,7 @@ from forge_gpu.io.sinks.base import OutputPath
 from forge_gpu.kernels.cpu.hashing import xxh3_128
 from forge_gpu.kernels.layout import I64, PADDING, U8, U64, Text
 from forge_gpu.kernels.scratch import Scratch
-from forge_gpu.share.prepared import Prepared
+from forge_gpu.share.prepared import Prepared, reading
 
 ROWS_AT_ONCE = 8192
 HASH = np.dtype([("low", np.uint64), ("high", np.uint64)])
@@ -55,6 +55,7 @@ def write_hashes(
                 for file, part in zip(files, prepared.splits[split].paths, strict=True):
                     first[file.file], counted[file.file] = total, 0
                     for batch in _batches(prepared, part):
+                        _require_columns(batch, columns, file.file)
                         out.write(_hashes(batch, columns, scratch).tobytes())
                         counted[file.file] += len(batch)
                         on_rows(len(batch))
@@ -69,7 +70,19 @@ def _batches(prepared: Prepared, path: OutputPath) -> Iterator[pa.RecordBatch]:
     from forge_gpu.job.output.read_back import iter_batches
 
     columns = prepared.manifest["columns"]
-    return iter_batches(prepared.config.output.format, [path], columns, ROWS_AT_ONCE)
+    batches = iter_batches(prepared.config.output.format, [path], columns, ROWS_AT_ONCE)
+    while True:
+        with reading(Path(str(path))):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
+
+
+def _require_columns(batch: pa.RecordBatch, columns: Sequence[str], file: str) -> None:
+    lacking = [name for name in columns if name not in batch.schema.names]
+    if lacking:
+        raise InputError(f"{file}: has no column {lacking[0]!r}, which the manifest names; see forge verify")
 
 
 def _hashes(batch: pa.RecordBatch, columns: Sequence[str], scratch: Scratch) -> np.ndarray:
