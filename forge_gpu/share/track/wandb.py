@@ -21,7 +21,7 @@ class WandbTracker:
     def __init__(self) -> None:
         self._wandb: Any = None
         self._run: Any = None
-        self._mode = ""
+        self._mode: Any = ""  # one of the library's own words
 
     def begin(self, began: Began) -> None:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # Forge sends nothing anywhere else
