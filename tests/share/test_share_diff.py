@@ -278,7 +278,7 @@ base = anonymous_memory()
 peak, end = 0, threading.Event()
 def watch():
     global peak
-    while not end.wait(0.002):
+    while not end.wait(0.01):
         peak = max(peak, anonymous_memory())
 watching = threading.Thread(target=watch)
 watching.start()
