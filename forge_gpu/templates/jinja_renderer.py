@@ -24,7 +24,7 @@ from forge_gpu.templates.guard import Guard
 from forge_gpu.templates.jinja_rows import render_fields
 from forge_gpu.templates.program import Literal, Part, Program, RawSlot, Slot
 from forge_gpu.templates.records import BadRecord
-from forge_gpu.templates.renderer import Bound, own, plain_spans
+from forge_gpu.templates.renderer import Bound, own, sparse_spans
 from forge_gpu.templates.tracing.columns import CONTENT, TextColumns, needs_of
 from forge_gpu.templates.tracing.compiler import EAGER, TOO_RARE, Compiler, Patience
 from forge_gpu.templates.tracing.cutover import Cutover
@@ -350,12 +350,10 @@ class _Chunk:
         columns |= {name: empty_spans(n) for name in self.renderer._row_columns}
         columns |= self.columns.spans() | self.columns.row_spans()
         if SPANS in self.program:
-            column = plain_spans(self.spans.get(row) for row in range(n))
-            kind = np.where(column.kind == layout.PLAIN, layout.JSON, layout.NULL).astype(np.uint8)
-            columns[own(SPANS)] = Spans(column.data, column.start, column.length, kind)
+            columns[own(SPANS)] = sparse_spans(self.spans, n, layout.JSON, layout.NULL)
         for number, name in enumerate(self.renderer.texts):
-            values = (self.rendered[row][number] if row in self.rendered else None for row in range(n))
-            columns[own(f"rendered {name}")] = plain_spans(values) if self.rendered else empty_spans(n)
+            rendered = {row: texts[number] for row, texts in self.rendered.items()}
+            columns[own(f"rendered {name}")] = sparse_spans(rendered, n)
             columns[own(f"machine's {name}")] = self.machine_texts.get(name, empty_spans(n))
         return columns
 

@@ -112,6 +112,17 @@ def plain_spans(texts: Iterable[bytes | None], absent: int = layout.ABSENT) -> S
     return Spans(data, start, length, kind)
 
 
+def sparse_spans(
+    texts: Mapping[int, bytes], n: int, kind: int = layout.PLAIN, absent: int = layout.ABSENT
+) -> Spans:
+    """Texts of some of n rows, by row, as one column of a kind; `absent` elsewhere."""
+    start, length, kinds = np.zeros(n, np.int64), np.zeros(n, np.int64), np.full(n, absent, np.uint8)
+    rows = np.fromiter(texts, np.int64, len(texts))
+    sizes = np.fromiter(map(len, texts.values()), np.int64, len(texts))
+    start[rows], length[rows], kinds[rows] = np.cumsum(sizes) - sizes, sizes, kind
+    return Spans(np.frombuffer(b"".join(texts.values()), np.uint8), start, length, kinds)
+
+
 def overlay(column: Spans, replaced: Mapping[int, bytes]) -> Spans:
     """A copy of `column` in which some values are texts made in Python. Copies the buffer."""
     if not replaced:

@@ -21,7 +21,7 @@ from forge_gpu.templates.environment import ChatTemplate
 from forge_gpu.templates.final_message import as_given
 from forge_gpu.templates.functions import strftime_of
 from forge_gpu.templates.records import BadRecord, Message
-from forge_gpu.templates.renderer import plain_spans
+from forge_gpu.templates.renderer import sparse_spans
 from forge_gpu.templates.turns.finder import SpanRule, rule_of
 from forge_gpu.templates.turns.spans import Spans as Stretches
 from forge_gpu.templates.values import ABSENT
@@ -244,11 +244,5 @@ def _spelled_anew(conversations: Conversations, rows: I64) -> tuple[Columns, I64
         except (BadRecord, UnicodeEncodeError):
             messages.pop(row, None)
     n = len(conversations)
-    columns = [_json_column(texts, n) for texts in (messages, tools)]
+    columns = [sparse_spans(texts, n, layout.JSON) for texts in (messages, tools)]
     return (columns[0], columns[1]), np.array(sorted(messages), np.int64)
-
-
-def _json_column(texts: dict[int, bytes], n: int) -> Spans:
-    column = plain_spans(texts.get(row) for row in range(n))
-    kind = np.where(column.kind == layout.PLAIN, np.uint8(layout.JSON), column.kind)
-    return Spans(column.data, column.start, column.length, kind)
