@@ -23,6 +23,7 @@ from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.kernels import layout
 from forge_gpu.templates.conversations import ListShape
 from forge_gpu.templates.environment import ChatTemplate
+from forge_gpu.templates.final_message import as_given
 from forge_gpu.templates.functions import OPTIONS, install, to_json
 from forge_gpu.templates.jinja_renderer import JinjaRenderer
 from forge_gpu.templates.program import pack
@@ -155,7 +156,7 @@ def measure(name: str, source: str, kind: str, count: int) -> str:
     ]
     forge(renderer, chunks, engines)
     ours, results = least(lambda: forge(renderer, chunks, engines))
-    given = [{**template.fixed, **row} for row in rows[:JINJA_ROWS]]
+    given = [{**template.fixed, **row, "messages": as_given(row["messages"])} for row in rows[:JINJA_ROWS]]
     bare = bare_template(template, source)
     theirs, texts = least(lambda: [bare.render(variables) for variables in given])
     different = sum(expected.encode() != result for expected, result in zip(texts, results[0], strict=True))
