@@ -17,7 +17,7 @@ from forge_gpu.errors import TemplateError
 from forge_gpu.fates import Reason
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans
-from forge_gpu.templates.contents import contents_by_role
+from forge_gpu.templates.contents import Contents
 from forge_gpu.templates.conversations import Bools, Conversation, Conversations, Shape
 from forge_gpu.templates.environment import ChatTemplate, Refused
 from forge_gpu.templates.guard import Guard
@@ -97,6 +97,7 @@ class JinjaRenderer:
         self.compiler = Compiler(self.template, self.split, self.patience) if traced else None
         self.cutover = Cutover()
         self.guard = Guard(self.template, self.split)
+        self.contents = [Contents(getattr(shape, "renamed", {})) for shape in self.shapes]
         self._fallbacks: dict[str, int] = {}
         self._machine_rows = MachineRows()
         self._message_columns: set[str] = {CONTENT}
@@ -358,11 +359,12 @@ class _Chunk:
         return columns
 
     def _contents(self) -> dict[str, Spans]:
-        query, response = contents_by_role(self.sides[0], self.engine)
+        contents = self.renderer.contents
+        query, response = contents[0](self.sides[0], self.engine)
         if len(self.sides) == 1:
             return {"query": query, "response": response}
         return {
             "query": query,
             "chosen": response,
-            "rejected": contents_by_role(self.sides[1], self.engine)[1],
+            "rejected": contents[1](self.sides[1], self.engine)[1],
         }

@@ -98,6 +98,14 @@ class TextMachine:
             return first
         return _joined(first, self._run(columns, left, conversations, True)[0])
 
+    def of_spelled(self, conversations: Conversations, rows: I64) -> Texts:
+        """The same, of rows that stand in the chunk as messages alone; tools are not looked at."""
+        spelled = conversations.spelled
+        if spelled is None:
+            return self._nothing(len(conversations))
+        columns = (spelled.messages, empty_spans(len(conversations)))
+        return self._run(columns, rows[spelled.rows[rows]], conversations, False)[0]
+
     def _nothing(self, n: int) -> Texts:
         fields = tuple(empty_spans(n) for _ in range(1 + self.split))
         return Texts(np.zeros(n, np.bool_), fields, {})
