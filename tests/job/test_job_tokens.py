@@ -135,7 +135,10 @@ def test_sums_are_exact(source: Path, folder: Path, tmp_path: Path) -> None:
         assert sum(entry["trained"] for entry in own) == trained
         assert sum(entry["control_text"] for entry in own) == reported["splits"][split]["control_text"] > 0
     assert reported["tokens"] == reported["trained"] + reported["prompt"]
-    assert all(entry["tokens"] is None for entry in ledger if entry["fate"] not in ("train", "validation"))
+    dropped = [entry for entry in ledger if entry["fate"] not in ("train", "validation")]
+    assert all(entry["tokens"] and entry["trained"] is None for entry in dropped)
+    assert reported["in"] == sum(entry["tokens"] for entry in ledger)
+    assert reported["dropped"] == sum(entry["tokens"] for entry in dropped)
     assert result.manifest["warned"]["control_tokens"] > 0
 
 
@@ -312,7 +315,8 @@ def test_too_long_is_exact(source: Path, folder: Path, tmp_path: Path) -> None:
     assert whole.manifest["warned"]["too_long"] == long
     config = plan(source, folder, model=model, preprocessing={"quality_checks": {"too_long": "reject"}})
     assert jobs.run(config, tmp_path / "out").manifest["rejected"]["too_long"] == long
-    assert max(entry["tokens"] or 0 for entry in _ledger(tmp_path / "out")) <= 60
+    written = [entry for entry in _ledger(tmp_path / "out") if entry["line"] is not None]
+    assert max(entry["tokens"] for entry in written) <= 60
     jobs.run(config, tmp_path / "other", threads=3, chunk_bytes=1000, range_bytes=3000)
     assert jobs.content(tmp_path / "other") == jobs.content(tmp_path / "out")
     result = jobs.run(plan(source, folder, {"min_trained": 20}), tmp_path / "few")

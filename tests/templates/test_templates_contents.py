@@ -1,5 +1,7 @@
 """What was said, by the machine, is what reading in Python gives."""
 
+from typing import Any
+
 import pytest
 
 from forge_gpu.engine.cpu.engine import CpuEngine
@@ -12,7 +14,7 @@ from forge_gpu.templates.values import text_of_span
 from tests.templates.agent_shapes import SHAPES, rows_of
 from tests.templates.chat_support import WRITTEN, chat_template, chunk
 
-ODD = [
+ODD: list[dict[str, Any]] = [
     {"messages": [{"role": "user", "value": "other key", "x": 1}, {"role": "assistant", "content": None}]},
     {
         "messages": [
@@ -35,7 +37,7 @@ KNOWN = {role: role for role in (*ROLES, DEVELOPER)}
 
 @pytest.mark.parametrize("roles", [{}, {**KNOWN, "human": "user"}])
 def test_by_the_machine_and_in_python(roles):
-    rows = [row for shape in SHAPES for row in rows_of(shape, 4, seed=5)] + ODD * 4
+    rows: list[dict[str, Any]] = [row for shape in SHAPES for row in rows_of(shape, 4, seed=5)] + ODD * 4
     shape, engine = ListShape("messages", {"human": "user"}, roles, tools="tools"), CpuEngine()
     renderer = JinjaRenderer(chat_template(WRITTEN["chatml"]), (shape,), ("text",))
     given = shape.read(chunk(rows, renderer, engine), engine)
