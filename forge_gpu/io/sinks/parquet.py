@@ -68,7 +68,7 @@ class ParquetFile:
         ):
             for group in self._log.groups():
                 # One chunk a column: the writer's pages would otherwise follow the batches' edges.
-                writer.write_table(group.combine_chunks(), row_group_size=GROUP_ROWS)
+                writer.write_table(group, row_group_size=GROUP_ROWS)
         return [Written(self.path, self._rows)]
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ class Parquet(FileFormat):
         read, size = 0, path.stat().st_size
         with pq.ParquetFile(path) as table:
             rows: int = table.metadata.num_rows
-            for batch in table.iter_batches(8192, columns=[field.name for field in fields]) if fields else ():
+            for batch in _groups(table, [field.name for field in fields]):
                 for field in fields:
                     if batch[field.name].null_count and not field.may_be_null:
                         raise ValidationError(f"{path}: rows from {read} on have no {field.name}")
@@ -119,6 +119,12 @@ class Parquet(FileFormat):
                 on_block(len(batch), 0)
         on_block(rows - read, size)
         return rows, digest
+
+
+def _groups(table: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Some columns, no more than a row group at a time: batches of many rows would hold several."""
+    for group in range(table.num_row_groups) if columns else ():
+        yield from table.iter_batches(GROUP_ROWS, row_groups=[group], columns=columns)
 
 
 FORMAT = Parquet(SUFFIX, (SUFFIX + PARTIAL, LOG))
