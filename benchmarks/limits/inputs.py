@@ -55,7 +55,11 @@ def _lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
 
 def _flat_table(count: int, **columns: Any) -> pa.Table:
     return pa.table(
-        {**columns, "q": [f"question {i}" for i in range(count)], "a": [f"answer {i} of it" for i in range(count)]}
+        {
+            **columns,
+            "q": [f"question {i}" for i in range(count)],
+            "a": [f"answer {i} of it" for i in range(count)],
+        }
     )
 
 
@@ -111,7 +115,9 @@ def one_row_group(folder: Path, scale: float) -> Path:
 def long_rows(folder: Path, scale: float) -> Path:
     """30 rows of 8 MB."""
     size = int(8_000_000 * scale)
-    return _lines(folder / "long.jsonl", ({"q": f"q {i}", "a": f"{i} " + "word " * (size // 5)} for i in range(30)))
+    return _lines(
+        folder / "long.jsonl", ({"q": f"q {i}", "a": f"{i} " + "word " * (size // 5)} for i in range(30))
+    )
 
 
 def one_long_row(folder: Path, scale: float) -> Path:
@@ -127,8 +133,10 @@ def tiny_rows(folder: Path, scale: float) -> Path:
     with path.open("w") as file:
         file.write("[")
         for first in range(0, count, 100_000):
-            file.write(("," if first else "") + ",".join(
-                f'{{"q":"{i}","a":"b"}}' for i in range(first, min(first + 100_000, count))))
+            file.write(
+                ("," if first else "")
+                + ",".join(f'{{"q":"{i}","a":"b"}}' for i in range(first, min(first + 100_000, count)))
+            )
         file.write("]")
     return path
 
@@ -188,10 +196,28 @@ SYSTEM_OUT = {"output": {"columns": ["s"]}}
 MIB = 2**20
 
 INPUTS = (
-    HostileInput("repeated prompt", "Parquet, 8 KB repeated in 100,000 rows", repeated_prompt, 8_000, sections=SYSTEM_OUT),
+    HostileInput(
+        "repeated prompt",
+        "Parquet, 8 KB repeated in 100,000 rows",
+        repeated_prompt,
+        8_000,
+        sections=SYSTEM_OUT,
+    ),
     HostileInput("dictionary", "Parquet, 4.7 GiB of values in 0.9 MB, not asked for", dictionary_bomb),
-    HostileInput("uneven dictionary", "Parquet, short texts, then 1 MB a row", varied_dictionary, 1_000_000, sections=SYSTEM_OUT),
-    HostileInput("nested texts", "Parquet, conversations of two texts of 100 KB", nested_dictionary, 200_000, CONVERSATION),
+    HostileInput(
+        "uneven dictionary",
+        "Parquet, short texts, then 1 MB a row",
+        varied_dictionary,
+        1_000_000,
+        sections=SYSTEM_OUT,
+    ),
+    HostileInput(
+        "nested texts",
+        "Parquet, conversations of two texts of 100 KB",
+        nested_dictionary,
+        200_000,
+        CONVERSATION,
+    ),
     HostileInput("one row group", "Parquet, 200,000 rows of 1 KB in a row group", one_row_group),
     HostileInput("long rows to Parquet", "30 rows of 8 MB", long_rows, 8_000_000, sections=PARQUET_OUT),
     HostileInput("long rows", "30 rows of 8 MB", long_rows, 8_000_000),
@@ -199,8 +225,12 @@ INPUTS = (
     HostileInput("tiny rows", "a JSON array of 5,000,000 rows of 20 bytes", tiny_rows),
     HostileInput("tiny elements", "a JSON array of 1,000,000 numbers", tiny_elements),
     HostileInput("tiny lines", "1,000,000 lines of two bytes", tiny_lines),
-    HostileInput("many messages", "100 conversations of 10,000 messages", many_messages, 400_000, CONVERSATION),
-    HostileInput("unclosed quote", "CSV, 200 MB behind a quote that stays open", unclosed_quote, 64 * MIB, fails=True),
+    HostileInput(
+        "many messages", "100 conversations of 10,000 messages", many_messages, 400_000, CONVERSATION
+    ),
+    HostileInput(
+        "unclosed quote", "CSV, 200 MB behind a quote that stays open", unclosed_quote, 64 * MIB, fails=True
+    ),
     HostileInput("wide table", "CSV, 300 rows of 100,000 columns", wide_csv, 2_400_000),
     HostileInput("rows to Parquet", "183 MiB of rows of 1 KB", ordinary, sections=PARQUET_OUT),
     HostileInput("shuffle", "183 MiB of rows of 1 KB", ordinary, sections={"output": {"order": "shuffled"}}),

@@ -16,7 +16,6 @@ def run(plan: dict[str, object], folder: Path) -> tuple[str, int]:
     from forge_gpu.engine.cpu.engine import CpuEngine
     from forge_gpu.errors import ForgeError
     from forge_gpu.hardware.budget import cpu_budget
-    from forge_gpu.hardware.host import Cores
     from forge_gpu.job.prepare import prepare
     from forge_gpu.job.state.spec import JobSpec
 

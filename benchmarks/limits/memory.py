@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from benchmarks.limits.inputs import HostileInput
+from forge_gpu.hardware.budget import BESIDE_BUDGET, TIMES_ROW
 
 ROOT = Path(__file__).parents[2]
 SMALL = 0.0001
@@ -34,16 +35,27 @@ class Taken:
     seconds: float
 
 
+def allowed(case: HostileInput, budget: int, threads: int) -> int:
+    """Bytes beyond its libraries that a job on an input may take."""
+    return budget + BESIDE_BUDGET + TIMES_ROW * case.row * threads
+
+
 def measure(
-    case: HostileInput, budget: int, threads: int, folder: Path, limit: int | None = None
+    case: HostileInput,
+    budget: int,
+    threads: int,
+    folder: Path,
+    limit: int | None = None,
+    scale: float = 1,
 ) -> Taken:
-    """Run a job on an input, in a folder. limit: bytes beyond its libraries that the kernel gives it."""
+    """Run a job on an input, in a folder. limit: bytes beyond its libraries that the kernel gives it. scale:
+    of the input; less of it has as large rows where rows are what is large."""
     (folder / "small-input").mkdir(parents=True)
     small = case.make(folder / "small-input", SMALL)
     request = {
         "folder": str(folder),
         "small": case.plan(small, budget, threads),
-        "plan": case.plan(case.make(folder, 1), budget, threads),
+        "plan": case.plan(case.make(folder, scale), budget, threads),
     }
     with _process() as process:
         sender, answers = cast(TextIO, process.stdin), cast(TextIO, process.stdout)

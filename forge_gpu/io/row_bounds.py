@@ -1,5 +1,5 @@
-"""Chunks of JSON with no more rows than what is kept of each row has room for: a row of two bytes costs as much
-beside its bytes as one of a thousand."""
+"""Chunks of JSON with no more rows than there is room for what is kept of each: a row of two bytes costs as
+much beside its bytes as one of a thousand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from forge_gpu.io.chunks import JsonChunk
 from forge_gpu.kernels.layout import CUT, I64, U8
 
-ROW_BYTES = 64
+ROW_BYTES = 160
 """A row counts for so many bytes of a chunk beside its own: places and kinds of its columns, offsets of its
 texts, what a template adds to them."""
 
@@ -64,7 +64,7 @@ def _element_ends(data: U8, most: int) -> Iterator[int]:
 
 
 def _comma(data: U8, at: int, number: int) -> int:
-    """Where the comma of a number is, counted from 1 and from a byte on; the end where there are not so many."""
+    """Where the comma of a number is, counted from 1 and from a byte on; the end where there are fewer."""
     for begin in range(at, len(data), _BLOCK):
         places = np.flatnonzero(data[begin : begin + _BLOCK] == ord(","))
         if len(places) >= number:

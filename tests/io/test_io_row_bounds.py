@@ -32,7 +32,9 @@ def records(part: JsonChunk) -> int:
 @pytest.mark.parametrize("count", [1, 9, 10, 11, 20, 25])
 def test_lines_come_so_many_at_a_time(count: int, last: str) -> None:
     result = parts("{}\n" * (count - 1) + "{}" + last, "lines")
-    assert [records(part) for part in result] == [ROWS] * (count // ROWS) + [count % ROWS] * bool(count % ROWS)
+    assert [records(part) for part in result] == [ROWS] * (count // ROWS) + [count % ROWS] * bool(
+        count % ROWS
+    )
 
 
 def test_blank_lines_count_and_are_no_records() -> None:

@@ -13,7 +13,7 @@ from forge_gpu.io.growing import GrowingFile
 from forge_gpu.kernels.layout import U8
 
 GROUP_ROWS = 16384
-GROUP_BYTES = 8 * 2**20
+GROUP_BYTES = 6 * 2**20
 """A group ends at so many rows, or with the row that brings it to so many bytes."""
 
 _HEAD = np.dtype([("length", "<i8"), ("rows", "<i8"), ("bytes", "<i8"), ("capacity", "<i8")])
@@ -77,9 +77,8 @@ class BatchLog:
                 group.append(pa.ipc.read_record_batch(message, self._schema))
                 rows, size = rows + entry.rows, size + entry.bytes
             if _is_full(rows, size):
-                table = _as_one(group)
                 rows = size = 0
-                yield table
+                yield _as_one(group)
         if group:
             yield _as_one(group)
 

@@ -90,8 +90,8 @@ class Outputs:
         return self._positions
 
     def finish(self, room: int, on_progress: OnProgress = ignore_progress) -> dict[Fate, list[Written]]:
-        """Put shuffled lines in order, and make the files. room: bytes of memory for that. on_progress: hears how many buckets of how many
-        are in order; it may raise to stop."""
+        """Put shuffled lines in order, and make the files. room: bytes of memory for that. on_progress: hears
+        how many buckets of how many are in order; it may raise to stop."""
         total = sum(buckets.count for buckets in self._buckets.values())
         done = 0
         for split, buckets in self._buckets.items():

@@ -30,8 +30,8 @@ def rejected_lines(
 
 
 class LineCounter:
-    """The numbers of the lines that rows of a chunk begin in, asked for in their order: each byte is looked at
-    once. first_line: the number of the chunk's first."""
+    """The numbers of the lines that rows of a chunk begin in, asked for in their order: each byte is looked
+    at once. first_line: the number of the chunk's first."""
 
     def __init__(self, rows: Rows, first_line: int) -> None:
         assert rows.chunk.form != "table"

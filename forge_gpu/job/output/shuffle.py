@@ -79,8 +79,10 @@ class Buckets:
             order = np.argsort(index[:, 0], kind="stable")
             begins = np.cumsum(index[:, 1]) - index[:, 1]
             begins, lengths = begins[order], index[order, 1]
-            yield _held(lines, begins, lengths) if 2 * lines.position() <= room else _read(
-                lines, begins, lengths
+            yield (
+                _held(lines, begins, lengths)
+                if 2 * lines.position() <= room
+                else _read(lines, begins, lengths)
             )
 
 
