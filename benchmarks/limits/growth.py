@@ -49,10 +49,11 @@ def columns(folder: Path, count: int) -> dict[str, Any]:
 
 def bucket(folder: Path, count: int) -> dict[str, Any]:
     words = [f"word{i}" for i in range(60)]
-    query = lambda i: " ".join([*words[: i % 60], f"x{i}", *words[i % 60 + 1 :]])  # noqa: E731
     path = folder / "near.jsonl"
     with path.open("w") as file:
-        file.writelines(json.dumps({"q": query(i), "a": "yes"}) + "\n" for i in range(count))
+        for i in range(count):
+            query = " ".join([*words[: i % 60], f"x{i}", *words[i % 60 + 1 :]])
+            file.write(json.dumps({"q": query, "a": "yes"}) + "\n")
     return {"data": {"inputs": [str(path)]}, "preprocessing": {"dedup": {"near": {}}}}
 
 

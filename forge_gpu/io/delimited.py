@@ -180,8 +180,8 @@ def _batch(schema: pa.Schema, data: U8, result: Split, dialect: Dialect) -> pa.R
     rows, is_bad = len(result.status), result.status != GOOD
     validity = pa.array(~is_bad).buffers()[1] if is_bad.any() else None
     # All fields by one call, column by column: of a wide table, calls would cost more than the fields.
-    places = (array.T.ravel() for array in (result.start, result.length, result.escaped))
-    texts, offsets = map(pa.py_buffer, unescaped(data, *places, dialect.signs))
+    start, length, escaped = result.start.T.ravel(), result.length.T.ravel(), result.escaped.T.ravel()
+    texts, offsets = map(pa.py_buffer, unescaped(data, start, length, escaped, dialect.signs))
     kind, size = pa.large_binary(), 8 * (rows + 1)
     arrays = [
         pa.LargeBinaryArray.from_buffers(kind, rows, [validity, offsets.slice(begin, size), texts])

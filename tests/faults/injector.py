@@ -44,7 +44,8 @@ class Injector:
 
     def warm(self, plan: dict[str, Any], output: Path) -> None:
         """Run a job unarmed, in the process that is forked later, so that its kernels are loaded."""
-        self.run(plan, output, forked=False)
+        result = self.run(plan, output, forked=False)
+        assert result.end == DONE, result
 
     def run(
         self, plan: dict[str, Any], output: Path, action: str = "none", number: int = -1, **options: Any

@@ -41,6 +41,18 @@ def test_the_shim_does_what_it_says(injector: Injector, plan: dict[str, Any], tm
     assert full.end == REFUSED and "no space left" in full.message
 
 
+def test_any_call_that_fails_is_one_line(injector: Injector, plan: dict[str, Any], tmp_path: Path) -> None:
+    """Those of the start and of the end, where each call is another, and some between."""
+    output = tmp_path / "out"
+    injector.warm(plan, output)
+    shutil.rmtree(output)
+    calls = injector.run(plan, output).calls
+    for number in (*range(16), *range(16, calls - 35, 8), *range(calls - 35, calls)):
+        shutil.rmtree(output, ignore_errors=True)  # where the first call fails there is none
+        run = injector.run(plan, output, "broken", number)
+        assert run.end in (DONE, REFUSED) and "\n" not in run.message, (number, run)
+
+
 @pytest.mark.parametrize("name", [*OUTPUTS, "text, without near-duplicates"])
 def test_what_is_left_is_what_an_untroubled_job_leaves(injector: Injector, name: str, tmp_path: Path) -> None:
     tally = attack(injector, name, plans(tmp_path)[name], tmp_path, kills=6, faults=4, seed=1)
