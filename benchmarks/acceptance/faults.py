@@ -19,8 +19,10 @@ def main(kills: int, faults: int, seed: int = 0) -> int:
     with tempfile.TemporaryDirectory() as name, started(Path(name)) as injector:
         made = plans(Path(name))
         for number, (form, plan) in enumerate(made.items()):
-            shares = (total // len(made) + (number < total % len(made)) for total in (kills, faults))
-            tally = attack(injector, form, plan, Path(name), *shares, seed)
+            some_kills, some_faults = (
+                total // len(made) + (number < total % len(made)) for total in (kills, faults)
+            )
+            tally = attack(injector, form, plan, Path(name), some_kills, some_faults, seed)
             killed, failed, refused = killed + tally.kills, failed + tally.faults, refused + tally.refused
             differences += tally.differences
             print(f"{form}: {tally.kills} kills, {tally.faults} faults ({tally.refused} refused)", flush=True)

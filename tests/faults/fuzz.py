@@ -199,14 +199,15 @@ def _fresh(folder: Path) -> Path:
     return folder / "out"
 
 
-def main(seconds: float = 60, seed: int = 1) -> int:
+def main(seconds: float, seed: int) -> int:
     with fuzzer() as (injector, folder):
-        result = fuzz(injector, folder, seconds, int(seed), Path("build/fuzz"))
+        result = fuzz(injector, folder, seconds, seed, Path("build/fuzz"))
     for fault in result.faults:
         print(fault)
-    print(f"{result.files} files, {result.refused} refused, {len(result.faults)} faults; seed {int(seed)}")
+    print(f"{result.files} files, {result.refused} refused, {len(result.faults)} faults; seed {seed}")
     return 1 if result.faults else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(float, sys.argv[1:])))
+    given = [*sys.argv[1:], *("60", "1")[len(sys.argv) - 1 :]]
+    sys.exit(main(float(given[0]), int(given[1])))
