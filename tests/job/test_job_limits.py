@@ -19,13 +19,6 @@ TABLE = [
     ("uneven dictionary", 32, 1, 0.05),
     ("nested texts", 32, 1, 0.1),
     ("one row group", 32, 1, 1),
-    ("long rows to Parquet", 32, 1, 1),
-    ("tiny lines", 32, 1, 0.1),
-    ("tiny elements", 32, 2, 0.1),
-    ("many messages", 32, 1, 0.1),
-    ("unclosed quote", 32, 1, 1),
-    ("wide table", 32, 1, 0.05),
-    ("shuffle", 32, 1, 0.5),
 ]
 
 
