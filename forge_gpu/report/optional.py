@@ -12,6 +12,8 @@ EXTRAS = {  # extra -> the distribution that tells of it, and what it is for
     "gguf": ("gguf", "plan --model and --template read GGUF files"),
     "encodings": ("chardet", "plan finds the encoding of text that is not UTF-8; the check language"),
     "hub": ("huggingface_hub", "push"),
+    "mlflow": ("mlflow-skinny", "prepare --track mlflow"),
+    "wandb": ("wandb", "prepare --track wandb"),
     "metrics": ("prometheus-client", "prepare --metrics"),
     "watch": ("starlette", "watch"),
 }
