@@ -89,15 +89,16 @@ class Outputs:
             self._positions.update(buckets.sync())
         return self._positions
 
-    def finish(self, on_progress: OnProgress = ignore_progress) -> dict[Fate, list[Written]]:
-        """Put shuffled lines in order, and make the files. on_progress: hears how many buckets of how many
-        are in order; it may raise to stop."""
+    def finish(self, room: int, on_progress: OnProgress = ignore_progress) -> dict[Fate, list[Written]]:
+        """Put shuffled lines in order, and make the files. room: bytes of memory for that. on_progress: hears
+        how many buckets of how many are in order; it may raise to stop."""
         total = sum(buckets.count for buckets in self._buckets.values())
         done = 0
         for split, buckets in self._buckets.items():
-            for lines in buckets.in_order():
+            for bucket in buckets.in_order(room):
                 on_progress(done, total)
-                self._sinks[split].append(lines)
+                for lines in bucket:
+                    self._sinks[split].append(lines)
                 done += 1
         return {fate: sink.finish() for fate, sink in self._sinks.items()}
 
