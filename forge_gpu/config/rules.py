@@ -142,7 +142,19 @@ def _an_estimate_rejects_nothing(config: Config) -> str | None:
     return "a length in tokens is an estimate where none are made: set it to warn, or output.form to tokens"
 
 
+def _languages_are_named(config: Config) -> str | None:
+    checks = config.preprocessing.quality_checks
+    if checks.language == "off" or checks.languages:
+        return None
+    return "which languages is for preprocessing.quality_checks.languages to say, as [en, de]"
+
+
 RULES = (
+    Rule(
+        "preprocessing.quality_checks.language",
+        ("preprocessing.quality_checks.language", "preprocessing.quality_checks.languages"),
+        _languages_are_named,
+    ),
     Rule("data.encoding", ("data.encoding",), _encoding_is_known),
     Rule(
         "data.convert",

@@ -9,7 +9,8 @@ EXTRAS = {  # extra -> the distribution that tells of it, and what it is for
     "s3": ("s3fs", "inputs and outputs at s3://"),
     "tokens": ("gigatoken", "output.form tokens"),
     "write": ("httpx", "transform write"),
-    "encodings": ("chardet", "plan finds the encoding of text that is not UTF-8; the check language"),
+    "encodings": ("chardet", "plan finds the encoding of text that is not UTF-8"),
+    "language": ("py3langid", "the check language; forge check counts languages"),
     "metrics": ("prometheus-client", "prepare --metrics"),
     "watch": ("starlette", "watch"),
 }
