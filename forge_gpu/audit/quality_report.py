@@ -59,8 +59,8 @@ class QualityReport:
     findings: name of a check -> rows that fail it. exact_duplicates: rows whose contents an earlier row has;
     near_duplicates: rows that are, by MinHash, similar to an earlier one: an estimate, no texts are compared.
     rules: "check: rule" -> rows that fail it, of secrets and personal data by kind, which are counted and
-    never shown, and of the filters of web pages, which fail most answers of a chat. languages: of the answers, as
-    ISO 639 has them, "und" where that is not certain -> rows; empty without the extra `language`.
+    never shown, and of the filters of web pages, which fail most answers of a chat. languages: of the
+    answers, as ISO 639 has them, "und" where that is not certain -> rows; empty without the extra `language`.
     notes: what plan would say.
     """
 

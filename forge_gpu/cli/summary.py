@@ -72,6 +72,9 @@ def _tokens(manifest: dict[str, Any]) -> list[str]:
         return []
     share = 100 * tokens["trained"] / max(tokens["tokens"], 1)
     lines = [f"{tokens['tokens']:,} tokens, {tokens['trained']:,} of them trained ({share:.1f}%)"]
+    lost = [f"{tokens[key]:,} {key}" for key in ("cut", "dropped") if tokens[key]]
+    if lost:
+        lines.append(f"of {tokens['in']:,} tokens in all: {', '.join(lost)}")
     if tokens["control_text"]:
         treated = manifest["config"]["tokens"]["control_text"]
         done = "are control tokens" if treated == "keep" else "stay text"

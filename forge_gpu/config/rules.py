@@ -149,6 +149,22 @@ def _languages_are_named(config: Config) -> str | None:
     return "which languages is for preprocessing.quality_checks.languages to say, as [en, de]"
 
 
+def _cuts_fit(config: Config) -> str | None:
+    cut = config.tokens.cut
+    if cut == "none":
+        return None
+    if not form_of(config).is_encoded:
+        return f"{cut} cuts rows of tokens: it needs output.form tokens, and it is {config.output.form}"
+    if config.model.max_length is None:
+        return f"{cut} cuts what is longer than model.max_length, which is not set: give a number of tokens"
+    if cut in ("turns_start", "turns_end") and config.data.mapping.messages is None:
+        return (
+            f"{cut} leaves out messages, and {config.data.mapping.shape} records have no list of them; "
+            "set cut_start, cut_end or split"
+        )
+    return None
+
+
 RULES = (
     Rule(
         "preprocessing.quality_checks.language",
@@ -193,6 +209,7 @@ RULES = (
         ("preprocessing.quality_checks.too_long", "output.form"),
         _an_estimate_rejects_nothing,
     ),
+    Rule("tokens.cut", ("tokens.cut", "output.form", "model.max_length", "data.mapping.messages"), _cuts_fit),
     Rule(
         "output.columns",
         ("output.columns", "output.form", "output.spans", "data.mapping.tools"),

@@ -240,6 +240,9 @@ class PreprocessingConfig(Section):
     memory: Annotated[Memory, WITHOUT_EFFECT] = Memory()
 
 
+Cut = Literal["none", "turns_start", "turns_end", "cut_start", "cut_end", "split"]
+
+
 class TokensConfig(Section):
     """How texts become ids, where `output.form` is tokens: see docs/tokens.md."""
 
@@ -251,6 +254,7 @@ class TokensConfig(Section):
     allow: list[str] = []  # added tokens that contents may write
     train: Literal["assistant", "last", "completion", "all"] = "assistant"
     min_trained: Annotated[int, Field(ge=0)] = 1  # tokens of a row; with fewer it is rejected
+    cut: Cut = "none"  # of rows of more than model.max_length tokens, before too_long is asked
 
 
 Trainer = Literal["trl", "axolotl", "hf"]
@@ -295,11 +299,15 @@ class ContainerConfig(Section):
     cache: Literal["auto", "off"] | VolumeName = "auto"  # kernels that the image lacks for this processor
 
 
+LicenseName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_ -]*$", max_length=96)]
+
+
 class ForgeConfig(Section):
     """A whole forge.yaml."""
 
     version: int = VERSION
     goal: Annotated[str | None, WITHOUT_EFFECT] = None
+    license: Annotated[LicenseName | None, WITHOUT_EFFECT] = None  # of the data, for its card
     templates: Annotated[dict[str, str], WITHOUT_EFFECT] = {}  # own ones by name, for model.chat_template
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()

@@ -40,9 +40,9 @@ def finish(job: Job, check_stop: Callable[[], None]) -> Result:
     decisions, outputs = job.decisions, job.outputs
     tokens: dict[str, Any] = {}
     if form_of(spec.config).is_encoded:
-        counts = job.token_counts.all(len(decisions.fate))
-        decisions = replace(decisions, facts={**decisions.facts, **token_counts.facts_of(counts)})
-        tokens = _tokens(job, decisions, counts)
+        facts = token_counts.facts_of(spec.config, decisions, job.token_rows)
+        decisions = replace(decisions, facts={**decisions.facts, **facts})
+        tokens = _tokens(job, decisions, job.token_rows)
     with stage("finish", listener) as done:
         on_progress = telling_how_far("finish", listener, check_stop)
         outputs.begin_sync()
@@ -72,14 +72,18 @@ def finish(job: Job, check_stop: Callable[[], None]) -> Result:
     return _publish(spec.output, job.checkpoint, document)
 
 
-def _tokens(job: Job, decisions: Decisions, counts: np.ndarray) -> dict[str, Any]:
+def _tokens(job: Job, decisions: Decisions, table: np.ndarray) -> dict[str, Any]:
     """How many tokens there are, and by which tokenizer."""
     plan = tokenizer_plan(job.spec.config)
     assert plan is not None
     paths = [source.file.path for source in job.inputs.sources]
-    sums = token_counts.section(decisions, counts, paths, job.inputs.rows_of_files(job.ranges))
+    rows_of_files = job.inputs.rows_of_files(job.ranges)
+    sums = token_counts.section(job.spec.config, decisions, table, paths, rows_of_files)
     longest = job.spec.config.model.max_length
-    over = 0 if longest is None else int(np.count_nonzero(counts["tokens"] > longest))
+    over = 0
+    if longest is not None:
+        is_written = np.asarray(decisions.fate) <= np.uint8(max(SPLITS))
+        over = int(np.count_nonzero(is_written & (table["tokens"] > longest)))
     return {"tokens": {"tokenizer_sha256": plan.definition.digest, "over_max_length": over, **sums}}
 
 

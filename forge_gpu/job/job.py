@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -16,9 +17,9 @@ from forge_gpu.job.events.events import Listener
 from forge_gpu.job.output.collector import Collector
 from forge_gpu.job.output.manifest import RunFacts
 from forge_gpu.job.output.outputs import Outputs
-from forge_gpu.job.output.token_counts import TokenCounts
 from forge_gpu.job.rows.expansion import Expansions
 from forge_gpu.job.rows.kinds import column_type
+from forge_gpu.job.rows.tokenizers import depends_on_lengths
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.run.pool import Executor
 from forge_gpu.job.state import decisions as decided
@@ -28,6 +29,7 @@ from forge_gpu.job.state.decisions import Decisions
 from forge_gpu.job.state.index import RangeFacts
 from forge_gpu.job.state.inputs import JobInputs, PlacedBlock, placed_blocks
 from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.job.state.token_table import TokenTable, TokenWriter
 from forge_gpu.templates.forms import form_of
 
 
@@ -49,12 +51,18 @@ class Job:
     @cached_property
     def decisions(self) -> Decisions:
         """What the checkpoint says of each row; known when the decisions are made. Raises OutputError."""
-        decisions = decided.load(self.checkpoint.decisions)
+        return self._read_back(self.checkpoint.decisions)
+
+    def _read_back(self, folder: Path) -> Decisions:
+        decisions = decided.load(folder)
         if decisions is None:
-            raise OutputError(
-                f"{self.checkpoint.decisions}: does not read back as it was written; check the disk"
-            )
+            raise OutputError(f"{folder}: does not read back as it was written; check the disk")
         return decisions
+
+    @property
+    def retained(self) -> Decisions:
+        """What was decided before any row was encoded. Raises OutputError."""
+        return self._read_back(self.checkpoint.retained)
 
     @cached_property
     def outputs(self) -> Outputs:
@@ -65,7 +73,7 @@ class Job:
             self.checkpoint.shuffle_folder,
             format_of(spec.config.output.format),
             self.columns,
-            self.decisions.counts(),
+            self.decisions.line_counts(),
             spec.config.output.rows_per_shard,
             self.decisions.rank is not None,
             self.inputs.total_bytes + self.inputs.total_bytes // 4,
@@ -82,17 +90,35 @@ class Job:
         """Of the input, what an earlier run has written."""
         return sum(placed.range.size for placed in self.blocks[: self.checkpoint.state.written_blocks])
 
+    def encoded_bytes(self) -> int:
+        """Of the input, what an earlier run has encoded, where that is a pass of its own."""
+        return sum(placed.range.size for placed in self.blocks[: self.checkpoint.state.encoded_blocks])
+
     @cached_property
-    def token_counts(self) -> TokenCounts:
-        """Where the tokens of rows are counted, from where an earlier run left it; open from here on."""
-        before = sum(placed.block.rows for placed in self.blocks[: self.checkpoint.state.written_blocks])
-        return TokenCounts(self.checkpoint.folder, before)
+    def token_writer(self) -> TokenWriter:
+        """Where the tokens of rows are noted, from where an earlier run left it; open from here on."""
+        state, folder = self.checkpoint.state, self.checkpoint.tokens_folder
+        if depends_on_lengths(self.spec.config):
+            return TokenWriter(folder, self._rows_before(state.encoded_blocks), state.encoded_tokens)
+        return TokenWriter(folder, self._rows_before(state.written_blocks), None)
+
+    @cached_property
+    def token_rows(self) -> np.ndarray:
+        """What is noted of the tokens of all rows, once it is whole: `token_table.ROW`, mapped."""
+        if "token_writer" in self.__dict__:
+            self.token_writer.close()
+        return self.tokens.rows(sum(placed.block.rows for placed in self.blocks))
+
+    @property
+    def tokens(self) -> TokenTable:
+        return TokenTable(self.checkpoint.tokens_folder.absolute())
+
+    def _rows_before(self, blocks: int) -> int:
+        return sum(placed.block.rows for placed in self.blocks[:blocks])
 
     def _rows_written(self) -> dict[Fate, int]:
-        """Rows of each fate in the blocks that an earlier run had written."""
-        rows = sum(placed.block.rows for placed in self.blocks[: self.checkpoint.state.written_blocks])
-        counts = np.bincount(self.decisions.fate[:rows], minlength=len(Fate))
-        return {fate: int(counts[fate]) for fate in Fate}
+        """Lines of each fate in the blocks that an earlier run had written."""
+        return self.decisions.line_counts(self._rows_before(self.checkpoint.state.written_blocks))
 
     @cached_property
     def columns(self) -> dict[str, str]:
@@ -113,8 +139,8 @@ class Job:
         """Close what is open, after a failure too."""
         if "outputs" in self.__dict__:
             self.outputs.close()
-        if "token_counts" in self.__dict__:
-            self.token_counts.close()
+        if "token_writer" in self.__dict__:
+            self.token_writer.close()
         self.pool.close()
         self.expansions.close()
         self.inputs.close()

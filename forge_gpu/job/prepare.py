@@ -8,11 +8,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.errors import StrictError
-from forge_gpu.fates import Fate, name
+from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.hardware import shares
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.io.inputs import InputFile
@@ -20,7 +22,7 @@ from forge_gpu.io.lock import FolderLock
 from forge_gpu.io.modes import make_shared
 from forge_gpu.io.spool import Spool
 from forge_gpu.job.decide.candidates import CandidateTexts
-from forge_gpu.job.decide.decide import decide
+from forge_gpu.job.decide.decide import PLACING, RETAINING, STEPS, DecisionStep, decide
 from forge_gpu.job.decide.mixture import mixture_of
 from forge_gpu.job.events.events import FellBack, Halved, JobEnded, Listener, Warned
 from forge_gpu.job.events.memory import shortage_of
@@ -40,7 +42,7 @@ from forge_gpu.job.rows.evaluation import read_evaluation
 from forge_gpu.job.rows.expansions import open_expansions
 from forge_gpu.job.rows.rows import RowReader
 from forge_gpu.job.rows.scans import HeldScans
-from forge_gpu.job.rows.tokenizers import tokenizer_plan
+from forge_gpu.job.rows.tokenizers import depends_on_lengths, tokenizer_plan
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.run.cluster import ClusterPool, worker_job
 from forge_gpu.job.run.opening import open_inputs
@@ -52,6 +54,7 @@ from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.inputs import JobInputs
 from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.job.state.started import job_started
+from forge_gpu.job.token_pass import token_pass
 from forge_gpu.job.write_pass import write_pass
 
 MakeEngine = Callable[[], Engine]
@@ -89,7 +92,7 @@ def prepare(
             with closing(opened):
                 cut_unsaved(spec, opened.checkpoint)
                 require_for_job(spec, opened.inputs, opened.checkpoint, opened.expansions)
-                take_steps(opened, (*DECIDING, *WRITING), check_stop)
+                take_steps(opened, (*deciding(spec.config), *WRITING), check_stop)
                 result = finish(opened, check_stop)
         if collector is not None and isinstance(result.output, Path):
             collector.finish(result.output, result.manifest, listener)
@@ -210,51 +213,71 @@ class Step:
     done_bytes: Callable[[Job], int] | None = None
 
 
+def retain_rows(job: Job, check_stop: Callable[[], None]) -> int:
+    """What an earlier run decided of rows before any was encoded, or what is decided now."""
+    checkpoint = job.checkpoint
+    if decided.load(checkpoint.decisions) is None and decided.load(checkpoint.retained) is None:
+        decided.save(checkpoint.retained, _decide(job, check_stop, RETAINING))
+    return sum(facts.rows for facts in job.ranges)
+
+
 def decide_fates(job: Job, check_stop: Callable[[], None]) -> int:
     """The decisions of an earlier run, or made now and left in the checkpoint."""
-    checkpoint, items = job.checkpoint, job.inputs.items
+    checkpoint = job.checkpoint
     made = decided.load(checkpoint.decisions)
     if made is None:
-        texts = CandidateTexts(
-            checkpoint.folder / "candidates",
-            items,
-            job.pool,
-            job.budget.chunk_bytes,
-            job.listener,
-            check_stop,
-        )
-        ranges = [checkpoint.index_path(item.number) for item in items]
-        files = [item.file for item in items]
-        config, budget, engine = job.spec.config, job.budget.bytes, job.pool.first.engine
-        on_step = telling_how_far("decide", job.listener, check_stop)
-        splits = [source.file.split for source in job.inputs.sources]
-        made = decide(
-            checkpoint.folder,
-            ranges,
-            config,
-            budget,
-            texts,
-            job.mixture,
-            files,
-            engine.first_occurrence,
-            on_step,
-            splits if any(splits) else (),
-        )
+        if depends_on_lengths(job.spec.config):
+            made = _decide(job, check_stop, PLACING, job.retained, job.token_rows)
+        else:
+            made = _decide(job, check_stop, STEPS)
         decided.save(checkpoint.decisions, made)
         made = job.decisions  # as they read back
     job.decisions = made
     for warning in made.warnings:
         job.listener(Warned("decide", warning))
     _tell_of_nothing(job, made)
+    if job.spec.strict and made.counts()[Fate.REJECTED]:
+        _refuse_rejected(job, made)
     _check_rejected(job.spec.config.data.max_rejected, made.counts())
     return len(made.fate)
 
 
-DECIDING = (
-    Step("index", index_pass, Job.indexed_bytes),
-    Step("decide", decide_fates),
-)
-"""What comes before anything is written."""
+def _decide(
+    job: Job,
+    check_stop: Callable[[], None],
+    steps: Sequence[DecisionStep],
+    before: Decisions | None = None,
+    tokens: np.ndarray | None = None,
+) -> Decisions:
+    checkpoint, items = job.checkpoint, job.inputs.items
+    chunk_bytes = job.budget.chunk_bytes
+    folder = checkpoint.folder / "candidates"
+    texts = CandidateTexts(folder, items, job.pool, chunk_bytes, job.listener, check_stop)
+    splits = [source.file.split for source in job.inputs.sources]
+    return decide(
+        checkpoint.folder,
+        [checkpoint.index_path(item.number) for item in items],
+        job.spec.config,
+        job.budget.bytes,
+        texts,
+        job.mixture,
+        [item.file for item in items],
+        job.pool.first.engine.first_occurrence,
+        telling_how_far("decide", job.listener, check_stop),
+        splits if any(splits) else (),
+        tokens,
+        steps,
+        before,
+    )
+
+
+def deciding(config: Config) -> tuple[Step, ...]:
+    """What comes before anything is written."""
+    index, decision = Step("index", index_pass, Job.indexed_bytes), Step("decide", decide_fates)
+    if not depends_on_lengths(config):
+        return index, decision
+    return index, Step("decide", retain_rows), Step("encode", token_pass, Job.encoded_bytes), decision
+
 
 WRITING = (Step("write", write_pass, Job.written_bytes),)
 
@@ -280,6 +303,19 @@ def _tell_of_nothing(job: Job, decisions: Decisions) -> None:
     if not counts[Fate.TRAIN]:
         others = ", ".join(f"{count:,} {name(fate)}" for fate, count in counts.items() if count)
         job.listener(Warned("decide", f"no row goes to train: {others or 'the input has no rows'}"))
+
+
+def _refuse_rejected(job: Job, decisions: Decisions) -> None:
+    """Raise StrictError for the first row that was rejected for its tokens: what is rejected before ends a
+    strict job in its first pass."""
+    row = int(np.flatnonzero(np.asarray(decisions.fate) == Fate.REJECTED)[0])
+    starts = np.concatenate(([0], np.cumsum(job.inputs.rows_of_files(job.ranges))))
+    file = int(np.searchsorted(starts, row, side="right")) - 1
+    number = row - int(starts[file])
+    if decisions.record is not None:
+        number = int(decisions.record[row] - decisions.record[starts[file]])
+    path, reason = job.inputs.sources[file].file.path, Reason(int(decisions.reason[row]))
+    raise StrictError(f"{path}: row {number} is rejected: {name(reason)}")
 
 
 def _check_rejected(most: int | float | None, counts: dict[Fate, int]) -> None:

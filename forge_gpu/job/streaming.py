@@ -20,11 +20,12 @@ from forge_gpu.io.sinks.lines import LinesToArrow
 from forge_gpu.job.events.events import JobEnded, Listener
 from forge_gpu.job.job import Job
 from forge_gpu.job.output.read_back import require_rows
-from forge_gpu.job.prepare import DECIDING, open_job, take_steps
+from forge_gpu.job.prepare import deciding, open_job, take_steps
 from forge_gpu.job.rows.workspace import is_same_source
 from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.job.write_pass import spooled_rows
 from forge_gpu.templates.forms import form_of
 
 
@@ -65,19 +66,26 @@ def _batches(
         job = open_job(spec, budget, make_engine, listener, files)
         assert isinstance(job, Job)  # a new folder holds no finished job
         with closing(job):
-            take_steps(job, DECIDING, lambda: None)
+            take_steps(job, deciding(spec.config), lambda: None)
             decisions = job.decisions
             workspace = job.pool.first
             to_arrow = LinesToArrow(job.columns)
             first = 0
             for item, facts in zip(job.inputs.items, job.ranges, strict=True):
                 fates = np.asarray(decisions.fate[first : first + facts.rows])
+                spooled = spooled_rows(job, slice(first, first + facts.rows))
                 first += facts.rows
                 row = digest = 0
                 for chunk in workspace.chunks(item, job.budget.chunk_bytes):
-                    rows, of_chunk = workspace.read_again(item, chunk)
+                    rows, of_chunk = workspace.read_again(item, chunk, bind=spooled is None)
                     digest += of_chunk
                     chosen = np.flatnonzero(fates[row : row + len(rows)] == fate)
+                    if spooled is not None:
+                        workspace.give_tokens(rows, chosen, spooled.of(row, len(rows)))
+                    elif workspace.encoder is not None:
+                        workspace.encode_lines(rows, chosen, chosen[:0])
+                    if rows.line_rows is not None:
+                        chosen = np.flatnonzero(np.isin(rows.line_rows, chosen))
                     row += len(rows)
                     lines = workspace.lines(rows, chosen)
                     batch = to_arrow.batch(lines.data[: lines.offsets[-1]])

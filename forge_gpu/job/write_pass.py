@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from forge_gpu.errors import ValidationError
-from forge_gpu.fates import Fate, name
+from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.io.inputs import has_changed
 from forge_gpu.job.job import Job
 from forge_gpu.job.output.collector import SeenRow
@@ -19,10 +19,12 @@ from forge_gpu.job.output.outputs import Piece
 from forge_gpu.job.output.rejected import rejected_lines, source_blocks
 from forge_gpu.job.output.space import require_for_writing
 from forge_gpu.job.rows.rows import Rows
+from forge_gpu.job.rows.tokenizers import counted_rows, depends_on_lengths
 from forge_gpu.job.rows.workspace import Workspace, changed, is_same_source
 from forge_gpu.job.run import passes
 from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.job.state.inputs import Item, PlacedBlock
+from forge_gpu.job.state.token_table import SpooledRows, TokenRows
 from forge_gpu.kernels.layout import AS_JSON, I64, U8, Text
 from forge_gpu.kernels.reference import render as reference
 from forge_gpu.kernels.scratch import Scratch
@@ -65,6 +67,8 @@ class WritePass(passes.Pass[PlacedBlock, "Iterable[ChunkLines]", None]):
         self._blocks = self._before = job.checkpoint.state.written_blocks
         self._between_blocks = True
         self._saved = time.monotonic()
+        config = job.spec.config
+        self._notes_tokens = form_of(config).is_encoded and not depends_on_lengths(config)
         self._seen = np.zeros(0, np.int64)  # rows that the collector asks for
         if job.collector is not None:
             self._seen = job.collector.choose(job.spec.output, job.decisions, self._before > 0)
@@ -93,6 +97,7 @@ class WritePass(passes.Pass[PlacedBlock, "Iterable[ChunkLines]", None]):
             ranks=None if decisions.rank is None else np.asarray(decisions.rank[rows]),
             chunk_bytes=self._job.budget.chunk_bytes,
             check=check,
+            spooled=spooled_rows(self._job, rows),
             seen=self._seen[slice(*np.searchsorted(self._seen, (rows.start, rows.stop)))] - rows.start,
         )
 
@@ -103,7 +108,7 @@ class WritePass(passes.Pass[PlacedBlock, "Iterable[ChunkLines]", None]):
             for piece in chunk.pieces():
                 self._job.outputs.append(piece)
             if chunk.counts is not None:
-                self._job.token_counts.append(chunk.counts)
+                self._job.token_writer.append(TokenRows(chunk.counts, *_NO_IDS))
             if chunk.seen and self._job.collector is not None:
                 self._job.collector.take(chunk.seen)
         self._blocks += 1
@@ -121,8 +126,8 @@ class WritePass(passes.Pass[PlacedBlock, "Iterable[ChunkLines]", None]):
     def _note(self) -> None:
         """Bring all that is appended to the disk, and note in the checkpoint that it is there."""
         self._checkpoint.state.positions = self._job.outputs.sync()
-        if form_of(self._job.spec.config).is_encoded:
-            self._job.token_counts.sync()
+        if self._notes_tokens:
+            self._job.token_writer.sync()
         self._checkpoint.state.written_blocks = self._blocks
         self._checkpoint.save()
         self._saved = time.monotonic()
@@ -145,13 +150,23 @@ class ChunkLines:
     rejected: Sequence[bytes]
     seen: Sequence[SeenRow] = ()
     counts: np.ndarray | None = None
-    """Of the tokens of the chunk's rows, where they are written as tokens."""
+    """`token_table.ROW` of the chunk's rows, where they are encoded as they are written."""
 
     def pieces(self) -> Iterator[Piece]:
         for split, begin, end, rank in self.splits:
             yield Piece(split, Text(self.lines.data, self.lines.offsets[begin : end + 1]), rank)
         if self.rejected:
             yield Piece(Fate.REJECTED, _as_text(self.rejected), None)
+
+
+_NO_IDS = np.zeros(0, np.uint32), np.zeros(0, np.uint8)
+
+
+def spooled_rows(job: Job, rows: slice) -> SpooledRows | None:
+    """The tokens of rows of a job, where they were encoded before; else None."""
+    if not depends_on_lengths(job.spec.config):
+        return None
+    return job.tokens.of(np.array(job.token_rows[rows]))
 
 
 def held(workspace: Workspace, chunk: ChunkLines) -> ChunkLines:
@@ -169,15 +184,25 @@ def write_block(
     chunk_bytes: int,
     check: bool,
     seen: I64,
+    spooled: SpooledRows | None = None,
 ) -> Iterator[ChunkLines]:
     """Render the rows of a block of a range, chunk by chunk. fates, reasons, ranks: its share of what was
-    decided. check: compare a row with the reference. seen: numbers of rows of the block for the collector."""
+    decided. check: compare a row with the reference. seen: numbers of rows of the block for the collector.
+    spooled: the tokens of its rows, where they are known."""
     row, record, line, digest = 0, 0, placed.place.first_line, 0
+    bind = spooled is None or _has_detail(reasons[fates == np.uint8(Fate.REJECTED)])
     workspace.engine.release_result()
     for chunk in workspace.chunks(replace(item, range=placed.range), chunk_bytes):
-        rows, of_chunk = workspace.read_again(item, chunk)
+        rows, of_chunk = workspace.read_again(item, chunk, bind=bind)
         digest += of_chunk
-        fate = fates[row : row + len(rows)]
+        fate, reason = fates[row : row + len(rows)], reasons[row : row + len(rows)]
+        counts = None
+        written = np.flatnonzero(fate <= np.uint8(max(SPLITS)))
+        if spooled is not None:
+            workspace.give_tokens(rows, written, spooled.of(row, len(rows)))
+        elif workspace.encoder is not None:
+            counted = counted_rows(workspace.config, fate, reason, rows.live)
+            counts = workspace.encode_lines(rows, written, counted)[: len(fate)]
         if check:
             check = not _check_sample(workspace, rows, fate)
         of_ranks = None if ranks is None else ranks[row : row + len(rows)]
@@ -186,15 +211,20 @@ def write_block(
         refused = np.flatnonzero(fate == np.uint8(Fate.REJECTED))
         if len(refused):
             first_line = line if item.source.format.kind == "jsonl" else None
-            reason, first = reasons[row : row + len(rows)], placed.place.first_in_file + record
-            path = item.source.file.path
+            first, path = placed.place.first_in_file + record, item.source.file.path
             rejected = list(rejected_lines(rows, refused, reason, path, first, first_line))
         looked_at = _seen_rows(rows, seen, row, record, item, placed)
-        yield ChunkLines(lines, splits, rejected, looked_at, workspace.take_counts(len(rows)))
+        yield ChunkLines(lines, splits, rejected, looked_at, counts)
         row, record = row + len(rows), record + len(rows.source)
         line += rows.lines
     if row < placed.block.rows or not is_same_source(item, digest, placed.block.digest):
         raise changed(item)
+
+
+def _has_detail(reasons: U8) -> bool:
+    """Whether a renderer has more to say about one of some reasons."""
+    of_records = (reasons >= Reason.MISSING_FIELD) & (reasons < Reason.EMPTY_FIELD)
+    return bool((of_records & ~np.isin(reasons, (Reason.NOTHING_TRAINED, Reason.UNKNOWN_ORIGIN))).any())
 
 
 def _seen_rows(
@@ -227,6 +257,10 @@ def _split_lines(
     workspace: Workspace, rows: Rows, fate: U8, rank: I64 | None
 ) -> tuple[Text, list[tuple[Fate, int, int, I64 | None]]]:
     """The lines of a chunk's rows, split by split, rendered by one call; see ChunkLines."""
+    if rows.line_rows is not None:
+        first = np.searchsorted(rows.line_rows, rows.line_rows)
+        fate = fate[rows.line_rows]
+        rank = None if rank is None else rank[rows.line_rows] + np.arange(len(first)) - first
     ends = np.cumsum(np.bincount(fate, minlength=len(SPLITS))[: len(SPLITS)]).tolist()  # the first fates
     order = np.argsort(fate, kind="stable")[: ends[-1]]
     if not len(order):
@@ -254,9 +288,10 @@ def _check_sample(workspace: Workspace, rows: Rows, fate: U8) -> bool:
     if not len(first):
         return False
     chosen = first[[np.argmin(rows.records.length[first])]]
+    if rows.line_rows is not None:
+        chosen = np.searchsorted(rows.line_rows, chosen)
     have = workspace.lines(rows, chosen).row(0)
-    table, program = workspace.line_table(rows)
-    columns = [rows.column(column) for column in table.columns]
+    table, program, columns = workspace.line_columns(rows)
     want = reference.render(table, program, columns, chosen, AS_JSON, rows.bound.first, Scratch()).row(0)
     if want != have:
         raise ValidationError(

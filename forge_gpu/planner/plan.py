@@ -328,7 +328,7 @@ class _Chooser:
         self.notes += self.decision.notes
         if FORMS[form].is_encoded and model is not None and not self.set_by_user("tokens", "tokenizer"):
             place, _ = locate(model)
-            if place is not None:
+            if place is not None and place.is_dir():
                 self.put("tokens.tokenizer", str(place), "the model's own")
 
     def _form(self, is_named: bool) -> str:

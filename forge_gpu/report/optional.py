@@ -11,6 +11,9 @@ EXTRAS = {  # extra -> the distribution that tells of it, and what it is for
     "write": ("httpx", "transform write"),
     "encodings": ("chardet", "plan finds the encoding of text that is not UTF-8"),
     "language": ("py3langid", "the check language; forge check counts languages"),
+    "gguf": ("gguf", "plan --model and --template read GGUF files"),
+    "encodings": ("chardet", "plan finds the encoding of text that is not UTF-8; the check language"),
+    "hub": ("huggingface_hub", "push"),
     "metrics": ("prometheus-client", "prepare --metrics"),
     "watch": ("starlette", "watch"),
 }

@@ -112,6 +112,13 @@ def plain_spans(texts: Iterable[bytes | None], absent: int = layout.ABSENT) -> S
     return Spans(data, start, length, kind)
 
 
+def scattered(values: Spans, rows: I64, n: int) -> Spans:
+    """The values of some rows as a column of n, ABSENT of others."""
+    start, length, kind = np.zeros(n, np.int64), np.zeros(n, np.int64), np.full(n, layout.ABSENT, np.uint8)
+    start[rows], length[rows], kind[rows] = values.start, values.length, values.kind
+    return Spans(values.data, start, length, kind)
+
+
 def overlay(column: Spans, replaced: Mapping[int, bytes]) -> Spans:
     """A copy of `column` in which some values are texts made in Python. Copies the buffer."""
     if not replaced:

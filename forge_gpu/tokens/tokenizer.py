@@ -41,6 +41,33 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def taken(self, rows: I64, begin: I64 | None = None, stop: I64 | None = None) -> Tokens:
+        """Some rows, in this order. begin, stop: int64[m], of each the range of its tokens that stays; None:
+        all of them. What is counted of a row stays, but for what is trained."""
+        first, size = self.offsets[rows], self.offsets[rows + 1] - self.offsets[rows]
+        begin = np.zeros(len(rows), np.int64) if begin is None else begin
+        stop = size if stop is None else stop
+        offsets = np.concatenate(([0], np.cumsum(stop - begin)))
+        at = np.arange(offsets[-1]) + np.repeat(first + begin - offsets[:-1], stop - begin)
+        weights = self.weights[at]
+        trained = np.concatenate(([0], np.cumsum(weights != 0)))
+        return Tokens(
+            self.ids[at],
+            weights,
+            offsets,
+            trained[offsets[1:]] - trained[offsets[:-1]],
+            self.straddling[rows],
+            self.guarded[rows],
+        )
+
+    def followed_by(self, others: Tokens) -> Tokens:
+        """These rows, and behind them others."""
+        pairs = {
+            name: np.concatenate((getattr(self, name), getattr(others, name)))
+            for name in ("ids", "weights", "trained", "straddling", "guarded")
+        }
+        return Tokens(**pairs, offsets=np.concatenate((self.offsets, self.offsets[-1] + others.offsets[1:])))
+
 
 @dataclass(frozen=True)
 class TokenizerPlan:

@@ -135,7 +135,10 @@ def test_sums_are_exact(source: Path, folder: Path, tmp_path: Path) -> None:
         assert sum(entry["trained"] for entry in own) == trained
         assert sum(entry["control_text"] for entry in own) == reported["splits"][split]["control_text"] > 0
     assert reported["tokens"] == reported["trained"] + reported["prompt"]
-    assert all(entry["tokens"] is None for entry in ledger if entry["fate"] not in ("train", "validation"))
+    dropped = [entry for entry in ledger if entry["fate"] not in ("train", "validation")]
+    assert all(entry["tokens"] and entry["trained"] is None for entry in dropped)
+    assert reported["in"] == sum(entry["tokens"] for entry in ledger)
+    assert reported["dropped"] == sum(entry["tokens"] for entry in dropped)
     assert result.manifest["warned"]["control_tokens"] > 0
 
 
@@ -282,6 +285,25 @@ def test_streamed_rows_are_those_that_are_written(source: Path, folder: Path, tm
     assert [row for batch in batches for row in batch.to_pylist()] == written
 
 
+@pytest.mark.parametrize("name", ["chatml", "llama", "alpaca", "gemma", "vicuna"])
+@pytest.mark.parametrize("append_eos", [False, True])
+def test_a_builtin_over_conversations(
+    name: str, append_eos: bool, source: Path, folder: Path, tmp_path: Path
+) -> None:
+    """Every turn of the assistant is trained, with all that ends it, and no question is."""
+    model = {"chat_template": name, "template_kind": "builtin", "append_eos": append_eos}
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join(source.read_text().splitlines(keepends=True)[1:4]))
+    result = jobs.run(plan(few, folder, model=model), tmp_path / "out")
+    library = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    rows = [row for path in jobs.paths(result) for row in jobs.read_lines(path)]
+    assert len(rows) == 3
+    for row in rows:
+        trained = library.decode([token for token in row["labels"] if token >= 0], skip_special_tokens=False)
+        assert "yes" in trained and "and?" not in trained
+        assert trained.count("yes") == 1
+
+
 def test_too_long_is_exact(source: Path, folder: Path, tmp_path: Path) -> None:
     """Rows of more tokens than the model takes are counted, or rejected; so are those with few trained."""
     model = {"chat_template": TEMPLATE, "template_kind": "jinja", "max_length": 60}
@@ -293,7 +315,8 @@ def test_too_long_is_exact(source: Path, folder: Path, tmp_path: Path) -> None:
     assert whole.manifest["warned"]["too_long"] == long
     config = plan(source, folder, model=model, preprocessing={"quality_checks": {"too_long": "reject"}})
     assert jobs.run(config, tmp_path / "out").manifest["rejected"]["too_long"] == long
-    assert max(entry["tokens"] or 0 for entry in _ledger(tmp_path / "out")) <= 60
+    written = [entry for entry in _ledger(tmp_path / "out") if entry["line"] is not None]
+    assert max(entry["tokens"] for entry in written) <= 60
     jobs.run(config, tmp_path / "other", threads=3, chunk_bytes=1000, range_bytes=3000)
     assert jobs.content(tmp_path / "other") == jobs.content(tmp_path / "out")
     result = jobs.run(plan(source, folder, {"min_trained": 20}), tmp_path / "few")

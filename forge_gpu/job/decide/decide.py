@@ -18,6 +18,7 @@ from forge_gpu.dedup.exact import FirstOccurrence
 from forge_gpu.hardware import shares
 from forge_gpu.job.decide.candidates import CandidateTexts
 from forge_gpu.job.decide.gathered import Gathered
+from forge_gpu.job.decide.lengths import lengths
 from forge_gpu.job.decide.mixture import Mixture
 from forge_gpu.job.decide.placing import shuffle, split
 from forge_gpu.job.decide.removal import (
@@ -32,7 +33,13 @@ from forge_gpu.job.decide.verdict import Case, Verdict
 from forge_gpu.job.facts.registry import required_facts
 from forge_gpu.job.state.decisions import Decisions
 
-STEPS = (rejected, without_parts, contaminated, duplicate, near_duplicate, unsampled, split, shuffle)
+DecisionStep = Callable[[Case, Verdict], None]
+
+RETAINING: tuple[DecisionStep, ...] = (rejected, without_parts, contaminated, duplicate, near_duplicate)
+"""What is decided of rows by themselves, and by what is there twice."""
+PLACING: tuple[DecisionStep, ...] = (lengths, unsampled, split, shuffle)
+"""What is decided of the rows that are then left: where tokens are counted, that is done before."""
+STEPS = (*RETAINING, *PLACING)
 
 OnStep = Callable[[str, int, int], None]
 """Hears which step comes next, as words, and how many of how many are done; it may raise to stop."""
@@ -53,9 +60,13 @@ def decide(
     first_occurrence: FirstOccurrence | None = None,
     on_step: OnStep = _ignore,
     splits: Sequence[str] = (),
+    tokens: np.ndarray | None = None,
+    steps: Sequence[DecisionStep] = STEPS,
+    before: Decisions | None = None,
 ) -> Decisions:
-    """Every row's fate, from the index files of all ranges in order; the others as in `Case`. Raises
-    ConfigError for a column without values, and what `on_step` raises."""
+    """Every row's fate, from the index files of all ranges in order; the others as in `Case`. steps: that are
+    taken; before: what those that came before them decided. Raises ConfigError for a column without values,
+    and what `on_step` raises."""
     scratch = folder / "gathered"
     try:
         facts = Gathered(
@@ -65,10 +76,10 @@ def decide(
             shares.GATHERED.of(budget_bytes),
             lambda done: on_step("reading the index", done, len(ranges)),
         )
-        case = Case(config, facts, budget_bytes, texts, mixture, files, first_occurrence, splits)
-        verdict = Verdict.none_yet(facts)
-        for number, step in enumerate(STEPS):
-            on_step(step.__name__.replace("_", " "), number, len(STEPS))
+        case = Case(config, facts, budget_bytes, texts, mixture, files, first_occurrence, splits, tokens)
+        verdict = Verdict.none_yet(facts) if before is None else Verdict.taken_up(facts, before)
+        for number, step in enumerate(steps):
+            on_step(step.__name__.replace("_", " "), number, len(steps))
             step(case, verdict)
         return _decisions(case, verdict)
     finally:
@@ -81,6 +92,7 @@ def _decisions(case: Case, verdict: Verdict) -> Decisions:
         fate=verdict.fate,
         duplicate_of=verdict.duplicate_of,
         rank=verdict.rank,
+        lines=verdict.lines,
         record=verdict.record,
         cluster=None if clusters is None else np.where(clusters.partner >= 0, clusters.label, -1),
         partner=None if clusters is None else clusters.partner,
@@ -89,7 +101,8 @@ def _decisions(case: Case, verdict: Verdict) -> Decisions:
             fact.name: case.facts[fact.name]
             for fact in required_facts(case.config)
             if fact.columns is not None
-        },
+        }
+        | ({} if verdict.reason is None else {"reason": verdict.reason}),
         sections=verdict.sections,
         warnings=verdict.warnings,
     )

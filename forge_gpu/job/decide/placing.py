@@ -93,11 +93,20 @@ def _hashes_of_records(hashes: U64, verdict: Verdict, open_rows: Bool) -> U64:
 
 
 def shuffle(case: Case, verdict: Verdict) -> None:
-    """The place of each row within its split, where the output is shuffled."""
+    """The place of each row, or of the first of its lines, within its split, where the output is shuffled."""
     if case.config.output.order != "shuffled":
         return
     rank = verdict.rank = np.full(case.facts.rows, -1, np.int64)
     for fate in SPLITS:
         chosen = verdict.fate == fate
         seed, budget_bytes = case.config.preprocessing.seed, shares.RANKS.of(case.budget_bytes)
-        rank[chosen] = order.shuffled_ranks(case.facts["hashes"], chosen, seed, budget_bytes)[chosen]
+        ranks = order.shuffled_ranks(case.facts["hashes"], chosen, seed, budget_bytes)[chosen]
+        rank[chosen] = ranks if verdict.lines is None else _first_lines(ranks, verdict.lines[chosen])
+
+
+def _first_lines(ranks: I64, lines: np.ndarray) -> I64:
+    """The place of the first line of each row, where rows become several lines."""
+    in_order = np.empty(len(ranks), np.int64)
+    in_order[ranks] = lines
+    first: I64 = (np.cumsum(in_order) - in_order)[ranks]
+    return first

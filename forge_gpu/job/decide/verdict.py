@@ -16,6 +16,7 @@ from forge_gpu.fates import Fate
 from forge_gpu.job.decide.candidates import CandidateTexts
 from forge_gpu.job.decide.gathered import Gathered
 from forge_gpu.job.decide.mixture import Mixture
+from forge_gpu.job.state.decisions import Decisions
 from forge_gpu.job.state.index import PART
 from forge_gpu.kernels.layout import I64, U8, U64
 
@@ -30,7 +31,8 @@ class Case:
     """facts: of all rows. budget_bytes: of the job. texts: of rows that may be near-duplicates,
     where the plan looks for them. mixture: of the sources; files: the file of each range, by which it tells
     them. first_occurrence: of the engine that finds duplicates, None for the CPU's. splits: of each file,
-    where the data comes with them; else empty."""
+    where the data comes with them; else empty. tokens: `token_table.ROW` of all rows, where what becomes of
+    them depends on that."""
 
     config: Config
     facts: Gathered
@@ -40,6 +42,7 @@ class Case:
     files: Sequence[int] = ()
     first_occurrence: FirstOccurrence | None = None
     splits: Sequence[str] = ()
+    tokens: np.ndarray | None = None
 
 
 @dataclass
@@ -48,7 +51,9 @@ class Verdict:
 
     fate: uint8[n], OPEN where nothing is. duplicate_of: int64[n], -1 where there is none. rank: int64[n].
     record: int64[n], the record that each row is a part of; None where every row is a record.
-    stratum: uint64[n], by which the rows are split. sections: of the manifest. warnings: a line each.
+    stratum: uint64[n], by which the rows are split. reason: uint8[n], why rows are rejected, where it is
+    more than the index says. lines: uint32[n], how many lines of the output a row becomes; None where each is
+    one. sections: of the manifest. warnings: a line each.
     """
 
     fate: U8
@@ -57,6 +62,8 @@ class Verdict:
     record: I64 | None = None
     clusters: Clusters | None = None
     rank: I64 | None = None
+    reason: U8 | None = None
+    lines: np.ndarray | None = None
     sections: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -66,6 +73,19 @@ class Verdict:
         part = facts.get(PART)
         record = None if part is None else np.cumsum(part <= 0) - 1
         return cls(fate, duplicate_of, facts.get("stratum"), record)
+
+    @classmethod
+    def taken_up(cls, facts: Gathered, before: Decisions) -> Verdict:
+        """What was decided before, without what is left out of rows that none of it concerned."""
+        verdict = cls.none_yet(facts)
+        verdict.fate, verdict.duplicate_of = np.array(before.fate), np.array(before.duplicate_of)
+        verdict.sections, verdict.warnings = dict(before.sections), before.warnings
+        if before.cluster is not None and before.partner is not None and before.similarity is not None:
+            verdict.clusters = clusters = Clusters(facts.rows)
+            known = np.asarray(before.cluster) >= 0
+            clusters.label[known] = before.cluster[known]
+            clusters.partner, clusters.similarity = np.array(before.partner), np.array(before.similarity)
+        return verdict
 
     @property
     def open_rows(self) -> Bool:

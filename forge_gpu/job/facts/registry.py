@@ -20,7 +20,6 @@ from forge_gpu.job.facts.place import FATE, OUTPUT, SOURCE
 from forge_gpu.job.facts.reason import REASON
 from forge_gpu.job.facts.split import GROUP, STRATUM, TIME
 from forge_gpu.job.facts.token_counts import TOKENS
-from forge_gpu.job.facts.token_lengths import TOKEN_LENGTHS
 
 if TYPE_CHECKING:
     from forge_gpu.job.rows.rows import Rows
@@ -30,8 +29,7 @@ DECLARED: tuple[Fact | Columns, ...] = (
     SOURCE,
     PART,
     FATE,
-    TIME,  # these three may reject a row, so they come before its reason
-    TOKEN_LENGTHS,
+    TIME,  # it and the hashes may reject a row, so they come before its reason
     HASHES,
     REASON,
     DUPLICATE,

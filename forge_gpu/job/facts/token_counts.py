@@ -1,5 +1,5 @@
-"""How many tokens a row has, of those that are written as tokens. They are counted as they are written, so
-these are columns of the ledger and no facts of the index."""
+"""How many tokens a row has, and what became of them. They are counted where rows are encoded, which is not
+in the first pass, so these are columns of the ledger and no facts of the index."""
 
 from __future__ import annotations
 
@@ -13,22 +13,28 @@ from forge_gpu.job.facts.columns import Column, Columns, LedgerRows, numbers
 from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.templates.forms import form_of
 
+NAMES = ("tokens", "trained", "cut_tokens", "cut_messages", "control_text")
+
 
 def is_encoded(config: Config) -> bool:
     return form_of(config).is_encoded
 
 
 def _fill(rows: LedgerRows) -> Sequence[pa.Array]:
-    absent = ~np.isin(rows.of(rows.decisions.fate), [int(split) for split in SPLITS])
-    return [
-        numbers(rows.fact(name).astype(np.int64), absent) for name in ("tokens", "trained", "control_text")
-    ]
+    fate = rows.of(rows.decisions.fate)
+    dropped = fate > np.uint8(max(SPLITS))
+    tokens = rows.fact("tokens")
+    unknown = dropped & (tokens == 0)
+    absent = {name: dropped for name in NAMES} | {"tokens": unknown}
+    return [numbers(rows.fact(name).astype(np.int64), absent[name]) for name in NAMES]
 
 
 TOKENS = Columns(
     (
-        Column("tokens", pa.int64(), "it has, of those written as tokens"),
+        Column("tokens", pa.int64(), "as it is written; of a row in no split all that it has, where known"),
         Column("trained", pa.int64(), "of them that are trained"),
+        Column("cut_tokens", pa.int64(), "that were cut off"),
+        Column("cut_messages", pa.int64(), "that were left out to make it fit"),
         Column("control_text", pa.int64(), "control tokens that its contents spell"),
     ),
     is_encoded,

@@ -54,7 +54,7 @@ def write_ledger(
     are written; it may raise to stop.
     """
     schema, columns = schema_of(config), required_columns(config)
-    counts = decisions.counts()
+    counts = decisions.line_counts()
     shards: list[str] = []
     first_shard = {}
     for split in SPLITS:
@@ -97,13 +97,14 @@ def _rows(
         end = min(begin + ROWS_AT_ONCE, total)
         fate = np.asarray(decisions.fate[begin:end])
         shard, line = np.zeros((2, end - begin), np.int64)
+        lines = np.broadcast_to(decisions.lines_of(slice(begin, end)), end - begin)
         for split in SPLITS:
             chosen = np.flatnonzero(fate == split)
             if decisions.rank is not None:
                 place = np.asarray(decisions.rank[begin:end])[chosen]
             else:
-                place = np.arange(written[split], written[split] + len(chosen))
-            written[split] += len(chosen)
+                place = written[split] + np.cumsum(lines[chosen]) - lines[chosen]
+            written[split] += int(lines[chosen].sum())
             if rows_per_shard is None:
                 shard[chosen] = first_shard[split]
                 line[chosen] = place + 1

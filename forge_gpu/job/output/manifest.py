@@ -53,7 +53,8 @@ class RunFacts:
         def listen(event: Event) -> None:
             match event:
                 case StageDone(stage=stage, rows=rows, seconds=seconds):
-                    self.stages[stage] = {"rows": rows, "seconds": round(seconds, 6)}
+                    before = self.stages.get(stage, {"seconds": 0.0})["seconds"]  # some come twice
+                    self.stages[stage] = {"rows": rows, "seconds": round(before + seconds, 6)}
                 case Warned(message=message):
                     self.warnings.append(message)
                 case Retried():
@@ -92,7 +93,7 @@ class RunFacts:
             "warnings": self.warnings + self.lost_listeners,
             "fingerprints": {source.file.path: source.file.fingerprint for source in inputs.sources},
             "settings": public_within(
-                config.model_dump(mode="json", include={"goal", "hardware", "preprocessing"})
+                config.model_dump(mode="json", include={"goal", "license", "hardware", "preprocessing"})
             ),
             "surroundings": self.surroundings,
             "machine": {"system": platform.platform(), "python": platform.python_version()},

@@ -15,11 +15,14 @@ from forge_gpu.io.growing import GrowingFile
 from forge_gpu.io.sinks.registry import format_of, is_unfinished
 from forge_gpu.job.facts.registry import required_facts
 from forge_gpu.job.rows.expansion import Expansions
+from forge_gpu.job.rows.tokenizers import depends_on_lengths
 from forge_gpu.job.state.checkpoint import Checkpoint
 from forge_gpu.job.state.decisions import SPLITS, Decisions
 from forge_gpu.job.state.index import RangeFacts
 from forge_gpu.job.state.inputs import JobInputs
 from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.job.state.token_table import BYTES_OF_A_TOKEN
+from forge_gpu.job.state.token_table import ROW as TOKEN_ROW
 from forge_gpu.templates.forms import form_of
 
 ROW = 500
@@ -28,8 +31,8 @@ ROW = 500
 DECIDED_OF_A_ROW = 31
 """Bytes that a row takes in the decisions and while they are made; its facts in the index come on top."""
 
-TOKEN_COUNTS = 16
-"""Bytes that the counts of a row's tokens take."""
+BYTES_OF_TEXT = 3
+"""That a token stands for at least, but in odd languages."""
 
 IDS_OF_A_BYTE = 4
 """Bytes of ids, labels and a mask, as JSON, that a byte of text becomes at most but in odd languages."""
@@ -58,7 +61,9 @@ def require_for_job(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, ex
     if spec.limit is None:
         lines = _of_lines(inputs.total_bytes, spec.config) - _written(checkpoint)
         indexed = _of_index(spec, inputs, checkpoint, expansions)
-        require_space(spec.output, indexed + lines, "preparing this input")
+        spooled = checkpoint.state.encoded_tokens * BYTES_OF_A_TOKEN
+        tokens = max(_of_tokens(inputs.total_bytes, spec.config) - spooled, 0)
+        require_space(spec.output, indexed + tokens + lines, "preparing this input")
 
 
 def require_for_index(
@@ -68,6 +73,15 @@ def require_for_index(
     if spec.limit is None:
         indexed = _of_index(spec, inputs, checkpoint, expansions)
         require_space(spec.output, indexed, "indexing this input")
+
+
+def require_for_encoding(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint) -> None:
+    """Raise OutputError where the tokens that wait for a decision will not fit."""
+    if spec.limit is None:
+        left = (
+            _of_tokens(inputs.total_bytes, spec.config) - checkpoint.state.encoded_tokens * BYTES_OF_A_TOKEN
+        )
+        require_space(spec.output, left, "encoding this input")
 
 
 def require_for_writing(
@@ -93,9 +107,14 @@ def _of_lines(input_bytes: int, config: Config) -> int:
     return shuffled + format_of(config.output.format).room(lines)
 
 
+def _of_tokens(input_bytes: int, config: Config) -> int:
+    """What the tokens take that are made before they are written."""
+    return input_bytes // BYTES_OF_TEXT * BYTES_OF_A_TOKEN if depends_on_lengths(config) else 0
+
+
 def _of_index(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, expansions: Expansions) -> int:
     """What index, decisions and the rows that expansions leave in the spool take beside what is there."""
-    counted = TOKEN_COUNTS if form_of(spec.config).is_encoded else 0
+    counted = TOKEN_ROW.itemsize if form_of(spec.config).is_encoded else 0
     of_a_row = (
         DECIDED_OF_A_ROW + counted + sum(fact.row_bytes(spec.config) for fact in required_facts(spec.config))
     )

@@ -1,81 +1,125 @@
-"""How many tokens the rows of a job have: noted as they are written, for the ledger and the manifest."""
+"""How many tokens the rows of a job have, and what became of them: sums for the manifest, columns of the
+ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from forge_gpu.fates import name
-from forge_gpu.io.growing import GrowingFile
-from forge_gpu.job.rows.encoded import COUNTS
+from forge_gpu.config.schema import Config
+from forge_gpu.errors import ValidationError
+from forge_gpu.fates import Fate, name
+from forge_gpu.job.rows.tokenizers import counts_as_another
 from forge_gpu.job.state.decisions import SPLITS, Decisions
+from forge_gpu.job.state.token_table import ROW
 
-FILE = "token_counts"
-ROW_BYTES = COUNTS.itemsize
 _AT_ONCE = 1 << 20
+_WRITTEN = (
+    "rows", "lines", "in", "tokens", "trained", "prompt", "cut", "straddling", "rows_with_control_text",
+    "control_text",
+)  # fmt: skip
+_DROPPED = ("rows", "tokens")
 
-
-class TokenCounts:
-    """The counts of the rows so far, in the order of the input, as a file that goes on after a kill."""
-
-    def __init__(self, folder: Path, rows_before: int) -> None:
-        self._file = GrowingFile(folder / FILE, rows_before * ROW_BYTES)
-
-    def append(self, counts: np.ndarray) -> None:
-        self._file.write(counts.tobytes())
-
-    def sync(self) -> None:
-        self._file.sync()
-
-    def all(self, rows: int) -> np.ndarray:
-        """Those of all rows, mapped: COUNTS[rows]."""
-        self._file.close()
-        if not rows:
-            return np.zeros(0, COUNTS)
-        return np.memmap(self._file.path, COUNTS, "r", shape=(rows,))
-
-    def close(self) -> None:
-        self._file.close()
+Sums = dict[str, Any]
 
 
 def section(
-    decisions: Decisions, counts: np.ndarray, files: Sequence[str], rows_of_file: Sequence[int]
-) -> dict[str, Any]:
-    """Sums for the manifest: of each split, and of each input in it. tokens = trained + prompt."""
+    config: Config,
+    decisions: Decisions,
+    table: np.ndarray,
+    files: Sequence[str],
+    rows_of_file: Sequence[int],
+) -> Sums:
+    """What the manifest says of all rows: sums of each fate, and of each input in it. table: ROW[n].
+
+    in = trained + prompt + cut + dropped. Of rows in a split: what is trained, what is read, what was cut
+    off; of others all that they have. Raises ValidationError where that does not hold.
+    """
     starts = np.concatenate(([0], np.cumsum(rows_of_file))).astype(np.int64)
-    splits: dict[str, Any] = {}
-    for split in SPLITS:
-        by_file = {
-            file: _sums(decisions, counts, split, int(begin), int(end))
-            for file, begin, end in zip(files, starts, starts[1:], strict=False)
-        }
-        whole = {key: sum(sums[key] for sums in by_file.values()) for key in _KEYS}
-        splits[name(split)] = {**whole, "sources": by_file}
-    return {
-        **{key: sum(sums[key] for sums in splits.values()) for key in _KEYS},
-        "splits": splits,
-    }
+    bounds = dict(zip(files, zip(starts.tolist(), starts[1:].tolist(), strict=False), strict=True))
+
+    def by_source(fate: Fate) -> dict[str, Sums]:
+        return {file: _sums(config, decisions, table, fate, *within) for file, within in bounds.items()}
+
+    splits = {name(split): _whole(by_source(split), _WRITTEN) for split in SPLITS}
+    others = (fate for fate in Fate if fate not in SPLITS)
+    dropped = {name(fate): _whole(by_source(fate), _DROPPED) for fate in others}
+    whole = _added(splits.values(), _WRITTEN)
+    whole["dropped"] = sum(sums["tokens"] for sums in dropped.values())
+    whole["in"] += whole["dropped"]
+    if whole["in"] != sum(int(_all(own).sum()) for own in _blocks(config, decisions, table, 0, len(table))):
+        raise ValidationError("the tokens of all rows are not those of their fates; please report this")
+    return {**whole, "splits": splits, "dropped_by": dropped}
 
 
-_KEYS = ("rows", "tokens", "trained", "prompt", "straddling", "rows_with_control_text", "control_text")
+def _whole(sources: Mapping[str, Sums], keys: Sequence[str]) -> Sums:
+    return {**_added(sources.values(), keys), "sources": dict(sources)}
 
 
-def _sums(decisions: Decisions, counts: np.ndarray, split: int, begin: int, end: int) -> dict[str, int]:
-    sums = dict.fromkeys(_KEYS, 0)
-    for at in range(begin, end, _AT_ONCE):
-        rows = slice(at, min(at + _AT_ONCE, end))
-        own = np.asarray(counts[rows])[np.asarray(decisions.fate[rows]) == split]
+def _added(many: Iterable[Sums], keys: Sequence[str]) -> Sums:
+    listed = list(many)
+    return {key: sum(sums[key] for sums in listed) for key in keys}
+
+
+def _sums(config: Config, decisions: Decisions, table: np.ndarray, fate: Fate, begin: int, end: int) -> Sums:
+    sums = dict.fromkeys(_WRITTEN if fate in SPLITS else _DROPPED, 0)
+    at = begin
+    for block in _blocks(config, decisions, table, begin, end):
+        own = block[np.asarray(decisions.fate[at : at + len(block)]) == fate]
+        at += len(block)
         sums["rows"] += len(own)
+        if fate not in SPLITS:
+            sums["tokens"] += int(_all(own).sum())
+            continue
+        lines = np.broadcast_to(decisions.lines_of(slice(at - len(block), at)), len(block))
+        sums["lines"] += int(lines[np.asarray(decisions.fate[at - len(block) : at]) == fate].sum())
+        sums["in"] += int(_all(own).sum())
         for key in ("tokens", "trained", "straddling", "control_text"):
             sums[key] += int(own[key].sum(dtype=np.int64))
+        sums["cut"] += int(own["cut_tokens"].sum(dtype=np.int64))
         sums["rows_with_control_text"] += int(np.count_nonzero(own["control_text"]))
-    sums["prompt"] = sums["tokens"] - sums["trained"]
+    if fate in SPLITS:
+        sums["prompt"] = sums["tokens"] - sums["trained"]
     return sums
 
 
-def facts_of(counts: np.ndarray) -> Mapping[str, np.ndarray]:
-    """As the ledger takes them."""
-    return {field: counts[field] for field in ("tokens", "trained", "control_text")}
+def _all(own: np.ndarray) -> np.ndarray:
+    """All that rows have: int64[n]."""
+    every: np.ndarray = own["tokens"].astype(np.int64) + own["cut_tokens"]
+    return every
+
+
+def _blocks(
+    config: Config, decisions: Decisions, table: np.ndarray, begin: int, end: int
+) -> Iterator[np.ndarray]:
+    """The items of rows, so many at once; exact duplicates have those of the rows that they repeat."""
+    for at in range(begin, end, _AT_ONCE):
+        rows = slice(at, min(at + _AT_ONCE, end))
+        yield _items(config, decisions, table, rows)
+
+
+def _items(config: Config, decisions: Decisions, table: np.ndarray, rows: slice) -> np.ndarray:
+    own = np.array(table[rows], ROW)
+    if counts_as_another(config):
+        repeated = np.flatnonzero(np.asarray(decisions.fate[rows]) == Fate.DUPLICATE)
+        own[repeated] = table[np.asarray(decisions.duplicate_of[rows])[repeated]]
+    return own
+
+
+def facts_of(config: Config, decisions: Decisions, table: np.ndarray) -> Mapping[str, np.ndarray]:
+    """As the ledger takes them: of rows in no split all that they have, and nothing of it trained or cut."""
+    facts = {field: np.zeros(len(table), np.uint32) for field in LEDGER}
+    at = 0
+    for own in _blocks(config, decisions, table, 0, len(table)):
+        rows = slice(at, at + len(own))
+        dropped = np.asarray(decisions.fate[rows]) > max(SPLITS)
+        for field in LEDGER:
+            facts[field][rows] = np.where(dropped, 0, own[field])
+        facts["tokens"][rows] = np.where(dropped, _all(own), own["tokens"])
+        at += len(own)
+    return facts
+
+
+LEDGER = ("tokens", "trained", "cut_tokens", "cut_messages", "control_text")

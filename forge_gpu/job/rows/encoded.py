@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.job.rows.origins import RowOrigins
 from forge_gpu.job.rows.rows import Rows
+from forge_gpu.job.state.token_table import nothing
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.token_rows import as_json, bytes_of_characters, unmark
 from forge_gpu.kernels.layout import I64, U8, Spans, Text, spans_of_offsets
@@ -22,8 +24,8 @@ from forge_gpu.templates.forms.tokens import ATTENTION, IDS, LABELS
 from forge_gpu.templates.lines import Composer
 from forge_gpu.templates.marks import marked, trained
 from forge_gpu.templates.program import Program
-from forge_gpu.templates.renderer import Renderer, own
-from forge_gpu.tokens.tokenizer import Tokenizer, TokenizerPlan, Tokens
+from forge_gpu.templates.renderer import Renderer, own, scattered
+from forge_gpu.tokens.tokenizer import U32, Tokenizer, TokenizerPlan, Tokens
 
 if TYPE_CHECKING:
     from forge_gpu.templates.origins import Span
@@ -33,12 +35,7 @@ IGNORED = -100
 CHECKED_ROWS = 4
 """Rows of a chunk that are encoded by the library `tokenizers` as well, and compared."""
 SPANS = "spans"
-COUNTS = np.dtype([("tokens", "<u4"), ("trained", "<u4"), ("straddling", "<u4"), ("control_text", "<u4")])
-"""Of a row that is in a split; of others zeros. straddling: trained tokens over an edge of what is trained.
-control_text: control tokens that its contents would have made."""
-Counts = tuple[I64, Mapping[str, I64]]
-"""Numbers of rows, and what is counted of each."""
-NO_COUNTS: Counts = (np.zeros(0, np.int64), {})
+Bools = npt.NDArray[np.bool_]
 _AS_LONG_AS_IT_IS = 2**62
 """Where a range ends that goes to the end of a row's text."""
 
@@ -53,24 +50,17 @@ class EncodedRows:
     trained: Runs
     tokens: Tokens
 
-    @property
-    def counts(self) -> Counts:
-        tokens = self.tokens
-        columns = {
-            "tokens": np.diff(tokens.offsets),
-            "trained": tokens.trained,
-            "straddling": tokens.straddling,
-            "control_text": tokens.guarded,
-        }
-        return self.chosen, columns
 
-
-def counts_of(rows: int, chosen: I64, columns: Mapping[str, I64]) -> np.ndarray:
-    """The counts of a chunk of so many rows, from those of its chosen ones: COUNTS[rows]."""
-    counts = np.zeros(rows, COUNTS)
-    for field, values in columns.items():
-        counts[field][chosen] = values
-    return counts
+def table_of(rows: int, chosen: I64, tokens: Tokens, spooled: Bools | None = None) -> np.ndarray:
+    """What is noted of the rows of a chunk: ROW[rows]. tokens: of the chosen ones. spooled: bool[n], of
+    which of these the ids are noted as well, one behind the other; None: of none."""
+    table, size = nothing(rows), np.diff(tokens.offsets)
+    table["tokens"][chosen], table["trained"][chosen] = size, tokens.trained
+    table["straddling"][chosen], table["control_text"][chosen] = tokens.straddling, tokens.guarded
+    if spooled is not None:
+        own = size[spooled]
+        table["at"][chosen[spooled]] = np.cumsum(own) - own
+    return table
 
 
 class RowEncoder:
@@ -159,19 +149,25 @@ class RowEncoder:
         offsets = np.concatenate(([0], np.cumsum(has)))
         return Runs(offsets, spans.start[last], stop)
 
-    def columns(self, encoded: EncodedRows, rows: int) -> Mapping[str, Spans]:
-        """The columns of the tokens of some of the rows of a chunk, ABSENT of others."""
-        tokens = encoded.tokens
-        ids = tokens.ids.astype(np.int32)
+    def columns(self, chosen: I64, ids: U32, weights: U8, offsets: I64, rows: int) -> Mapping[str, Spans]:
+        """The columns of the tokens of some of the rows of a chunk, ABSENT of others. ids: uint32[t];
+        weights: uint8[t]; offsets: int64[n + 1], of the chosen rows."""
+        numbers = ids.astype(np.int32)
         values = {
-            IDS: ids,
-            LABELS: np.where(tokens.weights != 0, ids, np.int32(IGNORED)),
+            IDS: numbers,
+            LABELS: np.where(weights != 0, numbers, np.int32(IGNORED)),
             ATTENTION: np.ones(len(ids), np.int32),
         }
         return {
-            own(name): _scattered(as_json(values[name], tokens.offsets), encoded.chosen, rows)
+            own(name): scattered(as_column(as_json(values[name], offsets)), chosen, rows)
             for name in self._fields
         }
+
+
+def as_column(lists: Text) -> Spans:
+    """Texts of JSON as a column."""
+    made = spans_of_offsets(lists.data, lists.offsets)
+    return Spans(made.data, made.start, made.length, np.full(len(made), layout.JSON, np.uint8))
 
 
 def _where(chosen: I64, holds: np.ndarray) -> I64:
@@ -203,12 +199,3 @@ def _with_unknown(texts: Text, literals: Runs, unknown: U8, own_tokens: Mapping[
     start[stays], stop[stays] = literals.start[known], literals.stop[known]
     start[~stays], stop[~stays] = bounded.start, bounded.stop
     return Runs(offsets, start, stop)
-
-
-def _scattered(texts: Text, chosen: I64, rows: int) -> Spans:
-    """Values of some rows as a column of all."""
-    made = spans_of_offsets(texts.data, texts.offsets)
-    start, length = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
-    kind = np.full(rows, layout.ABSENT, np.uint8)
-    start[chosen], length[chosen], kind[chosen] = made.start, made.length, layout.JSON
-    return Spans(texts.data, start, length, kind)

@@ -157,7 +157,7 @@ def expand(
     number = np.where(records.reason == 0, 0, NONE).astype(np.int32)
     for place, expansion in enumerate(expansions):
         live = np.flatnonzero(records.reason == 0)
-        made = expansion.expand(config, engine, _taken(records, live))
+        made = expansion.expand(config, engine, taken(records, live))
         _check(expansion, made, len(live))
         has_parts = np.zeros(len(live), np.bool_)
         has_parts[made.source] = True
@@ -166,15 +166,16 @@ def expand(
         rows = np.concatenate((live[made.source], others))
         order = np.argsort(rows, kind="stable")
         rows = rows[order]
-        records = resolve(_replaced(_taken(records, rows), made, order))
+        records = resolve(_replaced(taken(records, rows), made, order))
         source, number = source[rows], number[rows]
         records.reason[(records.reason == 0) & (number < 0)] = PASSED_OVER
     keep = _standing(source, number)
     source, number = source[keep], number[keep]
-    return _taken(records, keep), Parts(source, _numbered(source, number))
+    return taken(records, keep), Parts(source, _numbered(source, number))
 
 
-def _taken(records: Records, rows: I64) -> Records:
+def taken(records: Records, rows: I64) -> Records:
+    """Some of the records, in this order."""
     columns = {
         name: Spans(column.data, column.start[rows], column.length[rows], column.kind[rows])
         for name, column in records.columns.items()

@@ -16,7 +16,7 @@ from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import ArrowChunk, Chunk
 from forge_gpu.io.stray_marks import without_marks
 from forge_gpu.job.rows.converted import CONVERT, made_columns
-from forge_gpu.job.rows.expansion import DETAIL, PASSED_OVER, Expansion, Parts, expand
+from forge_gpu.job.rows.expansion import DETAIL, PASSED_OVER, Expansion, Parts, expand, taken
 from forge_gpu.job.rows.tokenizers import control_checks
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans, spans_of_offsets
@@ -41,7 +41,8 @@ class Rows:
     """One chunk, read and judged. source: its records as they are read. records: of the final rows, which
     are the same where the plan makes no parts. reason: uint8[n]: why each row is rejected; 0 where it is not.
     parts: where the rows come from; None where each is a record. characters: int64[n], of the contents, where
-    checks counted them. rules: see `quality.checks.Checked`."""
+    checks counted them. rules: see `quality.checks.Checked`. line_rows: int64[l], ascending: the row that each line of the output is made of,
+    where rows become several; None where each is one line."""
 
     engine: Engine
     chunk: Chunk
@@ -53,6 +54,7 @@ class Rows:
     warned: dict[Reason, npt.NDArray[np.bool_]]
     characters: npt.NDArray[np.int64] | None = None
     rules: dict[str, dict[str, npt.NDArray[np.bool_]]] = field(default_factory=dict)
+    line_rows: I64 | None = None
     _made: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -170,11 +172,12 @@ class RowReader:
         checks = config.preprocessing.quality_checks
         if checks.language != "off":
             detector().require(checks.languages)
+        self._no_programs: list[Program] = []
 
-    def read(self, chunk: Chunk, *, judge: bool, records: Records | None = None) -> Rows:
+    def read(self, chunk: Chunk, *, judge: bool, records: Records | None = None, bind: bool = True) -> Rows:
         """The rows of a chunk. `judge` runs the quality checks, which only the first pass needs.
 
-        records: those of the chunk, by `keys`, where they are known.
+        records: those of the chunk, by `keys`, where they are known. bind: whether their texts are asked for.
         """
         source = records or self._records(chunk)
         records, parts = self._paths.resolved(source), None
@@ -187,7 +190,7 @@ class RowReader:
                 self._paths.resolved,
             )
             parts = parts if self._makes_parts else None
-        bound = self.renderer.bind(records, self.engine)
+        bound = self.renderer.bind(records, self.engine) if bind else self._unbound(records)
         reason = bound.reason.copy()
         warned: dict[Reason, npt.NDArray[np.bool_]] = {}
         characters: npt.NDArray[np.int64] | None = None
@@ -208,6 +211,17 @@ class RowReader:
             self._find_control_tokens(records, bound, reason, warned)
         reason[reason == PASSED_OVER] = 0
         return Rows(self.engine, chunk, source, records, parts, bound, reason, warned, characters, rules)
+
+    def _unbound(self, records: Records) -> Bound:
+        return Bound(self._no_programs, {}, {}, records.reason.copy(), dict)
+
+    def with_column(self, rows: Rows, numbers: I64, name: str, column: Spans) -> Rows:
+        """Some rows of a chunk with another column, bound anew: what `rows` is bound to holds no longer.
+        column: Spans[m], of these rows."""
+        records = taken(rows.records, numbers)
+        records = replace(records, columns={**records.columns, name: column})
+        bound = self.renderer.bind(records, self.engine)
+        return Rows(self.engine, rows.chunk, rows.source, records, None, bound, bound.reason.copy(), {})
 
     def _find_control_tokens(
         self,

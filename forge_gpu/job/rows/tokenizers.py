@@ -7,6 +7,8 @@ from pathlib import Path
 
 from forge_gpu.config.schema import Action, Config
 from forge_gpu.errors import ConfigError
+from forge_gpu.fates import Fate, Reason
+from forge_gpu.kernels.layout import I64, U8
 from forge_gpu.quality.control_tokens import ControlTokens, tokens_of_template
 from forge_gpu.templates.forms import form_of
 from forge_gpu.tokens.folder import find_tokenizer, read_tokenizer
@@ -26,6 +28,36 @@ def tokenizer_plan(config: Config) -> TokenizerPlan | None:
     file = find_tokenizer(Path(tokens.tokenizer))
     guard = Guard(tokens.control_text, tokens.markup_text, tuple(tokens.allow))
     return _plan_of(file, _state(file), guard)
+
+
+def depends_on_lengths(config: Config) -> bool:
+    """Whether what becomes of a row depends on its tokens: then they are counted before that is decided, and
+    wait in files until they are written."""
+    if not form_of(config).is_encoded:
+        return False
+    tokens = config.tokens
+    return rejects_long(config) or tokens.min_trained > 1 or tokens.cut != "none"
+
+
+def rejects_long(config: Config) -> bool:
+    return config.preprocessing.quality_checks.too_long == "reject" and config.model.max_length is not None
+
+
+def counts_as_another(config: Config) -> bool:
+    """Whether an exact duplicate has the tokens of the row that it repeats, so that nobody counts them."""
+    return config.preprocessing.dedup.key == "rendered"
+
+
+def counted_rows(config: Config, fates: U8, reasons: U8, live: I64) -> I64:
+    """Rows of a chunk that go into no split, and whose tokens are counted all the same: those that can be
+    rendered, and whose control tokens are known. fates, reasons: of its rows up to the job's limit. live:
+    those that can be rendered."""
+    dropped = (fates > Fate.TEST) & (fates <= max(Fate)) & (reasons != Reason.UNKNOWN_ORIGIN)
+    if counts_as_another(config):
+        dropped &= fates != Fate.DUPLICATE
+    live = live[live < len(dropped)]
+    counted: I64 = live[dropped[live]]
+    return counted
 
 
 @cache

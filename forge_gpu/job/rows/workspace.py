@@ -15,7 +15,8 @@ from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import Chunk, ReadBuffer
 from forge_gpu.job.events.events import Listener
 from forge_gpu.job.events.retry import retrying
-from forge_gpu.job.rows.encoded import NO_COUNTS, RowEncoder, counts_of
+from forge_gpu.job.rows.cuts import RowCutter
+from forge_gpu.job.rows.encoded import RowEncoder, table_of
 from forge_gpu.job.rows.evaluation import Evaluation, compared_text
 from forge_gpu.job.rows.expansion import Expansions
 from forge_gpu.job.rows.expansions import required_expansions
@@ -24,6 +25,7 @@ from forge_gpu.job.rows.rows import RowReader, Rows
 from forge_gpu.job.rows.scans import HeldScans
 from forge_gpu.job.rows.tokenizers import tokenizer_plan
 from forge_gpu.job.state.inputs import Item
+from forge_gpu.job.state.token_table import TokenRows, offsets_of, pieces_within
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.hashing import digest
 from forge_gpu.kernels.layout import I32, I64, ProgramTable, Spans, Text
@@ -64,6 +66,10 @@ def _after(chunks: Iterable[Chunk], row: int) -> Iterator[Chunk]:
         rest = chunk.after(row)
         if rest is not None:
             yield rest
+
+
+def _taken(column: Spans, rows: I64) -> Spans:
+    return column.window(0, column.size, column.start[rows], column.length[rows], column.kind[rows])
 
 
 class Workspace:
@@ -107,7 +113,7 @@ class Workspace:
         self._compared = set(key) if key != "rendered" else {label} - set(columns)
         plan = tokenizer_plan(config)
         self.encoder = None if plan is None else RowEncoder(config, self.engine, plan, self.reader.renderer)
-        self._counts = NO_COUNTS
+        self._cutter = self._made_cutter()
         self._lines = Composer(fields if plan is None else (), partial(self._form.line, config))
         self._fields = {field: Composer((field,), lambda programs: programs[0]) for field in fields}
 
@@ -134,17 +140,17 @@ class Workspace:
             self._scans.hold(item.file, chunk, rows.source, digest)
         return rows, digest
 
-    def read_again(self, item: Item, chunk: Chunk) -> tuple[Rows, int]:
-        """The rows of a chunk that was judged, and the digest of its source. Raises InputError where
-        what is held is of other bytes."""
+    def read_again(self, item: Item, chunk: Chunk, bind: bool = True) -> tuple[Rows, int]:
+        """The rows of a chunk that was judged, and the digest of its source. bind: whether their texts are
+        asked for. Raises InputError where what is held is of other bytes."""
         held = None
         if self._scans is not None and chunk.form != "table":
             held = self._scans.find(item.file, chunk, self.reader.keys)
         if held is None:
-            rows = self.reader.read(chunk, judge=False)
+            rows = self.reader.read(chunk, judge=False, bind=bind)
             return rows, self._digest(rows)
         records, before = held
-        rows = self.reader.read(chunk, judge=False, records=records)
+        rows = self.reader.read(chunk, judge=False, records=records, bind=bind)
         if source_digest(rows) != before:
             raise changed(item)
         return rows, before
@@ -165,24 +171,76 @@ class Workspace:
         return identity_of(column) if name in self._compared else column
 
     def lines(self, rows: Rows, chosen: I64) -> Text:
-        """The output lines of the chosen rows, each with its newline."""
-        if self.encoder is not None:
-            encoded = self.encoder.encode(rows, chosen)
-            self._counts = encoded.counts
-            rows.bound.columns |= self.encoder.columns(encoded, len(rows))
-        return self._render(rows, *self._lines.table(rows.bound), chosen, layout.AS_JSON)
+        """Some of the output lines of a chunk, each with its newline: chosen are numbers of rows, or of lines
+        where rows become several. Rows that become tokens are encoded, or their tokens given, before."""
+        table, program, columns = self.line_columns(rows)
+        return self.engine.render(table, program, columns, chosen, layout.AS_JSON, rows.bound.first)
 
-    def take_counts(self, rows: int) -> np.ndarray | None:
-        """The counts of the tokens of the rows whose lines were made last, among so many rows of a chunk;
-        None where no tokens are made."""
-        if self.encoder is None:
+    def encode_lines(self, rows: Rows, written: I64, counted: I64) -> np.ndarray:
+        """Encode rows of a chunk that are to be written, and others that are counted alone. What is noted of
+        all rows of the chunk: ROW[n]."""
+        assert self.encoder is not None
+        chosen = np.union1d(written, counted)
+        tokens = self.encoder.encode(rows, chosen).tokens
+        own = tokens if len(chosen) == len(written) else tokens.taken(np.searchsorted(chosen, written))
+        rows.bound.columns |= self.encoder.columns(written, own.ids, own.weights, own.offsets, len(rows))
+        return table_of(len(rows), chosen, tokens)
+
+    def give_tokens(self, rows: Rows, written: I64, given: TokenRows) -> None:
+        """Take the tokens of rows that are to be written from what the token pass left of the chunk."""
+        assert self.encoder is not None
+        of_rows = given.table[written]
+        offsets = offsets_of(of_rows)
+        at = np.arange(offsets[-1]) + np.repeat(of_rows["at"] - offsets[:-1], np.diff(offsets))
+        ids, weights = given.ids[at], given.weights[at]
+        lines, count = written, len(rows)
+        if self.config.tokens.cut == "split":
+            pieces, offsets = pieces_within(offsets, self.config.model.max_length or 1)
+            rows.line_rows = np.repeat(written, pieces)
+            count = len(rows.line_rows)
+            lines = np.arange(count)
+        rows.bound.columns |= self.encoder.columns(lines, ids, weights, offsets, count)
+
+    def encode_cut(self, rows: Rows, retained: I64, counted: I64) -> TokenRows:
+        """The tokens of rows of a chunk as they are to be written, cut where the plan cuts them, and of
+        others their number alone. The columns of the rows hold no longer."""
+        assert self.encoder is not None
+        chosen = np.union1d(retained, counted)
+        tokens = self.encoder.encode(rows, chosen).tokens
+        is_retained = np.isin(chosen, retained)
+        cut_tokens, cut_messages = np.zeros((2, len(chosen)), np.int64)
+        if self._cutter is not None:
+            places = np.flatnonzero(is_retained)
+            cut = self._cutter.cut(rows, chosen[places], tokens.taken(places))
+            order = np.arange(len(chosen))
+            order[places] = len(chosen) + np.arange(len(places))
+            tokens = tokens.followed_by(cut.tokens).taken(order)
+            cut_tokens[places], cut_messages[places] = cut.cut_tokens, cut.cut_messages
+        table = table_of(len(rows), chosen, tokens, is_retained)
+        table["cut_tokens"][chosen], table["cut_messages"][chosen] = cut_tokens, cut_messages
+        of_retained = np.repeat(is_retained, np.diff(tokens.offsets))
+        return TokenRows(table, tokens.ids[of_retained], tokens.weights[of_retained])
+
+    def _made_cutter(self) -> RowCutter | None:
+        if self.encoder is None or self.config.tokens.cut == "none":
             return None
-        (chosen, columns), self._counts = self._counts, NO_COUNTS
-        return counts_of(rows, chosen, columns)
 
-    def line_table(self, rows: Rows) -> tuple[ProgramTable, I32]:
-        """What `lines` renders; the columns of tokens are there once it has."""
-        return self._lines.table(rows.bound)
+        def text(rows: Rows, some: I64) -> Text:
+            return self.field(rows, "text", some)
+
+        return RowCutter(self.config, self.reader, self.encoder, text)
+
+    def line_columns(self, rows: Rows) -> tuple[ProgramTable, I32, list[Spans]]:
+        """What `lines` renders: a table, the program of each line, and the columns that they take."""
+        table, program = self._lines.table(rows.bound)
+        columns = [rows.column(name) for name in table.columns]
+        if rows.line_rows is None:
+            return table, program, columns
+        columns = [
+            column if name in rows.bound.columns else _taken(column, rows.line_rows)
+            for name, column in zip(table.columns, columns, strict=True)
+        ]
+        return table, program[rows.line_rows], columns
 
     def field(self, rows: Rows, field: str, chosen: I64) -> Text:
         """One rendered field of the chosen rows."""

@@ -2,7 +2,8 @@
 
 Everything lies in `.forge/` inside the output folder and can be looked at with `ls`:
 `job.json` (whose job it is, and how far the writing got), `index/` (one file a range, present when the
-range is done), `decisions/` (present when they are made), `spool/`.
+range is done), `decisions/` (present when they are made), `spool/`; with tokens `tokens/`, and where what
+becomes of a row depends on them `retained/`, the decisions that do not.
 """
 
 from __future__ import annotations
@@ -103,6 +104,8 @@ class State:
 
     key: dict[str, Any]
     written_blocks: int = 0  # of those with rows, in order
+    encoded_blocks: int = 0  # likewise, where tokens are counted before rows are written
+    encoded_tokens: int = 0  # that wait in files until then
     positions: dict[str, int] = field(default_factory=dict)  # file -> bytes that are known to be on disk
     result: dict[str, Any] | None = None  # of a finished job
 
@@ -115,6 +118,8 @@ class Checkpoint:
         self.index_folder = self.folder / "index"
         self.spool_folder = self.folder / "spool"
         self.decisions = self.folder / "decisions"
+        self.retained = self.folder / "retained"
+        self.tokens_folder = self.folder / "tokens"
         self.shuffle_folder = self.folder / "shuffle"
         self._state_file = self.folder / "job.json"
         self.state = State({})
@@ -160,7 +165,7 @@ class Checkpoint:
 
     def _clear(self) -> None:
         """Forget all but the spool, whose files are known by what they hold."""
-        for path in (self.index_folder, self.decisions, self.shuffle_folder):
+        for path in self._own_folders:
             shutil.rmtree(path, ignore_errors=True)
         self._state_file.unlink(missing_ok=True)
 
@@ -200,5 +205,9 @@ class Checkpoint:
 
     def clean_up(self) -> None:
         """Remove what only an unfinished job needs, of one that was killed before it could as well."""
-        for folder in (self.index_folder, self.spool_folder, self.shuffle_folder, self.decisions):
+        for folder in (*self._own_folders, self.spool_folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def _own_folders(self) -> tuple[Path, ...]:
+        return self.index_folder, self.retained, self.tokens_folder, self.decisions, self.shuffle_folder

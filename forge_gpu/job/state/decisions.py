@@ -34,6 +34,7 @@ class Decisions:
 
     Where near-duplicates were looked for: cluster: int64[n], the smallest row of the row's cluster, or -1;
     partner: int64[n], the row it is most similar to, or -1; similarity: float64[n], how much.
+    lines: uint32[n], how many lines of the output a row in a split becomes; None where each is one.
     facts: the facts of all rows that have columns in the ledger, sparse ones with the job's row numbers.
     sections: of the manifest. warnings: a line each.
     """
@@ -45,6 +46,7 @@ class Decisions:
     cluster: I64 | None = None
     partner: I64 | None = None
     similarity: F64 | None = None
+    lines: np.ndarray | None = None
     facts: Mapping[str, np.ndarray] = field(default_factory=dict)
     sections: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -57,6 +59,18 @@ class Decisions:
     def counts(self) -> dict[Fate, int]:
         """How many rows have each fate."""
         return dict(self._counts)
+
+    def lines_of(self, rows: slice) -> np.ndarray | int:
+        """How many lines each of some rows becomes."""
+        return 1 if self.lines is None else np.asarray(self.lines[rows]).astype(np.int64)
+
+    def line_counts(self, rows: int | None = None) -> dict[Fate, int]:
+        """How many lines the rows of each fate become; of so many rows, the first ones, where it is given."""
+        first = slice(0, rows)
+        lines = self.lines_of(first)
+        weights = None if isinstance(lines, int) else np.where(self.fate[first] <= max(SPLITS), lines, 1)
+        counts = np.bincount(self.fate[first], weights, minlength=len(Fate))
+        return {fate: int(counts[fate]) for fate in Fate}
 
     @cached_property
     def _counts(self) -> dict[Fate, int]:

@@ -17,10 +17,11 @@ from forge_gpu.kernels.cpu.vm_rows import Machine, Rendered, same_texts
 from forge_gpu.kernels.layout import I64, Spans, empty_spans
 from forge_gpu.kernels.vm_layout import MARK_BEGIN, Outcome, Variable
 from forge_gpu.templates.conversations import Bools, Conversations
-from forge_gpu.templates.environment import ChatTemplate, strftime_of
+from forge_gpu.templates.environment import ChatTemplate
 from forge_gpu.templates.final_message import as_given
+from forge_gpu.templates.functions import strftime_of
 from forge_gpu.templates.records import BadRecord, Message
-from forge_gpu.templates.renderer import plain_spans
+from forge_gpu.templates.renderer import plain_spans, scattered
 from forge_gpu.templates.turns.finder import SpanRule, rule_of
 from forge_gpu.templates.turns.spans import Spans as Stretches
 from forge_gpu.templates.values import ABSENT
@@ -120,7 +121,7 @@ class TextMachine:
         if self.split:
             parts, cut = self._cut(columns, rows, whole, done, conversations, again)
             done &= cut
-        fields = tuple(_scattered(part, rows, done, n) for part in parts)
+        fields = tuple(scattered(_some(part, done), rows[done], n) for part in parts)
         everywhere = np.zeros(n, np.bool_)
         everywhere[rows[done]] = True
         return Texts(everywhere, fields, spans), rows[odd]
@@ -209,12 +210,8 @@ def _body_bytes(text: str) -> int:
     return len(json.dumps(text, ensure_ascii=False).encode()) - 2
 
 
-def _scattered(texts: Spans, rows: I64, done: Bools, n: int) -> Spans:
-    """The texts of some rows as a column of n."""
-    start, length, kind = np.zeros(n, np.int64), np.zeros(n, np.int64), np.full(n, layout.ABSENT, np.uint8)
-    at = rows[done]
-    start[at], length[at], kind[at] = texts.start[done], texts.length[done], texts.kind[done]
-    return Spans(texts.data, start, length, kind)
+def _some(texts: Spans, rows: Bools) -> Spans:
+    return Spans(texts.data, texts.start[rows], texts.length[rows], texts.kind[rows])
 
 
 def _joined(first: Texts, second: Texts) -> Texts:
