@@ -32,6 +32,7 @@ class Detector:
         """The number of each row's language: -1 where that is not certain. Shape: (n,)."""
         from forge_gpu.kernels.cpu.language import languages_of
 
+        number: I64
         number, share = languages_of(text, self.model)
         number[(share < LEAST_SHARE) | (np.diff(text.offsets) < LEAST_BYTES)] = -1
         return number

@@ -12,8 +12,7 @@ EXTRAS = {  # extra -> the distribution that tells of it, and what it is for
     "encodings": ("chardet", "plan finds the encoding of text that is not UTF-8"),
     "language": ("py3langid", "the check language; forge check counts languages"),
     "gguf": ("gguf", "plan --model and --template read GGUF files"),
-    "encodings": ("chardet", "plan finds the encoding of text that is not UTF-8; the check language"),
-    "hub": ("huggingface_hub", "push"),
+    "hub": ("huggingface_hub", "inputs at hf://, push"),
     "metrics": ("prometheus-client", "prepare --metrics"),
     "watch": ("starlette", "watch"),
 }

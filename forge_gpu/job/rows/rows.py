@@ -41,8 +41,8 @@ class Rows:
     """One chunk, read and judged. source: its records as they are read. records: of the final rows, which
     are the same where the plan makes no parts. reason: uint8[n]: why each row is rejected; 0 where it is not.
     parts: where the rows come from; None where each is a record. characters: int64[n], of the contents, where
-    checks counted them. rules: see `quality.checks.Checked`. line_rows: int64[l], ascending: the row that each line of the output is made of,
-    where rows become several; None where each is one line."""
+    checks counted them. rules: see `quality.checks.Checked`. line_rows: int64[l], ascending: the row that
+    each line of the output is made of, where rows become several; None where each is one line."""
 
     engine: Engine
     chunk: Chunk

@@ -48,14 +48,18 @@ def repeats_of(text: Text) -> Repeats:
     lines = np.array([_pieces(row.split(b"\n")) for row in rows], np.int64).reshape(-1, 3).T
     paragraphs = np.array([_pieces(_EMPTY_LINES.split(row)) for row in rows], np.int64).reshape(-1, 3).T
     words = [_WORD.findall(row)[:MOST_WORDS] for row in rows]
+    top = np.array([[_top(each, n) for each in words] for n in TOP], np.int64).reshape(len(TOP), -1)
+    again = [[_again(each, n) for each in words] for n in REPEATED]
     return Repeats(
         np.array([len(row) for row in rows], np.int64),
-        *lines,
-        *paragraphs,
-        np.array([[_top(each, n) for each in words] for n in TOP], np.int64).reshape(len(TOP), -1),
-        np.array([[_again(each, n) for each in words] for n in REPEATED], np.int64).reshape(
-            len(REPEATED), -1
-        ),
+        lines[0],
+        lines[1],
+        lines[2],
+        paragraphs[0],
+        paragraphs[1],
+        paragraphs[2],
+        top,
+        np.array(again, np.int64).reshape(len(REPEATED), -1),
     )
 
 
