@@ -98,7 +98,7 @@ def _whereabouts(url: str) -> str:
     if protocol(url) != "hf":
         return "check the URL"
     return (
-        "a data set is hf://datasets/OWNER/NAME, with @REVISION and a path where you like; one that is private"
+        "a data set is hf://datasets/OWNER/NAME, with @REVISION and a path if you like; one that is private"
         " or gated is there for those who have logged in with 'hf auth login'"
     )
 
