@@ -51,7 +51,7 @@ def _converter_is_one(config: Config) -> str | None:
         return None
     from forge_gpu.records.conventions import fault_of  # most plans do without
 
-    return fault_of(convert.by, convert.columns, convert.answers)
+    return fault_of(convert.by, convert.columns or None, convert.answers)
 
 
 def _date_is_one(config: Config) -> str | None:
