@@ -26,7 +26,8 @@ import forge_gpu
 from forge_gpu.errors import ForgeError
 
 SHAPES = Path(__file__).with_name("shapes.yaml")
-SETTING = re.compile(r"--set ([\w.]+=[^\s;,)]+)")
+SETTING = re.compile(r"--set ((?!data\.mapping\.roles)[\w.]+=[^\s;,)]+)")
+"""What plan asks to set; which role a strange name has is for the user to say."""
 COPIES = 3
 """Rows of a spelling, so that plan has some to look at."""
 
