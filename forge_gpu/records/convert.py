@@ -51,9 +51,12 @@ class Conversion:
         gives = ((key, column.partition("?")) for key, column in self.convention.gives.items())
         return {key: column for key, (column, _, of) in gives if not of or of in self.columns}
 
-    def rows(self, taken: dict[str, Any]) -> list[dict[str, Any]]:
-        """What becomes of a record. taken: what the converter takes, ABSENT where the record has nothing.
-        Raises BadRecord."""
+    def rows(self, taken: dict[str, Any], is_complete: bool = False) -> list[dict[str, Any]]:
+        """What becomes of a record. taken: what the converter takes, ABSENT where the record has nothing;
+        is_complete: it is known to have all. Raises BadRecord."""
+        if is_complete:
+            made = self._convert(taken, self._asked)
+            return made if isinstance(made, list) else [made]
         for key, column in self._required:
             value = taken[key]
             if value is ABSENT:
