@@ -23,7 +23,7 @@ RECORDS = st.lists(
     min_size=1,
     max_size=12,
 )
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "data": {"mapping": {"query": "query", "response": "response"}},
     "model": {"chat_template": "chatml", "template_kind": "builtin"},
     "preprocessing": {"split": {"group": "group"}, "quality_checks": {"repetition": "off"}},
