@@ -1,4 +1,4 @@
-"""Who listens to `forge prepare`: what --events, --log and --metrics ask for, and the history of runs."""
+"""Who listens to `forge prepare`: what --events, --log, --metrics and --track ask for, and the history."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ def opened(
     log: str | None,
     log_level: str,
     metrics: str | None,
+    track: Sequence[str],
     output: str,
     settings: Sequence[str],
     bundle: Bundle | None = None,
@@ -72,4 +73,11 @@ def opened(
             numbers = stack.enter_context(closing(Metrics(metrics)))
             made.all.append(numbers)
             made.at_end.append(numbers)
+        for name in dict.fromkeys(track):
+            from forge_gpu.share.track.registry import tracker_of
+            from forge_gpu.share.track.tracking import Tracking
+
+            tracking = stack.enter_context(closing(Tracking(name, tracker_of(name), output)))
+            made.all.append(tracking)
+            made.at_end.append(tracking)
         yield made

@@ -14,6 +14,7 @@ import typer
 
 from forge_gpu.cli.usage import STDOUT, address, one_of, require_one_on_stdout, whole_number
 from forge_gpu.errors import Interrupted, NoTrainingRows
+from forge_gpu.share.track.registry import NAMES as TRACKERS
 
 if TYPE_CHECKING:
     from forge_gpu.job.events.events import Listener
@@ -98,6 +99,14 @@ def prepare(
             help="Serve metrics for Prometheus on 127.0.0.1, or keep them in a file.",
         ),
     ] = None,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="|".join(TRACKERS),
+            parser=one_of(*TRACKERS),
+            help="Write the run down: the plan, counts, the report, the data set with its digest.",
+        ),
+    ] = None,
 ) -> None:
     """Run a plan: read, check, deduplicate, split, render and write; resume where it was stopped.
 
@@ -117,7 +126,7 @@ def prepare(
     takes_stdout = require_one_on_stdout({"--events": events == STDOUT, "--json": as_json})
     with (
         stopping_at_signals() as check_stop,
-        opened(events, log, log_level, metrics, output, settings or (), bundle) as written,
+        opened(events, log, log_level, metrics, track or (), output, settings or (), bundle) as written,
         progress(quiet, verbose) as shown,
     ):
         listener = _telling_of_compiling(shown)

@@ -13,6 +13,8 @@ EXTRAS = {  # extra -> the distribution that tells of it, and what it is for
     "language": ("py3langid", "the check language; forge check counts languages"),
     "gguf": ("gguf", "plan --model and --template read GGUF files"),
     "hub": ("huggingface_hub", "inputs at hf://, push"),
+    "mlflow": ("mlflow-skinny", "prepare --track mlflow"),
+    "wandb": ("wandb", "prepare --track wandb"),
     "metrics": ("prometheus-client", "prepare --metrics"),
     "watch": ("starlette", "watch"),
 }

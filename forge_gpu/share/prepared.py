@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from forge_gpu.config.schema import Config
 from forge_gpu.errors import InputError, OutputError
 from forge_gpu.fates import Fate, name
 from forge_gpu.io.atomic import inside
+from forge_gpu.io.faults import first_line
 from forge_gpu.job.output.output_guard import is_ours_by_name
 from forge_gpu.job.output.result import LEDGER, MANIFEST, OutputFile, Split
 from forge_gpu.job.state.decisions import SPLITS
@@ -19,6 +21,8 @@ from forge_gpu.job.state.place import FOLDER
 
 REJECTED = name(Fate.REJECTED)
 NUMBERS = ("rows", "bytes")
+KINDS = {"string", "json", "int64", "double", "bool", "ids"}
+"""Types of columns that a manifest names."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,17 @@ def open_prepared(folder: str | Path) -> Prepared:
     return Prepared(folder, manifest, config, outputs)
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Raises InputError for a file of an output that cannot be read as what it is."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, pa.ArrowException, KeyError, ValueError) as fault:
+        raise InputError(f"{path}: cannot be read: {first_line(fault)}; see forge verify") from fault
+
+
 def _check(manifest: dict[str, Any]) -> None:
     """Of a manifest, which may be anyone's, what is read of it. Raises ValueError, TypeError, KeyError."""
     for key in ("counts", "rejected", "columns", "template", "run", "config"):
@@ -92,8 +107,8 @@ def _check(manifest: dict[str, Any]) -> None:
     for key in ("counts", "rejected"):
         if not all(type(rows) is int and rows >= 0 for rows in manifest[key].values()):
             raise ValueError(f"{key} holds what is no number of rows")
-    if not all(isinstance(kind, str) for kind in manifest["columns"].values()):
-        raise ValueError("columns holds what is no type")
+    if not set(manifest["columns"].values()) <= KINDS or not isinstance(manifest["forge"], str):
+        raise ValueError("columns holds what is no type, or forge what is no version")
     for entry in manifest["inputs"]:
         if not isinstance(entry["path"], str) or type(entry["rows"]) is not int:
             raise ValueError("inputs holds what is no input")

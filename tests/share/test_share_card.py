@@ -223,6 +223,7 @@ def test_it_takes_a_whole_prepared_folder_alone(tmp_path):
         (b'"split":"train"', b'"split":"# forged"'),
         (b'"columns":{"text":"string"}', b'"columns":{"text":7}'),
         (b'"columns":{"text":"string"}', b'"columns":[]'),
+        (b'"columns":{"text":"string"}', b'"columns":{"text":"x | y\\n# forged"}'),
         (b'"rows":20', b'"rows":"# forged"'),
     ],
 )

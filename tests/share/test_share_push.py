@@ -44,6 +44,8 @@ def test_what_is_loaded_from_the_hub_is_what_was_prepared(hub, tmp_path):
         0,
         f"pushed 6 files: {hub.url}/datasets/org/name (private)\n",
     ), done
+    assert TOKEN not in done.stdout + done.stderr
+    assert all(TOKEN.encode() not in content for content in hub.files("org/name").values())
     assert hub.repositories["datasets/org/name"].is_private
     names = set(hub.files("org/name"))
     assert names == {*(path.name for path in folder.glob("[tv]*.jsonl")), "README.md"}
@@ -177,6 +179,13 @@ def test_without_a_token_or_with_a_wrong_one(tmp_path):
         with pytest.raises(ConfigError, match="there is no token for the hub: log in with 'hf auth login'"):
             push(folder, PLACE)
         assert hub.log == []
+    for odd in ("hf_a b c d e f", "hf_\u00fcber"):
+        with (
+            hub_of_this_process(tmp_path / "odd", token=odd) as hub,
+            pytest.raises(ConfigError, match="the token for the hub holds what no token has") as refused,
+        ):
+            push(folder, PLACE)
+        assert odd not in str(refused.value) and hub.log == []
     wrong = "hf_" + "wr0ng" * 6
     with hub_of_this_process(tmp_path / "wrong", token=wrong):
         done = forge("--debug", "push", folder, PLACE)
@@ -184,14 +193,6 @@ def test_without_a_token_or_with_a_wrong_one(tmp_path):
     assert "the hub does not know the token; log in with 'hf auth login'" in done.stderr.splitlines()[-2]
     assert wrong not in done.stderr and wrong not in Path("forge-debug.zip").read_bytes().decode("latin1")
     Path("forge-debug.zip").unlink()
-
-
-def test_a_token_is_nowhere(hub, tmp_path):
-    folder = prepared(tmp_path / "out", rows(20))
-    done = forge("push", folder, PLACE)
-    assert done.returncode == 0
-    assert TOKEN not in done.stdout + done.stderr
-    assert all(TOKEN.encode() not in content for content in hub.files("org/name").values())
 
 
 @pytest.mark.parametrize("status", [403, 413, 429, 500])

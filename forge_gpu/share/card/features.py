@@ -78,9 +78,8 @@ def _is_uniform(array: pa.Array) -> bool:
         return _is_uniform(array.flatten())
     if pa.types.is_struct(array.type):
         return all(_is_uniform(array.field(place)) for place in range(array.type.num_fields))
-    return (
-        pa.types.is_string(array.type) or pa.types.is_integer(array.type) or pa.types.is_boolean(array.type)
-    )
+    plain = (pa.types.is_string, pa.types.is_integer, pa.types.is_boolean)
+    return any(is_kind(array.type) for is_kind in plain)
 
 
 def _feature(name: str, kind: pa.DataType) -> dict[str, Any] | None:

@@ -88,7 +88,7 @@ def _with_quoted_names(value: Any) -> Any:
     return [_with_quoted_names(item) for item in value] if isinstance(value, list) else value
 
 
-def _quoted(text: str) -> DoubleQuotedScalarString:
+def _quoted(text: str) -> Any:
     return DoubleQuotedScalarString(text)
 
 

@@ -9,7 +9,7 @@ from forge_gpu.errors import ConfigError, OutputError
 from forge_gpu.io.atomic import write_atomic
 from forge_gpu.share.card.body import MARK, card_text
 from forge_gpu.share.card.metadata import metadata
-from forge_gpu.share.prepared import Prepared, open_prepared
+from forge_gpu.share.prepared import Prepared, open_prepared, reading
 
 CARD = "README.md"
 MOST_BYTES = 16 * 2**20
@@ -35,7 +35,8 @@ def make_card(prepared: Prepared, license: str | None = None) -> str:
     license = license or prepared.settings_of_run.get("license")
     if license is not None and not (isinstance(license, str) and is_license(license)):
         raise ConfigError(f"{license!r}: is no name of a licence; write one as cc-by-4.0")
-    return card_text(prepared, metadata(prepared, license), license)
+    with reading(prepared.folder):
+        return card_text(prepared, metadata(prepared, license), license)
 
 
 def is_license(name: str) -> bool:

@@ -69,8 +69,11 @@ def _api() -> Any:
         import huggingface_hub
     except ImportError:
         raise ForgeError(f"forge push needs the package huggingface_hub: {INSTALL}") from None
-    if huggingface_hub.get_token() is None:
+    token = huggingface_hub.get_token()
+    if token is None:
         raise no_token()
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise ConfigError("the token for the hub holds what no token has; log in anew with 'hf auth login'")
     huggingface_hub.utils.disable_progress_bars()
     huggingface_hub.utils.logging.set_verbosity_error()
     return huggingface_hub.HfApi(library_name="forge-gpu")
@@ -173,5 +176,5 @@ def _require_unchanged(file: Content, addition: Any) -> None:
     """Raises OutputError where what was uploaded is not what the manifest says."""
     if file.sha256 is not None and addition.upload_info.sha256.hex() != file.sha256:
         raise OutputError(
-            f"{file.source}: its SHA-256 is not what the manifest says; nothing was committed: prepare again"
+            f"{file.name}: its SHA-256 is not what the manifest says; nothing was committed: prepare again"
         )
