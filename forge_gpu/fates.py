@@ -50,6 +50,11 @@ class Reason(IntEnum):
     CONTROL_CHARACTER = 69
     REPETITION = 70
     CONTROL_TOKENS = 71  # contents spell a token that only a template writes
+    LANGUAGE = 72  # in none of the plan's languages
+    SECRETS = 73
+    PERSONAL_DATA = 74
+    GOPHER = 75
+    C4 = 76
 
 
 def name(code: Fate | Reason) -> str:

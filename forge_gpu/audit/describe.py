@@ -23,6 +23,8 @@ def quality_sections(report: QualityReport) -> Sections:
         ("Columns", [_column_line(report, number) for number in range(len(report.columns))]),
         ("Cannot be read", _findings(report.unreadable, report.rows)),
         ("Amiss", _findings(report.findings, report.rows)),
+        ("Rules by kind", _findings(report.rules, report.rows)),
+        ("Languages", _languages(report)),
         ("Repeated", _findings(repeats, report.rows)),
         ("Notes", list(report.notes)),
     ]
@@ -58,6 +60,11 @@ def _findings(result: Mapping[str, Finding], rows: int) -> list[str]:
         for name, finding in result.items()
         if finding.rows
     ]
+
+
+def _languages(report: QualityReport) -> list[str]:
+    total = max(sum(report.languages.values()), 1)
+    return [f"{name}: {rows:,} rows, {100 * rows / total:.1f}%" for name, rows in report.languages.items()]
 
 
 def _example(example: Example) -> str:

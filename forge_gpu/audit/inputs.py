@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,13 +38,17 @@ from forge_gpu.planner.columns import columns_of
 from forge_gpu.planner.inspect import inspect
 from forge_gpu.planner.mapping import Picked
 from forge_gpu.planner.sample import sample
-from forge_gpu.quality.checks import REASONS
+from forge_gpu.quality.checks import ANSWERS, REASONS
+from forge_gpu.quality.language import detector, has_detector
 
 CHUNK_BYTES = 2**20
 MOST_EXAMPLES = 3
 SPOOLED = 2**26
 """Bytes of what has to be decoded that are held in memory."""
-WARNING = {check: "warn" for check in REASONS}
+WARNING = {check: "warn" for check in REASONS if check != "language"}
+"""Of languages there is a count instead, as no one is asked for."""
+FILTERS = ("gopher", "c4")
+"""Checks that most answers of a chat fail, as they are made for web pages: they are no faults of the data."""
 
 
 def check_inputs(paths: Sequence[str], base: Path | None = None) -> QualityReport:
@@ -117,7 +122,10 @@ class _Look:
         self._picked: list[Picked] = []
         self._columns: dict[str, ColumnCounts] = {}
         self._unreadable: dict[Reason, _Found] = {}
-        self._findings = {check: _Found() for check in REASONS}
+        self._findings = {check: _Found() for check in REASONS if check not in FILTERS}
+        self._rules: dict[str, _Found] = {}
+        self._languages: Counter[str] = Counter()
+        self._detector = detector() if has_detector() else None
         self._exact, self._near = Repeats(), Repeats()
         self._equal, self._similar = _Found(), _Found()
         self._rows = 0
@@ -163,11 +171,25 @@ class _Look:
         for reason in map(Reason, np.unique(rows.reason[rows.reason != 0]).tolist()):
             at = np.flatnonzero(rows.reason == reason).tolist()
             self._unreadable.setdefault(reason, _Found()).add(at, example)
-        for check, reason in REASONS.items():
-            if reason in rows.warned:
-                self._findings[check].add(np.flatnonzero(rows.warned[reason]).tolist(), example)
+        for check, found in self._findings.items():
+            if REASONS[check] in rows.warned:
+                found.add(np.flatnonzero(rows.warned[REASONS[check]]).tolist(), example)
+        for check, rules in rows.rules.items():
+            for rule, failing in rules.items():
+                found = self._rules.setdefault(f"{check}: {rule}", _Found())
+                found.add(np.flatnonzero(failing & (rows.reason == 0)).tolist(), example)
+        self._count_languages(rows)
         self._repeats(workspace, rows, example)
         return rows
+
+    def _count_languages(self, rows: Rows) -> None:
+        """By the first answer of each row."""
+        answer = next((spans for field, spans in rows.bound.texts.items() if field in ANSWERS), None)
+        if self._detector is None or answer is None:
+            return
+        numbers = self._detector.of(rows.engine.text(answer))[rows.reason == 0]
+        for number, count in zip(*np.unique(numbers, return_counts=True), strict=True):
+            self._languages[self._detector.name(int(number))] += int(count)
 
     def _repeats(self, workspace: Workspace, rows: Rows, example: Callable[[int], Example]) -> None:
         live = rows.live
@@ -199,4 +221,6 @@ class _Look:
             self._equal.finding,
             self._similar.finding,
             notes=tuple(dict.fromkeys(self._notes)),
+            rules={rule: found.finding for rule, found in self._rules.items() if found.rows},
+            languages=dict(self._languages.most_common()),
         )

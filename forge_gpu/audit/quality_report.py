@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -58,6 +58,9 @@ class QualityReport:
     there is one; mapping: key -> column. unreadable: reason -> rows that a job would reject as they are.
     findings: name of a check -> rows that fail it. exact_duplicates: rows whose contents an earlier row has;
     near_duplicates: rows that are, by MinHash, similar to an earlier one: an estimate, no texts are compared.
+    rules: "check: rule" -> rows that fail it, of secrets and personal data by kind, which are counted and
+    never shown, and of the filters of web pages, which fail most answers of a chat. languages: of the
+    answers, as ISO 639 has them, "und" where that is not certain -> rows; empty without the extra `language`.
     notes: what plan would say.
     """
 
@@ -71,6 +74,8 @@ class QualityReport:
     exact_duplicates: Finding
     near_duplicates: Finding
     notes: tuple[str, ...] = ()
+    rules: dict[str, Finding] = field(default_factory=dict)
+    languages: dict[str, int] = field(default_factory=dict)
 
     @property
     def is_clean(self) -> bool:

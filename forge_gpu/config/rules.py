@@ -51,7 +51,7 @@ def _converter_is_one(config: Config) -> str | None:
         return None
     from forge_gpu.records.conventions import fault_of  # most plans do without
 
-    return fault_of(convert.by, convert.columns, convert.answers)
+    return fault_of(convert.by, convert.columns or None, convert.answers)
 
 
 def _date_is_one(config: Config) -> str | None:
@@ -142,6 +142,13 @@ def _an_estimate_rejects_nothing(config: Config) -> str | None:
     return "a length in tokens is an estimate where none are made: set it to warn, or output.form to tokens"
 
 
+def _languages_are_named(config: Config) -> str | None:
+    checks = config.preprocessing.quality_checks
+    if checks.language == "off" or checks.languages:
+        return None
+    return "which languages is for preprocessing.quality_checks.languages to say, as [en, de]"
+
+
 def _cuts_fit(config: Config) -> str | None:
     cut = config.tokens.cut
     if cut == "none":
@@ -159,6 +166,11 @@ def _cuts_fit(config: Config) -> str | None:
 
 
 RULES = (
+    Rule(
+        "preprocessing.quality_checks.language",
+        ("preprocessing.quality_checks.language", "preprocessing.quality_checks.languages"),
+        _languages_are_named,
+    ),
     Rule("data.encoding", ("data.encoding",), _encoding_is_known),
     Rule(
         "data.convert",

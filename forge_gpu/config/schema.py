@@ -162,6 +162,12 @@ class Checks(Section):
     control_character: Action = "warn"
     repetition: Action = "warn"
     control_tokens: Action = "warn"  # contents that spell a token of the template, as <|im_start|>
+    language: Action = "off"  # answers in none of `languages`
+    secrets: Action = "off"
+    personal_data: Action = "off"
+    gopher: Action = "off"  # the rules for web pages of Gopher's makers, and of C4's
+    c4: Action = "off"
+    languages: list[str] = []  # as ISO 639-1 has them, for language
     min_characters: Annotated[int, Field(ge=0)] = 3  # of the response, for too_short
     max_repetition: Fraction = 0.6  # share of a text's bytes in repeated 8-byte shingles
 

@@ -18,6 +18,7 @@ _PACKAGES = {
     "sftp": "paramiko",
     "ssh": "paramiko",
     "smb": "smbprotocol",
+    "hf": "'forge-gpu[hub]'",
 }
 _CREDENTIALS = (
     "NoCredentials",
@@ -67,7 +68,7 @@ def fingerprint(url: str, about: Mapping[str, Any]) -> str:
     return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
 
 
-_TAGS = ("ETag", "etag", "md5Hash", "generation", "sha256")
+_TAGS = ("blob_id", "ETag", "etag", "md5Hash", "generation", "sha256")
 _TIMES = ("LastModified", "mtime", "last_modified", "created")
 
 
@@ -83,13 +84,23 @@ def fault_of(url: str, fault: Exception) -> InputError:
     """The error for a URL that could not be read, by what its backend raised."""
     name = shown(url)
     if isinstance(fault, FileNotFoundError) or status_of(fault) in (404, 410):
-        return InputError(f"{name}: there is no such file; check the URL")
+        return InputError(f"{name}: there is no such file; {_whereabouts(url)}")
     if is_forbidden(fault):
         return InputError(f"{name}: no permission to read it; {credentials(url)}")
     message = f"{name}: cannot be read: {type(fault).__name__}: {first_line(fault)}"
     if is_passing(fault):
         message += "; it was tried again and again: check the network, then run the same command again"
     return InputError(message)
+
+
+def _whereabouts(url: str) -> str:
+    """Where a file that is not found may be."""
+    if protocol(url) != "hf":
+        return "check the URL"
+    return (
+        "a data set is hf://datasets/OWNER/NAME, with @REVISION and a path if you like; one that is private"
+        " or gated is there for those who have logged in with 'hf auth login'"
+    )
 
 
 def is_forbidden(fault: Exception) -> bool:
@@ -116,5 +127,7 @@ def protocol(url: str) -> str:
 def _package(protocol: str) -> str:
     from fsspec.registry import known_implementations
 
+    if protocol == "hf":
+        return _PACKAGES[protocol]
     module = str(known_implementations.get(protocol, {}).get("class", "")).partition(".")[0]
     return module if module not in ("", "fsspec") else _PACKAGES.get(protocol, f"'fsspec[{protocol}]'")

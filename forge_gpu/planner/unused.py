@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from forge_gpu.planner.columns import Column
 from forge_gpu.planner.mapping import Picked
 from forge_gpu.planner.names import folded, rules
-from forge_gpu.records.conventions import conventions
+from forge_gpu.records.conventions import by_name, conventions
 from forge_gpu.records.paths import root_of
 from forge_gpu.templates.shapes import SHAPES
 
@@ -19,7 +19,7 @@ LONG = 40
 
 def not_used(columns: Mapping[str, Column], picked: Picked) -> list[str]:
     """The columns that nothing of the plan takes, not even a path into them."""
-    used = {root_of(name, columns) for name in picked.used} | picked.used
+    used = {root_of(name, ()) for name in picked.used} | picked.used
     return [name for name in columns if name not in used]
 
 
@@ -39,10 +39,14 @@ def _teaches(column: Column, picked: Picked) -> str | None:
     """What a column holds, where that looks like what teaches."""
     if column.is_of(TURNS):
         return "conversations"
-    if column.is_of({"texts", "scored", "calls"}) and picked.shape != "text":
+    if column.is_of({"scored"}) or (column.is_of({"texts", "calls"}) and picked.shape != "text"):
         return "lists of texts or calls"
-    names_input = folded(column.name) in (*rules()["names"]["input"], *rules()["names"]["system"])
-    if column.kind == "text" and (column.mean >= LONG or names_input):
+    names_it = folded(column.name) in (
+        *rules()["names"]["input"],
+        *rules()["names"]["system"],
+        *(name for take in by_name()["reasoning"].takes if take.key == "reasoning" for name in take.names),
+    )
+    if column.kind == "text" and (column.mean >= LONG or names_it):
         return f"texts of {column.mean:.0f} characters on average"
     return None
 

@@ -10,14 +10,17 @@ mojibake               any field with UTF-8 that was once read as Windows-1252 o
 replacement_character  any field with U+FFFD
 control_character      any field with a control character but tab, line feed and carriage return
 repetition             any field with more than `max_repetition` of its 8-byte windows like an earlier one
+language               an answer that is surely in none of `languages`
+secrets, personal_data any field that holds some
+gopher, c4             an answer that fails one of their rules
 
-The exact rules are in kernels/reference/statistics.py.
+The exact rules are in kernels/reference/statistics.py, in quality/patterns.yaml and in quality/filters.yaml.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +28,12 @@ import numpy.typing as npt
 from forge_gpu.config.schema import Checks
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
-from forge_gpu.kernels.layout import I64, U8, Spans
+from forge_gpu.kernels.layout import I64, U8, Spans, Text
 from forge_gpu.kernels.reference.statistics import Statistics
+from forge_gpu.kernels.scratch import Scratch
+from forge_gpu.quality.filters import c4, gopher
+from forge_gpu.quality.language import detector
+from forge_gpu.quality.patterns import personal_data, secrets
 
 Bools = npt.NDArray[np.bool_]
 
@@ -45,8 +52,23 @@ REASONS = {
     "replacement_character": Reason.REPLACEMENT_CHARACTER,
     "control_character": Reason.CONTROL_CHARACTER,
     "repetition": Reason.REPETITION,
+    "secrets": Reason.SECRETS,
+    "personal_data": Reason.PERSONAL_DATA,
+    "language": Reason.LANGUAGE,
+    "gopher": Reason.GOPHER,
+    "c4": Reason.C4,
 }
 """Check -> reason, in the order in which a row that fails several of them gets its reason."""
+
+RULES: dict[str, Callable[[Text, Scratch], dict[str, Bools]]] = {
+    "secrets": secrets,
+    "personal_data": personal_data,
+    "gopher": gopher,
+    "c4": c4,
+}
+"""Check -> what gives the rows that fail it by rule or kind."""
+OF_ANSWERS = frozenset({"gopher", "c4"})
+"""The checks of these that are about answers alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +78,26 @@ class Checked:
     reason: uint8[n], the `fates.Reason` of the first check that rejects the row, in the order of REASONS;
     0 where none does. warned: for each check that warns, bool[n]: rows that fail it, of those not rejected.
     characters: int64[n], of a row's contents: all that is asked, and the longest answer; None without checks.
+    rules: check -> rule or kind -> bool[n], of the checks that have several.
     """
 
     reason: U8
     warned: dict[Reason, Bools]
     characters: I64 | None = None
+    rules: dict[str, dict[str, Bools]] = field(default_factory=dict)
 
 
-def check(texts: Mapping[str, Spans], settings: Checks, max_length: int | None, engine: Engine) -> Checked:
+def check(
+    texts: Mapping[str, Spans],
+    settings: Checks,
+    max_length: int | None,
+    engine: Engine,
+    scratch: Scratch | None = None,
+) -> Checked:
     """Run the checks that are not off over one chunk.
 
-    texts: field -> n values; at least one field. max_length: tokens; None: no length is too long.
+    texts: field -> n values; at least one field. max_length: tokens; None: no length is too long. scratch: of
+    the rules, to be kept from chunk to chunk.
     """
     n = len(next(iter(texts.values())))
     reason = np.zeros(n, np.uint8)
@@ -74,13 +105,14 @@ def check(texts: Mapping[str, Spans], settings: Checks, max_length: int | None, 
     required = checks_made(settings, max_length)
     if not required:
         return Checked(reason, {})
-    failed, characters = _failed(texts, settings, max_length, engine)
+    rules: dict[str, dict[str, Bools]] = {name: {} for name in RULES if name in required}
+    failed, characters = _failed(texts, settings, max_length, engine, rules, scratch or Scratch())
     for name in required:
         if actions[name] == "reject":
             reason[(reason == 0) & failed[name]] = REASONS[name]
     accepted = reason == 0
     warned = {REASONS[name]: failed[name] & accepted for name in required if actions[name] == "warn"}
-    return Checked(reason, warned, characters)
+    return Checked(reason, warned, characters, rules)
 
 
 def checks_made(settings: Checks, max_length: int | None) -> list[str]:
@@ -93,18 +125,28 @@ def checks_made(settings: Checks, max_length: int | None) -> list[str]:
 
 
 def _failed(
-    texts: Mapping[str, Spans], settings: Checks, max_length: int | None, engine: Engine
+    texts: Mapping[str, Spans],
+    settings: Checks,
+    max_length: int | None,
+    engine: Engine,
+    rules: dict[str, dict[str, Bools]],
+    scratch: Scratch,
 ) -> tuple[dict[str, Bools], I64]:
-    """Check -> bool[n]: rows that fail it; and the characters of each row's contents."""
+    """Check -> bool[n]: rows that fail it; and the characters of each row's contents. rules: the checks of
+    RULES that are made, which are filled."""
     n = len(next(iter(texts.values())))
     failed = {name: np.zeros(n, np.bool_) for name in REASONS}
     prompt, answer = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    for field, spans in texts.items():
-        # The engine reuses its buffers: nothing of `found` may be kept beyond this turn.
-        result = engine.statistics(engine.text(spans), settings.repetition != "off")
-        if field not in MAY_BE_EMPTY:
+    for name, spans in texts.items():
+        # The engine reuses its buffers: nothing of `text` or `result` may be kept beyond this turn.
+        text = engine.text(spans)
+        _apply_rules(name, text, rules, scratch)
+        if settings.language != "off" and name in ANSWERS:
+            failed["language"] |= detector().others(text, settings.languages)
+        result = engine.statistics(text, settings.repetition != "off")
+        if name not in MAY_BE_EMPTY:
             failed["empty"] |= result.blank != 0
-        if field in ANSWERS:
+        if name in ANSWERS:
             failed["too_short"] |= result.characters < settings.min_characters
             np.maximum(answer, result.characters, out=answer)
         else:
@@ -115,7 +157,18 @@ def _failed(
         failed["repetition"] |= _repeats(result, settings.max_repetition)
     if max_length is not None:
         failed["too_long"] = prompt + answer > CHARACTERS_A_TOKEN * max_length
+    for check, by_rule in rules.items():
+        for rows in by_rule.values():
+            failed[check] |= rows
     return failed, prompt + answer
+
+
+def _apply_rules(field: str, text: Text, rules: dict[str, dict[str, Bools]], scratch: Scratch) -> None:
+    """Add the rows of which this field fails a rule."""
+    for check, by_rule in rules.items():
+        if field in ANSWERS or check not in OF_ANSWERS:
+            for rule, rows in RULES[check](text, scratch).items():
+                by_rule[rule] = by_rule[rule] | rows if rule in by_rule else rows
 
 
 def _repeats(statistics: Statistics, limit: float) -> Bools:

@@ -73,8 +73,9 @@ def by_name() -> dict[str, Convention]:
     return {each.name: each for each in every if each.converter is not None}
 
 
-def fault_of(name: str, columns: Mapping[str, str], answers: str | None) -> str | None:
-    """What is amiss in a plan's section `data.convert`, and what to do; None where nothing is."""
+def fault_of(name: str, columns: Mapping[str, str] | None, answers: str | None) -> str | None:
+    """What is amiss in a plan's section `data.convert`, and what to do; None where nothing is. columns: None
+    where plan has yet to find them."""
     known = by_name()
     convention = known.get(name)
     if convention is None:
@@ -82,8 +83,8 @@ def fault_of(name: str, columns: Mapping[str, str], answers: str | None) -> str 
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
         return f"by: there is no converter {name!r}; {hint}"
     takes = [take.key for take in convention.takes]
-    lacking = [key for key in convention.required if not columns.get(key)]
-    unknown = [key for key in columns if key not in takes]
+    lacking = [] if columns is None else [key for key in convention.required if not columns.get(key)]
+    unknown = [key for key in columns or () if key not in takes]
     if lacking or unknown:
         what = f"needs {', '.join(lacking)}" if lacking else f"takes no {', '.join(unknown)}"
         return f"columns: {name!r} {what}; it takes {', '.join(takes)}"

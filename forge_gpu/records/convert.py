@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from forge_gpu.errors import ConfigError
 from forge_gpu.fates import Reason
 from forge_gpu.records.asked import Asked
-from forge_gpu.records.conventions import Convention, by_name
+from forge_gpu.records.conventions import Convention, by_name, fault_of
 from forge_gpu.records.converters import CONVERTERS
 from forge_gpu.records.refused import BadRecord
 from forge_gpu.records.values import ABSENT
@@ -23,6 +24,10 @@ class Conversion:
     """A plan's section `data.convert`, at work. makes: the columns that every record then has."""
 
     def __init__(self, by: str, columns: Mapping[str, str], answers: str | None) -> None:
+        """Raises ConfigError for columns that it lacks or does not know."""
+        fault = fault_of(by, columns, answers)
+        if fault is not None:
+            raise ConfigError(f"data.convert.{fault}")
         self.convention: Convention = by_name()[by]
         self.columns = dict(columns)
         self.answers = answers or self.convention.answers or "each"
@@ -46,9 +51,12 @@ class Conversion:
         gives = ((key, column.partition("?")) for key, column in self.convention.gives.items())
         return {key: column for key, (column, _, of) in gives if not of or of in self.columns}
 
-    def rows(self, taken: dict[str, Any]) -> list[dict[str, Any]]:
-        """What becomes of a record. taken: what the converter takes, ABSENT where the record has nothing.
-        Raises BadRecord."""
+    def rows(self, taken: dict[str, Any], is_complete: bool = False) -> list[dict[str, Any]]:
+        """What becomes of a record. taken: what the converter takes, ABSENT where the record has nothing;
+        is_complete: it is known to have all. Raises BadRecord."""
+        if is_complete:
+            made = self._convert(taken, self._asked)
+            return made if isinstance(made, list) else [made]
         for key, column in self._required:
             value = taken[key]
             if value is ABSENT:

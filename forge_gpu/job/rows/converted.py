@@ -12,7 +12,7 @@ from forge_gpu.config.schema import Config, Convert
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Fate
 from forge_gpu.job.rows.expansion import DETAIL, Expanded, Expansion
-from forge_gpu.kernels.layout import Records
+from forge_gpu.kernels.layout import NULL, Records
 from forge_gpu.records.convert import Conversion
 from forge_gpu.records.refused import BadRecord
 from forge_gpu.records.values import ABSENT, spans_of, values_of
@@ -34,12 +34,13 @@ def _expand(config: Config, engine: Engine, records: Records) -> Expanded:
     conversion = conversion_of(config.data.convert)
     keys = tuple(conversion.columns)
     columns = [values_of(records.columns[conversion.columns[key]]) for key in keys]
+    is_complete = all(bool((records.columns[name].kind > NULL).all()) for name in conversion.columns.values())
     source: list[int] = []
     rows: list[dict[str, Any]] = []
     reasons: list[int] = []
     for number, taken in enumerate(zip(*columns, strict=True)):
         try:
-            made = conversion.rows(dict(zip(keys, taken, strict=True)))
+            made = conversion.rows(dict(zip(keys, taken, strict=True)), is_complete)
             reasons += [0] * len(made)
         except BadRecord as bad:
             made = [{DETAIL: bad.detail}]

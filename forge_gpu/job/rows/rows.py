@@ -20,7 +20,9 @@ from forge_gpu.job.rows.expansion import DETAIL, PASSED_OVER, Expansion, Parts, 
 from forge_gpu.job.rows.tokenizers import control_checks
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans, spans_of_offsets
+from forge_gpu.kernels.scratch import Scratch
 from forge_gpu.quality.checks import check
+from forge_gpu.quality.language import detector
 from forge_gpu.records.paths import Paths
 from forge_gpu.templates.choose import make_renderer
 from forge_gpu.templates.forms import form_of
@@ -39,8 +41,8 @@ class Rows:
     """One chunk, read and judged. source: its records as they are read. records: of the final rows, which
     are the same where the plan makes no parts. reason: uint8[n]: why each row is rejected; 0 where it is not.
     parts: where the rows come from; None where each is a record. characters: int64[n], of the contents, where
-    checks counted them. line_rows: int64[l], ascending: the row that each line of the output is made of,
-    where rows become several; None where each is one line."""
+    checks counted them. rules: see `quality.checks.Checked`. line_rows: int64[l], ascending: the row that
+    each line of the output is made of, where rows become several; None where each is one line."""
 
     engine: Engine
     chunk: Chunk
@@ -51,6 +53,7 @@ class Rows:
     reason: npt.NDArray[np.uint8]
     warned: dict[Reason, npt.NDArray[np.bool_]]
     characters: npt.NDArray[np.int64] | None = None
+    rules: dict[str, dict[str, npt.NDArray[np.bool_]]] = field(default_factory=dict)
     line_rows: I64 | None = None
     _made: dict[str, Any] = field(default_factory=dict)
 
@@ -165,6 +168,10 @@ class RowReader:
         self._paths = Paths(key for key in named if key != RECORD)
         self.keys = self._paths.keys
         self._control_checks = control_checks(config)
+        self._scratch = Scratch()
+        checks = config.preprocessing.quality_checks
+        if checks.language != "off":
+            detector().require(checks.languages)
         self._no_programs: list[Program] = []
 
     def read(self, chunk: Chunk, *, judge: bool, records: Records | None = None, bind: bool = True) -> Rows:
@@ -187,21 +194,23 @@ class RowReader:
         reason = bound.reason.copy()
         warned: dict[Reason, npt.NDArray[np.bool_]] = {}
         characters: npt.NDArray[np.int64] | None = None
+        rules: dict[str, dict[str, npt.NDArray[np.bool_]]] = {}
         if judge and bound.texts:
             checked = check(
                 bound.texts,
                 self.config.preprocessing.quality_checks,
                 None if form_of(self.config).is_encoded else self.config.model.max_length,
                 self.engine,
+                self._scratch,
             )
-            characters = checked.characters
+            characters, rules = checked.characters, checked.rules
             if checked.warned or checked.reason.any():
                 good = reason == 0
                 reason = np.where(good, checked.reason, reason)
                 warned = {why: rows & good for why, rows in checked.warned.items()}
             self._find_control_tokens(records, bound, reason, warned)
         reason[reason == PASSED_OVER] = 0
-        return Rows(self.engine, chunk, source, records, parts, bound, reason, warned, characters)
+        return Rows(self.engine, chunk, source, records, parts, bound, reason, warned, characters, rules)
 
     def _unbound(self, records: Records) -> Bound:
         return Bound(self._no_programs, {}, {}, records.reason.copy(), dict)

@@ -56,7 +56,7 @@ function files() {
 const repeated = { "equal to an earlier row": report.exact_duplicates, "similar to an earlier row, by an estimate": report.near_duplicates };
 document.getElementById("page").replaceChildren(...[
   el("header", null, el("h1", null, "What the data is"), el("p", null, names.slice(0, 3).join(", ") + (names.length > 3 ? ` and ${count(names.length - 3)} more` : ""))),
-  overview(), findings("Cannot be read", "A job would reject these as they are.", report.unreadable), findings("Amiss", "Checks that rows fail.", report.findings),
+  overview(), findings("Cannot be read", "A job would reject these as they are.", report.unreadable), findings("Amiss", "Checks that rows fail.", report.findings), findings("Rules by kind", "Filters of web pages fail most answers of a chat.", report.rules),
   findings("Repeated", null, repeated), records(), columns(), files(),
   report.notes.length ? section("Notes", null, el("ul", null, report.notes.map((note) => el("li", null, note)))) : null,
   el("footer", null, `Made by ${command.join(" ")}. This page loads nothing and sends nothing.`)].flat(9).filter(Boolean));
