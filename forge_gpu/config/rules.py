@@ -158,6 +158,32 @@ def _cuts_fit(config: Config) -> str | None:
     return None
 
 
+def _packs_fit(config: Config) -> str | None:
+    output = config.output
+    if output.packing == "none":
+        return None
+    if not form_of(config).is_encoded:
+        return f"{output.packing} packs rows of tokens: it needs output.form tokens, and it is {output.form}"
+    if output.pack_length is None and config.model.max_length is None:
+        return "a pack needs a length: set output.pack_length to the tokens that the trainer takes at once"
+    if output.columns:
+        return f"packs have no other columns, and output.columns lists {output.columns[0]!r}: leave it empty"
+    if config.tokens.cut == "split":
+        return f"{output.packing} does not go with tokens.cut split: set cut_end, or packing wrapped and no cut"
+    return _pack_is_for_trainers(config)
+
+
+def _pack_is_for_trainers(config: Config) -> str | None:
+    output = config.output
+    other = next((trainer for trainer in output.trainers if trainer != "trl"), None)
+    if other is None or output.packing == "wrapped":
+        return None
+    return (
+        f"{other} does not read where the rows of a pack begin, and would train across them: set output.packing "
+        "to none, or output.for to trl"
+    )
+
+
 RULES = (
     Rule("data.encoding", ("data.encoding",), _encoding_is_known),
     Rule(
@@ -196,6 +222,19 @@ RULES = (
         "preprocessing.quality_checks.too_long",
         ("preprocessing.quality_checks.too_long", "output.form"),
         _an_estimate_rejects_nothing,
+    ),
+    Rule(
+        "output.packing",
+        (
+            "output.packing",
+            "output.pack_length",
+            "output.form",
+            "output.columns",
+            "output.for",
+            "model.max_length",
+            "tokens.cut",
+        ),
+        _packs_fit,
     ),
     Rule("tokens.cut", ("tokens.cut", "output.form", "model.max_length", "data.mapping.messages"), _cuts_fit),
     Rule(

@@ -12,7 +12,7 @@ from forge_gpu.templates.program import Program, RawSlot
 from forge_gpu.templates.renderer import own
 from forge_gpu.templates.shapes.base import RecordShape
 
-IDS, LABELS, ATTENTION = "input_ids", "labels", "attention_mask"
+IDS, LABELS, ATTENTION, LENGTHS = "input_ids", "labels", "attention_mask", "seq_lengths"
 TEXT = (Field("text", may_be_empty=False), Field("spans", "json", may_be_null=True))
 """Of a template that writes turns: where the assistant speaks is told beside the text."""
 PARTED = (Field("prompt"), Field("completion"))
@@ -26,6 +26,8 @@ class TokensForm(RenderedForm):
     def fields(self, config: Config) -> tuple[Field, ...]:
         masked = any(trainer in ("axolotl", "hf") for trainer in config.output.trainers)
         names = (IDS, ATTENTION, LABELS) if masked else (IDS, LABELS)
+        if config.output.packing == "bfd":
+            names = (*names, LENGTHS)
         return tuple(Field(name, "ids") for name in names)
 
     def rendered(self, config: Config) -> tuple[Field, ...]:
