@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from forge_gpu.config.keys import Path
 from forge_gpu.config.schema import Config
+from forge_gpu.io.sinks.registry import OF_IDS
 from forge_gpu.templates.forms import form_of
 
 
@@ -169,7 +170,9 @@ def _packs_fit(config: Config) -> str | None:
     if output.columns:
         return f"packs have no other columns, and output.columns lists {output.columns[0]!r}: leave it empty"
     if config.tokens.cut == "split":
-        return f"{output.packing} does not go with tokens.cut split: set cut_end, or packing wrapped and no cut"
+        return (
+            f"{output.packing} does not go with tokens.cut split: set cut_end, or packing wrapped and no cut"
+        )
     return _pack_is_for_trainers(config)
 
 
@@ -179,9 +182,29 @@ def _pack_is_for_trainers(config: Config) -> str | None:
     if other is None or output.packing == "wrapped":
         return None
     return (
-        f"{other} does not read where the rows of a pack begin, and would train across them: set output.packing "
-        "to none, or output.for to trl"
+        f"{other} does not read where the rows of a pack begin, and would train across them: "
+        "set output.packing to none, or output.for to trl"
     )
+
+
+def _ids_are_all(config: Config) -> str | None:
+    output = config.output
+    if output.format not in OF_IDS:
+        return None
+    if not form_of(config).is_encoded:
+        return f"{output.format} holds tokens: it needs output.form tokens, and it is {output.form}"
+    if config.tokens.train != "all":
+        return (
+            f"{output.format} has no labels, so that every token is trained, and tokens.train is "
+            f"{config.tokens.train}: set it to all, or output.format to parquet"
+        )
+    if output.columns:
+        return (
+            f"{output.format} holds ids alone, and output.columns lists {output.columns[0]!r}: leave it empty"
+        )
+    if output.packing == "bfd":
+        return f"{output.format} does not say where the rows of a pack begin: set output.packing to none"
+    return None
 
 
 RULES = (
@@ -235,6 +258,11 @@ RULES = (
             "tokens.cut",
         ),
         _packs_fit,
+    ),
+    Rule(
+        "output.format",
+        ("output.format", "output.form", "tokens.train", "output.columns", "output.packing"),
+        _ids_are_all,
     ),
     Rule("tokens.cut", ("tokens.cut", "output.form", "model.max_length", "data.mapping.messages"), _cuts_fit),
     Rule(

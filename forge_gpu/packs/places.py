@@ -57,7 +57,8 @@ def wrapped_packs(lengths: U32, most: int, groups: I64 | None = None) -> Packs:
     ends = np.cumsum(lengths[order], dtype=np.int64)
     begins = (ends - lengths[order])[ranks]
     total = int(ends[-1]) if len(ends) else 0
-    return Packs(np.stack([begins // most, begins % most], axis=1).astype(np.uint32), ranks, -(-total // most))
+    places = np.stack([begins // most, begins % most], axis=1).astype(np.uint32)
+    return Packs(places, ranks, -(-total // most))
 
 
 PACKERS: dict[str, Packer] = {"bfd": best_fit_packs, "wrapped": wrapped_packs}

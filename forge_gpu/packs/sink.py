@@ -1,4 +1,4 @@
-"""Lines of rows that become lines of packs: each list of a pack is those of its rows, one behind the other."""
+"""Lines of rows that become lines of packs: each list of a pack is its rows' lists, one behind the other."""
 
 from __future__ import annotations
 

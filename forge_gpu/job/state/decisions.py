@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from forge_gpu.fates import Fate, name
+from forge_gpu.fates import Fate
+from forge_gpu.fates import name as name_of
 from forge_gpu.io.atomic import PARTIAL, make_folder, write_checked
 from forge_gpu.io.disk import output_fault
 from forge_gpu.job.state.index import F64
@@ -78,7 +79,7 @@ class Decisions:
         """How many lines the files of each fate have: packs, where rows are packed."""
         counts = self.line_counts()
         if self.places is not None:
-            counts |= {split: self.sections["packs"]["splits"][name(split)]["packs"] for split in SPLITS}
+            counts |= {split: self.sections["packs"]["splits"][name_of(split)]["packs"] for split in SPLITS}
         return counts
 
     def rows_of_packs(self, split: Fate) -> np.ndarray:

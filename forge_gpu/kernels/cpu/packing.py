@@ -55,8 +55,8 @@ def best_fit(lengths, most):
 
 @inner
 def _longest_first(lengths, most):
-    """(uint32[n], the rows from the longest to the shortest, those of a length in their order; int64[most + 2],
-    where those of length `most` - k begin)."""
+    """(uint32[n], the rows from the longest to the shortest, those of a length in their order;
+    int64[most + 2], where those of length `most` - k begin)."""
     begin = np.zeros(most + 3, np.int64)
     for row in range(len(lengths)):
         begin[most - np.int64(lengths[row]) + 2] += 1
