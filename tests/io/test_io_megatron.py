@@ -12,7 +12,8 @@ import pytest
 from forge_gpu.audit.folder import verify_folder
 from forge_gpu.config.rules import broken
 from forge_gpu.config.schema import Config
-from forge_gpu.errors import Interrupted
+from forge_gpu.errors import Interrupted, ValidationError
+from forge_gpu.io.sinks.megatron import FORMAT
 from tests.job import jobs
 from tests.job.test_job_tokens import plan, talks
 from tests.tokens.made import document
@@ -77,11 +78,18 @@ def test_a_stopped_job_goes_on_to_the_same_bytes(
         assert jobs.content(output) == jobs.content(tmp_path / "whole")
 
 
-def test_a_file_that_is_cut_off_is_told(source: Path, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("suffix", "said"), [(".bin", "its index names"), (".idx", "or is cut off")])
+def test_a_file_that_is_cut_off_is_told(
+    suffix: str, said: str, source: Path, folder: Path, tmp_path: Path
+) -> None:
     jobs.run(megatron(source, folder), tmp_path / "out")
     ids = tmp_path / "out" / "train.bin"
-    ids.write_bytes(ids.read_bytes()[:-4])
-    assert any("its index names" in line for line in verify_folder(tmp_path / "out").faults)
+    rows, _ = FORMAT.check(ids, (), lambda rows, size: None, None)
+    assert rows == len(read(ids.with_suffix("")))
+    torn = ids.with_suffix(suffix)
+    torn.write_bytes(torn.read_bytes()[:-4])
+    with pytest.raises(ValidationError, match=said):
+        FORMAT.check(ids, (), lambda rows, size: None, None)
 
 
 @pytest.mark.parametrize(
