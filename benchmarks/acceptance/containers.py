@@ -22,6 +22,7 @@ import orjson
 import typer
 
 from forge_gpu.container.makers import LIBRARIES, makers
+from forge_gpu.job.output.result import PAGE
 
 ROOT = Path(__file__).parents[2]
 BASE = "forge-acceptance:base"
@@ -91,8 +92,10 @@ def make_checkout(work: Path) -> Path:
 
 
 def same(host: Path, inside: Path) -> bool:
-    """Whether two output folders hold the same files, but for the section `run` of the manifest."""
-    names = sorted(path.name for path in host.iterdir() if path.is_file() and path.name != "manifest.json")
+    """Whether two output folders hold the same files, but for what tells of the run: a section of the
+    manifest, and the report."""
+    files = {path.name for path in host.iterdir() if path.is_file()}
+    names = sorted(files - {"manifest.json", PAGE})
     if filecmp.cmpfiles(host, inside, names, shallow=False)[0] != names:
         return False
     manifests = [orjson.loads((folder / "manifest.json").read_bytes()) for folder in (host, inside)]
