@@ -1,4 +1,4 @@
-"""What is trained, in a traced program: marks in its literals, found with one row for all rows of its path."""
+"""What is trained, in a traced program: marks in its literals, found with one row for all of its path."""
 
 from __future__ import annotations
 
