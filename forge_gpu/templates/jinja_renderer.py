@@ -375,7 +375,7 @@ class _Chunk:
         columns |= {name: empty_spans(n) for name in self.renderer._row_columns}
         columns |= self.columns.spans() | self.columns.row_spans()
         if SPANS in self.program:
-            column = plain_spans(self.spans.get(row) for row in range(n))
+            column = plain_spans(map(self.spans.get, range(n))) if self.spans else empty_spans(n)
             kind = np.where(column.kind == layout.PLAIN, layout.JSON, layout.NULL).astype(np.uint8)
             columns[own(SPANS)] = Spans(column.data, column.start, column.length, kind)
         for number, name in enumerate(self.renderer.texts):

@@ -64,7 +64,9 @@ class ParquetFile:
             self._append(block)
         with (
             replacing(self.path) as partial,
-            pq.ParquetWriter(partial, self._schema, compression="zstd") as writer,
+            pq.ParquetWriter(
+                partial, self._schema, compression="zstd", use_dictionary=_repeating(self._schema)
+            ) as writer,
         ):
             for group in self._log.groups():
                 # One chunk a column: the writer's pages would otherwise follow the batches' edges.
@@ -78,6 +80,11 @@ class ParquetFile:
         batch = self._to_arrow.batch(block)
         for start in range(0, len(batch), GROUP_ROWS):
             self._log.append(batch.slice(start, GROUP_ROWS), self._blocks.capacity)
+
+
+def _repeating(schema: pa.Schema) -> list[str]:
+    """Columns whose values are written once each. Lists of ids are smaller, and made sooner, without that."""
+    return [field.name for field in schema if not pa.types.is_list(field.type)]
 
 
 @dataclass(frozen=True)
