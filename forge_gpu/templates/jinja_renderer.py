@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 SPANS = "spans"
 UNKNOWN_SPANS = "the template does not write turn after turn: what the assistant wrote cannot be told exactly"
 Rendered = dict[int, tuple[bytes, ...]]
+TELLING_ROWS = 8
+"""Of a program: one whose answer is empty does not tell where answers begin and end."""
 
 
 @dataclass
@@ -251,7 +253,7 @@ class _Chunk:
     def _bind_compiled(self, result: Compiled, rows: I64) -> bool:
         """False where the program does not say what is trained: the rows are for others."""
         renderer = self.renderer
-        if result.needs is None and renderer.span_rule is not None and not self._mark(result, int(rows[0])):
+        if result.needs is None and renderer.span_rule is not None and not self._mark(result, rows):
             return False
         if result.needs is None:
             result.programs = [renderer.program_of(parts, self.columns) for parts in result.fields]
@@ -266,18 +268,20 @@ class _Chunk:
         renderer.counts.compiled += len(rows)
         return True
 
-    def _mark(self, result: Compiled, row: int) -> bool:
-        """Mark what is trained in the text of a program, with one row of it."""
+    def _mark(self, result: Compiled, rows: I64) -> bool:
+        """Mark what is trained in the text of a program, with one of the first rows of it that tells."""
         rule = self.renderer.span_rule
         if rule is None or result.is_unmarked:
             return False
-        spans = rule.settled(self.conversations.read(row))
         [parts] = result.fields
-        marked = None if spans is None else with_spans(parts, spans, self.columns.lookup(row))
-        result.is_unmarked = marked is None
-        if marked is not None:
-            result.fields = (marked,)
-        return marked is not None
+        for row in rows[:TELLING_ROWS].tolist():
+            spans = rule.settled(self.conversations.read(row))
+            marked = None if spans is None else with_spans(parts, spans, self.columns.lookup(row))
+            if marked is not None:
+                result.fields = (marked,)
+                return True
+        result.is_unmarked = True
+        return False
 
     def _note_spans(self, result: Mapping[int, Stretches | None]) -> None:
         for row, spans in result.items():

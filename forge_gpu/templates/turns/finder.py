@@ -98,7 +98,8 @@ class SpanRule:
         if self.tagged:
             return None if self.only_last else self.find(conversation)
         turns = self._turns(conversation, self.template.written(conversation))
-        return turns.spans() if turns.are_settled else None
+        spans = turns.spans() if turns.are_settled else None
+        return spans if spans is not None and len(spans) == turns.trained else None
 
     def last_turn(self, messages: list[Message], written: Written, prompt: Written | None) -> int | None:
         """Where the answer in the last message begins; None where it is not known. prompt: the messages

@@ -70,6 +70,11 @@ class Turns:
                 return False
         return True
 
+    @property
+    def trained(self) -> int:
+        """How many messages are trained."""
+        return sum(self.trains(number, message) for number, message in enumerate(self.messages))
+
     def trains(self, number: int, message: Message) -> bool:
         return is_trained(message, self.roles) and (not self.only_last or number == len(self.messages) - 1)
 
