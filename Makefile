@@ -34,8 +34,17 @@ lint: $(BIN)/forge ## Style, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+.venvs/trainers/.made: tests/trainers/requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venvs/trainers
+	.venvs/trainers/bin/python -m pip install --quiet --upgrade pip
+	.venvs/trainers/bin/python -m pip install --quiet -r $< -e '.[tokens]'
+	@touch $@
+
+.PHONY: trainers
+trainers: .venvs/trainers/.made ## Make the pinned environment in which tests train on what Forge writes
+
 .PHONY: test
-test: install lint ## Everything that CI runs: lint, all tests, the commands of the docs
+test: install lint trainers ## Everything that CI runs: lint, all tests, the commands of the docs
 	$(BIN)/python -m pytest -n 2 -m "not gpu"
 
 .PHONY: quick

@@ -23,6 +23,7 @@ from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.kernels import layout
 from forge_gpu.templates.conversations import ListShape
 from forge_gpu.templates.environment import ChatTemplate
+from forge_gpu.templates.functions import OPTIONS, install, to_json
 from forge_gpu.templates.jinja_renderer import JinjaRenderer
 from forge_gpu.templates.program import pack
 
@@ -168,17 +169,11 @@ def measure(name: str, source: str, kind: str, count: int) -> str:
 
 def bare_template(template: ChatTemplate, source: str) -> Any:
     """The template in an environment without Forge's bounds, as `apply_chat_template` has it."""
-    from jinja2.ext import loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    from forge_gpu.templates.environment import GenerationTag
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols]
-    )
-    environment.filters["tojson"] = template.environment.filters["tojson"]
-    for name in ("raise_exception", "strftime_now"):
-        environment.globals[name] = template.environment.globals[name]
+    environment = ImmutableSandboxedEnvironment(**OPTIONS)
+    environment.filters["tojson"] = to_json
+    install(environment.globals, template.date)
     return environment.from_string(source)
 
 

@@ -2,8 +2,9 @@
 
     python -m benchmarks.observed [ROWS] [ROUNDS]
 
-Each round runs the same job three times in this process, one after the other, in turn another first: with
-nobody listening; with the live page's notes, events in a file, a log and metrics; and with the report alone.
+Each round runs the same job four times in this process, one after the other, in turn another first: with
+nobody listening; with events in a file and a log; with the live page's notes and metrics as well; and with
+the report alone.
 Whole jobs, from opening to the manifest. Differences and ratios are of the same round, and their medians are
 told; on a machine that others use as well, look at the spread, and at the processor's seconds. Then
 `forge report` runs as a command, with the most memory that it takes. Prints a Markdown table.
@@ -60,15 +61,26 @@ def bare(source: Path, output: Path) -> Times:
     return timed(source, output, [], None)
 
 
+def written(stack: ExitStack, output: Path) -> list[EntryListener]:
+    """Events in a file, and a log of all of them."""
+    return [
+        stack.enter_context(EventFile.open(output.with_suffix(".events"))),
+        stack.enter_context(closing(JobLog(str(output.with_suffix(".log")), "debug", ["forge"]))),
+    ]
+
+
+def logged(source: Path, output: Path) -> Times:
+    with ExitStack() as stack:
+        return timed(source, output, written(stack, output), None)
+
+
 def watched(source: Path, output: Path) -> Times:
     """All that writes down what happens."""
     note = LiveNote(["forge", "prepare"])
     note.folder = output
     with ExitStack() as stack:
-        events = stack.enter_context(EventFile.open(output.with_suffix(".events")))
-        log = stack.enter_context(closing(JobLog(str(output.with_suffix(".log")), "debug", ["forge"])))
         metrics = stack.enter_context(closing(Metrics(str(output.with_suffix(".prom")))))
-        return timed(source, output, [note, events, log, metrics], None)
+        return timed(source, output, [note, metrics, *written(stack, output)], None)
 
 
 def reported(source: Path, output: Path) -> Times:
@@ -76,7 +88,12 @@ def reported(source: Path, output: Path) -> Times:
     return timed(source, output, [of_events(collector, "the report")], collector)
 
 
-JOBS: dict[str, Job] = {"nobody": bare, "live page, events, log, metrics": watched, "report": reported}
+JOBS: dict[str, Job] = {
+    "nobody": bare,
+    "events, log": logged,
+    "events, log, live page, metrics": watched,
+    "report": reported,
+}
 PEAK = """
 import sys
 from benchmarks.command import spawn

@@ -26,9 +26,9 @@ IN_SPLITS = {name(fate) for fate in SPLITS}
 def verify_folder(folder: Path) -> ValidationReport:
     """Look at every file of an output folder. Raises InputError where it is none, or its manifest cannot be
     read; every other fault is a check that failed."""
-    manifest = _manifest(folder)
+    manifest = read_manifest(folder)
     outputs = [OutputFile(**entry) for entry in manifest["outputs"]]
-    config = _config(folder, manifest)
+    config = read_config(folder, manifest)
     checks = [_file(folder, file, config) for file in outputs]
     checks.append(_sums(manifest, outputs))
     rows = 0
@@ -43,7 +43,8 @@ def verify_folder(folder: Path) -> ValidationReport:
     return ValidationReport(str(folder), rows, tuple(checks))
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of an output folder. Raises InputError where there is none, or it cannot be read."""
     path = folder / MANIFEST
     try:
         manifest = orjson.loads(path.read_bytes())
@@ -57,7 +58,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _config(folder: Path, manifest: dict[str, Any]) -> Config:
+def read_config(folder: Path, manifest: dict[str, Any]) -> Config:
+    """The settings that it was made with. Raises InputError where they are of another version of Forge."""
     try:
         return Config.model_validate(manifest["config"])
     except ValueError as fault:

@@ -85,10 +85,24 @@ class GivenSplits(Section):
     test: list[str] = []
 
 
+OneSign = Annotated[str, Field(pattern=r"^[\x01-\x09\x0b\x0c\x0e-\x7f]$")]
+
+
+class TableDialect(Section):
+    """How tables of text are written: see docs/records.md."""
+
+    delimiter: OneSign = ","
+    quote: OneSign | None = '"'  # null: quotes mean nothing
+    escape: OneSign | None = None  # before a quote in a field; null: quotes are doubled
+    blanks: bool = False  # those after delimiters are no part of a field
+    header: bool = True  # the first record names the columns
+
+
 class DataConfig(Section):
     inputs: Annotated[list[str], WITHOUT_EFFECT] = []  # the files they name have one, by their content
     format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] = "auto"
     encoding: str = "utf-8"
+    dialect: TableDialect | None = None  # of csv and tsv; null: told from the content of each file
     on_corrupt: Literal["stop", "keep_prefix"] = "stop"
     max_row_bytes: Annotated[int, Field(ge=1)] = 64 * 2**20
     max_rejected: Annotated[Annotated[int, Field(ge=0)] | Fraction | None, WITHOUT_EFFECT] = (
@@ -279,11 +293,15 @@ class ContainerConfig(Section):
     cache: Literal["auto", "off"] | VolumeName = "auto"  # kernels that the image lacks for this processor
 
 
+LicenseName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_ -]*$", max_length=96)]
+
+
 class ForgeConfig(Section):
     """A whole forge.yaml."""
 
     version: int = VERSION
     goal: Annotated[str | None, WITHOUT_EFFECT] = None
+    license: Annotated[LicenseName | None, WITHOUT_EFFECT] = None  # of the data, for its card
     templates: Annotated[dict[str, str], WITHOUT_EFFECT] = {}  # own ones by name, for model.chat_template
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()

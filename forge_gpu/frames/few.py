@@ -7,6 +7,7 @@ text. For any other the whole frame goes to the kernels, which know what to refu
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -43,8 +44,9 @@ def few_rows(renderer: Renderer, columns: Sequence[str]) -> FewRows | None:
     match renderer:
         case ColumnsRenderer(refused={}) if all(isinstance(p, _PARTS) for p in renderer.templates["text"]):
             return _Columns(renderer, columns)
-        case JinjaRenderer(shapes=(ListShape(renamed=renamed, system=None, tools=None),)) if not renamed:
-            return _Conversations(renderer) if renderer.compiler is not None else None
+        case JinjaRenderer(shapes=(ListShape(renamed=renamed, system=None, tools=None),)):
+            roles = frozenset(ROLES) - renamed.keys()
+            return _Conversations(renderer, roles) if renderer.compiler is not None else None
     return None
 
 
@@ -95,19 +97,20 @@ def _texts(values: list[Any]) -> list[str]:
 
 
 class _Conversations:
-    """The programs of a chat template, by the roles of the messages. Each is compared with Jinja once."""
+    """The programs of a chat template, by the roles of the messages. Each is compared with Jinja once. roles:
+    those that are passed on as they are."""
 
-    def __init__(self, renderer: JinjaRenderer) -> None:
+    def __init__(self, renderer: JinjaRenderer, roles: frozenset[str]) -> None:
         assert renderer.compiler is not None
-        self._template = renderer.template
+        self._template, self._roles = renderer.template, roles
         self._tracer: Tracer = renderer.compiler.tracer
         self._trees: dict[tuple[str, ...], Tree] = {}
         self._makers: dict[Compiled, Callable[[Messages], str]] = {}
 
     def __call__(self, values: Values) -> list[str] | None:
         texts = []
-        for messages in values[0]:
-            text = self._text(messages)
+        for value in values[0]:
+            text = self._text(_list(value) if type(value) is str else value)
             if not text:
                 return None
             texts.append(text)
@@ -119,7 +122,7 @@ class _Conversations:
         for message in messages:
             if type(message) is not dict or len(message) != 2 or type(message.get("content")) is not str:
                 return None
-            if message.get("role") not in _ROLES or next(iter(message)) != "role":
+            if message.get("role") not in self._roles or next(iter(message)) != "role":
                 return None
         tree = self._tree(tuple([message["role"] for message in messages]))
         if tree is None:
@@ -155,7 +158,21 @@ class _Conversations:
         return maker(messages)
 
 
-_ROLES = frozenset(ROLES)
+def _list(text: str) -> Any:
+    """The list that a text in JSON spells; None where the kernels know better, as of a repeated key."""
+    if not text.startswith("[") or "\n" in text or "\r" in text:
+        return None
+    try:
+        return json.loads(text, object_pairs_hook=_object)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("a key that is there twice")
+    return made
 
 
 def _maker(result: Compiled) -> Callable[[Messages], str]:

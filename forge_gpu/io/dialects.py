@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from forge_gpu.config.schema import TableDialect
 from forge_gpu.kernels.layout import U8
 from forge_gpu.kernels.reference.delimited import GOOD, MALFORMED, NONE, Signs, Split
 
@@ -32,6 +33,16 @@ class Dialect:
     blanks: bool = False
     header: bool = True
     skip: int = 0
+
+    @classmethod
+    def of(cls, section: TableDialect | None) -> Dialect | None:
+        """The one that a plan names, if it names one."""
+        return None if section is None else cls(**section.model_dump())
+
+    @property
+    def planned(self) -> dict[str, str | bool | None]:
+        """The same as a plan names it."""
+        return {name: getattr(self, name) for name in TableDialect.model_fields}
 
     @property
     def signs(self) -> Signs:
@@ -92,6 +103,13 @@ def dialect_of(head: bytes, whole: bool, named: bool, delimiter: str | None = No
     if best is None:
         return None
     return _with_header(head, replace(best, skip=skip))
+
+
+def at_its_begin(head: bytes, planned: Dialect) -> Dialect:
+    """A dialect that a plan names, in a file that may begin with a line which names the delimiter too."""
+    match = _SEP_LINE.match(head)
+    names_it = match is not None and match[1] == planned.delimiter.encode()
+    return replace(planned, skip=match.end()) if match is not None and names_it else planned
 
 
 def _of_delimiter(head: bytes, whole: bool, delimiter: str, need_rows: bool) -> tuple[Dialect | None, int]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Literal
@@ -9,9 +12,11 @@ from typing import Literal
 import orjson
 
 from forge_gpu.errors import InputError
-from forge_gpu.io.dialects import RFC_4180, Dialect, dialect_of
+from forge_gpu.io.dialects import RFC_4180, Dialect, at_its_begin, dialect_of
 from forge_gpu.io.faults import OnRetry, ignore_retry
 from forge_gpu.io.inputs import InputFile
+from forge_gpu.io.json_guess import layout_of, lists_of_records
+from forge_gpu.io.json_layouts import Layout
 from forge_gpu.io.odd_texts import what_it_is, why_broken
 from forge_gpu.io.streams import (
     UTF8_BOM,
@@ -25,8 +30,12 @@ from forge_gpu.io.streams import (
 
 Kind = Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow", "arrow_stream", "empty"]
 HEAD_BYTES = 2**20
+MOST_FIRST_LINE = 2**28
+"""How far the end of a first line is looked for."""
 _CONTROL = bytes(byte for byte in range(32) if byte not in b"\t\n\r\f\x1a\x1b")
 SAMPLE_RECORDS = 200
+_HOLE = re.compile(rb"\0{16,}")
+"""What a writer that was cut off leaves where it had not written yet."""
 _MARKS = (
     (b"\xff\xfe\0\0", "utf-32"),
     (b"\0\0\xfe\xff", "utf-32"),
@@ -54,25 +63,29 @@ _FOREIGN = {
 @dataclass(frozen=True, slots=True)
 class Head:
     """The first bytes of a file, decompressed; whether they are all of it; its compression; the damage that
-    ended them."""
+    ended them. first_line: its size, where it is longer than these bytes; follows: the bytes after it."""
 
     data: bytes
     whole: bool
     compression: str | None
     damage: Damaged | None = None
+    first_line: int = 0
+    follows: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
     """kind: "jsonl" lines, "json" an array of records, tables, or "empty" (no rows). compression: "gzip",
     "zstd" or None. encoding: of the text. mark: bytes of a UTF-8 byte order mark that begins a file which
-    is read where it lies. dialect: of csv and tsv."""
+    is read where it lies. dialect: of csv and tsv. layout: where the records of JSON are, if it is neither
+    lines nor an array of them."""
 
     kind: Kind
     compression: str | None = None
     encoding: str = "utf-8"
     mark: int = 0
     dialect: Dialect = RFC_4180
+    layout: Layout | None = None
 
     @property
     def is_text(self) -> bool:
@@ -80,28 +93,40 @@ class Format:
 
 
 def detect(
-    file: InputFile, format: str = "auto", encoding: str = "utf-8", on_retry: OnRetry = ignore_retry
+    file: InputFile,
+    format: str = "auto",
+    encoding: str = "utf-8",
+    on_retry: OnRetry = ignore_retry,
+    dialect: Dialect | None = None,
 ) -> Format:
     """What `file` is. format: a kind that the user named, else "auto". encoding: likewise; UTF-16 and
-    UTF-32 with a byte order mark are found without being named.
+    UTF-32 with a byte order mark are found without being named. dialect: of tables of text, as the plan names
+    it; None to tell it from the content.
 
     Raises InputError for a file that is no data, with what it is instead.
     """
-    return detect_in(file, read_head(file, on_retry), format, encoding)
+    return detect_in(file, read_head(file, on_retry), format, encoding, dialect)
 
 
-def detect_in(file: InputFile, first: Head, format: str = "auto", encoding: str = "utf-8") -> Format:
+def detect_in(
+    file: InputFile,
+    first: Head,
+    format: str = "auto",
+    encoding: str = "utf-8",
+    dialect: Dialect | None = None,
+) -> Format:
     """As `detect`, of a file whose first bytes were read. Where these are damaged and say nothing of what
     the file is, the damage is what is told."""
     try:
-        return _detected(file, first, format, encoding)
+        result = _detected(file, first, format, encoding, dialect)
     except InputError as fault:
         if first.damage is None:
             raise
         raise first.damage.fault(file) from fault
+    return result
 
 
-def _detected(file: InputFile, first: Head, format: str, encoding: str) -> Format:
+def _detected(file: InputFile, first: Head, format: str, encoding: str, dialect: Dialect | None) -> Format:
     head, whole, compression = first.data, first.whole, first.compression
     if head.startswith(b"PAR1") and format in ("auto", "parquet"):
         return Format("parquet", compression)
@@ -124,14 +149,18 @@ def _detected(file: InputFile, first: Head, format: str, encoding: str) -> Forma
         head = head[: head.rfind(b"\n") + 1] or head
     if not head.strip():
         return result if whole or first.damage else replace(result, kind="jsonl")
+    head = _without_holes(file, head, result)
     if format == "jsonl":
         return replace(result, kind="jsonl")
     if format == "json":
-        return replace(result, kind="json")
+        return replace(result, kind="json", layout=layout_of(head, whole, first.follows))
     if format == "auto":
         _refuse_binary(file, head, result)
         _refuse_odd(file, head)
-    return _text_format(file, head, whole, format, result)
+        layout = layout_of(head, whole, first.follows)
+        if layout is not None:
+            return replace(result, kind="json", layout=layout)
+    return _text_format(file, head, whole, format, result, dialect)
 
 
 def read_head(file: InputFile, on_retry: OnRetry = ignore_retry) -> Head:
@@ -139,23 +168,60 @@ def read_head(file: InputFile, on_retry: OnRetry = ignore_retry) -> Head:
     parts: list[bytes] = []
     have = 0
     damage = None
+    second = 0, b""
     with file.open(on_retry) as handle:
         begin = handle.read(8)
         compression = compression_of(begin) or compression_of_stub(file.path, begin)
         handle.seek(0)
         if compression is None:
             head = handle.read(HEAD_BYTES + 1)
+            if len(head) > HEAD_BYTES and _begins_with_long_line(head):
+                blocks = iter(lambda: handle.read(HEAD_BYTES), b"")
+                return Head(head, False, None, None, *_second_line(len(head), blocks))
             return Head(head, len(head) <= HEAD_BYTES, None)
         try:
-            for block in decompressed(handle, compression, file):
+            blocks = decompressed(handle, compression, file)
+            for block in blocks:
                 parts.append(block)
                 have += len(block)
                 if have > HEAD_BYTES:
                     break
+            head = b"".join(parts)
+            if have > HEAD_BYTES and _begins_with_long_line(head[:HEAD_BYTES]):
+                second = _second_line(HEAD_BYTES, itertools.chain([head[HEAD_BYTES:]], blocks))
         except Damaged as met:  # whoever reads on will meet it too, and say so
             damage = met
     head = b"".join(parts)
-    return Head(head[:HEAD_BYTES], len(head) <= HEAD_BYTES and damage is None, compression, damage)
+    return Head(head[:HEAD_BYTES], len(head) <= HEAD_BYTES and damage is None, compression, damage, *second)
+
+
+def _begins_with_long_line(head: bytes) -> bool:
+    """Whether an object begins that does not end with the line, so that others may follow it."""
+    return head.removeprefix(UTF8_BOM).lstrip()[:1] == b"{" and b"\n" not in head and b"\0{" not in head
+
+
+def _second_line(size: int, blocks: Iterator[bytes]) -> tuple[int, bytes]:
+    """(bytes of the first line, bytes that follow it): nothing where it does not end soon. size: of what is
+    before the blocks."""
+    for block in blocks:
+        end = block.find(b"\n")
+        if end >= 0:
+            return size + end + 1, block[end + 1 :] + next(blocks, b"")
+        size += len(block)
+        if size > MOST_FIRST_LINE:
+            break
+    return 0, b""
+
+
+def _without_holes(file: InputFile, head: bytes, format: Format) -> bytes:
+    """Text without the zeros of what was never written. Raises InputError where there is nothing else."""
+    if format.encoding != "utf-8" or b"\0" not in head:
+        return head
+    if not head.strip(b"\0 \t\r\n"):
+        raise InputError(
+            f"{file.path}: holds zero bytes alone, as a file does whose writing was cut off; fetch it again"
+        )
+    return _HOLE.sub(b"", head)
 
 
 def _encoding_of(head: bytes, named: str) -> str:
@@ -198,7 +264,9 @@ def _refuse_odd(file: InputFile, head: bytes) -> None:
         raise InputError(f"{file.path}: no JSON as it stands: it is {why}")
 
 
-def _text_format(file: InputFile, head: bytes, whole: bool, format: str, result: Format) -> Format:
+def _text_format(
+    file: InputFile, head: bytes, whole: bool, format: str, result: Format, planned: Dialect | None
+) -> Format:
     lines = [line for line in head.split(b"\n", 4 * SAMPLE_RECORDS)[: 4 * SAMPLE_RECORDS] if line.strip()]
     if format == "auto":
         first = head.lstrip()[:1]
@@ -209,7 +277,7 @@ def _text_format(file: InputFile, head: bytes, whole: bool, format: str, result:
             return replace(result, kind="jsonl")
         if first == b"{":
             return replace(result, kind=_objects(file, lines, objects))
-    dialect = _dialect(file, head, whole, format)
+    dialect = _dialect(file, head, whole, format) if planned is None else at_its_begin(head, planned)
     if dialect is not None:
         return replace(result, kind="tsv" if dialect.delimiter == "\t" else "csv", dialect=dialect)
     if format == "auto" and any(line.startswith(b"{") and _complete(line) for line in lines):
@@ -234,9 +302,16 @@ def _objects(file: InputFile, lines: list[bytes], objects: int) -> Literal["json
     """A text that begins with a brace: lines, some of them bad, or one object spread over lines."""
     if len(lines) == 1 or objects or lines[0].rstrip().endswith(b"}"):
         return "jsonl"
+    name = PurePosixPath(file.path).name
+    several = lists_of_records(b"\n".join(lines))
+    if len(several) > 1:
+        raise InputError(
+            f"{file.path}: one JSON object with records under {', '.join(map(repr, several))}: make a file "
+            f"of each, as jq -c '.{several[0]}[]' {name} > {several[0]}.jsonl does"
+        )
     raise InputError(
         f"{file.path}: one JSON object over several lines, not records; Forge reads an object a line or an "
-        f"array of objects: jq -c . {PurePosixPath(file.path).name} > records.jsonl makes lines (or "
+        f"array of objects: jq -c . {name} > records.jsonl makes lines (or "
         "jq -c '.KEY[]' if the records are a list under a key)"
     )
 

@@ -21,6 +21,8 @@ OVERLAP = 2**16
 PEEK = 2**12
 """How far at once to find the first line of a range: of a part it is the first byte."""
 BLANK = b" \t\r\n"
+NEVER_WRITTEN = b"\0"
+"""What a file holds where a writer that was cut off had room and no text."""
 _TOO_LONG_MARK = ord("+")  # no blank and no quote: the byte after the kept part of a row that is too long
 
 
@@ -153,7 +155,7 @@ class LinesSource(_JsonSource):
         blank = True
         for offset, data, size in self._blocks(begin, self._store.size):
             result = data.find(b"\n", 0, size)
-            blank = blank and not data[: result if result >= 0 else size].strip(BLANK)
+            blank = blank and not data[: result if result >= 0 else size].strip(BLANK + NEVER_WRITTEN)
             if result >= 0:
                 return offset + result + 1, blank
         return self._store.size, blank
@@ -261,7 +263,7 @@ class ArraySource(_JsonSource):
 
     def _ended(self, origin: Origin, cuts: list[int], end: int) -> tuple[list[int], list[Loss]]:
         for offset, data, size in self._blocks(end + 1, self._store.size):
-            rest = data[:size].lstrip(BLANK)
+            rest = data[:size].lstrip(BLANK + NEVER_WRITTEN)
             if rest:
                 where = offset + size - len(rest)
                 what = "something follows the end of the array"

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 from forge_gpu.io import urls
 from forge_gpu.io.chunks import RANGE_BYTES, Origin, Source
+from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.faults import OnRetry, ignore_retry
 from forge_gpu.io.formats import Format, detect
 from forge_gpu.io.inputs import InputFile
+from forge_gpu.io.json_cursor import JsonFault
+from forge_gpu.io.json_layouts import records
 from forge_gpu.io.json_source import ArraySource, LinesSource
 from forge_gpu.io.loss import Loss
 from forge_gpu.io.spool import Spool, Spooled, SpoolFile
-from forge_gpu.io.stores import MemoryStore, RemoteStore, open_store
+from forge_gpu.io.stores import ByteStore, MemoryStore, RemoteStore, open_store
 from forge_gpu.io.streams import decoded_blocks
 
 if TYPE_CHECKING:
@@ -36,25 +39,35 @@ def open_source(
     hold: bool = False,
     by_parts: bool = False,
     on_retry: OnRetry = ignore_retry,
+    dialect: Dialect | None = None,
 ) -> Source:
     """Open one input, spooling it first where it cannot be read twice or cut where it lies.
 
     hold: spool it in any case, so that a small input is read once and kept in the spool's memory. by_parts:
     read a remote file where it lies, if it can be, each part when it is needed: where several machines read
     it, a copy on one of them would be in their way. on_retry: is told where a remote file is asked for again.
+    dialect: of tables of text; None to tell it from the content.
 
     Raises InputError (with the offset where a file is damaged, unless on_corrupt is "keep_prefix"),
     OutputError where the spool has no room.
     """
     if file.is_stream:
         file = spool.capture(file)
-    result = format if isinstance(format, Format) else detect(file, format, encoding, on_retry)
+    result = format if isinstance(format, Format) else detect(file, format, encoding, on_retry, dialect)
     origin = Origin(file, result, range_bytes, max_row_bytes, on_corrupt == "keep_prefix")
     if result.kind == "empty" and result.compression is None:
         return LinesSource(origin, MemoryStore(b""))
     if by_parts and file.size is not None and has_parts(file, result):
         return LinesSource(origin, RemoteStore(file.url, file.size), result.mark)
     return _Opening(origin, spool, on_retry).open(in_place=is_in_place(file, result) and not hold)
+
+
+def open_decoded(file: InputFile, format: Format, spool: Spool) -> tuple[ByteStore, int]:
+    """The decoded bytes of a text, and where it begins in them. Raises InputError."""
+    opening = _Opening(Origin(file, format, RANGE_BYTES, MAX_ROW_BYTES), spool, ignore_retry)
+    in_place = is_in_place(file, format)
+    content = Path(file.url) if in_place else opening.decoded().content
+    return open_store(content, file.path), format.mark if in_place else 0
 
 
 def is_in_place(file: InputFile, format: Format) -> bool:
@@ -85,12 +98,15 @@ class _Opening:
     def open(self, in_place: bool) -> Source:
         if self.format.kind in ("csv", "tsv"):
             return self._delimited()
-        content = Spooled(Path(self.file.url)) if in_place else self._decoded()
+        content = Spooled(Path(self.file.url)) if in_place else self.decoded()
         origin = self.origin.after(content.losses)
         if self.format.kind == "parquet":
             return self._parquet(origin, content)
         if self.format.kind in ("arrow", "arrow_stream"):
             return self._arrow(origin, content)
+        if self.format.layout is not None:
+            content = self._as_lines(content, in_place)
+            return LinesSource(self.origin.after(content.losses), open_store(content.content, self.file.path))
         store = open_store(content.content, self.file.path)
         kind = ArraySource if self.format.kind == "json" else LinesSource  # nothing, decoded, has no lines
         return kind(origin, store, self.format.mark if in_place else 0)
@@ -101,7 +117,7 @@ class _Opening:
             self.file, self.format.compression, encoding, keep_prefix, losses, self.on_retry
         )
 
-    def _decoded(self) -> Spooled:
+    def decoded(self) -> Spooled:
         """The file's decoded bytes, spooled."""
         encoding = self.format.encoding if self.format.is_text else None
 
@@ -110,6 +126,28 @@ class _Opening:
                 spooled.write(block)
 
         how = ("bytes", self.format.compression, encoding, self.origin.keep_prefix)
+        return self.spool.keep(self.file, how, write)
+
+    def _as_lines(self, content: Spooled, in_place: bool) -> Spooled:
+        """The records of JSON of another layout, one a line."""
+        layout, limit = self.format.layout, self.origin.max_row_bytes
+        assert layout is not None
+        mark = self.format.mark if in_place else 0
+
+        def write(spooled: SpoolFile, losses: list[Loss]) -> None:
+            losses.extend(content.losses)
+            store = open_store(content.content, self.file.path)
+            try:
+                for record in records(store, layout, limit, mark):
+                    spooled.write(record + b"\n")
+            except JsonFault as fault:
+                if not (fault.is_end and self.origin.keep_prefix):
+                    raise fault.of(self.file.path) from fault
+                losses.append(Loss(fault.what, fault.offset))
+            finally:
+                store.close()
+
+        how = ("lines", layout, self.format.compression, self.format.encoding, limit, self.origin.keep_prefix)
         return self.spool.keep(self.file, how, write)
 
     def _delimited(self) -> IpcSource:

@@ -48,7 +48,7 @@ class TokenPass(passes.Pass[PlacedBlock, "Iterable[TokenRows]", None]):
         return unit.number < self._before
 
     def require_room(self) -> None:
-        require_for_encoding(self._job.spec, self._job.inputs, self._checkpoint)
+        require_for_encoding(self._job.spec, self._job.inputs, self._checkpoint, self._job.expansions)
 
     def task(self, unit: PlacedBlock) -> Callable[[Workspace], Iterable[TokenRows]]:
         return partial(

@@ -79,7 +79,7 @@ class WritePass(passes.Pass[PlacedBlock, "Iterable[ChunkLines]", None]):
 
     def require_room(self) -> None:
         job = self._job
-        require_for_writing(job.spec, job.inputs, job.checkpoint, self._decisions, job.ranges)
+        require_for_writing(job.spec, job.inputs, job.checkpoint, self._decisions, job.ranges, job.expansions)
 
     def task(self, unit: PlacedBlock) -> Callable[[Workspace], Iterable[ChunkLines]]:
         """A row is checked in the first block of each range that trains."""

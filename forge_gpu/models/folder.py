@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from forge_gpu.errors import InputError
+from forge_gpu.models.gguf_file import GgufFile, is_gguf
+from forge_gpu.models.several import template_of
 
 MOST_BYTES = 64 * 2**20
 FILES = (
@@ -45,17 +47,16 @@ class ModelFolder:
     notes: tuple[str, ...] = ()
 
     def template_for(self, tools: bool) -> str | None:
-        """The name of the template to use: `tool_use` for data with tools, where there is one."""
-        if tools and "tool_use" in self.templates:
-            return "tool_use"
-        if "default" in self.templates or not self.templates:
-            return "default" if self.templates else None
-        return next(iter(self.templates)) if len(self.templates) == 1 else None
+        """The text of the template for data with tools or without; see several.py. None where there is no
+        default among several."""
+        return template_of(self.templates, tools)
 
 
 def read_folder(path: Path | str) -> ModelFolder:
-    """Read a model's folder. Raises InputError with one line that names the file at fault."""
+    """Read a model's folder, or GGUF file. Raises InputError with one line that names the file at fault."""
     folder = Path(path)
+    if folder.is_file() and is_gguf(folder):
+        return _of_gguf(folder)
     try:
         is_model = any((folder / name).is_file() for name in FILES)
     except OSError as error:
@@ -89,7 +90,25 @@ def read_folder(path: Path | str) -> ModelFolder:
     )
 
 
+def _of_gguf(path: Path) -> ModelFolder:
+    file = GgufFile(path)
+    templates = file.templates()
+    notes = (f"{path} has several chat templates: {', '.join(templates)}",) if len(templates) > 1 else ()
+    return ModelFolder(
+        path=path,
+        name=file.name,
+        architecture=file.architecture,
+        max_length=file.max_length,
+        templates=templates,
+        sources=dict.fromkeys(templates, str(path)),
+        special_tokens=file.special_tokens(),
+        notes=notes,
+    )
+
+
 def _adapter_hint(folder: Path) -> str:
+    if next(folder.glob("*.gguf"), None) is not None:
+        return "; name one of its GGUF files"
     base = _object(folder / "adapter_config.json").get("base_model_name_or_path")
     return f"; it is an adapter of {base}: name that model" if isinstance(base, str) else ""
 

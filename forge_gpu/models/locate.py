@@ -11,13 +11,15 @@ from pathlib import Path
 
 from forge_gpu.errors import InputError
 from forge_gpu.models.folder import FILES
+from forge_gpu.models.gguf_file import is_gguf
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 PATTERNS = ["*.json", "*.jinja", "additional_chat_templates/*"]
 
 
 def locate(name: str, environ: Mapping[str, str] = os.environ) -> tuple[Path | None, str | None]:
-    """The folder of a model, and a line on how it was found; (None, ...) where only its name is known.
+    """The folder or GGUF file of a model, and a line on how it was found; (None, ...) where only its name is
+    known.
 
     A name that is written as a path must exist. A repository's name is looked up in the cache, then, if
     the package huggingface_hub is installed, asked from the hub: its small text files, never weights.
@@ -32,6 +34,8 @@ def locate(name: str, environ: Mapping[str, str] = os.environ) -> tuple[Path | N
         return (inside, f"newest snapshot in {path}") if inside else (path, None)
     if path.name in FILES and path.is_file():
         return path.parent, f"the folder of {path}"
+    if path.is_file() and is_gguf(path):
+        return path, f"the metadata of {path}"
     if path.exists():
         raise InputError(f"--model {name}: is a file; name the model's folder")
     if name.startswith(("./", "../", "/", "~")) or name in (".", "..") or name.endswith("/"):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import InputError
+from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.planner.inspect import spread
 from forge_gpu.planner.names import missing_column
@@ -49,8 +50,9 @@ def _names(file: InputFile, config: Config) -> Collection[str]:
     """The columns of the first records and some later ones; none where the file cannot be looked at."""
     if file.is_stream:
         return ()
+    data = config.data
     try:
-        records = sample(file, config.data.format, config.data.encoding).records
+        records = sample(file, data.format, data.encoding, Dialect.of(data.dialect)).records
     except InputError:
         return ()
     return dict.fromkeys(name for record in records for name in record)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from forge_gpu.errors import InputError
+from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.inputs import InputFile, resolve
 from forge_gpu.planner.columns import Column, columns_of, with_paths
 from forge_gpu.planner.convert import converted, made_columns
@@ -39,6 +40,12 @@ class Inspection:
     encoding: str = "utf-8"
 
     @property
+    def dialects(self) -> list[Dialect]:
+        """Those of the tables of text that were looked at."""
+        tables = (each.format for each in self.samples if each.format.kind in ("csv", "tsv"))
+        return list(dict.fromkeys(replace(table.dialect, skip=0) for table in tables))
+
+    @property
     def bytes(self) -> int | None:
         sizes = [file.size for file in self.files]
         return None if None in sizes else sum(size for size in sizes if size is not None)
@@ -53,9 +60,10 @@ def inspect(
     base: Path | None = None,
     convert: Mapping[str, Any] | None = None,
     named: Sequence[str] = (),
+    dialect: Dialect | None = None,
 ) -> Inspection:
     """Look at the inputs. given: keys of data.mapping that the user set, convert: of data.convert, named:
-    columns that he names elsewhere. encoding: None to find it. base: where relative paths start.
+    columns that he names elsewhere. encoding, dialect: None to find it. base: where relative paths start.
 
     any_columns: a format string will name columns itself, so data without a known mapping will do too.
     All files must have one mapping. Raises InputError where the data cannot be used, with the reason.
@@ -77,7 +85,7 @@ def inspect(
     if len(chosen) < len(files):
         notes.append(f"{len(chosen)} of {len(files)} files were looked at")
     try:
-        samples = [sample(file, format, encoding) for file in chosen]
+        samples = [sample(file, format, encoding, dialect) for file in chosen]
         picked = _agree(samples, _Asked(given or {}, convert or {}, any_columns), notes)
     except InputError as error:
         raise InputError("; ".join([str(error), *messages.notes])) from None
@@ -87,7 +95,7 @@ def inspect(
     notes += _faults(samples, columns, picked)
     warnings = unused(columns, picked)
     columns |= made_columns(records, picked)
-    notes += _dialects(samples)
+    notes += [*_dialects(samples), *_layouts(samples)]
     rows = _total(samples, files)
     exact = rows is not None and len(chosen) == len(files) and all(result.exact for result in samples)
     return Inspection(files, samples, columns, picked, rows, exact, notes, records, warnings, encoding)
@@ -208,7 +216,10 @@ def _merge(one: tuple[Sample, Picked], other: tuple[Sample, Picked]) -> Picked:
 
 def _no_records(result: Sample) -> str:
     if result.others:
-        return "holds JSON values that are no objects; Forge reads one object a record"
+        return (
+            "holds JSON values that are no objects; Forge reads one object a record (of lists of records, "
+            f"jq -c '.[]' {Path(result.file.path).name} > records.jsonl makes lines)"
+        )
     return f"none of the {result.unreadable} rows that were looked at can be read as {result.format.kind}"
 
 
@@ -248,6 +259,20 @@ def _dialects(samples: Sequence[Sample]) -> list[str]:
         + "; ".join(result.format.dialect.about)
         for result in samples
         if result.format.kind in ("csv", "tsv") and result.format.dialect.about
+    ]
+
+
+def _layouts(samples: Sequence[Sample]) -> list[str]:
+    """A line for each JSON file that is neither lines nor an array, or has bytes that mean nothing."""
+    arranged = [(each.file.path, each.format.layout) for each in samples]
+    return [
+        *(f"{path}: {layout.about}" for path, layout in arranged if layout is not None),
+        *(
+            f"{each.file.path}: has zero bytes, as a file does whose writing was cut off: what was to stand "
+            "there is lost, whole records around them are read"
+            for each in samples
+            if each.has_zeros
+        ),
     ]
 
 

@@ -12,7 +12,9 @@ from typing import Any
 from forge_gpu.errors import TemplateError
 from forge_gpu.models import choose, registry
 from forge_gpu.models.folder import ModelFolder, read_folder, templates_in
+from forge_gpu.models.gguf_file import GgufFile, is_gguf
 from forge_gpu.models.locate import locate
+from forge_gpu.models.several import DEFAULT, TOOL_USE, template_of
 from forge_gpu.planner.fit import variables_of
 from forge_gpu.templates import builtin
 from forge_gpu.templates.named import JINJA_SUFFIXES, kind_of, user_templates
@@ -175,7 +177,10 @@ def read_template(template: str, registered: Mapping[str, str] | None = None) ->
     path = Path(template).expanduser()
     if is_name and path.is_file():
         if path.suffix == ".json":
-            return _of_json(path)
+            return _of_named(path, *templates_in(path))
+        if is_gguf(path):
+            file = GgufFile(path)
+            return _of_named(path, file.templates(), file.special_tokens())
         text = _file_text(path)
         return Template(_kind_of(text, path), text, str(path), f"the file {path}")
     if "{" in template:
@@ -186,14 +191,13 @@ def read_template(template: str, registered: Mapping[str, str] | None = None) ->
     raise AssertionError("unreachable")
 
 
-def _of_json(path: Path) -> Template:
-    """The chat template in a tokenizer_config.json, or a file like it."""
-    templates, tokens = templates_in(path)
-    name = "default" if "default" in templates or len(templates) != 1 else next(iter(templates))
-    if name not in templates:
+def _of_named(path: Path, templates: Mapping[str, str], tokens: dict[str, str]) -> Template:
+    """The chat template in a tokenizer_config.json, a file like it, or a GGUF file."""
+    text = template_of(templates, tools=True)
+    if text is None:
         names = f"several chat templates ({', '.join(templates)}), none the default" if templates else "none"
         raise TemplateError(f"--template {path}: it has {names}; write the one to use to a file of its own")
-    return Template("jinja", templates[name], str(path), f"the file {path}", tokens)
+    return Template("jinja", text, str(path), f"the file {path}", tokens)
 
 
 def _file_text(path: Path) -> str:
@@ -230,16 +234,18 @@ def _own_tokens(decision: Decision, template: Template, named: bool, tokens: Col
 
 
 def _of_folder(decision: Decision, folder: ModelFolder, tools: bool) -> Template:
-    name = folder.template_for(tools)
-    if name is None:
+    text = folder.template_for(tools)
+    if text is None:
         raise TemplateError(
             f"{folder.path} has several chat templates ({', '.join(folder.templates)}) and none is the "
             "default; write the one to use to a file and name it with --template"
         )
-    why = f"the model's own, {folder.sources[name]}" + (
-        "" if name == "default" else f", the one named {name!r}"
-    )
-    template = Template("jinja", folder.templates[name], folder.sources[name], why)
+    names = [name for name, own in folder.templates.items() if own == text] or [DEFAULT, TOOL_USE]
+    sources = ", ".join(dict.fromkeys(folder.sources[name] for name in names if name in folder.sources))
+    why = f"the model's own, {sources}"
+    if len(names) > 1:
+        why += f"; rows with tools take the one named {TOOL_USE!r}"
+    template = Template("jinja", text, sources, why)
     _put_template(decision, template)
     return template
 

@@ -11,11 +11,12 @@ from typing import Any
 
 from forge_gpu.config.layers import Layer, build
 from forge_gpu.config.load import environment_layer, override_layer
-from forge_gpu.config.schema import Config
+from forge_gpu.config.schema import Config, TableDialect
 from forge_gpu.errors import ConfigError, InputError, TemplateError
 from forge_gpu.hardware.budget import Budget, cpu_budget
 from forge_gpu.hardware.probe import Hardware, probe
 from forge_gpu.hardware.stack import read_stack
+from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.inputs import STDIN
 from forge_gpu.io.urls import is_url
 from forge_gpu.models.choose import GIB, best_method, recommended_batch_size
@@ -125,6 +126,7 @@ def make_plan(
             base=base,
             convert=_section(given_data, "convert"),
             named=_named_columns(_section(given, "preprocessing"), _section(given, "output")),
+            dialect=_given_dialect(given_data),
         )
     chooser = _Chooser(goal, given, machine, result)
     if named:
@@ -200,6 +202,12 @@ def _section(values: Values, *names: str) -> Values:
     return values
 
 
+def _given_dialect(data: Values) -> Dialect | None:
+    """The dialect that the user set, with what it is by default; None where he set none."""
+    section = data.get("dialect")
+    return Dialect.of(TableDialect(**section)) if section else None
+
+
 def _named_columns(preprocessing: Values, output: Values) -> list[str]:
     """The columns that the user names elsewhere than in the mapping."""
     split, dedup = _section(preprocessing, "split"), _section(preprocessing, "dedup")
@@ -257,11 +265,24 @@ class _Chooser:
         self.reasons["data.format"] = f"auto: told by content; here {', '.join(kinds)}"
         if result.encoding != "utf-8" and not self.set_by_user("data", "encoding"):
             self.put("data.encoding", result.encoding, "told by a detector: the text is not UTF-8")
+        self._dialect()
         for key, value in result.picked.convert.items():
             self.put(f"data.convert.{key}", value, result.picked.reasons["shape"])
         for key, value in result.picked.values.items():
             self.put(f"data.mapping.{key}", value, result.picked.reasons.get(key, "as set"))
         self.notes += result.notes
+
+    def _dialect(self) -> None:
+        """How tables of text are written, so that prepare reads them as they were looked at."""
+        dialects = self.found.dialects
+        if len(dialects) == 1:
+            for key, value in dialects[0].planned.items():
+                self.put(f"data.dialect.{key}", value, "told from the first records")
+        elif dialects:
+            self.notes.append(
+                "tables of text are written in several ways: how each is is told anew when it is read; plan "
+                "them apart to settle it"
+            )
 
     def _splits(self, paths: Sequence[str]) -> None:
         """Files that are a split by their names stay that split."""
@@ -307,7 +328,7 @@ class _Chooser:
         self.notes += self.decision.notes
         if FORMS[form].is_encoded and model is not None and not self.set_by_user("tokens", "tokenizer"):
             place, _ = locate(model)
-            if place is not None:
+            if place is not None and place.is_dir():
                 self.put("tokens.tokenizer", str(place), "the model's own")
 
     def _form(self, is_named: bool) -> str:

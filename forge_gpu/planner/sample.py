@@ -7,15 +7,21 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
 
 from forge_gpu.fates import Reason
 from forge_gpu.io.delimited import names_of
-from forge_gpu.io.dialects import fields_of, split
+from forge_gpu.io.dialects import Dialect, fields_of, split
 from forge_gpu.io.formats import Format, Head, detect_in, read_head
 from forge_gpu.io.inputs import InputFile
+from forge_gpu.io.json_cursor import JsonFault
+from forge_gpu.io.json_layouts import records
+from forge_gpu.io.sources import MAX_ROW_BYTES, open_decoded
+from forge_gpu.io.spool import Spool
 from forge_gpu.io.streams import UTF8_BOM, Damaged, as_utf8
 from forge_gpu.kernels.reference.delimited import GOOD
 from forge_gpu.records.values import spelled_json
@@ -32,7 +38,7 @@ class Sample:
     rejected.
 
     rows: of the whole file, None where it cannot be told; exact: whether it was counted. damage: what ended
-    the bytes that were looked at.
+    the bytes that were looked at. has_zeros: whether these have zero bytes in a text that has none.
     """
 
     file: InputFile
@@ -45,6 +51,7 @@ class Sample:
     damage: Damaged | None = None
     lines: list[bytes] = field(default_factory=list)
     amiss: Counter[Reason] = field(default_factory=Counter)
+    has_zeros: bool = False
 
     def add(self, value: Any, line: bytes | None = None) -> None:
         self.lines.append(spelled_json(value) if line is None else line)
@@ -58,13 +65,17 @@ class Sample:
         self.amiss[reason] += 1
 
 
-def sample(file: InputFile, format: str = "auto", encoding: str = "utf-8") -> Sample:
-    """Look at one input. Raises InputError for a file that is no data."""
+def sample(
+    file: InputFile, format: str = "auto", encoding: str = "utf-8", dialect: Dialect | None = None
+) -> Sample:
+    """Look at one input. dialect: of a table of text, where it is known. Raises InputError for a file that is
+    no data."""
     head = read_head(file)
-    result = Sample(file, detect_in(file, head, format, encoding), damage=head.damage)
+    result = Sample(file, detect_in(file, head, format, encoding, dialect), damage=head.damage)
     if result.format.kind == "empty":
         result.rows, result.exact = 0, head.damage is None
     elif result.format.is_text:
+        result.has_zeros = result.format.encoding == "utf-8" and b"\0" in head.data
         _read_text(result, head)
     else:
         _read_table(result)
@@ -72,6 +83,12 @@ def sample(file: InputFile, format: str = "auto", encoding: str = "utf-8") -> Sa
 
 
 def _read_text(result: Sample, first: Head) -> None:
+    if result.format.layout is not None:
+        _read_arranged(result)
+        return
+    if result.format.kind == "jsonl" and first.first_line:
+        _read_after_long_line(result, first)
+        return
     raw, whole = first.data, first.whole
     head = (
         raw if result.format.encoding == "utf-8" else b"".join(as_utf8(iter([raw]), result.format.encoding))
@@ -91,17 +108,51 @@ def _read_text(result: Sample, first: Head) -> None:
         _look_further(result)
 
 
+def _read_arranged(result: Sample) -> None:
+    """The first records of JSON of another layout, as the job finds them."""
+    with TemporaryDirectory() as folder:
+        store, begin = open_decoded(result.file, result.format, Spool(Path(folder) / "spool", 2**26))
+        assert result.format.layout is not None
+        try:
+            for line in itertools.islice(
+                records(store, result.format.layout, MAX_ROW_BYTES, begin), MOST_RECORDS
+            ):
+                _add_line(result, line)
+        except JsonFault as fault:
+            if not (fault.is_end and result.records):
+                raise fault.of(result.file.path) from fault
+        finally:
+            store.close()
+
+
+def _read_after_long_line(result: Sample, first: Head) -> None:
+    """Lines of which the first alone is longer than what is looked at: it counts as one."""
+    if first.first_line > MAX_ROW_BYTES:
+        result.refuse(Reason.ROW_TOO_LONG)
+    else:
+        with TemporaryDirectory() as folder:
+            store, begin = open_decoded(result.file, result.format, Spool(Path(folder) / "spool", 2**26))
+            line = bytearray(first.first_line - begin)
+            store.read_into(memoryview(line), begin)
+            store.close()
+        _add_line(result, bytes(line).rstrip())
+    ends = first.follows.rfind(b"\n") + 1
+    for _ in itertools.islice(_lines(result, first.follows[:ends] or first.follows, False), MOST_RECORDS):
+        pass
+
+
 def _lines(result: Sample, head: bytes, whole: bool) -> Iterator[int]:
     """Add the records of JSON lines; like the readers below, yields the bytes used so far after each row."""
     used = 0
     for line in head.split(b"\n"):
         used += len(line) + 1
-        if line.strip():
+        if line.strip(b"\0 \t\r"):
             _add_line(result, line)
             yield used
 
 
 def _add_line(result: Sample, line: bytes) -> None:
+    line = line.strip(b"\0").removeprefix(UTF8_BOM)  # as a job has them: see io/stray_marks.py
     try:
         result.add(orjson.loads(line), line)
     except orjson.JSONDecodeError:

@@ -18,6 +18,7 @@ import numpy as np
 from forge_gpu.engine.base import Engine
 from forge_gpu.errors import InputError, TemplateError
 from forge_gpu.fates import Reason, name
+from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.inputs import resolve
 from forge_gpu.io.sources import open_source
 from forge_gpu.io.spool import Spool
@@ -165,8 +166,15 @@ def _chunks(spec: JobSpec, reader: RowReader) -> Iterator:  # type: ignore[type-
     with TemporaryDirectory(prefix="forge-template-") as folder:
         spool = Spool(Path(folder))
         for file in resolve(data.inputs, spec.base):
-            options = {"on_corrupt": data.on_corrupt, "max_row_bytes": data.max_row_bytes}
-            source = open_source(file, data.format, data.encoding, spool=spool, **options)  # type: ignore[arg-type]
+            source = open_source(
+                file,
+                data.format,
+                data.encoding,
+                spool=spool,
+                on_corrupt=data.on_corrupt,
+                max_row_bytes=data.max_row_bytes,
+                dialect=Dialect.of(data.dialect),
+            )
             with closing(source):
                 for part in source.ranges:
                     yield from source.read(part, CHUNK_BYTES, columns=reader.keys_of_tables)

@@ -9,7 +9,9 @@ EXTRAS = {  # extra -> the distribution that tells of it, and what it is for
     "s3": ("s3fs", "inputs and outputs at s3://"),
     "tokens": ("gigatoken", "output.form tokens"),
     "write": ("httpx", "transform write"),
+    "gguf": ("gguf", "plan --model and --template read GGUF files"),
     "encodings": ("chardet", "plan finds the encoding of text that is not UTF-8; the check language"),
+    "hub": ("huggingface_hub", "push"),
     "metrics": ("prometheus-client", "prepare --metrics"),
     "watch": ("starlette", "watch"),
 }

@@ -17,6 +17,7 @@ from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.kernels.layout import PADDING
 from forge_gpu.report.shown import Segment
 from forge_gpu.templates.forms import form_of
+from forge_gpu.templates.forms.rendered import writes_turns
 from forge_gpu.templates.shapes import shape_of
 
 TRAINED, CONTROL, HEADING = 1, 2, 4
@@ -49,10 +50,10 @@ def _output(config: Config, **changes: object) -> object:
 
 def _with_mask(config: Config) -> Config:
     """The plan changed so that its fields tell what is trained; not a byte of the text differs."""
-    shape, kind = shape_of(config.data.mapping), config.model.template_kind
+    shape = shape_of(config.data.mapping)
     if shape.is_pair or not form_of(config).is_rendered or shape.only_text or shape.name == "columns":
         changes: dict[str, object] = {}
-    elif kind == "jinja":
+    elif writes_turns(config):
         changes = {"form": "text", "spans": True}
     else:
         changes = {"form": "prompt_completion"}

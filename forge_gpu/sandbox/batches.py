@@ -39,7 +39,8 @@ QUOTES = np.isin(np.arange(256), layout.BODIES).astype(np.int64)
 """By the kind of a value, whether it stands between quotes."""
 BOOLS = np.frombuffer(b"tf", np.uint8)
 NO_NUMBERS = np.frombuffer(b"tf[{", np.uint8)
-FLOAT_BYTES = frozenset(b".eE")
+FLOAT_BYTES = np.isin(np.arange(256), np.frombuffer(b".eE", np.uint8))
+"""By byte, whether a number with it is no integer."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def batches_of(lines: bytes, scratch: Scratch) -> Iterator[Given]:
 
     Raises ValueError for a row with a column of that name, or of REJECTION.
     """
-    names = tuple(orjson.loads(lines.partition(b"\n")[0]))
+    end = lines.find(b"\n")
+    names = tuple(orjson.loads(lines[: end if end >= 0 else len(lines)]))
     records = scan_records(np.frombuffer(lines, np.uint8), "lines", names, ANY_LENGTH, scratch)
     alike = _has_these_keys_alone(records, names)
     others = np.flatnonzero(~alike)
@@ -125,11 +127,17 @@ def _codes(column: Spans) -> npt.NDArray[np.uint8]:
     codes[values] = np.where(is_number, OF_INT, np.where(np.isin(first, BOOLS), OF_BOOL, OF_JSON))
     numbers = values[is_number]
     if len(numbers):
-        text = [column.raw(row) for row in numbers.tolist()]
-        is_float = np.array([any(byte in FLOAT_BYTES for byte in number) for number in text])
         is_long = column.length[numbers] > LONGEST_INT
-        codes[numbers] = np.where(is_float, OF_FLOAT, np.where(is_long, OF_JSON, OF_INT))
+        codes[numbers] = np.where(_are_floats(column, numbers), OF_FLOAT, np.where(is_long, OF_JSON, OF_INT))
     return codes
+
+
+def _are_floats(column: Spans, numbers: I64) -> npt.NDArray[np.bool_]:
+    """Of values that are numbers, by all of their bytes."""
+    lengths = column.length[numbers]
+    first = np.cumsum(lengths) - lengths
+    at = np.arange(int(lengths.sum())) + np.repeat(column.start[numbers] - first, lengths)
+    return np.logical_or.reduceat(FLOAT_BYTES[column.data[at]], first)
 
 
 def _array(column: Spans, kind: str, rows: I64, scratch: Scratch) -> pa.Array:

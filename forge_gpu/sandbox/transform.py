@@ -13,7 +13,7 @@ import orjson
 
 from forge_gpu.fates import Reason, name
 from forge_gpu.kernels.cpu.scan import scan_records
-from forge_gpu.kernels.layout import I32
+from forge_gpu.kernels.layout import I32, U8
 from forge_gpu.kernels.scratch import Scratch
 from forge_gpu.sandbox.inside.frames import BATCH, REJECTED, ROWS, SIZE
 from forge_gpu.sandbox.layers import SandboxError
@@ -115,9 +115,13 @@ def _pieces(rows: Sequence[bytes], most_rows: int, most_bytes: int) -> Iterator[
 def _lines(rows: Sequence[bytes]) -> bytes:
     """A line for each row: a line break between its values becomes a blank."""
     lines = b"\n".join(rows)
-    if lines.count(b"\n") == len(rows) - 1:
+    if _line_breaks(np.frombuffer(lines, np.uint8)) == len(rows) - 1:
         return lines
     return b"\n".join(row.replace(b"\n", b" ") for row in rows)
+
+
+def _line_breaks(text: U8) -> int:
+    return int(np.count_nonzero(text == ord("\n")))
 
 
 class _Asked:
@@ -182,7 +186,7 @@ class _Asked:
         data = np.frombuffer(text, np.uint8)
         records = scan_records(data, "lines", (), self._max_row_bytes, self._scratch)
         expected = int(counts[~rejected].sum(dtype=np.int64))
-        if len(records) != expected or text.count(b"\n") != expected:
+        if len(records) != expected or _line_breaks(data) != expected:
             raise ValueError(f"{len(records)} lines where {expected} were announced")
         made = Transformed(counts, text, tuple(map(_one_line, reasons)))
         return _without_refused(made, records.reason) if records.reason.any() else made

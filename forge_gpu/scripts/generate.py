@@ -11,6 +11,7 @@ from typing import Any
 from forge_gpu._version import __version__
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ConfigError
+from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.formats import detect
 from forge_gpu.io.inputs import resolve
 from forge_gpu.templates.builtin import builtins
@@ -78,7 +79,9 @@ class ModelAwareScriptGenerator:
 
     def _unreadable(self, config: Config) -> Iterator[str]:
         for file in resolve(config.data.inputs, self._base):
-            result = detect(file, config.data.format, config.data.encoding)
+            result = detect(
+                file, config.data.format, config.data.encoding, dialect=Dialect.of(config.data.dialect)
+            )
             if result.kind not in ("jsonl", "empty") or result.compression or file.is_remote:
                 yield f"data.inputs ({file.path} is no plain file of JSON lines)"
 

@@ -12,6 +12,7 @@ import orjson
 
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import InputError
+from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.inputs import resolve
 from forge_gpu.planner.sample import sample
 from forge_gpu.sandbox.contract import Script
@@ -58,8 +59,9 @@ class Trial:
 def rows_of(config: Config, base: Path, number: int) -> list[Row]:
     """The first records that plan would look at, of all inputs. Raises InputError."""
     rows: list[Row] = []
-    for file in resolve(config.data.inputs, base):
-        rows += sample(file, config.data.format, config.data.encoding).records
+    data = config.data
+    for file in resolve(data.inputs, base):
+        rows += sample(file, data.format, data.encoding, Dialect.of(data.dialect)).records
         if len(rows) >= number:
             break
     if not rows:

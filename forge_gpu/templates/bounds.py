@@ -2,7 +2,11 @@
 
 A step is one turn of a loop or one call of a macro: nothing else in Jinja can repeat. Sizes are held where
 a text or list can grow by more than its parts: multiplication, powers, padding, formatting, replacing,
-assignment (so doubling in a loop ends) and the joined output.
+assignment and arguments (so doubling in a loop or a recursion ends) and the joined output.
+
+One operation may still take as long as it likes, and nothing in its process can stop it. So these bounds
+hold in a process of their own (`process.py`), which is ended when it takes longer or more memory; in Forge's
+own process templates do only what `small.py` lets them.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from functools import wraps
 from typing import Any
 
 from jinja2 import nodes
-from jinja2.runtime import Context
+from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from forge_gpu.errors import TemplateError
@@ -28,11 +32,13 @@ _DIGITS = re.compile(r"\d+")
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one rendering of one conversation may take. size: characters of a text, items of a list."""
+    """What one rendering of one conversation may take. size: characters of a text, items of a list; memory:
+    bytes."""
 
     seconds: float = 10.0
     steps: int = 10_000_000
     size: int = 256 * 2**20
+    memory: int = 2 * 2**30
 
 
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
@@ -42,6 +48,9 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     """
 
     intercepted_binops = frozenset(("*", "**", "%"))
+
+    generation_hook: Callable[[str], str] | None = None
+    """What is told of each `{% generation %}` block; it gives the block's text."""
 
     def __init__(self, bounds: Bounds, **options: Any) -> None:
         super().__init__(**options)
@@ -59,6 +68,14 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         self.steps = 0
         self.deadline = time.monotonic() + self.bounds.seconds
 
+    def begin(self, variables: Iterable[Any]) -> None:
+        """Begin a rendering of these values."""
+        self.start()
+
+    def out_of_memory(self) -> Exception:
+        """What to raise where there is no more memory."""
+        return TemplateError(more_memory(self.bounds))
+
     def step(self) -> str:
         """One turn of a loop or call of a macro."""
         self.steps += 1
@@ -68,9 +85,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
                     f"the chat template takes more than {self.bounds.steps} steps for one row"
                 )
             if time.monotonic() > self.deadline:
-                raise TemplateError(
-                    f"the chat template takes more than {self.bounds.seconds:g} s for one row"
-                )
+                raise TemplateError(more_time(self.bounds))
         return ""
 
     def check_size(self, size: int) -> None:
@@ -82,21 +97,27 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
         for node in tree.find_all((nodes.For, nodes.Macro, nodes.CallBlock)):
-            call = nodes.Call(nodes.EnvironmentAttribute("step"), [], [], None, None)
-            node.body.insert(0, nodes.ExprStmt(call, lineno=node.lineno))  # type: ignore[attr-defined]
+            node.body.insert(0, nodes.ExprStmt(call("step"), lineno=node.lineno))  # type: ignore[attr-defined]
+            if isinstance(node, nodes.For) and node.test is not None:
+                node.test = nodes.Or(call("step"), node.test)  # a step is "": the test decides
         for assign in tree.find_all(nodes.Assign):
-            if isinstance(assign.node, nodes.Const):
-                continue
-            attribute = nodes.EnvironmentAttribute("kept")
-            assign.node = nodes.Call(attribute, [assign.node], [], None, None)
+            if not isinstance(assign.node, nodes.Const):
+                name = "member" if isinstance(assign.target, nodes.NSRef) else "kept"
+                assign.node = call(name, assign.node)
+        for scope in tree.find_all(nodes.With):
+            scope.values = [call("kept", value) for value in scope.values]
         tree.set_environment(self)
         return tree
 
     def kept(self, value: Any) -> Any:
-        """A value that a template assigns to a name."""
+        """A value that a template gives a name."""
         if isinstance(value, str | list | tuple) and len(value) > self.bounds.size:
             self.check_size(len(value))
         return value
+
+    def member(self, value: Any) -> Any:
+        """A value that a template puts into a namespace."""
+        return self.kept(value)
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         owner = getattr(__obj, "__self__", None)
@@ -104,6 +125,9 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             return __obj(*args)
         if isinstance(owner, str):
             __self._check_method(owner, __obj.__name__, args)
+        elif isinstance(__obj, Macro | LoopContext):
+            for value in (*args, *kwargs.values()):
+                __self.kept(value)
         return super().call(__context, __obj, *args, **kwargs)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
@@ -173,6 +197,19 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             return original(*args, **options)
 
         return checked
+
+
+def more_time(bounds: Bounds) -> str:
+    return f"the chat template takes more than {bounds.seconds:g} s for one row"
+
+
+def more_memory(bounds: Bounds) -> str:
+    return f"the chat template takes more than {bounds.memory // 2**20} MiB of memory for one row"
+
+
+def call(name: str, *arguments: Any) -> nodes.Call:
+    """A call of a method of the environment."""
+    return nodes.Call(nodes.EnvironmentAttribute(name), list(arguments), [], None, None)
 
 
 def _random(*args: Any, **options: Any) -> None:

@@ -98,7 +98,7 @@ def test_an_unknown_override_like_no_other_key_names_those_that_are_there():
     ):
         build([override_layer(["output.zzzz=1"])])
     with pytest.raises(
-        ConfigError, match=r"qqqq\.zzzz: unknown key; known there: version, goal, templates, data"
+        ConfigError, match=r"qqqq\.zzzz: unknown key; known there: version, goal, license, templates, data"
     ):
         build([override_layer(["qqqq.zzzz=1"])])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pandas as pd
@@ -31,6 +32,20 @@ ODD_MESSAGE = st.sampled_from(
     ]
 )
 
+CHANGES = [
+    ("", ""),
+    ('"content":', '"role": "user", "content":'),
+    ('"content":', '"content": "twice", "content":'),
+    ("}, {", "},\n{"),
+    ("]", "] "),
+    ("]", ""),
+    ("[", " ["),
+    ('"user"', "NaN"),
+    ("C", "\\u0000\\ud800"),
+    ("C", "\t"),
+]
+"""Of a text in JSON: what is in it, and what comes in its place."""
+
 
 def both(frame: Any, template: str, **arguments: Any) -> tuple[Any, Any]:
     """What comes out, by way of Python and by the kernels."""
@@ -54,6 +69,14 @@ def test_conversations(rows: list[Any]) -> None:
 
 
 @settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(MESSAGE | ODD_MESSAGE, max_size=3), max_size=4), st.sampled_from(CHANGES))
+def test_conversations_as_json_text(rows: list[Any], change: tuple[str, str]) -> None:
+    records = [{"m": json.dumps(row).replace(*change)} for row in rows]
+    few, kernels = both(records, CHAT, mapping={"messages": "m"})
+    assert few == kernels
+
+
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(TEXTS | ODD, TEXTS | st.none(), TEXTS), max_size=6))
 def test_columns(rows: list[tuple[Any, ...]]) -> None:
     records = [dict(zip(("q", "i", "a"), row, strict=True)) for row in rows]
@@ -61,6 +84,17 @@ def test_columns(rows: list[tuple[Any, ...]]) -> None:
     for template, given_mapping in (("alpaca", mapping), ("{q}%{i}{{}}", None), ("{i}", None)):
         few, kernels = both(records, template, mapping=given_mapping)
         assert few == kernels
+
+
+def test_few_conversations_do_without_the_kernels() -> None:
+    frame = pd.DataFrame(
+        {"m": [[{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]] * 8}
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passes.Passes, "through", None)
+        engine = forge_gpu.open_engine("cpu")
+        for template in (CHAT, "chatml"):
+            assert len(engine.render(frame, template, mapping={"messages": "m"}).dropna()) == 8
 
 
 def test_the_mapping_is_the_same_for_few_and_for_many() -> None:

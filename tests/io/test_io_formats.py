@@ -78,7 +78,7 @@ def test_by_content(tmp_path: Path, data: bytes, kind: str) -> None:
             json.dumps({"a": {"b": 1}, "c": [1]}, indent=2).encode(),
             "one JSON object over several",
         ),
-        ("a.json", b'{\n "data": [\n {"x": 1}\n ]\n}', "jq -c"),
+        ("a.json", b'{\n "data": [\n {"role": 1}\n ]\n}', "jq -c"),
         ("a.txt", b"Once upon a time.\nThere was, as it were, a fox.\n", "not a data file: neither JSON"),
         ("a.bin", bytes(range(256)) * 40, "binary data"),
         ("a.zip", b"PK\x03\x04" + b"a" * 100, "zip archive"),

@@ -59,6 +59,23 @@ def test_a_transform_asks_for_room_in_the_spool_until_it_is_there(source, tmp_pa
     jobs.run(jobs.plan(source, data=data), tmp_path / "out", listener=room)
 
 
+def test_rows_that_a_transform_lets_grow_ask_for_more_room_to_be_written(
+    source, tmp_path, monkeypatch
+) -> None:
+    script = tmp_path / "transform.py"
+    script.write_text(
+        "def transform(row):\n    return [{**row, 'output': str(n) * 800} for n in range(5)]\n"
+    )
+    data = {"inputs": [str(source)], "transform": {"script": str(script)}}
+    room = Disk(monkeypatch, 10**9)
+    room.after["decide"] = 2 * source.stat().st_size  # enough for rows that stay as they are
+    with pytest.raises(OutputError, match="writing the output needs"):
+        jobs.run(jobs.plan(source, data=data), tmp_path / "out", listener=room)
+    room.free, room.after = 10**9, {}
+    result = jobs.run(jobs.plan(source, data=data), tmp_path / "out", listener=room)
+    assert result.manifest["run"]["resumed"]
+
+
 @pytest.mark.parametrize(
     "more",
     [

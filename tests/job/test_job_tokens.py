@@ -289,6 +289,25 @@ def test_streamed_rows_are_those_that_are_written(source: Path, folder: Path, tm
     assert [row for batch in batches for row in batch.to_pylist()] == written
 
 
+@pytest.mark.parametrize("name", ["chatml", "llama", "alpaca", "gemma", "vicuna"])
+@pytest.mark.parametrize("append_eos", [False, True])
+def test_a_builtin_over_conversations(
+    name: str, append_eos: bool, source: Path, folder: Path, tmp_path: Path
+) -> None:
+    """Every turn of the assistant is trained, with all that ends it, and no question is."""
+    model = {"chat_template": name, "template_kind": "builtin", "append_eos": append_eos}
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join(source.read_text().splitlines(keepends=True)[1:4]))
+    result = jobs.run(plan(few, folder, model=model), tmp_path / "out")
+    library = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    rows = [row for path in jobs.paths(result) for row in jobs.read_lines(path)]
+    assert len(rows) == 3
+    for row in rows:
+        trained = library.decode([token for token in row["labels"] if token >= 0], skip_special_tokens=False)
+        assert "yes" in trained and "and?" not in trained
+        assert trained.count("yes") == 1
+
+
 def test_too_long_is_exact(source: Path, folder: Path, tmp_path: Path) -> None:
     """Rows of more tokens than the model takes are counted, or rejected; so are those with few trained."""
     model = {"chat_template": TEMPLATE, "template_kind": "jinja", "max_length": 60}

@@ -13,7 +13,7 @@ from forge_gpu.kernels.layout import Spans
 from forge_gpu.kernels.reference.vm_run import run as run_reference
 from forge_gpu.kernels.reference.vm_values import Raised, ToJinja
 from forge_gpu.kernels.vm_layout import Outcome, Variable
-from forge_gpu.templates.environment import strftime_of
+from forge_gpu.templates.functions import strftime_of
 from forge_gpu.templates.values import ABSENT
 from forge_gpu.templates.vm.program import compile_program
 from tests.templates.chat_cases import OTHER_SHAPES, PLAIN_SHAPES, TOOL, conversations

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_a_usual_folder(tmp_path):
     assert (result.name, result.architecture, result.max_length) == ("model", "Qwen2ForCausalLM", 32768)
     assert result.special_tokens == {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
     assert result.templates == {"default": "{{ messages }}"}
-    assert result.template_for(tools=True) == "default"
+    assert result.template_for(tools=True) == "{{ messages }}"
 
 
 def test_the_file_wins_over_the_tokenizer(tmp_path):
@@ -47,8 +48,9 @@ def test_the_file_wins_over_the_tokenizer(tmp_path):
     )
     assert result.templates == {"default": "from the file\n", "tool_use": "tools"}
     assert result.sources["default"].endswith("chat_template.jinja")
-    assert result.template_for(tools=True) == "tool_use"
-    assert result.template_for(tools=False) == "default"
+    both = "{% if tools is none %}\nfrom the file{%+ else %}\ntools{%+ endif %}"
+    assert result.template_for(tools=True) == both
+    assert result.template_for(tools=False) == "from the file\n"
     assert any("several chat templates" in note for note in result.notes)
 
 
@@ -177,6 +179,57 @@ def test_a_name_that_is_nowhere(tmp_path):
 def test_a_path_must_exist(name):
     with pytest.raises(InputError, match="there is no such folder"):
         locate(name, {})
+
+
+def gguf(path, **templates):
+    """A GGUF file without weights."""
+    from gguf import GGUFWriter
+
+    writer = GGUFWriter(path, "llama")
+    writer.add_name("Tiny")
+    writer.add_context_length(4096)
+    writer.add_token_list(["<unk>", "<s>", "</s>", "é"])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_pad_token_id(99)
+    if templates:
+        writer.add_chat_template([{"name": name, "template": text} for name, text in templates.items()])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    return path
+
+
+def test_a_gguf_file_is_read_for_its_metadata(tmp_path):
+    path = gguf(tmp_path / "tiny.gguf", default="\ufeffdéfault", tool_use="tools")
+    result = read_folder(path)
+    assert (result.name, result.architecture, result.max_length) == ("Tiny", "llama", 4096)
+    assert result.templates == {"default": "\ufeffdéfault", "tool_use": "tools"}
+    assert result.special_tokens == {"bos_token": "<s>", "eos_token": "</s>"}
+    assert locate(str(path), {}) == (path, f"the metadata of {path}")
+    assert read_folder(gguf(tmp_path / "none.gguf")).templates == {}
+
+
+@pytest.mark.parametrize("size", [4, 8, 24, 60, 200, 300])
+def test_a_gguf_file_that_is_cut_off(tmp_path, size):
+    whole = gguf(tmp_path / "tiny.gguf", default="text").read_bytes()
+    path = tmp_path / "cut.gguf"
+    path.write_bytes(whole[:size])
+    with pytest.raises(InputError, match=r"cut\.gguf is damaged, or no GGUF file"):
+        read_folder(path)
+
+
+def test_without_the_package_gguf_files_are_refused(tmp_path, monkeypatch):
+    path = gguf(tmp_path / "tiny.gguf", default="text")
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    with pytest.raises(InputError, match=r"pip install 'forge-gpu\[gguf\]'"):
+        read_folder(path)
+
+
+def test_a_folder_of_nothing_but_gguf_files(tmp_path):
+    gguf(tmp_path / "tiny.gguf")
+    with pytest.raises(InputError, match="name one of its GGUF files"):
+        read_folder(tmp_path)
 
 
 def test_a_file_is_no_folder(tmp_path):

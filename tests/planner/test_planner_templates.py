@@ -83,7 +83,8 @@ def test_one_of_a_list_of_named_templates_is_the_default(files):
     path = files / "tokenizer_config.json"
     named = [{"name": "tool_use", "template": "T"}, {"name": "default", "template": TEMPLATE}]
     path.write_text(json.dumps({"chat_template": named, **TOKENS}))
-    assert planned(files, template=path).chat_template == TEMPLATE
+    both = f"{{% if tools is none %}}\n{TEMPLATE}{{%+ else %}}\nT{{%+ endif %}}"
+    assert planned(files, template=path).chat_template == both
 
 
 @pytest.mark.parametrize("option", ["model", "template"])

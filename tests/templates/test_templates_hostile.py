@@ -1,23 +1,32 @@
 """Hostile templates are stopped by bounds, with a clear line."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
 from forge_gpu.errors import TemplateError
-from forge_gpu.templates.bounds import Bounds
+from forge_gpu.templates import process
+from forge_gpu.templates.bounds import BoundedEnvironment, Bounds
 from forge_gpu.templates.conversations import Conversation
 from forge_gpu.templates.environment import ChatTemplate, Refused
-from tests.templates.chat_support import TOKENS
+from forge_gpu.templates.rendering import Rendering
+from forge_gpu.templates.small import Beyond
+from forge_gpu.templates.turns.rounds import TurnMarks
+from tests.templates.chat_support import TOKENS, WRITTEN
 
 TALK = Conversation([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}])
 LOOP = "{{% for i in range(99) %}}{{% set ns.x = {} %}}{{% endfor %}}{{{{ ns.x }}}}"
 GROWN = "{{% set ns = namespace(x='aaaa') %}}" + LOOP
-BOUNDS = Bounds(seconds=1.0, steps=200_000, size=1 << 20)
+NESTED = (
+    "{% set ns = namespace(x=[1], y=[1]) %}{% for i in range(60) %}"
+    "{% set ns.x = [ns.x, ns.x] %}{% set ns.y = [ns.y, ns.y] %}{% endfor %}"
+)
+BOUNDS = Bounds(seconds=1.0, steps=200_000, size=1 << 20, memory=512 * 2**20)
 
 
-def run(source):
-    return ChatTemplate(source, TOKENS, {}, "2026-01-02", BOUNDS).render(TALK)
+def run(source, bounds=BOUNDS):
+    return ChatTemplate(source, TOKENS, {}, "2026-01-02", bounds).render(TALK)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +73,7 @@ def test_endless_work(source):
 )
 def test_huge_output(source):
     with pytest.raises(TemplateError, match="more than 1048576"):
-        run(source)
+        run(source, replace(BOUNDS, seconds=20.0))
 
 
 @pytest.mark.parametrize(
@@ -85,6 +94,62 @@ def test_what_no_template_may(source):
     with pytest.raises(Refused) as refused:
         run(source)
     assert str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "bound"),
+    [
+        ("{{ 3**90000000 % 7 }}", "more than"),
+        ("{% for i in range(9) %}{{ 3.5 | round(30000000, 'ceil') }}{% endfor %}", "more than 1 s"),
+        ("{{ ((range(99999) | map('string') | list) * 9) | sort | pprint | length }}", "more than"),
+        ("{{ messages | tojson(indent=2000000000) }}", "more than (512 MiB|1 s)"),
+        (
+            "{{ strftime_now('%900000000d') * 9 }}{{ ('é' * 999999) | upper | list | tojson }}",
+            "more than",
+        ),
+        (NESTED + "{{ ns.x }}", "more than"),
+        (NESTED + "{{ ns.x == ns.y }}", "more than"),
+        ("{% for i in range(99999) if -1 in range(99999) | list %}{% endfor %}", "more than 1 s"),
+        ("{% macro f(x) %}{{ f(x ~ x) }}{% endmacro %}{{ f('aaaa') }}", "more than 1048576"),
+        ("{% for i in range(1023) %}{{ ('a' * 1000000) | upper | wordcount }}{% endfor %}", "more than"),
+    ],
+)
+def test_one_operation_ends_within_its_bounds(source, bound):
+    """Whatever holds the interpreter's lock: another process is ended."""
+    began = time.monotonic()
+    with pytest.raises(TemplateError, match=bound):
+        run(source)
+    assert time.monotonic() - began < 15
+
+
+def test_what_may_take_long_goes_to_another_process_and_is_right():
+    for source in (
+        "{{ '%5d' | format(3) }}|{{ [3, 1, 2] | sort }}|{{ 2 ** 70 % 7 }}|{{ messages | length }}",
+        "{% for m in messages %}{{ m.content | center(9) }}{% endfor %}{{ messages[0] | pprint }}",
+        "{% set ns = namespace(x=[1]) %}{% set ns.x = [namespace(y=1)] %}{{ ns.x | length }}é\U0001f600",
+    ):
+        template = ChatTemplate(source, TOKENS, {}, "2026-01-02")
+        with pytest.raises(Beyond):
+            template.here.render(template.variables(TALK))
+        there = Rendering(source, "2026-01-02", Bounds(), BoundedEnvironment, TurnMarks)
+        assert template.render(TALK) == there.render(template.variables(TALK))
+        assert template.written(TALK).text == template.render_spans(TALK)[0] == template.render(TALK)
+
+
+def test_refusals_of_the_other_process_are_those_of_the_template():
+    with pytest.raises(Refused, match="no such thing"):
+        run("{{ 2 ** 5000 % 7 }}{{ raise_exception('no such thing') }}")
+
+
+def test_usual_templates_start_no_process(monkeypatch):
+    monkeypatch.setattr(process, "_process", lambda: pytest.fail("a process was started"))
+    for source in WRITTEN.values():
+        template = ChatTemplate(source, TOKENS, {}, "2026-01-02")
+        for rendered in (template.render, template.render_spans, template.written):
+            try:
+                rendered(TALK)
+            except Refused:
+                continue
 
 
 def test_random_text_is_refused():

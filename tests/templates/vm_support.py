@@ -14,7 +14,8 @@ from forge_gpu.kernels.cpu.vm_rows import Machine, Rendered
 from forge_gpu.kernels.layout import Spans
 from forge_gpu.kernels.vm_layout import Outcome
 from forge_gpu.templates.conversations import Conversation
-from forge_gpu.templates.environment import ChatTemplate, Refused, strftime_of
+from forge_gpu.templates.environment import ChatTemplate, Refused
+from forge_gpu.templates.functions import strftime_of
 from forge_gpu.templates.records import tools_of
 from forge_gpu.templates.values import ABSENT
 from forge_gpu.templates.vm.program import CompiledTemplate, compile_program

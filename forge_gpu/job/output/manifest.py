@@ -93,7 +93,7 @@ class RunFacts:
             "warnings": self.warnings + self.lost_listeners,
             "fingerprints": {source.file.path: source.file.fingerprint for source in inputs.sources},
             "settings": public_within(
-                config.model_dump(mode="json", include={"goal", "hardware", "preprocessing"})
+                config.model_dump(mode="json", include={"goal", "license", "hardware", "preprocessing"})
             ),
             "surroundings": self.surroundings,
             "machine": {"system": platform.platform(), "python": platform.python_version()},

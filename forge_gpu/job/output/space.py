@@ -75,12 +75,13 @@ def require_for_index(
         require_space(spec.output, indexed, "indexing this input")
 
 
-def require_for_encoding(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint) -> None:
+def require_for_encoding(
+    spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, expansions: Expansions
+) -> None:
     """Raise OutputError where the tokens that wait for a decision will not fit."""
     if spec.limit is None:
-        left = (
-            _of_tokens(inputs.total_bytes, spec.config) - checkpoint.state.encoded_tokens * BYTES_OF_A_TOKEN
-        )
+        there = checkpoint.state.encoded_tokens * BYTES_OF_A_TOKEN
+        left = _of_tokens(expansions.grown(inputs.total_bytes), spec.config) - there
         require_space(spec.output, left, "encoding this input")
 
 
@@ -90,12 +91,13 @@ def require_for_writing(
     checkpoint: Checkpoint,
     decisions: Decisions,
     ranges: Sequence[RangeFacts],
+    expansions: Expansions,
 ) -> None:
     """Raise OutputError where the outputs will not fit."""
     read = sum(item.range.size for item, facts in zip(inputs.items, ranges, strict=True) if facts.rows)
     counts = decisions.counts()
     retained = sum(counts[fate] for fate in (*SPLITS, Fate.REJECTED))
-    share = read * retained // max(sum(counts.values()), 1)
+    share = expansions.grown(read) * retained // max(sum(counts.values()), 1)
     require_space(spec.output, _of_lines(share, spec.config) - _written(checkpoint), "writing the output")
 
 

@@ -70,6 +70,10 @@ class Held(Protocol):
         """Bytes that it may still take on the disk for so much input."""
         ...
 
+    def made(self) -> int:
+        """Bytes of the rows that it made so far, and left on the disk."""
+        ...
+
     def section(self) -> dict[str, Any]:
         """What the manifest says of it, under the expansion's name."""
         ...
@@ -127,6 +131,10 @@ class Expansions:
 
     def room(self, input_bytes: int) -> int:
         return sum(held.room(input_bytes) for held in self.held.values())
+
+    def grown(self, input_bytes: int) -> int:
+        """Bytes of the rows that so much input became: as many, where they did not grow."""
+        return max([input_bytes, *(held.made() for held in self.held.values())])
 
     def close(self) -> None:
         for held in self.held.values():

@@ -14,6 +14,7 @@ from forge_gpu.config.schema import Config, Near
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import ArrowChunk, Chunk
+from forge_gpu.io.stray_marks import without_marks
 from forge_gpu.job.rows.converted import CONVERT, made_columns
 from forge_gpu.job.rows.expansion import DETAIL, PASSED_OVER, Expansion, Parts, expand, taken
 from forge_gpu.job.rows.tokenizers import control_checks
@@ -245,7 +246,11 @@ class RowReader:
     def _records(self, chunk: Chunk) -> Records:
         if chunk.form == "table":
             return table_records(chunk, self.keys, self.engine)
-        return self.engine.scan(chunk.data, chunk.form, self.keys, self.config.data.max_row_bytes)
+        limit = self.config.data.max_row_bytes
+        records = self.engine.scan(chunk.data, chunk.form, self.keys, limit)
+        while (data := without_marks(records)) is not None:
+            records = self.engine.scan(data, chunk.form, self.keys, limit)
+        return records
 
 
 def table_records(chunk: ArrowChunk, keys: tuple[str, ...], engine: Engine) -> Records:

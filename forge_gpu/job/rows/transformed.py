@@ -79,8 +79,10 @@ class Transformer:
 
     def room(self, input_bytes: int) -> int:
         """What it leaves in the spool, taken to be as much as it is given."""
-        there = sum(path.stat().st_size for path in self._folder.glob(f"{SPOOLED}*"))
-        return max(input_bytes - there, 0)
+        return max(input_bytes - self.made(), 0)
+
+    def made(self) -> int:
+        return sum(path.stat().st_size for path in self._folder.glob(f"{SPOOLED}*"))
 
     def close(self) -> None:
         """End the processes."""

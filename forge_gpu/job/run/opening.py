@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.loss import Loss
 from forge_gpu.io.sources import open_source
@@ -32,6 +33,7 @@ def open_inputs(
                 hold=not streamed,
                 by_parts=spec.on_cluster,
                 on_retry=telling("open", listener),
+                dialect=Dialect.of(data.dialect),
             )
             for file in files
         ]

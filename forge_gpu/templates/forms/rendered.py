@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from forge_gpu.config.schema import Config, Mapping
 from forge_gpu.errors import ConfigError, TemplateError
@@ -16,6 +16,10 @@ from forge_gpu.templates.renderer import Renderer
 from forge_gpu.templates.roles import own_roles
 from forge_gpu.templates.shapes import shape_of
 from forge_gpu.templates.single_turn import SingleTurnRenderer
+
+if TYPE_CHECKING:
+    from forge_gpu.templates.conversations import Shape
+    from forge_gpu.templates.environment import ChatTemplate
 
 
 class RenderedForm(Form):
@@ -35,7 +39,7 @@ class RenderedForm(Form):
             return self._of_format(config)
         if config.model.template_kind == "jinja":
             return self._of_jinja(config)
-        if config.model.template_kind == "builtin" and _has_conversations(config):
+        if writes_turns(config):
             return self._of_builtin(config)
         return self._of_one_turn(config)
 
@@ -98,28 +102,27 @@ class RenderedForm(Form):
 
     def _of_builtin(self, config: Config) -> Renderer:
         """A built-in over conversations: several turns, a system message, pairs."""
-        from forge_gpu.templates.jinja_renderer import JinjaRenderer
-
         chosen, mapping = builtin(config.model.chat_template or ""), config.data.mapping
         ending = _eos(config, chosen.eos) if config.model.append_eos else ""
-        fields = tuple(field.name for field in self.fields(config))
-        shapes = shape_of(mapping).sides(mapping)
-        return JinjaRenderer(chosen.chat_template(ending), shapes, fields, config.model.compile)
+        return self._of_turns(config, chosen.chat_template(ending), shape_of(mapping).sides(mapping))
 
     def _of_jinja(self, config: Config) -> Renderer:
         from forge_gpu.templates.environment import chat_template  # most plans can do without Jinja
-        from forge_gpu.templates.jinja_renderer import JinjaRenderer
 
         if config.model.append_eos:
             raise TemplateError(
                 "model.append_eos: a model's own template writes what ends a text; set it to false"
             )
-        mapping = config.data.mapping
-        fields = tuple(field.name for field in self.rendered(config))
+        sides = shape_of(config.data.mapping).sides(config.data.mapping, own_roles(config.model))
+        return self._of_turns(config, chat_template(config.model), sides)
+
+    def _of_turns(self, config: Config, template: ChatTemplate, sides: tuple[Shape, ...]) -> Renderer:
+        from forge_gpu.templates.jinja_renderer import JinjaRenderer
+
         return JinjaRenderer(
-            chat_template(config.model),
-            shape_of(mapping).sides(mapping, own_roles(config.model)),
-            fields,
+            template,
+            sides,
+            tuple(field.name for field in self.rendered(config)),
             config.model.compile,
             roles=frozenset(config.output.trained_roles),
             only_last=config.output.turns == "each",
@@ -158,7 +161,10 @@ def _eos(config: Config, usual: str | None) -> str:
     return eos
 
 
-def _has_conversations(config: Config) -> bool:
-    """Whether records may hold more than one question and its answer."""
+def writes_turns(config: Config) -> bool:
+    """Whether a chat template in Jinja writes the text: the model's own, or a built-in over records that may
+    hold more than one question and its answer."""
+    if config.model.template_kind != "builtin":
+        return config.model.template_kind == "jinja"
     mapping, shape = config.data.mapping, shape_of(config.data.mapping)
     return shape.has_turns and (not shape.in_columns or mapping.system is not None)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from forge_gpu.config.schema import Config
 from forge_gpu.templates.fields import split_at
-from forge_gpu.templates.forms.rendered import RenderedForm
+from forge_gpu.templates.forms.rendered import RenderedForm, writes_turns
 from forge_gpu.templates.lines import Field, line_program
 from forge_gpu.templates.program import Program, RawSlot
 from forge_gpu.templates.renderer import own
@@ -14,7 +14,7 @@ from forge_gpu.templates.shapes.base import RecordShape
 
 IDS, LABELS, ATTENTION = "input_ids", "labels", "attention_mask"
 TEXT = (Field("text", may_be_empty=False), Field("spans", "json", may_be_null=True))
-"""Of a model's own template: where the assistant speaks is told beside the text."""
+"""Of a template that writes turns: where the assistant speaks is told beside the text."""
 PARTED = (Field("prompt"), Field("completion"))
 """Of other templates: all that follows the prompt is trained."""
 
@@ -29,7 +29,7 @@ class TokensForm(RenderedForm):
         return tuple(Field(name, "ids") for name in names)
 
     def rendered(self, config: Config) -> tuple[Field, ...]:
-        return TEXT if config.model.template_kind == "jinja" else PARTED
+        return TEXT if writes_turns(config) else PARTED
 
     def misfit(self, shape: RecordShape) -> str | None:
         return None if not shape.is_pair else self.not_of_pairs(shape.name)

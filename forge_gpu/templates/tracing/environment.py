@@ -14,20 +14,13 @@ from typing import Any
 
 from jinja2 import filters, nodes
 from jinja2.compiler import CodeGenerator, Frame
-from jinja2.ext import loopcontrols
 from jinja2.runtime import Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.utils import pass_environment, pass_eval_context
+from jinja2.utils import pass_context
 
-from forge_gpu.templates.bounds import BoundedEnvironment, Bounds
-from forge_gpu.templates.environment import (
-    GenerationTag,
-    PlainDict,
-    PlainNamespace,
-    raise_exception,
-    strftime_of,
-    to_json,
-)
+from forge_gpu.templates.bounds import Bounds
+from forge_gpu.templates.functions import OPTIONS, install, to_json
+from forge_gpu.templates.small import MOST_INDENT, SmallEnvironment
 from forge_gpu.templates.tracing.expressions import Expression, Mark, Operation, Text, joined
 from forge_gpu.templates.tracing.placeholders import (
     LengthPlaceholder,
@@ -69,19 +62,15 @@ class _Generator(CodeGenerator):
         self.write("))")
 
 
-class TracingEnvironment(BoundedEnvironment):
+class TracingEnvironment(SmallEnvironment):
     """Serves one trace at a time: `trace` is set before a template runs."""
 
     code_generator_class = _Generator
     trace: Trace
 
     def __init__(self, bounds: Bounds, date: str | None) -> None:
-        super().__init__(
-            bounds, trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols]
-        )
-        self.globals["raise_exception"] = raise_exception
-        self.globals["strftime_now"] = strftime_of(date)
-        self.globals |= {"dict": PlainDict(), "namespace": PlainNamespace}
+        super().__init__(bounds, **OPTIONS)
+        install(self.globals, date)
         self.generation_hook = self._marked
         _install_filters(self)
         _install_tests(self)
@@ -98,7 +87,13 @@ class TracingEnvironment(BoundedEnvironment):
 
     def tilde(self, values: Iterable[Any]) -> Any:
         """a ~ b"""
-        return self._joined([self.emitted(value) for value in values])
+        return self._joined([self.emitted(self._emitted(value)) for value in values])
+
+    def _may_call(self, function: Any, owner: Any, args: tuple[Any, ...], options: dict[str, Any]) -> bool:
+        return isinstance(owner, Placeholder) or super()._may_call(function, owner, args, options)
+
+    def _weight(self, value: Any) -> int:
+        return 1 if isinstance(value, Placeholder) else super()._weight(value)
 
     def _concat(self, parts: Iterable[Any]) -> Any:
         """The body of a macro, of a `set` block, of a call, or the whole text."""
@@ -219,13 +214,13 @@ def _denying(what: str, function: Callable[..., Any]) -> Callable[..., Any]:
 def _modelled(name: str, model: Callable[..., Any], otherwise: Callable[..., Any]) -> Callable[..., Any]:
     """A filter with a model for texts; structures count as they are."""
     mark = getattr(otherwise, "jinja_pass_arg", None)
-    real = filters.FILTERS[name] if name in ("length", "count") else otherwise
+    counts = name in ("length", "count")  # a list with stand-ins has a length all the same
 
     @wraps(otherwise)
     def filtered(*args: Any, **options: Any) -> Any:
         given = args[1:] if mark else args
         if not isinstance(given[0], Placeholder):
-            return real(*args, **options)
+            return filters.FILTERS[name](*given, **options) if counts else otherwise(*args, **options)
         if not isinstance(given[0], TextPlaceholder) or isinstance(given[0], SafePlaceholder):
             raise Untraceable(f"the filter {name} with a list, a number or a safe text")
         if any(isinstance(value, Placeholder) for value in (*given[1:], *options.values())):
@@ -236,20 +231,23 @@ def _modelled(name: str, model: Callable[..., Any], otherwise: Callable[..., Any
 
 
 def _indent_arguments(width: Any = 4, first: bool = False, blank: bool = False) -> tuple[Any, ...]:
+    if not isinstance(width, int) or width > MOST_INDENT:
+        raise Untraceable("a wide indent")
     return (width, first, blank)
 
 
 def _safe(denying: Callable[..., Any]) -> Callable[..., Any]:
-    def safe(value: Any) -> Any:
+    @pass_context
+    def safe(context: Any, value: Any) -> Any:
         if isinstance(value, TextPlaceholder):
             return SafePlaceholder(value._expression, value._trace)
-        return denying(value)
+        return denying(context, value)
 
     return safe
 
 
 def _replace(environment: TracingEnvironment, real: Callable[..., Any]) -> Callable[..., Any]:
-    @pass_eval_context
+    @pass_context
     def replace(context: Any, text: Any, old: Any, new: Any, count: Any = None) -> Any:
         if (
             isinstance(text, SafePlaceholder)
@@ -272,7 +270,7 @@ def _replace(environment: TracingEnvironment, real: Callable[..., Any]) -> Calla
 
 
 def _join(environment: TracingEnvironment, real: Callable[..., Any]) -> Callable[..., Any]:
-    @pass_eval_context
+    @pass_context
     def join(context: Any, items: Any, glue: Any = "", attribute: Any = None) -> Any:
         if isinstance(items, PiecesPlaceholder | PieceSlice) and attribute is None:
             return environment._join_texts(glue, items)
@@ -292,13 +290,13 @@ def _join(environment: TracingEnvironment, real: Callable[..., Any]) -> Callable
 def _end_of_pieces(index: int, otherwise: Callable[..., Any]) -> Callable[..., Any]:
     real = filters.FILTERS["first" if index == 0 else "last"]
 
-    @pass_environment
-    def end(environment: Any, items: Any) -> Any:
+    @pass_context
+    def end(context: Any, items: Any) -> Any:
         if isinstance(items, PiecesPlaceholder):
             return items[index]
         if isinstance(items, Placeholder):
-            return otherwise(environment, items)
-        return real(environment, items)
+            return otherwise(context, items)
+        return real(context.environment, items)
 
     return end
 
@@ -323,6 +321,7 @@ def _to_json(
     sort_keys: bool = False,
 ) -> Any:
     """tojson of a structure: its own JSON text with each stand-in's in place."""
+    environment._check_json(value, indent=indent, separators=separators)
     if not holds_placeholder(value):
         return to_json(value, ensure_ascii, indent, separators, sort_keys)
     held: list[TextPlaceholder] = []

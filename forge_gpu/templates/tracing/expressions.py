@@ -155,6 +155,32 @@ def parts_of(expression: Expression) -> tuple[Expression, ...]:
     return expression.parts if isinstance(expression, Join) else (expression,)
 
 
+def growth(name: str, arguments: Arguments) -> int:
+    """How many times as long as its operand a text can be, at most."""
+    match name, arguments:
+        case "replace", (str(old), str(new), *_):
+            return max(1, -(-len(new) // len(old))) if old else len(new) + 1
+        case "rejoin", (_, separator, _, _, _, _, str(glue)):
+            return max(1, -(-len(glue) // len(separator)))
+        case "indent", (int(width), *_):
+            return width + 1
+        case "tojson" | "escape" | "upper" | "lower" | "title" | "capitalize" | "title_filter", _:
+            return 6
+    return 1
+
+
+def weight(expression: Expression) -> int:
+    """How many times as long as all texts of the row a text can be, at most."""
+    match expression:
+        case Leaf():
+            return 1
+        case Operation(name, operand, arguments):
+            return weight(operand) * growth(name, arguments)
+        case Join(parts):
+            return sum(map(weight, parts))
+    return 0
+
+
 def has_mark(expression: Expression) -> bool:
     match expression:
         case Mark():

@@ -8,7 +8,7 @@ from typing import Any
 from forge_gpu.templates.conversations import Conversation
 from forge_gpu.templates.jinja_rows import NO_COMPLETION
 from forge_gpu.templates.tracing.columns import Needs
-from forge_gpu.templates.tracing.expressions import Expression, Mark, Text
+from forge_gpu.templates.tracing.expressions import Expression, Leaf, Mark, Text, weight
 from forge_gpu.templates.tracing.placeholders import TextPlaceholder
 from forge_gpu.templates.tracing.trace import (
     Fallback,
@@ -19,6 +19,9 @@ from forge_gpu.templates.tracing.trace import (
     Tracer,
     stand_ins,
 )
+
+FEW_TIMES = 64
+"""How often a program may write each text of its row; what writes them more often has no program."""
 
 
 @dataclass(eq=False, slots=True)
@@ -54,13 +57,22 @@ def trace_fields(
     split: bool,
 ) -> Result:
     """Trace the conversation: one field, its text; or, to `split`, prompt and completion (see split_turn)."""
-    messages = stand_ins(conversation.messages, lambda leaf: TextPlaceholder(leaf, questions))
+    leaves = 0
+
+    def stand_in(leaf: Leaf) -> TextPlaceholder:
+        nonlocal leaves
+        leaves += 1
+        return TextPlaceholder(leaf, questions)
+
+    messages = stand_ins(conversation.messages, stand_in)
     shaped = Conversation(messages, conversation.tools)
     if split and messages[-1].get("role") != "assistant":
         return Refusal(Text(NO_COMPLETION))
     whole = tracer.run(tracer.template.variables(shaped), questions)
     if not isinstance(whole, Rendering):
         return _result(whole)
+    if sum(map(weight, whole.parts)) > FEW_TIMES * (leaves + 1):
+        return Fallback("a text many times as long as its row")
     if not split:
         return Compiled((without_marks(whole.parts),))
     opens = [number for number, part in enumerate(whole.parts) if part == Mark(True)]

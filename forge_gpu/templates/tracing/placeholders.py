@@ -14,15 +14,20 @@ from markupsafe import Markup, escape
 
 from forge_gpu.templates.tracing.expressions import (
     Expression,
+    Join,
     Operation,
     Predicate,
     Text,
     has_mark,
     joined,
     known,
+    weight,
 )
 
 MAX_PIECES = 64
+MAX_PARTS = 2**14
+MAX_WEIGHT = 2**10
+"""How many times as long as the row an operation may make its texts."""
 
 
 class Untraceable(Exception):
@@ -77,7 +82,10 @@ class TextPlaceholder(Placeholder):
             raise Untraceable(f"{name} with a text of the row as an argument")
         if has_mark(self._expression):
             raise Untraceable("an operation on a text with generation tags")
-        return TextPlaceholder(Operation(name, self._expression, arguments), self._trace)
+        made = Operation(name, self._expression, arguments)
+        if weight(made) > MAX_WEIGHT:
+            raise Untraceable("a text that grows")
+        return TextPlaceholder(made, self._trace)
 
     def __bool__(self) -> bool:
         return self._ask("truthy")
@@ -336,6 +344,8 @@ def expression_of(value: Any) -> Expression:
 
 def text_of(expression: Expression, trace: Trace) -> Any:
     """An expression as a value: a real str where all of it is known."""
+    if isinstance(expression, Join) and len(expression.parts) > MAX_PARTS:
+        raise Untraceable("a text of very many parts")
     return expression.text if isinstance(expression, Text) else TextPlaceholder(expression, trace)
 
 
@@ -351,7 +361,8 @@ def add(left: Any, right: Any, trace: Trace) -> Any:
         expression_of(side) if is_safe else _escaped(expression_of(side))
         for side, is_safe in zip((left, right), safe, strict=True)
     ]
-    return SafePlaceholder(joined(tuple(sides)), trace)
+    whole = text_of(joined(tuple(sides)), trace)
+    return SafePlaceholder(expression_of(whole), trace)
 
 
 def _escaped(expression: Expression) -> Expression:

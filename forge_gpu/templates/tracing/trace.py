@@ -14,7 +14,9 @@ from typing import Any
 import jinja2
 
 from forge_gpu.errors import TemplateError
-from forge_gpu.templates.environment import ChatTemplate, compile_template
+from forge_gpu.templates.environment import ChatTemplate
+from forge_gpu.templates.rendering import compile_template
+from forge_gpu.templates.small import Beyond
 from forge_gpu.templates.tracing.environment import TracingEnvironment
 from forge_gpu.templates.tracing.expressions import (
     Expression,
@@ -74,7 +76,7 @@ class Tracer:
 
     def __init__(self, template: ChatTemplate) -> None:
         self.template = template
-        self.environment = TracingEnvironment(template.bounds, template.date)
+        self.environment = TracingEnvironment(template.here.bounds, template.date)
         self.traced = compile_template(self.environment, template.source)
         self.runs = 0
 
@@ -83,11 +85,13 @@ class Tracer:
         `questions`."""
         self.runs += 1
         self.environment.trace = questions
-        self.environment.start()
         try:
+            self.environment.begin(variables.values())
             text = self.traced.render(variables)
         except Untraceable as error:
             return Fallback(str(error))
+        except Beyond:
+            return Fallback("more than is traced, or what may take long")
         except TemplateError:
             raise
         except jinja2.exceptions.SecurityError:

@@ -9,12 +9,13 @@ from typing import Any
 from jinja2 import nodes
 
 from forge_gpu.templates.bounds import BoundedEnvironment
+from forge_gpu.templates.small import SmallEnvironment
 from forge_gpu.templates.turns.written import NO_MESSAGE, Written
 
 BODIES = ("body", "elif_", "else_")
 
 
-class TurnEnvironment(BoundedEnvironment):
+class TurnMarks(BoundedEnvironment):
     """Notes whose turn is written while a template generates its text."""
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
@@ -33,6 +34,7 @@ class TurnEnvironment(BoundedEnvironment):
         for piece in pieces():
             text.append(piece)
             self._place += len(piece)
+            self.check_size(self._place)
         return Written("".join(text), tuple(self._turns))
 
     def loop_begins(self) -> str:
@@ -51,6 +53,10 @@ class TurnEnvironment(BoundedEnvironment):
         if number != self._current:
             self._current = number
             self._turns.append((self._place, number))
+
+
+class SmallTurnEnvironment(TurnMarks, SmallEnvironment):
+    """The same in Forge's own process."""
 
 
 def _mark_loops(node: nodes.Node) -> None:

@@ -19,6 +19,7 @@ from forge_gpu.kernels.vm_layout import (
     TUPLE,
     Op,
 )
+from forge_gpu.templates.small import is_plain_date
 from forge_gpu.templates.vm.code import UNDEFINED_VALUE, Cell, Label, Slot, Unsupported
 from forge_gpu.templates.vm.compiler import Compiler, constant_of, is_constant
 from forge_gpu.templates.vm.filters import filtered, iterable_filter
@@ -229,7 +230,10 @@ def _call(c: Compiler, node: nodes.Call) -> Cell:
     if c.is_function(node.node, "namespace"):
         return _namespace(c, node)
     if c.is_function(node.node, "strftime_now") and len(node.args) == 1 and is_constant(node.args[0]):
-        return c.code.constant(c.strftime(constant_of(node.args[0])))
+        form = constant_of(node.args[0])
+        if not isinstance(form, str) or not is_plain_date(form):
+            raise Unsupported("a date of a given width")
+        return c.code.constant(c.strftime(form))
     if macros_named(c, node.node.name):
         return c.captured(lambda: call_macro(c, node))
     raise Unsupported(f"a call of {node.node.name}")

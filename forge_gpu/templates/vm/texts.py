@@ -17,8 +17,9 @@ from forge_gpu.kernels.cpu.vm_rows import Machine, Rendered, same_texts
 from forge_gpu.kernels.layout import I64, Spans, empty_spans
 from forge_gpu.kernels.vm_layout import MARK_BEGIN, Outcome, Variable
 from forge_gpu.templates.conversations import Bools, Conversations
-from forge_gpu.templates.environment import ChatTemplate, strftime_of
+from forge_gpu.templates.environment import ChatTemplate
 from forge_gpu.templates.final_message import as_given
+from forge_gpu.templates.functions import strftime_of
 from forge_gpu.templates.records import BadRecord, Message
 from forge_gpu.templates.renderer import plain_spans, scattered
 from forge_gpu.templates.turns.finder import SpanRule, rule_of

@@ -1,0 +1,1 @@
+"""A prepared folder, put on the hub."""
