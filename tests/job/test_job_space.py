@@ -63,9 +63,7 @@ def test_rows_that_a_transform_lets_grow_ask_for_more_room_to_be_written(
     source, tmp_path, monkeypatch
 ) -> None:
     script = tmp_path / "transform.py"
-    script.write_text(
-        "def transform(row):\n    return [{**row, 'output': str(n) * 800} for n in range(5)]\n"
-    )
+    script.write_text("def transform(row):\n    return [{**row, 'output': str(n) * 800} for n in range(5)]\n")
     data = {"inputs": [str(source)], "transform": {"script": str(script)}}
     room = Disk(monkeypatch, 10**9)
     room.after["decide"] = 2 * source.stat().st_size  # enough for rows that stay as they are
