@@ -190,16 +190,25 @@ def kernel(function: Callable[..., Any]) -> Any:
         dispatcher._cache = _KernelCache(function)
     finally:
         numba_config.CACHE_DIR = before
-    return dispatcher
+    return _without_extensions(dispatcher)
 
 
 def inner(function: Callable[..., Any]) -> Any:
     """Compile `function` as a part of the kernels that call it: nothing else can call it."""
-    return numba.njit(
-        nogil=True,
-        error_model="numpy",
-        boundscheck=CHECKED,
-        no_cpython_wrapper=True,
-        no_cfunc_wrapper=True,
-        pipeline_class=_InnerCompiler,
-    )(function)
+    return _without_extensions(
+        numba.njit(
+            nogil=True,
+            error_model="numpy",
+            boundscheck=CHECKED,
+            no_cpython_wrapper=True,
+            no_cfunc_wrapper=True,
+            pipeline_class=_InnerCompiler,
+        )(function)
+    )
+
+
+def _without_extensions(dispatcher: Any) -> Any:
+    """Kernels take arrays and numbers alone. Numba would first import whatever installed package extends it,
+    as awkward does, which takes longer than a small job."""
+    dispatcher._compilation_chain_init_hook = lambda: None
+    return dispatcher
