@@ -29,7 +29,16 @@ from forge_gpu.kernels.layout import I64, Text
 from forge_gpu.kernels.reference.render import render as plain_render
 from forge_gpu.kernels.scratch import Scratch
 from forge_gpu.templates.guard import difference
-from forge_gpu.templates.program import Literal, LiteralIfPresent, LiteralIfText, Part, Program, Slot, pack
+from forge_gpu.templates.program import (
+    Literal,
+    LiteralIfPresent,
+    LiteralIfText,
+    Part,
+    Program,
+    Slot,
+    TrainedMark,
+    pack,
+)
 from forge_gpu.templates.renderer import Renderer
 
 CHUNK_BYTES = 8 * 2**20
@@ -177,6 +186,8 @@ def shown(program: Program) -> str:
 
 
 def _shown(part: Part) -> str:
+    if isinstance(part, TrainedMark):
+        return "[trained:" if part.begins else "]"
     column = "" if isinstance(part, Literal) else part.column.removeprefix("\0")
     match part:
         case Literal(text):

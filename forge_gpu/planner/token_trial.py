@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from forge_gpu.engine.base import Engine
 from forge_gpu.errors import ConfigError, InputError
 from forge_gpu.fates import Reason, name
+from forge_gpu.job.rows.cuts import RowCutter
 from forge_gpu.job.rows.encoded import RowEncoder
-from forge_gpu.job.rows.rows import RowReader
+from forge_gpu.job.rows.rows import RowReader, Rows
 from forge_gpu.job.rows.tokenizers import tokenizer_plan
 from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.kernels.layout import AS_TEXT, I64, Text
 from forge_gpu.planner.template_trial import read_rows
+from forge_gpu.templates.lines import Composer
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +32,20 @@ class ShownToken:
 
 @dataclass(frozen=True, slots=True)
 class ShownRow:
-    """control_text: control tokens that its contents spell."""
+    """tokens: as they are written. control_text: control tokens that its contents spell. cut_tokens,
+    cut_messages: what was cut off. most: tokens of a piece, where rows are split into several; else None."""
 
     tokens: list[ShownToken]
     control_text: int
+    cut_tokens: int
+    cut_messages: int
+    most: int | None
+
+
+def _text(engine: Engine, fields: Composer, rows: Rows, some: I64) -> Text:
+    table, program = fields.table(rows.bound)
+    columns = [rows.column(name) for name in table.columns]
+    return engine.render(table, program, columns, some, AS_TEXT, rows.bound.first)
 
 
 def try_tokens(spec: JobSpec, engine: Engine, number: int) -> ShownRow | str:
@@ -50,7 +64,11 @@ def try_tokens(spec: JobSpec, engine: Engine, number: int) -> ShownRow | str:
             reason = name(Reason(rows.reason[row]))
             return ": ".join(filter(None, (reason, rows.detail(row))))
         encoder = RowEncoder(spec.config, engine, plan, reader.renderer)
-        tokens = encoder.encode(rows, np.array([row], np.int64)).tokens
+        chosen = np.array([row], np.int64)
+        whole = encoder.encode(rows, chosen).tokens
+        fields = Composer(("text",), lambda programs: programs[0])
+        cut = RowCutter(spec.config, reader, encoder, partial(_text, engine, fields)).cut(rows, chosen, whole)
+        tokens = cut.tokens
         added = {token.id for token in plan.definition.added}
         shown = [
             ShownToken(
@@ -58,5 +76,6 @@ def try_tokens(spec: JobSpec, engine: Engine, number: int) -> ShownRow | str:
             )
             for identity, weight in zip(tokens.ids.tolist(), tokens.weights.tolist(), strict=True)
         ]
-        return ShownRow(shown, int(tokens.guarded[0]))
+        most = spec.config.model.max_length if spec.config.tokens.cut == "split" else None
+        return ShownRow(shown, int(whole.guarded[0]), int(cut.cut_tokens[0]), int(cut.cut_messages[0]), most)
     raise InputError(f"there is no row {number}: the input has {seen}")

@@ -7,7 +7,7 @@ row never matter.
 from __future__ import annotations
 
 from forge_gpu.errors import TemplateError
-from forge_gpu.templates.program import Literal, Program, Slot
+from forge_gpu.templates.program import Literal, Program, Slot, TrainedMark
 
 
 def parse(template: str) -> Program:
@@ -46,7 +46,9 @@ def parse(template: str) -> Program:
 
 def columns_of(program: Program) -> tuple[str, ...]:
     """The columns that a program names, in order, each once."""
-    return tuple(dict.fromkeys(part.column for part in program if not isinstance(part, Literal)))
+    return tuple(
+        dict.fromkeys(part.column for part in program if not isinstance(part, Literal | TrainedMark))
+    )
 
 
 def _column(template: str, start: int, end: int) -> str:

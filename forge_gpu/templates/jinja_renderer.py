@@ -22,14 +22,15 @@ from forge_gpu.templates.conversations import Bools, Conversation, Conversations
 from forge_gpu.templates.environment import ChatTemplate, Refused
 from forge_gpu.templates.guard import Guard
 from forge_gpu.templates.jinja_rows import render_fields
-from forge_gpu.templates.program import Literal, Part, Program, RawSlot, Slot
+from forge_gpu.templates.program import Literal, Part, Program, RawSlot, Slot, TrainedMark
 from forge_gpu.templates.records import BadRecord
 from forge_gpu.templates.renderer import Bound, own, sparse_spans
 from forge_gpu.templates.tracing.columns import CONTENT, TextColumns, needs_of
 from forge_gpu.templates.tracing.compiler import EAGER, TOO_RARE, Compiler, Patience
 from forge_gpu.templates.tracing.cutover import Cutover
-from forge_gpu.templates.tracing.expressions import Expression, Text, evaluate
+from forge_gpu.templates.tracing.expressions import Expression, Mark, Text, evaluate
 from forge_gpu.templates.tracing.fields import Compiled, Refusal
+from forge_gpu.templates.tracing.spans import spans_of, with_spans
 from forge_gpu.templates.tracing.trace import Fallback
 from forge_gpu.templates.turns.finder import ASSISTANT, SpanRule
 from forge_gpu.templates.turns.spans import Spans as Stretches
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 SPANS = "spans"
 UNKNOWN_SPANS = "the template does not write turn after turn: what the assistant wrote cannot be told exactly"
 Rendered = dict[int, tuple[bytes, ...]]
+TELLING_ROWS = 8
+"""Of a program: one whose answer is empty does not tell where answers begin and end."""
 
 
 @dataclass
@@ -67,6 +70,7 @@ class JinjaRenderer:
 
     spans: a JSON list of [start, end), in characters of the text, of what messages of `roles` wrote
     (`only_last`: the last one); where they are not known null, or the row is refused (`rejects_unknown`).
+    marks_spans: programs may tell them by marks instead, and the list of such a row is null.
     compiled: False renders every row with Jinja itself.
     """
 
@@ -78,6 +82,7 @@ class JinjaRenderer:
     roles: frozenset[str] = ASSISTANT
     only_last: bool = False
     rejects_unknown: bool = False
+    marks_spans: bool = False
     counts: Counts = field(default_factory=Counts)
 
     def __post_init__(self) -> None:
@@ -93,7 +98,7 @@ class JinjaRenderer:
         self.split = self.texts != ("text",)
         self.span_rule = SpanRule(self.template, self.roles, self.only_last) if SPANS in self.fields else None
         self._has_code = self.compiled and self.template.final_field is None  # a cut at a tag is no program
-        traced = self._has_code and self.span_rule is None  # a program does not say whose turn its texts are
+        traced = self._has_code and (self.span_rule is None or self.marks_spans)
         self.compiler = Compiler(self.template, self.split, self.patience) if traced else None
         self.cutover = Cutover()
         self.guard = Guard(self.template, self.split)
@@ -155,6 +160,9 @@ class JinjaRenderer:
         for part in parts:
             if isinstance(part, Text):
                 program.append(Literal(part.text.encode()))
+                continue
+            if isinstance(part, Mark):
+                program.append(TrainedMark(part.opens))
                 continue
             slot = columns.slot(part)
             program.append(slot)
@@ -238,22 +246,43 @@ class _Chunk:
                 self.renderer.counts.refused += len(rows)
                 left[rows] = False
             elif isinstance(result, Compiled):
-                self._bind_compiled(result, rows)
-                left[rows] = False
+                if self._bind_compiled(result, rows):
+                    left[rows] = False
             else:
                 self.renderer.fell_back(result.why, len(rows))
 
-    def _bind_compiled(self, result: Compiled, rows: I64) -> None:
+    def _bind_compiled(self, result: Compiled, rows: I64) -> bool:
+        """False where the program does not say what is trained: the rows are for others."""
         renderer = self.renderer
+        if result.needs is None and renderer.span_rule is not None and not self._mark(result, rows):
+            return False
         if result.needs is None:
             result.programs = [renderer.program_of(parts, self.columns) for parts in result.fields]
-            texts = [part for parts in result.fields for part in parts if not isinstance(part, Text)]
+            texts = [part for parts in result.fields for part in parts if not isinstance(part, Text | Mark)]
             result.needs = needs_of(texts)
         self.columns.fill(result.needs, rows)
         for name, index in zip(renderer.texts, result.programs, strict=True):
             self.program[name][rows] = index
-        renderer.guard.bound(result, rows)
+        for row in renderer.guard.bound(result, rows):
+            if renderer.span_rule is not None:
+                self._compare_spans(row, spans_of(result.fields[0], self.columns.lookup(row)))
         renderer.counts.compiled += len(rows)
+        return True
+
+    def _mark(self, result: Compiled, rows: I64) -> bool:
+        """Mark what is trained in the text of a program, with one of the first rows of it that tells."""
+        rule = self.renderer.span_rule
+        if rule is None or result.is_unmarked:
+            return False
+        [parts] = result.fields
+        for row in rows[:TELLING_ROWS].tolist():
+            spans = rule.settled(self.conversations.read(row))
+            marked = None if spans is None else with_spans(parts, spans, self.columns.lookup(row))
+            if marked is not None:
+                result.fields = (marked,)
+                return True
+        result.is_unmarked = True
+        return False
 
     def _note_spans(self, result: Mapping[int, Stretches | None]) -> None:
         for row, spans in result.items():
@@ -290,7 +319,7 @@ class _Chunk:
             raise BadRecord(conversations.detail(row), Reason(conversations.reason[row]))
         conversation = conversations.read(row)
         cutover, compiler = renderer.cutover, renderer.compiler
-        traced = compiler is not None and renderer.machine is None
+        traced = compiler is not None and renderer.machine is None and renderer.span_rule is None
         if traced and (len(self.sides) > 1 or not conversations.plain[row]):
             if renderer.patience is EAGER or cutover.programs_pay():
                 began = perf_counter()

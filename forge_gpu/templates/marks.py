@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from forge_gpu.kernels.token_layout import RUN, RUN_END, TRAINED, TRAINED_END, UNKNOWN
-from forge_gpu.templates.program import Literal, LiteralIfText, Part, Program, Slot
+from forge_gpu.templates.program import Literal, LiteralIfText, Part, Program, Slot, TrainedMark
 
 
 def marked(program: Program, whole_texts: Collection[str]) -> Program:
@@ -14,6 +14,9 @@ def marked(program: Program, whole_texts: Collection[str]) -> Program:
     parts: list[Part] = []
     inside = False
     for part in program:
+        if isinstance(part, TrainedMark):
+            parts.append(_mark(TRAINED if part.begins else TRAINED_END))
+            continue
         literal = isinstance(part, Literal | LiteralIfText)
         if literal != inside:
             parts.append(_mark(RUN if literal else RUN_END))

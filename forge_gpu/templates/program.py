@@ -55,7 +55,15 @@ class LiteralIfPresent:
     element: int = 0
 
 
-Part = Literal | Slot | LiteralIfText | RawSlot | LiteralIfPresent
+@dataclass(frozen=True, slots=True)
+class TrainedMark:
+    """Where what the model is to learn begins, or ends. It writes nothing, but where marks are asked for
+    (see marks.py)."""
+
+    begins: bool
+
+
+Part = Literal | Slot | LiteralIfText | RawSlot | LiteralIfPresent | TrainedMark
 Program = tuple[Part, ...]
 
 _OPERATIONS = {
@@ -79,6 +87,8 @@ def pack(programs: Sequence[Program], message_columns: Iterable[str] = ()) -> la
     starts = [0]
     for program in programs:
         for part in program:
+            if isinstance(part, TrainedMark):
+                continue
             text = getattr(part, "text", None)
             literal = -1 if text is None else literals.setdefault(text, len(literals))
             name = getattr(part, "column", None)

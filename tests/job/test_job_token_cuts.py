@@ -11,7 +11,10 @@ from tokenizers import Tokenizer
 
 from forge_gpu.config.rules import broken
 from forge_gpu.config.schema import Config
+from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.errors import Interrupted, StrictError
+from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.planner.token_trial import try_tokens
 from tests.job import jobs
 from tests.job.test_job_tokens import TEMPLATE, WORDS, plan
 from tests.tokens.made import document
@@ -218,3 +221,17 @@ def test_a_cut_that_cannot_be_made_is_a_fault(
     if data:
         config = Config.model_validate({**config.model_dump(by_alias=True), "data": data})
     assert any(rule.name == "tokens.cut" and why in fault for rule, fault in broken(config, ()))
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_row_is_shown_as_it_is_written(cut: str, source: Path, folder: Path, tmp_path: Path) -> None:
+    config = cut_plan(source, folder, cut)
+    jobs.run(config, tmp_path / "out")
+    entry = next(entry for entry in ledger(tmp_path / "out") if entry["row"] == 5)
+    shown = try_tokens(JobSpec(config, tmp_path, tmp_path / "none"), CpuEngine(), 6)
+    assert not isinstance(shown, str)
+    assert (shown.cut_tokens, shown.cut_messages) == (entry["cut_tokens"], entry["cut_messages"])
+    rows = [row for row in lines(tmp_path / "out")[entry["fate"]] if row["n"] == 5]
+    ids = [number for row in rows for number in row["input_ids"]]
+    assert [token.id for token in shown.tokens] == ids
+    assert shown.most == (MOST if cut == "split" else None)

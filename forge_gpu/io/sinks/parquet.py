@@ -68,7 +68,11 @@ class ParquetFile:
         with (
             replacing(self.path) as partial,
             pq.ParquetWriter(
-                partial, self._schema, compression="zstd", write_statistics=_numbers(self._schema)
+                partial,
+                self._schema,
+                compression="zstd",
+                use_dictionary=_repeating(self._schema),
+                write_statistics=_numbers(self._schema),
             ) as writer,
         ):
             for group in self._log.groups():
@@ -85,6 +89,11 @@ class ParquetFile:
         batch = self._to_arrow.batch(block)
         for start in range(0, len(batch), GROUP_ROWS):
             self._log.append(batch.slice(start, GROUP_ROWS), self._blocks.capacity)
+
+
+def _repeating(schema: pa.Schema) -> list[str]:
+    """Columns whose values are written once each. Lists of ids are smaller, and made sooner, without that."""
+    return [field.name for field in schema if not pa.types.is_list(field.type)]
 
 
 @dataclass(frozen=True)

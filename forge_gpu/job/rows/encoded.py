@@ -35,9 +35,21 @@ IGNORED = -100
 CHECKED_ROWS = 4
 """Rows of a chunk that are encoded by the library `tokenizers` as well, and compared."""
 SPANS = "spans"
+KEY_TEXT, KEY_SPANS = own("key's text"), own("key's spans")
+"""Columns that a dedup key is made of."""
 Bools = npt.NDArray[np.bool_]
 _AS_LONG_AS_IT_IS = 2**62
 """Where a range ends that goes to the end of a row's text."""
+
+
+@dataclass(frozen=True)
+class Taught:
+    """rows: int64[n], numbers of rows of a chunk; their texts, and what the assistant wrote of these, in
+    bytes of all texts."""
+
+    rows: I64
+    texts: Text
+    spans: Runs
 
 
 @dataclass(frozen=True)
@@ -76,11 +88,22 @@ class RowEncoder:
         self._whole_texts: frozenset[str] = frozenset()
         self._composer = Composer([name for name in rendered if name != SPANS], self._compose)
 
+    def taught(self, rows: Rows) -> Taught:
+        """The texts of the rows that can be rendered, made once for all that ask."""
+
+        def make() -> Taught:
+            live = rows.live
+            texts, _, marked_spans, _ = self._rendered(rows, live)
+            return Taught(live, texts, self._spans(rows, live, texts, marked_spans))
+
+        return rows.once("taught", make)
+
     def encode(self, rows: Rows, chosen: I64) -> EncodedRows:
         """Raises ValidationError where bytes or ids are not what they should be."""
-        texts, literals, marked_spans = self._render(rows, chosen)
-        spans = self._spans(rows, chosen, texts) if self._has_spans else marked_spans
-        spans = self._taught(texts, spans)
+        texts, literals, marked_spans, unknown = self._rendered(rows, chosen)
+        own_tokens = self.origins.own_tokens(rows, chosen, texts, unknown) if unknown.any() else {}
+        literals = _with_unknown(texts, literals, unknown, own_tokens)
+        spans = self._trained(texts, self._spans(rows, chosen, texts, marked_spans))
         tokens = self._tokenizer.encode(texts, literals, spans)
         if len(chosen):
             sample = np.unique(np.linspace(0, len(chosen) - 1, CHECKED_ROWS).astype(np.int64))
@@ -95,16 +118,34 @@ class RowEncoder:
         """Rows of which it cannot be told which control tokens the template wrote."""
         return np.array(self.origins.unknown_rows(rows, text_of), np.int64)
 
-    def without_training(self, rows: Rows, chosen: I64, completion_of: Callable[[I64], Text]) -> I64:
+    def without_training(self, rows: Rows, chosen: I64) -> I64:
         """Those of the chosen rows of which nothing would be trained."""
         tokens = self._config.tokens
         if tokens.train == "all" or not tokens.min_trained:
             return chosen[:0]
-        if not self._has_spans:
-            return _where(chosen, np.diff(completion_of(chosen).offsets) == 0)
-        spans = self._told_spans(rows, chosen)
-        trained = np.concatenate(([0], np.cumsum(spans.stop - spans.start)))[spans.offsets]
-        return _where(chosen, np.diff(trained) == 0)
+        taught = self.taught(rows)
+        return np.intersect1d(chosen, taught.rows[np.diff(taught.spans.offsets) == 0])
+
+    def without_text(self, rows: Rows, chosen: I64) -> I64:
+        """Those of the chosen rows of which a template writes nothing, where it is one text."""
+        taught = self.taught(rows)
+        return (
+            np.intersect1d(chosen, taught.rows[np.diff(taught.texts.offsets) == 0])
+            if self._has_spans
+            else chosen[:0]
+        )
+
+    def key_columns(self, rows: Rows) -> Mapping[str, Spans]:
+        """What makes two rows duplicates: the text, and what of it is trained; the same whoever rendered a
+        row."""
+        taught = self.taught(rows)
+        texts, spans = taught.texts, taught.spans
+        begins = np.repeat(texts.offsets[:-1], np.diff(spans.offsets))
+        pairs = np.stack((spans.start - begins, spans.stop - begins), axis=1).reshape(-1).astype(np.int32)
+        return {
+            KEY_TEXT: scattered(spans_of_offsets(texts.data, texts.offsets), taught.rows, len(rows)),
+            KEY_SPANS: scattered(as_column(as_json(pairs, 2 * spans.offsets)), taught.rows, len(rows)),
+        }
 
     def _compose(self, programs: Sequence[Program]) -> Program:
         if len(programs) == 1:
@@ -112,20 +153,22 @@ class RowEncoder:
         prompt, completion = (marked(program, self._whole_texts) for program in programs)
         return (*prompt, *trained(completion))
 
-    def _render(self, rows: Rows, chosen: I64) -> tuple[Text, Runs, Runs]:
+    def _rendered(self, rows: Rows, chosen: I64) -> tuple[Text, Runs, Runs, U8]:
+        """(the texts, their literals, what is marked as trained, whose literals are not told apart)"""
         self._whole_texts = rows.bound.whole_texts
         table, program = self._composer.table(rows.bound)
         columns = [rows.column(name) for name in table.columns]
         text = self._engine.render(table, program, columns, chosen, layout.AS_TEXT, rows.bound.first)
-        texts, literals, spans, unknown = unmark(Text(text.data, text.offsets))
-        own_tokens = self.origins.own_tokens(rows, chosen, texts, unknown) if unknown.any() else {}
-        return texts, _with_unknown(texts, literals, unknown, own_tokens), spans
+        return unmark(Text(text.data, text.offsets))
 
-    def _spans(self, rows: Rows, chosen: I64, texts: Text) -> Runs:
-        """What the assistant wrote, in bytes of the texts."""
-        return bytes_of_characters(texts, self._told_spans(rows, chosen))
+    def _spans(self, rows: Rows, chosen: I64, texts: Text, marked_spans: Runs) -> Runs:
+        """What the assistant wrote, in bytes of the texts: as a row's list says it, or its marks do."""
+        if not self._has_spans or not (rows.bound.columns[own(SPANS)].kind == layout.JSON).any():
+            return marked_spans
+        listed = bytes_of_characters(texts, _without_empty(self._listed_spans(rows, chosen)))
+        return _either(listed, marked_spans)
 
-    def _told_spans(self, rows: Rows, chosen: I64) -> Runs:
+    def _listed_spans(self, rows: Rows, chosen: I64) -> Runs:
         """What the assistant wrote, in characters of each text, as the renderer tells it."""
         column = rows.bound.columns[own(SPANS)]
         values = [column.raw(row) if column.kind[row] == layout.JSON else b"[]" for row in chosen.tolist()]
@@ -135,7 +178,7 @@ class RowEncoder:
         pairs = np.array([pair for each in lists for pair in each], np.int64).reshape(-1, 2)
         return Runs(offsets, np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1]))
 
-    def _taught(self, texts: Text, spans: Runs) -> Runs:
+    def _trained(self, texts: Text, spans: Runs) -> Runs:
         """What is trained, as `tokens.train` says."""
         train = self._config.tokens.train
         rows = np.arange(len(texts) + 1)
@@ -170,8 +213,22 @@ def as_column(lists: Text) -> Spans:
     return Spans(made.data, made.start, made.length, np.full(len(made), layout.JSON, np.uint8))
 
 
-def _where(chosen: I64, holds: np.ndarray) -> I64:
-    return np.asarray(chosen[holds], np.int64)
+def _without_empty(runs: Runs) -> Runs:
+    full = runs.stop > runs.start
+    before = np.concatenate(([0], np.cumsum(full)))
+    return Runs(before[runs.offsets], runs.start[full], runs.stop[full])
+
+
+def _either(one: Runs, other: Runs) -> Runs:
+    """The ranges of each row, of which but one has any."""
+    if not len(other.start):
+        return one
+    counts = np.diff(one.offsets) + np.diff(other.offsets)
+    is_of_one = np.repeat(np.diff(one.offsets) > 0, counts)
+    start, stop = np.empty((2, len(is_of_one)), np.int64)
+    start[is_of_one], stop[is_of_one] = one.start, one.stop
+    start[~is_of_one], stop[~is_of_one] = other.start, other.stop
+    return Runs(np.concatenate(([0], np.cumsum(counts))), start, stop)
 
 
 def _with_unknown(texts: Text, literals: Runs, unknown: U8, own_tokens: Mapping[int, list[Span]]) -> Runs:

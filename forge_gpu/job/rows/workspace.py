@@ -17,7 +17,7 @@ from forge_gpu.io.row_bounds import bounded
 from forge_gpu.job.events.events import Listener
 from forge_gpu.job.events.retry import retrying
 from forge_gpu.job.rows.cuts import RowCutter
-from forge_gpu.job.rows.encoded import RowEncoder, table_of
+from forge_gpu.job.rows.encoded import KEY_SPANS, KEY_TEXT, RowEncoder, table_of
 from forge_gpu.job.rows.evaluation import Evaluation, compared_text
 from forge_gpu.job.rows.expansion import Expansions
 from forge_gpu.job.rows.expansions import required_expansions
@@ -33,7 +33,7 @@ from forge_gpu.kernels.layout import I32, I64, ProgramTable, Spans, Text
 from forge_gpu.records.identity import identity_of
 from forge_gpu.templates.forms import form_of
 from forge_gpu.templates.lines import BODY_BYTES, SEPARATOR, Composer, column_key
-from forge_gpu.templates.program import Program
+from forge_gpu.templates.program import Program, RawSlot, Slot
 
 
 def changed(item: Item) -> InputError:
@@ -109,10 +109,11 @@ class Workspace:
         def as_key(programs: Sequence[Program]) -> Program:
             return self._form.key(config, columns, programs) if key == "rendered" else column_key(key)
 
-        self._keys = Composer(fields, as_key)
+        plan = tokenizer_plan(config)
+        key_fields: Sequence[Program] = () if plan is None else ((Slot(KEY_TEXT),), (RawSlot(KEY_SPANS),))
+        self._keys = Composer(fields if plan is None else (), lambda programs: as_key(programs or key_fields))
         label = config.data.mapping.label
         self._compared = set(key) if key != "rendered" else {label} - set(columns)
-        plan = tokenizer_plan(config)
         self.encoder = None if plan is None else RowEncoder(config, self.engine, plan, self.reader.renderer)
         self._cutter = self._made_cutter()
         self._lines = Composer(fields if plan is None else (), partial(self._form.line, config))
@@ -163,6 +164,8 @@ class Workspace:
 
     def keys(self, rows: Rows, chosen: I64) -> Text:
         """The dedup keys of the chosen rows."""
+        if self.encoder is not None and self.config.preprocessing.dedup.key == "rendered":
+            rows.bound.columns |= self.encoder.key_columns(rows)
         table, program = self._keys.table(rows.bound)
         columns = [self._key_column(rows, name) for name in table.columns]
         return self.engine.render(table, program, columns, chosen, layout.AS_JSON, rows.bound.first)
@@ -256,6 +259,8 @@ class Workspace:
         label, of which a byte takes BODY_BYTES at most; so only rows with a shorter one are rendered.
         """
         fields = self._form.rendered(self.config)
+        if self.encoder is not None:
+            return self.encoder.without_text(rows, chosen)
         full = [field.name for field in fields if not field.may_be_empty]
         if not full or self.config.preprocessing.dedup.key != "rendered":
             return chosen[:0]
@@ -279,7 +284,7 @@ class Workspace:
 
         return {
             Reason.UNKNOWN_ORIGIN: encoder.of_unknown_origin(rows, field("text")),
-            Reason.NOTHING_TRAINED: encoder.without_training(rows, chosen, field("completion")),
+            Reason.NOTHING_TRAINED: encoder.without_training(rows, chosen),
         }
 
     def _render(self, rows: Rows, table: ProgramTable, program: I32, chosen: I64, encoding: int) -> Text:

@@ -127,6 +127,7 @@ class RenderedForm(Form):
             roles=frozenset(config.output.trained_roles),
             only_last=config.output.turns == "each",
             rejects_unknown=config.output.unknown_spans == "reject",
+            marks_spans=self.is_encoded,
         )
 
 

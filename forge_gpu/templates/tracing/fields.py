@@ -29,13 +29,14 @@ class Compiled:
     """The parts of each field, in the order of the fields asked for; no marks are left in them.
 
     rows: how many rows took it so far. programs: where the renderer put its programs; needs: what
-    they read, known with them.
+    they read, known with them. is_unmarked: whether they were to say what is trained, and cannot.
     """
 
     fields: tuple[tuple[Expression, ...], ...]
     rows: int = 0
     programs: list[int] = field(default_factory=list)
     needs: Needs | None = None
+    is_unmarked: bool = False
 
 
 @dataclass(eq=False, slots=True)

@@ -90,6 +90,17 @@ class SpanRule:
             return self.of_blocks(messages, blocks, lambda: template.written(conversation))
         return self._turns(conversation, template.written(conversation)).spans()
 
+    def settled(self, conversation: Conversation) -> Spans | None:
+        """The spans of a conversation, by Jinja, where other texts of the same messages could not make them
+        begin or end in other literals; else None."""
+        if self.template.final_field is not None or "assistant" not in self.roles:
+            return None
+        if self.tagged:
+            return None if self.only_last else self.find(conversation)
+        turns = self._turns(conversation, self.template.written(conversation))
+        spans = turns.spans() if turns.are_settled else None
+        return spans if spans is not None and len(spans) == turns.trained else None
+
     def last_turn(self, messages: list[Message], written: Written, prompt: Written | None) -> int | None:
         """Where the answer in the last message begins; None where it is not known. prompt: the messages
         before it, with what add_generation_prompt writes."""

@@ -51,6 +51,30 @@ class Turns:
                     spans.append(span)
         return spans
 
+    @property
+    def are_settled(self) -> bool:
+        """Whether all that the spans depend on is written by literals: every message has its own stretch, but
+        for an instruction at the begin, and a turn that is trained goes on with the whole of its opening."""
+        for number, message in enumerate(self.messages):
+            stretch = self.written.stretch(number)
+            headed = self.written.of(number).replace(_said(message), "").strip()
+            if not (stretch and headed) and (number or message.get("role") != "system"):
+                return False
+            if stretch is None or not self.trains(number, message):
+                continue
+            opening = self.opening(number)
+            behind = stretch[0]
+            if self.ends.late and self.written.text.startswith(self.ends.late, behind):
+                behind += len(self.ends.late)
+            if message.get("role") != "assistant" or not self.written.text.startswith(opening, behind):
+                return False
+        return True
+
+    @property
+    def trained(self) -> int:
+        """How many messages are trained."""
+        return sum(self.trains(number, message) for number, message in enumerate(self.messages))
+
     def trains(self, number: int, message: Message) -> bool:
         return is_trained(message, self.roles) and (not self.only_last or number == len(self.messages) - 1)
 
