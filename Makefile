@@ -6,6 +6,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # The commit whose output bytes are right, for `make acceptance`.
 BEFORE ?= HEAD
+SECONDS ?= 60
+SEED ?= 1
 EXTRAS ?= dev,dask,cuda-compile
 
 .PHONY: help
@@ -73,7 +75,16 @@ acceptance: install ## What takes too long for every commit, a script a subject;
 	$(BIN)/python -m benchmarks.acceptance.same_bytes $(BEFORE) examples
 	$(BIN)/python -m benchmarks.acceptance.templates
 	$(BIN)/python -m benchmarks.acceptance.tokens 100000
+	$(BIN)/python -m benchmarks.acceptance.faults 1000 300
 	docker/with-engine.sh $(BIN)/python -m benchmarks.acceptance.containers
+
+.PHONY: fuzz
+fuzz: install ## Try damaged files of each format for SECONDS, by SEED
+	$(BIN)/python -m tests.faults.fuzz $(SECONDS) $(SEED)
+
+.PHONY: limits
+limits: install ## Measure memory by input and time by growth, and write them into docs/memory.md
+	$(BIN)/python -m benchmarks.limits
 
 .PHONY: clean
 clean: ## Remove what was built; the virtual environment stays

@@ -20,6 +20,8 @@ from tests.templates.differential import Compared, compare_spans, compare_texts
 from tests.templates.tokenizers_of import on
 
 ROWS, SEED, SHOWN, REASONS = 2, 29, 5, 25
+PLAIN = tuple(SHAPES)[:8]
+GROUPS = {"plain text": PLAIN, "tools, calls, reasoning, parts, nulls": tuple(SHAPES)[8:]}
 
 
 def table(every: list[Compared]) -> str:
@@ -29,6 +31,21 @@ def table(every: list[Compared]) -> str:
         share = sum(compared.compiled[shape] for compared in every) / max(rendered, 1)
         lines.append(f"| {shape} | {rendered} | {share:.1%} |")
     return "\n".join(lines)
+
+
+def outcomes(every: list[Compared]) -> str:
+    """How many templates compile, by groups of shapes."""
+    lines = ["| shapes | fully compiled | partly compiled | row by row | refused |", "|---|---|---|---|---|"]
+    for group, shapes in GROUPS.items():
+        counts = Counter(_outcome(compared, shapes) for compared in every)
+        lines.append(f"| {group} | {' | '.join(str(counts[k]) for k in range(4))} |")
+    return "\n".join(lines)
+
+
+def _outcome(compared: Compared, shapes: tuple[str, ...]) -> int:
+    rendered = sum(compared.rendered[shape] for shape in shapes)
+    compiled = sum(compared.compiled[shape] for shape in shapes)
+    return 3 if not rendered else 0 if compiled == rendered else 1 if compiled > 0 else 2
 
 
 def main(folder: str | None) -> int:
@@ -46,7 +63,7 @@ def main(folder: str | None) -> int:
     why: Counter[str] = Counter()
     for compared in texts:
         why.update({reason.partition(", line")[0]: rows for reason, rows in compared.why.items()})
-    print(table(texts))
+    print(outcomes(texts), table(texts), sep="\n\n")
     rendered = sum(compared.rendered.total() for compared in texts)
     share = sum(compared.compiled.total() for compared in texts) / rendered
     print(f"\n{share:.1%} of {rendered} rendered rows compiled.\n")

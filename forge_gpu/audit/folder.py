@@ -97,16 +97,25 @@ def _sums(manifest: dict[str, Any], outputs: list[OutputFile]) -> Check:
     of_splits: Counter[str] = Counter()
     for file in outputs:
         of_splits[file.split] += file.rows
+    lines = _lines(manifest)
     faults = [
         *([f"fates sum to {total}, rows are {rows}"] if total != rows else []),
         *([f"inputs sum to {of_inputs}, not to the rows"] if of_inputs != manifest["rows"] else []),
         *(
-            f"{split} has {of_splits[split]} rows in its files, the counts say {counts[split]}"
+            f"{split} has {of_splits[split]} rows in its files, the counts say {lines[split]}"
             for split in sorted({*IN_SPLITS, REJECTED} & counts.keys())
-            if split in of_splits and of_splits[split] != counts[split]
+            if split in of_splits and of_splits[split] != lines[split]
         ),
     ]
     return Check(MANIFEST, not faults, "; ".join(faults) or f"{total} fates of {rows} rows")
+
+
+def _lines(manifest: dict[str, Any]) -> dict[str, int]:
+    """How many lines the files of each fate have: its rows, unless these are split or packed."""
+    lines = dict(manifest["counts"])
+    for section, key in (("tokens", "lines"), ("packs", "packs")):
+        lines |= {split: sums[key] for split, sums in manifest.get(section, {}).get("splits", {}).items()}
+    return lines
 
 
 class _Ledger:
@@ -137,7 +146,7 @@ def _ledger(ledger: _Ledger, manifest: dict[str, Any], outputs: list[OutputFile]
     return [
         _same("fates of the ledger", dict(fates), counts),
         _same("reasons of the ledger", dict(reasons), manifest["rejected"]),
-        _places(lines, outputs),
+        _places(lines, outputs, manifest),
     ]
 
 
@@ -147,13 +156,18 @@ def _same(what: str, result: dict[str, int], said: dict[str, int]) -> Check:
     return Check(what, not differing, "; ".join(lines) or f"{sum(result.values())} rows")
 
 
-def _places(lines: dict[str, list[int]], outputs: list[OutputFile]) -> Check:
-    """Every line of every file of a split is one row of the ledger."""
-    faults = []
+def _places(lines: dict[str, list[int]], outputs: list[OutputFile], manifest: dict[str, Any]) -> Check:
+    """Every line of every file of a split is one row of the ledger; a pack is one or more. Where rows go on
+    in further lines, the ledger names the first."""
+    faults, config = [], manifest["config"]
+    is_packed = "packs" in manifest
+    goes_on = config["output"].get("packing") == "wrapped" or config.get("tokens", {}).get("cut") == "split"
     for file in outputs:
         if file.split in IN_SPLITS:
             result = np.sort(np.array(lines.pop(file.file, []), np.int64))
-            if not np.array_equal(result, np.arange(1, file.rows + 1)):
+            result = np.unique(result) if is_packed else result
+            every = np.arange(1, file.rows + 1)
+            if not (np.isin(result, every).all() if goes_on else np.array_equal(result, every)):
                 faults.append(f"{file.file}: the ledger does not name each of its {file.rows} lines once")
     faults += [f"{shard}: the ledger names it, the manifest does not" for shard in lines]
     return Check("lines of the ledger", not faults, "; ".join(faults) or "each names one row")

@@ -31,7 +31,7 @@ from forge_gpu.io.chunks import Chunk, Source
 from forge_gpu.io.inputs import InputFile, resolve
 from forge_gpu.io.sources import open_source
 from forge_gpu.io.spool import Spool
-from forge_gpu.job.output.rejected import rejected_record
+from forge_gpu.job.output.rejected import LineCounter, rejected_record
 from forge_gpu.job.rows.rows import Rows
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.planner.columns import columns_of
@@ -158,11 +158,12 @@ class _Look:
         self, workspace: Workspace, source: Source, chunk: Chunk, first_row: int, first_line: int
     ) -> Rows:
         rows = workspace.reader.read(chunk, judge=True)
-        of_lines = first_line if source.format.kind == "jsonl" else None
+        has_lines = source.format.kind == "jsonl"
 
         def example(row: int) -> Example:
+            lines = LineCounter(rows, first_line) if has_lines else None
             reason = int(rows.reason[row])
-            place = rejected_record(rows, row, reason, source.file.path, first_row, of_lines)
+            place = rejected_record(rows, row, reason, source.file.path, first_row, lines)
             line = place.get("line")
             assert isinstance(place["row"], int) and (line is None or isinstance(line, int))
             return Example(source.file.path, place["row"], line, rows.detail(row)[:200] if reason else "")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from forge_gpu.config.keys import Path
 from forge_gpu.config.schema import Config
+from forge_gpu.io.sinks.registry import OF_IDS
 from forge_gpu.templates.forms import form_of
 
 
@@ -165,6 +166,54 @@ def _cuts_fit(config: Config) -> str | None:
     return None
 
 
+def _packs_fit(config: Config) -> str | None:
+    output = config.output
+    if output.packing == "none":
+        return None
+    if not form_of(config).is_encoded:
+        return f"{output.packing} packs rows of tokens: it needs output.form tokens, and it is {output.form}"
+    if output.pack_length is None and config.model.max_length is None:
+        return "a pack needs a length: set output.pack_length to the tokens that the trainer takes at once"
+    if output.columns:
+        return f"packs have no other columns, and output.columns lists {output.columns[0]!r}: leave it empty"
+    if config.tokens.cut == "split":
+        return (
+            f"{output.packing} does not go with tokens.cut split: set cut_end, or packing wrapped and no cut"
+        )
+    return _pack_is_for_trainers(config)
+
+
+def _pack_is_for_trainers(config: Config) -> str | None:
+    output = config.output
+    other = next((trainer for trainer in output.trainers if trainer != "trl"), None)
+    if other is None or output.packing == "wrapped":
+        return None
+    return (
+        f"{other} does not read where the rows of a pack begin, and would train across them: "
+        "set output.packing to none, or output.for to trl"
+    )
+
+
+def _ids_are_all(config: Config) -> str | None:
+    output = config.output
+    if output.format not in OF_IDS:
+        return None
+    if not form_of(config).is_encoded:
+        return f"{output.format} holds tokens: it needs output.form tokens, and it is {output.form}"
+    if config.tokens.train != "all":
+        return (
+            f"{output.format} has no labels, so that every token is trained, and tokens.train is "
+            f"{config.tokens.train}: set it to all, or output.format to parquet"
+        )
+    if output.columns:
+        return (
+            f"{output.format} holds ids alone, and output.columns lists {output.columns[0]!r}: leave it empty"
+        )
+    if output.packing == "bfd":
+        return f"{output.format} does not say where the rows of a pack begin: set output.packing to none"
+    return None
+
+
 RULES = (
     Rule(
         "preprocessing.quality_checks.language",
@@ -208,6 +257,24 @@ RULES = (
         "preprocessing.quality_checks.too_long",
         ("preprocessing.quality_checks.too_long", "output.form"),
         _an_estimate_rejects_nothing,
+    ),
+    Rule(
+        "output.packing",
+        (
+            "output.packing",
+            "output.pack_length",
+            "output.form",
+            "output.columns",
+            "output.for",
+            "model.max_length",
+            "tokens.cut",
+        ),
+        _packs_fit,
+    ),
+    Rule(
+        "output.format",
+        ("output.format", "output.form", "tokens.train", "output.columns", "output.packing"),
+        _ids_are_all,
     ),
     Rule("tokens.cut", ("tokens.cut", "output.form", "model.max_length", "data.mapping.messages"), _cuts_fit),
     Rule(

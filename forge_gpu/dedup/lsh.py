@@ -77,7 +77,9 @@ class Bands:
 def candidates(
     read_band: ReadBand, bands: int, live: npt.NDArray[np.bool_], budget_bytes: int
 ) -> Iterator[I64]:
-    """Pairs of rows that share a bucket of any band: pieces of int64[m, 2], smaller row first, each sorted.
+    """Pairs of rows that share a bucket of any band: pieces of int64[m, 2], smaller row first. Each is sorted
+    by the larger row, and then the smaller: rows of a large bucket are paired with its few first ones, so
+    consecutive pairs have few rows in all.
 
     live: bool[n]; other rows are in no bucket. As many bands go into a piece as `budget_bytes` allows, so a
     pair may come in several pieces, but in none twice; the pairs of all pieces together do not depend on
@@ -110,7 +112,7 @@ def distinct(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
 
 
 def _bucket_pairs(pieces: Iterable[U64], live: npt.NDArray[np.bool_], part: int, parts: int) -> U64:
-    """Pairs (a, b) of one band and one range of its hashes, as a·n + b."""
+    """Pairs (a, b) of one band and one range of its hashes, as b·n + a."""
     from forge_gpu.kernels.cpu.union import bucket_pairs
 
     low, high = np.uint64(2**64 * part // parts), np.uint64(2**64 * (part + 1) // parts - 1)
@@ -131,10 +133,10 @@ def _bucket_pairs(pieces: Iterable[U64], live: npt.NDArray[np.bool_], part: int,
     pairs = bucket_pairs(
         np.concatenate(hashes) if several else hashes[0], np.concatenate(rows) if several else rows[0]
     )
-    packed: U64 = pairs[:, 0].astype(np.uint64) * np.uint64(len(live)) + pairs[:, 1].astype(np.uint64)
+    packed: U64 = pairs[:, 1].astype(np.uint64) * np.uint64(len(live)) + pairs[:, 0].astype(np.uint64)
     return packed
 
 
 def _unpacked(packed: U64, n: int) -> I64:
-    first, second = np.divmod(packed, np.uint64(n))
+    second, first = np.divmod(packed, np.uint64(n))
     return np.stack((first, second), axis=1).astype(np.int64)

@@ -10,6 +10,13 @@ from typing import Any, Literal
 from forge_gpu.errors import ConfigError
 from forge_gpu.hardware.host import Cores, Memory
 
+BESIDE_BUDGET = 64 * 2**20
+"""Bytes that a job may take beside libraries and budget, whatever its input: a row group of the output that
+is written or read back, the pages of one that is read, a block of a table of text."""
+
+TIMES_ROW = 4
+"""A row that is larger than a chunk may take so many times its bytes beside that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:

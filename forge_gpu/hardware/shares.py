@@ -40,6 +40,9 @@ RANKS = Share(Fraction(3, 8), ("rank",))
 LEAKS = Share(Fraction(1, 4), ("finish",))
 """Counting what stands in several splits."""
 
+BUCKET = Share(Fraction(1, 4), ("finish",))
+"""A bucket of a shuffled output, and its lines in their order."""
+
 AFTER_OUT_OF_MEMORY = Share(Fraction(1, 2))
 """What a job gets, of the budget it had, when it is run again after its container was out of memory."""
 

@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from forge_gpu.errors import OutputError
@@ -39,7 +39,7 @@ def write_checked(path: Path, content: bytes) -> None:
         _fill(beside, content)
         os.replace(beside, path)
     except OSError as fault:
-        beside.unlink(missing_ok=True)
+        _forget(beside)
         raise output_fault(fault, path, len(content)) from fault
 
 
@@ -60,6 +60,12 @@ def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
     except OSError as fault:
         raise output_fault(fault, path, size) from fault
     finally:
+        _forget(beside)
+
+
+def _forget(beside: Path) -> None:
+    """Remove what was written beside a name. Where that fails, a later run does it: `remove_temporary`."""
+    with suppress(OSError):
         beside.unlink(missing_ok=True)
 
 

@@ -99,11 +99,11 @@ class JsonChunk:
         text = int(records.length.sum())
         if text + number == len(self.data):  # every byte is of a record or its \n: no blank lines
             return number
-        return self.lines_before(len(self.data)) + int(len(self.data) > 0 and self.data[-1] != 10)
+        return self.lines_between(0, len(self.data)) + int(len(self.data) > 0 and self.data[-1] != 10)
 
-    def lines_before(self, at: int) -> int:
-        """How many lines end before a byte of the chunk."""
-        return int(np.count_nonzero(self.data[:at] == 10))
+    def lines_between(self, begin: int, end: int) -> int:
+        """How many lines end in bytes begin ... end - 1 of the chunk."""
+        return int(np.count_nonzero(self.data[begin:end] == 10))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 2**20
 """What is parsed at a time, and so about the size of a batch."""
 
+FIELDS = 2**18
+LEAST_ROWS = 8
+"""So many fields are split at once, and so many rows of a table however wide: an Arrow array costs the same
+whatever is in it, so batches of fewer rows would cost the square of the columns."""
+
 BAD_COLUMN = "forge: source of a refused row"
 
 
@@ -71,10 +76,10 @@ class _Text:
 
     def __init__(self, file: InputFile, blocks: Iterator[bytes], dialect: Dialect, largest: int) -> None:
         self._file, self._blocks, self._dialect, self._largest = file, blocks, dialect, largest
-        self._held = b""
+        self._held, self._begin = bytearray(), 0
         self._ended = self.is_open = False
         self._fill(dialect.skip + 1)
-        self._held = self._held[dialect.skip :]
+        self._begin = dialect.skip
 
     def names(self) -> list[str]:
         """Those of the columns; the header is taken from the text. Raises InputError."""
@@ -84,33 +89,43 @@ class _Text:
         width = int(result.width[0])
         if not self._dialect.header:
             return [f"column_{number + 1}" for number in range(width)]
-        header = split(self._held, self._dialect, width, self._ended, 1)
-        names = names_of(self._file, fields_of(self._held, header, 0, self._dialect))
-        self._held = self._held[header.used :]
+        header = self._split(width, 1)
+        names = names_of(self._file, fields_of(self._text().tobytes(), header, 0, self._dialect))
+        self._begin += header.used
         return names
 
     def records(self, columns: int) -> Iterator[tuple[U8, Split]]:
-        want = BLOCK_BYTES
+        most = max(FIELDS // max(columns, 1), LEAST_ROWS)
+        usual = want = max(BLOCK_BYTES, 2 * LEAST_ROWS * columns)
         while True:
             self._fill(want)
-            data = np.frombuffer(self._held, np.uint8)
-            result = split(data, self._dialect, columns, self._ended)
-            if len(result.status):
-                yield data, result
-                want = BLOCK_BYTES
-            elif not self._ended:
-                want = self._wider(want)
-            self._held = self._held[result.used :]
+            count = most
+            while count == most:  # what is held may have more records than are split at once
+                result = self._split(columns, most)
+                count = len(result.status)
+                if count:
+                    yield self._text(), result
+                    want = usual
+                elif not self._ended:
+                    want = self._wider(want)
+                self._begin += result.used
             if self._ended:
                 self.is_open = result.is_open
                 return
+
+    def _text(self) -> U8:
+        """What is held and not read. No view of it may be left when more is to be held."""
+        return np.frombuffer(self._held, np.uint8)[self._begin :]
+
+    def _split(self, columns: int, most: int) -> Split:
+        return split(self._text(), self._dialect, columns, self._ended, most)
 
     def _first(self) -> Split | None:
         """The first record; None where there is none."""
         want = BLOCK_BYTES
         while True:
             self._fill(want)
-            result = split(self._held, self._dialect, 0, self._ended, 1)
+            result = self._split(0, 1)
             if len(result.status):
                 return result
             if self._ended:
@@ -127,15 +142,14 @@ class _Text:
 
     def _fill(self, want: int) -> None:
         """Hold so many bytes, if there are."""
-        parts, size = [self._held], len(self._held)
-        while size < want and not self._ended:
+        if self._begin and not self._ended:  # those who were given what is read may hold views of it
+            self._held, self._begin = self._held[self._begin :], 0
+        while len(self._held) - self._begin < want and not self._ended:
             block = next(self._blocks, None)
             if block is None:
                 self._ended = True
             else:
-                parts.append(block)
-                size += len(block)
-        self._held = b"".join(parts)
+                self._held += block
 
 
 def names_of(file: InputFile, header: list[bytes]) -> list[str]:
@@ -164,13 +178,17 @@ def _batch(schema: pa.Schema, data: U8, result: Split, dialect: Dialect) -> pa.R
     from forge_gpu.kernels.cpu.delimited import unescaped
 
     rows, is_bad = len(result.status), result.status != GOOD
-    arrays = []
     validity = pa.array(~is_bad).buffers()[1] if is_bad.any() else None
-    for column in range(len(schema) - 1):
-        places = (result.start[:, column], result.length[:, column], result.escaped[:, column])
-        texts, offsets = unescaped(data, *places, dialect.signs)
-        buffers = [validity, pa.py_buffer(offsets), pa.py_buffer(texts)]
-        arrays.append(pa.LargeBinaryArray.from_buffers(pa.large_binary(), rows, buffers))
+    # All fields by one call, column by column: of a wide table, calls would cost more than the fields.
+    start, length, escaped = result.start.T.ravel(), result.length.T.ravel(), result.escaped.T.ravel()
+    texts, offsets = map(pa.py_buffer, unescaped(data, start, length, escaped, dialect.signs))
+    kind, size = pa.large_binary(), 8 * (rows + 1)
+    arrays = [
+        pa.LargeBinaryArray.from_buffers(kind, rows, [validity, offsets.slice(begin, size), texts])
+        for begin in range(0, 8 * rows * (len(schema) - 1), 8 * rows or 1)
+    ]
+    if not rows:
+        arrays = [pa.array([], kind)] * (len(schema) - 1)
     arrays.append(_sources(data, result, is_bad))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 

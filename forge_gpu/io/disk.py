@@ -6,7 +6,8 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -46,6 +47,18 @@ def output_fault(fault: OSError, path: Path, needed: int | None = None) -> Outpu
             f"{path}: no permission to write here; choose another output folder or change its rights"
         )
     return OutputError(f"{path}: cannot be written: {os.strerror(fault.errno) if fault.errno else fault}")
+
+
+@contextmanager
+def faults_of(folder: Path) -> Iterator[None]:
+    """Whatever fails of files in a folder of output, as a user is to read it: an OutputError."""
+    try:
+        yield
+    except OSError as fault:
+        name = fault.filename
+        if isinstance(name, str | os.PathLike) and Path(name).is_relative_to(folder):
+            raise output_fault(fault, Path(name)) from fault
+        raise
 
 
 def size_text(size: int) -> str:

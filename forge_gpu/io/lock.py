@@ -62,9 +62,14 @@ class FolderLock:
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._path.unlink(missing_ok=True)  # while it is held: who opened it before sees that it is gone
-        os.close(self._descriptor)
-        self._descriptor = -1
+        try:
+            self._path.unlink(missing_ok=True)  # while it is held: who opened it before sees that it is gone
+        except OSError as left:
+            if fault is None:
+                raise output_fault(left, self._path) from left
+        finally:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def _try(self) -> bool:
         try:
@@ -91,8 +96,12 @@ class FolderLock:
             "host": socket.gethostname(),
             "since": time.strftime("%Y-%m-%d %H:%M:%S"),
         }
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        except OSError as fault:
+            os.close(descriptor)
+            raise output_fault(fault, self._path) from fault
         self._descriptor = descriptor
         return True
 

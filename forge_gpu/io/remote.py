@@ -149,6 +149,9 @@ class RemotePath:
     def name(self) -> str:
         return self.url.rstrip("/").rpartition("/")[2]
 
+    def with_name(self, name: str) -> RemotePath:
+        return RemotePath(self.url.rstrip("/").rpartition("/")[0]) / name
+
     @property
     def suffix(self) -> str:
         return "." + self.name.rpartition(".")[2] if "." in self.name else ""

@@ -129,13 +129,13 @@ class ParquetSource(_Table):
 
     def _batches(self, part: Range, chunk_bytes: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
         for groups, rows in self._evenly(self._groups_of(self._numbers(part)), part, chunk_bytes, columns):
-            yield from _gathered(groups.batches(rows, columns), chunk_bytes)
+            yield from _gathered(groups.batches(rows, columns), chunk_bytes, rows)
 
     def _evenly(
         self, groups: RowGroups, part: Range, chunk_bytes: int, columns: list[str]
     ) -> Iterator[tuple[RowGroups, int]]:
         """Consecutive ones of some groups, with how many rows of them are decoded at once."""
-        usual = _rows_at_once(part, chunk_bytes)
+        usual = _rows_at_once(part, chunk_bytes, len(columns))
         begin, before = 0, usual
         for i in range(len(groups.groups)):
             rows = min(usual, max(1, chunk_bytes // max(groups.part(slice(i, i + 1)).heaviest(columns), 1)))
@@ -153,7 +153,7 @@ class ParquetSource(_Table):
         if decode is None or not texts or BAD_COLUMN in columns:
             yield from super()._chunks(part, chunk_bytes, columns, decode)
             return
-        rows = _rows_at_once(part, chunk_bytes)
+        rows = _rows_at_once(part, chunk_bytes, len(columns))
         first = part.begin
         for numbers in self._runs(part, chunk_bytes):
             left = self._groups_of(numbers, texts)
@@ -270,23 +270,26 @@ def _grouped(starts: list[int], sizes: list[int], range_bytes: int) -> tuple[Ran
     return tuple(ranges)
 
 
-def _rows_at_once(part: Range, chunk_bytes: int) -> int:
-    """Rows of a range that are about a chunk."""
-    return max(1, min(65536, chunk_bytes * (part.end - part.begin) // max(part.size, 1)))
+def _rows_at_once(part: Range, chunk_bytes: int, columns: int) -> int:
+    """Rows of a range that are about a chunk, with what they take beside their values."""
+    from forge_gpu.io.weights import bytes_beside
+
+    rows = part.end - part.begin
+    return max(1, min(65536, chunk_bytes * rows // (part.size + rows * bytes_beside(columns))))
 
 
-def _gathered(batches: Iterator[pa.RecordBatch], most: int) -> Iterator[pa.RecordBatch]:
-    """Small batches together, up to about `most` bytes."""
+def _gathered(batches: Iterator[pa.RecordBatch], most: int, most_rows: int) -> Iterator[pa.RecordBatch]:
+    """Small batches together, up to about `most` bytes, and so many rows."""
     import pyarrow as pa
 
     held: list[pa.RecordBatch] = []
-    size = 0
+    size = rows = 0
     for batch in batches:
-        if held and size + batch.nbytes > most:
+        if held and (size + batch.nbytes > most or rows + len(batch) > most_rows):
             yield held[0] if len(held) == 1 else pa.concat_batches(held)
-            held, size = [], 0
+            held, size, rows = [], 0, 0
         held.append(batch)
-        size += batch.nbytes
+        size, rows = size + batch.nbytes, rows + len(batch)
     if held:
         yield held[0] if len(held) == 1 else pa.concat_batches(held)
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from forge_gpu.io.checked import is_list, is_text, is_view
+from forge_gpu.io.row_bounds import ROW_BYTES
 from forge_gpu.kernels.layout import I64
 
 CELL_BYTES = 24
@@ -18,15 +19,20 @@ CELL_BYTES = 24
 
 def pieces(batch: pa.RecordBatch, most: int) -> Iterator[tuple[int, int]]:
     """Where a batch is cut so that no part weighs more than `most`, but one of a single row."""
-    rows = len(batch)
-    if not may_be_heavier(batch.schema) and batch.nbytes + rows * CELL_BYTES * batch.num_columns <= most:
+    rows, beside = len(batch), bytes_beside(batch.num_columns)
+    if not may_be_heavier(batch.schema) and batch.nbytes + rows * beside <= most:
         if rows:
             yield 0, rows
         return
-    at_once = max(1, most // (CELL_BYTES * max(batch.num_columns, 1)))
+    at_once = max(1, most // beside)
     for first in range(0, rows, at_once):
         for begin, end in cuts(row_weights(batch.slice(first, at_once)), most):
             yield first + begin, first + end
+
+
+def bytes_beside(columns: int) -> int:
+    """What a row of so many columns takes beside its values."""
+    return ROW_BYTES + CELL_BYTES * columns
 
 
 def cuts(weights: I64, most: int) -> Iterator[tuple[int, int]]:
@@ -40,8 +46,8 @@ def cuts(weights: I64, most: int) -> Iterator[tuple[int, int]]:
 
 
 def row_weights(batch: pa.RecordBatch) -> I64:
-    """What each row takes: its values, and CELL_BYTES for each of them: int64[n]."""
-    return _row_bytes(batch, CELL_BYTES)
+    """What each row takes: its values, CELL_BYTES for each of them, and ROW_BYTES: int64[n]."""
+    return _row_bytes(batch, CELL_BYTES) + ROW_BYTES
 
 
 def text_bytes(batch: pa.RecordBatch) -> I64:

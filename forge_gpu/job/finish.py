@@ -48,7 +48,8 @@ def finish(job: Job, check_stop: Callable[[], None]) -> Result:
         outputs.begin_sync()
         # While the disk takes the rows:
         _write_ledger(job, decisions, workspace.evaluation, partial(on_progress, "ledger"))
-        files = _files(outputs.finish(partial(on_progress, "shuffle")))
+        room = shares.BUCKET.of(job.budget.bytes)
+        files = _files(outputs.finish(room, partial(on_progress, "shuffle")))
         done(len(decisions.fate))
     verified: dict[str, Any] = {}
     if spec.config.output.verify:

@@ -11,7 +11,7 @@ from forge_gpu.errors import StrictError
 from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.job.facts import registry
 from forge_gpu.job.job import Job
-from forge_gpu.job.output.rejected import rejected_record
+from forge_gpu.job.output.rejected import LineCounter, rejected_record
 from forge_gpu.job.output.space import require_for_index
 from forge_gpu.job.rows.kinds import kinds_seen
 from forge_gpu.job.rows.rows import Rows
@@ -128,9 +128,9 @@ def _first_rejected(
     for chunk in workspace.chunks(item, chunk_bytes):
         rows = workspace.reader.read(chunk, judge=False)
         if first < row + len(rows):
-            first_line = line if item.source.format.kind == "jsonl" else None
+            lines = LineCounter(rows, line) if item.source.format.kind == "jsonl" else None
             path, reason = item.source.file.path, reasons[first]
-            record = rejected_record(rows, first - row, reason, path, of_file, first_line)
+            record = rejected_record(rows, first - row, reason, path, of_file, lines)
             at = f"line {record['line']}" if "line" in record else f"row {record['row']}"
             detail = f": {record['detail']}" if "detail" in record else ""
             return f"{path}: {at} is rejected: {record['reason']}", detail

@@ -19,17 +19,18 @@ from forge_gpu.job.output.manifest import RunFacts
 from forge_gpu.job.output.outputs import Outputs
 from forge_gpu.job.rows.expansion import Expansions
 from forge_gpu.job.rows.kinds import column_type
-from forge_gpu.job.rows.tokenizers import depends_on_lengths
+from forge_gpu.job.rows.tokenizers import depends_on_lengths, pack_length
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.run.pool import Executor
 from forge_gpu.job.state import decisions as decided
 from forge_gpu.job.state import index
 from forge_gpu.job.state.checkpoint import Checkpoint
-from forge_gpu.job.state.decisions import Decisions
+from forge_gpu.job.state.decisions import SPLITS, Decisions
 from forge_gpu.job.state.index import RangeFacts
 from forge_gpu.job.state.inputs import JobInputs, PlacedBlock, placed_blocks
 from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.job.state.token_table import TokenTable, TokenWriter
+from forge_gpu.packs.sink import ByRows, ByTokens, Cut
 from forge_gpu.templates.forms import form_of
 
 
@@ -75,11 +76,21 @@ class Job:
             self.columns,
             self.decisions.line_counts(),
             spec.config.output.rows_per_shard,
+            self._packs(),
             self.decisions.rank is not None,
             self.inputs.total_bytes + self.inputs.total_bytes // 4,
             state.positions,
             self._rows_written(),
         )
+
+    def _packs(self) -> dict[Fate, tuple[int, Cut]]:
+        """Of each split whose rows are packed, how many packs there are, and where they end."""
+        config, counts = self.spec.config, self.decisions.file_counts()
+        if config.output.packing == "none":
+            return {}
+        if config.output.packing == "wrapped":
+            return {split: (counts[split], ByTokens(pack_length(config))) for split in SPLITS}
+        return {split: (counts[split], ByRows(self.decisions.rows_of_packs(split))) for split in SPLITS}
 
     def indexed_bytes(self) -> int:
         """Of the input, what an earlier run has indexed."""

@@ -17,6 +17,7 @@ from forge_gpu.errors import StrictError
 from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.hardware import shares
 from forge_gpu.hardware.budget import Budget
+from forge_gpu.io.disk import faults_of
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.lock import FolderLock
 from forge_gpu.io.modes import make_shared
@@ -82,7 +83,7 @@ def prepare(
 
     began = time.monotonic()
     make_shared(spec.output, spec.config.output.mode)
-    with FolderLock(spec.output, spec.wait, on_wait, check_stop):
+    with faults_of(spec.output), FolderLock(spec.output, spec.wait, on_wait, check_stop):
         require_store(spec, listener)
         opened = open_job(spec, budget, make_engine, listener, files)
         if isinstance(opened, Result):

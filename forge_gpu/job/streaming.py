@@ -43,10 +43,11 @@ def stream(
     if split not in fates:
         raise ForgeError(f"there is no split {split!r}: choose one of {', '.join(fates)}")
     require_rows(batch_rows)
-    if spec.config.output.order == "shuffled" or form_of(spec.config).is_record:
+    output = spec.config.output
+    if output.order == "shuffled" or output.packing != "none" or form_of(spec.config).is_record:
         raise ForgeError(
-            "stream gives rendered rows in the order of the input: set output.order to input and "
-            "output.form to another than source, or use prepare"
+            "stream gives rendered rows in the order of the input: set output.order to input, "
+            "output.packing to none and output.form to another than source, or use prepare"
         )
     return _batches(spec, budget, make_engine, fates[split], batch_rows, listener, files)
 

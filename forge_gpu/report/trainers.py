@@ -9,6 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 LOADERS = {"jsonl": "json", "parquet": "parquet"}
+"""How `datasets` names a format; others are of one trainer, of the same name."""
 
 
 def lines_for_trainers(manifest: dict[str, Any], folder: object) -> list[str]:
@@ -23,7 +24,10 @@ def lines_for_trainers(manifest: dict[str, Any], folder: object) -> list[str]:
     known = YAML(typ="safe", pure=True).load(text)
     train = [f"{folder}/{entry['file']}" for entry in manifest["outputs"] if entry["split"] == "train"]
     lines = []
-    for trainer in output["for"] or ["trl"]:
-        filled = known[trainer].format(loader=LOADERS[output["format"]], train=json.dumps(train))
+    loader = LOADERS.get(output["format"])
+    for trainer in (output["for"] or ["trl"]) if loader else [output["format"]]:
+        filled = known[trainer].format(
+            loader=loader, train=json.dumps(train), first=train[0].rsplit(".", 1)[0]
+        )
         lines += [f"for {trainer}:", *(f"  {line}" for line in filled.splitlines())]
     return lines

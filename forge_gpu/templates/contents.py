@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,19 +16,57 @@ from forge_gpu.kernels.layout import I64, Spans, spans_of_offsets
 from forge_gpu.templates.conversations import Bools, Conversations
 from forge_gpu.templates.program import Literal, Program, Slot, pack
 from forge_gpu.templates.records import BadRecord, Message, text_of
-from forge_gpu.templates.renderer import overlay
+from forge_gpu.templates.renderer import merged, overlay
+
+if TYPE_CHECKING:
+    from forge_gpu.templates.vm.said import SaidMachine
 
 CONTENT = "content"
 
 
-def contents_by_role(conversations: Conversations, engine: Engine) -> tuple[Spans, Spans]:
+ROLES = ("user", "assistant")
+FEW = 32
+"""Rows that are read in Python sooner than the machine's kernels are at hand."""
+
+
+class Contents:
+    """Gives contents by role, chunk after chunk; for one thread. renamed: roles that the user renames."""
+
+    def __init__(self, renamed: Mapping[str, str]) -> None:
+        self._renamed = renamed
+
+    @cached_property
+    def _machine(self) -> SaidMachine:
+        from forge_gpu.templates.vm.said import SaidMachine  # most jobs of plain chats never load its kernels
+
+        return SaidMachine(self._renamed)
+
+    def __call__(self, conversations: Conversations, engine: Engine) -> tuple[Spans, Spans]:
+        """As `contents_by_role`; what it gives lives until the next call."""
+        rows = np.flatnonzero((conversations.reason == Reason.NONE) & ~conversations.plain)
+        if len(rows) < FEW:
+            return contents_by_role(conversations, engine)
+        said = [self._machine.said(conversations, role, rows) for role in ROLES]
+        done = said[0][0] & said[1][0]
+        given = contents_by_role(conversations, engine, done)
+        return tuple(  # type: ignore[return-value]
+            merged(column, texts, done) for column, (_, texts) in zip(given, said, strict=True)
+        )
+
+
+def contents_by_role(
+    conversations: Conversations, engine: Engine, known: Bools | None = None
+) -> tuple[Spans, Spans]:
     """All that users said and all that the assistant said, row level, contents joined by newlines.
 
     One content is a span of the chunk; several are joined in a buffer of their own. ABSENT where a role
-    said nothing.
+    said nothing. known: rows that are left out.
     """
-    slow: dict[str, dict[int, bytes]] = {"user": {}, "assistant": {}}
-    for row in np.flatnonzero((conversations.reason == Reason.NONE) & ~conversations.plain).tolist():
+    slow: dict[str, dict[int, bytes]] = {role: {} for role in ROLES}
+    left = (conversations.reason == Reason.NONE) & ~conversations.plain
+    if known is not None:
+        left &= ~known
+    for row in np.flatnonzero(left).tolist():
         try:
             messages = conversations.read(row).messages
         except BadRecord as bad:

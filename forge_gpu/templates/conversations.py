@@ -276,10 +276,10 @@ class ListShape:
         column = columns[self.messages]
         reason = records.reason.copy()
         missing(reason, column)
-        names, texts, parted = self._texts(column, reason, engine)
+        names, texts, parted = self._texts(self._may_be_plain(columns), reason, engine)
         good = (reason == GOOD) & (texts.reason == GOOD) & (texts.first[1:] > texts.first[:-1])
         if self.tools is not None:
-            good &= columns[self.tools].length == 0  # absent, null or "": no tools
+            good &= columns[self.tools].length == 0
         plain = (texts.plain == layout.ROLE_FIRST) | (texts.plain == layout.CONTENT_FIRST)
         result = Conversations(
             names,
@@ -303,6 +303,15 @@ class ListShape:
         if self.system is not None:
             _prepend_system(result, columns[self.system])
         return result
+
+    def _may_be_plain(self, columns: Mapping[str, Spans]) -> Spans:
+        """The messages, without those of rows with tools: nobody asks where their texts are. Tools that are
+        absent, null or "" are none. Where roles are looked at, all rows are."""
+        column = columns[self.messages]
+        if self.tools is None or self.roles:
+            return column
+        kind = np.where(columns[self.tools].length > 0, np.uint8(layout.ABSENT), column.kind)
+        return Spans(column.data, column.start, column.length, kind)
 
     def _texts(
         self, column: Spans, reason: U8, engine: Engine

@@ -17,14 +17,14 @@ from forge_gpu.errors import TemplateError
 from forge_gpu.fates import Reason
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans
-from forge_gpu.templates.contents import contents_by_role
+from forge_gpu.templates.contents import Contents
 from forge_gpu.templates.conversations import Bools, Conversation, Conversations, Shape
 from forge_gpu.templates.environment import ChatTemplate, Refused
 from forge_gpu.templates.guard import Guard
 from forge_gpu.templates.jinja_rows import render_fields
 from forge_gpu.templates.program import Literal, Part, Program, RawSlot, Slot
 from forge_gpu.templates.records import BadRecord
-from forge_gpu.templates.renderer import Bound, own, plain_spans
+from forge_gpu.templates.renderer import Bound, own, sparse_spans
 from forge_gpu.templates.tracing.columns import CONTENT, TextColumns, needs_of
 from forge_gpu.templates.tracing.compiler import EAGER, TOO_RARE, Compiler, Patience
 from forge_gpu.templates.tracing.cutover import Cutover
@@ -97,6 +97,7 @@ class JinjaRenderer:
         self.compiler = Compiler(self.template, self.split, self.patience) if traced else None
         self.cutover = Cutover()
         self.guard = Guard(self.template, self.split)
+        self.contents = [Contents(getattr(shape, "renamed", {})) for shape in self.shapes]
         self._fallbacks: dict[str, int] = {}
         self._machine_rows = MachineRows()
         self._message_columns: set[str] = {CONTENT}
@@ -350,21 +351,20 @@ class _Chunk:
         columns |= {name: empty_spans(n) for name in self.renderer._row_columns}
         columns |= self.columns.spans() | self.columns.row_spans()
         if SPANS in self.program:
-            column = plain_spans(self.spans.get(row) for row in range(n))
-            kind = np.where(column.kind == layout.PLAIN, layout.JSON, layout.NULL).astype(np.uint8)
-            columns[own(SPANS)] = Spans(column.data, column.start, column.length, kind)
+            columns[own(SPANS)] = sparse_spans(self.spans, n, layout.JSON, layout.NULL)
         for number, name in enumerate(self.renderer.texts):
-            values = (self.rendered[row][number] if row in self.rendered else None for row in range(n))
-            columns[own(f"rendered {name}")] = plain_spans(values) if self.rendered else empty_spans(n)
+            rendered = {row: texts[number] for row, texts in self.rendered.items()}
+            columns[own(f"rendered {name}")] = sparse_spans(rendered, n)
             columns[own(f"machine's {name}")] = self.machine_texts.get(name, empty_spans(n))
         return columns
 
     def _contents(self) -> dict[str, Spans]:
-        query, response = contents_by_role(self.sides[0], self.engine)
+        contents = self.renderer.contents
+        query, response = contents[0](self.sides[0], self.engine)
         if len(self.sides) == 1:
             return {"query": query, "response": response}
         return {
             "query": query,
             "chosen": response,
-            "rejected": contents_by_role(self.sides[1], self.engine)[1],
+            "rejected": contents[1](self.sides[1], self.engine)[1],
         }

@@ -11,7 +11,7 @@ from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I32, Records, Spans
-from forge_gpu.templates.contents import contents_by_role
+from forge_gpu.templates.contents import Contents
 from forge_gpu.templates.conversations import Conversations, Shape
 from forge_gpu.templates.fields import message_list
 from forge_gpu.templates.grouping import group_by_roles
@@ -40,6 +40,7 @@ class MessagesRenderer:
         if self.tools is not None:
             self.programs += [(RawSlot(TOOLS),), (Literal(b"null"),)]
         self._of_roles: dict[tuple[str, ...], int] = {}
+        self._contents = Contents(getattr(self.shape, "renamed", {}))
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -72,7 +73,7 @@ class MessagesRenderer:
             columns=columns,
             reason=conversations.reason,
             make_texts=lambda: dict(
-                zip(("query", "response"), contents_by_role(conversations, engine), strict=True)
+                zip(("query", "response"), self._contents(conversations, engine), strict=True)
             ),
             message_columns=frozenset((CONTENT,)),
             first=conversations.first,

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -31,6 +31,8 @@ from forge_gpu.engine.base import Engine
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I32, I64, U8, Records, Spans
 from forge_gpu.templates.program import Program
+
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def own(column: str) -> str:
@@ -110,6 +112,28 @@ def plain_spans(texts: Iterable[bytes | None], absent: int = layout.ABSENT) -> S
     start[kind == absent] = 0
     data = np.frombuffer(b"".join(value for value in values if value), np.uint8)
     return Spans(data, start, length, kind)
+
+
+def sparse_spans(
+    texts: Mapping[int, bytes], n: int, kind: int = layout.PLAIN, absent: int = layout.ABSENT
+) -> Spans:
+    """Texts of some of n rows, by row, as one column of a kind; `absent` elsewhere."""
+    start, length, kinds = np.zeros(n, np.int64), np.zeros(n, np.int64), np.full(n, absent, np.uint8)
+    rows = np.fromiter(texts, np.int64, len(texts))
+    sizes = np.fromiter(map(len, texts.values()), np.int64, len(texts))
+    start[rows], length[rows], kinds[rows] = np.cumsum(sizes) - sizes, sizes, kind
+    return Spans(np.frombuffer(b"".join(texts.values()), np.uint8), start, length, kinds)
+
+
+def merged(column: Spans, other: Spans, where: Bools) -> Spans:
+    """A column that has the texts of another in some rows, ABSENT for empty ones. No copy where it has none
+    of its own."""
+    kind = np.where(where, np.where(other.length > 0, other.kind, np.uint8(layout.ABSENT)), column.kind)
+    if column.kind.max(initial=layout.ABSENT) == layout.ABSENT:
+        return Spans(other.data, other.start, other.length, kind)
+    start = np.where(where, other.start + len(column.data), column.start)
+    length = np.where(where, other.length, column.length)
+    return Spans(np.concatenate([column.data, other.data]), start, length, kind)
 
 
 def scattered(values: Spans, rows: I64, n: int) -> Spans:

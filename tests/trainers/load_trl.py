@@ -43,7 +43,7 @@ def main(folder: str, tokenizer_file: str, *files: str) -> None:
     trainer = SFTTrainer(LlamaForCausalLM(shape), args, train_dataset=rows, processing_class=tokenizer)
     batch = trainer.data_collator([rows[number] for number in range(len(rows))])
     done = trainer.train()
-    seen = {name: batch[name].flatten().tolist() for name in ("input_ids", "labels")}
+    seen = {name: batch[name].flatten().tolist() for name in ("input_ids", "labels", "position_ids")}
     print(json.dumps({**seen, "loss": done.training_loss, "steps": done.global_step}))
 
 

@@ -13,7 +13,7 @@ from forge_gpu.io.growing import GrowingFile
 from forge_gpu.kernels.layout import U8
 
 GROUP_ROWS = 16384
-GROUP_BYTES = 64 * 2**20
+GROUP_BYTES = 6 * 2**20
 """A group ends at so many rows, or with the row that brings it to so many bytes."""
 
 _HEAD = np.dtype([("length", "<i8"), ("rows", "<i8"), ("bytes", "<i8"), ("capacity", "<i8")])
@@ -68,7 +68,7 @@ class BatchLog:
         return b"".join(self._file.content(entry.begin, entry.length) for entry in last), capacity
 
     def groups(self) -> Iterator[pa.Table]:
-        """The rows, a group a table. What is in no batch is left out."""
+        """The rows, a group a table, one chunk a column. What is in no batch is left out."""
         group: list[pa.RecordBatch] = []
         rows = size = 0
         for entry in self._entries():
@@ -77,10 +77,10 @@ class BatchLog:
                 group.append(pa.ipc.read_record_batch(message, self._schema))
                 rows, size = rows + entry.rows, size + entry.bytes
             if _is_full(rows, size):
-                yield pa.Table.from_batches(group)
-                group, rows, size = [], 0, 0
+                rows = size = 0
+                yield _as_one(group)
         if group:
-            yield pa.Table.from_batches(group)
+            yield _as_one(group)
 
     def begin_sync(self) -> None:
         self._file.begin_sync()
@@ -110,6 +110,14 @@ class BatchLog:
             length, rows, size, capacity = map(int, head)
             yield _Entry(position + _HEAD.itemsize, length, rows, size, capacity)
             position += _HEAD.itemsize + length
+
+
+def _as_one(batches: list[pa.RecordBatch]) -> pa.Table:
+    """Batches as a table of one chunk a column; they are let go of, so that their memory is free before the
+    table is written."""
+    table = pa.Table.from_batches(batches)
+    batches.clear()
+    return table.combine_chunks()
 
 
 def _is_full(rows: int, size: int) -> bool:

@@ -18,7 +18,7 @@ from forge_gpu.kernels.cpu.token_rows import from_json
 from forge_gpu.kernels.layout import U8, Records, Spans, Text
 from forge_gpu.kernels.scratch import Scratch
 
-BLOCK_BYTES = 4 * 2**20
+BLOCK_BYTES = 2**20
 NO_BOUND = 2**62
 RECORD = "record"
 """The one column of the form `source`, whose records have columns of their own: each whole, as JSON text."""

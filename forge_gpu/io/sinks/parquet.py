@@ -62,13 +62,20 @@ class ParquetFile:
     def finish(self) -> list[Written]:
         for block in self._blocks.rest():
             self._append(block)
+        # What lines were held in is given back before row groups are.
+        self._blocks, self._to_arrow = Blocks(0), LinesToArrow({})
+        pa.default_memory_pool().release_unused()
         with (
             replacing(self.path) as partial,
-            pq.ParquetWriter(partial, self._schema, compression="zstd") as writer,
+            pq.ParquetWriter(
+                partial, self._schema, compression="zstd", write_statistics=_numbers(self._schema)
+            ) as writer,
         ):
             for group in self._log.groups():
                 # One chunk a column: the writer's pages would otherwise follow the batches' edges.
-                writer.write_table(group.combine_chunks(), row_group_size=GROUP_ROWS)
+                writer.write_table(group, row_group_size=GROUP_ROWS)
+                del group  # before the next is read
+                pa.default_memory_pool().release_unused()
         return [Written(self.path, self._rows)]
 
     def close(self) -> None:
@@ -111,7 +118,7 @@ class Parquet(FileFormat):
         read, size = 0, path.stat().st_size
         with pq.ParquetFile(path) as table:
             rows: int = table.metadata.num_rows
-            for batch in table.iter_batches(8192, columns=[field.name for field in fields]) if fields else ():
+            for batch in _groups(table, [field.name for field in fields]):
                 for field in fields:
                     if batch[field.name].null_count and not field.may_be_null:
                         raise ValidationError(f"{path}: rows from {read} on have no {field.name}")
@@ -119,6 +126,19 @@ class Parquet(FileFormat):
                 on_block(len(batch), 0)
         on_block(rows - read, size)
         return rows, digest
+
+
+def _numbers(schema: pa.Schema) -> list[str] | bool:
+    """The columns with statistics: of texts the least and the greatest of each row group would be in memory
+    until the file is whole, and nobody asks for them."""
+    return [field.name for field in schema if not pa.types.is_large_string(field.type)] or False
+
+
+def _groups(table: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Some columns, no more than a row group at a time: batches of many rows would hold several."""
+    for group in range(table.num_row_groups) if columns else ():
+        pa.default_memory_pool().release_unused()
+        yield from table.iter_batches(GROUP_ROWS, row_groups=[group], columns=columns, use_threads=False)
 
 
 FORMAT = Parquet(SUFFIX, (SUFFIX + PARTIAL, LOG))

@@ -12,6 +12,9 @@ from forge_gpu.io.sinks.base import Format
 
 NAMES: tuple[str, ...] = get_args(OutputConfig.model_fields["format"].annotation)
 
+OF_IDS = frozenset({"megatron"})
+"""Those that hold the ids of tokens alone, and nothing that says which are trained."""
+
 
 def format_of(name: str) -> Format:
     """The format that a plan names."""

@@ -82,7 +82,7 @@ class CandidateTexts:
         data = np.zeros(int(offsets[-1]) + layout.PADDING, np.uint8)
         if not offsets[-1]:
             return Text(data, offsets)
-        held = np.memmap(self._path, np.uint8, "r")
+        held = np.asarray(np.memmap(self._path, np.uint8, "r"))  # a part of a memmap takes long to make
         for at, begin, length in zip(
             offsets[:-1].tolist(), self._offset[rows].tolist(), lengths.tolist(), strict=True
         ):

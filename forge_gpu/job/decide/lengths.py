@@ -6,7 +6,7 @@ import numpy as np
 
 from forge_gpu.fates import Fate, Reason
 from forge_gpu.job.decide.verdict import Case, Verdict
-from forge_gpu.job.rows.tokenizers import rejects_long
+from forge_gpu.job.rows.tokenizers import longest_row
 from forge_gpu.job.state.token_table import pieces_of
 
 
@@ -16,8 +16,9 @@ def lengths(case: Case, verdict: Verdict) -> None:
         return
     config, open_rows = case.config, verdict.open_rows
     reason = np.array(case.facts["reason"])
-    if rejects_long(config) and config.tokens.cut != "split":
-        long = open_rows & (case.tokens["tokens"] > config.model.max_length)
+    longest = longest_row(config)
+    if longest is not None and config.tokens.cut != "split":
+        long = open_rows & (case.tokens["tokens"] > longest)
         reason[long] = Reason.TOO_LONG
     few = open_rows & (reason == 0) & (case.tokens["trained"] < config.tokens.min_trained)
     reason[few] = Reason.NOTHING_TRAINED

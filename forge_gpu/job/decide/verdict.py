@@ -53,7 +53,8 @@ class Verdict:
     record: int64[n], the record that each row is a part of; None where every row is a record.
     stratum: uint64[n], by which the rows are split. reason: uint8[n], why rows are rejected, where it is
     more than the index says. lines: uint32[n], how many lines of the output a row becomes; None where each is
-    one. sections: of the manifest. warnings: a line each.
+    one. places: uint32[n, 2], the pack of each row and its place there; None where rows are not packed.
+    sections: of the manifest. warnings: a line each.
     """
 
     fate: U8
@@ -64,6 +65,7 @@ class Verdict:
     rank: I64 | None = None
     reason: U8 | None = None
     lines: np.ndarray | None = None
+    places: np.ndarray | None = None
     sections: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 

@@ -15,6 +15,7 @@ from forge_gpu.job.facts.hashes import HASHES
 from forge_gpu.job.facts.length import CHARACTERS
 from forge_gpu.job.facts.matched import MATCHED
 from forge_gpu.job.facts.near import BANDS, SCORE, TEXT_BYTES
+from forge_gpu.job.facts.pack import PACK
 from forge_gpu.job.facts.part import PART
 from forge_gpu.job.facts.place import FATE, OUTPUT, SOURCE
 from forge_gpu.job.facts.reason import REASON
@@ -34,6 +35,7 @@ DECLARED: tuple[Fact | Columns, ...] = (
     REASON,
     DUPLICATE,
     OUTPUT,
+    PACK,
     CHARACTERS,
     STRATUM,
     GROUP,

@@ -54,7 +54,7 @@ def write_ledger(
     are written; it may raise to stop.
     """
     schema, columns = schema_of(config), required_columns(config)
-    counts = decisions.line_counts()
+    counts = decisions.file_counts()
     shards: list[str] = []
     first_shard = {}
     for split in SPLITS:
@@ -100,7 +100,9 @@ def _rows(
         lines = np.broadcast_to(decisions.lines_of(slice(begin, end)), end - begin)
         for split in SPLITS:
             chosen = np.flatnonzero(fate == split)
-            if decisions.rank is not None:
+            if decisions.places is not None:
+                place = np.asarray(decisions.places[begin:end, 0])[chosen].astype(np.int64)
+            elif decisions.rank is not None:
                 place = np.asarray(decisions.rank[begin:end])[chosen]
             else:
                 place = written[split] + np.cumsum(lines[chosen]) - lines[chosen]

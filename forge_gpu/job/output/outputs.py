@@ -18,6 +18,7 @@ from forge_gpu.job.output.result import REJECTED_FORMAT
 from forge_gpu.job.output.shuffle import Buckets
 from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.kernels.layout import I64, Text
+from forge_gpu.packs.sink import Cut, PackingSink
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Outputs:
     """All files that rows are written to: each split, and the rejected rows.
 
     work: where shuffled lines wait. columns: of the splits, as in the manifest. counts: rows of each fate.
+    packs: of splits whose rows are packed, how many packs there are and where they end; they are shuffled.
     expected_bytes: of all lines, about. positions, rows: what an earlier run left, by file and by fate.
     """
 
@@ -45,6 +47,7 @@ class Outputs:
         columns: Mapping[str, str],
         counts: Mapping[Fate, int],
         rows_per_shard: int | None,
+        packs: Mapping[Fate, tuple[int, Cut]],
         shuffled: bool,
         expected_bytes: int,
         positions: Mapping[str, int],
@@ -60,8 +63,10 @@ class Outputs:
             if shuffled:
                 share = expected_bytes * count // max(sum(counts.values()), 1)
                 self._buckets[split] = Buckets(work, stem, count, share, positions)
-                split_rows = SplitRows(stem, count, rows_per_shard, columns)
-                self._sinks[split] = format.open(folder, split_rows, {})
+                packed = packs.get(split)
+                lines = count if packed is None else packed[0]
+                sink = format.open(folder, SplitRows(stem, lines, rows_per_shard, columns), {})
+                self._sinks[split] = sink if packed is None else PackingSink(sink, columns, packed[1])
             else:
                 split_rows = SplitRows(stem, count, rows_per_shard, columns, rows.get(split, 0))
                 self._sinks[split] = format.open(folder, split_rows, positions)
@@ -89,15 +94,16 @@ class Outputs:
             self._positions.update(buckets.sync())
         return self._positions
 
-    def finish(self, on_progress: OnProgress = ignore_progress) -> dict[Fate, list[Written]]:
-        """Put shuffled lines in order, and make the files. on_progress: hears how many buckets of how many
-        are in order; it may raise to stop."""
+    def finish(self, room: int, on_progress: OnProgress = ignore_progress) -> dict[Fate, list[Written]]:
+        """Put shuffled lines in order, and make the files. room: bytes of memory for that. on_progress: hears
+        how many buckets of how many are in order; it may raise to stop."""
         total = sum(buckets.count for buckets in self._buckets.values())
         done = 0
         for split, buckets in self._buckets.items():
-            for lines in buckets.in_order():
+            for bucket in buckets.in_order(room):
                 on_progress(done, total)
-                self._sinks[split].append(lines)
+                for lines in bucket:
+                    self._sinks[split].append(lines)
                 done += 1
         return {fate: sink.finish() for fate, sink in self._sinks.items()}
 

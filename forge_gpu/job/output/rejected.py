@@ -23,9 +23,25 @@ def rejected_lines(
     rows: Rows, chosen: I64, reason: U8, file: str, first_row: int, first_line: int | None
 ) -> Iterator[bytes]:
     """One JSON line for each chosen row of a chunk; see `rejected_record`. reason: of all its rows."""
+    count = None if first_line is None else LineCounter(rows, first_line)
     for row in map(int, chosen):
-        record = rejected_record(rows, row, reason[row], file, first_row, first_line)
+        record = rejected_record(rows, row, reason[row], file, first_row, count)
         yield orjson.dumps(record | _source_fields(source_blocks(rows, row))) + b"\n"
+
+
+class LineCounter:
+    """The numbers of the lines that rows of a chunk begin in, asked for in their order: each byte is looked
+    at once. first_line: the number of the chunk's first."""
+
+    def __init__(self, rows: Rows, first_line: int) -> None:
+        assert rows.chunk.form != "table"
+        self._chunk, self._line, self._at = rows.chunk, first_line, 0
+
+    def line(self, start: int) -> int:
+        """That of a byte of the chunk, which is not before the one asked for last."""
+        self._line += self._chunk.lines_between(self._at, start)
+        self._at = start
+        return self._line
 
 
 def _source_fields(blocks: Iterator[bytes]) -> dict[str, object]:
@@ -56,12 +72,12 @@ def _text(key: str, source: bytes) -> dict[str, object]:
 
 
 def rejected_record(
-    rows: Rows, row: int, reason: int, file: str, first_row: int, first_line: int | None
+    rows: Rows, row: int, reason: int, file: str, first_row: int, lines: LineCounter | None
 ) -> dict[str, object]:
     """Where a row of a chunk came from, and why it is rejected.
 
-    first_row: the number in the file of the chunk's first row. first_line: the number of its first line,
-    from 1, for JSON lines; None for other formats.
+    first_row: the number in the file of the chunk's first row. lines: counts those of the chunk, for JSON
+    lines; None for other formats.
     """
     record: dict[str, object] = {"file": file, "row": first_row + rows.record_of(row)}
     if rows.parts is not None:
@@ -69,8 +85,8 @@ def rejected_record(
         record["part"] = part if part >= 0 else None
     if rows.chunk.form != "table":
         start = int(rows.records.start[row])
-        if first_line is not None:
-            record["line"] = first_line + rows.chunk.lines_before(start)
+        if lines is not None:
+            record["line"] = lines.line(start)
         record["offset"] = rows.chunk.offset + start
     record["reason"] = name(Reason(int(reason)))
     detail = rows.detail(row)

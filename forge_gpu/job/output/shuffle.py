@@ -6,7 +6,7 @@ are read one after the other, sorted by rank, and appended to the split. The ord
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +15,14 @@ from forge_gpu.io.atomic import PARTIAL
 from forge_gpu.io.growing import GrowingFile
 from forge_gpu.kernels.layout import I64, Text
 
-BUCKET_BYTES = 32 * 2**20
-"""Wanted size of a bucket: one is in memory at a time."""
+BUCKET_BYTES = 8 * 2**20
+"""Wanted size of a bucket: one is in memory at a time, and once more in the order of its ranks."""
 
 MOST_BUCKETS = 256
-"""Each holds two open files; beyond 256 x 32 MiB a split buckets grow instead."""
+"""Each holds two open files; beyond 256 x 8 MiB a split buckets grow instead."""
+
+PIECE_BYTES = 2**20
+"""Lines that are put in order at once, where a bucket is not in memory."""
 
 
 class Buckets:
@@ -68,17 +71,50 @@ class Buckets:
         for file in (*self._lines, *self._ranks):
             file.close()
 
-    def in_order(self) -> Iterator[Text]:
-        """The lines by rank, a bucket at a time."""
+    def in_order(self, room: int) -> Iterator[Iterator[Text]]:
+        """The lines by rank, those of a bucket together. room: bytes of memory for one; the lines of a larger
+        one are read one by one. Beside it, 48 bytes a row of a bucket."""
         for lines, ranks in zip(self._lines, self._ranks, strict=True):
             index = np.frombuffer(_content(ranks), "<i8").reshape(-1, 2)
-            data = memoryview(_content(lines))
-            ends = np.cumsum(index[:, 1])
             order = np.argsort(index[:, 0], kind="stable")
-            offsets = np.zeros(len(index) + 1, np.int64)
-            np.cumsum(index[order, 1], out=offsets[1:])
-            joined = b"".join(data[ends[row] - index[row, 1] : ends[row]] for row in order)
-            yield Text(np.frombuffer(joined, np.uint8), offsets)
+            begins = np.cumsum(index[:, 1]) - index[:, 1]
+            begins, lengths = begins[order], index[order, 1]
+            yield (
+                _held(lines, begins, lengths)
+                if 2 * lines.position() <= room
+                else _read(lines, begins, lengths)
+            )
+
+
+def _held(lines: GrowingFile, begins: I64, lengths: I64) -> Iterator[Text]:
+    """Lines in their order, all at once."""
+    data = memoryview(_content(lines))
+    yield _joined([data[begin : begin + length] for begin, length in _pairs(begins, lengths)])
+
+
+def _read(lines: GrowingFile, begins: I64, lengths: I64) -> Iterator[Text]:
+    """Lines in their order, read one by one, in pieces of about PIECE_BYTES."""
+    held: list[bytearray] = []
+    size = 0
+    for begin, length in _pairs(begins, lengths):
+        if held and size + length > PIECE_BYTES:
+            yield _joined(held)
+            held, size = [], 0
+        held.append(lines.content(begin, length))
+        size += length
+    if held:
+        yield _joined(held)
+
+
+def _pairs(begins: I64, lengths: I64) -> Iterator[tuple[int, int]]:
+    for at in range(0, len(begins), 65536):
+        yield from zip(begins[at : at + 65536].tolist(), lengths[at : at + 65536].tolist(), strict=True)
+
+
+def _joined(lines: Sequence[bytearray | memoryview]) -> Text:
+    offsets = np.zeros(len(lines) + 1, np.int64)
+    np.cumsum([len(line) for line in lines], out=offsets[1:])
+    return Text(np.frombuffer(b"".join(lines), np.uint8), offsets)
 
 
 def _content(file: GrowingFile) -> bytearray:

@@ -105,7 +105,8 @@ def _of_lines(input_bytes: int, config: Config) -> int:
     """What the outputs of so much input take: lines as their format has them, and buckets for a shuffle."""
     lines = input_bytes + input_bytes // 4
     lines *= IDS_OF_A_BYTE if form_of(config).is_encoded else 1
-    shuffled = lines if config.output.order == "shuffled" else 0
+    is_ordered_later = config.output.order == "shuffled" or config.output.packing != "none"
+    shuffled = lines if is_ordered_later else 0
     return shuffled + format_of(config.output.format).room(lines)
 
 

@@ -20,7 +20,7 @@ from forge_gpu.kernels.cpu.token_rows import as_json, bytes_of_characters, unmar
 from forge_gpu.kernels.layout import I64, U8, Spans, Text, spans_of_offsets
 from forge_gpu.kernels.token_layout import Runs
 from forge_gpu.templates.forms import form_of
-from forge_gpu.templates.forms.tokens import ATTENTION, IDS, LABELS
+from forge_gpu.templates.forms.tokens import ATTENTION, IDS, LABELS, LENGTHS
 from forge_gpu.templates.lines import Composer
 from forge_gpu.templates.marks import marked, trained
 from forge_gpu.templates.program import Program
@@ -154,13 +154,13 @@ class RowEncoder:
         weights: uint8[t]; offsets: int64[n + 1], of the chosen rows."""
         numbers = ids.astype(np.int32)
         values = {
-            IDS: numbers,
-            LABELS: np.where(weights != 0, numbers, np.int32(IGNORED)),
-            ATTENTION: np.ones(len(ids), np.int32),
+            IDS: (numbers, offsets),
+            LABELS: (np.where(weights != 0, numbers, np.int32(IGNORED)), offsets),
+            ATTENTION: (np.ones(len(ids), np.int32), offsets),
+            LENGTHS: (np.diff(offsets).astype(np.int32), np.arange(len(offsets))),
         }
         return {
-            own(name): scattered(as_column(as_json(values[name], offsets)), chosen, rows)
-            for name in self._fields
+            own(name): scattered(as_column(as_json(*values[name])), chosen, rows) for name in self._fields
         }
 
 

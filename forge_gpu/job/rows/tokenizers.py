@@ -36,11 +36,28 @@ def depends_on_lengths(config: Config) -> bool:
     if not form_of(config).is_encoded:
         return False
     tokens = config.tokens
-    return rejects_long(config) or tokens.min_trained > 1 or tokens.cut != "none"
+    return (
+        longest_row(config) is not None
+        or tokens.min_trained > 1
+        or tokens.cut != "none"
+        or config.output.packing != "none"
+    )
 
 
-def rejects_long(config: Config) -> bool:
-    return config.preprocessing.quality_checks.too_long == "reject" and config.model.max_length is not None
+def pack_length(config: Config) -> int:
+    """The tokens of a pack, of a plan that packs."""
+    length = config.output.pack_length or config.model.max_length
+    assert length is not None  # a rule of plans
+    return length
+
+
+def longest_row(config: Config) -> int | None:
+    """Rows of more tokens are rejected: by the check too_long, or because they fit in no pack."""
+    rejects = config.preprocessing.quality_checks.too_long == "reject"
+    longest = config.model.max_length if rejects else None
+    if config.output.packing == "bfd":
+        return min(pack_length(config), longest or pack_length(config))
+    return longest
 
 
 def counts_as_another(config: Config) -> bool:

@@ -13,6 +13,7 @@ from forge_gpu.engine.base import Engine
 from forge_gpu.errors import InputError
 from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import Chunk, ReadBuffer
+from forge_gpu.io.row_bounds import bounded
 from forge_gpu.job.events.events import Listener
 from forge_gpu.job.events.retry import retrying
 from forge_gpu.job.rows.cuts import RowCutter
@@ -128,9 +129,10 @@ class Workspace:
             return islice(chunks, given, None) if item.source.rows is None else _after(chunks, done)
 
         for chunk in retrying(read, "read", item.source.file.path, self._listener):
-            self.chunks_read += 1
             done = chunk.end
-            yield chunk
+            for piece in (chunk,) if chunk.form == "table" else bounded(chunk, chunk_bytes):
+                self.chunks_read += 1
+                yield piece
 
     def judge(self, item: Item, chunk: Chunk) -> tuple[Rows, int]:
         """The rows of a chunk of a range, judged, and the digest of its source; the scan is held."""

@@ -17,6 +17,7 @@ import numpy as np
 import orjson
 
 from forge_gpu.fates import Fate
+from forge_gpu.fates import name as name_of
 from forge_gpu.io.atomic import PARTIAL, make_folder, write_checked
 from forge_gpu.io.disk import output_fault
 from forge_gpu.job.state.index import F64
@@ -35,6 +36,7 @@ class Decisions:
     Where near-duplicates were looked for: cluster: int64[n], the smallest row of the row's cluster, or -1;
     partner: int64[n], the row it is most similar to, or -1; similarity: float64[n], how much.
     lines: uint32[n], how many lines of the output a row in a split becomes; None where each is one.
+    places: uint32[n, 2], of a row in a split its pack, and its place there; None where rows are not packed.
     facts: the facts of all rows that have columns in the ledger, sparse ones with the job's row numbers.
     sections: of the manifest. warnings: a line each.
     """
@@ -47,6 +49,7 @@ class Decisions:
     partner: I64 | None = None
     similarity: F64 | None = None
     lines: np.ndarray | None = None
+    places: np.ndarray | None = None
     facts: Mapping[str, np.ndarray] = field(default_factory=dict)
     sections: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -71,6 +74,19 @@ class Decisions:
         weights = None if isinstance(lines, int) else np.where(self.fate[first] <= max(SPLITS), lines, 1)
         counts = np.bincount(self.fate[first], weights, minlength=len(Fate))
         return {fate: int(counts[fate]) for fate in Fate}
+
+    def file_counts(self) -> dict[Fate, int]:
+        """How many lines the files of each fate have: packs, where rows are packed."""
+        counts = self.line_counts()
+        if self.places is not None:
+            counts |= {split: self.sections["packs"]["splits"][name_of(split)]["packs"] for split in SPLITS}
+        return counts
+
+    def rows_of_packs(self, split: Fate) -> np.ndarray:
+        """How many rows each pack of a split has: int64[p]."""
+        assert self.places is not None
+        own = np.asarray(self.places[:, 0])[np.asarray(self.fate) == split]
+        return np.bincount(own, minlength=self.file_counts()[split])
 
     @cached_property
     def _counts(self) -> dict[Fate, int]:

@@ -119,7 +119,7 @@ def _split(buffer, signs, columns, is_last, p, row, about, status, start, length
         if what == GOOD and columns > 0 and width != columns:
             what = MISCOUNTED
         if what != GOOD:
-            for column in range(columns):
+            for column in range(min(columns, width)):
                 start[row, column] = 0
                 length[row, column] = 0
                 escaped[row, column] = 0
@@ -157,7 +157,7 @@ def split_records(data: U8, signs: Signs, columns: int, is_last: bool, most: int
     readable = np.ascontiguousarray(data)
     signs_ = tuple(np.int64(sign) for sign in signs)
     p, row, is_open = 0, 0, 0
-    rows = min(most, len(readable) // 64 + 64)
+    rows = min(most, len(readable) // 64 + 64, max(2**18 // max(columns, 1), 8))
     arrays = _arrays(rows, columns)
     while True:
         p, row, is_open = _split(whole(readable), signs_, columns, is_last, p, row, *arrays)

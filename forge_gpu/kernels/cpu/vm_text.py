@@ -38,6 +38,9 @@ from forge_gpu.kernels.cpu.vm_machine import (
 from forge_gpu.kernels.cpu.vm_values import WORD_OF_FUEL
 from forge_gpu.kernels.vm_layout import LIST, TEXT, TYPE_BITS, Word
 
+FROM_THE_END = 64
+"""Characters that are taken off one by one: what a character is, backslashes far before it may decide."""
+
 
 @inner
 def characters(mem, start, length):
@@ -137,6 +140,21 @@ def blank_before(mem, p, start):
 
 
 @inner
+def unit_before(mem, p, start):
+    """Bytes of the character that ends before p, in a text from `start` on."""
+    c = byte(mem, p - 1)
+    if c >= 0x80:
+        q = p - 1
+        while q > start and byte(mem, q) & 0xC0 == 0x80:
+            q -= 1
+        return p - q
+    if p - start >= 2 and byte(mem, p - 2) == 92 and escape_begins(mem, p - 2, start):
+        return 2
+    long = p - start >= 6 and byte(mem, p - 6) == 92 and byte(mem, p - 5) == 117
+    return 6 if long and escape_begins(mem, p - 6, start) else 1
+
+
+@inner
 def strip(mem, start, length, sides, text, size):
     """(start, length) without white space (size -1), or the characters of a text, on the sides 1 and 2."""
     p, end = start, start + length
@@ -153,6 +171,11 @@ def strip(mem, start, length, sides, text, size):
                 break
             end -= step
     elif sides & 2:
+        for _ in range(FROM_THE_END):
+            step = unit_before(mem, end, p) if p < end else 0
+            if step == 0 or not in_set(mem, end - step, step, text, size):
+                return p, end - p
+            end -= step
         q, last = p, p
         while q < end:
             step = unit(mem, q)

@@ -9,7 +9,7 @@ from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.kernels.layout import Records, Spans
-from forge_gpu.templates.contents import contents_by_role
+from forge_gpu.templates.contents import Contents
 from forge_gpu.templates.conversations import Shape, detail_of
 from forge_gpu.templates.fields import ColumnsRenderer
 from forge_gpu.templates.forms.base import Form
@@ -61,6 +61,7 @@ class SourceRenderer:
 
     def __post_init__(self) -> None:
         self.programs: list[Program] = []
+        self._contents = [Contents(getattr(shape, "renamed", {})) for shape in self.shapes]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -70,8 +71,8 @@ class SourceRenderer:
         sides = [shape.read(records, engine) for shape in self.shapes]
         texts: dict[str, Spans] = {}
         reason = sides[0].reason
-        for side, answer in zip(sides, self.answers, strict=True):
-            query, texts[answer] = contents_by_role(side, engine)
+        for side, answer, contents in zip(sides, self.answers, self._contents, strict=True):
+            query, texts[answer] = contents(side, engine)
             texts.setdefault("query", query)
             reason = reason + side.reason * (reason == Reason.NONE)
         return Bound(self.programs, {}, {}, reason, lambda: texts, detail=lambda row: detail_of(sides, row))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from forge_gpu.config.schema import Config
+from forge_gpu.io.sinks.registry import OF_IDS
 from forge_gpu.templates.fields import split_at
 from forge_gpu.templates.forms.rendered import RenderedForm, writes_turns
 from forge_gpu.templates.lines import Field, line_program
@@ -12,7 +13,7 @@ from forge_gpu.templates.program import Program, RawSlot
 from forge_gpu.templates.renderer import own
 from forge_gpu.templates.shapes.base import RecordShape
 
-IDS, LABELS, ATTENTION = "input_ids", "labels", "attention_mask"
+IDS, LABELS, ATTENTION, LENGTHS = "input_ids", "labels", "attention_mask", "seq_lengths"
 TEXT = (Field("text", may_be_empty=False), Field("spans", "json", may_be_null=True))
 """Of a template that writes turns: where the assistant speaks is told beside the text."""
 PARTED = (Field("prompt"), Field("completion"))
@@ -24,8 +25,12 @@ class TokensForm(RenderedForm):
     is_encoded = True
 
     def fields(self, config: Config) -> tuple[Field, ...]:
+        if config.output.format in OF_IDS:
+            return (Field(IDS, "ids"),)
         masked = any(trainer in ("axolotl", "hf") for trainer in config.output.trainers)
         names = (IDS, ATTENTION, LABELS) if masked else (IDS, LABELS)
+        if config.output.packing == "bfd":
+            names = (*names, LENGTHS)
         return tuple(Field(name, "ids") for name in names)
 
     def rendered(self, config: Config) -> tuple[Field, ...]:

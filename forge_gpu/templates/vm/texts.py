@@ -21,7 +21,7 @@ from forge_gpu.templates.environment import ChatTemplate
 from forge_gpu.templates.final_message import as_given
 from forge_gpu.templates.functions import strftime_of
 from forge_gpu.templates.records import BadRecord, Message
-from forge_gpu.templates.renderer import plain_spans, scattered
+from forge_gpu.templates.renderer import scattered, sparse_spans
 from forge_gpu.templates.turns.finder import SpanRule, rule_of
 from forge_gpu.templates.turns.spans import Spans as Stretches
 from forge_gpu.templates.values import ABSENT
@@ -97,6 +97,14 @@ class TextMachine:
         if not len(left):
             return first
         return _joined(first, self._run(columns, left, conversations, True)[0])
+
+    def of_spelled(self, conversations: Conversations, rows: I64) -> Texts:
+        """The same, of rows that stand in the chunk as messages alone; tools are not looked at."""
+        spelled = conversations.spelled
+        if spelled is None:
+            return self._nothing(len(conversations))
+        columns = (spelled.messages, empty_spans(len(conversations)))
+        return self._run(columns, rows[spelled.rows[rows]], conversations, False)[0]
 
     def _nothing(self, n: int) -> Texts:
         fields = tuple(empty_spans(n) for _ in range(1 + self.split))
@@ -240,11 +248,5 @@ def _spelled_anew(conversations: Conversations, rows: I64) -> tuple[Columns, I64
         except (BadRecord, UnicodeEncodeError):
             messages.pop(row, None)
     n = len(conversations)
-    columns = [_json_column(texts, n) for texts in (messages, tools)]
+    columns = [sparse_spans(texts, n, layout.JSON) for texts in (messages, tools)]
     return (columns[0], columns[1]), np.array(sorted(messages), np.int64)
-
-
-def _json_column(texts: dict[int, bytes], n: int) -> Spans:
-    column = plain_spans(texts.get(row) for row in range(n))
-    kind = np.where(column.kind == layout.PLAIN, np.uint8(layout.JSON), column.kind)
-    return Spans(column.data, column.start, column.length, kind)

@@ -1,0 +1,1 @@
+"""What a job takes at most: memory by input and budget, time by what it grows in."""

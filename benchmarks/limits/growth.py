@@ -1,0 +1,129 @@
+"""How time grows with what a job has many of: each is doubled, and the exponent taken of the seconds."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MOST = 1.15
+"""An exponent above this is no noise of a linear job."""
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Grown:
+    """name: what there are many of. make: writes inputs with so many into a folder, and gives the sections of
+    a plan beside the usual ones. least: at which the job's own seconds are no longer those of its start."""
+
+    name: str
+    make: Callable[[Path, int], dict[str, Any]]
+    least: int
+
+
+def _flat(path: Path, count: int, **more: Callable[[int], str]) -> dict[str, Any]:
+    with path.open("w") as file:
+        for i in range(count):
+            row = {"q": f"question {i}", "a": f"answer {i} of it"}
+            file.write(json.dumps(row | {name: make(i) for name, make in more.items()}) + "\n")
+    return {"data": {"inputs": [str(path)]}}
+
+
+def rows(folder: Path, count: int) -> dict[str, Any]:
+    return _flat(folder / "rows.jsonl", count)
+
+
+def columns(folder: Path, count: int) -> dict[str, Any]:
+    path = folder / "wide.csv"
+    with path.open("w") as file:
+        file.write("q,a," + ",".join(f"c{i}" for i in range(count)) + "\n")
+        for row in range(300):
+            file.write(f"q{row},a{row}" + ",x" * count + "\n")
+    return {"data": {"inputs": [str(path)]}}
+
+
+def bucket(folder: Path, count: int) -> dict[str, Any]:
+    words = [f"word{i}" for i in range(60)]
+    path = folder / "near.jsonl"
+    with path.open("w") as file:
+        for i in range(count):
+            query = " ".join([*words[: i % 60], f"x{i}", *words[i % 60 + 1 :]])
+            file.write(json.dumps({"q": query, "a": "yes"}) + "\n")
+    return {"data": {"inputs": [str(path)]}, "preprocessing": {"dedup": {"near": {}}}}
+
+
+def strata(folder: Path, count: int) -> dict[str, Any]:
+    plan = _flat(folder / "strata.jsonl", 2 * count, s=lambda i: f"stratum {i // 2}")
+    return plan | {"preprocessing": {"split": {"stratify": "s"}}}
+
+
+def groups(folder: Path, count: int) -> dict[str, Any]:
+    plan = _flat(folder / "groups.jsonl", 2 * count, g=lambda i: f"group {i // 2}")
+    return plan | {"preprocessing": {"split": {"group": "g"}}}
+
+
+def files(folder: Path, count: int) -> dict[str, Any]:
+    for i in range(count):
+        (folder / f"{i:06d}.jsonl").write_text(json.dumps({"q": f"question {i}", "a": f"answer {i}"}) + "\n")
+    return {"data": {"inputs": [str(folder)]}}
+
+
+def programs(folder: Path, count: int) -> dict[str, Any]:
+    """Conversations each of a number of turns of its own: a program each."""
+    path = folder / "programs.jsonl"
+    with path.open("w") as file:
+        for i in range(count):
+            turns = [("user", "assistant")[int(b)] for b in f"{i:b}"] + ["assistant"]
+            messages = [{"role": role, "content": f"text {i}"} for role in turns]
+            file.write(json.dumps({"messages": messages}) + "\n")
+    mapping = {"shape": "conversation", "messages": "messages"}
+    return {"data": {"inputs": [str(path)], "mapping": mapping}}
+
+
+GROWN = (
+    Grown("rows", rows, 100_000),
+    Grown("columns", columns, 5_000),
+    Grown("members of a bucket of near-duplicates", bucket, 5_000),
+    Grown("strata", strata, 50_000),
+    Grown("groups", groups, 50_000),
+    Grown("files", files, 500),
+    Grown("programs", programs, 2_000),
+)
+
+
+def seconds(case: Grown, count: int, folder: Path) -> float:
+    """Those of the job's stages, the least of a few runs."""
+    (folder / "in").mkdir(parents=True)
+    plan = _plan(case.make(folder / "in", count))
+    return min(_run(plan, folder / f"out{i}") for i in range(ROUNDS))
+
+
+def exponent(of: float, twice: float) -> float:
+    return math.log2(twice / of)
+
+
+def _plan(sections: dict[str, Any]) -> dict[str, Any]:
+    plan: dict[str, Any] = {
+        "version": 1,
+        "data": {"mapping": {"shape": "flat", "query": "q", "response": "a"}},
+        "model": {"chat_template": "chatml", "template_kind": "builtin"},
+        "preprocessing": {"memory": {"threads": 1}},
+    }
+    for name, values in sections.items():
+        plan[name] = plan[name] | values
+    return plan
+
+
+def _run(plan: dict[str, Any], output: Path) -> float:
+    path = output.with_suffix(".yaml")
+    path.write_text(json.dumps(plan))  # JSON is YAML
+    forge = Path(sys.executable).with_name("forge")
+    command = [str(forge), "prepare", "--config", str(path), "--output", str(output), "--fresh", "--quiet"]
+    subprocess.run(command, check=True, capture_output=True)
+    stages = json.loads((output / "manifest.json").read_text())["run"]["stages"]
+    return float(sum(stage["seconds"] for stage in stages.values()))

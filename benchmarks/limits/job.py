@@ -1,0 +1,54 @@
+"""A job in a process of its own: first a small one, which loads libraries and kernels, then the one that is
+measured, when its parent says so. Called by `memory.py`: no command for people."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+
+def run(plan: dict[str, object], folder: Path) -> tuple[str, int]:
+    """Whether a job of a plan ended or was refused, and its rows."""
+    from forge_gpu.config.schema import Config
+    from forge_gpu.engine.cpu.engine import CpuEngine
+    from forge_gpu.errors import ForgeError
+    from forge_gpu.hardware.budget import cpu_budget
+    from forge_gpu.job.prepare import prepare
+    from forge_gpu.job.state.spec import JobSpec
+
+    config = Config.model_validate(plan)
+    memory = config.preprocessing.memory
+    budget = cpu_budget(None, None, memory.budget, memory.threads)
+    try:
+        result = prepare(JobSpec(config, folder, folder), budget, CpuEngine, lambda event: None, lambda: None)
+    except (ForgeError, MemoryError) as fault:
+        return f"{type(fault).__name__}: {fault}", 0
+    return "done", sum(result.counts.values())
+
+
+def status(name: str) -> int:
+    """A line of this process's status, in bytes."""
+    with open("/proc/self/status") as file:
+        line = next(line for line in file if line.startswith(name + ":"))
+    return int(line.split()[1]) * 1024
+
+
+def main() -> None:
+    request = json.loads(sys.stdin.readline())
+    folder = Path(request["folder"])
+    run(request["small"], folder / "small")
+    before = {name: status(name) for name in ("RssAnon", "VmData")}
+    print(json.dumps(before), flush=True)
+    limit = json.loads(sys.stdin.readline())
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    began = time.monotonic()
+    end, rows = run(request["plan"], folder / "large")
+    print(json.dumps({"end": end, "rows": rows, "seconds": time.monotonic() - began}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

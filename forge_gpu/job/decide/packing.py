@@ -1,0 +1,44 @@
+"""The step that puts the rows of each split into packs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from forge_gpu.fates import name
+from forge_gpu.job.decide.verdict import Case, Verdict
+from forge_gpu.job.rows.tokenizers import pack_length
+from forge_gpu.job.state.decisions import SPLITS
+from forge_gpu.kernels.layout import I64
+from forge_gpu.packs.places import PACKERS
+
+
+def packs(case: Case, verdict: Verdict) -> None:
+    """The pack of each row, its place there, and so the order of the output. Rows are packed in the order
+    that they have without."""
+    output = case.config.output
+    if output.packing == "none" or case.tokens is None:
+        return
+    most, splits = pack_length(case.config), {}
+    places = verdict.places = np.zeros((case.facts.rows, 2), np.uint32)
+    ranks = np.full(case.facts.rows, -1, np.int64)
+    for split in SPLITS:
+        rows = np.flatnonzero(verdict.fate == split)
+        if verdict.rank is not None:
+            rows = rows[np.argsort(verdict.rank[rows])]
+        lengths = np.asarray(case.tokens["tokens"][rows], np.uint32)
+        files = None if output.pack_within == "split" else _files(case, rows)
+        made = PACKERS[output.packing](lengths, most, files)
+        places[rows], ranks[rows] = made.places, made.ranks
+        splits[name(split)] = {
+            "packs": made.count,
+            "rows": len(rows),
+            "tokens": int(lengths.sum(dtype=np.int64)),
+        }
+    verdict.rank = ranks
+    verdict.sections["packs"] = {"packing": output.packing, "length": most, "splits": splits}
+
+
+def _files(case: Case, rows: I64) -> I64:
+    """The input file of each of some rows."""
+    of_range = np.searchsorted(case.facts.starts, rows, side="right") - 1
+    return np.asarray(case.files, np.int64)[of_range]

@@ -1,0 +1,65 @@
+"""Which pack each row of a split is in, and where: a function of the rows' lengths, in their order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from forge_gpu.kernels.cpu.packing import best_fit
+from forge_gpu.kernels.layout import I64
+
+U32 = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class Packs:
+    """places: uint32[n, 2], of each row its pack and its place there. ranks: int64[n], the row's place in the
+    order of (pack, place). count: of packs."""
+
+    places: U32
+    ranks: I64
+    count: int
+
+
+class Packer(Protocol):
+    def __call__(self, lengths: U32, most: int, groups: I64 | None) -> Packs:
+        """lengths: uint32[n], in tokens. most: tokens of a pack. groups: int64[n]; no pack holds rows of two
+        of them, and those of a lower one come first. None: all are of one."""
+
+
+def best_fit_packs(lengths: U32, most: int, groups: I64 | None = None) -> Packs:
+    """Whole rows, best fit decreasing: place is the number of the row in its pack. No row is longer than
+    `most`."""
+    if groups is None:
+        places, rows = best_fit(lengths, most)
+        first = np.concatenate(([0], np.cumsum(rows, dtype=np.int64)))
+        return Packs(places, first[places[:, 0]] + places[:, 1], len(rows))
+    places, ranks = np.empty((len(lengths), 2), np.uint32), np.empty(len(lengths), np.int64)
+    packs = done = 0
+    for group in np.unique(groups):
+        rows = np.flatnonzero(groups == group)
+        own = best_fit_packs(lengths[rows], most)
+        places[rows, 0], places[rows, 1] = own.places[:, 0] + packs, own.places[:, 1]
+        ranks[rows] = own.ranks + done
+        packs, done = packs + own.count, done + len(rows)
+    return Packs(places, ranks, packs)
+
+
+def wrapped_packs(lengths: U32, most: int, groups: I64 | None = None) -> Packs:
+    """Rows one behind the other, cut every `most` tokens: place is the token of its pack that a row begins
+    at. Groups follow each other without a gap."""
+    order = np.arange(len(lengths)) if groups is None else np.argsort(groups, kind="stable")
+    ranks = np.empty(len(lengths), np.int64)
+    ranks[order] = np.arange(len(lengths))
+    ends = np.cumsum(lengths[order], dtype=np.int64)
+    begins = (ends - lengths[order])[ranks]
+    total = int(ends[-1]) if len(ends) else 0
+    places = np.stack([begins // most, begins % most], axis=1).astype(np.uint32)
+    return Packs(places, ranks, -(-total // most))
+
+
+PACKERS: dict[str, Packer] = {"bfd": best_fit_packs, "wrapped": wrapped_packs}
+"""By what `output.packing` names."""
