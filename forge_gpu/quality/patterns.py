@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from ruamel.yaml import YAML
 
-from forge_gpu.kernels.layout import U8, Text
+from forge_gpu.kernels.layout import I64, U8, Text
 from forge_gpu.kernels.scratch import Scratch
 
 Bools = npt.NDArray[np.bool_]
@@ -108,7 +108,7 @@ def _rows_of(text: Text, check: str) -> dict[str, Bools]:
     offsets = text.offsets
     data = np.ascontiguousarray(text.data[offsets[0] : offsets[-1]])
     whole, begins = data.tobytes(), offsets - offsets[0]
-    numbers = _numbers(data) if check == "personal_data" else []
+    numbers = _numbers(data, begins) if check == "personal_data" else []
     result = {}
     for kind, listed in patterns(check).items():
         rows = np.zeros(len(text), np.bool_)
@@ -137,12 +137,13 @@ def _anchors(whole: bytes, anchor: bytes) -> Iterator[tuple[int, int]]:
         at = whole.find(anchor, at + 1)
 
 
-def _numbers(data: U8) -> list[tuple[int, int, int]]:
-    """(begin, end, digits) of runs of four digits and more that hardly anything stands between."""
+def _numbers(data: U8, begins: I64) -> list[tuple[int, int, int]]:
+    """(begin, end, digits) of runs of four digits and more of a row that hardly anything stands between."""
     digits = np.flatnonzero((data - np.uint8(48)) < 10)
     if not len(digits):
         return []
-    first = np.flatnonzero(np.concatenate(([True], np.diff(digits) > GAP)))
+    row = np.searchsorted(begins, digits, "right")
+    first = np.flatnonzero(np.concatenate(([True], (np.diff(digits) > GAP) | (np.diff(row) > 0))))
     counts = np.diff(np.concatenate((first, [len(digits)])))
     last = first + counts - 1
     some = counts >= 4
