@@ -20,7 +20,7 @@ from forge_gpu.io.to_arrow import text_to_arrow
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.render import render
 from forge_gpu.kernels.cpu.scan import scan_records
-from forge_gpu.kernels.layout import I64, PADDING, ProgramTable, Records, Spans, Text
+from forge_gpu.kernels.layout import I64, PADDING, U8, ProgramTable, Records, Spans, Text
 from forge_gpu.kernels.scratch import Scratch
 from forge_gpu.sandbox.inside.columns import BOOL, FLOAT, INT, JSON, SIZE, TEXT, TYPES, decode
 from forge_gpu.sandbox.inside.frames import REJECTION, ROW
@@ -157,33 +157,42 @@ def lines_of(made: memoryview, most: int, scratch: Scratch) -> bytes:
 
     Raises ValueError where it is no answer, or makes more lines, and else what `columns.decode` raises.
     """
-    lines, at = [], 0
+    batches = [decode(body) for body in _bodies(made)]
+    room = most - sum(map(_bytes_beside_texts, batches))
+    texts = [text for batch in batches for text in _texts(batch)]
+    if ESCAPED * sum(map(len, texts)) > room and sum(map(_escaped_bytes, texts)) > room:
+        raise ValueError("its rows are too large as lines")
+    return b"".join([_lines(batch, scratch) for batch in batches])
+
+
+def _bodies(made: memoryview) -> Iterator[memoryview]:
+    """The batches of an answer, each behind its size."""
+    at = 0
     while at < len(made):
         size = SIZE.unpack_from(made, at)[0]
         at += SIZE.size
         if at + size > len(made):
             raise ValueError("its sizes do not fit")
-        batch = decode(made[at : at + size])
-        most -= _most_bytes(batch)
-        if most < 0:
-            raise ValueError("its rows are too large as lines")
-        lines.append(_lines(batch, scratch))
+        yield made[at : at + size]
         at += size
-    return b"".join(lines)
 
 
-def _most_bytes(batch: pa.RecordBatch) -> int:
-    """What a batch can become as lines at most: a few bits may be long names and many rows."""
+def _bytes_beside_texts(batch: pa.RecordBatch) -> int:
+    """What all else becomes at most as lines: a few bits may be long names and many rows."""
     names = sum(len(name.encode()) * ESCAPED + len(b',"":') for name in batch.schema.names)
-    texts = [column for column in batch.columns if not pa.types.is_primitive(column.type)]
-    return len(batch) * (names + VALUE * len(batch.columns) + 2) + sum(map(_text_bytes, texts))
+    return len(batch) * (names + VALUE * len(batch.columns) + 2)
 
 
-def _text_bytes(column: pa.Array) -> int:
-    """Of its texts as they are escaped."""
-    data = (column.storage if isinstance(column, pa.ExtensionArray) else column).buffers()[2]
-    view = np.frombuffer(data, np.uint8)
-    return len(view) + (ESCAPED - 1) * int(np.count_nonzero((view < ord(" ")) | (view == 34) | (view == 92)))
+def _texts(batch: pa.RecordBatch) -> list[U8]:
+    """The bytes of the columns that are no numbers."""
+    columns = [column for column in batch.columns if not pa.types.is_primitive(column.type)]
+    stored = [column.storage if isinstance(column, pa.ExtensionArray) else column for column in columns]
+    return [np.frombuffer(column.buffers()[2], np.uint8) for column in stored]
+
+
+def _escaped_bytes(text: U8) -> int:
+    """Of a text as JSON has it."""
+    return len(text) + (ESCAPED - 1) * int(np.count_nonzero((text < ord(" ")) | (text == 34) | (text == 92)))
 
 
 def _lines(batch: pa.RecordBatch, scratch: Scratch) -> bytes:
