@@ -9,11 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from forge_gpu.io.chunks import JsonChunk
+from forge_gpu.io.weights import ROW_BYTES
 from forge_gpu.kernels.layout import CUT, I64, U8
-
-ROW_BYTES = 160
-"""A row counts for so many bytes of a chunk beside its own: places and kinds of its columns, offsets of its
-texts, what a template adds to them."""
 
 _BLOCK = 2**17
 

@@ -13,8 +13,8 @@ from forge_gpu.errors import ConfigError
 from forge_gpu.kernels.layout import I64, Text
 from forge_gpu.kernels.reference.language import Model
 
-LEAST_SHARE = 0.5
-"""Of a language, in a text that is said to be in it."""
+LEAST_CERTAINTY = 0.5
+"""The probability of a language from which on a text is said to be in it."""
 LEAST_BYTES = 20
 """A shorter text is in no language for certain."""
 UNKNOWN = "und"
@@ -34,7 +34,7 @@ class Detector:
 
         number: I64
         number, share = languages_of(text, self.model)
-        number[(share < LEAST_SHARE) | (np.diff(text.offsets) < LEAST_BYTES)] = -1
+        number[(share < LEAST_CERTAINTY) | (np.diff(text.offsets) < LEAST_BYTES)] = -1
         return number
 
     def name(self, number: int) -> str:

@@ -9,8 +9,9 @@ CASES = [
     (["plam"], "there is no command 'plam'; did you mean 'plan'? See 'forge --help'"),
     (
         ["zzz"],
-        "there is no command 'zzz'; known: plan, prepare, check, verify, script, report, watch, "
-        "history, template, tokens, image, transform, warm, doctor; see 'forge --help'",
+        "there is no command 'zzz'; known: plan, prepare, check, verify, card, push, diff, "
+        "script, report, watch, history, template, tokens, image, transform, warm, doctor; "
+        "see 'forge --help'",
     ),
     (["plan", "--dat", "x"], "there is no option '--dat'; did you mean '--data'? See 'forge plan --help'"),
     (["plan", "--data"], "--data needs a value; see 'forge plan --help'"),

@@ -23,7 +23,7 @@ VALUES: list[Any] = [
     *(None, False, True, 0, 1, 0.5, 2, 2**25, 2**27, 2**28),
     *([ROWS], ["rows.*"], ["query"], ["response"], ["trl"], ["axolotl"], [1.0], [2]),
     *({"a": "user"}, {"b": "user"}),
-    *("some text", "another text"),
+    *("some text", "another text", ",", "'"),
 ]
 
 

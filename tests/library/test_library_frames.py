@@ -83,9 +83,12 @@ def test_render_deduplicate_and_split_as_prepare_does(kind: str, mode: str, tmp_
 @pytest.mark.parametrize("kind", cases.KINDS)
 def test_check_as_prepare_does(kind: str, tmp_path: Path) -> None:
     made = rows()
+    made[71]["output"] = "Write to jane.doe@fernwood.com, please."
+    made[72]["output"] = "The key is AKIAQYLPMN5HFIQR7XYA, keep it."
     source = cases.write_lines(tmp_path / "rows.jsonl", made)
-    checks: dict[str, Any] = {name: "reject" for name in REASONS if name != "too_long"}
-    forge_gpu.prepare(jobs.plan(source, preprocessing={"quality_checks": checks}), output=tmp_path / "out")
+    checks: dict[str, Any] = {name: "reject" for name in REASONS if name not in ("too_long", "language")}
+    plan = jobs.plan(source, preprocessing={"quality_checks": checks})
+    forge_gpu.prepare(plan, output=tmp_path / "out", allow_empty=True)
     frame = cases.KINDS[kind](made)
     result = ENGINE.check(frame, **checks)
     assert result.index.equals(frame.index) and list(result.columns) == ["malformed", *checks]
