@@ -10,8 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from ruamel.yaml import YAML
 
-from forge_gpu.kernels.cpu.prose import prose_of
-from forge_gpu.kernels.cpu.repeats import repeats_of
 from forge_gpu.kernels.layout import I64, Text
 from forge_gpu.kernels.scratch import Scratch
 
@@ -28,6 +26,8 @@ def limits() -> dict[str, Any]:
 
 def gopher(text: Text, scratch: Scratch) -> dict[str, Bools]:
     """Rule -> bool[n]: rows that fail it."""
+    from forge_gpu.kernels.cpu.prose import prose_of  # numba is for those who look at rows
+
     rules, prose = limits()["gopher"], prose_of(text)
     least, most = rules["words"]
     shortest, longest = rules["mean_word_length"]
@@ -46,6 +46,8 @@ def gopher(text: Text, scratch: Scratch) -> dict[str, Bools]:
 
 
 def _repetition(text: Text, scratch: Scratch, rules: dict[str, Any]) -> dict[str, Bools]:
+    from forge_gpu.kernels.cpu.repeats import repeats_of
+
     repeats = repeats_of(text, scratch)
     size = repeats.size
     lines = _share(repeats.repeated_lines, repeats.lines) > rules["repeated_lines"]
@@ -64,6 +66,8 @@ def _repetition(text: Text, scratch: Scratch, rules: dict[str, Any]) -> dict[str
 
 def c4(text: Text, scratch: Scratch) -> dict[str, Bools]:
     """Rule -> bool[n]: rows that fail it."""
+    from forge_gpu.kernels.cpu.prose import prose_of
+
     prose = prose_of(text)
     return {
         "sentences": prose.sentences < limits()["c4"]["sentences"],
