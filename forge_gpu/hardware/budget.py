@@ -17,6 +17,10 @@ is written or read back, the pages of one that is read, a block of a table of te
 TIMES_ROW = 4
 """A row that is larger than a chunk may take so many times its bytes beside that."""
 
+ROW_BYTES = 160
+"""A row counts for so many bytes of a chunk beside its own: places and kinds of its columns, offsets of its
+texts, what a template adds to them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:

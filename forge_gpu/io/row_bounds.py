@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from forge_gpu.hardware.budget import ROW_BYTES
 from forge_gpu.io.chunks import JsonChunk
-from forge_gpu.io.weights import ROW_BYTES
 from forge_gpu.kernels.layout import CUT, I64, U8
 
 _BLOCK = 2**17

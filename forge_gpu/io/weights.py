@@ -9,12 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from forge_gpu.hardware.budget import ROW_BYTES
 from forge_gpu.io.checked import is_list, is_text, is_view
 from forge_gpu.kernels.layout import I64
-
-ROW_BYTES = 160
-"""A row counts for so many bytes of a chunk beside its own: places and kinds of its columns, offsets of its
-texts, what a template adds to them."""
 
 CELL_BYTES = 24
 """Of each cell beside its value: a span's start and length, and what is made of it."""

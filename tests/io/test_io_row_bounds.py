@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from forge_gpu.hardware.budget import ROW_BYTES
 from forge_gpu.io.chunks import JsonChunk
 from forge_gpu.io.row_bounds import bounded
-from forge_gpu.io.weights import ROW_BYTES
 from forge_gpu.kernels.cpu.scan import scan_records
 from forge_gpu.kernels.scratch import Scratch
 
