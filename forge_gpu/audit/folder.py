@@ -20,7 +20,7 @@ from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.templates.forms import form_of
 
 REJECTED = name(Fate.REJECTED)
-IN_SPLITS = {name(fate) for fate in SPLITS}
+IN_SPLITS = tuple(map(name, SPLITS))
 
 
 def verify_folder(folder: Path) -> ValidationReport:

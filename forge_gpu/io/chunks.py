@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, Protocol
 
-import numpy as np
-
 from forge_gpu.errors import InputError
 from forge_gpu.fates import Reason
+from forge_gpu.io.counting import count_of
 from forge_gpu.io.loss import Loss
 from forge_gpu.kernels.layout import I64, U8, Records, Spans
 
@@ -103,7 +102,7 @@ class JsonChunk:
 
     def lines_between(self, begin: int, end: int) -> int:
         """How many lines end in bytes begin ... end - 1 of the chunk."""
-        return int(np.count_nonzero(self.data[begin:end] == 10))
+        return count_of(self.data[begin:end], 10)
 
 
 @dataclass(frozen=True, slots=True)

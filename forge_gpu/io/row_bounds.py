@@ -10,6 +10,7 @@ import numpy as np
 
 from forge_gpu.hardware.budget import ROW_BYTES
 from forge_gpu.io.chunks import JsonChunk
+from forge_gpu.io.counting import count_of
 from forge_gpu.kernels.layout import CUT, I64, U8
 
 _BLOCK = 2**17
@@ -19,7 +20,7 @@ def bounded(chunk: JsonChunk, chunk_bytes: int) -> Iterator[JsonChunk]:
     """The chunk in parts whose rows count for no more than `chunk_bytes`; as it is, where they do."""
     most = max(chunk_bytes // ROW_BYTES, 1)
     sign = ord("\n" if chunk.form == "lines" else ",")
-    if chunk.truncated or _count(chunk.data, sign) < most:
+    if chunk.truncated or count_of(chunk.data, sign) < most:
         yield chunk
         return
     ends = _line_ends(chunk.data, most) if chunk.form == "lines" else _element_ends(chunk.data, most)
@@ -27,12 +28,6 @@ def bounded(chunk: JsonChunk, chunk_bytes: int) -> Iterator[JsonChunk]:
     for end in ends:
         yield replace(chunk, data=chunk.data[begin:end], offset=chunk.offset + begin)
         begin = end
-
-
-def _count(data: U8, sign: int) -> int:
-    return sum(
-        int(np.count_nonzero(data[begin : begin + _BLOCK] == sign)) for begin in range(0, len(data), _BLOCK)
-    )
 
 
 def _line_ends(data: U8, most: int) -> Iterator[int]:

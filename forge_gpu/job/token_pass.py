@@ -3,13 +3,13 @@ how many tokens they have."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
+from forge_gpu.job.block_pass import BlockPass
 from forge_gpu.job.decide.verdict import OPEN
 from forge_gpu.job.job import Job
 from forge_gpu.job.output.space import require_for_encoding
@@ -20,9 +20,6 @@ from forge_gpu.job.state.inputs import Item, PlacedBlock
 from forge_gpu.job.state.token_table import TokenRows
 from forge_gpu.kernels.layout import U8
 
-SAVE_EVERY = 2.0
-"""Seconds of work that a killed run may lose."""
-
 
 def token_pass(job: Job, check_stop: Callable[[], None]) -> int:
     """Leave the tokens of all rows in the checkpoint's files, from where it says; the rows of all blocks."""
@@ -32,20 +29,14 @@ def token_pass(job: Job, check_stop: Callable[[], None]) -> int:
     return sum(placed.block.rows for placed in job.blocks)
 
 
-class TokenPass(passes.Pass[PlacedBlock, "Iterable[TokenRows]", None]):
+class TokenPass(BlockPass[TokenRows]):
     """Tokens of every block, appended to the files; the checkpoint notes how many blocks are there."""
 
     stage = "encode"
 
     def __init__(self, job: Job) -> None:
-        self.units, self.hold = job.blocks, _as_it_is
-        self._job, self._retained, self._checkpoint = job, job.retained, job.checkpoint
-        self._blocks = self._before = job.checkpoint.state.encoded_blocks
-        self._between_blocks = True
-        self._saved = time.monotonic()
-
-    def is_done(self, unit: PlacedBlock) -> bool:
-        return unit.number < self._before
+        super().__init__(job, job.checkpoint.state.encoded_blocks)
+        self.hold, self._retained = _as_it_is, job.retained
 
     def require_room(self) -> None:
         require_for_encoding(self._job.spec, self._job.inputs, self._checkpoint, self._job.expansions)
@@ -60,33 +51,13 @@ class TokenPass(passes.Pass[PlacedBlock, "Iterable[TokenRows]", None]):
             chunk_bytes=self._job.budget.chunk_bytes,
         )
 
-    def take(self, made: Iterable[TokenRows]) -> None:
-        """Append the next block."""
-        self._between_blocks = False
-        for chunk in made:
-            self._job.token_writer.append(chunk)
-        self._blocks += 1
-        self._between_blocks = True
-        if time.monotonic() - self._saved >= SAVE_EVERY:
-            self._note()
+    def append(self, chunk: TokenRows) -> None:
+        self._job.token_writer.append(chunk)
 
-    def save(self, unit: PlacedBlock, taken: None) -> int:
-        return unit.block.rows
-
-    def stop(self) -> None:
-        if self._between_blocks:
-            self._note()
-
-    def _note(self) -> None:
-        """Bring what is appended to the disk, and note in the checkpoint that it is there."""
+    def note(self, blocks: int) -> None:
         writer, state = self._job.token_writer, self._checkpoint.state
         writer.sync()
-        state.encoded_blocks, state.encoded_tokens = self._blocks, writer.tokens
-        self._checkpoint.save()
-        self._saved = time.monotonic()
-
-    def size(self, unit: PlacedBlock) -> int:
-        return unit.range.size
+        state.encoded_blocks, state.encoded_tokens = blocks, writer.tokens
 
 
 def _as_it_is(workspace: Workspace, chunk: TokenRows) -> TokenRows:

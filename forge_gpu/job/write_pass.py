@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +12,7 @@ import numpy as np
 from forge_gpu.errors import ValidationError
 from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.io.inputs import has_changed
+from forge_gpu.job.block_pass import BlockPass
 from forge_gpu.job.job import Job
 from forge_gpu.job.output.collector import SeenRow
 from forge_gpu.job.output.outputs import Piece
@@ -34,8 +34,6 @@ CHECKED_ROWS = 16
 """Of the first so many training rows of a chunk, one is rendered by the reference too: once a range."""
 MOST_SEEN = 2**17
 """Bytes of a row that a collector sees."""
-SAVE_EVERY = 2.0
-"""Seconds of work that a killed run may lose: how often what is written is synced and noted."""
 
 
 def write_pass(job: Job, check_stop: Callable[[], None]) -> int:
@@ -56,26 +54,20 @@ def _require_same_tables(job: Job) -> None:
             raise changed(item)
 
 
-class WritePass(passes.Pass[PlacedBlock, "Iterable[ChunkLines]", None]):
+class WritePass(BlockPass["ChunkLines"]):
     """Lines of every block, appended to the outputs; the checkpoint notes how many blocks are written."""
 
     stage = "write"
 
     def __init__(self, job: Job) -> None:
-        self.units, self.hold = job.blocks, held
-        self._job, self._decisions, self._checkpoint = job, job.decisions, job.checkpoint
-        self._blocks = self._before = job.checkpoint.state.written_blocks
-        self._between_blocks = True
-        self._saved = time.monotonic()
+        super().__init__(job, job.checkpoint.state.written_blocks)
+        self.hold, self._decisions = held, job.decisions
         config = job.spec.config
         self._notes_tokens = form_of(config).is_encoded and not depends_on_lengths(config)
         self._seen = np.zeros(0, np.int64)  # rows that the collector asks for
         if job.collector is not None:
             self._seen = job.collector.choose(job.spec.output, job.decisions, self._before > 0)
         self._checked: int | None = None  # the last range of which a row is compared with the reference
-
-    def is_done(self, unit: PlacedBlock) -> bool:
-        return unit.number < self._before
 
     def require_room(self) -> None:
         job = self._job
@@ -101,43 +93,23 @@ class WritePass(passes.Pass[PlacedBlock, "Iterable[ChunkLines]", None]):
             seen=self._seen[slice(*np.searchsorted(self._seen, (rows.start, rows.stop)))] - rows.start,
         )
 
-    def take(self, made: Iterable[ChunkLines]) -> None:
-        """Append the next block."""
-        self._between_blocks = False
-        for chunk in made:
-            for piece in chunk.pieces():
-                self._job.outputs.append(piece)
-            if chunk.counts is not None:
-                self._job.token_writer.append(TokenRows(chunk.counts, *_NO_IDS))
-            if chunk.seen and self._job.collector is not None:
-                self._job.collector.take(chunk.seen)
-        self._blocks += 1
-        self._between_blocks = True
-        if time.monotonic() - self._saved >= SAVE_EVERY:
-            self._note()
+    def append(self, chunk: ChunkLines) -> None:
+        for piece in chunk.pieces():
+            self._job.outputs.append(piece)
+        if chunk.counts is not None:
+            self._job.token_writer.append(TokenRows(chunk.counts, *_NO_IDS))
+        if chunk.seen and self._job.collector is not None:
+            self._job.collector.take(chunk.seen)
 
-    def save(self, unit: PlacedBlock, taken: None) -> int:
-        return unit.block.rows
-
-    def stop(self) -> None:
-        if self._between_blocks:  # else the note before stands
-            self._note()
-
-    def _note(self) -> None:
-        """Bring all that is appended to the disk, and note in the checkpoint that it is there."""
+    def note(self, blocks: int) -> None:
         self._checkpoint.state.positions = self._job.outputs.sync()
         if self._notes_tokens:
             self._job.token_writer.sync()
-        self._checkpoint.state.written_blocks = self._blocks
-        self._checkpoint.save()
-        self._saved = time.monotonic()
+        self._checkpoint.state.written_blocks = blocks
 
     def fates(self, unit: PlacedBlock, taken: None) -> dict[str, int]:
         counts = np.bincount(self._decisions.fate[unit.rows], minlength=len(Fate))
         return {name(fate): int(counts[fate]) for fate in Fate if counts[fate]}
-
-    def size(self, unit: PlacedBlock) -> int:
-        return unit.range.size
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,13 @@ class Spans:
         """The bytes of value `i` as the buffer spells them."""
         return self.data[self.start[i] : self.start[i] + self.length[i]].tobytes()
 
+    def joined(self, rows: I64) -> tuple[U8, I64]:
+        """The bytes of some values one behind the other, and where each begins there: int64[m]."""
+        length = self.length[rows]
+        first = np.cumsum(length) - length
+        at = np.arange(int(length.sum())) + np.repeat(self.start[rows] - first, length)
+        return self.data[at], first
+
     def window(self, low: int, high: int, start: I64, length: I64, kind: U8) -> Spans:
         """Values at other places, in bytes low ... high - 1 of the buffer, which stay where they are."""
         return Spans(self.data[low:high], start, length, kind)

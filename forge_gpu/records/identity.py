@@ -37,10 +37,8 @@ def identity_of(column: Spans) -> Spans:
 
 def _is_odd(column: Spans, rows: I64) -> np.ndarray:
     """Which of some JSON values are no whole numbers as they are mostly spelled: bool[m]."""
-    start, length = column.start[rows], column.length[rows]
-    first = np.cumsum(length) - length
-    at = np.repeat(start - first, length) + np.arange(int(length.sum()))
-    bytes_ = column.data[at]
+    length = column.length[rows]
+    bytes_, first = column.joined(rows)
     is_digit = (bytes_ >= ord("0")) & (bytes_ <= ord("9"))
     is_digit[first] |= (bytes_[first] == ord("-")) & (length > 1)
     odd = ~np.logical_and.reduceat(is_digit, first)

@@ -134,10 +134,8 @@ def _codes(column: Spans) -> npt.NDArray[np.uint8]:
 
 def _are_floats(column: Spans, numbers: I64) -> npt.NDArray[np.bool_]:
     """Of values that are numbers, by all of their bytes."""
-    lengths = column.length[numbers]
-    first = np.cumsum(lengths) - lengths
-    at = np.arange(int(lengths.sum())) + np.repeat(column.start[numbers] - first, lengths)
-    return np.logical_or.reduceat(FLOAT_BYTES[column.data[at]], first)
+    text, first = column.joined(numbers)
+    return np.logical_or.reduceat(FLOAT_BYTES[text], first)
 
 
 def _array(column: Spans, kind: str, rows: I64, scratch: Scratch) -> pa.Array:

@@ -12,8 +12,9 @@ import numpy as np
 import orjson
 
 from forge_gpu.fates import Reason, name
+from forge_gpu.io.counting import count_of
 from forge_gpu.kernels.cpu.scan import scan_records
-from forge_gpu.kernels.layout import I32, U8
+from forge_gpu.kernels.layout import I32
 from forge_gpu.kernels.scratch import Scratch
 from forge_gpu.sandbox.inside.frames import BATCH, REJECTED, ROWS, SIZE
 from forge_gpu.sandbox.layers import SandboxError
@@ -27,7 +28,7 @@ BATCH_BYTES = 2**23
 """The same of a script that takes batches."""
 MAX_LINES = MAX_ANSWER
 """Bytes of the lines that a batch may become."""
-CACHED = 2**16
+LINE_END = ord("\n")
 ODD_ROWS = 7
 """Rows of the batches that a script gets when it is tried again: its results must not depend on them."""
 
@@ -116,15 +117,9 @@ def _pieces(rows: Sequence[bytes], most_rows: int, most_bytes: int) -> Iterator[
 def _lines(rows: Sequence[bytes]) -> bytes:
     """A line for each row: a line break between its values becomes a blank."""
     lines = b"\n".join(rows)
-    if _line_breaks(np.frombuffer(lines, np.uint8)) == len(rows) - 1:
+    if count_of(np.frombuffer(lines, np.uint8), LINE_END) == len(rows) - 1:
         return lines
     return b"\n".join(row.replace(b"\n", b" ") for row in rows)
-
-
-def _line_breaks(text: U8) -> int:
-    """How many there are; looked for in pieces that stay in the processor's cache."""
-    pieces = (text[at : at + CACHED] for at in range(0, len(text), CACHED))
-    return sum(int(np.count_nonzero(piece == ord("\n"))) for piece in pieces)
 
 
 class _Asked:
@@ -189,7 +184,7 @@ class _Asked:
         data = np.frombuffer(text, np.uint8)
         records = scan_records(data, "lines", (), self._max_row_bytes, self._scratch)
         expected = int(counts[~rejected].sum(dtype=np.int64))
-        if len(records) != expected or _line_breaks(data) != expected:
+        if len(records) != expected or count_of(data, LINE_END) != expected:
             raise ValueError(f"{len(records)} lines where {expected} were announced")
         made = Transformed(counts, text, tuple(map(_one_line, reasons)))
         return _without_refused(made, records.reason) if records.reason.any() else made

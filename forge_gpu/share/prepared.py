@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from forge_gpu.audit.folder import read_config, read_manifest
+from forge_gpu.audit.folder import REJECTED, read_config, read_manifest
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import InputError, OutputError
-from forge_gpu.fates import Fate, name
+from forge_gpu.fates import name
 from forge_gpu.io.atomic import inside
 from forge_gpu.io.faults import first_line
 from forge_gpu.job.output.output_guard import is_ours_by_name
@@ -19,7 +19,6 @@ from forge_gpu.job.output.result import LEDGER, MANIFEST, OutputFile, Split
 from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.job.state.place import FOLDER
 
-REJECTED = name(Fate.REJECTED)
 NUMBERS = ("rows", "bytes")
 KINDS = {"string", "json", "int64", "double", "bool", "ids"}
 """Types of columns that a manifest names."""

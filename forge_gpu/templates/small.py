@@ -71,7 +71,9 @@ def small(bounds: Bounds, source: str) -> Bounds:
     return replace(bounds, seconds=min(SECONDS, bounds.seconds), steps=min(STEPS, bounds.steps), size=size)
 
 
-class _Generator(CodeGenerator):
+class TildeGenerator(CodeGenerator):
+    """Code in which `a ~ b` asks the environment."""
+
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
         self.write("environment.tilde((")
         for part in node.nodes:
@@ -104,7 +106,7 @@ class SmallEnvironment(BoundedEnvironment):
     """Raises Beyond where BoundedEnvironment raises a bound, and for all that is not known to be small."""
 
     intercepted_binops = frozenset(("*", "**", "%", "/", "//"))
-    code_generator_class: type[CodeGenerator] = _Generator
+    code_generator_class: type[CodeGenerator] = TildeGenerator
 
     def __init__(self, bounds: Bounds, **options: Any) -> None:
         super().__init__(bounds, finalize=self._emitted, **options)

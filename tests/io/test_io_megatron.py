@@ -67,7 +67,7 @@ def test_ids_are_those_of_lines(settings: dict[str, Any], source: Path, folder: 
 def test_a_stopped_job_goes_on_to_the_same_bytes(
     settings: dict[str, Any], source: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("forge_gpu.job.write_pass.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("forge_gpu.job.block_pass.SAVE_EVERY", 0.0)
     config = megatron(source, folder, **settings)
     jobs.run(config, tmp_path / "whole")
     for chunks in (8, 12, 16):

@@ -71,8 +71,8 @@ RUN = """
 import time
 from tests.job import jobs
 from pathlib import Path
-from forge_gpu.job import write_pass
-write_pass.SAVE_EVERY = 0.01
+from forge_gpu.job import block_pass
+block_pass.SAVE_EVERY = 0.01
 config = jobs.plan(Path({source!r}), **{sections!r})
 print("ready", flush=True)
 jobs.run(config, Path({output!r}), threads={threads}, listener=lambda event: time.sleep(0.004))

@@ -171,7 +171,7 @@ def test_a_template_of_a_model_has_its_mask(tmp_path):
 
 def test_a_run_that_goes_on_has_the_rows_of_the_one_before(rows, tmp_path, monkeypatch):
     source = jobs.write_lines(tmp_path / "rows.jsonl", rows * 40)
-    monkeypatch.setattr("forge_gpu.job.write_pass.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("forge_gpu.job.block_pass.SAVE_EVERY", 0.0)
     config = jobs.plan(
         source,
         preprocessing={

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from forge_gpu.job import write_pass
+from forge_gpu.job import block_pass
 from forge_gpu.job.events.encode import Entry
 from forge_gpu.job.events.events import ChunkDone, JobStarted, Sampled, StageDone, StageStarted, Warned
 from forge_gpu.report.live.note import LiveNote
@@ -42,7 +42,7 @@ def test_a_job_is_followed_from_its_start_over_a_kill_to_its_end(tmp_path):
             page.wait_for(partial(is_within, page, "write"))
             page.wait_for("missing field")
             assert "What becomes of the rows" in page.text() and "train" in page.text()
-        time.sleep(write_pass.SAVE_EVERY)
+        time.sleep(block_pass.SAVE_EVERY)
         job.allow(2 * FILES + 18)  # so that the checkpoint has some of it
         pages[0].wait_for(lambda: job.has_written)
         job.kill()

@@ -14,9 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from forge_gpu.errors import ValidationError
-from forge_gpu.io.atomic import PARTIAL, publish
-from forge_gpu.io.disk import output_fault
-from forge_gpu.io.growing import GrowingFile
+from forge_gpu.io.atomic import PARTIAL
 from forge_gpu.io.sinks.base import (
     Field,
     FileFormat,
@@ -29,6 +27,7 @@ from forge_gpu.io.sinks.base import (
 )
 from forge_gpu.io.sinks.lines import LinesToArrow, blocks_of_lines, scan_lines
 from forge_gpu.io.sinks.shards import Shards
+from forge_gpu.io.sinks.unfinished import UnfinishedFile
 from forge_gpu.kernels.layout import Text
 from forge_gpu.kernels.scratch import Scratch
 
@@ -41,11 +40,7 @@ class JsonlFile:
 
     def __init__(self, path: Path, rows: int, positions: Positions) -> None:
         self.path, self._rows = path, rows
-        partial = path.with_name(path.name + PARTIAL)
-        position = positions.get(partial.name, 0)
-        if position and not partial.exists() and path.exists():
-            path.rename(partial)  # an earlier run was killed while it gave the files their names
-        self._file = GrowingFile(partial, position, of=path)
+        self._file = UnfinishedFile(path, positions)
 
     def append(self, lines: Text) -> None:
         self._file.write(lines.data[lines.offsets[0] : lines.offsets[-1]])
@@ -59,11 +54,7 @@ class JsonlFile:
 
     def finish(self) -> list[Written]:
         self._file.sync()
-        self._file.close()
-        try:
-            publish(self._file.path, self.path)
-        except OSError as fault:
-            raise output_fault(fault, self.path) from fault
+        self._file.publish()
         return [Written(self.path, self._rows)]
 
     def close(self) -> None:

@@ -16,8 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from forge_gpu.errors import ValidationError
-from forge_gpu.io.atomic import PARTIAL, publish, replacing
-from forge_gpu.io.disk import output_fault
+from forge_gpu.io.atomic import PARTIAL, replacing
 from forge_gpu.io.growing import GrowingFile
 from forge_gpu.io.sinks.base import (
     Field,
@@ -31,6 +30,7 @@ from forge_gpu.io.sinks.base import (
 )
 from forge_gpu.io.sinks.lines import LinesToArrow, schema_of
 from forge_gpu.io.sinks.shards import Shards
+from forge_gpu.io.sinks.unfinished import UnfinishedFile
 from forge_gpu.kernels.layout import I64, Text
 
 SUFFIX, INDEX, LENGTHS = ".bin", ".idx", ".lengths"
@@ -48,11 +48,8 @@ class MegatronFiles:
     def __init__(self, folder: Path, stem: str, rows: int, positions: Positions) -> None:
         self.path, self._rows = folder / (stem + SUFFIX), rows
         self._index = folder / (stem + INDEX)
-        ids, lengths = (folder / (stem + suffix + PARTIAL) for suffix in (SUFFIX, LENGTHS))
-        position = positions.get(ids.name, 0)
-        if position and not ids.exists() and self.path.exists():
-            self.path.rename(ids)  # an earlier run was killed while it gave the files their names
-        self._ids = GrowingFile(ids, position, of=self.path)
+        self._ids = UnfinishedFile(self.path, positions)
+        lengths = folder / (stem + LENGTHS + PARTIAL)
         self._lengths = GrowingFile(lengths, positions.get(lengths.name, 0), of=self._index)
         self._to_arrow = LinesToArrow({COLUMN: "ids"})
 
@@ -79,11 +76,8 @@ class MegatronFiles:
         with replacing(self._index) as partial, partial.open("wb") as file:
             for array in (head, lengths, begins, np.arange(len(lengths) + 1, dtype="<i8")):
                 file.write(array.tobytes())
-        self.close()
-        try:
-            publish(self._ids.path, self.path)
-        except OSError as fault:
-            raise output_fault(fault, self.path) from fault
+        self._lengths.close()
+        self._ids.publish()
         return [Written(self.path, self._rows), Written(self._index, 0)]
 
     def close(self) -> None:

@@ -7,16 +7,15 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from forge_gpu.fates import Fate, name
+from forge_gpu.audit.folder import IN_SPLITS, REJECTED
 from forge_gpu.io.secrets import public
 from forge_gpu.report.meanings import meanings
 from forge_gpu.share.card.additions import additions
 from forge_gpu.share.card.escape import cell, code
-from forge_gpu.share.prepared import REJECTED, Prepared
+from forge_gpu.share.prepared import Prepared
 
 MARK = "<!-- made by Forge: it writes this file anew; remove this line to keep changes of your own -->"
 MOST_INPUTS = 50
-IN_SPLITS = {name(fate) for fate in (Fate.TRAIN, Fate.VALIDATION, Fate.TEST)}
 TYPES = {"json": "JSON", "ids": "list of int32", "double": "float64"}
 
 

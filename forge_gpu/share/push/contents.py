@@ -8,11 +8,12 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from forge_gpu.audit.folder import REJECTED
 from forge_gpu.io.atomic import inside
 from forge_gpu.job.output.output_guard import is_ours_by_name
 from forge_gpu.job.output.result import LEDGER, MANIFEST, PAGE
 from forge_gpu.share.card.write import CARD, is_own_card, make_card
-from forge_gpu.share.prepared import REJECTED, Prepared
+from forge_gpu.share.prepared import Prepared
 
 
 @dataclass(frozen=True)

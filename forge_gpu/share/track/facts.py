@@ -13,17 +13,16 @@ import numpy as np
 import orjson
 from ruamel.yaml import YAML
 
+from forge_gpu.audit.folder import IN_SPLITS, REJECTED
 from forge_gpu.errors import ForgeError
 from forge_gpu.io.secrets import public, public_within
 from forge_gpu.job.output.result import LEDGER, MANIFEST, PAGE, Result
-from forge_gpu.share.prepared import REJECTED
 from forge_gpu.share.track.base import DataSet, Histogram, Outcome
 
 MOST = 500
 """Characters of a parameter, which is the least that trackers take; the whole plan is an artifact."""
 MOST_KEY = 250
 BARS = 40
-IN_SPLITS = ("train", "validation", "test")
 
 
 def parameters_of(config: Mapping[str, Any]) -> dict[str, str | int | float | bool]:

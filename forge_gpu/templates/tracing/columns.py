@@ -13,7 +13,7 @@ from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, U8, Spans
 from forge_gpu.templates.conversations import Bools, Conversations
 from forge_gpu.templates.program import Literal, Slot, pack
-from forge_gpu.templates.renderer import own, plain_spans
+from forge_gpu.templates.renderer import own, plain_spans, sparse_spans
 from forge_gpu.templates.tracing.expressions import (
     OPERATIONS,
     Expression,
@@ -115,10 +115,7 @@ class TextColumns:
     def row_spans(self) -> dict[str, Spans]:
         """All columns of row level, by name."""
         n = len(self.conversations)
-        return {
-            own(f"made {expression!r}"): plain_spans(made.get(row) for row in range(n))
-            for expression, made in self._made.items()
-        }
+        return {own(f"made {expression!r}"): sparse_spans(made, n) for expression, made in self._made.items()}
 
     def lookup(self, row: int) -> Lookup:
         """The texts of one row."""

@@ -13,14 +13,14 @@ from functools import wraps
 from typing import Any
 
 from jinja2 import filters, nodes
-from jinja2.compiler import CodeGenerator, Frame
+from jinja2.compiler import Frame
 from jinja2.runtime import Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import pass_context
 
 from forge_gpu.templates.bounds import Bounds
 from forge_gpu.templates.functions import OPTIONS, install, to_json
-from forge_gpu.templates.small import MOST_INDENT, SmallEnvironment
+from forge_gpu.templates.small import MOST_INDENT, SmallEnvironment, TildeGenerator
 from forge_gpu.templates.tracing.expressions import Expression, Mark, Operation, Text, joined
 from forge_gpu.templates.tracing.placeholders import (
     LengthPlaceholder,
@@ -46,20 +46,13 @@ _SCOPES = ("_loop_vars", "_block_vars")
 """Arguments that Jinja itself adds to calls: the names of the scope, for functions that ask for them."""
 
 
-class _Generator(CodeGenerator):
+class _Generator(TildeGenerator):
     """Code that leaves output values as they are; `environment.emitted` makes text of what is none."""
 
     def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
         self.write("environment.emitted(")
         if finalize.src is not None:
             self.write(finalize.src)
-
-    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
-        self.write("environment.tilde((")
-        for part in node.nodes:
-            self.visit(part, frame)
-            self.write(", ")
-        self.write("))")
 
 
 class TracingEnvironment(SmallEnvironment):
