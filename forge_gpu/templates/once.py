@@ -1,7 +1,7 @@
 """What rows became by Jinja, from one pass to the next: a row is rendered once, whoever asks again.
 
-It is a cache: content decides what is found, and what has no room is rendered again. So bytes do not depend on
-it, and a run that goes on from a checkpoint begins with an empty one.
+It is a cache: content decides what is found, and what has no room is rendered again. So bytes do not depend
+on it, and a run that goes on from a checkpoint begins with an empty one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import weakref
 from typing import Any
 
 MOST_BYTES = 4 * 2**30
-"""Of the file, which is temporary and has no name. It is made where there is no room in the page cache below."""
+"""Of the file, which is temporary and has no name."""
 
 PAGE_BYTES, CACHED_PAGES = 4096, 2048
 
@@ -23,9 +23,8 @@ class Once:
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._lock = threading.Lock()
-        self._rows = sqlite3.connect(
-            "", check_same_thread=False, isolation_level=None
-        )  # "": a temporary file
+        temporary = ""  # to SQLite
+        self._rows = sqlite3.connect(temporary, check_same_thread=False, isolation_level=None)
         for setting in (
             f"page_size = {PAGE_BYTES}",
             f"cache_size = {CACHED_PAGES}",
