@@ -3,11 +3,12 @@
     python -m benchmarks.agents_vs_jinja [ROWS] NAME=FILE.jinja ...
 
 Step: bind and render of rows that were scanned before, to plain text, against `render` of a bare sandboxed
-environment on rows that were parsed before; half of the rows, 50,000 unless ROWS says otherwise. Job:
-`prepare` of a file of all rows, one thread, checks, dedup and verify off, against a loop of json.loads,
-render, json.dumps and write. One core, CPU seconds, of steps the less of two, after a run that warms up; every text
-that Jinja writes in a step is compared. Jinja has the first 500 rows. Of more than 10,000 rows the others are
-the first with other names of arguments and of what they call. Prints a Markdown table.
+environment on rows that were parsed before; half of the rows, of which there are 100,000 unless ROWS says
+otherwise. Job: `prepare` of a file of all rows, one thread, checks, dedup and verify off, against a loop of
+json.loads, render, json.dumps and write. One core, CPU seconds, of steps the less of two, after a run that
+warms up; every text that Jinja writes in a step is compared. Jinja has the first 500 rows. Of more than
+10,000 rows the others are the first with other names of arguments and of what they call. Prints a Markdown
+table.
 """
 
 from __future__ import annotations
