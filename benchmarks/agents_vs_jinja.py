@@ -49,14 +49,12 @@ WORDS = [
     "user",
     "city",
 ]
-CHECKS = (
-    "empty too_short too_long mojibake replacement_character control_character repetition".split()  # noqa: SIM905
-)
+CHECKS = "empty too_short too_long mojibake replacement_character control_character repetition control_tokens"
 PLAN: dict[str, Any] = {
     "version": 1,
     "preprocessing": {
         "dedup": {"exact": False},
-        "quality_checks": dict.fromkeys(CHECKS, "off"),
+        "quality_checks": dict.fromkeys(CHECKS.split(), "off"),
         "train_split": 1.0,
         "validation_split": 0.0,
         "test_split": 0.0,
