@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from forge_gpu.config.schema import Action, Config
@@ -14,6 +14,9 @@ from forge_gpu.templates.forms import form_of
 from forge_gpu.tokens.folder import find_tokenizer, read_tokenizer
 from forge_gpu.tokens.settings import Guard
 from forge_gpu.tokens.tokenizer import TokenizerPlan
+
+MOST_PLANS = 2
+"""Tokenizers that a process keeps loaded: of one with a large vocabulary, some hundred megabytes."""
 
 
 def tokenizer_plan(config: Config) -> TokenizerPlan | None:
@@ -77,9 +80,9 @@ def counted_rows(config: Config, fates: U8, reasons: U8, live: I64) -> I64:
     return counted
 
 
-@cache
+@lru_cache(MOST_PLANS)
 def _plan_of(file: Path, state: tuple[int, int], guard: Guard) -> TokenizerPlan:
-    """Read once a process, as long as the file stays as it is."""
+    """Read once a process, as long as the file stays as it is and few others are asked for."""
     return TokenizerPlan.of(read_tokenizer(file), guard)
 
 
