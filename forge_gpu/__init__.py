@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from forge_gpu.errors import ForgeError, NoTrainingRows
     from forge_gpu.library import check, open_engine, plan, prepare, stream, verify
+    from forge_gpu.loading.opened import open
     from forge_gpu.planner.settings import detect_hardware, load_config, save_config, select_optimal_model
 
 _SCHEMA = "forge_gpu.config.schema"
@@ -48,6 +49,7 @@ _HOMES = {
     "check": "forge_gpu.library",
     "detect_hardware": _SETTINGS,
     "load_config": _SETTINGS,
+    "open": "forge_gpu.loading.opened",
     "open_engine": "forge_gpu.library",
     "plan": "forge_gpu.library",
     "prepare": "forge_gpu.library",
@@ -75,6 +77,7 @@ __all__ = [
     "check",
     "detect_hardware",
     "load_config",
+    "open",
     "open_engine",
     "plan",
     "prepare",
