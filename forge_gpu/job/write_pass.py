@@ -263,8 +263,8 @@ def _check_sample(workspace: Workspace, rows: Rows, fate: U8) -> bool:
     if rows.line_rows is not None:
         chosen = np.searchsorted(rows.line_rows, chosen)
     have = workspace.lines(rows, chosen).row(0)
-    table, program, columns = workspace.line_columns(rows)
-    want = reference.render(table, program, columns, chosen, AS_JSON, rows.bound.first, Scratch()).row(0)
+    table, program, columns, messages = workspace.line_columns(rows)
+    want = reference.render(table, program, columns, chosen, AS_JSON, messages, Scratch()).row(0)
     if want != have:
         raise ValidationError(
             f"the {workspace.engine.name} engine rendered a row otherwise than the reference; "

@@ -76,13 +76,14 @@ def table_of(rows: int, chosen: I64, tokens: Tokens, spooled: Bools | None = Non
 
 
 class RowEncoder:
-    """Belongs to one workspace."""
+    """Belongs to one workspace. names: of the columns that it makes, with the field of the output that each
+    is."""
 
     def __init__(self, config: Config, engine: Engine, plan: TokenizerPlan, renderer: Renderer) -> None:
         self._config, self._engine = config, engine
         self.origins = RowOrigins(config, renderer, plan)
         self._tokenizer = Tokenizer(plan)
-        self._fields = [field.name for field in form_of(config).fields(config)]
+        self.names = {own(field.name): field.name for field in form_of(config).fields(config)}
         rendered = [field.name for field in form_of(config).rendered(config)]
         self._has_spans = SPANS in rendered
         self._whole_texts: frozenset[str] = frozenset()
@@ -203,7 +204,8 @@ class RowEncoder:
             LENGTHS: (np.diff(offsets).astype(np.int32), np.arange(len(offsets))),
         }
         return {
-            own(name): scattered(as_column(as_json(*values[name])), chosen, rows) for name in self._fields
+            name: scattered(as_column(as_json(*values[field])), chosen, rows)
+            for name, field in self.names.items()
         }
 
 
