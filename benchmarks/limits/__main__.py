@@ -46,7 +46,7 @@ def memory_table(names: list[str]) -> tuple[list[str], bool]:
 
 def growth_table(names: list[str]) -> tuple[list[str], bool]:
     lines = [
-        "| of what there are more | from, to | seconds of the processor | exponent |",
+        "| of what there are more | from, to | CPU seconds | exponent |",
         "|---|---|---|---|",
     ]
     good = True
