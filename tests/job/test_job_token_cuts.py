@@ -210,7 +210,7 @@ def test_pieces_beside_a_row_that_is_rejected(shape: str, source: Path, folder: 
         jobs.write_lines(source, [{"q": f"ask {n}", "a": "word " * (n % 60 + 1)} for n in range(80)])
     with source.open("a") as file:
         file.write('{"none": "of these"}\n')
-    sections = {"data": {"mapping": mapping}, "model": model, "output": {"columns": [column]}}
+    sections: dict[str, Any] = {"data": {"mapping": mapping}, "model": model, "output": {"columns": [column]}}
     config = cut_plan(source, folder, "split", **sections)
     result = jobs.run(config, tmp_path / "out")
     assert result.counts["rejected"] == 1

@@ -184,8 +184,8 @@ class Workspace:
         return self.engine.render(table, program, columns, chosen, layout.AS_JSON, first)
 
     def encode_lines(self, rows: Rows, written: I64, counted: I64) -> np.ndarray:
-        """Encode rows of a chunk that are to be written, in any order, and others that are counted alone. What
-        is noted of all rows of the chunk: ROW[n]."""
+        """Encode rows of a chunk that are to be written, in any order, and others that are counted alone.
+        What is noted of all rows of the chunk: ROW[n]."""
         assert self.encoder is not None
         chosen = np.concatenate((written, counted))
         tokens = self.encoder.encode(rows, chosen).tokens
