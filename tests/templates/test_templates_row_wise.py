@@ -56,7 +56,12 @@ def test_what_has_no_room_is_not_noted():
 def test_a_crowd_lets_other_processes_render_and_texts_stay(monkeypatch):
     asked = []
     ask = process._Process.ask
-    monkeypatch.setattr(process._Process, "ask", lambda *given: asked.append(1) or ask(*given))
+
+    def noted(*given):
+        asked.append(1)
+        return ask(*given)
+
+    monkeypatch.setattr(process._Process, "ask", noted)
     monkeypatch.setattr(crowd, "ROWS", 0)
     monkeypatch.setattr(crowd, "SECONDS_A_ROW", -1.0)
     rows = [{"messages": talk} for shape in PLAIN_SHAPES for talk in conversations(shape, 1, seed=7)]
