@@ -271,5 +271,5 @@ def _check_sample(workspace: Workspace, rows: Rows, fate: U8) -> bool:
     if len(chosen) and rows.lists is None:
         if rows.line_rows is not None:
             chosen = np.searchsorted(rows.line_rows, chosen)
-        require_as_reference(workspace.engine, rows, *workspace.line_columns(rows), chosen, AS_JSON)
+        require_as_reference(workspace.engine, *workspace.line_columns(rows), chosen, AS_JSON)
     return len(chosen) > 0

@@ -25,16 +25,16 @@ def shortest(rows: Rows, chosen: I64) -> I64:
 
 def require_as_reference(
     engine: Engine,
-    rows: Rows,
     table: ProgramTable,
     program: I32,
     columns: Sequence[Spans],
+    messages: I64 | None,
     chosen: I64,
     encoding: int,
 ) -> None:
     """Render one row by both, and compare. Raises ValidationError."""
-    have = engine.render(table, program, columns, chosen, encoding, rows.bound.first).row(0)
-    want = reference.render(table, program, columns, chosen, encoding, rows.bound.first, Scratch()).row(0)
+    have = engine.render(table, program, columns, chosen, encoding, messages).row(0)
+    want = reference.render(table, program, columns, chosen, encoding, messages, Scratch()).row(0)
     if want != have:
         raise ValidationError(
             f"the {engine.name} engine rendered a row otherwise than the reference; please report this",

@@ -78,13 +78,14 @@ def table_of(rows: int, chosen: I64, tokens: Tokens, spooled: Bools | None = Non
 
 
 class RowEncoder:
-    """Belongs to one workspace."""
+    """Belongs to one workspace. names: of the columns that it makes, with the field of the output that each
+    is."""
 
     def __init__(self, config: Config, engine: Engine, plan: TokenizerPlan, renderer: Renderer) -> None:
         self._config, self._engine = config, engine
         self.origins = RowOrigins(config, renderer, plan)
         self._tokenizer = Tokenizer(plan)
-        self._fields = [field.name for field in form_of(config).fields(config)]
+        self.names = {own(field.name): field.name for field in form_of(config).fields(config)}
         rendered = [field.name for field in form_of(config).rendered(config)]
         self._has_spans = SPANS in rendered
         self._whole_texts: frozenset[str] = frozenset()
@@ -163,7 +164,8 @@ class RowEncoder:
         columns = [rows.column(name) for name in table.columns]
         short = shortest(rows, chosen) if check else chosen[:0]
         if len(short):
-            require_as_reference(self._engine, rows, table, program, columns, short, layout.AS_TEXT)
+            first = rows.bound.first
+            require_as_reference(self._engine, table, program, columns, first, short, layout.AS_TEXT)
         text = self._engine.render(table, program, columns, chosen, layout.AS_TEXT, rows.bound.first)
         return unmark(Text(text.data, text.offsets))
 
@@ -214,7 +216,7 @@ class RowEncoder:
             ATTENTION: (np.ones(len(ids), np.int32), offsets),
             LENGTHS: (np.diff(offsets).astype(np.int32), np.arange(len(offsets))),
         }
-        return ListRows({name: values[name] for name in self._fields})
+        return ListRows({name: values[name] for name in self.names.values()})
 
 
 def as_column(lists: Text) -> Spans:

@@ -182,8 +182,8 @@ class Workspace:
     def lines(self, rows: Rows, chosen: I64) -> Text:
         """Some of the output lines of a chunk, each with its newline: chosen are numbers of rows, or of lines
         where rows become several. Rows that become tokens are encoded, or their tokens given, before."""
-        table, program, columns = self.line_columns(rows)
-        return self.engine.render(table, program, columns, chosen, layout.AS_JSON, rows.bound.first)
+        table, program, columns, first = self.line_columns(rows)
+        return self.engine.render(table, program, columns, chosen, layout.AS_JSON, first)
 
     def encode_lines(self, rows: Rows, written: I64, counted: I64) -> np.ndarray:
         """Encode rows of a chunk that are to be written, in any order, and others that are counted alone.
@@ -257,18 +257,20 @@ class Workspace:
 
         return RowCutter(self.config, self.reader, self.encoder, text)
 
-    def line_columns(self, rows: Rows) -> tuple[ProgramTable, I32, list[Spans]]:
-        """What `lines` renders: a table, the program of each line, and the columns that they take."""
+    def line_columns(self, rows: Rows) -> tuple[ProgramTable, I32, list[Spans], I64 | None]:
+        """What `lines` renders: a table, the program of each line, the columns that they take, and the
+        messages of each line; lines that are pieces of rows have none, as their tokens are all of a row."""
         self._whole_texts = rows.bound.whole_texts
         table, program = self._lines.table(rows.bound)
         columns = [self._line_column(rows, name) for name in table.columns]
         if rows.line_rows is None:
-            return table, program, columns
+            return table, program, columns, rows.bound.first
+        assert self.encoder is not None
         columns = [
-            column if name in rows.bound.columns else _taken(column, rows.line_rows)
+            column if name in self.encoder.names else _taken(column, rows.line_rows)
             for name, column in zip(table.columns, columns, strict=True)
         ]
-        return table, program[rows.line_rows], columns
+        return table, program[rows.line_rows], columns, None
 
     def _line(self, programs: Sequence[Program]) -> Program:
         if self._stripped:
