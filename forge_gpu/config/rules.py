@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from forge_gpu.config.keys import Path
 from forge_gpu.config.schema import Config
-from forge_gpu.io.sinks.registry import OF_IDS
+from forge_gpu.io.sinks.registry import OF_TOKENS
 from forge_gpu.templates.forms import form_of
 
 
@@ -194,22 +194,25 @@ def _pack_is_for_trainers(config: Config) -> str | None:
     )
 
 
-def _ids_are_all(config: Config) -> str | None:
+def _tokens_are_all(config: Config) -> str | None:
+    """Whether a format of one trainer can say what is to be written."""
     output = config.output
-    if output.format not in OF_IDS:
+    holds = OF_TOKENS.get(output.format)
+    if holds is None:
         return None
     if not form_of(config).is_encoded:
         return f"{output.format} holds tokens: it needs output.form tokens, and it is {output.form}"
-    if config.tokens.train != "all":
+    if not holds.labels and config.tokens.train != "all":
         return (
             f"{output.format} has no labels, so that every token is trained, and tokens.train is "
             f"{config.tokens.train}: set it to all, or output.format to parquet"
         )
     if output.columns:
         return (
-            f"{output.format} holds ids alone, and output.columns lists {output.columns[0]!r}: leave it empty"
+            f"{output.format} holds tokens alone, and output.columns lists {output.columns[0]!r}: leave it "
+            "empty"
         )
-    if output.packing == "bfd":
+    if output.packing == "bfd" and not holds.packs:
         return f"{output.format} does not say where the rows of a pack begin: set output.packing to none"
     return None
 
@@ -274,7 +277,7 @@ RULES = (
     Rule(
         "output.format",
         ("output.format", "output.form", "tokens.train", "output.columns", "output.packing"),
-        _ids_are_all,
+        _tokens_are_all,
     ),
     Rule("tokens.cut", ("tokens.cut", "output.form", "model.max_length", "data.mapping.messages"), _cuts_fit),
     Rule(

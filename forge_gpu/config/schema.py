@@ -266,7 +266,17 @@ else:  # a word of Python's own can be a field, but not be written as one
 
 class OutputConfig(_WithFor):
     form: Literal["text", "prompt_completion", "messages", "preference", "source", "tokens"] = "text"
-    format: Literal["jsonl", "parquet", "megatron"] = "jsonl"
+    format: Literal[
+        "jsonl",
+        "parquet",
+        "automodel",
+        "megatron",
+        "megatron_bridge",
+        "nanogpt",
+        "olmo",
+        "skyrl",
+        "together",
+    ] = "jsonl"
     columns: list[str] = []  # noqa: RUF012 (of the input, to keep, spelled as they came)
     rows_per_shard: Annotated[int, Field(ge=1)] | None = None
     order: Literal["input", "shuffled"] = "input"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import get_args
@@ -12,8 +13,26 @@ from forge_gpu.io.sinks.base import Format
 
 NAMES: tuple[str, ...] = get_args(OutputConfig.model_fields["format"].annotation)
 
-OF_IDS = frozenset({"megatron"})
-"""Those that hold the ids of tokens alone, and nothing that says which are trained."""
+
+@dataclass(frozen=True)
+class OfTokens:
+    """What a format says of tokens beside their ids. labels: which are trained. packs: where the rows of a
+    pack begin."""
+
+    labels: bool
+    packs: bool
+
+
+OF_TOKENS = {
+    "automodel": OfTokens(labels=True, packs=True),
+    "megatron": OfTokens(labels=False, packs=False),
+    "megatron_bridge": OfTokens(labels=True, packs=True),
+    "nanogpt": OfTokens(labels=False, packs=False),
+    "olmo": OfTokens(labels=True, packs=False),
+    "skyrl": OfTokens(labels=True, packs=False),
+    "together": OfTokens(labels=True, packs=False),
+}
+"""Those that hold tokens alone, for one trainer each."""
 
 
 def format_of(name: str) -> Format:
