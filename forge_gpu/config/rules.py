@@ -169,7 +169,8 @@ def _cuts_fit(config: Config) -> str | None:
 def _packs_fit(config: Config) -> str | None:
     output = config.output
     if output.packing == "none":
-        return None
+        padded = output.pad_rows_to > 1 or output.pad_to > 1
+        return "padding is of packs: set output.packing to bfd or wrapped" if padded else None
     if not form_of(config).is_encoded:
         return f"{output.packing} packs rows of tokens: it needs output.form tokens, and it is {output.form}"
     if output.pack_length is None and config.model.max_length is None:
@@ -180,7 +181,20 @@ def _packs_fit(config: Config) -> str | None:
         return (
             f"{output.packing} does not go with tokens.cut split: set cut_end, or packing wrapped and no cut"
         )
-    return _pack_is_for_trainers(config)
+    return _padding_fits(config) or _pack_is_for_trainers(config)
+
+
+def _padding_fits(config: Config) -> str | None:
+    output = config.output
+    if (output.pad_rows_to, output.pad_to) == (1, 1):
+        return None
+    if output.pad_id is None:
+        return "padding needs a token: set output.pad_id to the id of the tokenizer's pad token"
+    if output.pad_rows_to > 1 and output.packing != "bfd":
+        return f"output.pad_rows_to pads the rows of packs bfd, and output.packing is {output.packing}"
+    if output.packing == "bfd" and (output.pack_length or config.model.max_length or 0) < output.pad_rows_to:
+        return f"no row that is padded to {output.pad_rows_to} tokens fits in a pack: set a greater length"
+    return None
 
 
 def _pack_is_for_trainers(config: Config) -> str | None:
@@ -266,6 +280,9 @@ RULES = (
         (
             "output.packing",
             "output.pack_length",
+            "output.pad_rows_to",
+            "output.pad_to",
+            "output.pad_id",
             "output.form",
             "output.columns",
             "output.for",
