@@ -46,6 +46,13 @@ def _encoding_is_known(config: Config) -> str | None:
     return None if is_known else f"there is no encoding {name!r}; examples: utf-8, utf-16, cp1252, shift_jis"
 
 
+def _links_are_two(config: Config) -> str | None:
+    linked = config.data.linked
+    if (linked.id is None) == (linked.parent is None):
+        return None
+    return f"needs both id and parent: set {'id' if linked.id is None else 'parent'} too, or neither"
+
+
 def _converter_is_one(config: Config) -> str | None:
     convert = config.data.convert
     if convert.by is None:
@@ -238,6 +245,7 @@ RULES = (
         _languages_are_named,
     ),
     Rule("data.encoding", ("data.encoding",), _encoding_is_known),
+    Rule("data.linked", ("data.linked.id", "data.linked.parent"), _links_are_two),
     Rule(
         "data.convert",
         ("data.convert.by", "data.convert.columns", "data.convert.answers"),

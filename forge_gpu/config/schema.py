@@ -77,6 +77,13 @@ class Convert(Section):
     answers: Literal["each", "best", "all", "pairs"] | None = None  # of several; null: as it says itself
 
 
+class LinkedRecords(Section):
+    """Keys by which records name the one before them, so that trees are made of them: see docs/records.md."""
+
+    id: str | None = None
+    parent: str | None = None
+
+
 class GivenSplits(Section):
     """Files of `inputs` that are splits already: see docs/records.md."""
 
@@ -108,6 +115,7 @@ class DataConfig(Section):
     max_rejected: Annotated[Annotated[int, Field(ge=0)] | Fraction | None, WITHOUT_EFFECT] = (
         None  # rows, or a fraction of them
     )
+    linked: LinkedRecords = LinkedRecords()
     transform: Transform = Transform()
     convert: Convert = Convert()
     splits: Annotated[GivenSplits, WITHOUT_EFFECT] = GivenSplits()  # which files they name has one

@@ -69,8 +69,8 @@ def repack(
     """Pack the rows of a prepared folder of tokens anew, into another folder, without encoding them.
 
     length: tokens of a pack. packing: bfd, wrapped or none. within: split, file or length. What is None stays
-    as the folder has it; a folder without packs gets bfd. The files are those that `prepare` writes with such a
-    plan. Raises ForgeError.
+    as the folder has it; a folder without packs gets bfd. The files are those that `prepare` writes with
+    such a plan. Raises ForgeError.
     """
     began = time.time()
     prepared, target = open_prepared(folder), Path(output)

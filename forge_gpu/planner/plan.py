@@ -11,13 +11,14 @@ from typing import Any
 
 from forge_gpu.config.layers import Layer, build
 from forge_gpu.config.load import environment_layer, override_layer
-from forge_gpu.config.schema import Config, TableDialect
+from forge_gpu.config.schema import Config, LinkedRecords, TableDialect
 from forge_gpu.errors import ConfigError, InputError, TemplateError
 from forge_gpu.hardware.budget import Budget, cpu_budget
 from forge_gpu.hardware.probe import Hardware, probe
 from forge_gpu.hardware.stack import read_stack
 from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.inputs import STDIN
+from forge_gpu.io.linked import Links
 from forge_gpu.io.urls import is_url
 from forge_gpu.models.choose import GIB, best_method, recommended_batch_size
 from forge_gpu.models.locate import locate
@@ -127,6 +128,7 @@ def make_plan(
             convert=_section(given_data, "convert"),
             named=_named_columns(_section(given, "preprocessing"), _section(given, "output")),
             dialect=_given_dialect(given_data),
+            links=Links.of(LinkedRecords(**_section(given_data, "linked"))),
         )
     chooser = _Chooser(goal, given, machine, result)
     if named:
@@ -266,6 +268,11 @@ class _Chooser:
         if result.encoding != "utf-8" and not self.set_by_user("data", "encoding"):
             self.put("data.encoding", result.encoding, "told by a detector: the text is not UTF-8")
         self._dialect()
+        if result.links is not None:
+            for key, value in result.links._asdict().items():
+                self.put(
+                    f"data.linked.{key}", value, "each record names the one before it: they become trees"
+                )
         for key, value in result.picked.convert.items():
             self.put(f"data.convert.{key}", value, result.picked.reasons["shape"])
         for key, value in result.picked.values.items():

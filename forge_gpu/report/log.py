@@ -76,7 +76,7 @@ class JobLog:
         if isinstance(event, JobStarted):
             config = values.pop("spec")["config"]
             values["settings"] = {"goal": config["goal"], "inputs": config["data"]["inputs"]}
-        message = values.pop("message") if isinstance(event, Warned) else _words(type(event))
+        message = values.pop("message") if isinstance(event, Warned) else _words(type(event).__name__)
         self._write(_LEVEL_OF.get(type(event), logging.INFO), message, entry.time.timestamp(), values)
 
     def finished(self, result: Result) -> None:
@@ -107,10 +107,9 @@ def _file(where: str) -> logging.Handler:
 
 
 @cache
-def _words(kind: type[Event]) -> str:
+def _words(kind: str) -> str:
     """`StageDone` as `stage done`."""
-    name = kind.__name__
-    return "".join(f" {c.lower()}" if c.isupper() else c for c in name).strip()
+    return "".join(f" {c.lower()}" if c.isupper() else c for c in kind).strip()
 
 
 class _AsJson(logging.Formatter):

@@ -18,13 +18,14 @@ from forge_gpu.io.growing import GrowingFile
 from forge_gpu.io.sinks.base import (
     Field,
     FileFormat,
+    ListRows,
     OnBlock,
     OutputPath,
     Positions,
     Sink,
     Written,
 )
-from forge_gpu.io.sinks.lines import LinesToArrow
+from forge_gpu.io.sinks.lines import LinesToArrow, lists_batch, schema_of
 from forge_gpu.io.sinks.shards import ShardedFormat
 from forge_gpu.io.sinks.token_rows import TokenRows, batch_of, labels_where, one_row_a_line, rows_of
 from forge_gpu.io.sinks.unfinished import UnfinishedFile
@@ -76,10 +77,16 @@ class FlatFiles:
             self._grown.append(self._mask)
         lengths = folder / (stem + LENGTHS + PARTIAL)
         self._lengths = GrowingFile(lengths, positions.get(lengths.name, 0), of=self._index)
-        self._to_arrow = LinesToArrow(columns)
+        self._to_arrow, self._schema = LinesToArrow(columns), schema_of(columns)
 
     def append(self, lines: Text) -> None:
-        rows = rows_of(self._to_arrow.batch(lines.data[lines.offsets[0] : lines.offsets[-1]]))
+        self._append(self._to_arrow.batch(lines.data[lines.offsets[0] : lines.offsets[-1]]))
+
+    def append_lists(self, rows: ListRows) -> None:
+        self._append(lists_batch(rows, self._schema))
+
+    def _append(self, batch: pa.RecordBatch) -> None:
+        rows = rows_of(batch)
         self._ids.write(rows.ids.astype("<i4").tobytes())
         if self._layout.mask is not None:
             self._mask.write(rows.trained.tobytes())
@@ -213,4 +220,4 @@ def _size(path: OutputPath) -> int:
 def flat(layout: Layout) -> Flat:
     """The format of a layout."""
     grown = (layout.suffix, LENGTHS, *([layout.mask] if layout.mask else []))
-    return Flat(layout.suffix, tuple(suffix + PARTIAL for suffix in grown), layout=layout)
+    return Flat(layout.suffix, tuple(suffix + PARTIAL for suffix in grown), takes_lists=True, layout=layout)

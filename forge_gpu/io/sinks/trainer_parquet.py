@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from forge_gpu.io.atomic import PARTIAL
-from forge_gpu.io.sinks.base import Field, OnBlock, OutputPath, Positions, Sink
-from forge_gpu.io.sinks.batch_log import GROUP_ROWS
+from forge_gpu.io.sinks.base import Field, ListRows, OnBlock, OutputPath, Positions, Sink
+from forge_gpu.io.sinks.lines import lists_batch, schema_of
 from forge_gpu.io.sinks.parquet import LOG, SUFFIX, Parquet, ParquetFile
 from forge_gpu.io.sinks.token_rows import Lists, TokenRows, arrow_of, batch_of, lists_of, rows_of
-from forge_gpu.kernels.layout import U8, Spans
+from forge_gpu.kernels.layout import Spans
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,14 @@ class CodedFile(ParquetFile):
         positions: Positions,
         codec: Codec,
     ) -> None:
-        self._codec = codec
         super().__init__(folder, stem, rows, columns, positions, codec.schema)
+        self._codec, self._of_lines = codec, schema_of(columns)
 
-    def _append(self, block: U8) -> None:
-        batch = self._codec.batch(self._to_arrow.batch(block))
-        for start in range(0, len(batch), GROUP_ROWS):
-            self._log.append(batch.slice(start, GROUP_ROWS), self._blocks.capacity)
+    def append_lists(self, rows: ListRows) -> None:
+        self._append_batch(lists_batch(rows, self._of_lines))
+
+    def _append_batch(self, batch: pa.RecordBatch) -> None:
+        ParquetFile._append_batch(self, self._codec.batch(batch))
 
 
 @dataclass(frozen=True)
@@ -100,4 +101,4 @@ class TrainerParquet(Parquet):
 
 def trainer_parquet(codec: Codec) -> TrainerParquet:
     """The format of a trainer."""
-    return TrainerParquet(SUFFIX, (SUFFIX + PARTIAL, LOG), codec=codec)
+    return TrainerParquet(SUFFIX, (SUFFIX + PARTIAL, LOG), takes_lists=True, codec=codec)

@@ -58,7 +58,7 @@ def to_line(entry: Entry) -> bytes:
 
 def values_of(event: Event) -> dict[str, Any]:
     """Its fields, by their names."""
-    return {name: getattr(event, name) for name in _names(type(event))}
+    return {name: getattr(event, name) for name in _names(type(event).__name__)}
 
 
 def from_line(line: bytes | str) -> Entry | None:
@@ -111,8 +111,8 @@ def schema() -> dict[str, Any]:
 
 
 @cache
-def _names(kind: type[Event]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
+def _names(tag: str) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(KINDS[tag]))
 
 
 @cache
