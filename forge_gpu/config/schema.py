@@ -278,11 +278,13 @@ class OutputConfig(_WithFor):
         "jsonl",
         "parquet",
         "automodel",
+        "llamafactory",
         "megatron",
         "megatron_bridge",
         "nanogpt",
         "olmo",
         "skyrl",
+        "swift",
         "together",
     ] = "jsonl"
     columns: list[str] = []  # noqa: RUF012 (of the input, to keep, spelled as they came)

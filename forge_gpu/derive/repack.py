@@ -170,12 +170,14 @@ def _write(prepared: Prepared, config: Config, target: Path, splits: dict[str, _
                 writer.append(lines_of(_lists(packed.rows, chosen, list(columns)), len(chosen)))
             for written in writer.finish():
                 size = written.path.stat().st_size
-                files.append(OutputFile(written.path.name, split, written.rows, size, None))
-    for file in prepared.outputs:
-        if file.split == name(Fate.REJECTED):
-            with replacing(target / file.file) as partial:
-                shutil.copyfile(prepared.folder / file.file, partial)
-            files.append(file)
+                files.append(
+                    OutputFile(written.path.relative_to(target).as_posix(), split, written.rows, size, None)
+                )
+    for other in prepared.outputs:
+        if other.split == name(Fate.REJECTED):
+            with replacing(target / other.file) as partial:
+                shutil.copyfile(prepared.folder / other.file, partial)
+            files.append(other)
     return files
 
 

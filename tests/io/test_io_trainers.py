@@ -16,7 +16,7 @@ import forge_gpu
 from forge_gpu.audit.folder import verify_folder
 from forge_gpu.config.rules import broken
 from forge_gpu.config.schema import Config
-from forge_gpu.errors import Interrupted, ValidationError
+from forge_gpu.errors import Interrupted, OutputError, ValidationError
 from forge_gpu.io.sinks.registry import OF_TOKENS, format_of
 from tests.io import killed
 from tests.io.trainer_readers import READERS, targets_of
@@ -116,6 +116,30 @@ def test_a_job_that_is_killed_goes_on_to_the_same_bytes(
     assert not (tmp_path / "killed" / "manifest.json").exists()
     jobs.run(config, tmp_path / "killed", threads=2, chunk_bytes=1000)
     assert jobs.content(tmp_path / "killed") == jobs.content(tmp_path / "whole")
+
+
+def test_folders_of_several_shards(folder: Path, tmp_path: Path) -> None:
+    config = config_of(folder, "swift", rows_per_shard=40)
+    result = jobs.run(config, tmp_path / "out")
+    read = [ids for ids, _, _ in READERS["swift"](tmp_path / "out" / "train")]
+    assert read == [row["input_ids"] for row in result.splits["train"]] and len(read) > 80
+    assert not verify_folder(tmp_path / "out").faults
+    # Another format, and fewer shards, leave nothing of it behind.
+    jobs.run(config_of(folder, "swift"), tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out" / "train").glob("*.arrow")] == [
+        "data-00000-of-00001.arrow"
+    ]
+    jobs.run(config_of(folder, "jsonl"), tmp_path / "out")
+    assert not (tmp_path / "out" / "train").exists()
+
+
+def test_a_folder_of_someone_elses_stays(folder: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "out" / "train" / "state.json"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("{}")
+    with pytest.raises(OutputError, match="is there already, and no run of Forge wrote it"):
+        jobs.run(config_of(folder, "swift"), tmp_path / "out")
+    assert theirs.read_text() == "{}"
 
 
 @pytest.mark.parametrize("format", READERS)

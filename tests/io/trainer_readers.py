@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import load_dataset
+from datasets import load_dataset, load_from_disk
 
 Line = tuple[list[int], list[int], list[int] | None]
 
@@ -87,11 +87,32 @@ def olmo(stem: Path) -> Iterator[Line]:
             yield own, targets_of(own, mask[int(begin) : int(end)].tolist(), [len(own)]), None
 
 
+def _saved(stem: Path) -> list[dict[str, Any]]:
+    return list(load_from_disk(str(stem)))
+
+
+def swift(stem: Path) -> Iterator[Line]:
+    for row in _saved(stem):
+        ids = row["input_ids"]
+        assert row["lengths"] == [len(ids)]
+        yield ids, targets_of(ids, [label != -100 for label in row["labels"]], row["lengths"]), None
+
+
+def llamafactory(stem: Path) -> Iterator[Line]:
+    for row in _saved(stem):
+        ids = row["input_ids"]
+        assert row["attention_mask"] == [1] * len(ids)
+        assert [row[name] for name in ("images", "videos", "audios")] == [None] * 3
+        yield ids, targets_of(ids, [label != -100 for label in row["labels"]], [len(ids)]), None
+
+
 READERS: dict[str, Callable[[Path], Iterator[Line]]] = {
     "automodel": automodel,
+    "llamafactory": llamafactory,
     "megatron_bridge": megatron_bridge,
     "nanogpt": nanogpt,
     "olmo": olmo,
     "skyrl": skyrl,
+    "swift": swift,
     "together": together,
 }

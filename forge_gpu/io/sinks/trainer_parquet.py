@@ -20,7 +20,8 @@ from forge_gpu.kernels.layout import Spans
 
 @dataclass(frozen=True)
 class Codec:
-    """types: of the numbers in each column's lists. encode: rows as those columns; decode: the other way."""
+    """types: of the numbers in each column's lists; null for a column that is empty. encode: rows as those
+    columns; decode: the other way."""
 
     types: Mapping[str, pa.DataType]
     encode: Callable[[TokenRows], Mapping[str, Lists]]
@@ -28,12 +29,20 @@ class Codec:
 
     @property
     def schema(self) -> pa.Schema:
-        return pa.schema([pa.field(name, pa.list_(kind)) for name, kind in self.types.items()])
+        kinds = {name: pa.list_(self.types[name]) for name in self.lists}
+        return pa.schema([pa.field(name, kinds.get(name, pa.null())) for name in self.types])
+
+    @property
+    def lists(self) -> list[str]:
+        """The columns that are not empty."""
+        return [name for name, kind in self.types.items() if kind != pa.null()]
 
     def batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Rows of the form `tokens` as the trainer has them."""
         lists = self.encode(rows_of(batch))
-        return pa.record_batch([arrow_of(lists[name]) for name in self.types], schema=self.schema)
+        nothing = pa.nulls(len(batch))
+        arrays = [arrow_of(lists[name]) if name in lists else nothing for name in self.types]
+        return pa.record_batch(arrays, schema=self.schema)
 
 
 @dataclass(frozen=True)
