@@ -275,13 +275,28 @@ else:  # a word of Python's own can be a field, but not be written as one
 
 class OutputConfig(_WithFor):
     form: Literal["text", "prompt_completion", "messages", "preference", "source", "tokens"] = "text"
-    format: Literal["jsonl", "parquet", "megatron"] = "jsonl"
+    format: Literal[
+        "jsonl",
+        "parquet",
+        "automodel",
+        "llamafactory",
+        "megatron",
+        "megatron_bridge",
+        "nanogpt",
+        "olmo",
+        "skyrl",
+        "swift",
+        "together",
+    ] = "jsonl"
     columns: list[str] = []  # noqa: RUF012 (of the input, to keep, spelled as they came)
     rows_per_shard: Annotated[int, Field(ge=1)] | None = None
     order: Literal["input", "shuffled"] = "input"
     packing: Literal["none", "bfd", "wrapped"] = "none"  # of rows of tokens: see docs/packs.md
     pack_length: Annotated[int, Field(ge=1, lt=2**31)] | None = None  # in tokens; null: model.max_length
-    pack_within: Literal["split", "file"] = "split"  # file: no pack of rows of two input files
+    pack_within: Literal["split", "file", "length"] = "split"  # no pack of rows of two files, or lengths
+    pad_rows_to: Annotated[int, Field(ge=1, lt=2**31)] = 1  # tokens of a row in a pack: a multiple of these
+    pad_to: Annotated[int, Field(ge=1, lt=2**31)] = 1  # tokens of a pack: a multiple of these
+    pad_id: Annotated[int, Field(ge=0, lt=2**31)] | None = None  # the token that is put there
     turns: Literal["all", "each"] = "all"  # each: a row for each turn of the assistant, as at inference
     spans: bool = False  # beside a text of a Jinja template: [start, end) of what the assistant wrote
     unknown_spans: Literal["null", "reject"] = "null"  # of rows where they cannot be told exactly
