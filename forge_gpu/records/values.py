@@ -25,7 +25,7 @@ ABSENT: Final = Absent()
 
 def values_of(column: Spans, rows: Sequence[int] | slice = slice(None)) -> list[Any]:
     """The values of a column, or of some rows of it, as Python's json reads them, or ABSENT."""
-    data = memoryview(column.data)
+    data = column.data.data
     at = rows if isinstance(rows, slice) else np.asarray(rows, np.int64)
     start, kind = column.start[at], column.kind[at]
     places = zip(start.tolist(), (start + column.length[at]).tolist(), strict=True)
