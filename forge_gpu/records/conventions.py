@@ -16,8 +16,8 @@ SCALARS = frozenset({"text", "number", "bool"})
 @dataclass(frozen=True)
 class Take:
     """What a converter reads. names: of columns, the likeliest first; like: a key of data.mapping whose names
-    come before them. kinds: of values. any_name: the only column of these kinds will do. unanswered: lists of messages
-    that end with an answer will not."""
+    come before them. kinds: of values. any_name: the only column of these kinds will do. unanswered: lists of
+    messages that end with an answer will not."""
 
     key: str
     names: tuple[str, ...]
