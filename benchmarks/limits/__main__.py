@@ -45,7 +45,10 @@ def memory_table(names: list[str]) -> tuple[list[str], bool]:
 
 
 def growth_table(names: list[str]) -> tuple[list[str], bool]:
-    lines = ["| of what there are more | from, to | seconds | exponent |", "|---|---|---|---|"]
+    lines = [
+        "| of what there are more | from, to | CPU seconds | exponent |",
+        "|---|---|---|---|",
+    ]
     good = True
     for case in growth.GROWN:
         if names and case.name not in names:

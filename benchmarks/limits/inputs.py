@@ -129,7 +129,7 @@ def one_long_row(folder: Path, scale: float) -> Path:
 
 def tiny_rows(folder: Path, scale: float) -> Path:
     """5,000,000 rows of 20 bytes, as elements of a JSON array."""
-    count, path = max(int(1_000_000 * scale), 10), folder / "tiny.json"
+    count, path = max(int(5_000_000 * scale), 10), folder / "tiny.json"
     with path.open("w") as file:
         file.write("[")
         for first in range(0, count, 100_000):

@@ -1,37 +1,93 @@
-"""Plans of all forms of output, for jobs that are attacked."""
+"""Plans of all forms and formats of output, for jobs that are attacked."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from forge_gpu.config.schema import Config
 from tests.job import jobs
+from tests.job.test_job_tokens import plan as plan_of_talks
+from tests.job.test_job_tokens import talks
+from tests.tokens.made import document
 
-OUTPUTS: dict[str, dict[str, Any]] = {
+ROWS = 80
+NEAR = {"dedup": {"near": {}}, "streaming_threshold_gb": 0}
+FLAT: dict[str, dict[str, Any]] = {
     "text": {},
-    "text, in shards": {"rows_per_shard": 30},
-    "text, shuffled": {"order": "shuffled"},
-    "text, as Parquet": {"format": "parquet", "columns": ["category", "score"]},
-    "text, as Parquet, shuffled, in shards": {"format": "parquet", "order": "shuffled", "rows_per_shard": 40},
-    "prompt and completion": {"form": "prompt_completion"},
-    "messages": {"form": "messages", "format": "parquet"},
-    "source": {"form": "source"},
+    "text, in shards": {"output": {"rows_per_shard": 30}},
+    "text, shuffled": {"output": {"order": "shuffled"}},
+    "text, as Parquet": {"output": {"format": "parquet", "columns": ["category", "score"]}},
+    "text, as Parquet, shuffled, in shards": {
+        "output": {"format": "parquet", "order": "shuffled", "rows_per_shard": 40}
+    },
+    "text, without near-duplicates": {"preprocessing": NEAR},
+    "prompt and completion": {"output": {"form": "prompt_completion"}},
+    "messages": {"output": {"form": "messages", "format": "parquet"}},
+    "source": {"output": {"form": "source"}},
+}
+PAIRS: dict[str, dict[str, Any]] = {
+    "preference": {"output": {"form": "preference"}},
+    "preference, as Parquet, in shards": {
+        "output": {"form": "preference", "format": "parquet", "rows_per_shard": 30}
+    },
+}
+TALKS: dict[str, dict[str, Any]] = {
+    "text and spans": {"output": {"form": "text", "spans": True}},
+    "a row a turn": {"output": {"form": "text", "turns": "each"}},
+    "tokens": {"output": {"form": "tokens"}},
+    "tokens, as Parquet, shuffled": {
+        "output": {"form": "tokens", "format": "parquet", "order": "shuffled", "columns": ["n"]}
+    },
+    "tokens, cut": {"tokens": {"cut": "split"}, "model": {"max_length": 60}},
+    "packs": {"output": {"form": "tokens", "packing": "bfd", "pack_length": 200}},
+    "packs, wrapped, as Parquet": {
+        "output": {"form": "tokens", "format": "parquet", "packing": "wrapped", "pack_length": 100}
+    },
+    "Megatron": {"tokens": {"train": "all"}, "output": {"form": "tokens", "format": "megatron"}},
 }
 
 
 def plans(folder: Path) -> dict[str, dict[str, Any]]:
     """By name. Their rows have duplicates and some that are rejected."""
-    lines = jobs.write_lines(folder / "rows.jsonl", jobs.rows(120))
-    with lines.open("a") as file:
+    made: dict[str, Config] = {}
+    kinds: tuple[tuple[dict[str, dict[str, Any]], Callable[..., Config]], ...] = (
+        (FLAT, jobs.plan),
+        (PAIRS, _pairs),
+        (TALKS, _talks),
+    )
+    for number, (named, make) in enumerate(kinds):
+        source = _source(folder / f"rows{number}.jsonl", (jobs.rows(ROWS), _pair_rows(), talks(ROWS))[number])
+        made |= {name: make(source, **sections) for name, sections in named.items()}
+    return {name: plan.model_dump(mode="json") for name, plan in made.items()}
+
+
+NAMES = (*FLAT, *PAIRS, *TALKS)
+
+
+def _source(path: Path, rows: list[dict[str, Any]]) -> Path:
+    with jobs.write_lines(path, rows).open("a") as file:
         file.write("{broken\n" + json.dumps({"instruction": "no answer"}) + "\n")
-    made = {name: _plan(lines, output) for name, output in OUTPUTS.items()}
-    near = {"dedup": {"near": {}}, "streaming_threshold_gb": 0}
-    made["text, without near-duplicates"] = _plan(lines, {}, near)
-    return made
+    return path
 
 
-def _plan(lines: Path, output: dict[str, Any], preprocessing: dict[str, Any] | None = None) -> dict[str, Any]:
-    config = jobs.plan(lines, output=output, preprocessing=preprocessing or {})
-    plan: dict[str, Any] = config.model_dump(mode="json")
-    return plan
+def _pair_rows() -> list[dict[str, Any]]:
+    return [
+        {"prompt": row["instruction"], "chosen": row["output"], "rejected": f"no, {row['score']}"}
+        for row in jobs.rows(ROWS)
+    ]
+
+
+def _pairs(source: Path, **sections: Any) -> Config:
+    mapping = {"shape": "preference", "query": "prompt", "chosen": "chosen", "rejected": "rejected"}
+    return jobs.plan(source, data={"mapping": mapping}, **sections)
+
+
+def _talks(source: Path, **sections: Any) -> Config:
+    model = source.with_name("model")
+    model.mkdir(exist_ok=True)
+    (model / "tokenizer.json").write_text(document("qwen"))
+    template: dict[str, Any] = plan_of_talks(source, model).model.model_dump(mode="json")
+    return plan_of_talks(source, model, **(sections | {"model": template | sections.get("model", {})}))

@@ -57,7 +57,7 @@ def cut_plan(source: Path, folder: Path, cut: str, too_long: str = "warn", **sec
         "output": {"form": "tokens", "columns": ["n"]},
     }
     for name, values in sections.items():
-        settings[name] = settings[name] | values
+        settings[name] = settings.get(name, {}) | values
     return plan(source, folder, {"cut": cut}, **settings)
 
 
@@ -198,6 +198,29 @@ def test_cuts_depend_on_nothing_but_input_and_plan(
             jobs.run(config, stopped, chunk_bytes=900, range_bytes=2500, **jobs.stop_after(chunks))
         assert jobs.run(config, stopped, chunk_bytes=900, range_bytes=2500).manifest["run"]["resumed"]
         assert jobs.content(stopped) == jobs.content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("shape", ["conversation", "flat"])
+def test_pieces_beside_a_row_that_is_rejected(shape: str, source: Path, folder: Path, tmp_path: Path) -> None:
+    """Its chunk is bound again, for what is wrong with it; the other rows' columns are then those of rows."""
+    mapping, model, column = {"shape": shape, "messages": "messages"}, {}, "messages"
+    if shape == "flat":
+        mapping, column = {"shape": shape, "query": "q", "response": "a"}, "q"
+        model = {"chat_template": "chatml", "template_kind": "builtin"}
+        jobs.write_lines(source, [{"q": f"ask {n}", "a": "word " * (n % 60 + 1)} for n in range(80)])
+    with source.open("a") as file:
+        file.write('{"none": "of these"}\n')
+    sections: dict[str, Any] = {"data": {"mapping": mapping}, "model": model, "output": {"columns": [column]}}
+    config = cut_plan(source, folder, "split", **sections)
+    result = jobs.run(config, tmp_path / "out")
+    assert result.counts["rejected"] == 1
+    vocabulary = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    pieces: dict[str, str] = {}
+    for row in (row for split in lines(tmp_path / "out").values() for row in split):
+        asked = row["q"] if shape == "flat" else row["messages"][1]["content"]
+        pieces[asked] = pieces.get(asked, "") + vocabulary.decode(row["input_ids"], skip_special_tokens=False)
+    assert len(pieces) == sum(result.counts[split] for split in ("train", "validation"))
+    assert all(asked in text for asked, text in pieces.items())
 
 
 def test_a_strict_job_ends_at_a_row_that_is_too_long(source: Path, folder: Path, tmp_path: Path) -> None:

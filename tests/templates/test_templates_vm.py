@@ -143,8 +143,8 @@ def test_of_a_key_that_comes_twice_the_last_value_counts():
     assert json.loads(b'"' + run_text(machine, text).text.raw(0) + b'"') == '{"role": "b", "x": 3}'
 
 
-@pytest.mark.parametrize("source", CASES["scopes"])
-def test_scopes_macros_and_loops(source):
+@pytest.mark.parametrize("source", [*CASES["scopes"], *CASES["operations"]])
+def test_scopes_macros_loops_and_operations(source):
     rows = [
         {"messages": [{"role": role, "content": "c"} for role in roles]}
         for roles in (["user"], ["user", "tool", "user"], ["system", "tool"])

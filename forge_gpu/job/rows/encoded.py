@@ -12,6 +12,8 @@ import orjson
 
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
+from forge_gpu.io.sinks.base import ListRows
+from forge_gpu.job.rows.by_reference import require_as_reference, shortest
 from forge_gpu.job.rows.origins import RowOrigins
 from forge_gpu.job.rows.rows import Rows
 from forge_gpu.job.state.token_table import nothing
@@ -76,13 +78,14 @@ def table_of(rows: int, chosen: I64, tokens: Tokens, spooled: Bools | None = Non
 
 
 class RowEncoder:
-    """Belongs to one workspace."""
+    """Belongs to one workspace. names: of the columns that it makes, with the field of the output that each
+    is."""
 
     def __init__(self, config: Config, engine: Engine, plan: TokenizerPlan, renderer: Renderer) -> None:
         self._config, self._engine = config, engine
         self.origins = RowOrigins(config, renderer, plan)
         self._tokenizer = Tokenizer(plan)
-        self._fields = [field.name for field in form_of(config).fields(config)]
+        self.names = {own(field.name): field.name for field in form_of(config).fields(config)}
         rendered = [field.name for field in form_of(config).rendered(config)]
         self._has_spans = SPANS in rendered
         self._whole_texts: frozenset[str] = frozenset()
@@ -100,7 +103,7 @@ class RowEncoder:
 
     def encode(self, rows: Rows, chosen: I64) -> EncodedRows:
         """Raises ValidationError where bytes or ids are not what they should be."""
-        texts, literals, marked_spans, unknown = self._rendered(rows, chosen)
+        texts, literals, marked_spans, unknown = self._rendered(rows, chosen, check=True)
         own_tokens = self.origins.own_tokens(rows, chosen, texts, unknown) if unknown.any() else {}
         literals = _with_unknown(texts, literals, unknown, own_tokens)
         spans = self._trained(texts, self._spans(rows, chosen, texts, marked_spans))
@@ -153,11 +156,16 @@ class RowEncoder:
         prompt, completion = (marked(program, self._whole_texts) for program in programs)
         return (*prompt, *trained(completion))
 
-    def _rendered(self, rows: Rows, chosen: I64) -> tuple[Text, Runs, Runs, U8]:
-        """(the texts, their literals, what is marked as trained, whose literals are not told apart)"""
+    def _rendered(self, rows: Rows, chosen: I64, check: bool = False) -> tuple[Text, Runs, Runs, U8]:
+        """(the texts, their literals, what is marked as trained, whose literals are not told apart). check:
+        compare one with the reference."""
         self._whole_texts = rows.bound.whole_texts
         table, program = self._composer.table(rows.bound)
         columns = [rows.column(name) for name in table.columns]
+        short = shortest(rows, chosen) if check else chosen[:0]
+        if len(short):
+            first = rows.bound.first
+            require_as_reference(self._engine, table, program, columns, first, short, layout.AS_TEXT)
         text = self._engine.render(table, program, columns, chosen, layout.AS_TEXT, rows.bound.first)
         return unmark(Text(text.data, text.offsets))
 
@@ -192,19 +200,23 @@ class RowEncoder:
         offsets = np.concatenate(([0], np.cumsum(has)))
         return Runs(offsets, spans.start[last], stop)
 
-    def columns(self, chosen: I64, ids: U32, weights: U8, offsets: I64, rows: int) -> Mapping[str, Spans]:
-        """The columns of the tokens of some of the rows of a chunk, ABSENT of others. ids: uint32[t];
-        weights: uint8[t]; offsets: int64[n + 1], of the chosen rows."""
-        numbers = ids.astype(np.int32)
+    def columns(self, chosen: I64, lists: ListRows, rows: int) -> Mapping[str, Spans]:
+        """The lists of some of the rows of a chunk as columns, ABSENT of others."""
+        return {
+            own(name): scattered(as_column(as_json(*column)), chosen, rows)
+            for name, column in lists.columns.items()
+        }
+
+    def lists(self, ids: U32, weights: U8, offsets: I64) -> ListRows:
+        """What is written of tokens. ids: uint32[t]; weights: uint8[t]; offsets: int64[n + 1]."""
+        numbers = ids.view(np.int32)
         values = {
             IDS: (numbers, offsets),
             LABELS: (np.where(weights != 0, numbers, np.int32(IGNORED)), offsets),
             ATTENTION: (np.ones(len(ids), np.int32), offsets),
             LENGTHS: (np.diff(offsets).astype(np.int32), np.arange(len(offsets))),
         }
-        return {
-            own(name): scattered(as_column(as_json(*values[name])), chosen, rows) for name in self._fields
-        }
+        return ListRows({name: values[name] for name in self.names.values()})
 
 
 def as_column(lists: Text) -> Spans:

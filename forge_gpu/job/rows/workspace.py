@@ -14,6 +14,7 @@ from forge_gpu.errors import InputError
 from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import Chunk, ReadBuffer
 from forge_gpu.io.row_bounds import bounded
+from forge_gpu.io.sinks.base import ListRows
 from forge_gpu.job.events.events import Listener
 from forge_gpu.job.events.retry import retrying
 from forge_gpu.job.rows.cuts import RowCutter
@@ -24,7 +25,7 @@ from forge_gpu.job.rows.expansions import required_expansions
 from forge_gpu.job.rows.near import NearText
 from forge_gpu.job.rows.rows import RowReader, Rows
 from forge_gpu.job.rows.scans import HeldScans
-from forge_gpu.job.rows.tokenizers import tokenizer_plan
+from forge_gpu.job.rows.tokenizers import gives_lists, tokenizer_plan
 from forge_gpu.job.state.inputs import Item
 from forge_gpu.job.state.token_table import TokenRows, offsets_of, pieces_within
 from forge_gpu.kernels import layout
@@ -116,6 +117,7 @@ class Workspace:
         self._compared = set(key) if key != "rendered" else {label} - set(columns)
         self.encoder = None if plan is None else RowEncoder(config, self.engine, plan, self.reader.renderer)
         self._cutter = self._made_cutter()
+        self._gives_lists = gives_lists(config)
         self._lines = Composer(fields if plan is None else (), partial(self._form.line, config))
         self._fields = {field: Composer((field,), lambda programs: programs[0]) for field in fields}
 
@@ -178,17 +180,20 @@ class Workspace:
     def lines(self, rows: Rows, chosen: I64) -> Text:
         """Some of the output lines of a chunk, each with its newline: chosen are numbers of rows, or of lines
         where rows become several. Rows that become tokens are encoded, or their tokens given, before."""
-        table, program, columns = self.line_columns(rows)
-        return self.engine.render(table, program, columns, chosen, layout.AS_JSON, rows.bound.first)
+        table, program, columns, first = self.line_columns(rows)
+        return self.engine.render(table, program, columns, chosen, layout.AS_JSON, first)
 
     def encode_lines(self, rows: Rows, written: I64, counted: I64) -> np.ndarray:
-        """Encode rows of a chunk that are to be written, and others that are counted alone. What is noted of
-        all rows of the chunk: ROW[n]."""
+        """Encode rows of a chunk that are to be written, in any order, and others that are counted alone.
+        What is noted of all rows of the chunk: ROW[n]."""
         assert self.encoder is not None
-        chosen = np.union1d(written, counted)
+        chosen = np.concatenate((written, counted))
         tokens = self.encoder.encode(rows, chosen).tokens
-        own = tokens if len(chosen) == len(written) else tokens.taken(np.searchsorted(chosen, written))
-        rows.bound.columns |= self.encoder.columns(written, own.ids, own.weights, own.offsets, len(rows))
+        offsets = tokens.offsets[: len(written) + 1]
+        own = slice(offsets[-1])
+        self._take(
+            rows, written, self.encoder.lists(tokens.ids[own], tokens.weights[own], offsets), len(rows)
+        )
         return table_of(len(rows), chosen, tokens)
 
     def give_tokens(self, rows: Rows, written: I64, given: TokenRows) -> None:
@@ -204,7 +209,22 @@ class Workspace:
             rows.line_rows = np.repeat(written, pieces)
             count = len(rows.line_rows)
             lines = np.arange(count)
-        rows.bound.columns |= self.encoder.columns(lines, ids, weights, offsets, count)
+        self._take(rows, lines, self.encoder.lists(ids, weights, offsets), count)
+
+    def lists(self, rows: Rows, chosen: I64) -> ListRows:
+        """Some of the rows of the output of a chunk, where its lines are lists alone."""
+        assert rows.lists is not None
+        place = np.empty(len(rows) if rows.line_rows is None else len(rows.line_rows), np.int64)
+        place[rows.listed] = np.arange(len(rows.listed))
+        return rows.lists.taken(place[chosen])
+
+    def _take(self, rows: Rows, listed: I64, lists: ListRows, count: int) -> None:
+        """count: of the rows of the chunk, or of the lines that they become."""
+        assert self.encoder is not None
+        if self._gives_lists:
+            rows.lists, rows.listed = lists, listed
+        else:
+            rows.bound.columns |= self.encoder.columns(listed, lists, count)
 
     def encode_cut(self, rows: Rows, retained: I64, counted: I64) -> TokenRows:
         """The tokens of rows of a chunk as they are to be written, cut where the plan cuts them, and of
@@ -235,17 +255,19 @@ class Workspace:
 
         return RowCutter(self.config, self.reader, self.encoder, text)
 
-    def line_columns(self, rows: Rows) -> tuple[ProgramTable, I32, list[Spans]]:
-        """What `lines` renders: a table, the program of each line, and the columns that they take."""
+    def line_columns(self, rows: Rows) -> tuple[ProgramTable, I32, list[Spans], I64 | None]:
+        """What `lines` renders: a table, the program of each line, the columns that they take, and the
+        messages of each line; lines that are pieces of rows have none, as their tokens are all of a row."""
         table, program = self._lines.table(rows.bound)
         columns = [rows.column(name) for name in table.columns]
         if rows.line_rows is None:
-            return table, program, columns
+            return table, program, columns, rows.bound.first
+        assert self.encoder is not None
         columns = [
-            column if name in rows.bound.columns else _taken(column, rows.line_rows)
+            column if name in self.encoder.names else _taken(column, rows.line_rows)
             for name, column in zip(table.columns, columns, strict=True)
         ]
-        return table, program[rows.line_rows], columns
+        return table, program[rows.line_rows], columns, None
 
     def field(self, rows: Rows, field: str, chosen: I64) -> Text:
         """One rendered field of the chosen rows."""
