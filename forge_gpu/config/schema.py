@@ -84,6 +84,14 @@ class LinkedRecords(Section):
     parent: str | None = None
 
 
+class MediaColumns(Section):
+    """Columns that hold what texts name by a mark, as <image>, or by a part: see docs/media.md."""
+
+    images: str | None = None
+    audios: str | None = None
+    videos: str | None = None
+
+
 class GivenSplits(Section):
     """Files of `inputs` that are splits already: see docs/records.md."""
 
@@ -120,6 +128,7 @@ class DataConfig(Section):
     convert: Convert = Convert()
     splits: Annotated[GivenSplits, WITHOUT_EFFECT] = GivenSplits()  # which files they name has one
     mapping: Mapping = Mapping()
+    media: MediaColumns = MediaColumns()
     weights: list[Weight] | dict[str, Weight] | None = None  # the share of each input, of any sum
     caps: list[Cap | None] | dict[str, Cap] | None = None  # rows of an input to use at most
     against: Annotated[
@@ -171,6 +180,7 @@ class Checks(Section):
     repetition: Action = "warn"
     control_tokens: Action = "warn"  # contents that spell a token of the template, as <|im_start|>
     language: Action = "off"  # answers in none of `languages`
+    media: Action = "reject"  # a text names another number of media than its row has
     secrets: Action = "off"
     personal_data: Action = "off"
     gopher: Action = "off"  # the rules for web pages of Gopher's makers, and of C4's
