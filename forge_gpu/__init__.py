@@ -27,8 +27,11 @@ if TYPE_CHECKING:
         OutputConfig,
         PreprocessingConfig,
     )
+    from forge_gpu.derive.mix import mix
+    from forge_gpu.derive.repack import repack
     from forge_gpu.errors import ForgeError, NoTrainingRows
     from forge_gpu.library import check, open_engine, plan, prepare, stream, verify
+    from forge_gpu.loading.opened import open
     from forge_gpu.planner.settings import detect_hardware, load_config, save_config, select_optimal_model
 
 _SCHEMA = "forge_gpu.config.schema"
@@ -48,9 +51,12 @@ _HOMES = {
     "check": "forge_gpu.library",
     "detect_hardware": _SETTINGS,
     "load_config": _SETTINGS,
+    "mix": "forge_gpu.derive.mix",
+    "open": "forge_gpu.loading.opened",
     "open_engine": "forge_gpu.library",
     "plan": "forge_gpu.library",
     "prepare": "forge_gpu.library",
+    "repack": "forge_gpu.derive.repack",
     "save_config": _SETTINGS,
     "select_optimal_model": _SETTINGS,
     "stream": "forge_gpu.library",
@@ -75,9 +81,12 @@ __all__ = [
     "check",
     "detect_hardware",
     "load_config",
+    "mix",
+    "open",
     "open_engine",
     "plan",
     "prepare",
+    "repack",
     "save_config",
     "select_optimal_model",
     "stream",

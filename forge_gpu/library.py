@@ -168,6 +168,7 @@ def stream(
     config: ForgeConfig | str | Path = PLAN_FILE,
     *,
     split: str = "train",
+    form: str | None = None,
     data: Paths | FrameLike | None = None,
     settings: Sequence[str] = (),
     threads: int | None = None,
@@ -180,7 +181,8 @@ def stream(
 
     The rows, their order and their bytes are those that `prepare` writes. The input is indexed first (so
     that duplicates and splits are decided), in a temporary folder; then it is read again as batches are
-    taken. Columns have the types of `Result.splits[...].iter_batches`. as_: pandas gives frames of Arrow
+    taken. form: instead of the plan's, as `tokens`. Columns have the types of
+    `Result.splits[...].iter_batches`. as_: pandas gives frames of Arrow
     columns instead of batches, cudf frames on the GPU. on_event and listeners: as for `prepare`. Raises
     ForgeError.
     """
@@ -190,6 +192,7 @@ def stream(
     from forge_gpu.job.streaming import stream as stream_job
 
     convert = batches_as(as_)
+    settings = settings if form is None else [*settings, f"output.form={form}"]
     dispatcher = _dispatcher(on_event, listeners)
     with ExitStack() as stack:
         data, base = stack.enter_context(paths_of(data))

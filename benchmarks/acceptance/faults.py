@@ -34,4 +34,5 @@ def main(kills: int, faults: int, seed: int = 0, names: Sequence[str] = ()) -> i
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(int, sys.argv[1:4]), names=sys.argv[4:]))
+    kills, faults, seed = (int(number) for number in [*sys.argv[1:4], "0"][:3])
+    sys.exit(main(kills, faults, seed, sys.argv[4:]))

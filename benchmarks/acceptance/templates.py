@@ -13,6 +13,8 @@ import os
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 from tests.templates.agent_shapes import SHAPES
 from tests.templates.chat_support import DATE, all_templates
@@ -48,18 +50,25 @@ def _outcome(compared: Compared, shapes: tuple[str, ...]) -> int:
     return 3 if not rendered else 0 if compiled == rendered else 1 if compiled > 0 else 2
 
 
+def compare(template: tuple[str, str, dict[str, str]]) -> tuple[Compared, Compared]:
+    """The texts and the spans of one template."""
+    with on(DATE):
+        return compare_texts(*template, ROWS, SEED), compare_spans(*template, 1, SEED)
+
+
 def main(folder: str | None) -> int:
     if folder is not None:
         os.environ["FORGE_TEMPLATES"] = folder
     began = time.monotonic()
     texts: list[Compared] = []
     spans: list[Compared] = []
-    with on(DATE):
-        for name, source, tokens in all_templates():
-            texts.append(compare_texts(name, source, tokens, ROWS, SEED))
-            spans.append(compare_spans(name, source, tokens, 1, SEED))
-            for fault in [*texts[-1].differing, *spans[-1].differing][:SHOWN]:
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        for text, span in pool.map(compare, all_templates()):
+            texts.append(text)
+            spans.append(span)
+            for fault in [*text.differing, *span.differing][:SHOWN]:
                 print(f"DIFFERS: {fault}", file=sys.stderr, flush=True)
+            print(f"\r{len(texts)} templates", end="", file=sys.stderr, flush=True)
     why: Counter[str] = Counter()
     for compared in texts:
         why.update({reason.partition(", line")[0]: rows for reason, rows in compared.why.items()})

@@ -29,6 +29,7 @@ from forge_gpu.errors import InputError
 from forge_gpu.fates import Reason, name
 from forge_gpu.io.chunks import Chunk, Source
 from forge_gpu.io.inputs import InputFile, resolve
+from forge_gpu.io.linked import Links
 from forge_gpu.io.sources import open_source
 from forge_gpu.io.spool import Spool
 from forge_gpu.job.output.rejected import LineCounter, rejected_record
@@ -63,9 +64,9 @@ def check_inputs(paths: Sequence[str], base: Path | None = None) -> QualityRepor
         return look.report([look.file(file) for file in files])
 
 
-def _picked(file: InputFile, notes: list[str]) -> tuple[Picked, list[str]]:
-    """How the records of a file are read, and the names of its columns; where no mapping fits, the longest
-    text of a record stands for it."""
+def _picked(file: InputFile, notes: list[str]) -> tuple[Picked, list[str], Links | None]:
+    """How the records of a file are read, the names of its columns, and by what they are linked; where no
+    mapping fits, the longest text of a record stands for it."""
     try:
         result = inspect([file.url])
     except InputError as fault:
@@ -73,13 +74,13 @@ def _picked(file: InputFile, notes: list[str]) -> tuple[Picked, list[str]]:
         columns = columns_of(sample(file).records)
         texts = [column for column in columns.values() if column.kind == "text"]
         if not texts:
-            return Picked({"shape": "columns"}, {}), list(columns)
+            return Picked({"shape": "columns"}, {}), list(columns), None
         longest = max(texts, key=lambda column: column.mean)
-        return Picked({"shape": "text", "text": longest.name}, {}), list(columns)
+        return Picked({"shape": "text", "text": longest.name}, {}), list(columns), None
     notes += [note.replace(file.url, file.path) for note in (*result.notes, *result.warnings)]
     conversion = result.picked.conversion
     made = () if conversion is None else conversion.makes
-    return result.picked, [name for name in result.columns if name not in made]
+    return result.picked, [name for name in result.columns if name not in made], result.links
 
 
 def _config(picked: Picked, columns: Sequence[str]) -> Config:
@@ -133,12 +134,12 @@ class _Look:
     def file(self, file: InputFile) -> FileReport:
         """Read a file to its end, or to where it is damaged."""
         file = self._spool.capture(file) if file.is_stream else file
-        picked, names = _picked(file, self._notes)
+        picked, names, links = _picked(file, self._notes)
         self._picked.append(picked)
         workspace = Workspace(_config(picked, names), CpuEngine, lambda event: None, names)
         for column in names:
             self._columns.setdefault(column, ColumnCounts(column))
-        source = open_source(file, spool=self._spool, on_corrupt="keep_prefix")
+        source = open_source(file, spool=self._spool, on_corrupt="keep_prefix", links=links)
         rows, line = 0, 1
         try:
             for range_ in source.ranges:

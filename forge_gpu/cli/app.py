@@ -26,6 +26,8 @@ COMMANDS = {  # name -> its help; forge_gpu.cli.<name> holds a function of that 
     "verify": "Derive every count and hash of a prepared folder anew.",
     "card": "Write the README of a prepared folder, for people and the hub.",
     "push": "Put a prepared folder on the hub.",
+    "repack": "Pack the rows of a prepared folder of tokens anew.",
+    "mix": "Make a mixture of prepared folders of tokens.",
     "diff": "Say what differs between two prepared folders.",
     "script": "Write the plan as one Python file that makes the same bytes.",
     "report": "Make the page that shows what became of the data.",

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from forge_gpu.cli.stopping import stopping_at_signals
 from forge_gpu.cli.usage import STDOUT, address, one_of, require_one_on_stdout, whole_number
-from forge_gpu.errors import Interrupted, NoTrainingRows
+from forge_gpu.errors import NoTrainingRows
 from forge_gpu.share.track.registry import NAMES as TRACKERS
 
 if TYPE_CHECKING:
@@ -182,26 +180,3 @@ def _telling_of_compiling(listener: Listener) -> Listener:
         listener(event)
 
     return listen
-
-
-@contextmanager
-def stopping_at_signals() -> Iterator[Callable[[], None]]:
-    """Turn SIGINT and SIGTERM into a stop between two ranges; a second one stops at once."""
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if received:
-            raise Interrupted(number)
-        received.append(number)
-        print("stopping after the range in hand (again to stop at once)", file=sys.stderr, flush=True)
-
-    def check() -> None:
-        if received:
-            raise Interrupted(received[0])
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield check
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

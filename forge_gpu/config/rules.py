@@ -46,6 +46,13 @@ def _encoding_is_known(config: Config) -> str | None:
     return None if is_known else f"there is no encoding {name!r}; examples: utf-8, utf-16, cp1252, shift_jis"
 
 
+def _links_are_two(config: Config) -> str | None:
+    linked = config.data.linked
+    if (linked.id is None) == (linked.parent is None):
+        return None
+    return f"needs both id and parent: set {'id' if linked.id is None else 'parent'} too, or neither"
+
+
 def _converter_is_one(config: Config) -> str | None:
     convert = config.data.convert
     if convert.by is None:
@@ -194,6 +201,18 @@ def _pack_is_for_trainers(config: Config) -> str | None:
     )
 
 
+def _ends_can_be_stripped(config: Config) -> str | None:
+    output, form = config.output, form_of(config)
+    named = next((name for name in ("bos", "eos") if getattr(output, name) == "strip"), None)
+    if named is None:
+        return None
+    if not form.is_rendered or form.is_encoded:
+        return f"output.{named} strip is for rendered texts, and output.form is {output.form}: set it to keep"
+    if output.bos == "strip" and output.spans:
+        return "output.bos strip would move the spans of a text: set one of output.bos and output.spans anew"
+    return None
+
+
 def _ids_are_all(config: Config) -> str | None:
     output = config.output
     if output.format not in OF_IDS:
@@ -221,6 +240,7 @@ RULES = (
         _languages_are_named,
     ),
     Rule("data.encoding", ("data.encoding",), _encoding_is_known),
+    Rule("data.linked", ("data.linked.id", "data.linked.parent"), _links_are_two),
     Rule(
         "data.convert",
         ("data.convert.by", "data.convert.columns", "data.convert.answers"),
@@ -253,6 +273,7 @@ RULES = (
         _given_splits_stand_alone,
     ),
     Rule("output", ("output.spans", "output.form"), _form_has_spans),
+    Rule("output", ("output.bos", "output.eos", "output.form", "output.spans"), _ends_can_be_stripped),
     Rule(
         "preprocessing.quality_checks.too_long",
         ("preprocessing.quality_checks.too_long", "output.form"),

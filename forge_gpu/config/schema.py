@@ -77,6 +77,13 @@ class Convert(Section):
     answers: Literal["each", "best", "all", "pairs"] | None = None  # of several; null: as it says itself
 
 
+class LinkedRecords(Section):
+    """Keys by which records name the one before them, so that trees are made of them: see docs/records.md."""
+
+    id: str | None = None
+    parent: str | None = None
+
+
 class GivenSplits(Section):
     """Files of `inputs` that are splits already: see docs/records.md."""
 
@@ -108,6 +115,7 @@ class DataConfig(Section):
     max_rejected: Annotated[Annotated[int, Field(ge=0)] | Fraction | None, WITHOUT_EFFECT] = (
         None  # rows, or a fraction of them
     )
+    linked: LinkedRecords = LinkedRecords()
     transform: Transform = Transform()
     convert: Convert = Convert()
     splits: Annotated[GivenSplits, WITHOUT_EFFECT] = GivenSplits()  # which files they name has one
@@ -253,6 +261,7 @@ class TokensConfig(Section):
     markup_text: Literal["keep", "plain", "reject"] = "keep"  # and another added token, as <think>
     allow: list[str] = []  # added tokens that contents may write
     train: Literal["assistant", "last", "completion", "all"] = "assistant"
+    thinking: bool = True  # false: what the model thinks before it answers is read, and not trained
     min_trained: Annotated[int, Field(ge=0)] = 1  # tokens of a row; with fewer it is rejected
     cut: Cut = "none"  # of rows of more than model.max_length tokens, before too_long is asked
 
@@ -277,6 +286,8 @@ class OutputConfig(_WithFor):
     spans: bool = False  # beside a text of a Jinja template: [start, end) of what the assistant wrote
     unknown_spans: Literal["null", "reject"] = "null"  # of rows where they cannot be told exactly
     trained_roles: list[str] = ["assistant"]  # noqa: RUF012 (whose messages have spans)
+    bos: Literal["keep", "strip"] = "keep"  # of rendered texts: what a template writes and a tokenizer adds
+    eos: Literal["keep", "strip"] = "keep"
     mode: Annotated[Literal["umask", "group", "private"], WITHOUT_EFFECT] = "umask"  # who may read the files
     verify: bool = True  # read the output back, check every row, record each file's SHA-256
     report: Annotated[bool, WITHOUT_EFFECT] = True  # leave report.html beside the output

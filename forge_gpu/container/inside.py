@@ -60,7 +60,7 @@ def _run(line: bytes, out: int, looking: Callable[[JobSpec], Looking | None]) ->
     looks = looking(spec)
     collector, listeners = (None, []) if looks is None else (looks[0], [looks[1]])
     with (
-        EventFile(os.dup(out), "standard output") as file,
+        EventFile(os.dup(out), "standard output", pace=0) as file,
         Dispatcher([file, *listeners]) as dispatcher,
     ):
         result = run(spec, dispatcher, _check_stop, collector=collector)

@@ -29,6 +29,7 @@ _KNOWN_KEYS = re.compile(
 )
 _SHORTEST = 6
 """A value of the environment that is shorter occurs in texts by chance."""
+_LONGEST_WORD = 64
 
 
 @lru_cache(4096)
@@ -38,7 +39,8 @@ def is_secret_name(name: str) -> bool:
 
 def public(text: str) -> str:
     """A text without what is secret in its URLs, in settings whose names say so, and without the values of
-    such variables of the environment, and keys that are known by their look."""
+    such variables of the environment, and keys that are known by their look. What is no UTF-8, as a path may
+    hold it, is replaced too."""
     return _public(text, _environment())
 
 
@@ -54,16 +56,27 @@ def public_values(values: Mapping[str, object]) -> dict[str, object]:
 
 
 def _public(text: str, secrets: tuple[str, ...]) -> str:
+    """Names and words come again and again, thousands of times a job."""
+    return _public_word(text, secrets) if len(text) <= _LONGEST_WORD else _public_text(text, secrets)
+
+
+def _public_text(text: str, secrets: tuple[str, ...]) -> str:
     text = without_secrets(text)
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
     text = _KNOWN_KEYS.sub(HIDDEN, text)
-    return _SETTING.sub(_hide, text)
+    text = _SETTING.sub(_hide, text)
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+_public_word = lru_cache(1024)(_public_text)
 
 
 def _public_within(value: object, secrets: tuple[str, ...]) -> object:
     if isinstance(value, str):
         return _public(value, secrets)
+    if value is None or isinstance(value, int | float):
+        return value
     if isinstance(value, Mapping):
         return {
             _public(str(key), secrets): HIDDEN

@@ -15,6 +15,7 @@ from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.json_cursor import JsonFault
 from forge_gpu.io.json_layouts import records
 from forge_gpu.io.json_source import ArraySource, LinesSource
+from forge_gpu.io.linked import Links, joined
 from forge_gpu.io.loss import Loss
 from forge_gpu.io.spool import Spool, Spooled, SpoolFile
 from forge_gpu.io.stores import ByteStore, MemoryStore, RemoteStore, open_store
@@ -40,13 +41,14 @@ def open_source(
     by_parts: bool = False,
     on_retry: OnRetry = ignore_retry,
     dialect: Dialect | None = None,
+    links: Links | None = None,
 ) -> Source:
     """Open one input, spooling it first where it cannot be read twice or cut where it lies.
 
     hold: spool it in any case, so that a small input is read once and kept in the spool's memory. by_parts:
     read a remote file where it lies, if it can be, each part when it is needed: where several machines read
     it, a copy on one of them would be in their way. on_retry: is told where a remote file is asked for again.
-    dialect: of tables of text; None to tell it from the content.
+    dialect: of tables of text; None to tell it from the content. links: by which its records are made trees.
 
     Raises InputError (with the offset where a file is damaged, unless on_corrupt is "keep_prefix"),
     OutputError where the spool has no room.
@@ -57,9 +59,11 @@ def open_source(
     origin = Origin(file, result, range_bytes, max_row_bytes, on_corrupt == "keep_prefix")
     if result.kind == "empty" and result.compression is None:
         return LinesSource(origin, MemoryStore(b""))
-    if by_parts and file.size is not None and has_parts(file, result):
+    if by_parts and links is None and file.size is not None and has_parts(file, result):
         return LinesSource(origin, RemoteStore(file.url, file.size), result.mark)
-    return _Opening(origin, spool, on_retry).open(in_place=is_in_place(file, result) and not hold)
+    in_place = is_in_place(file, result) and not (hold and links is None)
+    source = _Opening(origin, spool, on_retry).open(in_place)
+    return source if links is None else joined(origin, source, links, spool)
 
 
 def open_decoded(file: InputFile, format: Format, spool: Spool) -> tuple[ByteStore, int]:

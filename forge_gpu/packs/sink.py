@@ -106,10 +106,10 @@ class PackingSink:
         count = len(packs[0][1])
         self._cut.taken(count)
         if count:
-            self._sink.append(_lines(packs, count))
+            self._sink.append(lines_of(packs, count))
 
 
-def _lines(columns: list[tuple[bytes, Text]], count: int) -> Text:
+def lines_of(columns: list[tuple[bytes, Text]], count: int) -> Text:
     """Lines as the form spells them. columns: the name of each, as JSON, and its lists."""
     lines = [
         b"{" + b",".join(name + b":" + lists.row(number) for name, lists in columns) + b"}\n"

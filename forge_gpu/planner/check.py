@@ -8,9 +8,13 @@ from forge_gpu.config.schema import Config
 from forge_gpu.errors import InputError
 from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.inputs import InputFile
+from forge_gpu.io.linked import Links
+from forge_gpu.job.rows.converted import conversion_of, made_columns
 from forge_gpu.planner.inspect import spread
+from forge_gpu.planner.linked import linked
 from forge_gpu.planner.names import missing_column
 from forge_gpu.planner.sample import sample
+from forge_gpu.records.paths import root_of
 from forge_gpu.templates.choose import make_renderer
 
 
@@ -28,7 +32,7 @@ def check_inputs(config: Config, files: Callable[[], list[InputFile]]) -> list[s
             columns[file.path] = result
     lines = {}
     for name in needed:
-        lacking = [path for path, result in columns.items() if name not in result]
+        lacking = [path for path, result in columns.items() if root_of(name, result) not in result]
         for path in lacking:
             lines[path] = f"{path}: {missing_column(name, columns[path])}"
         if lacking and len(lacking) == len(columns):
@@ -41,8 +45,11 @@ def _needed(config: Config) -> list[str]:
     if config.data.transform.script is not None:
         return []
     mapping, time = config.data.mapping, config.preprocessing.split.time
-    optional = {mapping.input, mapping.system, mapping.tools, mapping.label}
+    optional = {mapping.input, mapping.system, mapping.tools, mapping.label, *made_columns(config)}
     named = [name for name in make_renderer(config).columns if name not in optional]
+    if config.data.convert.by is not None:
+        conversion = conversion_of(config.data.convert)
+        named += [conversion.columns[key] for key in conversion.convention.required]
     return [*named, *([time] if time is not None else ())]
 
 
@@ -52,7 +59,9 @@ def _names(file: InputFile, config: Config) -> Collection[str]:
         return ()
     data = config.data
     try:
-        records = sample(file, data.format, data.encoding, Dialect.of(data.dialect)).records
+        looked_at = sample(file, data.format, data.encoding, Dialect.of(data.dialect))
     except InputError:
         return ()
+    links = Links.of(data.linked)
+    records = looked_at.records if links is None else linked(looked_at, links).records
     return dict.fromkeys(name for record in records for name in record)

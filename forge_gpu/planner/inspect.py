@@ -10,9 +10,11 @@ from typing import Any
 from forge_gpu.errors import InputError
 from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.inputs import InputFile, resolve
+from forge_gpu.io.linked import Links
 from forge_gpu.planner.columns import Column, columns_of, with_paths
 from forge_gpu.planner.convert import converted, made_columns
 from forge_gpu.planner.encodings import Encoding, find_encoding
+from forge_gpu.planner.linked import linked, links_of
 from forge_gpu.planner.mapping import FIELDS, Picked, pick
 from forge_gpu.planner.sample import Sample, sample
 from forge_gpu.planner.unused import not_used, unused
@@ -38,6 +40,7 @@ class Inspection:
     records: list[dict[str, Any]]
     warnings: list[str] = field(default_factory=list)
     encoding: str = "utf-8"
+    links: Links | None = None
 
     @property
     def dialects(self) -> list[Dialect]:
@@ -61,9 +64,11 @@ def inspect(
     convert: Mapping[str, Any] | None = None,
     named: Sequence[str] = (),
     dialect: Dialect | None = None,
+    links: Links | None = None,
 ) -> Inspection:
     """Look at the inputs. given: keys of data.mapping that the user set, convert: of data.convert, named:
-    columns that he names elsewhere. encoding, dialect: None to find it. base: where relative paths start.
+    columns that he names elsewhere. encoding, dialect, links: None to find it. base: where relative paths
+    start.
 
     any_columns: a format string will name columns itself, so data without a known mapping will do too.
     All files must have one mapping. Raises InputError where the data cannot be used, with the reason.
@@ -86,6 +91,9 @@ def inspect(
         notes.append(f"{len(chosen)} of {len(files)} files were looked at")
     try:
         samples = [sample(file, format, encoding, dialect) for file in chosen]
+        if links is None and not given and not (convert or {}).get("by"):
+            links = links_of(samples)
+        samples = [linked(each, links) for each in samples] if links else samples
         picked = _agree(samples, _Asked(given or {}, convert or {}, any_columns), notes)
     except InputError as error:
         raise InputError("; ".join([str(error), *messages.notes])) from None
@@ -96,9 +104,11 @@ def inspect(
     warnings = unused(columns, picked)
     columns |= made_columns(records, picked)
     notes += [*_dialects(samples), *_layouts(samples)]
+    if links is not None:
+        notes.append(f"each record names the one before it as {links.parent!r}: they are read as trees")
     rows = _total(samples, files)
     exact = rows is not None and len(chosen) == len(files) and all(result.exact for result in samples)
-    return Inspection(files, samples, columns, picked, rows, exact, notes, records, warnings, encoding)
+    return Inspection(files, samples, columns, picked, rows, exact, notes, records, warnings, encoding, links)
 
 
 def nothing() -> Inspection:

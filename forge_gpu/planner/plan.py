@@ -11,13 +11,14 @@ from typing import Any
 
 from forge_gpu.config.layers import Layer, build
 from forge_gpu.config.load import environment_layer, override_layer
-from forge_gpu.config.schema import Config, TableDialect
+from forge_gpu.config.schema import Config, LinkedRecords, TableDialect
 from forge_gpu.errors import ConfigError, InputError, TemplateError
 from forge_gpu.hardware.budget import Budget, cpu_budget
 from forge_gpu.hardware.probe import Hardware, probe
 from forge_gpu.hardware.stack import read_stack
 from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.inputs import STDIN
+from forge_gpu.io.linked import Links
 from forge_gpu.io.urls import is_url
 from forge_gpu.models.choose import GIB, best_method, recommended_batch_size
 from forge_gpu.models.locate import locate
@@ -26,7 +27,7 @@ from forge_gpu.planner.conversations import SampledConversations, read_conversat
 from forge_gpu.planner.engine import decide_engine
 from forge_gpu.planner.hardware import hardware_values
 from forge_gpu.planner.inspect import Inspection, inspect, nothing
-from forge_gpu.planner.model import Decision, Template, decide, read_template, settings_of
+from forge_gpu.planner.model import Decision, Template, asked_template, decide, settings_of
 from forge_gpu.planner.splits import given_splits
 from forge_gpu.planner.trial import Trial, try_sample
 from forge_gpu.templates.builtin import builtin
@@ -114,7 +115,9 @@ def make_plan(
     machine = hardware or probe(folder)
     name, text = settings_of(_section(given, "model"))
     text = _text(template) or text
-    asked_template = read_template(text, given.get("templates") or {}) if text else None
+    named_model = _text(model) or name
+    own_names_of = named_model if _text(template) else None
+    asked = asked_template(text, given.get("templates") or {}, own_names_of) if text else None
     result = nothing()
     if paths:
         result = inspect(
@@ -122,18 +125,19 @@ def make_plan(
             _section(given_data, "mapping"),
             given_data.get("format", "auto"),
             given_data.get("encoding"),
-            any_columns=asked_template is not None and asked_template.kind == "format",
+            any_columns=asked is not None and asked.kind == "format",
             base=base,
             convert=_section(given_data, "convert"),
             named=_named_columns(_section(given, "preprocessing"), _section(given, "output")),
             dialect=_given_dialect(given_data),
+            links=Links.of(LinkedRecords(**_section(given_data, "linked"))),
         )
     chooser = _Chooser(goal, given, machine, result)
     if named:
         chooser.seen_from = lambda path: _seen_from(path, Path(folder))
     if paths:
         chooser.data([_seen_from(path, Path(folder)) for path in named] or paths)
-    chooser.model(_text(model) or name, asked_template)
+    chooser.model(named_model, asked)
     if paths:
         chooser.fit()
     chooser.hardware(engine)
@@ -266,6 +270,11 @@ class _Chooser:
         if result.encoding != "utf-8" and not self.set_by_user("data", "encoding"):
             self.put("data.encoding", result.encoding, "told by a detector: the text is not UTF-8")
         self._dialect()
+        if result.links is not None:
+            for key, value in result.links._asdict().items():
+                self.put(
+                    f"data.linked.{key}", value, "each record names the one before it: they become trees"
+                )
         for key, value in result.picked.convert.items():
             self.put(f"data.convert.{key}", value, result.picked.reasons["shape"])
         for key, value in result.picked.values.items():

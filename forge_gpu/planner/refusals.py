@@ -56,8 +56,9 @@ def refuse_linked(columns: Mapping[str, Column]) -> None:
     if all(name in columns for name in LINKED):
         raise InputError(
             "each record is one message of a tree, linked by 'parent_id': a conversation is spread over "
-            "several records; give the file of whole trees (its records have 'replies'), or train on the "
-            "messages one by one with --set data.mapping.shape=text --set data.mapping.text=text"
+            "several records; make trees of them with --set data.linked.id=message_id "
+            "--set data.linked.parent=parent_id, or train on the messages one by one with "
+            "--set data.mapping.shape=text --set data.mapping.text=text"
         )
 
 

@@ -20,6 +20,7 @@ from forge_gpu.errors import InputError, TemplateError
 from forge_gpu.fates import Reason, name
 from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.inputs import resolve
+from forge_gpu.io.linked import Links
 from forge_gpu.io.sources import open_source
 from forge_gpu.io.spool import Spool
 from forge_gpu.job.rows.rows import RowReader, Rows
@@ -174,6 +175,7 @@ def _chunks(spec: JobSpec, reader: RowReader) -> Iterator:  # type: ignore[type-
                 on_corrupt=data.on_corrupt,
                 max_row_bytes=data.max_row_bytes,
                 dialect=Dialect.of(data.dialect),
+                links=Links.of(data.linked),
             )
             with closing(source):
                 for part in source.ranges:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from forge_gpu.records.keys import first_key, turn_keys
+from forge_gpu.records.keys import first_key, turn_keys, two_keys
 
 _TRANSCRIPT = re.compile(r"\s*(Human|User|System):.*?\n\n(Assistant|Human|User):", re.DOTALL)
 
@@ -66,18 +66,16 @@ def _is_content(value: Any) -> bool:
 def _is_turn(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
-    who = first_key(value, turn_keys("who"))
-    if who is None or not isinstance(value[who], str):
-        return False
-    said = first_key(value, [key for key in turn_keys("said") if key != who])
-    return said is not None and isinstance(value[said], str)
+    who, said = two_keys("who", "said", tuple(value))
+    return (
+        who is not None and said is not None and isinstance(value[who], str) and isinstance(value[said], str)
+    )
 
 
 def _is_exchange(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
-    asked = first_key(value, turn_keys("asked"))
-    answered = first_key(value, [key for key in turn_keys("answered") if key != asked])
+    asked, answered = two_keys("asked", "answered", tuple(value))
     return asked is not None and answered is not None
 
 

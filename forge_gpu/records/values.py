@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -11,7 +10,7 @@ import numpy as np
 import orjson
 
 from forge_gpu.kernels import layout
-from forge_gpu.kernels.layout import Spans, empty_spans
+from forge_gpu.kernels.layout import I64, U8, Spans, empty_spans
 
 
 class Absent:
@@ -24,28 +23,28 @@ class Absent:
 ABSENT: Final = Absent()
 
 
-def values_of(column: Spans, rows: Sequence[int] | None = None) -> list[Any]:
+def values_of(column: Spans, rows: Sequence[int] | slice = slice(None)) -> list[Any]:
     """The values of a column, or of some rows of it, as Python's json reads them, or ABSENT."""
-    data = column.data.tobytes()
-    at = slice(None) if rows is None else np.asarray(rows, np.int64)
+    data = column.data.data
+    at = rows if isinstance(rows, slice) else np.asarray(rows, np.int64)
     start, kind = column.start[at], column.kind[at]
     places = zip(start.tolist(), (start + column.length[at]).tolist(), strict=True)
-    kinds = set(np.unique(kind).tolist())
-    if kinds <= _PLAIN and data.isascii():
-        text = data.decode("ascii")
-        return [text[begin:end] for begin, end in places]
     raw = [data[begin:end] for begin, end in places]
+    kinds = set(kind.tolist())
+    if kinds == {layout.PLAIN}:
+        return [str(text, "utf-8") for text in raw]
+    if kinds and kinds <= _BODIES:
+        return _loaded(b'["' + b'","'.join(raw) + b'"]')
     if kinds == {layout.JSON}:
-        return _all_json(raw)
-    return [_READ[what](text) for text, what in zip(raw, kind.tolist(), strict=True)]
+        joined = b",".join(raw)
+        if not _is_long(joined):
+            return _loaded(b"[" + joined + b"]")
+    return [_READ[what](bytes(text)) for text, what in zip(raw, kind.tolist(), strict=True)]
 
 
-def _all_json(raw: list[bytes]) -> list[Any]:
-    """As `_json` reads each, in one call."""
-    joined = b",".join(raw)
-    if _LONG.search(joined):
-        return list(map(_json, raw))
-    values: list[Any] = orjson.loads(b"[" + joined + b"]")
+def _loaded(array: bytes) -> list[Any]:
+    """The values of a column in one call."""
+    values: list[Any] = orjson.loads(array)
     return values
 
 
@@ -55,12 +54,18 @@ def _body(raw: bytes) -> Any:
 
 def _json(raw: bytes) -> Any:
     """As Python's json reads it: orjson makes floats of integers that have more than 64 bits."""
-    return json.loads(raw) if _LONG.search(raw) else orjson.loads(raw)
+    return json.loads(raw) if _is_long(raw) else orjson.loads(raw)
 
 
-_LONG = re.compile(rb"[0-9]{16}")
-_PLAIN = {layout.PLAIN, layout.CLEAN}
-"""Kinds of texts that are their own bytes."""
+def _is_long(raw: bytes) -> bool:
+    """Whether there are so many digits in a row that a number may have more than 64 bits."""
+    return _LONG in raw.translate(_DIGITS)
+
+
+_LONG = b"0" * 19
+_DIGITS = bytes(ord("0") if byte in b"0123456789" else 32 for byte in range(256))
+_BODIES = {layout.CLEAN, layout.CANONICAL, layout.ESCAPED}
+"""Kinds of texts that are the bodies of JSON strings."""
 _READ: dict[int, Callable[[bytes], Any]] = {
     layout.ABSENT: lambda raw: ABSENT,
     layout.NULL: lambda raw: None,
@@ -75,22 +80,45 @@ _READ: dict[int, Callable[[bytes], Any]] = {
 
 def spans_of(values: Iterable[Any]) -> Spans:
     """Values as a column: a text as text, None as null, ABSENT as absent, all else as JSON."""
-    given = list(values)
-    kinds = set(map(type, given))
-    if kinds <= {Absent}:
-        return empty_spans(len(given))
-    if kinds == {str} and (joined := "".join(given)).isascii():
-        data, kind = joined.encode(), np.full(len(given), layout.PLAIN, np.uint8)
-        length = np.fromiter(map(len, given), np.int64, len(given))
-    else:
-        made = [_spelled(value) for value in given]
-        data = b"".join(raw for raw, _ in made)
-        length = np.fromiter((len(raw) for raw, _ in made), np.int64, len(made))
-        kind = np.fromiter((kind for _, kind in made), np.uint8, len(made))
-    start = np.zeros(len(given), np.int64)
-    np.cumsum(length[:-1], out=start[1:])
-    start[kind <= layout.NULL] = 0
-    return Spans(np.frombuffer(data, np.uint8), start, length, kind)
+    column = GrowingColumn()
+    column.add(list(values))
+    return column.spans()
+
+
+class GrowingColumn:
+    """A column made of values some rows at a time."""
+
+    def __init__(self) -> None:
+        self._data: list[bytes] = []
+        self._length: list[I64] = []
+        self._kind: list[U8] = []
+
+    def add(self, values: list[Any]) -> None:
+        """The values of the next rows."""
+        types = set(map(type, values))
+        if types <= {Absent}:
+            raw, kind = [b""] * len(values), np.full(len(values), layout.ABSENT, np.uint8)
+        elif types == {str}:
+            raw, kind = list(map(str.encode, values)), np.full(len(values), layout.PLAIN, np.uint8)
+        elif types <= {list, dict}:
+            raw, kind = list(map(spelled_json, values)), np.full(len(values), layout.JSON, np.uint8)
+        else:
+            spelled = [_spelled(value) for value in values]
+            raw = [text for text, _ in spelled]
+            kind = np.fromiter((kind for _, kind in spelled), np.uint8, len(spelled))
+        self._data.append(b"".join(raw))
+        self._length.append(np.fromiter(map(len, raw), np.int64, len(raw)))
+        self._kind.append(kind)
+
+    def spans(self) -> Spans:
+        """All of them. For once: more cannot be added then."""
+        length, kind = np.concatenate(self._length), np.concatenate(self._kind)
+        if not (kind != layout.ABSENT).any():
+            return empty_spans(len(kind))
+        start = np.zeros(len(kind), np.int64)
+        np.cumsum(length[:-1], out=start[1:])
+        start[kind <= layout.NULL] = 0
+        return Spans(np.frombuffer(b"".join(self._data), np.uint8), start, length, kind)
 
 
 def _spelled(value: Any) -> tuple[bytes, int]:

@@ -50,7 +50,7 @@ def document(
         "strata": _strata(config, run, measures, seen),
         "clusters": _clusters(run, measures, seen, most),
         "contamination": _contamination(manifest, measures, seen, most),
-        "samples": _samples(run, measures, seen, most),
+        "samples": _samples(config, run, measures, seen, most),
         "warned": manifest["warned"],
         "outputs": manifest["outputs"],
         "model": {"name": config.model.name, "max_length": config.model.max_length},
@@ -239,7 +239,7 @@ def _contamination(
 
 
 def _samples(
-    run: dict[str, Any], measures: Measures, seen: Mapping[int, SeenRow], most: int
+    config: Config, run: dict[str, Any], measures: Measures, seen: Mapping[int, SeenRow], most: int
 ) -> list[dict[str, Any]]:
     """Rows of the splits as the model sees them, in the order of the splits."""
     chosen = sorted(
@@ -259,9 +259,19 @@ def _samples(
                 "segments": shown,
                 "more": hidden + more,
                 "lengths": {unit: length for unit, length in lengths.items() if length is not None},
+                "pack": _pack(config, measures.rows[number]),
             }
         )
     return samples
+
+
+def _pack(config: Config, row: dict[str, Any]) -> str | None:
+    """Where in which pack of its file a row is; None where rows are not packed."""
+    place = row.get("place")
+    if place is None:
+        return None
+    where = f"from token {place:,}" if config.output.packing == "wrapped" else f"row {place + 1:,}"
+    return f"{where} of pack {row['line']:,} in {row['shard']}"
 
 
 def _template(config: Config) -> dict[str, Any]:

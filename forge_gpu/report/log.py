@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import orjson
 
 from forge_gpu.errors import OutputError
-from forge_gpu.io.secrets import public, public_within
-from forge_gpu.job.events.encode import Entry
+from forge_gpu.io.secrets import public_values
+from forge_gpu.job.events.dispatch import PACE
+from forge_gpu.job.events.encode import Entry, values_of
 from forge_gpu.job.events.events import (
     ChunkDone,
     Event,
@@ -50,6 +51,8 @@ class JobLog:
     command: as it may be shown; it stands in the first line. Raises OutputError.
     """
 
+    pace = PACE
+
     def __init__(self, where: str, level: str, command: Sequence[str]) -> None:
         self.name = "the log"
         self._command: list[str] | None = list(command)
@@ -69,11 +72,11 @@ class JobLog:
         if self._command is not None:
             self._write(logging.INFO, "command", entry.time.timestamp(), {"command": self._command})
             self._command = None
-        values = {field.name: getattr(event, field.name) for field in fields(event)}
+        values = values_of(event)
         if isinstance(event, JobStarted):
             config = values.pop("spec")["config"]
             values["settings"] = {"goal": config["goal"], "inputs": config["data"]["inputs"]}
-        message = values.pop("message") if isinstance(event, Warned) else _words(event)
+        message = values.pop("message") if isinstance(event, Warned) else _words(type(event).__name__)
         self._write(_LEVEL_OF.get(type(event), logging.INFO), message, entry.time.timestamp(), values)
 
     def finished(self, result: Result) -> None:
@@ -89,10 +92,11 @@ class JobLog:
     def _write(self, level: int, message: str, time: float | None, values: dict[str, Any]) -> None:
         if not self._logger.isEnabledFor(level):
             return
-        record = self._logger.makeRecord("forge", level, "", 0, message, (), None)
+        shown = public_values({"message": message, "run": self._run, **values})
+        record = self._logger.makeRecord("forge", level, "", 0, shown.pop("message"), (), None)
         if time is not None:
             record.created = time
-        record.values = public_within({"run": self._run, **values})
+        record.values = shown
         self._logger.handle(record)
 
 
@@ -102,10 +106,10 @@ def _file(where: str) -> logging.Handler:
     return handler
 
 
-def _words(event: Event) -> str:
+@cache
+def _words(kind: str) -> str:
     """`StageDone` as `stage done`."""
-    name = type(event).__name__
-    return "".join(f" {c.lower()}" if c.isupper() else c for c in name).strip()
+    return "".join(f" {c.lower()}" if c.isupper() else c for c in kind).strip()
 
 
 class _AsJson(logging.Formatter):
@@ -113,7 +117,7 @@ class _AsJson(logging.Formatter):
         line = {
             "time": self.formatTime(record),
             "level": record.levelname.lower(),
-            "message": public(record.getMessage()),
+            "message": record.msg,
             **getattr(record, "values", {}),
         }
         return orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS, default=str).decode()
@@ -129,9 +133,7 @@ class _ForPeople(logging.Formatter):
         values = dict(getattr(record, "values", {}))
         run = str(values.pop("run", ""))[:6]
         pairs = " ".join(f"{key}={_short(value)}" for key, value in values.items() if value is not None)
-        line = (
-            f"{_utc(record)} {run} {record.levelname.lower():7} {record.getMessage():{self.COLUMNS}} {pairs}"
-        )
+        line = f"{_utc(record)} {run} {record.levelname.lower():7} {record.msg:{self.COLUMNS}} {pairs}"
         return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from forge_gpu._version import __version__
 from forge_gpu.errors import ConfigError, ForgeError, OutputError
-from forge_gpu.job.events.dispatch import GiveUp
+from forge_gpu.job.events.dispatch import PACE, GiveUp
 from forge_gpu.job.events.encode import Entry
 from forge_gpu.job.events.events import (
     ChunkDone,
@@ -144,6 +144,7 @@ class Metrics:
     """
 
     name = "the metrics"
+    pace = PACE
 
     def __init__(self, where: str) -> None:
         try:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import groupby
 
 import numpy as np
 import orjson
 
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.cpu.engine import CpuEngine
-from forge_gpu.errors import ForgeError
+from forge_gpu.errors import ConfigError, ForgeError
 from forge_gpu.io.chunks import JsonChunk
 from forge_gpu.job.events.events import Event
+from forge_gpu.job.rows.rows import RowReader
+from forge_gpu.job.rows.shown_tokens import ShownRow, ShownToken, TokenView
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.kernels.layout import PADDING
 from forge_gpu.report.shown import Segment
@@ -34,22 +38,49 @@ def segments_of(config: Config, sources: Sequence[bytes]) -> list[list[Segment] 
     """The segments of each row; None where a row does not render by this plan. sources: JSON objects."""
     if not sources:
         return []
-    plan = _with_mask(config)
-    try:
-        return list(_rendered(plan, sources))
-    except ForgeError:  # as a format string without the answer's column, which has no mask
-        try:
-            return list(_rendered(config.model_copy(update={"output": _output(config)}), sources))
-        except ForgeError:
-            return [None] * len(sources)
+    for made in (_encoded, _with_mask, _without_mask):
+        with suppress(ForgeError):  # as of a format string without the answer's column, which has no mask
+            return list(made(config, sources))
+    return [None] * len(sources)
 
 
 def _output(config: Config, **changes: object) -> object:
     return config.output.model_copy(update={"columns": [], "spans": False, **changes})
 
 
-def _with_mask(config: Config) -> Config:
-    """The plan changed so that its fields tell what is trained; not a byte of the text differs."""
+def _encoded(config: Config, sources: Sequence[bytes]) -> Iterator[list[Segment] | None]:
+    """The tokens of rows, as they are written. Raises ConfigError where the plan makes none."""
+    if not form_of(config).is_encoded:
+        raise ConfigError("the plan makes no tokens")
+    config = config.model_copy(update={"model": config.model.model_copy(update={"compile": False})})
+    engine = CpuEngine()
+    reader = RowReader(config, engine)
+    view = TokenView(config, reader, engine)
+    rows = reader.read(_chunk(sources), judge=False)
+    if len(rows) != len(sources):
+        raise ConfigError("the plan makes several rows of one")
+    for row in range(len(rows)):
+        yield None if rows.reason[row] else list(_of_tokens(view.row(rows, row)))
+
+
+def _of_tokens(row: ShownRow) -> Iterator[Segment]:
+    if row.cut_tokens:
+        messages = f" with {row.cut_messages:,} messages" if row.cut_messages else ""
+        yield f"{row.cut_tokens:,} tokens were cut off{messages}", HEADING
+    most = row.most or max(len(row.tokens), 1)
+    for begin in range(0, len(row.tokens), most):
+        if begin:
+            yield f"piece {begin // most + 1}", HEADING
+        for flags, tokens in groupby(row.tokens[begin : begin + most], _flags):
+            yield b"".join(token.bytes for token in tokens).decode(errors="replace"), flags
+
+
+def _flags(token: ShownToken) -> int:
+    return TRAINED * token.is_trained | CONTROL * token.is_added
+
+
+def _with_mask(config: Config, sources: Sequence[bytes]) -> Iterator[list[Segment] | None]:
+    """By the plan changed so that its fields tell what is trained; not a byte of the text differs."""
     shape = shape_of(config.data.mapping)
     if shape.is_pair or not form_of(config).is_rendered or shape.only_text or shape.name == "columns":
         changes: dict[str, object] = {}
@@ -58,15 +89,26 @@ def _with_mask(config: Config) -> Config:
     else:
         changes = {"form": "prompt_completion"}
     model = config.model.model_copy(update={"compile": False})
-    return config.model_copy(update={"output": _output(config, **changes), "model": model})
+    return _rendered(
+        config.model_copy(update={"output": _output(config, **changes), "model": model}), sources
+    )
 
 
-def _rendered(config: Config, sources: Sequence[bytes]) -> Iterator[list[Segment] | None]:
+def _without_mask(config: Config, sources: Sequence[bytes]) -> Iterator[list[Segment] | None]:
+    return _rendered(config.model_copy(update={"output": _output(config)}), sources)
+
+
+def _chunk(sources: Sequence[bytes]) -> JsonChunk:
+    """The rows as one chunk of a JSON array."""
     joined = b",\n".join(sources)
     data = np.zeros(len(joined) + PADDING, np.uint8)
     data[: len(joined)] = np.frombuffer(joined, np.uint8)
+    return JsonChunk(data[: len(joined)], "array", 0)
+
+
+def _rendered(config: Config, sources: Sequence[bytes]) -> Iterator[list[Segment] | None]:
     workspace = Workspace(config, CpuEngine, _ignore)
-    rows = workspace.reader.read(JsonChunk(data[: len(joined)], "array", 0), judge=False)
+    rows = workspace.reader.read(_chunk(sources), judge=False)
     if len(rows) != len(sources):
         yield from [None] * len(sources)
         return

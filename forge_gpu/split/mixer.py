@@ -19,6 +19,7 @@ class Stream(IntEnum):
     SPLIT = 1
     ORDER = 2
     SAMPLE = 3
+    EPOCH = 4
 
 
 def mix(hashes: U64, seed: int, stream: Stream) -> U64:

@@ -8,12 +8,13 @@ and whatever the user adds. The date is an input, so that the same plan gives th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 from forge_gpu.errors import TemplateError
 from forge_gpu.templates.bounds import BoundedEnvironment, Bounds
 from forge_gpu.templates.conversations import Conversation
+from forge_gpu.templates.crowd import Crowd
 from forge_gpu.templates.final_message import NoFinalMessage, as_given, cut_at_tag, tagged
 from forge_gpu.templates.process import Outside
 from forge_gpu.templates.rendering import CharacterSpan, Refused, Rendering
@@ -31,6 +32,7 @@ SMALL_SOURCE = 2**16
 """Characters of a source that is parsed here at once; a longer one is tried by the other process before."""
 
 MOST_SOURCE = 2**22
+T = TypeVar("T")
 
 
 class ChatTemplate:
@@ -68,6 +70,7 @@ class ChatTemplate:
         self.outside = Outside(source, date, self.bounds)
         if len(source) > SMALL_SOURCE:
             self.outside.compile()
+        self._crowd = Crowd(self.outside.takes(self.fixed))
         self.here = Rendering(
             source, date, small(self.bounds, source), SmallEnvironment, SmallTurnEnvironment
         )
@@ -94,28 +97,29 @@ class ChatTemplate:
             raise Refused(str(error)) from None
 
     def _render(self, variables: Mapping[str, object]) -> str:
-        try:
-            return self.here.render(variables)
-        except Beyond:
-            return self.outside.render(variables)
+        return self._by_either(lambda one: one.render(variables))
+
+    def _by_either(self, action: Callable[[Rendering | Outside], T]) -> T:
+        """Render here, where that takes little and no other thread is at it; else in another process."""
+        with self._crowd as is_alone:
+            if not is_alone:
+                return action(self.outside)
+            try:
+                return action(self.here)
+            except Beyond:
+                return action(self.outside)
 
     def render_spans(self, conversation: Conversation) -> tuple[str, list[CharacterSpan]]:
         """The text, and the character spans of its `{% generation %}` blocks."""
         variables = self.variables(conversation)
-        try:
-            return self.here.render_spans(variables)
-        except Beyond:
-            return self.outside.render_spans(variables)
+        return self._by_either(lambda one: one.render_spans(variables))
 
     def written(self, conversation: Conversation, **changed: object) -> Written:
         """The text of a conversation, and for which message each stretch of it was written. Raises as
         `render`."""
         messages = [dict(message) for message in as_given(conversation.messages)]  # each an object of its own
         variables = self.variables(conversation, **changed) | {"messages": messages}
-        try:
-            return self.here.written(variables)
-        except Beyond:
-            return self.outside.written(variables)
+        return self._by_either(lambda one: one.written(variables))
 
 
 def chat_template(model: ModelConfig) -> ChatTemplate:

@@ -21,7 +21,7 @@ from forge_gpu.templates.contents import Contents
 from forge_gpu.templates.conversations import Bools, Conversation, Conversations, Shape
 from forge_gpu.templates.environment import ChatTemplate, Refused
 from forge_gpu.templates.guard import Guard
-from forge_gpu.templates.jinja_rows import render_fields
+from forge_gpu.templates.jinja_rows import JinjaRows
 from forge_gpu.templates.program import Literal, Part, Program, RawSlot, Slot, TrainedMark
 from forge_gpu.templates.records import BadRecord
 from forge_gpu.templates.renderer import Bound, own, sparse_spans
@@ -100,7 +100,8 @@ class JinjaRenderer:
         self._has_code = self.compiled and self.template.final_field is None  # a cut at a tag is no program
         traced = self._has_code and (self.span_rule is None or self.marks_spans)
         self.compiler = Compiler(self.template, self.split, self.patience) if traced else None
-        self.cutover = Cutover()
+        self.jinja_rows = JinjaRows(self.template, self.split, self.span_rule)
+        self.cutover = Cutover(self.jinja_rows)
         self.guard = Guard(self.template, self.split)
         self.contents = [Contents(getattr(shape, "renamed", {})) for shape in self.shapes]
         self._fallbacks: dict[str, int] = {}
@@ -331,12 +332,9 @@ class _Chunk:
                     return texts
             else:
                 renderer.fell_back(TOO_RARE.why, 1)
-        began = perf_counter()
-        texts = render_fields(renderer.template, conversation, renderer.split)
+        texts, spans = renderer.jinja_rows.row(conversation)
         if renderer.span_rule is not None:
-            self._note_spans({row: renderer.span_rule.find(conversation)})
-        cutover.jinja_seconds += perf_counter() - began
-        cutover.jinja_rows += 1
+            self._note_spans({row: spans})
         renderer.counts.row_wise += 1
         return texts
 

@@ -46,6 +46,10 @@ class Outside:
         self._number = next(_numbers)
         self._source, self._date, self._bounds = source, date, bounds
 
+    def takes(self, variables: Mapping[str, Any]) -> bool:
+        """Whether variables, beside messages and tools, are what the process can be given."""
+        return all(map(_is_json, variables.values()))
+
     def compile(self) -> None:
         """Parse and compile the source. Raises TemplateError."""
         self._ask("compile", {})

@@ -6,7 +6,6 @@ Nothing here runs a tokenizer. Source of the format: `tokenizers` 0.23.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
 from forge_gpu.errors import InputError
 from forge_gpu.kernels.layout import I64, U8
@@ -47,8 +47,8 @@ class Definition:
     def of(cls, text: str | bytes, path: Path) -> Definition:
         """Raises InputError for what is no tokenizer."""
         try:
-            document = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            document = orjson.loads(text)
+        except ValueError as error:
             raise InputError(f"{path} is not JSON: {error}") from None
         model = document.get("model") if isinstance(document, dict) else None
         if not isinstance(model, dict) or "vocab" not in model:
@@ -125,20 +125,27 @@ class Definition:
 
         first: for pieces that a row begins with, or all where it makes no difference.
         """
-        document = json.loads(json.dumps(self.document))
-        document.update(added_tokens=[], post_processor=None, truncation=None, padding=None)
-        if not first:
-            for part in _walk(document.get("pre_tokenizer")):
-                if part.get("type") == "Metaspace" and part.get("prepend_scheme") == "first":
-                    part["prepend_scheme"] = "never"
-        _set_aside(document["model"], self.kind, {token.content for token in self.added if token.special})
-        return json.dumps(document, ensure_ascii=False)
+        special = {token.content for token in self.added if token.special}
+        return _spelled(
+            {
+                **self.document,
+                "added_tokens": [],
+                "pre_tokenizer": self.document.get("pre_tokenizer") if first else self._later_pieces(),
+                "model": _without(self.document["model"], self.kind, special),
+            }
+        )
 
     def whole(self) -> str:
         """The JSON of the tokenizer of whole texts, as the library runs it, without what is around a row."""
-        return json.dumps(
-            {**self.document, "post_processor": None, "truncation": None, "padding": None}, ensure_ascii=False
-        )
+        return _spelled(self.document)
+
+    def _later_pieces(self) -> Any:
+        """The `pre_tokenizer` of pieces that no row begins with."""
+        changed = orjson.loads(orjson.dumps(self.document.get("pre_tokenizer")))
+        for part in _walk(changed):
+            if part.get("type") == "Metaspace" and part.get("prepend_scheme") == "first":
+                part["prepend_scheme"] = "never"
+        return changed
 
     @cached_property
     def spelling(self) -> tuple[U8, I64]:
@@ -179,23 +186,32 @@ def _walk(part: Any) -> Iterator[dict[str, Any]]:
                 yield from _walk(inner)
 
 
-def _set_aside(model: dict[str, Any], kind: str, special: set[str]) -> None:
-    """Take special tokens out of the words that text can become; ids stay as they are. Of a BPE, those that
-    merges make are words of the text as well."""
+def _spelled(document: Mapping[str, Any]) -> str:
+    around: dict[str, None] = {"post_processor": None, "truncation": None, "padding": None}
+    return orjson.dumps({**document, **around}).decode()
+
+
+def _without(model: Mapping[str, Any], kind: str, special: set[str]) -> Mapping[str, Any]:
+    """A model whose texts do not become special tokens; ids stay as they are. Of a BPE, those that merges
+    make are words of the text as well."""
     vocabulary = model["vocab"]
     if isinstance(vocabulary, list):
-        for number, entry in enumerate(vocabulary):
-            if entry[0] in special and number != model.get("unk_id"):
-                entry[0] = SET_ASIDE.format(number)
-        return
-    merged = set()
-    if kind == "BPE":
+        entries = [
+            [SET_ASIDE.format(number), *entry[1:]]
+            if entry[0] in special and number != model.get("unk_id")
+            else entry
+            for number, entry in enumerate(vocabulary)
+        ]
+        return {**model, "vocab": entries}
+    words = (special & vocabulary.keys()) - {model.get("unk_token")}
+    if words and kind == "BPE":
         pairs = model.get("merges") or ()
-        merged = {"".join(pair.split(" ", 1) if isinstance(pair, str) else pair) for pair in pairs}
-    for word in special - merged - {model.get("unk_token")}:
-        if word in vocabulary:
-            number = vocabulary.pop(word)
-            vocabulary[SET_ASIDE.format(number)] = number
+        words -= {"".join(pair.split(" ", 1) if isinstance(pair, str) else pair) for pair in pairs}
+    if not words:
+        return model
+    others = {word: number for word, number in vocabulary.items() if word not in words}
+    set_aside = {SET_ASIDE.format(vocabulary[word]): vocabulary[word] for word in sorted(words)}
+    return {**model, "vocab": others | set_aside}
 
 
 def _byte_level(word: str) -> bytes:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,11 @@ from forge_gpu.kernels.cpu.token_rows import assemble, holds_any, token_bounds
 from forge_gpu.kernels.layout import I64, U8, Text
 from forge_gpu.kernels.reference.token_rows import CONTROL
 from forge_gpu.kernels.token_layout import GUARDED, PLAIN, AddedTokens, Pieces, Runs
-from forge_gpu.tokens.agreement import true_encoder, why_not_gigatoken
+from forge_gpu.tokens.agreement import why_not_gigatoken
 from forge_gpu.tokens.definition import Definition
 from forge_gpu.tokens.differing import differing_points
-from forge_gpu.tokens.encoders import Encoder, Gigatoken, HuggingFace, versions
+from forge_gpu.tokens.encoders import Encoder, versions
+from forge_gpu.tokens.loaded import Loaded
 from forge_gpu.tokens.settings import Guard, layout_of
 
 U32 = npt.NDArray[np.uint32]
@@ -74,6 +75,7 @@ class TokenizerPlan:
     """What all threads share: the definition, what guards it, and which library encodes.
 
     why_slow: why gigatoken does not encode; None where it does. points: code points that are not gigatoken's.
+    loaded: the libraries' objects.
     """
 
     definition: Definition
@@ -81,13 +83,14 @@ class TokenizerPlan:
     added: AddedTokens
     why_slow: str | None
     points: U8
+    loaded: Loaded
 
     @classmethod
     def of(cls, definition: Definition, guard: Guard) -> TokenizerPlan:
         """Raises ForgeError where a library is missing, or does not take the tokenizer."""
         why = why_not_gigatoken(definition)
         points = np.zeros(0, np.uint8) if why else differing_points()
-        return cls(definition, guard, layout_of(definition, guard), why, points)
+        return cls(definition, guard, layout_of(definition, guard), why, points, Loaded(definition))
 
     @property
     def key(self) -> str:
@@ -98,7 +101,7 @@ class TokenizerPlan:
 
 @dataclass
 class Tokenizer:
-    """Belongs to one thread: its libraries keep what they have encoded."""
+    """Belongs to one thread."""
 
     plan: TokenizerPlan
     by_library: dict[str, int] = field(default_factory=dict)
@@ -111,8 +114,6 @@ class Tokenizer:
         self._guarded[added.id[added.flags & GUARDED != 0]] = 1
         if definition.unknown is not None:
             self._guarded[definition.unknown] = 0
-        self._true: dict[bool, HuggingFace] = {}
-        self._fast: dict[bool, Encoder] = {}
 
     def encode(self, texts: Text, literals: Runs, trained: Runs) -> Tokens:
         """The tokens of some rows. literals: what a template's own text wrote; trained: what is to be
@@ -146,7 +147,7 @@ class Tokenizer:
             if tokens.guarded[row]:
                 continue
             text = texts.row(row).decode()
-            expected = self._whole_library.ids([text])[0]
+            expected = self.plan.loaded.whole().ids([text])[0]
             mine = tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]].tolist()
             if mine != expected:
                 at = next(
@@ -163,10 +164,6 @@ class Tokenizer:
         """What an id spells."""
         bounds = self._spelled_offsets
         return self._spelled[bounds[number] : bounds[number + 1]].tobytes()
-
-    @cached_property
-    def _whole_library(self) -> HuggingFace:
-        return true_encoder(self.plan.definition.whole(), self.plan.definition)
 
     def _is_first(self, texts: Text, pieces: Pieces) -> npt.NDArray[np.bool_]:
         """bool[m]: whether a piece gets what is put before a row. All do, where it makes no difference."""
@@ -211,31 +208,25 @@ class Tokenizer:
         made = []
         for kind in present:
             rows = np.flatnonzero(kinds == kind)
-            encoder = self._encoder(bool(kind & 1), bool(kind & 2), bool(kind & 4))
+            with self._encoder(bool(kind & 1), bool(kind & 2), bool(kind & 4)) as encoder:
+                made.append((rows, *encoder.encode(data, start[rows], stop[rows])))
             self.by_library[encoder.name] = self.by_library.get(encoder.name, 0) + len(rows)
-            made.append((rows, *encoder.encode(data, start[rows], stop[rows])))
         if len(made) == 1:
             return made[0][1], made[0][2]
         return _merged(made, len(start))
 
-    def _encoder(self, first: bool, whole: bool, differs: bool) -> Encoder:
+    def _encoder(self, first: bool, whole: bool, differs: bool) -> AbstractContextManager[Encoder]:
+        loaded = self.plan.loaded
         if whole:
-            return self._whole_library
+            return nullcontext(loaded.whole())
         if differs or self.plan.why_slow is not None:
-            return self._library(first)
-        if first not in self._fast:
-            self._fast[first] = Gigatoken(self.plan.definition.plain(first))
-        return self._fast[first]
-
-    def _library(self, first: bool) -> HuggingFace:
-        if first not in self._true:
-            self._true[first] = true_encoder(self.plan.definition.plain(first), self.plan.definition)
-        return self._true[first]
+            return nullcontext(loaded.library(first))
+        return loaded.gigatoken(first)
 
     def _bounds_by_library(self, text: str, ids: U32, first: bool, whole: bool) -> tuple[I64, I64]:
         """(where each token of a piece begins and ends, in bytes), where the ids do not spell its bytes: a
         normalizer changed it, or an id is that of what is unknown."""
-        library = self._whole_library if whole else self._library(first)
+        library = self.plan.loaded.whole() if whole else self.plan.loaded.library(first)
         expected, offsets = library.with_offsets(text)
         if ids.tolist() != expected:
             raise ValidationError(

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import forge_gpu
-from forge_gpu.cli.prepare import stopping_at_signals
+from forge_gpu.cli.stopping import stopping_at_signals
 from forge_gpu.container.makers import makers
 from forge_gpu.errors import ConfigError, ContainerError, InputError, Interrupted, StrictError
 from forge_gpu.events import ChunkDone, Entry, JobEnded, JobFailed, JobStarted, Sampled

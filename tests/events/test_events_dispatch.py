@@ -85,6 +85,36 @@ def test_totals_are_of_the_stage_and_count_what_a_slow_listener_did_not_hear() -
     assert [entry.n for entry in heard] == list(range(len(heard)))
 
 
+def test_a_listener_with_a_pace_hears_less_of_progress_and_all_of_the_rest() -> None:
+    class Paced:
+        pace = 0.05
+
+        def __init__(self) -> None:
+            self.heard: list[Entry] = []
+
+        def __call__(self, entry: Entry) -> None:
+            self.heard.append(entry)
+
+    paced, every = Paced(), list[Entry]()
+    with Dispatcher([paced, every.append]) as dispatcher:
+        for stage in ("index", "write"):
+            dispatcher(StageStarted(stage))
+            for number in range(200):
+                dispatcher(ChunkDone(stage, 1, 10, 0.1, 1))
+                if number == 100:
+                    dispatcher(Warned(stage, "in the middle"))
+    chunks = [event for event in own(paced.heard) if isinstance(event, ChunkDone)]
+    assert len(chunks) < 50 and len(own(every)) == 404
+    assert [event.rows_so_far for event in chunks if event.stage == "index"][-1] == 200
+    assert chunks[-1].rows_so_far == 200
+    of_both = [
+        [type(event).__name__ for event in own(heard) if not isinstance(event, ChunkDone)]
+        for heard in (paced.heard, every)
+    ]
+    assert of_both[0] == of_both[1] == ["StageStarted", "Warned"] * 2
+    assert [entry.n for entry in paced.heard] == list(range(len(paced.heard)))
+
+
 def tell_fifty(dispatcher: Dispatcher) -> None:
     for number in range(50):
         dispatcher(Warned("index", str(number)))

@@ -64,6 +64,7 @@ def test_every_form(form: str, source: Path, tmp_path: Path) -> None:
     config = jobs.plan(source, output={"form": form})
     written = forge_gpu.prepare(config, output=tmp_path / "out").splits["train"].to_arrow()
     assert table(forge_gpu.stream(config)).equals(written)
+    assert table(forge_gpu.stream(jobs.plan(source), form=form)).equals(written)
 
 
 def test_of_parquet_and_of_gzip(source: Path, tmp_path: Path) -> None:

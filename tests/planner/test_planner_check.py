@@ -18,6 +18,16 @@ def lines(path, *records):
     return path
 
 
+def test_columns_of_a_converter_and_paths_are_looked_for_where_they_begin(tmp_path):
+    talks = [{"data": {"talk": [{"human": "Q", "bot": f"A{number}"}]}} for number in range(4)]
+    data = lines(tmp_path / "a.jsonl", *talks)
+    plan = make_plan(data=data, template="chatml", environ={}).config
+    assert plan.data.convert.columns["exchanges"] == "data.talk"
+    assert not warnings(plan, lines(tmp_path / "b.jsonl", *talks))
+    with pytest.raises(InputError, match=r"no column 'data\.talk'"):
+        prepare(plan, data=lines(tmp_path / "c.jsonl", {"x": 1}), output=tmp_path / "out")
+
+
 @pytest.fixture
 def plan(tmp_path):
     data = lines(tmp_path / "a.jsonl", *[{**FLAT, "input": "I"}] * 5)

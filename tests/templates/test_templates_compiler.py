@@ -5,6 +5,7 @@ from typing import Any
 
 from forge_gpu.templates.conversations import ListShape
 from forge_gpu.templates.jinja_renderer import JinjaRenderer
+from forge_gpu.templates.jinja_rows import JinjaRows
 from forge_gpu.templates.tracing.compiler import EAGER, Patience
 from forge_gpu.templates.tracing.cutover import ALLOWANCE, Cutover
 from forge_gpu.templates.tracing.expressions import Join, Leaf, Operation, Predicate, Text, joined, known
@@ -72,9 +73,10 @@ def test_the_order_of_keys_is_a_part_of_the_shape():
 
 
 def test_programs_in_python_are_left_where_they_gain_nothing():
-    cutover = Cutover()
+    jinja = JinjaRows(chat_template("{{ messages }}"), False, None)
+    cutover = Cutover(jinja)
     assert cutover.programs_pay()
-    cutover.jinja_seconds, cutover.jinja_rows = 1.0, 10
+    jinja.seconds, jinja.rows = 1.0, 10
     cutover.program_seconds = ALLOWANCE * 0.9
     assert cutover.programs_pay()
     cutover.program_seconds = ALLOWANCE * 1.1

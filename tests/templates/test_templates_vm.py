@@ -24,7 +24,7 @@ from tests.templates.vm_fuzz import Fuzzer, row
 from tests.templates.vm_support import compare, compiled, run
 
 ROWS = int(os.environ.get("FORGE_TEMPLATE_ROWS", "2"))
-FUZZED = int(os.environ.get("FORGE_FUZZED_TEMPLATES", "60"))
+FUZZED = int(os.environ.get("FORGE_FUZZED_TEMPLATES", "45"))
 CASES = YAML(typ="safe").load(Path(__file__).with_name("vm_templates.yaml").read_text(encoding="utf-8"))
 HARD = st.sampled_from("\\\"n\nu01c'\x1f é漢😀")
 TEXT = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), HARD), max_size=12)
@@ -143,8 +143,8 @@ def test_of_a_key_that_comes_twice_the_last_value_counts():
     assert json.loads(b'"' + run_text(machine, text).text.raw(0) + b'"') == '{"role": "b", "x": 3}'
 
 
-@pytest.mark.parametrize("source", CASES["scopes"])
-def test_scopes_macros_and_loops(source):
+@pytest.mark.parametrize("source", [*CASES["scopes"], *CASES["operations"]])
+def test_scopes_macros_loops_and_operations(source):
     rows = [
         {"messages": [{"role": role, "content": "c"} for role in roles]}
         for roles in (["user"], ["user", "tool", "user"], ["system", "tool"])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +12,10 @@ import pytest
 
 import forge_gpu
 from forge_gpu.packs.places import PACKERS
+from tests.trainers import environment
+from tests.trainers.environment import ROOT, run
 
-ROOT = Path(__file__).parents[2]
-PYTHON = ROOT / ".venvs" / "trainers" / "bin" / "python"
-MISSING = "run `make trainers` first"
-
-
-@pytest.fixture(autouse=True)
-def trainers() -> None:
-    if not PYTHON.exists():
-        assert "FORGE_REQUIRE_TRAINERS" not in os.environ, MISSING
-        pytest.skip(MISSING)
-
-
-def run(folder: Path, *command: str) -> str:
-    quiet = {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
-    done = subprocess.run(
-        [str(PYTHON), *command], cwd=folder, capture_output=True, text=True, env={**os.environ, **quiet}
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip().splitlines()[-1]
+require = pytest.fixture(autouse=True)(environment.require)
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])

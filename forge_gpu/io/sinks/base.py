@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.io.remote import RemotePath
-from forge_gpu.kernels.layout import Spans, Text
+from forge_gpu.kernels.layout import I64, Spans, Text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,6 +49,33 @@ class Field(Protocol):
         """bool[n], for the values of scanned lines."""
 
 
+@dataclass(frozen=True, slots=True)
+class ListRows:
+    """n rows whose columns are all lists of numbers. columns: of each its numbers, int32[t], and where the
+    lists begin in them, int64[n + 1]."""
+
+    columns: Mapping[str, tuple[npt.NDArray[np.int32], I64]]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()))[1]) - 1
+
+    def between(self, begin: int, end: int) -> ListRows:
+        """Some consecutive rows."""
+        return ListRows({name: (n, offsets[begin : end + 1]) for name, (n, offsets) in self.columns.items()})
+
+    def taken(self, rows: I64) -> ListRows:
+        """Some rows, in this order."""
+        if len(rows) == len(self) and np.array_equal(rows, np.arange(len(self))):
+            return self
+        return ListRows({name: _taken(*column, rows) for name, column in self.columns.items()})
+
+
+def _taken(numbers: npt.NDArray[np.int32], offsets: I64, rows: I64) -> tuple[npt.NDArray[np.int32], I64]:
+    length = offsets[rows + 1] - offsets[rows]
+    bounds: I64 = np.concatenate(([0], np.cumsum(length)))
+    return numbers[np.repeat(offsets[rows] - bounds[:-1], length) + np.arange(bounds[-1])], bounds
+
+
 class Sink(Protocol):
     """Takes the rows of one split, in their order, and makes files of them. Its methods raise OutputError."""
 
@@ -70,6 +97,13 @@ class Sink(Protocol):
         """Close what is open, after a failure too; the files stay as they are."""
 
 
+class ListSink(Sink, Protocol):
+    """A sink of a format that takes lists."""
+
+    def append_lists(self, rows: ListRows) -> None:
+        """Add rows as numbers, where no lines are added."""
+
+
 @dataclass(frozen=True, slots=True)
 class SplitRows:
     """The rows of a split. stem: what the names of its files begin with. rows: how many were decided;
@@ -84,6 +118,10 @@ class SplitRows:
 
 class Format(Protocol):
     """An output format. The module of its name in this folder has one as FORMAT."""
+
+    @property
+    def takes_lists(self) -> bool:
+        """Whether its sinks are a ListSink."""
 
     def names(self, stem: str, rows: int, rows_per_shard: int | None) -> list[tuple[str, ...]]:
         """The files of each shard of a split; the first is where the ledger says that a row is."""
@@ -128,6 +166,7 @@ class FileFormat:
 
     suffix: str
     unfinished: tuple[str, ...]
+    takes_lists: bool = False
 
     def names(self, stem: str, rows: int, rows_per_shard: int | None) -> list[tuple[str, ...]]:
         return [(shard + self.suffix,) for shard in shard_stems(stem, rows, rows_per_shard)]

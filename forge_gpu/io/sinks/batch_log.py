@@ -10,11 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from forge_gpu.io.growing import GrowingFile
-from forge_gpu.kernels.layout import U8
+from forge_gpu.kernels.layout import I64, U8
 
 GROUP_ROWS = 16384
 GROUP_BYTES = 6 * 2**20
 """A group ends at so many rows, or with the row that brings it to so many bytes."""
+
+NUMBER_BYTES, LIST_BYTES = 8, 4
+"""What a value counts for beside a text's bytes, and a number of a list."""
 
 _HEAD = np.dtype([("length", "<i8"), ("rows", "<i8"), ("bytes", "<i8"), ("capacity", "<i8")])
 """Before each entry: its own bytes; rows of a batch and the bytes they count for, 0 rows for lines that are
@@ -45,13 +48,17 @@ class BatchLog:
 
     def append(self, batch: pa.RecordBatch, capacity: int) -> None:
         """Add rows, each to the group that it belongs to."""
-        begin = 0
+        if not len(batch):
+            return
+        begin, sizes = 0, np.concatenate(([0], np.cumsum(row_bytes(batch))))
         while begin < len(batch):
-            rest = batch.slice(begin)
-            piece = rest.slice(0, _fitting(rest, GROUP_ROWS - self._rows, GROUP_BYTES - self._bytes))
-            self._write(piece.serialize(), len(piece), piece.nbytes, capacity)
-            self._count(len(piece), piece.nbytes)
-            begin += len(piece)
+            # The least count whose bytes reach the bound.
+            full = int(np.searchsorted(sizes, sizes[begin] + GROUP_BYTES - self._bytes))
+            end = min(max(full, begin + 1), begin + GROUP_ROWS - self._rows, len(batch))
+            size = int(sizes[end] - sizes[begin])
+            self._write(batch.slice(begin, end - begin).serialize(), end - begin, size, capacity)
+            self._count(end - begin, size)
+            begin = end
 
     def append_lines(self, lines: U8, capacity: int) -> None:
         """Add lines that are in no batch yet."""
@@ -124,13 +131,17 @@ def _is_full(rows: int, size: int) -> bool:
     return rows == GROUP_ROWS or size >= GROUP_BYTES
 
 
-def _fitting(batch: pa.RecordBatch, rows: int, size: int) -> int:
-    """How many rows of the batch the group takes: those within both bounds, and the one that crosses."""
-    low, high = 1, min(rows, len(batch))
-    while low < high:  # the least count whose bytes reach the bound
-        middle = (low + high) // 2
-        if batch.slice(0, middle).nbytes >= size:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+def row_bytes(batch: pa.RecordBatch) -> I64:
+    """What each row counts for: int64[n], of the rows alone, in whatever batches they come."""
+    sizes = np.full(len(batch), NUMBER_BYTES * batch.num_columns, np.int64)
+    for column in batch.columns:
+        _, offsets = column.buffers()[:2]
+        if pa.types.is_list(column.type):
+            sizes += LIST_BYTES * np.diff(_offsets(offsets, np.int32, column))
+        elif pa.types.is_large_string(column.type):
+            sizes += np.diff(_offsets(offsets, np.int64, column))
+    return sizes
+
+
+def _offsets(buffer: pa.Buffer, kind: type[np.integer], column: pa.Array) -> np.ndarray:
+    return np.frombuffer(buffer, kind)[column.offset : column.offset + len(column) + 1]

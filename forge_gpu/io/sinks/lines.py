@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from forge_gpu.errors import ValidationError
-from forge_gpu.io.sinks.base import OutputPath
-from forge_gpu.io.to_arrow import text_to_arrow
+from forge_gpu.io.sinks.base import ListRows, OutputPath
+from forge_gpu.io.to_arrow import numbers_to_arrow, text_to_arrow
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.jsontext import decode
 from forge_gpu.kernels.cpu.render import render
 from forge_gpu.kernels.cpu.scan import scan_records
 from forge_gpu.kernels.cpu.token_rows import from_json
-from forge_gpu.kernels.layout import U8, Records, Spans, Text
+from forge_gpu.kernels.layout import I64, U8, Records, Spans, Text
 from forge_gpu.kernels.scratch import Scratch
 
 BLOCK_BYTES = 2**20
@@ -101,9 +102,21 @@ def _ids(column: Spans) -> pa.Array:
     """Lists of whole numbers. Raises ValidationError."""
     try:
         values, offsets = from_json(column.data, column.start, column.length)
-        return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(values))
     except ValueError as fault:
         raise ValidationError(f"a column of ids holds {fault}") from None
+    return lists_to_arrow(values, offsets)
+
+
+def lists_to_arrow(numbers: npt.NDArray[np.int32], offsets: I64) -> pa.ListArray:
+    """Lists over the memory of their numbers: int32[t]; offsets: int64[n + 1], where each begins."""
+    own = numbers[offsets[0] : offsets[-1]]
+    bounds = numbers_to_arrow((offsets - offsets[0]).astype(np.int32), pa.int32())
+    return pa.ListArray.from_arrays(bounds, numbers_to_arrow(own, pa.int32()))
+
+
+def lists_batch(rows: ListRows, schema: pa.Schema) -> pa.RecordBatch:
+    """Rows of lists as a batch over their memory."""
+    return pa.record_batch([lists_to_arrow(*rows.columns[name]) for name in schema.names], schema=schema)
 
 
 class Blocks:

@@ -19,6 +19,7 @@ from forge_gpu.io.atomic import PARTIAL, replacing
 from forge_gpu.io.sinks.base import (
     Field,
     FileFormat,
+    ListRows,
     OnBlock,
     OutputPath,
     Positions,
@@ -27,7 +28,7 @@ from forge_gpu.io.sinks.base import (
     Written,
 )
 from forge_gpu.io.sinks.batch_log import GROUP_ROWS, BatchLog
-from forge_gpu.io.sinks.lines import BLOCK_BYTES, Blocks, LinesToArrow, schema_of
+from forge_gpu.io.sinks.lines import BLOCK_BYTES, Blocks, LinesToArrow, lists_batch, schema_of
 from forge_gpu.io.sinks.shards import Shards
 from forge_gpu.kernels.layout import U8, Text
 
@@ -51,6 +52,9 @@ class ParquetFile:
     def append(self, lines: Text) -> None:
         for block in self._blocks.add(lines):
             self._append(block)
+
+    def append_lists(self, rows: ListRows) -> None:
+        self._append_batch(lists_batch(rows, self._schema))
 
     def begin_sync(self) -> None:
         self._log.begin_sync()
@@ -86,7 +90,9 @@ class ParquetFile:
         self._log.close()
 
     def _append(self, block: U8) -> None:
-        batch = self._to_arrow.batch(block)
+        self._append_batch(self._to_arrow.batch(block))
+
+    def _append_batch(self, batch: pa.RecordBatch) -> None:
         for start in range(0, len(batch), GROUP_ROWS):
             self._log.append(batch.slice(start, GROUP_ROWS), self._blocks.capacity)
 
@@ -150,4 +156,4 @@ def _groups(table: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatc
         yield from table.iter_batches(GROUP_ROWS, row_groups=[group], columns=columns, use_threads=False)
 
 
-FORMAT = Parquet(SUFFIX, (SUFFIX + PARTIAL, LOG))
+FORMAT = Parquet(SUFFIX, (SUFFIX + PARTIAL, LOG), takes_lists=True)

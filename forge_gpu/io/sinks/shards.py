@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import cast
 
-from forge_gpu.io.sinks.base import Positions, Sink, SplitRows, Written, shard_stems
+from forge_gpu.io.sinks.base import ListRows, ListSink, Positions, Sink, SplitRows, Written, shard_stems
 from forge_gpu.kernels.layout import Text
 
 OpenShard = Callable[[str, int, Positions], Sink]
@@ -26,16 +27,25 @@ class Shards:
         self._sink: Sink | None = None
 
     def append(self, lines: Text) -> None:
+        for sink, begin, end in self._places(len(lines)):
+            sink.append(Text(lines.data, lines.offsets[begin : end + 1]))
+
+    def append_lists(self, rows: ListRows) -> None:
+        for sink, begin, end in self._places(len(rows)):
+            cast(ListSink, sink).append_lists(rows.between(begin, end))
+
+    def _places(self, rows: int) -> Iterator[tuple[Sink, int, int]]:
+        """The shards that so many rows go to, and which of them each takes."""
         begin = 0
-        while begin < len(lines):
+        while begin < rows:
             if self._rows == self._rows_per_shard:
                 self._end_shard()
                 self._shard, self._rows = self._shard + 1, 0
             if self._sink is None:
                 self._sink = self._open(self._shard)
-            room = len(lines) - begin if self._rows_per_shard is None else self._rows_per_shard - self._rows
-            end = min(begin + room, len(lines))
-            self._sink.append(Text(lines.data, lines.offsets[begin : end + 1]))
+            room = rows - begin if self._rows_per_shard is None else self._rows_per_shard - self._rows
+            end = min(begin + room, rows)
+            yield self._sink, begin, end
             self._rows += end - begin
             begin = end
 

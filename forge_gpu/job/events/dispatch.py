@@ -40,6 +40,9 @@ SAMPLE_EVERY = 1.0
 WAITING = 1024
 """Events that wait for a listener; beyond them one of progress takes the place of the one before."""
 
+PACE = 0.1
+"""Seconds between two events of progress for a listener that writes each of them down, as its `pace` says."""
+
 
 class GiveUp(Exception):
     """Raised by a listener that can take no more events, and that the job can do without. Says why."""
@@ -150,6 +153,8 @@ class _Feed:
 
     def __init__(self, listener: EntryListener, run: str, on_lost: Callable[[], None]) -> None:
         self.name = str(getattr(listener, "name", "a listener"))
+        self._pace = float(getattr(listener, "pace", 0))
+        self._next = 0.0  # when an event of progress may be taken
         self.fault: BaseException | None = None
         self._listener, self._run, self._on_lost = listener, run, on_lost
         self._changed = threading.Condition()
@@ -177,8 +182,12 @@ class _Feed:
                 return
             if not self._queue and not self._busy:
                 self._since = time.monotonic()
-            if len(self._queue) >= WAITING and _is_covered(self._queue[-1].event, item.event):
-                self._queue.pop()
+            if self._queue and _is_covered(self._queue[-1].event, item.event):
+                if self._pace:
+                    self._queue[-1] = item
+                    return
+                if len(self._queue) >= WAITING:
+                    self._queue.pop()
             self._queue.append(item)
             self._changed.notify_all()
 
@@ -208,15 +217,25 @@ class _Feed:
         self._queue.clear()
         self._changed.notify_all()
 
+    def _pause(self) -> float | None:
+        """Seconds until it takes the next event; None while there is none."""
+        if not self._queue:
+            return None
+        is_last = len(self._queue) == 1 and isinstance(self._queue[0].event, ChunkDone | Progressed)
+        return max(0.0, self._next - time.monotonic()) if is_last else 0.0
+
     def _take_all(self) -> None:
         number = 0
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._gone or self._ending)
+                while not (self._gone or self._ending) and (pause := self._pause()) != 0:
+                    self._changed.wait(pause)
                 if not self._queue:
                     return
                 item = self._queue.popleft()
                 self._busy = True
+                if self._pace and isinstance(item.event, ChunkDone | Progressed):
+                    self._next = time.monotonic() + self._pace
             why: str | None = None
             fault: BaseException | None = None
             try:

@@ -15,7 +15,6 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import orjson
 
-from forge_gpu.io.faults import without_secrets
 from forge_gpu.io.secrets import public_values
 from forge_gpu.job.events import events
 from forge_gpu.job.events.events import SCHEMA, Event
@@ -54,8 +53,12 @@ def to_line(entry: Entry) -> bytes:
         "n": entry.n,
         "time": entry.time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
-    own = {field.name: without_secrets_within(getattr(event, field.name)) for field in fields(event)}
-    return orjson.dumps({**record, **public_values(own)}) + b"\n"
+    return orjson.dumps({**record, **public_values(values_of(event))}) + b"\n"
+
+
+def values_of(event: Event) -> dict[str, Any]:
+    """Its fields, by their names."""
+    return {name: getattr(event, name) for name in _names(type(event).__name__)}
 
 
 def from_line(line: bytes | str) -> Entry | None:
@@ -107,16 +110,9 @@ def schema() -> dict[str, Any]:
     }
 
 
-def without_secrets_within(value: Any) -> Any:
-    """A value without what is secret in the URLs of its texts, and of the keys of its mappings."""
-    if isinstance(value, str):
-        # A path that is no UTF-8 is a text that JSON cannot hold.
-        return without_secrets(value).encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {without_secrets_within(key): without_secrets_within(of) for key, of in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_secrets_within(item) for item in value]
-    return value
+@cache
+def _names(tag: str) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(KINDS[tag]))
 
 
 @cache

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from forge_gpu.errors import OutputError
-from forge_gpu.job.events.dispatch import GiveUp
+from forge_gpu.job.events.dispatch import PACE, GiveUp
 from forge_gpu.job.events.encode import Entry, to_line
 
 BEGINNING = b'{"v":'
@@ -19,8 +19,10 @@ class EventFile:
     """A listener that writes each event as one line, by one write: a killed run leaves whole lines, and at
     most one torn one. A file that holds events of earlier runs is written on."""
 
-    def __init__(self, descriptor: int, name: str) -> None:
-        """descriptor: of a file that is open for writing; it is closed by `close`."""
+    def __init__(self, descriptor: int, name: str, pace: float = PACE) -> None:
+        """descriptor: of a file that is open for writing; it is closed by `close`. pace: seconds between two
+        events of progress."""
+        self.pace = pace
         self.name = f"the events file {name}"
         self._descriptor = descriptor
 

@@ -6,6 +6,7 @@ Its columns are declared with the facts (`job/facts`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,26 @@ def schema_of(config: Config) -> pa.Schema:
     )
 
 
+@contextmanager
+def ledger_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """Takes a ledger's rows, ROWS_AT_ONCE at a time; the file appears whole or not at all."""
+    # Row numbers and lines rise by ones: as differences they take almost nothing, and no dictionary.
+    rising = {field.name: "DELTA_BINARY_PACKED" for field in schema if field.type == pa.int64()}
+    named = [field.name for field in schema if field.name not in rising and field.type != pa.float64()]
+    with (
+        replacing(path) as partial,
+        pq.ParquetWriter(
+            partial,
+            schema,
+            compression="lz4",
+            use_dictionary=named,
+            column_encoding=rising,
+            write_statistics=["file", "row"],  # what a reader looks a row up by; of all they double the time
+        ) as writer,
+    ):
+        yield writer
+
+
 def write_ledger(
     path: Path,
     config: Config,
@@ -61,20 +82,7 @@ def write_ledger(
         first_shard[split] = len(shards)
         shards += shards_of(name(split), counts[split])
     starts = np.concatenate([[0], np.cumsum(rows_of_file)]).astype(np.int64)
-    # Row numbers and lines rise by ones: as differences they take almost nothing, and no dictionary.
-    rising = {field.name: "DELTA_BINARY_PACKED" for field in schema if field.type == pa.int64()}
-    named = [field.name for field in schema if field.name not in rising and field.type != pa.float64()]
-    with (
-        replacing(path) as partial,
-        pq.ParquetWriter(
-            partial,
-            schema,
-            compression="lz4",
-            use_dictionary=named,
-            column_encoding=rising,
-            write_statistics=["file", "row"],  # what a reader looks a row up by; of all they double the time
-        ) as writer,
-    ):
+    with ledger_writer(path, schema) as writer:
         places = Files(files, starts, decisions.record, decisions.facts.get(PART))
         for rows in _rows(decisions, places, texts_to_arrow(shards), first_shard, rows_per_shard, evaluation):
             on_progress(rows.begin, len(decisions.fate))

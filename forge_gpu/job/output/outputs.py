@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from forge_gpu.fates import Fate, name
-from forge_gpu.io.sinks.base import Format, Sink, SplitRows, Written
+from forge_gpu.io.sinks.base import Format, ListRows, ListSink, Sink, SplitRows, Written
 from forge_gpu.io.sinks.registry import format_of
 from forge_gpu.job.events.stages import OnProgress, ignore_progress
 from forge_gpu.job.output.result import REJECTED_FORMAT
@@ -23,11 +24,11 @@ from forge_gpu.packs.sink import Cut, PackingSink
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Lines of one fate; they need not begin where their buffer does. rank: the place of each in its split
-    where the output is shuffled."""
+    """Lines of one fate, or rows that are lists alone; they need not begin where their buffer does. rank: the
+    place of each in its split where the output is shuffled."""
 
     fate: Fate
-    lines: Text
+    lines: Text | ListRows
     rank: I64 | None
 
 
@@ -74,7 +75,9 @@ class Outputs:
         self._sinks[Fate.REJECTED] = format_of(REJECTED_FORMAT).open(folder, rejected, positions)
 
     def append(self, piece: Piece) -> None:
-        if piece.rank is not None:
+        if isinstance(piece.lines, ListRows):
+            cast(ListSink, self._sinks[piece.fate]).append_lists(piece.lines)
+        elif piece.rank is not None:
             self._buckets[piece.fate].append(piece.lines, piece.rank)
         else:
             self._sinks[piece.fate].append(piece.lines)

@@ -15,7 +15,10 @@ from forge_gpu.job.rows.expansion import DETAIL, Expanded, Expansion
 from forge_gpu.kernels.layout import NULL, Records
 from forge_gpu.records.convert import Conversion
 from forge_gpu.records.refused import BadRecord
-from forge_gpu.records.values import ABSENT, spans_of, values_of
+from forge_gpu.records.values import ABSENT, GrowingColumn, values_of
+
+AT_ONCE = 256
+"""Rows."""
 
 
 def conversion_of(convert: Convert) -> Conversion:
@@ -30,27 +33,30 @@ def _conversion(by: str, columns: tuple[tuple[str, str], ...], answers: str | No
 
 
 def _expand(config: Config, engine: Engine, records: Records) -> Expanded:
-    """A refused record stays one row, with the reason."""
+    """A refused record stays one row, with the reason. Some rows at a time, so that their values stay in the
+    processor's caches."""
     conversion = conversion_of(config.data.convert)
-    keys = tuple(conversion.columns)
-    columns = [values_of(records.columns[conversion.columns[key]]) for key in keys]
-    is_complete = all(bool((records.columns[name].kind > NULL).all()) for name in conversion.columns.values())
+    taken = {key: records.columns[name] for key, name in conversion.columns.items()}
+    is_complete = all(bool((column.kind > NULL).all()) for column in taken.values())
+    made = {name: GrowingColumn() for name in (*conversion.makes, DETAIL)}
     source: list[int] = []
-    rows: list[dict[str, Any]] = []
     reasons: list[int] = []
-    for number, taken in enumerate(zip(*columns, strict=True)):
-        try:
-            made = conversion.rows(dict(zip(keys, taken, strict=True)), is_complete)
-            reasons += [0] * len(made)
-        except BadRecord as bad:
-            made = [{DETAIL: bad.detail}]
-            reasons.append(int(bad.reason))
-        source += [number] * len(made)
-        rows += made
-    made_columns = {
-        name: spans_of(row.get(name, ABSENT) for row in rows) for name in (*conversion.makes, DETAIL)
-    }
-    return Expanded(np.array(source, np.int64), made_columns, np.array(reasons, np.uint8))
+    for first in range(0, max(len(records), 1), AT_ONCE):
+        columns = [values_of(column, slice(first, first + AT_ONCE)) for column in taken.values()]
+        rows: list[dict[str, Any]] = []
+        for number, values in enumerate(zip(*columns, strict=True), first):
+            try:
+                parts = conversion.rows(dict(zip(taken, values, strict=True)), is_complete)
+                reasons += [0] * len(parts)
+            except BadRecord as bad:
+                parts = [{DETAIL: bad.detail}]
+                reasons.append(int(bad.reason))
+            source += [number] * len(parts)
+            rows += parts
+        for name, column in made.items():
+            column.add([row.get(name, ABSENT) for row in rows])
+    columns_made = {name: column.spans() for name, column in made.items()}
+    return Expanded(np.array(source, np.int64), columns_made, np.array(reasons, np.uint8))
 
 
 CONVERT = Expansion(

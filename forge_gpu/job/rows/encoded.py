@@ -12,8 +12,11 @@ import orjson
 
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
+from forge_gpu.io.sinks.base import ListRows
+from forge_gpu.job.rows.by_reference import require_as_reference, shortest
 from forge_gpu.job.rows.origins import RowOrigins
 from forge_gpu.job.rows.rows import Rows
+from forge_gpu.job.rows.thinking import without_thinking
 from forge_gpu.job.state.token_table import nothing
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.token_rows import as_json, bytes_of_characters, unmark
@@ -101,10 +104,10 @@ class RowEncoder:
 
     def encode(self, rows: Rows, chosen: I64) -> EncodedRows:
         """Raises ValidationError where bytes or ids are not what they should be."""
-        texts, literals, marked_spans, unknown = self._rendered(rows, chosen)
+        texts, literals, marked_spans, unknown = self._rendered(rows, chosen, check=True)
         own_tokens = self.origins.own_tokens(rows, chosen, texts, unknown) if unknown.any() else {}
         literals = _with_unknown(texts, literals, unknown, own_tokens)
-        spans = self._trained(texts, self._spans(rows, chosen, texts, marked_spans))
+        spans = self._trained(Taught(chosen, texts, self._spans(rows, chosen, texts, marked_spans)))
         tokens = self._tokenizer.encode(texts, literals, spans)
         if len(chosen):
             sample = np.unique(np.linspace(0, len(chosen) - 1, CHECKED_ROWS).astype(np.int64))
@@ -122,10 +125,10 @@ class RowEncoder:
     def without_training(self, rows: Rows, chosen: I64) -> I64:
         """Those of the chosen rows of which nothing would be trained."""
         tokens = self._config.tokens
-        if tokens.train == "all" or not tokens.min_trained:
+        if (tokens.train == "all" and tokens.thinking) or not tokens.min_trained:
             return chosen[:0]
         taught = self.taught(rows)
-        return np.intersect1d(chosen, taught.rows[np.diff(taught.spans.offsets) == 0])
+        return np.intersect1d(chosen, taught.rows[np.diff(self._trained(taught).offsets) == 0])
 
     def without_text(self, rows: Rows, chosen: I64) -> I64:
         """Those of the chosen rows of which a template writes nothing, where it is one text."""
@@ -154,11 +157,16 @@ class RowEncoder:
         prompt, completion = (marked(program, self._whole_texts) for program in programs)
         return (*prompt, *trained(completion))
 
-    def _rendered(self, rows: Rows, chosen: I64) -> tuple[Text, Runs, Runs, U8]:
-        """(the texts, their literals, what is marked as trained, whose literals are not told apart)"""
+    def _rendered(self, rows: Rows, chosen: I64, check: bool = False) -> tuple[Text, Runs, Runs, U8]:
+        """(the texts, their literals, what is marked as trained, whose literals are not told apart). check:
+        compare one with the reference."""
         self._whole_texts = rows.bound.whole_texts
         table, program = self._composer.table(rows.bound)
         columns = [rows.column(name) for name in table.columns]
+        short = shortest(rows, chosen) if check else chosen[:0]
+        if len(short):
+            first = rows.bound.first
+            require_as_reference(self._engine, table, program, columns, first, short, layout.AS_TEXT)
         text = self._engine.render(table, program, columns, chosen, layout.AS_TEXT, rows.bound.first)
         return unmark(Text(text.data, text.offsets))
 
@@ -179,8 +187,13 @@ class RowEncoder:
         pairs = np.array([pair for each in lists for pair in each], np.int64).reshape(-1, 2)
         return Runs(offsets, np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1]))
 
-    def _trained(self, texts: Text, spans: Runs) -> Runs:
-        """What is trained, as `tokens.train` says."""
+    def _trained(self, taught: Taught) -> Runs:
+        """What is trained, as `tokens.train` and `tokens.thinking` say."""
+        chosen = self._chosen(taught.texts, taught.spans)
+        return chosen if self._config.tokens.thinking else without_thinking(taught.texts, chosen)
+
+    def _chosen(self, texts: Text, spans: Runs) -> Runs:
+        """What `tokens.train` says."""
         train = self._config.tokens.train
         rows = np.arange(len(texts) + 1)
         if train == "all":
@@ -193,20 +206,23 @@ class RowEncoder:
         offsets = np.concatenate(([0], np.cumsum(has)))
         return Runs(offsets, spans.start[last], stop)
 
-    def columns(self, chosen: I64, ids: U32, weights: U8, offsets: I64, rows: int) -> Mapping[str, Spans]:
-        """The columns of the tokens of some of the rows of a chunk, ABSENT of others. ids: uint32[t];
-        weights: uint8[t]; offsets: int64[n + 1], of the chosen rows."""
-        numbers = ids.astype(np.int32)
+    def columns(self, chosen: I64, lists: ListRows, rows: int) -> Mapping[str, Spans]:
+        """The lists of some of the rows of a chunk as columns, ABSENT of others."""
+        return {
+            own(name): scattered(as_column(as_json(*column)), chosen, rows)
+            for name, column in lists.columns.items()
+        }
+
+    def lists(self, ids: U32, weights: U8, offsets: I64) -> ListRows:
+        """What is written of tokens. ids: uint32[t]; weights: uint8[t]; offsets: int64[n + 1]."""
+        numbers = ids.view(np.int32)
         values = {
             IDS: (numbers, offsets),
             LABELS: (np.where(weights != 0, numbers, np.int32(IGNORED)), offsets),
             ATTENTION: (np.ones(len(ids), np.int32), offsets),
             LENGTHS: (np.diff(offsets).astype(np.int32), np.arange(len(offsets))),
         }
-        return {
-            name: scattered(as_column(as_json(*values[field])), chosen, rows)
-            for name, field in self.names.items()
-        }
+        return ListRows({name: values[name] for name in self.names.values()})
 
 
 def as_column(lists: Text) -> Spans:

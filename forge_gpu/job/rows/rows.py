@@ -14,6 +14,7 @@ from forge_gpu.config.schema import Config, Near
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import ArrowChunk, Chunk
+from forge_gpu.io.sinks.base import ListRows
 from forge_gpu.io.stray_marks import without_marks
 from forge_gpu.job.rows.converted import CONVERT, made_columns
 from forge_gpu.job.rows.expansion import DETAIL, PASSED_OVER, Expansion, Parts, expand, taken
@@ -21,7 +22,7 @@ from forge_gpu.job.rows.tokenizers import control_checks
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans, spans_of_offsets
 from forge_gpu.kernels.scratch import Scratch
-from forge_gpu.quality.checks import check
+from forge_gpu.quality.checks import check, checks_made
 from forge_gpu.quality.language import detector
 from forge_gpu.records.paths import Paths
 from forge_gpu.templates.choose import make_renderer
@@ -42,7 +43,8 @@ class Rows:
     are the same where the plan makes no parts. reason: uint8[n]: why each row is rejected; 0 where it is not.
     parts: where the rows come from; None where each is a record. characters: int64[n], of the contents, where
     checks counted them. rules: see `quality.checks.Checked`. line_rows: int64[l], ascending: the row that
-    each line of the output is made of, where rows become several; None where each is one line."""
+    each line of the output is made of, where rows become several; None where each is one line. lists: what is
+    written of rows that are lists alone, in the order of `listed`: int64[m], numbers of rows, or of lines."""
 
     engine: Engine
     chunk: Chunk
@@ -55,6 +57,8 @@ class Rows:
     characters: npt.NDArray[np.int64] | None = None
     rules: dict[str, dict[str, npt.NDArray[np.bool_]]] = field(default_factory=dict)
     line_rows: I64 | None = None
+    lists: ListRows | None = None
+    listed: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
     _made: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -170,6 +174,8 @@ class RowReader:
         self._control_checks = control_checks(config)
         self._scratch = Scratch()
         checks = config.preprocessing.quality_checks
+        self._longest = None if form_of(config).is_encoded else config.model.max_length
+        self._judges = bool(checks_made(checks, self._longest) or self._control_checks)
         if checks.language != "off":
             detector().require(checks.languages)
         self._no_programs: list[Program] = []
@@ -195,11 +201,11 @@ class RowReader:
         warned: dict[Reason, npt.NDArray[np.bool_]] = {}
         characters: npt.NDArray[np.int64] | None = None
         rules: dict[str, dict[str, npt.NDArray[np.bool_]]] = {}
-        if judge and bound.texts:
+        if judge and self._judges and bound.texts:
             checked = check(
                 bound.texts,
                 self.config.preprocessing.quality_checks,
-                None if form_of(self.config).is_encoded else self.config.model.max_length,
+                self._longest,
                 self.engine,
                 self._scratch,
             )

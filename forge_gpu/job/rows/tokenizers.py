@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from forge_gpu.config.schema import Action, Config
 from forge_gpu.errors import ConfigError
 from forge_gpu.fates import Fate, Reason
+from forge_gpu.io.sinks.registry import format_of
 from forge_gpu.kernels.layout import I64, U8
 from forge_gpu.quality.control_tokens import ControlTokens, tokens_of_template
 from forge_gpu.templates.forms import form_of
 from forge_gpu.tokens.folder import find_tokenizer, read_tokenizer
 from forge_gpu.tokens.settings import Guard
 from forge_gpu.tokens.tokenizer import TokenizerPlan
+
+MOST_PLANS = 2
+"""Tokenizers that a process keeps loaded: of one with a large vocabulary, some hundred megabytes."""
 
 
 def tokenizer_plan(config: Config) -> TokenizerPlan | None:
@@ -42,6 +46,14 @@ def depends_on_lengths(config: Config) -> bool:
         or tokens.cut != "none"
         or config.output.packing != "none"
     )
+
+
+def gives_lists(config: Config) -> bool:
+    """Whether rows go to their files as numbers: where they are lists alone, and come in their order."""
+    output = config.output
+    in_order = output.order == "input" and output.packing == "none"
+    is_alone = form_of(config).is_encoded and not output.columns
+    return is_alone and in_order and format_of(output.format).takes_lists
 
 
 def pack_length(config: Config) -> int:
@@ -77,9 +89,9 @@ def counted_rows(config: Config, fates: U8, reasons: U8, live: I64) -> I64:
     return counted
 
 
-@cache
+@lru_cache(MOST_PLANS)
 def _plan_of(file: Path, state: tuple[int, int], guard: Guard) -> TokenizerPlan:
-    """Read once a process, as long as the file stays as it is."""
+    """Read once a process, as long as the file stays as it is and few others are asked for."""
     return TokenizerPlan.of(read_tokenizer(file), guard)
 
 

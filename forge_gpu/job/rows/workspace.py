@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -14,6 +13,7 @@ from forge_gpu.errors import InputError
 from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import Chunk, ReadBuffer
 from forge_gpu.io.row_bounds import bounded
+from forge_gpu.io.sinks.base import ListRows
 from forge_gpu.job.events.events import Listener
 from forge_gpu.job.events.retry import retrying
 from forge_gpu.job.rows.cuts import RowCutter
@@ -24,7 +24,7 @@ from forge_gpu.job.rows.expansions import required_expansions
 from forge_gpu.job.rows.near import NearText
 from forge_gpu.job.rows.rows import RowReader, Rows
 from forge_gpu.job.rows.scans import HeldScans
-from forge_gpu.job.rows.tokenizers import tokenizer_plan
+from forge_gpu.job.rows.tokenizers import gives_lists, tokenizer_plan
 from forge_gpu.job.state.inputs import Item
 from forge_gpu.job.state.token_table import TokenRows, offsets_of, pieces_within
 from forge_gpu.kernels import layout
@@ -34,6 +34,7 @@ from forge_gpu.records.identity import identity_of
 from forge_gpu.templates.forms import form_of
 from forge_gpu.templates.lines import BODY_BYTES, SEPARATOR, Composer, column_key
 from forge_gpu.templates.program import Program, RawSlot, Slot
+from forge_gpu.templates.stripped import Stripped
 
 
 def changed(item: Item) -> InputError:
@@ -116,7 +117,10 @@ class Workspace:
         self._compared = set(key) if key != "rendered" else {label} - set(columns)
         self.encoder = None if plan is None else RowEncoder(config, self.engine, plan, self.reader.renderer)
         self._cutter = self._made_cutter()
-        self._lines = Composer(fields if plan is None else (), partial(self._form.line, config))
+        self._gives_lists = gives_lists(config)
+        self._stripped = Stripped.of(config)
+        self._whole_texts: frozenset[str] = frozenset()
+        self._lines = Composer(fields if plan is None else (), self._line)
         self._fields = {field: Composer((field,), lambda programs: programs[0]) for field in fields}
 
     def chunks(self, item: Item, chunk_bytes: int) -> Iterator[Chunk]:
@@ -182,13 +186,16 @@ class Workspace:
         return self.engine.render(table, program, columns, chosen, layout.AS_JSON, first)
 
     def encode_lines(self, rows: Rows, written: I64, counted: I64) -> np.ndarray:
-        """Encode rows of a chunk that are to be written, and others that are counted alone. What is noted of
-        all rows of the chunk: ROW[n]."""
+        """Encode rows of a chunk that are to be written, in any order, and others that are counted alone.
+        What is noted of all rows of the chunk: ROW[n]."""
         assert self.encoder is not None
-        chosen = np.union1d(written, counted)
+        chosen = np.concatenate((written, counted))
         tokens = self.encoder.encode(rows, chosen).tokens
-        own = tokens if len(chosen) == len(written) else tokens.taken(np.searchsorted(chosen, written))
-        rows.bound.columns |= self.encoder.columns(written, own.ids, own.weights, own.offsets, len(rows))
+        offsets = tokens.offsets[: len(written) + 1]
+        own = slice(offsets[-1])
+        self._take(
+            rows, written, self.encoder.lists(tokens.ids[own], tokens.weights[own], offsets), len(rows)
+        )
         return table_of(len(rows), chosen, tokens)
 
     def give_tokens(self, rows: Rows, written: I64, given: TokenRows) -> None:
@@ -204,7 +211,22 @@ class Workspace:
             rows.line_rows = np.repeat(written, pieces)
             count = len(rows.line_rows)
             lines = np.arange(count)
-        rows.bound.columns |= self.encoder.columns(lines, ids, weights, offsets, count)
+        self._take(rows, lines, self.encoder.lists(ids, weights, offsets), count)
+
+    def lists(self, rows: Rows, chosen: I64) -> ListRows:
+        """Some of the rows of the output of a chunk, where its lines are lists alone."""
+        assert rows.lists is not None
+        place = np.empty(len(rows) if rows.line_rows is None else len(rows.line_rows), np.int64)
+        place[rows.listed] = np.arange(len(rows.listed))
+        return rows.lists.taken(place[chosen])
+
+    def _take(self, rows: Rows, listed: I64, lists: ListRows, count: int) -> None:
+        """count: of the rows of the chunk, or of the lines that they become."""
+        assert self.encoder is not None
+        if self._gives_lists:
+            rows.lists, rows.listed = lists, listed
+        else:
+            rows.bound.columns |= self.encoder.columns(listed, lists, count)
 
     def encode_cut(self, rows: Rows, retained: I64, counted: I64) -> TokenRows:
         """The tokens of rows of a chunk as they are to be written, cut where the plan cuts them, and of
@@ -238,8 +260,9 @@ class Workspace:
     def line_columns(self, rows: Rows) -> tuple[ProgramTable, I32, list[Spans], I64 | None]:
         """What `lines` renders: a table, the program of each line, the columns that they take, and the
         messages of each line; lines that are pieces of rows have none, as their tokens are all of a row."""
+        self._whole_texts = rows.bound.whole_texts
         table, program = self._lines.table(rows.bound)
-        columns = [rows.column(name) for name in table.columns]
+        columns = [self._line_column(rows, name) for name in table.columns]
         if rows.line_rows is None:
             return table, program, columns, rows.bound.first
         assert self.encoder is not None
@@ -248,6 +271,17 @@ class Workspace:
             for name, column in zip(table.columns, columns, strict=True)
         ]
         return table, program[rows.line_rows], columns, None
+
+    def _line(self, programs: Sequence[Program]) -> Program:
+        if self._stripped:
+            fields = self._form.rendered(self.config)
+            programs = self._stripped.programs(fields, programs, self._whole_texts)
+        return self._form.line(self.config, programs)
+
+    def _line_column(self, rows: Rows, name: str) -> Spans:
+        own = self._stripped.column_of(name)
+        column = rows.column(own)
+        return column if own == name else self._stripped.column(name, column)
 
     def field(self, rows: Rows, field: str, chosen: I64) -> Text:
         """One rendered field of the chosen rows."""

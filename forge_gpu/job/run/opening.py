@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.inputs import InputFile
+from forge_gpu.io.linked import Links
 from forge_gpu.io.loss import Loss
 from forge_gpu.io.sources import open_source
 from forge_gpu.io.spool import Spool
@@ -34,6 +35,7 @@ def open_inputs(
                 by_parts=spec.on_cluster,
                 on_retry=telling("open", listener),
                 dialect=Dialect.of(data.dialect),
+                links=Links.of(data.linked),
             )
             for file in files
         ]

@@ -9,7 +9,7 @@ from importlib import metadata
 from forge_gpu._version import __version__
 from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.hardware.budget import Budget
-from forge_gpu.job.events.encode import without_secrets_within
+from forge_gpu.io.secrets import public_values
 from forge_gpu.job.events.events import JobStarted
 from forge_gpu.job.state.spec import JobSpec
 
@@ -20,7 +20,7 @@ def job_started(spec: JobSpec, key: str, budget: Budget, engines: object, resume
     return JobStarted(
         "open",
         key,
-        without_secrets_within(spec.to_dict()),
+        public_values(spec.to_dict()),
         chosen.name if chosen else None,
         chosen.reason if chosen else None,
         budget.bytes,

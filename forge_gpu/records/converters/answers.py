@@ -42,7 +42,7 @@ def _text(answer: Any, number: int) -> str:
     if isinstance(answer, dict):
         key = first_key(answer, TEXTS)
         answer = answer[key] if key is not None else None
-    return text_in(answer, f"answer {number}")
+    return text_in(answer, "answer {}", number)
 
 
 def _scored(taken: Taken, given: list[Any], texts: list[str]) -> list[tuple[float, str]]:
@@ -72,9 +72,9 @@ def instances(taken: Taken, asked: Asked) -> Rows:
         key = first_key(instance, turn_keys("answered"))
         if key is None:
             raise BadRecord(f"instance {number} has no output")
-        row = {"query": taken["query"], "response": text_in(instance[key], f"output {number}")}
+        row = {"query": taken["query"], "response": text_in(instance[key], "output {}", number)}
         if instance.get("input"):
-            row["input"] = text_in(instance["input"], f"input {number}")
+            row["input"] = text_in(instance["input"], "input {}", number)
         rows.append(row)
     return rows if asked.answers == "each" else rows[:1]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from operator import add
 from string import ascii_uppercase
 from typing import Any
 
@@ -14,6 +15,8 @@ from forge_gpu.records.refused import BadRecord
 from forge_gpu.records.values import json_text
 
 Taken = Mapping[str, Any]
+_LETTERS = list(ascii_uppercase)
+_BEGINNINGS = [f"{letter}. " for letter in ascii_uppercase]
 _LETTER = re.compile(r"\(?([A-Za-z])\)?[.):]?")
 
 
@@ -21,9 +24,8 @@ def multiple_choice(taken: Taken, asked: Asked) -> dict[str, Any]:
     """The choices follow the question, a letter each; the answer is the letter and text of the right one."""
     labels, texts = _choices(taken)
     place = _right(taken["answer"], labels, texts)
-    letters = ascii_uppercase[: len(texts)]
-    lines = [f"{letter}. {text}" for letter, text in zip(letters, texts, strict=True)]
-    query = "\n".join([text_in(taken["question"], "the question"), *lines])
+    lines = list(map(add, _BEGINNINGS, texts))
+    query = "\n".join((text_in(taken["question"], "the question"), *lines))
     return {**_context(taken), "query": query, "response": lines[place]}
 
 
@@ -38,19 +40,21 @@ def _choices(taken: Taken) -> tuple[list[str], list[str]]:
         labels = choices.get("label", list(ascii_uppercase[: len(texts)]))
     elif isinstance(choices, dict):
         labels, texts = list(choices), list(choices.values())
+    elif isinstance(choices, list) and set(map(type, choices)) == {str}:
+        labels, texts = _LETTERS[: len(choices)], choices  # as most are
     elif isinstance(choices, list):
         texts = [each.get("text") if isinstance(each, dict) else each for each in choices]
         labels = [
-            each.get("label", ascii_uppercase[place % 26])
-            if isinstance(each, dict)
-            else ascii_uppercase[place % 26]
-            for place, each in enumerate(choices)
+            each.get("label", letter) if isinstance(each, dict) else letter
+            for each, letter in zip(choices, ascii_uppercase, strict=False)
         ]
     else:
         raise BadRecord("the choices are no list")
     if not 1 < len(texts) <= 26 or len(labels) != len(texts):
         raise BadRecord(f"there are {len(texts)} choices: from 2 to 26 can be told apart by letters")
-    return [str(label) for label in labels], [text_in(text, "a choice") for text in texts]
+    if texts is choices:
+        return labels, texts
+    return list(map(str, labels)), [text_in(text, "a choice") for text in texts]
 
 
 def _right(answer: Any, labels: list[str], texts: list[str]) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from forge_gpu.records.asked import Asked
-from forge_gpu.records.keys import first_key, turn_keys
+from forge_gpu.records.keys import two_keys
 from forge_gpu.records.refused import BadRecord
 from forge_gpu.records.values import json_text
 
@@ -15,27 +15,28 @@ Message = dict[str, Any]
 Taken = Mapping[str, Any]
 
 SPEAKERS = {"human": "user", "user": "user", "assistant": "assistant", "system": "system"}
-_TURN = re.compile(r"(?:^|\n\n)(Human|User|Assistant|System):[ \t]?")
+_TURN = re.compile(r"\n\n(Human|User|Assistant|System):[ \t]?")
 
 
-def text_in(value: Any, what: str) -> str:
-    """A text; a number or a truth value as JSON spells it. Raises BadRecord for what is neither."""
+def text_in(value: Any, what: str, number: int = 0) -> str:
+    """A text; a number or a truth value as JSON spells it. Raises BadRecord for what is neither. what: what
+    it is, with {} for a number."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
-    raise BadRecord(f"{what} is {'null' if value is None else 'no text'}")
+    raise BadRecord(f"{what.format(number)} is {'null' if value is None else 'no text'}")
 
 
-def list_in(value: Any, what: str) -> list[Any]:
+def list_in(value: Any, what: str, number: int = 0) -> list[Any]:
     """A list that is not empty, as it is or as JSON in a text. Raises BadRecord."""
     value = json_text(value)
     if not isinstance(value, list):
-        raise BadRecord(f"{what} is no list")
+        raise BadRecord(f"{what.format(number)} is no list")
     if not value:
-        raise BadRecord(f"{what} is an empty list")
+        raise BadRecord(f"{what.format(number)} is an empty list")
     return value
 
 
@@ -65,8 +66,8 @@ def pairs_in(value: Any, what: str) -> list[Message]:
     for number, pair in enumerate(value, 1):
         if not isinstance(pair, list) or len(pair) != 2:
             raise BadRecord(f"pair {number} of {what} is no list of two texts")
-        where = f"a text of pair {number} of {what}"
-        messages += one_turn(text_in(pair[0], where), text_in(pair[1], where))
+        where = "a text of pair {}"
+        messages += one_turn(text_in(pair[0], where, number), text_in(pair[1], where, number))
     return messages
 
 
@@ -89,7 +90,7 @@ def alternating(taken: Taken, asked: Asked) -> dict[str, Any]:
     roles = ("user", "assistant")
     return with_system(
         [
-            {"role": roles[number % 2], "content": text_in(text, f"turn {number + 1}")}
+            {"role": roles[number % 2], "content": text_in(text, "turn {}", number + 1)}
             for number, text in enumerate(texts)
         ],
         taken,
@@ -98,19 +99,15 @@ def alternating(taken: Taken, asked: Asked) -> dict[str, Any]:
 
 def turns(taken: Taken, asked: Asked) -> dict[str, Any]:
     """Speakers keep their names: the roles of the mapping are asked for them, as for `from`."""
-    who, said = turn_keys("who"), turn_keys("said")
     messages: list[Message] = []
     for number, turn in enumerate(list_in(taken["turns"], "the conversation"), 1):
         if not isinstance(turn, dict):
             raise BadRecord(f"turn {number} is no object")
-        speaker = first_key(turn, who)
-        text = first_key(turn, [key for key in said if key != speaker])
-        if speaker is None or text is None:
-            raise BadRecord(
-                f"turn {number} does not say {'who speaks' if speaker is None else 'what is said'}"
-            )
-        name = text_in(turn[speaker], f"the speaker of turn {number}")
-        messages.append({"from": name, "value": text_in(turn[text], f"turn {number}")})
+        who, said = two_keys("who", "said", tuple(turn))
+        if who is None or said is None:
+            raise BadRecord(f"turn {number} does not say {'who speaks' if who is None else 'what is said'}")
+        speaker = text_in(turn[who], "the speaker of turn {}", number)
+        messages.append({"from": speaker, "value": text_in(turn[said], "turn {}", number)})
     return with_system(messages, taken)
 
 
@@ -125,12 +122,11 @@ def exchange_in(exchange: Any, number: int) -> tuple[str, str]:
     """The question and the answer of an exchange. Raises BadRecord."""
     if not isinstance(exchange, dict):
         raise BadRecord(f"exchange {number} is no object")
-    asked = first_key(exchange, turn_keys("asked"))
-    answered = first_key(exchange, [key for key in turn_keys("answered") if key != asked])
+    asked, answered = two_keys("asked", "answered", tuple(exchange))
     if asked is None or answered is None:
         raise BadRecord(f"exchange {number} has no {'question' if asked is None else 'answer'}")
-    where = f"a text of exchange {number}"
-    return text_in(exchange[asked], where), text_in(exchange[answered], where)
+    where = "a text of exchange {}"
+    return text_in(exchange[asked], where, number), text_in(exchange[answered], where, number)
 
 
 def contents(taken: Taken, asked: Asked) -> dict[str, Any]:
@@ -149,7 +145,7 @@ def contents(taken: Taken, asked: Asked) -> dict[str, Any]:
 
 def _parts(parts: Any, number: int) -> str:
     texts = []
-    for part in [parts] if isinstance(parts, dict) else list_in(parts, f"the parts of content {number}"):
+    for part in [parts] if isinstance(parts, dict) else list_in(parts, "the parts of content {}", number):
         text = part if isinstance(part, str) else part.get("text") if isinstance(part, dict) else None
         if not isinstance(text, str):
             raise BadRecord(f"content {number} has a part that is no text")
@@ -191,7 +187,7 @@ def segments(taken: Taken, asked: Asked) -> dict[str, Any]:
         if not isinstance(segment, dict) or not isinstance(segment.get("label"), bool):
             raise BadRecord(f"segment {number} has no label that is true or false")
         role = "assistant" if segment["label"] else "user"
-        text = text_in(segment.get("text"), f"segment {number}")
+        text = text_in(segment.get("text"), "segment {}", number)
         if messages and messages[-1]["role"] == role:
             messages[-1]["content"] += text
         else:
@@ -205,8 +201,8 @@ def transcript(taken: Taken, asked: Asked) -> dict[str, Any]:
 
 def turns_of_transcript(text: str) -> list[Message]:
     """The messages of a text in which a turn begins with a blank line and `Human:` or `Assistant:`."""
-    result: Sequence[str] = _TURN.split(text)
-    if result[0].strip() or len(result) < 3:
+    result: Sequence[str] = _TURN.split("\n\n" + text.lstrip())
+    if result[0] or len(result) < 3:
         raise BadRecord("the transcript does not begin with a speaker, as 'Human:'")
     return [
         {"role": SPEAKERS[speaker.lower()], "content": said.strip()}

@@ -228,7 +228,8 @@ function samples() {
     for (const chip of chips.children) chip.setAttribute("aria-pressed", String(chip.textContent === split));
     shown.replaceChildren(...data.samples.filter((sample) => sample.split === split).map((sample) =>
       el("div", { class: "sample" }, el("p", null, el("b", null, place(sample)),
-        el("span", { class: "soft" }, Object.entries(sample.lengths).map(([unit, length]) => `${count(length)} ${unit}`).join(", "))),
+        el("span", { class: "soft" }, Object.entries(sample.lengths).map(([unit, length]) => `${count(length)} ${unit}`).join(", "),
+          sample.pack ? `, ${sample.pack}` : null)),
         el("div", { class: "text" }, sample.segments.map(([text, flags]) => flags & 4 ? el("span", { class: "h" }, text)
           : flags ? el("span", { class: (flags & 2 ? "c " : "") + (flags & 1 ? "t" : "") }, text) : text),
           sample.more ? el("span", { class: "soft" }, `\n… ${count(sample.more)} more characters`) : null))));

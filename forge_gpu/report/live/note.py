@@ -13,7 +13,7 @@ import orjson
 
 from forge_gpu.errors import OutputError
 from forge_gpu.io.atomic import write_checked
-from forge_gpu.job.events.dispatch import GiveUp
+from forge_gpu.job.events.dispatch import PACE, GiveUp
 from forge_gpu.job.events.encode import Entry
 from forge_gpu.job.events.events import JobEnded, JobFailed
 from forge_gpu.job.state.place import FOLDER
@@ -33,6 +33,7 @@ class LiveNote:
     """
 
     name = "the live page"
+    pace = PACE
 
     def __init__(self, command: Sequence[str]) -> None:
         self.folder: Path | None = None

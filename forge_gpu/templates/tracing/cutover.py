@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from forge_gpu.templates.jinja_rows import JinjaRows
+
 ALLOWANCE = 0.05
 """Share of Jinja's own time that may be spent on programs without a gain."""
 
@@ -16,12 +18,12 @@ class Cutover:
     """Seconds and rows of both ways. What programs cost beyond what Jinja would have cost for their rows
     stays within ALLOWANCE of what Jinja costs: so the whole is never slower by more than that."""
 
+    jinja: JinjaRows
     program_seconds: float = 0.0
     program_rows: int = 0
-    jinja_seconds: float = 0.0
-    jinja_rows: int = 0
 
     def programs_pay(self) -> bool:
         """Is the next row worth a try?"""
-        saved = self.jinja_seconds / self.jinja_rows * self.program_rows if self.jinja_rows else 0.0
-        return self.program_seconds <= saved + ALLOWANCE * self.jinja_seconds
+        jinja = self.jinja
+        saved = jinja.seconds / jinja.rows * self.program_rows if jinja.rows else 0.0
+        return self.program_seconds <= saved + ALLOWANCE * jinja.seconds

@@ -77,6 +77,7 @@ class Compiler:
     frame: Frame
     macros: list[Macro] = field(default_factory=list)
     block_value: list[Cell] = field(default_factory=list)
+    noted_dicts: dict[str, dict[Any, Any]] = field(default_factory=dict)  # see other_keys.py
     statements_kept: int = 0
     open_statement: bool = False
     inexact_marks: bool = False

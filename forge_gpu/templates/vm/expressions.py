@@ -10,14 +10,19 @@ from markupsafe import Markup
 
 from forge_gpu.kernels.vm_layout import (
     DICT,
+    ITEM_GET,
     LIST,
     LOOP_VALUES,
     NAME_FLAGS,
     NAME_NOT_DICT,
     NAME_OF_DICT,
+    NONE,
     TESTS,
+    TEXT,
     TUPLE,
+    UNDEFINED,
     Op,
+    types,
 )
 from forge_gpu.templates.small import is_plain_date
 from forge_gpu.templates.vm.code import UNDEFINED_VALUE, Cell, Label, Slot, Unsupported
@@ -26,12 +31,17 @@ from forge_gpu.templates.vm.filters import filtered, iterable_filter
 from forge_gpu.templates.vm.frames import Loop
 from forge_gpu.templates.vm.macros import call_macro, macros_named
 from forge_gpu.templates.vm.methods import call_method
+from forge_gpu.templates.vm.other_keys import member_of, noted, pairs_of
 from forge_gpu.templates.vm.output import is_text, operands
+from forge_gpu.templates.vm.safe import is_safe, write_safe_sum
 
 DICT_NAMES = frozenset(dir(dict))
 OTHER_NAMES = frozenset(
     name for kind in (str, Markup, list, tuple, int, float, bool, type(None)) for name in dir(kind)
 )
+NO_KEYS = types(UNDEFINED, NONE, LIST, TUPLE, DICT)
+"""Types of values that no dict of a template has as a key."""
+
 COMPARISONS = ("lt", "lteq", "gt", "gteq")
 TEST_NAMES = {
     "equalto": "eq",
@@ -52,6 +62,8 @@ def _name(c: Compiler, node: nodes.Name) -> Cell:
     cell = c.frame.lookup(node.name)
     if isinstance(cell, Loop):
         raise Unsupported("the loop as a value")
+    if node.name in c.noted_dicts:
+        raise Unsupported("a dict with keys that are no texts, as a value")
     return cell
 
 
@@ -92,10 +104,30 @@ def _item(c: Compiler, node: nodes.Getitem) -> Cell:
         ]
         none = c.code.constant(None)
         return c.new(Op.SLICE, base, c.consecutive([none if part is None else part for part in bounds]))
+    if noted(c, node.node) is not None:
+        return member_of(c, node.node, node.arg, None, False)
     if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
         return member(c, c.value(node.node), node.arg.value, NAME_OF_DICT)
     base = c.value(node.node)
-    return c.new(Op.ITEM, base, c.value(node.arg), 0)
+    return _item_of(c, base, c.value(node.arg))
+
+
+def _item_of(c: Compiler, base: Cell, index: Cell) -> Cell:
+    """base[index]. Of a dict, what it has no key for is undefined, but for the names of its methods."""
+    target, usual, end, missing = c.code.new_slot(), Label(), Label(), Label()
+    c.code.emit(Op.JUMP_TEST, base, TESTS["mapping"], 0, usual)
+    c.code.emit(Op.JUMP_TEST, index, NO_KEYS, 1, missing)
+    c.code.emit(Op.JUMP_TEST, index, types(TEXT), 0, usual)
+    c.code.emit(Op.ITEM, target, base, index, ITEM_GET)
+    c.code.emit(Op.JUMP_TEST, target, TESTS["defined"], 1, end)
+    c.code.emit(Op.JUMP_IN, index, c.code.constant(tuple(sorted(DICT_NAMES))), 1, usual)
+    c.code.here(missing)
+    c.code.emit(Op.MOVE, target, c.code.constant(UNDEFINED_VALUE))
+    c.code.jump(end)
+    c.code.here(usual)
+    c.code.emit(Op.ITEM, target, base, index, 0)
+    c.code.here(end)
+    return target
 
 
 def _comparison(c: Compiler, node: nodes.Compare) -> Cell:
@@ -170,7 +202,10 @@ def _choice(c: Compiler, node: nodes.CondExpr) -> Cell:
 
 
 def _sum(c: Compiler, node: nodes.Add) -> Cell:
-    if any(is_text(part) for part in operands(node)):
+    parts = operands(node)
+    if any(is_safe(part) for part in parts):
+        return c.new(Op.TO_TEXT, c.captured(lambda: write_safe_sum(c, parts)), 1)
+    if any(is_text(part) for part in parts):
         return c.captured(lambda: c.write(node))
     return _binary(Op.ADD)(c, node)
 
@@ -252,7 +287,9 @@ def _namespace(c: Compiler, node: nodes.Call) -> Cell:
 
 
 def _range(c: Compiler, node: nodes.Call) -> Cell | None:
-    """range(...), where it is gone over."""
+    """range(...) or the pairs of a dict that was noted, where they are gone over."""
+    if isinstance(node.node, nodes.Getattr) and node.node.attr == "items" and not node.args:
+        return pairs_of(c, node.node.node, False)
     if not c.is_function(node.node, "range") or not 1 <= len(node.args) <= 3 or node.kwargs or node.dyn_args:
         return None
     values = [c.value(argument) for argument in node.args]

@@ -6,11 +6,29 @@ from collections.abc import Callable
 
 from jinja2 import nodes
 
-from forge_gpu.kernels.vm_layout import ITEM_END, NAME_NOT_DICT, TESTS, Op
+from forge_gpu.kernels.vm_layout import (
+    DICT,
+    ITEM_END,
+    LIST,
+    NAME_NOT_DICT,
+    NONE,
+    TESTS,
+    TUPLE,
+    Op,
+    types,
+)
 from forge_gpu.templates.vm.code import Cell, Label, Slot, Unsupported
 from forge_gpu.templates.vm.compiler import Compiler, constant_of, is_constant
 from forge_gpu.templates.vm.loops import go_over
-from forge_gpu.templates.vm.methods import CAPITALIZED, LOWER, TITLE_FILTER, UPPER
+from forge_gpu.templates.vm.methods import (
+    CAPITALIZED,
+    LOWER,
+    TITLE_FILTER,
+    UPPER,
+    filled,
+    percent_pieces,
+)
+from forge_gpu.templates.vm.other_keys import pairs_of
 from forge_gpu.templates.vm.output import write_json
 
 Handler = Callable[[Compiler, nodes.Filter], Cell]
@@ -93,9 +111,37 @@ def _length(c: Compiler, node: nodes.Filter) -> Cell:
 
 
 def _json(c: Compiler, node: nodes.Filter) -> Cell:
-    if node.node is None:
-        raise Unsupported("tojson of a block")
     return c.captured(lambda: write_json(c, node))
+
+
+def _int(c: Compiler, node: nodes.Filter) -> Cell:
+    """Of texts and floats it is Jinja's; what cannot be a number is 0."""
+    _arguments(node)
+    value = _base(c, node)
+    target, end, one = c.new(Op.MOVE, value), Label(), Label()
+    c.code.emit(Op.JUMP_TEST, value, TESTS["integer"], 1, end)
+    c.code.emit(Op.JUMP_TEST, value, TESTS["true"], 1, one)
+    c.code.emit(Op.MOVE, target, c.code.constant(0))
+    c.code.emit(Op.JUMP_TEST, value, TESTS["boolean"] | types(NONE, LIST, TUPLE, DICT), 1, end)
+    c.code.fail("the filter int of other values")
+    c.code.here(one)
+    c.code.emit(Op.MOVE, target, c.code.constant(1))
+    c.code.here(end)
+    return target
+
+
+def _format(c: Compiler, node: nodes.Filter) -> Cell:
+    """A constant format with nothing but %s."""
+    form = constant_of(node.node) if node.node is not None and is_constant(node.node) else None
+    if not isinstance(form, str) or node.kwargs:
+        raise Unsupported("the filter format of other values")
+    pieces = percent_pieces(form, len(node.args))
+    return filled(c, pieces, [c.value(argument) for argument in node.args])
+
+
+def _or_empty(c: Compiler, node: nodes.Filter) -> Cell:
+    """What map and select go over: nothing where it is false, whatever its type."""
+    return c.new(Op.DEFAULT, _iterated(c, node), c.code.constant(()), 1)
 
 
 def _default(c: Compiler, node: nodes.Filter) -> Cell:
@@ -134,6 +180,9 @@ def _items(c: Compiler, node: nodes.Filter) -> Cell:
 
 def _dictsort(c: Compiler, node: nodes.Filter) -> Cell:
     _arguments(node)
+    known = pairs_of(c, node.node, True)
+    if known is not None:
+        return known
     return c.new(Op.SORT, _base(c, node))
 
 
@@ -184,7 +233,7 @@ def _select(c: Compiler, node: nodes.Filter) -> Cell:
     if rest and not is_constant(rest[0]):
         raise Unsupported("select by a test that is no constant")
     test = constant_of(rest[0]) if rest else None
-    source = _iterated(c, node)
+    source = _or_empty(c, node)
     arguments = [c.value(argument) for argument in rest[1:]]
     target = c.new(Op.LIST_LIKE, source, 0)
 
@@ -201,7 +250,7 @@ def _select(c: Compiler, node: nodes.Filter) -> Cell:
 
 def _map(c: Compiler, node: nodes.Filter) -> Cell:
     """map(attribute=...), map('trim') and the like."""
-    source = _iterated(c, node)
+    source = _or_empty(c, node)
     if not node.args and [pair.key for pair in node.kwargs] == ["attribute"]:
         name = _attribute_name(node.kwargs[0].value)
 
@@ -246,6 +295,8 @@ FILTERS: dict[str, Handler] = {
     "default": _default,
     "d": _default,
     "dictsort": _dictsort,
+    "int": _int,
+    "format": _format,
 }
 ITERABLE_FILTERS: dict[str, Handler] = {
     "items": _items,

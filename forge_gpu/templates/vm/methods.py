@@ -9,6 +9,7 @@ from jinja2 import nodes
 from forge_gpu.kernels.vm_layout import ITEM_GET, Op
 from forge_gpu.templates.vm.code import Cell, Unsupported
 from forge_gpu.templates.vm.compiler import Compiler, constant_of, is_constant
+from forge_gpu.templates.vm.other_keys import member_of, noted
 
 LOWER, UPPER, CAPITALIZED, TITLE_FILTER, TITLE = range(5)
 SIDES = {"strip": 3, "lstrip": 1, "rstrip": 2}
@@ -17,6 +18,8 @@ SIDES = {"strip": 3, "lstrip": 1, "rstrip": 2}
 def call_method(c: Compiler, node: nodes.Call, method: nodes.Getattr) -> Cell:
     if node.kwargs or node.dyn_args or node.dyn_kwargs:
         raise Unsupported(f"the method {method.attr} with named arguments")
+    if method.attr == "get" and 1 <= len(node.args) <= 2 and noted(c, method.node) is not None:
+        return member_of(c, method.node, node.args[0], next(iter(node.args[1:]), None), True)
     if method.attr == "format":
         return _format(c, node, method)
     handler, least, most = METHODS.get(method.attr, (None, 0, 0))
@@ -83,7 +86,11 @@ def _format(c: Compiler, node: nodes.Call, method: nodes.Getattr) -> Cell:
     pieces = form.split("{}") if isinstance(form, str) else []
     if len(pieces) != len(node.args) + 1 or "{" in "".join(pieces) or "}" in "".join(pieces):
         raise Unsupported("the method format")
-    values = [c.value(argument) for argument in node.args]
+    return filled(c, pieces, [c.value(argument) for argument in node.args])
+
+
+def filled(c: Compiler, pieces: list[str], values: list[Cell]) -> Cell:
+    """The text of pieces with str() of a value between each two."""
 
     def write() -> None:
         for number, piece in enumerate(pieces):
@@ -92,6 +99,20 @@ def _format(c: Compiler, node: nodes.Call, method: nodes.Getattr) -> Cell:
             c.code.write_literal(piece)
 
     return c.captured(write)
+
+
+def percent_pieces(form: str, count: int) -> list[str]:
+    """The pieces of a format between so many %s. Raises Unsupported for any other format."""
+    pieces = [piece.replace("%%", "") for piece in form.split("%s")]
+    if "%" in "".join(pieces) or len(pieces) != count + 1 or "%%s" in form:
+        raise Unsupported("a format of other than %s")
+    return [piece.replace("%%", "%") for piece in form.split("%s")]
+
+
+def _count(c: Compiler, base: Cell, name: str, arguments: list[nodes.Expr]) -> Cell:
+    """Of a text: one less than the pieces between what is counted."""
+    pieces = c.new(Op.SPLIT, base, c.value(arguments[0]), -1)
+    return c.new(Op.SUB, c.new(Op.LENGTH, pieces), c.code.constant(1))
 
 
 METHODS: dict[str, tuple[Handler, int, int]] = {
@@ -111,4 +132,5 @@ METHODS: dict[str, tuple[Handler, int, int]] = {
     "values": (_parts, 0, 0),
     "get": (_get, 1, 2),
     "join": (_join, 1, 1),
+    "count": (_count, 1, 1),
 }

@@ -12,9 +12,10 @@ from forge_gpu.kernels.vm_layout import JSON_ASCII, JSON_SORTED, JSON_TIGHT_COLO
 from forge_gpu.templates.vm.code import Label, Unsupported
 from forge_gpu.templates.vm.compiler import Compiler, constant_of, is_constant
 from forge_gpu.templates.vm.macros import call_macro, macros_named
+from forge_gpu.templates.vm.safe import is_safe, write_safe_sum
 
 TEXT_FILTERS = frozenset(
-    {"trim", "tojson", "string", "upper", "lower", "join", "title", "capitalize", "replace"}
+    {"trim", "tojson", "string", "upper", "lower", "join", "title", "capitalize", "replace", "format"}
 )
 TEXT_METHODS = frozenset(
     {"strip", "lstrip", "rstrip", "upper", "lower", "replace", "join", "format", "title"}
@@ -49,6 +50,9 @@ def is_text(node: nodes.Node) -> bool:
 
 def _sum(c: Compiler, node: nodes.Add, strict: bool) -> bool:
     parts = operands(node)
+    if not strict and any(is_safe(part) for part in parts):
+        write_safe_sum(c, parts)
+        return True
     if not any(is_text(part) for part in parts):
         return False
     for part in parts:
@@ -78,7 +82,7 @@ def _choice(c: Compiler, node: nodes.CondExpr, strict: bool) -> bool:
 
 
 def _filter(c: Compiler, node: nodes.Filter, strict: bool) -> bool:
-    if node.name == "tojson" and node.node is not None:
+    if node.name == "tojson":
         write_json(c, node)
         return True
     if node.name == "string" and node.node is not None and not strict and not node.args:
@@ -114,8 +118,8 @@ def write_json(c: Compiler, node: nodes.Filter) -> None:
     flags = SEPARATORS[tuple(separators)]
     flags |= JSON_ASCII if options.get("ensure_ascii", False) else 0
     flags |= JSON_SORTED if options.get("sort_keys", False) else 0
-    assert node.node is not None
-    c.code.emit(Op.WRITE_JSON, c.value(node.node), -1 if indent is None else indent, flags)
+    value = c.block_value[-1] if node.node is None else c.value(node.node)
+    c.code.emit(Op.WRITE_JSON, value, -1 if indent is None else indent, flags)
 
 
 WRITERS: Mapping[type, Callable[[Compiler, Any, bool], bool]] = {

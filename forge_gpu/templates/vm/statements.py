@@ -13,6 +13,7 @@ from forge_gpu.templates.vm.compiler import Compiler, is_generation
 from forge_gpu.templates.vm.kept import kept
 from forge_gpu.templates.vm.loops import leave, loop
 from forge_gpu.templates.vm.macros import call_block, define_macro
+from forge_gpu.templates.vm.other_keys import note
 
 
 def _output(c: Compiler, node: nodes.Output) -> None:
@@ -36,6 +37,8 @@ def _assign(c: Compiler, node: nodes.Assign) -> None:
     if isinstance(node.target, nodes.NSRef):
         value = c.value(node.node)
         _set_attribute(c, node.target, value)
+    elif note(c, node):
+        pass
     elif isinstance(node.target, nodes.Name):
         value = c.value(node.node)
         c.code.emit(Op.MOVE, c.frame.variable(node.target.name), value)

@@ -1,0 +1,33 @@
+"""How many tokens the lines of a prepared split have, from the least that says it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from forge_gpu.kernels.layout import I64
+from forge_gpu.loading.mapped import mapped_split
+from forge_gpu.share.prepared import Prepared, reading
+
+BATCH_ROWS = 1 << 16
+
+
+def tokens_of_lines(prepared: Prepared, split: str) -> I64:
+    """int64[n], in the order of the lines: from the ledger, unless rows go on from line to line."""
+    if prepared.config.output.packing == "wrapped" or prepared.config.tokens.cut == "split":
+        return mapped_split(prepared, split).tokens
+    files = prepared.split_files[split]
+    first, result = {}, np.zeros(sum(file.rows for file in files), np.int64)
+    begin = 0
+    for file in files:
+        first[file.file] = begin
+        begin += file.rows
+    with reading(prepared.ledger), pq.ParquetFile(prepared.ledger) as ledger:
+        for batch in ledger.iter_batches(BATCH_ROWS, columns=["shard", "line", "tokens"]):
+            shard = batch["shard"]
+            starts = np.array([first.get(name, -1) for name in shard.dictionary.to_pylist()] or [-1])
+            start = starts[shard.indices.fill_null(0).to_numpy()]
+            own = (start >= 0) & shard.is_valid().to_numpy(zero_copy_only=False)
+            line = start + batch["line"].fill_null(1).to_numpy() - 1
+            np.add.at(result, line[own], batch["tokens"].fill_null(0).to_numpy()[own])
+    return result

@@ -1,0 +1,297 @@
+"""Other packs of rows that are encoded: the files that `prepare` would write with that plan."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from forge_gpu._version import __version__
+from forge_gpu.config import keys
+from forge_gpu.config.rules import broken
+from forge_gpu.config.schema import Config, OutputConfig
+from forge_gpu.derive.rows import Ledger, SplitRows
+from forge_gpu.errors import ConfigError, InputError, OutputError
+from forge_gpu.fates import Fate, name
+from forge_gpu.io.atomic import make_folder, replacing, write_atomic
+from forge_gpu.io.disk import faults_of
+from forge_gpu.io.lock import FolderLock
+from forge_gpu.io.sinks import base as sinks
+from forge_gpu.io.sinks.base import Sink
+from forge_gpu.io.sinks.registry import format_of
+from forge_gpu.io.to_arrow import texts_to_arrow
+from forge_gpu.job.facts.columns import coded, numbers
+from forge_gpu.job.finish import remove_stale
+from forge_gpu.job.output.ledger import ROWS_AT_ONCE, ledger_writer, schema_of
+from forge_gpu.job.output.result import LEDGER, MANIFEST, OutputFile, Result
+from forge_gpu.job.output.verify import verify
+from forge_gpu.job.rows.tokenizers import pack_length
+from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.kernels.cpu.token_rows import as_json
+from forge_gpu.kernels.layout import I64
+from forge_gpu.loading.mapped import IDS, LABELS, LENGTHS
+from forge_gpu.loading.opened import require_tokens
+from forge_gpu.packs.places import PACKERS, Packs
+from forge_gpu.packs.sink import ByRows, ByTokens, Cut, PackingSink, lines_of
+from forge_gpu.share.prepared import Prepared, open_prepared, reading
+from forge_gpu.templates.forms import form_of
+
+TOKENS_AT_ONCE = 2**20
+"""Of rows that become lines together."""
+EXACT = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Repacked:
+    """warnings: what differs from a preparation with that plan, a line each."""
+
+    result: Result
+    warnings: tuple[str, ...]
+
+
+def repack(
+    folder: str | Path,
+    output: str | Path,
+    *,
+    length: int | None = None,
+    packing: str | None = None,
+    within: str | None = None,
+) -> Repacked:
+    """Pack the rows of a prepared folder of tokens anew, into another folder, without encoding them.
+
+    length: tokens of a pack. packing: bfd, wrapped or none. within: split or file. What is None stays as the
+    folder has it; a folder without packs gets bfd. The files are those that `prepare` writes with such a
+    plan. Raises ForgeError.
+    """
+    began = time.time()
+    prepared, target = open_prepared(folder), Path(output)
+    config = _plan(prepared, length, packing, within)
+    if target.resolve() == prepared.folder.resolve() or (target / MANIFEST).exists():
+        raise OutputError(f"{target}: holds a prepared folder already; name another folder for the packs")
+    make_folder(target)
+    with FolderLock(target, wait=0), faults_of(target):
+        splits = _splits(prepared, config)
+        files = _write(prepared, config, target, splits)
+        _write_ledger(prepared, config, target, splits)
+        spec = JobSpec(config, target.parent, target)
+        files, verified = verify(spec, files, 1, lambda event: None, lambda: None)
+        document = _manifest(prepared, config, files, verified, splits, began)
+        write_atomic(target / MANIFEST, orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+        remove_stale(target, document)
+    return Repacked(Result.of(target, document), tuple(_warnings(prepared, config)))
+
+
+@dataclass(frozen=True)
+class _Split:
+    """A split with its new packs; None where there are to be none."""
+
+    rows: SplitRows
+    packs: Packs | None
+
+    @property
+    def order(self) -> I64:
+        return np.arange(len(self.rows.rows)) if self.packs is None else np.argsort(self.packs.ranks)
+
+    @property
+    def lines(self) -> int:
+        return len(self.rows.rows) if self.packs is None else self.packs.count
+
+    def places(self) -> tuple[I64, I64]:
+        """Of each row, in its order without packs: (its line; its place there)."""
+        if self.packs is None:
+            return np.arange(len(self.rows.rows)), np.zeros(len(self.rows.rows), np.int64)
+        places = self.packs.places.astype(np.int64)
+        return places[:, 0], places[:, 1]
+
+
+def _plan(prepared: Prepared, length: int | None, packing: str | None, within: str | None) -> Config:
+    """The plan of the new packs. Raises ForgeError where there is none."""
+    require_tokens(prepared)
+    before = prepared.config.output
+    chosen = packing or (before.packing if before.packing != "none" else "bfd")
+    changes = {"packing": chosen, "pack_length": length or before.pack_length}
+    changes["pack_within"] = within or before.pack_within
+    try:
+        output = OutputConfig.model_validate(before.model_dump() | changes)
+    except ValueError as fault:
+        raise ConfigError(f"these packs cannot be: {str(fault).splitlines()[2].strip()}") from None
+    config = prepared.config.model_copy(update={"output": output})
+    for rule, amiss in broken(config, ()):
+        raise ConfigError(f"{rule.name}: {amiss}")
+    if config.tokens.cut == "split":
+        raise InputError(f"{prepared.folder}: its rows are split into lines: prepare it again to pack them")
+    if before.packing == "bfd" and before.order == "shuffled":
+        raise InputError(
+            f"{prepared.folder}: its packs were made of shuffled rows, whose order they do not tell: repack "
+            "the folder without packs, or prepare it again"
+        )
+    return config
+
+
+def _splits(prepared: Prepared, config: Config) -> dict[str, _Split]:
+    ledger = Ledger(prepared)
+    return {split: _packed(prepared, config, ledger.split(split)) for split in prepared.splits}
+
+
+def _packed(prepared: Prepared, config: Config, rows: SplitRows) -> _Split:
+    output = config.output
+    if output.packing == "none":
+        return _Split(rows, None)
+    most, longest = pack_length(config), int(rows.tokens.max(initial=0))
+    if output.packing == "bfd" and longest > most:
+        count = int(np.count_nonzero(rows.tokens > most))
+        raise InputError(
+            f"{prepared.folder}: {count:,} rows have more than {most:,} tokens, the longest {longest:,}: "
+            "name that length, pack them wrapped, or prepare the folder again, which rejects them"
+        )
+    groups = rows.file if output.pack_within == "file" else None
+    return _Split(rows, PACKERS[output.packing](rows.tokens.astype(np.uint32), most, groups))
+
+
+def _write(prepared: Prepared, config: Config, target: Path, splits: dict[str, _Split]) -> list[OutputFile]:
+    files = []
+    format, columns = format_of(config.output.format), _columns(config)
+    for split, packed in splits.items():
+        of_split = sinks.SplitRows(split, packed.lines, config.output.rows_per_shard, columns)
+        sink = format.open(target, of_split, {})
+        with closing(_packing(sink, config, packed, columns)) as writer:
+            for chosen in _blocks(packed):
+                writer.append(lines_of(_lists(packed.rows, chosen, list(columns)), len(chosen)))
+            for written in writer.finish():
+                size = written.path.stat().st_size
+                files.append(OutputFile(written.path.name, split, written.rows, size, None))
+    for file in prepared.outputs:
+        if file.split == name(Fate.REJECTED):
+            with replacing(target / file.file) as partial:
+                shutil.copyfile(prepared.folder / file.file, partial)
+            files.append(file)
+    return files
+
+
+def _columns(config: Config) -> dict[str, str]:
+    return {field.name: field.type for field in form_of(config).fields(config)}
+
+
+def _packing(sink: Sink, config: Config, packed: _Split, columns: dict[str, str]) -> Sink:
+    if packed.packs is None:
+        return sink
+    cut: Cut
+    if config.output.packing == "wrapped":
+        cut = ByTokens(pack_length(config))
+    else:
+        cut = ByRows(np.bincount(packed.packs.places[:, 0], minlength=packed.packs.count).astype(np.uint32))
+    return PackingSink(sink, columns, cut)
+
+
+def _blocks(packed: _Split) -> Iterator[I64]:
+    """Rows in the order of their packs, so many at once."""
+    order = packed.order
+    block = np.cumsum(packed.rows.tokens[order]) // TOKENS_AT_ONCE
+    for begin, end in zip(*_runs(block), strict=True):
+        yield order[begin:end]
+
+
+def _runs(values: I64) -> tuple[list[int], list[int]]:
+    edges = np.flatnonzero(np.diff(values)) + 1
+    return [0, *edges.tolist()], [*edges.tolist(), len(values)]
+
+
+def _lists(rows: SplitRows, chosen: I64, columns: list[str]) -> list[tuple[bytes, Any]]:
+    """The lists of some rows, a column each, as JSON."""
+    tokens = rows.tokens[chosen]
+    at = np.concatenate(([0], np.cumsum(tokens)))
+    ids, mapped = rows.column(rows.mapped.ids, chosen), rows.mapped
+    values: dict[str, Callable[[], tuple[np.ndarray, I64]]] = {
+        IDS: lambda: (ids, at),
+        LABELS: lambda: (ids if mapped.labels is None else rows.column(mapped.labels, chosen), at),
+        LENGTHS: lambda: (tokens.astype(np.int32), np.arange(len(chosen) + 1)),
+        "attention_mask": lambda: (np.ones(len(ids), np.int32), at),
+    }
+    return [(orjson.dumps(column), as_json(*values[column]())) for column in columns]
+
+
+def _write_ledger(prepared: Prepared, config: Config, target: Path, splits: dict[str, _Split]) -> None:
+    """The ledger, with the new place of each row of a split."""
+    schema, output = schema_of(config), config.output
+    with reading(prepared.ledger), pq.ParquetFile(prepared.ledger) as old:
+        count = old.metadata.num_rows
+        shard, line, place = np.full((3, count), -1, np.int64)
+        shards: list[str] = []
+        for split in EXACT:
+            packed = splits.get(split)
+            lines = 0 if packed is None else packed.lines
+            first = len(shards)
+            names = format_of(output.format).names(split, lines, output.rows_per_shard)
+            shards += [files[0] for files in names]
+            if packed is not None:
+                at, places = packed.places()
+                per = output.rows_per_shard or max(lines, 1)
+                shard[packed.rows.rows], line[packed.rows.rows] = first + at // per, at % per + 1
+                place[packed.rows.rows] = places
+        words = texts_to_arrow(shards)
+        with ledger_writer(target / LEDGER, schema) as writer:
+            begin = 0
+            for batch in old.iter_batches(ROWS_AT_ONCE):
+                rows = slice(begin, begin + len(batch))
+                absent = shard[rows] < 0
+                new = {
+                    "shard": coded(np.maximum(shard[rows], 0), words, absent),
+                    "line": numbers(line[rows], absent),
+                    "place": numbers(place[rows], absent),
+                }
+                arrays = [new[name] if name in new else batch[name] for name in schema.names]
+                writer.write_batch(pa.record_batch(arrays, schema=schema))
+                begin += len(batch)
+
+
+def _manifest(
+    prepared: Prepared,
+    config: Config,
+    files: Sequence[OutputFile],
+    verified: dict[str, Any],
+    splits: dict[str, _Split],
+    began: float,
+) -> dict[str, Any]:
+    before = prepared.manifest
+    document = {key: value for key, value in before.items() if key not in ("packs", "run")}
+    document["outputs"] = [asdict(file) for file in files]
+    document["columns"] = _columns(config)
+    document["config"] = before["config"] | {"output": keys.effective(config)["output"]}
+    document["verified"] = (before["verified"] or {}) | verified
+    if config.output.packing != "none":
+        document["packs"] = {
+            "packing": config.output.packing,
+            "length": pack_length(config),
+            "splits": {split: _sums(splits.get(split)) for split in EXACT},
+        }
+    run = {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        "seconds": round(time.time() - began, 6),
+        "repacked": {"folder": str(prepared.folder), "forge": before["forge"]},
+    }
+    return document | {"forge": __version__, "run": before["run"] | run}
+
+
+def _sums(packed: _Split | None) -> dict[str, int]:
+    if packed is None:
+        return {"packs": 0, "rows": 0, "tokens": 0}
+    return {"packs": packed.lines, "rows": len(packed.rows.rows), "tokens": int(packed.rows.tokens.sum())}
+
+
+def _warnings(prepared: Prepared, config: Config) -> Iterator[str]:
+    before = prepared.config
+    too_long = prepared.manifest["rejected"].get("too_long", 0)
+    if before.output.packing == "bfd" and too_long and pack_length(config) > pack_length(before):
+        yield (
+            f"{too_long:,} rows were rejected as too long for packs of {pack_length(before):,} tokens, and "
+            "stay so: prepare the folder again to have them"
+        )
