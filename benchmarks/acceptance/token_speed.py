@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -96,7 +97,7 @@ def library(tokenizer: Path, output: Path) -> Callable[[], None]:
     data = np.frombuffer(b"".join(texts) + bytes(PADDING), np.uint8)
     starts = np.concatenate(([0], ends[:-1]))
     cuts = np.unique(np.append(np.searchsorted(ends, np.arange(0, ends[-1], BUDGET.chunk_bytes)), len(ends)))
-    encoder = Gigatoken(read_tokenizer(tokenizer).plain(True))
+    encoder = Gigatoken(partial(read_tokenizer(tokenizer).plain, True))
 
     def run() -> None:
         for begin, end in pairwise(cuts):
