@@ -17,6 +17,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -115,9 +116,9 @@ def peer(chats: Path, tokenizer: Path) -> float:
     model = PreTrainedTokenizerFast(tokenizer_file=str(tokenizer), bos_token="<|begin_of_text|>")
     model.chat_template = TEMPLATE.read_text()
 
-    def encode(batch: dict) -> dict:
+    def encode(batch: dict[str, Any]) -> dict[str, Any]:
         texts = model.apply_chat_template(batch["messages"], tokenize=False)
-        return model(texts, add_special_tokens=False)
+        return {**model(texts, add_special_tokens=False)}
 
     rows = [{"messages": json.loads(line)["messages"]} for line in chats.open()]
     with tempfile.TemporaryDirectory() as folder:
