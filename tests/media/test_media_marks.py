@@ -64,7 +64,7 @@ def put(folder: Path, records: list[dict[str, Any]], kind: str) -> Path:
     return path
 
 
-CASES = {
+CASES: dict[str, tuple[dict[str, Any], ...]] = {
     "llava": ({"image": "a.png", "conversations": MARKED}, {"image": None, "conversations": MARKED}),
     "ms-swift": (
         {"images": ["a.png"], "messages": [{"role": "user", "content": "<image>Which?"}, PARTS[1]]},
