@@ -215,6 +215,18 @@ def _pack_is_for_trainers(config: Config) -> str | None:
     )
 
 
+def _ends_can_be_stripped(config: Config) -> str | None:
+    output, form = config.output, form_of(config)
+    named = next((name for name in ("bos", "eos") if getattr(output, name) == "strip"), None)
+    if named is None:
+        return None
+    if not form.is_rendered or form.is_encoded:
+        return f"output.{named} strip is for rendered texts, and output.form is {output.form}: set it to keep"
+    if output.bos == "strip" and output.spans:
+        return "output.bos strip would move the spans of a text: set one of output.bos and output.spans anew"
+    return None
+
+
 def _tokens_are_all(config: Config) -> str | None:
     """Whether a format of one trainer can say what is to be written."""
     output = config.output
@@ -278,6 +290,7 @@ RULES = (
         _given_splits_stand_alone,
     ),
     Rule("output", ("output.spans", "output.form"), _form_has_spans),
+    Rule("output", ("output.bos", "output.eos", "output.form", "output.spans"), _ends_can_be_stripped),
     Rule(
         "preprocessing.quality_checks.too_long",
         ("preprocessing.quality_checks.too_long", "output.form"),

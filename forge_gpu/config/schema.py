@@ -84,6 +84,14 @@ class LinkedRecords(Section):
     parent: str | None = None
 
 
+class MediaColumns(Section):
+    """Columns that hold what texts name by a mark, as <image>, or by a part: see docs/media.md."""
+
+    images: str | None = None
+    audios: str | None = None
+    videos: str | None = None
+
+
 class GivenSplits(Section):
     """Files of `inputs` that are splits already: see docs/records.md."""
 
@@ -120,6 +128,7 @@ class DataConfig(Section):
     convert: Convert = Convert()
     splits: Annotated[GivenSplits, WITHOUT_EFFECT] = GivenSplits()  # which files they name has one
     mapping: Mapping = Mapping()
+    media: MediaColumns = MediaColumns()
     weights: list[Weight] | dict[str, Weight] | None = None  # the share of each input, of any sum
     caps: list[Cap | None] | dict[str, Cap] | None = None  # rows of an input to use at most
     against: Annotated[
@@ -171,6 +180,7 @@ class Checks(Section):
     repetition: Action = "warn"
     control_tokens: Action = "warn"  # contents that spell a token of the template, as <|im_start|>
     language: Action = "off"  # answers in none of `languages`
+    media: Action = "reject"  # a text names another number of media than its row has
     secrets: Action = "off"
     personal_data: Action = "off"
     gopher: Action = "off"  # the rules for web pages of Gopher's makers, and of C4's
@@ -261,6 +271,7 @@ class TokensConfig(Section):
     markup_text: Literal["keep", "plain", "reject"] = "keep"  # and another added token, as <think>
     allow: list[str] = []  # added tokens that contents may write
     train: Literal["assistant", "last", "completion", "all"] = "assistant"
+    thinking: bool = True  # false: what the model thinks before it answers is read, and not trained
     min_trained: Annotated[int, Field(ge=0)] = 1  # tokens of a row; with fewer it is rejected
     cut: Cut = "none"  # of rows of more than model.max_length tokens, before too_long is asked
 
@@ -300,6 +311,8 @@ class OutputConfig(_WithFor):
     spans: bool = False  # beside a text of a Jinja template: [start, end) of what the assistant wrote
     unknown_spans: Literal["null", "reject"] = "null"  # of rows where they cannot be told exactly
     trained_roles: list[str] = ["assistant"]  # noqa: RUF012 (whose messages have spans)
+    bos: Literal["keep", "strip"] = "keep"  # of rendered texts: what a template writes and a tokenizer adds
+    eos: Literal["keep", "strip"] = "keep"
     mode: Annotated[Literal["umask", "group", "private"], WITHOUT_EFFECT] = "umask"  # who may read the files
     verify: bool = True  # read the output back, check every row, record each file's SHA-256
     report: Annotated[bool, WITHOUT_EFFECT] = True  # leave report.html beside the output

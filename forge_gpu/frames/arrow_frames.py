@@ -37,6 +37,9 @@ class ArrowFrames:
         except InputError as fault:
             raise InputError(f"column {column!r}: {fault}") from None
 
+    def is_text(self, frame: Any, column: str) -> bool:
+        return _is_text(frame.schema.field(column).type)
+
     def objects(self, frame: Any, column: str, start: int, stop: int) -> list[Any] | None:
         try:
             values: list[Any] = self._column(frame, column, start, stop).to_pylist()
@@ -84,6 +87,9 @@ class PolarsFrames(ArrowFrames):
             raise TypeError(f"this engine takes a polars.DataFrame, not polars.{type(frame).__name__}{hint}")
         return super().columns(frame)
 
+    def is_text(self, frame: Any, column: str) -> bool:
+        return str(frame.schema[column]) == "String"
+
     def take(self, frame: Any, rows: I64) -> Any:
         return frame[rows]
 
@@ -107,6 +113,10 @@ class PolarsFrames(ArrowFrames):
         return polars.Series(name, array)
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
 class DatasetFrames(ArrowFrames):
     """Hugging Face's `datasets.Dataset`, in the order of its rows; a series is a ChunkedArray, which
     `add_column` takes. A dictionary of splits, or a stream, is none."""
@@ -115,6 +125,9 @@ class DatasetFrames(ArrowFrames):
         if type(frame).__name__ != "Dataset":
             raise TypeError(f"this engine takes a datasets.Dataset, not datasets.{type(frame).__name__}")
         return super().columns(frame)
+
+    def is_text(self, frame: Any, column: str) -> bool:
+        return _is_text(frame.features.arrow_schema.field(column).type)
 
     def take(self, frame: Any, rows: I64) -> Any:
         return frame.select(rows)

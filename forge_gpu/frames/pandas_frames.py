@@ -46,6 +46,12 @@ class PandasFrames:
         except InputError as fault:
             raise InputError(f"column {column!r}: {fault}") from None
 
+    def is_text(self, frame: pd.DataFrame, column: str) -> bool:
+        dtype = frame[column].dtype
+        if isinstance(dtype, pd.ArrowDtype):
+            return pa.types.is_string(dtype.pyarrow_dtype) or pa.types.is_large_string(dtype.pyarrow_dtype)
+        return isinstance(dtype, pd.StringDtype)
+
     def objects(self, frame: pd.DataFrame, column: str, start: int, stop: int) -> list[Any] | None:
         series = frame[column]
         if len(series) != stop - start:

@@ -27,7 +27,8 @@ from forge_gpu.planner.conversations import SampledConversations, read_conversat
 from forge_gpu.planner.engine import decide_engine
 from forge_gpu.planner.hardware import hardware_values
 from forge_gpu.planner.inspect import Inspection, inspect, nothing
-from forge_gpu.planner.model import Decision, Template, decide, read_template, settings_of
+from forge_gpu.planner.media import named_media
+from forge_gpu.planner.model import Decision, Template, asked_template, decide, settings_of
 from forge_gpu.planner.splits import given_splits
 from forge_gpu.planner.trial import Trial, try_sample
 from forge_gpu.templates.builtin import builtin
@@ -115,7 +116,9 @@ def make_plan(
     machine = hardware or probe(folder)
     name, text = settings_of(_section(given, "model"))
     text = _text(template) or text
-    asked_template = read_template(text, given.get("templates") or {}) if text else None
+    named_model = _text(model) or name
+    own_names_of = named_model if _text(template) else None
+    asked = asked_template(text, given.get("templates") or {}, own_names_of) if text else None
     result = nothing()
     if paths:
         result = inspect(
@@ -123,7 +126,7 @@ def make_plan(
             _section(given_data, "mapping"),
             given_data.get("format", "auto"),
             given_data.get("encoding"),
-            any_columns=asked_template is not None and asked_template.kind == "format",
+            any_columns=asked is not None and asked.kind == "format",
             base=base,
             convert=_section(given_data, "convert"),
             named=_named_columns(_section(given, "preprocessing"), _section(given, "output")),
@@ -135,7 +138,7 @@ def make_plan(
         chooser.seen_from = lambda path: _seen_from(path, Path(folder))
     if paths:
         chooser.data([_seen_from(path, Path(folder)) for path in named] or paths)
-    chooser.model(_text(model) or name, asked_template)
+    chooser.model(named_model, asked)
     if paths:
         chooser.fit()
     chooser.hardware(engine)
@@ -277,6 +280,8 @@ class _Chooser:
             self.put(f"data.convert.{key}", value, result.picked.reasons["shape"])
         for key, value in result.picked.values.items():
             self.put(f"data.mapping.{key}", value, result.picked.reasons.get(key, "as set"))
+        for kind, column in named_media(result.records, result.picked).items():
+            self.put(f"data.media.{kind}", column, "texts name what it holds by marks")
         self.notes += result.notes
 
     def _dialect(self) -> None:
@@ -350,8 +355,9 @@ class _Chooser:
             form, what = ("source", "as they came") if is_pair else ("messages", "as messages")
             why = "no model's own template is at hand"
             self.notes.append(
-                f"rows are written {what}: some conversations have several turns, a system message or tools, "
-                "which each model writes in its own way; --model DIR takes that, --template NAME a built-in"
+                f"rows are written {what}: some conversations have several turns, a system message, tools or "
+                "media, which each model writes in its own way; --model DIR takes that, --template NAME a "
+                "built-in"
             )
         elif is_pair:
             form, why = "preference", "each record is a pair of answers"
@@ -362,7 +368,9 @@ class _Chooser:
 
     def _needs_own_template(self) -> bool:
         sampled = self.conversations
-        return sampled is not None and sampled.several_turns + sampled.with_system + sampled.with_tools > 0
+        if sampled is None:
+            return False
+        return sampled.several_turns + sampled.with_system + sampled.with_tools + sampled.with_media > 0
 
     def _vram(self) -> int | None:
         given = self.set_by_user("hardware", "vram_gb")
