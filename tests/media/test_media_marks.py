@@ -15,7 +15,7 @@ from forge_gpu.media.marks import held_in, kinds
 
 PNG = {"bytes": b"\x89PNG", "path": None}
 MARKED = [{"from": "human", "value": "<image>\nWhat river is it?"}, {"from": "gpt", "value": "The Rhine"}]
-PARTS = [
+PARTS: list[dict[str, Any]] = [
     {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What river is it?"}]},
     {"role": "assistant", "content": [{"type": "text", "text": "The Rhine"}]},
 ]
@@ -64,7 +64,7 @@ def put(folder: Path, records: list[dict[str, Any]], kind: str) -> Path:
     return path
 
 
-CASES = {
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "llava": ({"image": "a.png", "conversations": MARKED}, {"image": None, "conversations": MARKED}),
     "ms-swift": (
         {"images": ["a.png"], "messages": [{"role": "user", "content": "<image>Which?"}, PARTS[1]]},
