@@ -31,9 +31,9 @@ def arrow_spans(column: pa.Array | pa.ChunkedArray) -> Spans:
     Text, binary, dates and times (ISO 8601) give PLAIN; numbers, booleans, lists, structs and maps give JSON,
     the text of the value: integers and decimals with every digit, floats in the shortest spelling that
     reads back, float NaN and infinity as NULL. In nested values a field that is null is left out, for columns
-    of structs widen records with nulls that they never had, but for a message's `content`; the bytes of a file
-    (see `is_medium`) are base64. Text is not
-    checked to be UTF-8 here; a nested value that is not UTF-8 gives PLAIN with a byte that is not.
+    of structs widen records with nulls that they never had, but for a message's `content`; the bytes of a
+    file (see `is_medium`) are base64. Text is not checked to be UTF-8 here; a nested value that is not UTF-8
+    gives PLAIN with a byte that is not.
     Raises InputError for a type that has no JSON form, or offsets that leave their buffer.
     """
     if isinstance(column, pa.DictionaryArray) and is_text(column.type.value_type):
