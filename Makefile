@@ -47,7 +47,7 @@ trainers: .venvs/trainers/.made ## Make the pinned environment in which tests tr
 
 .PHONY: test
 test: install lint trainers ## Everything that CI runs: lint, all tests, the commands of the docs
-	$(BIN)/python -m pytest -n 2 -m "not gpu"
+	$(BIN)/python -m pytest -n 2 -m "not gpu" --durations=40
 
 .PHONY: quick
 quick: $(BIN)/forge ## The fast tests only

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-import resource
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
+
+from benchmarks.limits.memory import job_process, send
 
 MOST = 1.15
 """An exponent above this is no noise of a linear job."""
-ROUNDS = 3
-FEW = 2
-"""How many there are of something in the job whose seconds are those of a start."""
+ROUNDS = 2
+FEW = 4
+"""How many there are of something in the job that loads libraries and kernels."""
 
 
 @dataclass(frozen=True)
 class Grown:
     """name: what there are many of. make: writes inputs with so many into a folder, and gives the sections of
-    a plan beside the usual ones. least: how many take more than a start does."""
+    a plan beside the usual ones. least: how many are compared with twice as many."""
 
     name: str
     make: Callable[[Path, int], dict[str, Any]]
@@ -99,40 +98,36 @@ GROWN = (
 )
 
 
-def seconds(case: Grown, count: int, folder: Path) -> float:
-    """Those of the processor that so many take beyond the job's start, the least of a few runs: on a machine
-    that is shared the clock's would say more of others than of the job."""
-    return _least(case, count, folder / "many") - _least(case, FEW, folder / "few")
+def seconds(case: Grown, folder: Path) -> list[float]:
+    """Those of the processor that `least` take, and twice as many, each the least of a few runs in a process
+    that has run a small one: on a machine that is shared the clock's would say more of others than of the
+    job."""
+    plans = [_plan(case, folder, count) for count in (FEW, case.least, 2 * case.least)]
+    with job_process(folder, plans[0]) as (process, _):
+        sender, answers = cast(TextIO, process.stdin), cast(TextIO, process.stdout)
+        return [min(_cpu(sender, answers, plan) for _ in range(ROUNDS)) for plan in plans[1:]]
+
+
+def _cpu(sender: TextIO, answers: TextIO, plan: dict[str, Any]) -> float:
+    send(sender, {"plan": plan})
+    answer = json.loads(answers.readline())
+    assert answer["end"] == "done", answer
+    return float(answer["cpu"])
 
 
 def exponent(of: float, twice: float) -> float:
     return math.log2(twice / of)
 
 
-def _least(case: Grown, count: int, folder: Path) -> float:
-    (folder / "in").mkdir(parents=True)
-    plan = _plan(case.make(folder / "in", count))
-    return min(_run(plan, folder / f"out{i}") for i in range(ROUNDS))
-
-
-def _plan(sections: dict[str, Any]) -> dict[str, Any]:
+def _plan(case: Grown, folder: Path, count: int) -> dict[str, Any]:
+    inputs = folder / str(count)
+    inputs.mkdir(parents=True)
     plan: dict[str, Any] = {
         "version": 1,
         "data": {"mapping": {"shape": "flat", "query": "q", "response": "a"}},
         "model": {"chat_template": "chatml", "template_kind": "builtin"},
         "preprocessing": {"memory": {"threads": 1}},
     }
-    for name, values in sections.items():
+    for name, values in case.make(inputs, count).items():
         plan[name] = plan[name] | values
     return plan
-
-
-def _run(plan: dict[str, Any], output: Path) -> float:
-    path = output.with_suffix(".yaml")
-    path.write_text(json.dumps(plan))  # JSON is YAML
-    forge = Path(sys.executable).with_name("forge")
-    command = [str(forge), "prepare", "--config", str(path), "--output", str(output), "--fresh", "--quiet"]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -1,5 +1,5 @@
-"""A job in a process of its own: first a small one, which loads libraries and kernels, then the one that is
-measured, when its parent says so. Called by `memory.py`: no command for people."""
+"""Jobs in a process of its own: first a small one, which loads libraries and kernels, then those that are
+measured, when its parent says so. Called by `memory.py` and `growth.py`: no command for people."""
 
 from __future__ import annotations
 
@@ -36,18 +36,26 @@ def status(name: str) -> int:
     return int(line.split()[1]) * 1024
 
 
+def measured(plan: dict[str, object], folder: Path) -> dict[str, object]:
+    """How a job of a plan ended, and the seconds that it took of the clock and of the processor."""
+    began, worked = time.monotonic(), time.process_time()
+    end, rows = run(plan, folder)
+    seconds, cpu = time.monotonic() - began, time.process_time() - worked
+    return {"end": end, "rows": rows, "seconds": seconds, "cpu": cpu}
+
+
 def main() -> None:
+    """A line asks for the small job; each line behind it for one that is measured."""
     request = json.loads(sys.stdin.readline())
     folder = Path(request["folder"])
     run(request["small"], folder / "small")
     before = {name: status(name) for name in ("RssAnon", "VmData")}
     print(json.dumps(before), flush=True)
-    limit = json.loads(sys.stdin.readline())
-    if limit is not None:
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    began = time.monotonic()
-    end, rows = run(request["plan"], folder / "large")
-    print(json.dumps({"end": end, "rows": rows, "seconds": time.monotonic() - began}), flush=True)
+    for number, line in enumerate(sys.stdin):
+        request = json.loads(line)
+        if (limit := request.get("limit")) is not None:
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        print(json.dumps(measured(request["plan"], folder / f"large{number}")), flush=True)
 
 
 if __name__ == "__main__":

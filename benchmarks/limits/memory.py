@@ -33,6 +33,7 @@ class Taken:
     end: str
     rows: int
     seconds: float
+    cpu: float
 
 
 def allowed(case: HostileInput, budget: int, threads: int) -> int:
@@ -52,23 +53,21 @@ def measure(
     of the input; less of it has as large rows where rows are what is large."""
     (folder / "small-input").mkdir(parents=True)
     small = case.make(folder / "small-input", SMALL)
-    request = {
-        "folder": str(folder),
-        "small": case.plan(small, budget, threads),
-        "plan": case.plan(case.make(folder, scale), budget, threads),
-    }
-    with _process() as process:
+    plan = case.plan(case.make(folder, scale), budget, threads)
+    with job_process(folder, case.plan(small, budget, threads)) as (process, before):
         sender, answers = cast(TextIO, process.stdin), cast(TextIO, process.stdout)
-        _send(sender, request)
-        before = json.loads(answers.readline())
-        _send(sender, None if limit is None else before["VmData"] + limit)
+        send(sender, {"plan": plan, "limit": None if limit is None else before["VmData"] + limit})
+        sender.close()
         peak = _watch(process)
         result = json.loads(answers.readline())
     return Taken(peak["RssAnon"] - before["RssAnon"], peak["VmData"] - before["VmData"], **result)
 
 
 @contextmanager
-def _process() -> Iterator[subprocess.Popen[str]]:
+def job_process(
+    folder: Path, small: dict[str, Any]
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, int]]]:
+    """A process of `job.py` that has run the job of a small plan, and its memory."""
     with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.limits.job"],
         cwd=ROOT,
@@ -78,12 +77,13 @@ def _process() -> Iterator[subprocess.Popen[str]]:
         env=os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"},  # as the command line sets it
     ) as process:
         try:
-            yield process
+            send(cast(TextIO, process.stdin), {"folder": str(folder), "small": small})
+            yield process, json.loads(cast(TextIO, process.stdout).readline())
         finally:
             process.kill()
 
 
-def _send(sender: TextIO, message: Any) -> None:
+def send(sender: TextIO, message: Any) -> None:
     sender.write(json.dumps(message) + "\n")
     sender.flush()
 

@@ -271,6 +271,7 @@ class TokensConfig(Section):
     markup_text: Literal["keep", "plain", "reject"] = "keep"  # and another added token, as <think>
     allow: list[str] = []  # added tokens that contents may write
     train: Literal["assistant", "last", "completion", "all"] = "assistant"
+    thinking: bool = True  # false: what the model thinks before it answers is read, and not trained
     min_trained: Annotated[int, Field(ge=0)] = 1  # tokens of a row; with fewer it is rejected
     cut: Cut = "none"  # of rows of more than model.max_length tokens, before too_long is asked
 
@@ -284,17 +285,34 @@ else:  # a word of Python's own can be a field, but not be written as one
 
 class OutputConfig(_WithFor):
     form: Literal["text", "prompt_completion", "messages", "preference", "source", "tokens"] = "text"
-    format: Literal["jsonl", "parquet", "megatron"] = "jsonl"
+    format: Literal[
+        "jsonl",
+        "parquet",
+        "automodel",
+        "llamafactory",
+        "megatron",
+        "megatron_bridge",
+        "nanogpt",
+        "olmo",
+        "skyrl",
+        "swift",
+        "together",
+    ] = "jsonl"
     columns: list[str] = []  # noqa: RUF012 (of the input, to keep, spelled as they came)
     rows_per_shard: Annotated[int, Field(ge=1)] | None = None
     order: Literal["input", "shuffled"] = "input"
     packing: Literal["none", "bfd", "wrapped"] = "none"  # of rows of tokens: see docs/packs.md
     pack_length: Annotated[int, Field(ge=1, lt=2**31)] | None = None  # in tokens; null: model.max_length
-    pack_within: Literal["split", "file"] = "split"  # file: no pack of rows of two input files
+    pack_within: Literal["split", "file", "length"] = "split"  # no pack of rows of two files, or lengths
+    pad_rows_to: Annotated[int, Field(ge=1, lt=2**31)] = 1  # tokens of a row in a pack: a multiple of these
+    pad_to: Annotated[int, Field(ge=1, lt=2**31)] = 1  # tokens of a pack: a multiple of these
+    pad_id: Annotated[int, Field(ge=0, lt=2**31)] | None = None  # the token that is put there
     turns: Literal["all", "each"] = "all"  # each: a row for each turn of the assistant, as at inference
     spans: bool = False  # beside a text of a Jinja template: [start, end) of what the assistant wrote
     unknown_spans: Literal["null", "reject"] = "null"  # of rows where they cannot be told exactly
     trained_roles: list[str] = ["assistant"]  # noqa: RUF012 (whose messages have spans)
+    bos: Literal["keep", "strip"] = "keep"  # of rendered texts: what a template writes and a tokenizer adds
+    eos: Literal["keep", "strip"] = "keep"
     mode: Annotated[Literal["umask", "group", "private"], WITHOUT_EFFECT] = "umask"  # who may read the files
     verify: bool = True  # read the output back, check every row, record each file's SHA-256
     report: Annotated[bool, WITHOUT_EFFECT] = True  # leave report.html beside the output

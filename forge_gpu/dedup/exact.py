@@ -25,6 +25,7 @@ def duplicates(
     live: npt.NDArray[np.bool_],
     budget_bytes: int,
     first_occurrence: FirstOccurrence | None = None,
+    out: I64 | None = None,
 ) -> I64:
     """The survivor of each duplicate: int64[n], the smallest live row with an equal key; -1 for survivors
     and rows that are not live.
@@ -34,16 +35,17 @@ def duplicates(
     takes; a block's own duplicates are dropped before, so that one key with very many rows costs nothing.
     The result is the same for any budget. Memory beyond the result: `budget_bytes` or 32 MiB, whichever is
     more, and where rows are taken in parts a byte or two a row. first_occurrence: an engine's; the CPU's
-    kernel where none is given.
+    kernel where none is given. out: int64[n] that takes the result, such as a mapped file.
     """
     from forge_gpu.kernels.cpu import dedup
 
     find = first_occurrence or dedup.first_occurrence
     n = len(live)
+    first = np.empty(n, np.int64) if out is None else out
     rows_at_once = max(budget_bytes // BYTES_A_ROW, BLOCK)
     if n <= rows_at_once:
-        return _without_survivors(find(np.ascontiguousarray(hashes), np.asarray(live).view(np.uint8)))
-    first = np.full(n, -1, np.int64)
+        first[:] = find(np.ascontiguousarray(hashes), np.asarray(live).view(np.uint8))
+        return _without_survivors(first)
     distinct = 0
     for start in range(0, n, BLOCK):
         block = slice(start, min(start + BLOCK, n))

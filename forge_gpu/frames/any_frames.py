@@ -101,6 +101,9 @@ class AnyFrames:
     def spans(self, frame: Any, column: str, start: int, stop: int) -> Spans:
         return self._of(frame).spans(frame, column, start, stop)
 
+    def is_text(self, frame: Any, column: str) -> bool:
+        return self._of(frame).is_text(frame, column)
+
     def objects(self, frame: Any, column: str, start: int, stop: int) -> list[Any] | None:
         return self._of(frame).objects(frame, column, start, stop)
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from forge_gpu.errors import InputError
 from forge_gpu.frames.base import Bools, unique
 from forge_gpu.io.columns import arrow_spans
-from forge_gpu.io.to_arrow import numbers_to_arrow, text_to_arrow
+from forge_gpu.io.to_arrow import STRINGS, numbers_to_arrow, text_to_arrow
 from forge_gpu.kernels.layout import I64, Spans, Text
 
 
@@ -36,6 +36,9 @@ class ArrowFrames:
             return arrow_spans(array)
         except InputError as fault:
             raise InputError(f"column {column!r}: {fault}") from None
+
+    def is_text(self, frame: Any, column: str) -> bool:
+        return frame.schema.field(column).type in STRINGS
 
     def objects(self, frame: Any, column: str, start: int, stop: int) -> list[Any] | None:
         try:
@@ -84,6 +87,9 @@ class PolarsFrames(ArrowFrames):
             raise TypeError(f"this engine takes a polars.DataFrame, not polars.{type(frame).__name__}{hint}")
         return super().columns(frame)
 
+    def is_text(self, frame: Any, column: str) -> bool:
+        return str(frame.schema[column]) == "String"
+
     def take(self, frame: Any, rows: I64) -> Any:
         return frame[rows]
 
@@ -115,6 +121,9 @@ class DatasetFrames(ArrowFrames):
         if type(frame).__name__ != "Dataset":
             raise TypeError(f"this engine takes a datasets.Dataset, not datasets.{type(frame).__name__}")
         return super().columns(frame)
+
+    def is_text(self, frame: Any, column: str) -> bool:
+        return frame.features.arrow_schema.field(column).type in STRINGS
 
     def take(self, frame: Any, rows: I64) -> Any:
         return frame.select(rows)

@@ -42,6 +42,9 @@ class Frames(Protocol[Frame, Series]):
         PLAIN, null NULL, any other value JSON. A value with no UTF-8 is PLAIN with bytes that are none.
         Raises InputError, with the column's name, for values that have no JSON form."""
 
+    def is_text(self, frame: Frame, column: str) -> bool:
+        """Whether each value is a text or null, by the type of the column, and lies on the host."""
+
     def objects(self, frame: Frame, column: str, start: int, stop: int) -> list[Any] | None:
         """The same values as Python has them; None where they cannot be had so."""
 

@@ -55,6 +55,9 @@ class CudfFrames:
         result: U8 = self._cudf.to_host(column.source)
         return result
 
+    def is_text(self, frame: Any, column: str) -> bool:
+        return False  # they lie on the GPU
+
     def objects(self, frame: Any, column: str, start: int, stop: int) -> list[Any] | None:
         return None  # they lie on the GPU
 

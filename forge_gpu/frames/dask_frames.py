@@ -131,6 +131,9 @@ class DaskFrames:
     def spans(self, frame: Any, column: str, start: int, stop: int) -> Spans:
         return self._parts.spans(self.opened(frame).between(start, stop), column, 0, stop - start)
 
+    def is_text(self, frame: Any, column: str) -> bool:
+        return self._parts.is_text(self.opened(frame).meta, column)
+
     def objects(self, frame: Any, column: str, start: int, stop: int) -> list[Any] | None:
         return self._parts.objects(self.opened(frame).between(start, stop), column, 0, stop - start)
 

@@ -459,7 +459,7 @@ class FrameEngine(Generic[Frame, Series]):
 
     def _duplicates(self, frame: Frame, columns: Names, backwards: bool = False) -> I64:
         """The row that each row repeats, -1 where it is the first of its kind (or the last: backwards)."""
-        hashes = self.passes.keys(frame, columns)
+        hashes = self.passes.equal_keys(frame, columns)
         live = np.ones(len(hashes), np.bool_)
         memory = self.passes.budget.bytes
         with self.passes.workers.borrow() as worker:

@@ -17,7 +17,7 @@ from forge_gpu.frames.base import Frame, Frames, Series
 from forge_gpu.frames.blocks import LEAST_ROWS, Columns, Rows, block_bytes, blocks, ranges
 from forge_gpu.frames.dask_frames import Partitioned
 from forge_gpu.frames.few import MOST_ROWS, few_rows
-from forge_gpu.frames.keys import keys_of
+from forge_gpu.frames.keys import hashes_of_texts, keys_of
 from forge_gpu.frames.rendering import Recipe, prepared
 from forge_gpu.frames.sampling import Sample
 from forge_gpu.frames.settings import Output, Recipes
@@ -122,6 +122,15 @@ class Passes(Generic[Frame, Series]):
         names = self.columns(frame, columns)
         table = pack([column_key(names)])
         result = self.each(frame, names, lambda worker, block: keys_of(worker, table, block))
+        return np.concatenate([np.zeros((0, 2), np.uint64), *result])
+
+    def equal_keys(self, frame: Frame, columns: Names) -> U64:
+        """Keys that are equal where `keys` are, and say no more than that: uint64[n, 2]. Those of one column
+        of texts are hashes of the texts where they lie."""
+        names = self.columns(frame, columns)
+        if self.engine_name != "cpu" or len(names) > 1 or not self.frames.is_text(frame, names[0]):
+            return self.keys(frame, columns)
+        result = self.each(frame, names, hashes_of_texts)
         return np.concatenate([np.zeros((0, 2), np.uint64), *result])
 
     def each(self, frame: Frame, columns: Sequence[str], work: Work[Made]) -> Iterator[Made]:

@@ -34,6 +34,9 @@ class RecordFrames:
         except InputError as fault:
             raise InputError(f"column {column!r}: {fault}") from None
 
+    def is_text(self, frame: list[dict[str, Any]], column: str) -> bool:
+        return False  # no type says so
+
     def objects(self, frame: list[dict[str, Any]], column: str, start: int, stop: int) -> list[Any] | None:
         return [row.get(column) for row in frame[start:stop]]
 

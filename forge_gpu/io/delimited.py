@@ -1,9 +1,10 @@
-"""CSV and TSV as record batches: every field as its bytes, no guess of types or nulls, no row dropped."""
+"""CSV and TSV as arrays of fields: each as its bytes, no guess of types or nulls, no row dropped."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,9 +23,7 @@ BLOCK_BYTES = 2**20
 """What is parsed at a time, and so about the size of a batch."""
 
 FIELDS = 2**18
-LEAST_ROWS = 8
-"""So many fields are split at once, and so many rows of a table however wide: an Arrow array costs the same
-whatever is in it, so batches of fewer rows would cost the square of the columns."""
+"""So many are split at once, and those of a row however wide its table."""
 
 BAD_COLUMN = "forge: source of a refused row"
 
@@ -34,36 +33,51 @@ def largest_block(max_row_bytes: int) -> int:
     return min(2 * max(max_row_bytes, 32 * 2**20), 2**30)
 
 
-def batches(
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A table of text. names: of its columns; the last is BAD_COLUMN. blocks: of rows, in order: the values
+    of each column, one column after the other, in one array of large_binary. A column that nobody asks for
+    costs no call so, however many there are.
+
+    BAD_COLUMN is null but for records that are malformed or have a wrong number of fields: it is their source
+    text, and the other columns are null there. Blocks depend on the content alone.
+    """
+
+    names: list[str]
+    blocks: Iterator[pa.LargeBinaryArray]
+
+
+def read_fields(
     file: InputFile,
     blocks: Iterator[bytes],
     dialect: Dialect,
     largest: int,
     keep_prefix: bool = False,
     losses: list[Loss] | None = None,
-) -> Iterator[pa.RecordBatch]:
-    """The rows of a table of text, in order. At least one batch, which may be empty.
+) -> Fields:
+    """The table of a decoded file; its columns are named as the header says.
 
-    blocks: the decoded file. Columns are large_binary and named as the header says; a last column,
-    BAD_COLUMN, is null but for records that are malformed or have a wrong number of fields: it is their
-    source text, and the other columns are null there. Batches depend on the content alone.
-    Raises InputError for a header that is not UTF-8 or names a column twice, for a record of more than
-    half of `largest` bytes, and for a quote that is never closed (with keep_prefix the row that holds it is
-    left out and `losses` is told).
+    Raises InputError for a header that is not UTF-8 or names a column twice, and while its blocks are read,
+    for a record of more than half of `largest` bytes, and for a quote that is never closed (with keep_prefix
+    the row that holds it is left out and `losses` is told).
     """
     text = _Text(file, blocks, dialect, largest)
     names = text.names()
-    schema = _schema(names)
-    yield _batch(schema, np.zeros(0, np.uint8), split(b"", dialect, len(names), True), dialect)
+    return Fields([*names, BAD_COLUMN], _blocks(text, len(names), keep_prefix, losses))
+
+
+def _blocks(
+    text: _Text, columns: int, keep_prefix: bool, losses: list[Loss] | None
+) -> Iterator[pa.LargeBinaryArray]:
     rows = 0
-    for data, result in text.records(len(names)):
+    for data, result in text.records(columns):
         rows += len(result.status)
-        yield _batch(schema, data, result, dialect)
+        yield _fields(data, result, text.dialect)
     if text.is_open:
         what = f"a quote opened in row {rows + 1} is never closed"
         if not keep_prefix:
             raise InputError(
-                f"{file.path}: {what}; mend the file, or keep the rows before it with "
+                f"{text.file.path}: {what}; mend the file, or keep the rows before it with "
                 "data.on_corrupt: keep_prefix"
             )
         if losses is not None:
@@ -75,7 +89,7 @@ class _Text:
     inside quotes."""
 
     def __init__(self, file: InputFile, blocks: Iterator[bytes], dialect: Dialect, largest: int) -> None:
-        self._file, self._blocks, self._dialect, self._largest = file, blocks, dialect, largest
+        self.file, self._blocks, self.dialect, self._largest = file, blocks, dialect, largest
         self._held, self._begin = bytearray(), 0
         self._ended = self.is_open = False
         self._fill(dialect.skip + 1)
@@ -85,18 +99,18 @@ class _Text:
         """Those of the columns; the header is taken from the text. Raises InputError."""
         result = self._first()
         if result is None:
-            raise InputError(f"{self._file.path}: not a table: it has no rows")
+            raise InputError(f"{self.file.path}: not a table: it has no rows")
         width = int(result.width[0])
-        if not self._dialect.header:
+        if not self.dialect.header:
             return [f"column_{number + 1}" for number in range(width)]
         header = self._split(width, 1)
-        names = names_of(self._file, fields_of(self._text().tobytes(), header, 0, self._dialect))
+        names = names_of(self.file, fields_of(self._text().tobytes(), header, 0, self.dialect))
         self._begin += header.used
         return names
 
     def records(self, columns: int) -> Iterator[tuple[U8, Split]]:
-        most = max(FIELDS // max(columns, 1), LEAST_ROWS)
-        usual = want = max(BLOCK_BYTES, 2 * LEAST_ROWS * columns)
+        most = max(FIELDS // max(columns, 1), 1)
+        usual = want = max(BLOCK_BYTES, 2 * columns)
         while True:
             self._fill(want)
             count = most
@@ -118,7 +132,7 @@ class _Text:
         return np.frombuffer(self._held, np.uint8)[self._begin :]
 
     def _split(self, columns: int, most: int) -> Split:
-        return split(self._text(), self._dialect, columns, self._ended, most)
+        return split(self._text(), self.dialect, columns, self._ended, most)
 
     def _first(self) -> Split | None:
         """The first record; None where there is none."""
@@ -135,7 +149,7 @@ class _Text:
     def _wider(self, want: int) -> int:
         if want >= self._largest:
             raise InputError(
-                f"{self._file.path}: a row is longer than {self._largest // 2} bytes (is a quote never "
+                f"{self.file.path}: a row is longer than {self._largest // 2} bytes (is a quote never "
                 "closed?); mend it, or raise data.max_row_bytes"
             )
         return min(4 * want, self._largest)
@@ -166,31 +180,19 @@ def names_of(file: InputFile, header: list[bytes]) -> list[str]:
     return names
 
 
-def _schema(names: list[str]) -> pa.Schema:
-    import pyarrow as pa
-
-    return pa.schema([(name, pa.large_binary()) for name in [*names, BAD_COLUMN]])
-
-
-def _batch(schema: pa.Schema, data: U8, result: Split, dialect: Dialect) -> pa.RecordBatch:
+def _fields(data: U8, result: Split, dialect: Dialect) -> pa.LargeBinaryArray:
     import pyarrow as pa
 
     from forge_gpu.kernels.cpu.delimited import unescaped
 
-    rows, is_bad = len(result.status), result.status != GOOD
-    validity = pa.array(~is_bad).buffers()[1] if is_bad.any() else None
-    # All fields by one call, column by column: of a wide table, calls would cost more than the fields.
+    is_bad = result.status != GOOD
     start, length, escaped = result.start.T.ravel(), result.length.T.ravel(), result.escaped.T.ravel()
     texts, offsets = map(pa.py_buffer, unescaped(data, start, length, escaped, dialect.signs))
-    kind, size = pa.large_binary(), 8 * (rows + 1)
-    arrays = [
-        pa.LargeBinaryArray.from_buffers(kind, rows, [validity, offsets.slice(begin, size), texts])
-        for begin in range(0, 8 * rows * (len(schema) - 1), 8 * rows or 1)
-    ]
-    if not rows:
-        arrays = [pa.array([], kind)] * (len(schema) - 1)
-    arrays.append(_sources(data, result, is_bad))
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+    validity = None
+    if is_bad.any():
+        validity = pa.array(np.tile(~is_bad, result.start.shape[1])).buffers()[1]
+    values = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(start), [validity, offsets, texts])
+    return pa.concat_arrays([values, _sources(data, result, is_bad)])
 
 
 def _sources(data: U8, result: Split, is_bad: np.ndarray) -> pa.Array:

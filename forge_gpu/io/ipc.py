@@ -13,6 +13,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 
 from forge_gpu.errors import InputError
@@ -22,6 +23,9 @@ from forge_gpu.io.identity import OpenFile
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.loss import Loss
 from forge_gpu.io.weights import pieces
+
+_FIELDS = b"forge: columns of the fields"
+"""What of a schema says that its one column holds those of all, and their names."""
 
 _FILE_START = 8  # bytes of the magic before the stream that an IPC file holds
 
@@ -72,6 +76,20 @@ class _OwnReader(_Reader):
     def rows(self, i: int, begin: int, count: int, columns: Sequence[str]) -> pa.RecordBatch:
         batch: pa.RecordBatch = self.open().get_batch(i).select(list(columns))
         return batch.slice(begin, count)
+
+
+class _FieldsReader(_OwnReader):
+    """Of a file that `write_fields` made: only columns that are asked for cost anything."""
+
+    def __init__(self, data: pa.Buffer, names: Sequence[str]) -> None:
+        super().__init__(data)
+        self._place = {name: place for place, name in enumerate(names)}
+
+    def rows(self, i: int, begin: int, count: int, columns: Sequence[str]) -> pa.RecordBatch:
+        fields = self.open().get_batch(i).column(0)
+        rows = len(fields) // len(self._place)
+        arrays = [fields.slice(self._place[name] * rows + begin, count) for name in columns]
+        return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
 
 class _Content:
@@ -173,16 +191,21 @@ class _Whole:
 
 
 def open_own(content: Path | bytes) -> Batches:
-    """A file that `write` made, whole, for this job alone."""
+    """A file that `write` or `write_fields` made, whole, for this job alone."""
     data = pa.py_buffer(content) if isinstance(content, bytes) else pa.memory_map(str(content)).read_buffer()
     reader = _OwnReader(data)
     opened = reader.open()
+    schema, width = opened.schema, 1
+    if schema.metadata is not None and _FIELDS in schema.metadata:
+        names = orjson.loads(schema.metadata[_FIELDS])
+        reader, width = _FieldsReader(data, names), len(names)
+        schema = pa.schema([(name, pa.large_binary()) for name in names])
     starts, size = [0], 0
     for i in range(opened.num_record_batches):
         batch = opened.get_batch(i)
-        starts.append(starts[-1] + len(batch))
+        starts.append(starts[-1] + len(batch) // width)
         size += batch.nbytes
-    return Batches(opened.schema, reader, starts, size, 0)
+    return Batches(schema, reader, starts, size, 0)
 
 
 def open_file(
@@ -314,6 +337,14 @@ def write(
     with pa.ipc.new_file(pa.PythonFile(sink, mode="w"), schema) as writer:
         for batch in batches:
             _write_pieces(writer, batch, piece_bytes)
+
+
+def write_fields(sink: Any, names: Sequence[str], blocks: Iterable[pa.LargeBinaryArray]) -> None:
+    """Write blocks of rows, each the values of all columns, one column after the other, as an IPC file."""
+    schema = pa.schema([("fields", pa.large_binary())], metadata={_FIELDS: orjson.dumps(names)})
+    with pa.ipc.new_file(pa.PythonFile(sink, mode="w"), schema) as writer:
+        for fields in blocks:
+            writer.write_batch(pa.RecordBatch.from_arrays([fields], schema=schema))
 
 
 def _write_pieces(writer: Any, batch: pa.RecordBatch, piece_bytes: int) -> None:

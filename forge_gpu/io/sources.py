@@ -163,11 +163,11 @@ class _Opening:
         def write(spooled: SpoolFile, losses: list[Loss]) -> None:
             blocks = self._blocks(self.format.encoding, losses)
             keep_prefix = self.origin.keep_prefix
-            rows = delimited.batches(self.file, blocks, dialect, largest, keep_prefix, losses)
-            ipc.write(spooled, rows, self.origin.range_bytes)
+            fields = delimited.read_fields(self.file, blocks, dialect, largest, keep_prefix, losses)
+            ipc.write_fields(spooled, fields.names, fields.blocks)
 
         how = (self.format.compression, self.format.encoding, dialect, largest)
-        return self._rewritten(("table", *how), write)
+        return self._rewritten(("fields", *how), write)
 
     def _parquet(self, origin: Origin, content: Spooled) -> Source:
         from forge_gpu.io import ipc, tables

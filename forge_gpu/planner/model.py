@@ -157,6 +157,18 @@ def _facts_of_folder(decision: Decision, folder: ModelFolder) -> None:
     decision.entry = match.model if match else None
 
 
+def asked_template(template: str, registered: Mapping[str, str], model: str | None) -> Template:
+    """`--template`: as `read_template`, or one of the model's own by the name that transformers knows it by.
+    Raises TemplateError, InputError."""
+    known = template in builtin.builtins() or template in registered or template in user_templates()
+    place = locate(model)[0] if model and not known and template.isidentifier() else None
+    folder = None if place is None else read_folder(place)
+    if folder is None or template not in folder.templates:
+        return read_template(template, registered)
+    why = f"the model's own, named {template!r}"
+    return Template("jinja", folder.templates[template], folder.sources[template], why)
+
+
 def read_template(template: str, registered: Mapping[str, str] | None = None) -> Template:
     """`--template`: a name, of a built-in or of one's own, a file, or a text with braces. registered: the
     section `templates` of the plan. Raises TemplateError."""
@@ -238,7 +250,7 @@ def _of_folder(decision: Decision, folder: ModelFolder, tools: bool) -> Template
     if text is None:
         raise TemplateError(
             f"{folder.path} has several chat templates ({', '.join(folder.templates)}) and none is the "
-            "default; write the one to use to a file and name it with --template"
+            "default; name the one to use with --template"
         )
     names = [name for name, own in folder.templates.items() if own == text] or [DEFAULT, TOOL_USE]
     sources = ", ".join(dict.fromkeys(folder.sources[name] for name in names if name in folder.sources))

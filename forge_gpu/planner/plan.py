@@ -28,7 +28,7 @@ from forge_gpu.planner.engine import decide_engine
 from forge_gpu.planner.hardware import hardware_values
 from forge_gpu.planner.inspect import Inspection, inspect, nothing
 from forge_gpu.planner.media import named_media
-from forge_gpu.planner.model import Decision, Template, decide, read_template, settings_of
+from forge_gpu.planner.model import Decision, Template, asked_template, decide, settings_of
 from forge_gpu.planner.splits import given_splits
 from forge_gpu.planner.trial import Trial, try_sample
 from forge_gpu.templates.builtin import builtin
@@ -116,7 +116,9 @@ def make_plan(
     machine = hardware or probe(folder)
     name, text = settings_of(_section(given, "model"))
     text = _text(template) or text
-    asked_template = read_template(text, given.get("templates") or {}) if text else None
+    named_model = _text(model) or name
+    own_names_of = named_model if _text(template) else None
+    asked = asked_template(text, given.get("templates") or {}, own_names_of) if text else None
     result = nothing()
     if paths:
         result = inspect(
@@ -124,7 +126,7 @@ def make_plan(
             _section(given_data, "mapping"),
             given_data.get("format", "auto"),
             given_data.get("encoding"),
-            any_columns=asked_template is not None and asked_template.kind == "format",
+            any_columns=asked is not None and asked.kind == "format",
             base=base,
             convert=_section(given_data, "convert"),
             named=_named_columns(_section(given, "preprocessing"), _section(given, "output")),
@@ -136,7 +138,7 @@ def make_plan(
         chooser.seen_from = lambda path: _seen_from(path, Path(folder))
     if paths:
         chooser.data([_seen_from(path, Path(folder)) for path in named] or paths)
-    chooser.model(_text(model) or name, asked_template)
+    chooser.model(named_model, asked)
     if paths:
         chooser.fit()
     chooser.hardware(engine)

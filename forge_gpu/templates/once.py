@@ -12,7 +12,7 @@ import threading
 import weakref
 from typing import Any
 
-MOST_BYTES = 4 * 2**30
+MOST_BYTES = 2**30
 """Of the file, which is temporary and has no name."""
 
 PAGE_BYTES, CACHED_PAGES = 4096, 2048

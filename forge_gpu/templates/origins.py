@@ -36,13 +36,9 @@ class Origins:
         self._begins = frozenset(token[:k] for token in tokens for k in range(1, len(token)))
         self._ends = frozenset(token[k:] for token in tokens for k in range(1, len(token)))
         self._longest = max(map(len, tokens), default=0)
-        constants = constants_of(template)
-        self._after = [
-            token[k:]
-            for token in tokens
-            for k in range(1, len(token))
-            if any(constant.endswith(token[:k]) for constant in constants)
-        ]
+        sizes = range(1, self._longest)
+        ends = {constant[-k:] for constant in constants_of(template) for k in sizes}
+        self._after = [token[k:] for token in tokens for k in range(1, len(token)) if token[:k] in ends]
         self._roles = frozenset((*ROLES, "developer", *role_aliases({})))
         self._hint = _hint(tokens)
 

@@ -59,9 +59,30 @@ def test_lines_for_trainers_name_the_files(named: list[str], format: str) -> Non
         "config": {"output": {"form": "tokens", "for": named, "format": format}},
         "outputs": [{"file": "train.x", "split": "train"}, {"file": "validation.x", "split": "validation"}],
     }
-    lines = lines_for_trainers(manifest, "out")
+    lines = lines_for_trainers(manifest, Path("out"))
     assert [line for line in lines if line.startswith("for ")] == [
         f"for {name}:" for name in named or ["trl"]
     ]
     assert any('["out/train.x"]' in line for line in lines) and "{" + "loader" not in "".join(lines)
-    assert lines_for_trainers({"config": {"output": {"form": "text"}}}, "out") == []
+
+
+@pytest.mark.parametrize(
+    ("bos", "text", "said"),
+    [
+        ("keep", "<s>a", "the texts begin with BOS '<s>': encode them with add_special_tokens=False"),
+        ("keep", "a", ""),
+        ("strip", "a", "BOS '<s>' was taken from the texts: the tokenizer must add it"),
+    ],
+)
+def test_what_a_tokenizer_adds_to_texts_is_told(bos: str, text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text(json.dumps({"text": text}) + "\n")
+    manifest = {
+        "config": {
+            "output": {"form": "text", "format": "jsonl", "bos": bos},
+            "model": {"special_tokens": {"bos_token": "<s>"}},
+        },
+        "outputs": [{"file": "train.jsonl", "split": "train", "rows": 1}],
+        "columns": {"text": "string"},
+    }
+    lines = lines_for_trainers(manifest, tmp_path)
+    assert len(lines) == bool(said) and all(line.startswith(said) for line in lines)

@@ -6,7 +6,9 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import forge_gpu
@@ -189,3 +191,27 @@ def test_what_cannot_be_honoured_is_refused(call: Any, message: str) -> None:
     with pytest.raises(ForgeError, match=message) as caught:
         call()
     assert isinstance(caught.value, ConfigError | InputError) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["large_string", "string", "dictionary", "object", "string_view"])
+def test_duplicates_of_one_column_are_the_same_however_its_texts_lie(kind: str) -> None:
+    """In several pieces of memory, between nulls that have bytes of their own, from the middle on."""
+    chance = random.Random(kind)
+    values = [chance.choice(["", None, "a", "b", "ab", "1", "01", "é\n", "x" * 500]) for _ in range(9000)]
+    pieces = [pa.array(values[begin : begin + 700]) for begin in range(0, len(values), 700)]
+    with_bytes = pa.array(["hidden"] * 50)
+    nulls = pa.Array.from_buffers(with_bytes.type, 50, [pa.py_buffer(bytes(7)), *with_bytes.buffers()[1:]])
+    column = pa.chunked_array([pa.array(["skipped"]), *pieces, nulls]).slice(1)
+    values += [None] * 50
+    types = {"large_string": pa.large_string(), "string": pa.string(), "string_view": pa.string_view()}
+    if kind in types:
+        frame: Any = pa.table({"text": column.cast(types[kind])})
+    elif kind == "dictionary":
+        frame = pa.table({"text": column.dictionary_encode()})
+    else:
+        frame = pd.DataFrame({"text": pd.Series(values, dtype=object)})
+    first: dict[str, int] = {}
+    expected = [first.setdefault(value or "", row) for row, value in enumerate(values)]
+    expected_of = [None if of == row else of for row, of in enumerate(expected)]
+    made = ENGINE.duplicate_of(frame, "text")
+    assert [None if pd.isna(of) else int(of) for of in np.asarray(made, object)] == expected_of

@@ -20,6 +20,7 @@ from forge_gpu.errors import InputError
 from forge_gpu.fates import Reason
 from forge_gpu.io import delimited, tables
 from forge_gpu.io.chunks import ArrowChunk, BadRow
+from forge_gpu.io.spool import SpoolFile
 from tests.io.io_support import opened, put, rows_of
 
 
@@ -104,6 +105,27 @@ def test_csv_spool_does_not_depend_on_how_it_is_read(tmp_path: Path) -> None:
         (spooled,) = (path for path in (folder / "spool").iterdir() if not path.suffix)
         retained.append(spooled.read_bytes())
     assert retained[0] == retained[1] == retained[2]
+
+
+def test_a_wide_csv_costs_calls_of_its_text_not_of_its_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every column of every block was an array, and written by itself: the square of the columns."""
+    columns, written = 3000, list[int]()
+    write = SpoolFile.write
+
+    def counted(self: SpoolFile, data: Any) -> None:
+        written.append(1)
+        write(self, data)
+
+    monkeypatch.setattr(SpoolFile, "write", counted)
+    names = [f"c{number}" for number in range(columns)]
+    rows = [[f"{row}.{number}" for number in range(columns)] for row in range(300)]
+    source = opened(put(tmp_path, "f.csv", csv_text([names, *rows]).encode()), tmp_path)
+    assert len(written) < 1000
+    chunks = [chunk for part in source.ranges for chunk in source.read(part, 2**16, columns=["c7", "c2999"])]
+    read = [tuple(row.values()) for chunk in chunks for row in chunk.batch.to_pylist()]  # type: ignore[union-attr]
+    assert read == [(row[7].encode(), row[2999].encode()) for row in rows]
 
 
 def test_a_long_csv_row(tmp_path: Path) -> None:

@@ -87,6 +87,20 @@ def test_one_of_a_list_of_named_templates_is_the_default(files):
     assert planned(files, template=path).chat_template == both
 
 
+def test_one_of_the_models_own_is_taken_by_its_name(files):
+    more = files / "model" / "additional_chat_templates"
+    more.mkdir()
+    (files / "model" / "chat_template.jinja").write_text(TEMPLATE)
+    (more / "rag.jinja").write_text("rag " + TEMPLATE)
+    model = planned(files, template="rag", model=files / "model")
+    assert (model.chat_template, model.template_kind) == ("rag " + TEMPLATE, "jinja")
+    assert (model.special_tokens, model.template_source) == (TOKENS, str(more / "rag.jinja"))
+    assert planned(files, template="default", model=files / "model").chat_template == TEMPLATE
+    assert planned(files, template="chatml", model=files / "model").template_kind == "builtin"
+    with pytest.raises(TemplateError, match="rug"):
+        planned(files, template="rug", model=files / "model")
+
+
 @pytest.mark.parametrize("option", ["model", "template"])
 def test_an_empty_name_is_refused(files, option):
     with pytest.raises(ConfigError, match=f"--{option}: is empty"):

@@ -24,7 +24,7 @@ from tests.templates.vm_fuzz import Fuzzer, row
 from tests.templates.vm_support import compare, compiled, run
 
 ROWS = int(os.environ.get("FORGE_TEMPLATE_ROWS", "2"))
-FUZZED = int(os.environ.get("FORGE_FUZZED_TEMPLATES", "60"))
+FUZZED = int(os.environ.get("FORGE_FUZZED_TEMPLATES", "45"))
 CASES = YAML(typ="safe").load(Path(__file__).with_name("vm_templates.yaml").read_text(encoding="utf-8"))
 HARD = st.sampled_from("\\\"n\nu01c'\x1f é漢😀")
 TEXT = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), HARD), max_size=12)

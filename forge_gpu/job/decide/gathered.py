@@ -17,6 +17,12 @@ from forge_gpu.job.facts.registry import required_facts
 from forge_gpu.job.state import index
 from forge_gpu.kernels.layout import I64
 
+BLOCK = 1 << 18
+"""Rows whose values are set at once."""
+
+BYTES_DECIDED = 9
+"""Of what is decided of a row beside its facts: a fate, and which row it is a duplicate of."""
+
 
 class Gathered:
     """Facts by their names, in mapped files below `folder` where they exceed the budget; without those that
@@ -39,9 +45,8 @@ class Gathered:
         self.starts: I64 = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
         self.rows = int(self.starts[-1])
         facts = {fact.name: fact for fact in required_facts(config) if fact.at_once}
-        dense = self._allocate(
-            folder, config, [fact for fact in facts.values() if not fact.is_sparse], budget_bytes
-        )
+        self._folder = folder
+        dense = self._allocate(config, [fact for fact in facts.values() if not fact.is_sparse], budget_bytes)
         sparse = {name: [np.zeros(0, fact.dtype)] for name, fact in facts.items() if fact.is_sparse}
         for number, (path, at, rows) in enumerate(zip(ranges, self.starts.tolist(), counts, strict=False)):
             on_range(number)
@@ -61,20 +66,26 @@ class Gathered:
         """None where the plan does not require it."""
         return self._facts.get(fact)
 
-    def _allocate(
-        self, folder: Path, config: Config, facts: Sequence[Fact], budget_bytes: int
-    ) -> dict[str, np.ndarray]:
+    def array(self, name: str, dtype: np.dtype, value: int) -> np.ndarray:
+        """An array of a value a row, for what is decided of all rows: mapped where the facts are."""
+        made = self._made(name, (self.rows,), dtype)
+        for start in range(0, self.rows, BLOCK):
+            made[start : start + BLOCK] = value
+        return made
+
+    def _allocate(self, config: Config, facts: Sequence[Fact], budget_bytes: int) -> dict[str, np.ndarray]:
         sizes = {fact.name: (fact.shape(self.rows, config), fact.dtype) for fact in facts}
         total = sum(math.prod(shape) * dtype.itemsize for shape, dtype in sizes.values())
-        arrays: dict[str, np.ndarray] = {}
-        for name, (shape, dtype) in sizes.items():
-            if total + 8 * self.rows <= budget_bytes or not self.rows:
-                arrays[name] = np.empty(shape, dtype)
-            else:
-                path = make_folder(folder) / f"{name}.npy"
-                arrays[name] = np.lib.format.open_memmap(path, "w+", dtype, shape)
-                _reserve(path)
-        return arrays
+        self._is_mapped = bool(self.rows) and total + BYTES_DECIDED * self.rows > budget_bytes
+        return {name: self._made(name, shape, dtype) for name, (shape, dtype) in sizes.items()}
+
+    def _made(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        if not self._is_mapped:
+            return np.empty(shape, dtype)
+        path = make_folder(self._folder) / f"{name}.npy"
+        made = np.lib.format.open_memmap(path, "w+", dtype, shape)
+        _reserve(path)
+        return made
 
 
 def _reserve(path: Path) -> None:

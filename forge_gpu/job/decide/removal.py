@@ -45,9 +45,8 @@ def duplicate(case: Case, verdict: Verdict) -> None:
     if not case.config.preprocessing.dedup.exact:
         return
     hashes, open_rows = case.facts["hashes"], verdict.open_rows
-    verdict.duplicate_of = duplicates(
-        hashes, open_rows, shares.DECIDER.of(case.budget_bytes), case.first_occurrence
-    )
+    budget_bytes = shares.DECIDER.of(case.budget_bytes)
+    duplicates(hashes, open_rows, budget_bytes, case.first_occurrence, verdict.duplicate_of)
     verdict.settle(verdict.duplicate_of >= 0, Fate.DUPLICATE)
 
 

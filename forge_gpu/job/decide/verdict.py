@@ -71,7 +71,8 @@ class Verdict:
 
     @classmethod
     def none_yet(cls, facts: Gathered) -> Verdict:
-        fate, duplicate_of = np.full(facts.rows, OPEN, np.uint8), np.full(facts.rows, -1, np.int64)
+        fate = facts.array("fate", np.dtype(np.uint8), OPEN)
+        duplicate_of = facts.array("duplicate_of", np.dtype(np.int64), -1)
         part = facts.get(PART)
         record = None if part is None else np.cumsum(part <= 0) - 1
         return cls(fate, duplicate_of, facts.get("stratum"), record)
@@ -80,7 +81,7 @@ class Verdict:
     def taken_up(cls, facts: Gathered, before: Decisions) -> Verdict:
         """What was decided before, without what is left out of rows that none of it concerned."""
         verdict = cls.none_yet(facts)
-        verdict.fate, verdict.duplicate_of = np.array(before.fate), np.array(before.duplicate_of)
+        verdict.fate[:], verdict.duplicate_of[:] = before.fate, before.duplicate_of
         verdict.sections, verdict.warnings = dict(before.sections), before.warnings
         if before.cluster is not None and before.partner is not None and before.similarity is not None:
             verdict.clusters = clusters = Clusters(facts.rows)

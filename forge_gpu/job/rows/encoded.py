@@ -16,6 +16,7 @@ from forge_gpu.io.sinks.base import ListRows
 from forge_gpu.job.rows.by_reference import require_as_reference, shortest
 from forge_gpu.job.rows.origins import RowOrigins
 from forge_gpu.job.rows.rows import Rows
+from forge_gpu.job.rows.thinking import without_thinking
 from forge_gpu.job.state.token_table import nothing
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.token_rows import as_json, bytes_of_characters, unmark
@@ -106,7 +107,7 @@ class RowEncoder:
         texts, literals, marked_spans, unknown = self._rendered(rows, chosen, check=True)
         own_tokens = self.origins.own_tokens(rows, chosen, texts, unknown) if unknown.any() else {}
         literals = _with_unknown(texts, literals, unknown, own_tokens)
-        spans = self._trained(texts, self._spans(rows, chosen, texts, marked_spans))
+        spans = self._trained(Taught(chosen, texts, self._spans(rows, chosen, texts, marked_spans)))
         tokens = self._tokenizer.encode(texts, literals, spans)
         if len(chosen):
             sample = np.unique(np.linspace(0, len(chosen) - 1, CHECKED_ROWS).astype(np.int64))
@@ -124,10 +125,10 @@ class RowEncoder:
     def without_training(self, rows: Rows, chosen: I64) -> I64:
         """Those of the chosen rows of which nothing would be trained."""
         tokens = self._config.tokens
-        if tokens.train == "all" or not tokens.min_trained:
+        if (tokens.train == "all" and tokens.thinking) or not tokens.min_trained:
             return chosen[:0]
         taught = self.taught(rows)
-        return np.intersect1d(chosen, taught.rows[np.diff(taught.spans.offsets) == 0])
+        return np.intersect1d(chosen, taught.rows[np.diff(self._trained(taught).offsets) == 0])
 
     def without_text(self, rows: Rows, chosen: I64) -> I64:
         """Those of the chosen rows of which a template writes nothing, where it is one text."""
@@ -186,8 +187,13 @@ class RowEncoder:
         pairs = np.array([pair for each in lists for pair in each], np.int64).reshape(-1, 2)
         return Runs(offsets, np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1]))
 
-    def _trained(self, texts: Text, spans: Runs) -> Runs:
-        """What is trained, as `tokens.train` says."""
+    def _trained(self, taught: Taught) -> Runs:
+        """What is trained, as `tokens.train` and `tokens.thinking` say."""
+        chosen = self._chosen(taught.texts, taught.spans)
+        return chosen if self._config.tokens.thinking else without_thinking(taught.texts, chosen)
+
+    def _chosen(self, texts: Text, spans: Runs) -> Runs:
+        """What `tokens.train` says."""
         train = self._config.tokens.train
         rows = np.arange(len(texts) + 1)
         if train == "all":

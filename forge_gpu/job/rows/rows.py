@@ -23,7 +23,7 @@ from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans, spans_of_offsets
 from forge_gpu.kernels.scratch import Scratch
 from forge_gpu.media.marks import media_columns, unequal
-from forge_gpu.quality.checks import check
+from forge_gpu.quality.checks import check, checks_made
 from forge_gpu.quality.language import detector
 from forge_gpu.records.paths import Paths
 from forge_gpu.templates.choose import make_renderer
@@ -177,6 +177,8 @@ class RowReader:
         self._control_checks = control_checks(config)
         self._scratch = Scratch()
         checks = config.preprocessing.quality_checks
+        self._longest = None if form_of(config).is_encoded else config.model.max_length
+        self._judges = bool(checks_made(checks, self._longest) or self._control_checks)
         if checks.language != "off":
             detector().require(checks.languages)
         self._no_programs: list[Program] = []
@@ -202,11 +204,11 @@ class RowReader:
         warned: dict[Reason, npt.NDArray[np.bool_]] = {}
         characters: npt.NDArray[np.int64] | None = None
         rules: dict[str, dict[str, npt.NDArray[np.bool_]]] = {}
-        if judge and bound.texts:
+        if judge and self._judges and bound.texts:
             checked = check(
                 bound.texts,
                 self.config.preprocessing.quality_checks,
-                None if form_of(self.config).is_encoded else self.config.model.max_length,
+                self._longest,
                 self.engine,
                 self._scratch,
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -35,6 +34,7 @@ from forge_gpu.records.identity import identity_of
 from forge_gpu.templates.forms import form_of
 from forge_gpu.templates.lines import BODY_BYTES, SEPARATOR, Composer, column_key
 from forge_gpu.templates.program import Program, RawSlot, Slot
+from forge_gpu.templates.stripped import Stripped
 
 
 def changed(item: Item) -> InputError:
@@ -118,7 +118,9 @@ class Workspace:
         self.encoder = None if plan is None else RowEncoder(config, self.engine, plan, self.reader.renderer)
         self._cutter = self._made_cutter()
         self._gives_lists = gives_lists(config)
-        self._lines = Composer(fields if plan is None else (), partial(self._form.line, config))
+        self._stripped = Stripped.of(config)
+        self._whole_texts: frozenset[str] = frozenset()
+        self._lines = Composer(fields if plan is None else (), self._line)
         self._fields = {field: Composer((field,), lambda programs: programs[0]) for field in fields}
 
     def chunks(self, item: Item, chunk_bytes: int) -> Iterator[Chunk]:
@@ -258,8 +260,9 @@ class Workspace:
     def line_columns(self, rows: Rows) -> tuple[ProgramTable, I32, list[Spans], I64 | None]:
         """What `lines` renders: a table, the program of each line, the columns that they take, and the
         messages of each line; lines that are pieces of rows have none, as their tokens are all of a row."""
+        self._whole_texts = rows.bound.whole_texts
         table, program = self._lines.table(rows.bound)
-        columns = [rows.column(name) for name in table.columns]
+        columns = [self._line_column(rows, name) for name in table.columns]
         if rows.line_rows is None:
             return table, program, columns, rows.bound.first
         assert self.encoder is not None
@@ -268,6 +271,17 @@ class Workspace:
             for name, column in zip(table.columns, columns, strict=True)
         ]
         return table, program[rows.line_rows], columns, None
+
+    def _line(self, programs: Sequence[Program]) -> Program:
+        if self._stripped:
+            fields = self._form.rendered(self.config)
+            programs = self._stripped.programs(fields, programs, self._whole_texts)
+        return self._form.line(self.config, programs)
+
+    def _line_column(self, rows: Rows, name: str) -> Spans:
+        own = self._stripped.column_of(name)
+        column = rows.column(own)
+        return column if own == name else self._stripped.column(name, column)
 
     def field(self, rows: Rows, field: str, chosen: I64) -> Text:
         """One rendered field of the chosen rows."""

@@ -1,0 +1,132 @@
+"""What a job that makes ids costs, beside the same job for text, the library alone, and datasets.map.
+
+    python -m benchmarks.acceptance.token_speed CHATS.jsonl TOKENIZER.json [ROUNDS]
+
+CHATS has `messages`; the template is Llama 3's. CPU seconds of one process, each kind of job once before, so
+that kernels are compiled and the tokenizer is loaded; rounds are interleaved, and the median counts.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from forge_gpu.config.schema import Config
+from forge_gpu.engine.cpu.engine import CpuEngine
+from forge_gpu.hardware.budget import Budget
+from forge_gpu.job.prepare import prepare
+from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.kernels.layout import PADDING
+from forge_gpu.tokens.encoders import Gigatoken
+from forge_gpu.tokens.folder import read_tokenizer
+
+TEMPLATE = Path(__file__).parents[1] / "templates/llama3_short.jinja"
+BUDGET = Budget(2**29, 1, 4 * 2**20, "benchmark")
+MOST_JOB, MOST_LIBRARY = 1.6, 1.1
+"""A tokens job may cost so much of the text job, and of the library."""
+PEER_PROCESSES = 2
+
+
+def main(chats: Path, tokenizer: Path, rounds: int = 5) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = {form: Path(folder) / form for form in ("text", "tokens")}
+        tasks: dict[str, Callable[[], None]] = {
+            form: job(chats, tokenizer, form, output) for form, output in outputs.items()
+        }
+        for task in tasks.values():
+            task()
+        tasks["library"] = library(tokenizer, outputs["text"])
+        seconds: dict[str, list[float]] = {name: [] for name in tasks}
+        for number in range(rounds + 1):
+            for name, task in tasks.items():
+                began = time.process_time()
+                task()
+                if number:
+                    seconds[name].append(time.process_time() - began)
+    middle = {name: median(each) for name, each in seconds.items()}
+    bound = MOST_JOB * middle["text"] + MOST_LIBRARY * middle["library"]
+    for name, each in seconds.items():
+        print(f"{name}: {middle[name]:.2f} s of CPU ({min(each):.2f} to {max(each):.2f})")
+    print(f"tokens: {middle['tokens'] / bound:.2f} of {bound:.2f} s, the bound")
+    print(f"datasets.map: {peer(chats, tokenizer):.1f} s by the clock, with {PEER_PROCESSES} processes")
+
+
+def job(chats: Path, tokenizer: Path, form: str, output: Path) -> Callable[[], None]:
+    config = Config.model_validate(
+        {
+            "data": {
+                "inputs": [str(chats)],
+                "mapping": {"shape": "conversation", "messages": "messages"},
+            },
+            "model": {
+                "chat_template": TEMPLATE.read_text(),
+                "template_kind": "jinja",
+                "special_tokens": {"bos_token": "<|begin_of_text|>"},
+            },
+            "preprocessing": {"quality_checks": {"control_tokens": "off"}},
+            "tokens": {"tokenizer": str(tokenizer)},
+            "output": {"form": form, "format": "parquet", "report": False},
+        }
+    )
+
+    def run() -> None:
+        spec = JobSpec(config, output.parent, output, fresh=True)
+        prepare(spec, BUDGET, CpuEngine, lambda event: None, lambda: None)
+
+    return run
+
+
+def library(tokenizer: Path, output: Path) -> Callable[[], None]:
+    """Encode the same texts, in one call for each four megabytes, as plain text: nothing else is done."""
+    texts = [
+        text.encode()
+        for path in (output / "train.parquet", output / "validation.parquet")
+        for text in pq.read_table(path)["text"].to_pylist()
+    ]
+    ends = np.cumsum([len(text) for text in texts])
+    data = np.frombuffer(b"".join(texts) + bytes(PADDING), np.uint8)
+    starts = np.concatenate(([0], ends[:-1]))
+    cuts = np.unique(np.append(np.searchsorted(ends, np.arange(0, ends[-1], BUDGET.chunk_bytes)), len(ends)))
+    encoder = Gigatoken(read_tokenizer(tokenizer).plain(True))
+
+    def run() -> None:
+        for begin, end in pairwise(cuts):
+            encoder.encode(data, starts[begin:end], ends[begin:end])
+
+    return run
+
+
+def peer(chats: Path, tokenizer: Path) -> float:
+    """Seconds of the usual way: chat template, tokenizer, a file. Raises ImportError without datasets."""
+    from datasets import Dataset, disable_progress_bars
+    from transformers import PreTrainedTokenizerFast
+
+    disable_progress_bars()
+    model = PreTrainedTokenizerFast(tokenizer_file=str(tokenizer), bos_token="<|begin_of_text|>")
+    model.chat_template = TEMPLATE.read_text()
+
+    def encode(batch: dict) -> dict:
+        texts = model.apply_chat_template(batch["messages"], tokenize=False)
+        return model(texts, add_special_tokens=False)
+
+    rows = [{"messages": json.loads(line)["messages"]} for line in chats.open()]
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        made = Dataset.from_list(rows).map(
+            encode, batched=True, num_proc=PEER_PROCESSES, remove_columns=["messages"]
+        )
+        made.to_parquet(f"{folder}/rows.parquet")
+        return time.monotonic() - began
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))
