@@ -85,8 +85,9 @@ acceptance: install ## What takes too long for every commit, a script a subject;
 	docker/with-engine.sh $(BIN)/python -m benchmarks.acceptance.containers
 
 .PHONY: fuzz
-fuzz: install ## Try damaged files of each format for SECONDS, by SEED
+fuzz: install ## Try damaged files of each format for SECONDS, by SEED, and again with checked kernels
 	$(BIN)/python -m tests.faults.fuzz $(SECONDS) $(SEED)
+	FORGE_CHECKED_KERNELS=1 $(BIN)/python -m tests.faults.fuzz $(SECONDS) $(SEED)
 
 .PHONY: limits
 limits: install ## Measure memory by input and time by growth, and write them into docs/memory.md
