@@ -55,6 +55,7 @@ class Reason(IntEnum):
     PERSONAL_DATA = 74
     GOPHER = 75
     C4 = 76
+    MEDIA_MARKS = 77  # another number of marks, as <image>, than of media
 
 
 def name(code: Fate | Reason) -> str:

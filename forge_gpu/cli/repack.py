@@ -21,7 +21,7 @@ def repack(
         str | None, typer.Option(metavar="NAME", help="bfd, wrapped or none; bfd where there are no packs.")
     ] = None,
     by: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What no pack goes over: split, or file as well.")
+        str | None, typer.Option(metavar="NAME", help="What no pack goes over: split, file or length.")
     ] = None,
 ) -> None:
     """Pack the rows of a prepared folder of tokens anew. They are not encoded again.

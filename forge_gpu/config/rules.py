@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from forge_gpu.config.keys import Path
 from forge_gpu.config.schema import Config
-from forge_gpu.io.sinks.registry import OF_IDS
+from forge_gpu.io.sinks.registry import OF_TOKENS
 from forge_gpu.templates.forms import form_of
 
 
@@ -176,7 +176,8 @@ def _cuts_fit(config: Config) -> str | None:
 def _packs_fit(config: Config) -> str | None:
     output = config.output
     if output.packing == "none":
-        return None
+        padded = output.pad_rows_to > 1 or output.pad_to > 1
+        return "padding is of packs: set output.packing to bfd or wrapped" if padded else None
     if not form_of(config).is_encoded:
         return f"{output.packing} packs rows of tokens: it needs output.form tokens, and it is {output.form}"
     if output.pack_length is None and config.model.max_length is None:
@@ -187,7 +188,20 @@ def _packs_fit(config: Config) -> str | None:
         return (
             f"{output.packing} does not go with tokens.cut split: set cut_end, or packing wrapped and no cut"
         )
-    return _pack_is_for_trainers(config)
+    return _padding_fits(config) or _pack_is_for_trainers(config)
+
+
+def _padding_fits(config: Config) -> str | None:
+    output = config.output
+    if (output.pad_rows_to, output.pad_to) == (1, 1):
+        return None
+    if output.pad_id is None:
+        return "padding needs a token: set output.pad_id to the id of the tokenizer's pad token"
+    if output.pad_rows_to > 1 and output.packing != "bfd":
+        return f"output.pad_rows_to pads the rows of packs bfd, and output.packing is {output.packing}"
+    if output.packing == "bfd" and (output.pack_length or config.model.max_length or 0) < output.pad_rows_to:
+        return f"no row that is padded to {output.pad_rows_to} tokens fits in a pack: set a greater length"
+    return None
 
 
 def _pack_is_for_trainers(config: Config) -> str | None:
@@ -213,22 +227,25 @@ def _ends_can_be_stripped(config: Config) -> str | None:
     return None
 
 
-def _ids_are_all(config: Config) -> str | None:
+def _tokens_are_all(config: Config) -> str | None:
+    """Whether a format of one trainer can say what is to be written."""
     output = config.output
-    if output.format not in OF_IDS:
+    holds = OF_TOKENS.get(output.format)
+    if holds is None:
         return None
     if not form_of(config).is_encoded:
         return f"{output.format} holds tokens: it needs output.form tokens, and it is {output.form}"
-    if config.tokens.train != "all":
+    if not holds.labels and config.tokens.train != "all":
         return (
             f"{output.format} has no labels, so that every token is trained, and tokens.train is "
             f"{config.tokens.train}: set it to all, or output.format to parquet"
         )
     if output.columns:
         return (
-            f"{output.format} holds ids alone, and output.columns lists {output.columns[0]!r}: leave it empty"
+            f"{output.format} holds tokens alone, and output.columns lists {output.columns[0]!r}: leave it "
+            "empty"
         )
-    if output.packing == "bfd":
+    if output.packing == "bfd" and not holds.packs:
         return f"{output.format} does not say where the rows of a pack begin: set output.packing to none"
     return None
 
@@ -284,6 +301,9 @@ RULES = (
         (
             "output.packing",
             "output.pack_length",
+            "output.pad_rows_to",
+            "output.pad_to",
+            "output.pad_id",
             "output.form",
             "output.columns",
             "output.for",
@@ -295,7 +315,7 @@ RULES = (
     Rule(
         "output.format",
         ("output.format", "output.form", "tokens.train", "output.columns", "output.packing"),
-        _ids_are_all,
+        _tokens_are_all,
     ),
     Rule("tokens.cut", ("tokens.cut", "output.form", "model.max_length", "data.mapping.messages"), _cuts_fit),
     Rule(

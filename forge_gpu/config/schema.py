@@ -84,6 +84,14 @@ class LinkedRecords(Section):
     parent: str | None = None
 
 
+class MediaColumns(Section):
+    """Columns that hold what texts name by a mark, as <image>, or by a part: see docs/media.md."""
+
+    images: str | None = None
+    audios: str | None = None
+    videos: str | None = None
+
+
 class GivenSplits(Section):
     """Files of `inputs` that are splits already: see docs/records.md."""
 
@@ -120,6 +128,7 @@ class DataConfig(Section):
     convert: Convert = Convert()
     splits: Annotated[GivenSplits, WITHOUT_EFFECT] = GivenSplits()  # which files they name has one
     mapping: Mapping = Mapping()
+    media: MediaColumns = MediaColumns()
     weights: list[Weight] | dict[str, Weight] | None = None  # the share of each input, of any sum
     caps: list[Cap | None] | dict[str, Cap] | None = None  # rows of an input to use at most
     against: Annotated[
@@ -171,6 +180,7 @@ class Checks(Section):
     repetition: Action = "warn"
     control_tokens: Action = "warn"  # contents that spell a token of the template, as <|im_start|>
     language: Action = "off"  # answers in none of `languages`
+    media: Action = "reject"  # a text names another number of media than its row has
     secrets: Action = "off"
     personal_data: Action = "off"
     gopher: Action = "off"  # the rules for web pages of Gopher's makers, and of C4's
@@ -275,13 +285,28 @@ else:  # a word of Python's own can be a field, but not be written as one
 
 class OutputConfig(_WithFor):
     form: Literal["text", "prompt_completion", "messages", "preference", "source", "tokens"] = "text"
-    format: Literal["jsonl", "parquet", "megatron"] = "jsonl"
+    format: Literal[
+        "jsonl",
+        "parquet",
+        "automodel",
+        "llamafactory",
+        "megatron",
+        "megatron_bridge",
+        "nanogpt",
+        "olmo",
+        "skyrl",
+        "swift",
+        "together",
+    ] = "jsonl"
     columns: list[str] = []  # noqa: RUF012 (of the input, to keep, spelled as they came)
     rows_per_shard: Annotated[int, Field(ge=1)] | None = None
     order: Literal["input", "shuffled"] = "input"
     packing: Literal["none", "bfd", "wrapped"] = "none"  # of rows of tokens: see docs/packs.md
     pack_length: Annotated[int, Field(ge=1, lt=2**31)] | None = None  # in tokens; null: model.max_length
-    pack_within: Literal["split", "file"] = "split"  # file: no pack of rows of two input files
+    pack_within: Literal["split", "file", "length"] = "split"  # no pack of rows of two files, or lengths
+    pad_rows_to: Annotated[int, Field(ge=1, lt=2**31)] = 1  # tokens of a row in a pack: a multiple of these
+    pad_to: Annotated[int, Field(ge=1, lt=2**31)] = 1  # tokens of a pack: a multiple of these
+    pad_id: Annotated[int, Field(ge=0, lt=2**31)] | None = None  # the token that is put there
     turns: Literal["all", "each"] = "all"  # each: a row for each turn of the assistant, as at inference
     spans: bool = False  # beside a text of a Jinja template: [start, end) of what the assistant wrote
     unknown_spans: Literal["null", "reject"] = "null"  # of rows where they cannot be told exactly

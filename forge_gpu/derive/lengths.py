@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow.parquet as pq
 
+from forge_gpu.derive.rows import is_padded
 from forge_gpu.kernels.layout import I64
 from forge_gpu.loading.mapped import mapped_split
 from forge_gpu.share.prepared import Prepared, reading
@@ -13,8 +14,10 @@ BATCH_ROWS = 1 << 16
 
 
 def tokens_of_lines(prepared: Prepared, split: str) -> I64:
-    """int64[n], in the order of the lines: from the ledger, unless rows go on from line to line."""
-    if prepared.config.output.packing == "wrapped" or prepared.config.tokens.cut == "split":
+    """int64[n], in the order of the lines: from the ledger, unless rows go on from
+    line to line or are padded."""
+    goes_on = prepared.config.output.packing == "wrapped" or prepared.config.tokens.cut == "split"
+    if goes_on or is_padded(prepared):
         return mapped_split(prepared, split).tokens
     files = prepared.split_files[split]
     first, result = {}, np.zeros(sum(file.rows for file in files), np.int64)

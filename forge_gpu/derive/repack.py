@@ -40,8 +40,8 @@ from forge_gpu.kernels.cpu.token_rows import as_json
 from forge_gpu.kernels.layout import I64
 from forge_gpu.loading.mapped import IDS, LABELS, LENGTHS
 from forge_gpu.loading.opened import require_tokens
-from forge_gpu.packs.places import PACKERS, Packs
-from forge_gpu.packs.sink import ByRows, ByTokens, Cut, PackingSink, lines_of
+from forge_gpu.packs.places import PACKERS, Packs, groups_of, padded, section
+from forge_gpu.packs.sink import ByRows, ByTokens, Cut, PackingSink, Padding, lines_of
 from forge_gpu.share.prepared import Prepared, open_prepared, reading
 from forge_gpu.templates.forms import form_of
 
@@ -68,9 +68,9 @@ def repack(
 ) -> Repacked:
     """Pack the rows of a prepared folder of tokens anew, into another folder, without encoding them.
 
-    length: tokens of a pack. packing: bfd, wrapped or none. within: split or file. What is None stays as the
-    folder has it; a folder without packs gets bfd. The files are those that `prepare` writes with such a
-    plan. Raises ForgeError.
+    length: tokens of a pack. packing: bfd, wrapped or none. within: split, file or length. What is None stays
+    as the folder has it; a folder without packs gets bfd. The files are those that `prepare` writes with
+    such a plan. Raises ForgeError.
     """
     began = time.time()
     prepared, target = open_prepared(folder), Path(output)
@@ -147,14 +147,16 @@ def _packed(prepared: Prepared, config: Config, rows: SplitRows) -> _Split:
     if output.packing == "none":
         return _Split(rows, None)
     most, longest = pack_length(config), int(rows.tokens.max(initial=0))
-    if output.packing == "bfd" and longest > most:
-        count = int(np.count_nonzero(rows.tokens > most))
+    room = most // output.pad_rows_to * output.pad_rows_to
+    if output.packing == "bfd" and longest > room:
+        count = int(np.count_nonzero(rows.tokens > room))
         raise InputError(
-            f"{prepared.folder}: {count:,} rows have more than {most:,} tokens, the longest {longest:,}: "
+            f"{prepared.folder}: {count:,} rows have more than {room:,} tokens, the longest {longest:,}: "
             "name that length, pack them wrapped, or prepare the folder again, which rejects them"
         )
-    groups = rows.file if output.pack_within == "file" else None
-    return _Split(rows, PACKERS[output.packing](rows.tokens.astype(np.uint32), most, groups))
+    lengths = rows.tokens.astype(np.uint32)
+    groups = groups_of(output.pack_within, lengths, rows.file)
+    return _Split(rows, PACKERS[output.packing](padded(lengths, output.pad_rows_to), most, groups))
 
 
 def _write(prepared: Prepared, config: Config, target: Path, splits: dict[str, _Split]) -> list[OutputFile]:
@@ -168,12 +170,14 @@ def _write(prepared: Prepared, config: Config, target: Path, splits: dict[str, _
                 writer.append(lines_of(_lists(packed.rows, chosen, list(columns)), len(chosen)))
             for written in writer.finish():
                 size = written.path.stat().st_size
-                files.append(OutputFile(written.path.name, split, written.rows, size, None))
-    for file in prepared.outputs:
-        if file.split == name(Fate.REJECTED):
-            with replacing(target / file.file) as partial:
-                shutil.copyfile(prepared.folder / file.file, partial)
-            files.append(file)
+                files.append(
+                    OutputFile(written.path.relative_to(target).as_posix(), split, written.rows, size, None)
+                )
+    for other in prepared.outputs:
+        if other.split == name(Fate.REJECTED):
+            with replacing(target / other.file) as partial:
+                shutil.copyfile(prepared.folder / other.file, partial)
+            files.append(other)
     return files
 
 
@@ -189,7 +193,7 @@ def _packing(sink: Sink, config: Config, packed: _Split, columns: dict[str, str]
         cut = ByTokens(pack_length(config))
     else:
         cut = ByRows(np.bincount(packed.packs.places[:, 0], minlength=packed.packs.count).astype(np.uint32))
-    return PackingSink(sink, columns, cut)
+    return PackingSink(sink, columns, cut, Padding.of(config.output))
 
 
 def _blocks(packed: _Split) -> Iterator[I64]:
@@ -268,23 +272,19 @@ def _manifest(
     document["config"] = before["config"] | {"output": keys.effective(config)["output"]}
     document["verified"] = (before["verified"] or {}) | verified
     if config.output.packing != "none":
-        document["packs"] = {
-            "packing": config.output.packing,
-            "length": pack_length(config),
-            "splits": {split: _sums(splits.get(split)) for split in EXACT},
+        nothing = PACKERS[config.output.packing](np.zeros(0, np.uint32), pack_length(config), None)
+        packs = {
+            split: (packed.rows.tokens.astype(np.uint32), packed.packs or nothing)
+            for split, packed in splits.items()
         }
+        every = {split: packs.get(split, (np.zeros(0, np.uint32), nothing)) for split in EXACT}
+        document["packs"] = section(config.output, pack_length(config), every)
     run = {
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
         "seconds": round(time.time() - began, 6),
         "repacked": {"folder": str(prepared.folder), "forge": before["forge"]},
     }
     return document | {"forge": __version__, "run": before["run"] | run}
-
-
-def _sums(packed: _Split | None) -> dict[str, int]:
-    if packed is None:
-        return {"packs": 0, "rows": 0, "tokens": 0}
-    return {"packs": packed.lines, "rows": len(packed.rows.rows), "tokens": int(packed.rows.tokens.sum())}
 
 
 def _warnings(prepared: Prepared, config: Config) -> Iterator[str]:

@@ -80,7 +80,7 @@ class Ledger:
                 begin, order = self._begin_in_packs(mapped, line, place), np.arange(len(rows))
         file, _ = _coded(table["file"])
         result = SplitRows(mapped, rows[order], begin[order], tokens[order], file[rows[order]])
-        if not _follow(result, len(mapped.ids)):
+        if not _follow(result, len(mapped.ids), is_padded(self.prepared)):
             raise self._differs()
         return result
 
@@ -102,9 +102,18 @@ class Ledger:
         )
 
 
-def _follow(rows: SplitRows, tokens: int) -> bool:
-    """Whether the rows are all that the files have, none twice."""
+def is_padded(prepared: Prepared) -> bool:
+    """Whether its files have tokens that are of no row."""
+    output = prepared.config.output
+    return output.pad_rows_to > 1 or output.pad_to > 1
+
+
+def _follow(rows: SplitRows, tokens: int, padded: bool) -> bool:
+    """Whether the rows are all that the files have but padding, none twice."""
     order = np.lexsort((rows.tokens, rows.begin))
+    if padded:
+        begins, ends = rows.begin[order], rows.begin[order] + rows.tokens[order]
+        return bool((begins[1:] >= ends[:-1]).all() and (ends <= tokens).all())
     ends = np.cumsum(rows.tokens[order])
     return np.array_equal(rows.begin[order], ends - rows.tokens[order]) and int(ends[-1:].sum()) == tokens
 

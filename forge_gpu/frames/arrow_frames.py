@@ -11,7 +11,7 @@ import pyarrow as pa
 from forge_gpu.errors import InputError
 from forge_gpu.frames.base import Bools, unique
 from forge_gpu.io.columns import arrow_spans
-from forge_gpu.io.to_arrow import numbers_to_arrow, text_to_arrow
+from forge_gpu.io.to_arrow import STRINGS, numbers_to_arrow, text_to_arrow
 from forge_gpu.kernels.layout import I64, Spans, Text
 
 
@@ -38,7 +38,7 @@ class ArrowFrames:
             raise InputError(f"column {column!r}: {fault}") from None
 
     def is_text(self, frame: Any, column: str) -> bool:
-        return _is_text(frame.schema.field(column).type)
+        return frame.schema.field(column).type in STRINGS
 
     def objects(self, frame: Any, column: str, start: int, stop: int) -> list[Any] | None:
         try:
@@ -113,10 +113,6 @@ class PolarsFrames(ArrowFrames):
         return polars.Series(name, array)
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
 class DatasetFrames(ArrowFrames):
     """Hugging Face's `datasets.Dataset`, in the order of its rows; a series is a ChunkedArray, which
     `add_column` takes. A dictionary of splits, or a stream, is none."""
@@ -127,7 +123,7 @@ class DatasetFrames(ArrowFrames):
         return super().columns(frame)
 
     def is_text(self, frame: Any, column: str) -> bool:
-        return _is_text(frame.features.arrow_schema.field(column).type)
+        return frame.features.arrow_schema.field(column).type in STRINGS
 
     def take(self, frame: Any, rows: I64) -> Any:
         return frame.select(rows)

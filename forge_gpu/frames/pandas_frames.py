@@ -14,7 +14,7 @@ from forge_gpu.errors import InputError
 from forge_gpu.frames.base import Bools, kind_of, named
 from forge_gpu.frames.objects import object_spans
 from forge_gpu.io.columns import arrow_spans
-from forge_gpu.io.to_arrow import text_to_arrow
+from forge_gpu.io.to_arrow import STRINGS, text_to_arrow
 from forge_gpu.kernels.layout import I64, Spans, Text
 
 
@@ -49,7 +49,7 @@ class PandasFrames:
     def is_text(self, frame: pd.DataFrame, column: str) -> bool:
         dtype = frame[column].dtype
         if isinstance(dtype, pd.ArrowDtype):
-            return pa.types.is_string(dtype.pyarrow_dtype) or pa.types.is_large_string(dtype.pyarrow_dtype)
+            return dtype.pyarrow_dtype in STRINGS
         return isinstance(dtype, pd.StringDtype)
 
     def objects(self, frame: pd.DataFrame, column: str, start: int, stop: int) -> list[Any] | None:

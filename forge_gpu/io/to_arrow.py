@@ -11,6 +11,9 @@ import pyarrow as pa
 
 from forge_gpu.kernels.layout import Text
 
+STRINGS = (pa.string(), pa.large_string())
+"""Arrow's types of text in one piece of memory."""
+
 
 def text_to_arrow(text: Text, valid: npt.NDArray[np.bool_] | None = None) -> pa.LargeStringArray:
     """A rendered column as Arrow large_string over the same memory; rows not `valid` are null.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -49,7 +50,7 @@ def finish(job: Job, check_stop: Callable[[], None]) -> Result:
         # While the disk takes the rows:
         _write_ledger(job, decisions, workspace.evaluation, partial(on_progress, "ledger"))
         room = shares.BUCKET.of(job.budget.bytes)
-        files = _files(outputs.finish(room, partial(on_progress, "shuffle")))
+        files = _files(spec.output, outputs.finish(room, partial(on_progress, "shuffle")))
         done(len(decisions.fate))
     verified: dict[str, Any] = {}
     if spec.config.output.verify:
@@ -127,6 +128,9 @@ def remove_stale(output: Path, document: dict[str, Any]) -> None:
     for split in SPLITS:
         for path in stale_outputs(output, name(split), ours):
             path.unlink()
+            if path.parent != output:
+                with suppress(OSError):  # it holds what is someone else's
+                    path.parent.rmdir()
 
 
 def _against(evaluation: Evaluation | None) -> dict[str, Any]:
@@ -155,9 +159,9 @@ def _write_ledger(
     )
 
 
-def _files(written: dict[Fate, list[Written]]) -> list[OutputFile]:
+def _files(output: Path, written: dict[Fate, list[Written]]) -> list[OutputFile]:
     return [
-        OutputFile(file.path.name, name(fate), file.rows, file.path.stat().st_size, None)
+        OutputFile(path.relative_to(output).as_posix(), name(fate), rows, path.stat().st_size, None)
         for fate, files in written.items()
-        for file in files
+        for path, rows in ((file.path, file.rows) for file in files)
     ]

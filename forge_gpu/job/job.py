@@ -30,7 +30,7 @@ from forge_gpu.job.state.index import RangeFacts
 from forge_gpu.job.state.inputs import JobInputs, PlacedBlock, placed_blocks
 from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.job.state.token_table import TokenTable, TokenWriter
-from forge_gpu.packs.sink import ByRows, ByTokens, Cut
+from forge_gpu.packs.sink import ByRows, ByTokens, Cut, Padding
 from forge_gpu.templates.forms import form_of
 
 
@@ -83,14 +83,15 @@ class Job:
             self._rows_written(),
         )
 
-    def _packs(self) -> dict[Fate, tuple[int, Cut]]:
-        """Of each split whose rows are packed, how many packs there are, and where they end."""
+    def _packs(self) -> dict[Fate, tuple[int, Cut, Padding | None]]:
+        """Of each split whose rows are packed, how many packs there are, where they end, their padding."""
         config, counts = self.spec.config, self.decisions.file_counts()
         if config.output.packing == "none":
             return {}
-        if config.output.packing == "wrapped":
-            return {split: (counts[split], ByTokens(pack_length(config))) for split in SPLITS}
-        return {split: (counts[split], ByRows(self.decisions.rows_of_packs(split))) for split in SPLITS}
+        cuts: dict[Fate, Cut] = {split: ByTokens(pack_length(config)) for split in SPLITS}
+        if config.output.packing == "bfd":
+            cuts = {split: ByRows(self.decisions.rows_of_packs(split)) for split in SPLITS}
+        return {split: (counts[split], cuts[split], Padding.of(config.output)) for split in SPLITS}
 
     def indexed_bytes(self) -> int:
         """Of the input, what an earlier run has indexed."""

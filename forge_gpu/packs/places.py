@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from forge_gpu.config.schema import OutputConfig
 from forge_gpu.kernels.cpu.packing import best_fit
 from forge_gpu.kernels.layout import I64
 
@@ -22,6 +24,48 @@ class Packs:
     places: U32
     ranks: I64
     count: int
+
+
+def groups_of(within: str, lengths: U32, files: I64) -> I64 | None:
+    """Groups of rows that share no pack, as `output.pack_within` names them: int64[n]; None where all may.
+
+    file: those of a file. length: those whose lengths have as many binary digits, so that none is twice as
+    long as another. files: int64[n], the file of each row.
+    """
+    match within:
+        case "file":
+            return files
+        case "length":
+            return np.frexp(lengths.astype(np.float64))[1].astype(np.int64)
+    return None
+
+
+def padded(lengths: U32, multiple: int) -> U32:
+    """Lengths with what makes each a multiple of so many tokens."""
+    return ((lengths.astype(np.int64) + multiple - 1) // multiple * multiple).astype(np.uint32)
+
+
+def section(output: OutputConfig, length: int, splits: Mapping[str, tuple[U32, Packs]]) -> dict[str, Any]:
+    """What the manifest says of packs. length: of a pack; splits: the lengths of rows, and their packs."""
+    return {
+        "packing": output.packing,
+        "length": length,
+        "splits": {split: _sums(output, length, *packed) for split, packed in splits.items()},
+    }
+
+
+def _sums(output: OutputConfig, length: int, lengths: U32, packs: Packs) -> dict[str, int]:
+    tokens = int(lengths.sum(dtype=np.int64))
+    sums = {"packs": packs.count, "rows": len(lengths), "tokens": tokens}
+    if (output.pad_rows_to, output.pad_to) == (1, 1):
+        return sums
+    if output.packing == "wrapped":
+        of_packs = np.diff(np.minimum(np.arange(packs.count + 1) * length, tokens))
+    else:
+        rows = padded(lengths, output.pad_rows_to)
+        of_packs = np.bincount(packs.places[:, 0], rows, packs.count).astype(np.int64)
+    whole = -(-of_packs // output.pad_to) * output.pad_to
+    return sums | {"padding": int(whole.sum()) - tokens}
 
 
 class Packer(Protocol):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import orjson
-import pyarrow as pa
 
+from forge_gpu.config.schema import OutputConfig
 from forge_gpu.io.sinks.base import Positions, Sink, Written
 from forge_gpu.io.sinks.lines import Blocks, LinesToArrow
+from forge_gpu.io.sinks.token_rows import IGNORED, LENGTHS
 from forge_gpu.kernels.cpu.token_rows import as_json
 from forge_gpu.kernels.layout import I64, U8, Text
 from forge_gpu.packs.places import U32
@@ -63,12 +65,53 @@ class ByTokens:
         """It cuts everywhere alike."""
 
 
+@dataclass(frozen=True)
+class Padding:
+    """Rows, and then packs, are padded to multiples of so many tokens: with `token`, which is not trained and
+    not read. What is put behind the rows of a pack is a row of its own in `seq_lengths`."""
+
+    rows_to: int
+    packs_to: int
+    token: int
+
+    @classmethod
+    def of(cls, output: OutputConfig) -> Padding | None:
+        """That of a plan."""
+        if output.pad_id is None or (output.pad_rows_to, output.pad_to) == (1, 1):
+            return None
+        return cls(output.pad_rows_to, output.pad_to, output.pad_id)
+
+    def rows(self, name: str, numbers: np.ndarray, offsets: I64) -> Lists:
+        """The lists of a column, one for each row."""
+        if name == LENGTHS:
+            return -(-numbers // self.rows_to) * self.rows_to, offsets
+        return self._padded(name, numbers, offsets, self.rows_to)
+
+    def packs(self, name: str, numbers: np.ndarray, offsets: I64) -> Lists:
+        """The lists of a column, one for each pack."""
+        if name != LENGTHS:
+            return self._padded(name, numbers, offsets, self.packs_to)
+        lengths = np.add.reduceat(np.append(numbers, 0), offsets[:-1]) if len(numbers) else numbers
+        lacking = -lengths % self.packs_to
+        behind = np.repeat(offsets[1:], lacking > 0)
+        more = np.concatenate(([0], np.cumsum(lacking > 0)))
+        return np.insert(numbers, behind, lacking[lacking > 0]), offsets + more
+
+    def _padded(self, name: str, numbers: np.ndarray, offsets: I64, multiple: int) -> Lists:
+        lacking = -np.diff(offsets) % multiple
+        value = {"labels": IGNORED, "attention_mask": 0}.get(name, self.token)
+        behind = np.repeat(offsets[1:], lacking)
+        return np.insert(numbers, behind, value), offsets + np.concatenate(([0], np.cumsum(lacking)))
+
+
 class PackingSink:
     """Gives packs to the sink of a format; see `base.Sink`. Its rows come in the order of their places, and
     after a stop from the first one on: nothing of it is noted in a checkpoint."""
 
-    def __init__(self, sink: Sink, columns: Mapping[str, str], cut: Cut) -> None:
-        self._sink, self._cut, self._names = sink, cut, list(columns)
+    def __init__(
+        self, sink: Sink, columns: Mapping[str, str], cut: Cut, padding: Padding | None = None
+    ) -> None:
+        self._sink, self._cut, self._names, self._padding = sink, cut, list(columns), padding
         self._blocks, self._to_arrow = Blocks(), LinesToArrow(columns)
         self._held: dict[str, Lists] = {name: _no_lists() for name in columns}
 
@@ -93,7 +136,11 @@ class PackingSink:
 
     def _take(self, block: U8) -> None:
         batch = self._to_arrow.batch(block)
-        self._held = {name: _joined(self._held[name], batch[name]) for name in self._names}
+        for name in self._names:
+            rows = batch[name].values.to_numpy(), batch[name].offsets.to_numpy().astype(np.int64)
+            if self._padding is not None:
+                rows = self._padding.rows(name, *rows)
+            self._held[name] = _joined(self._held[name], *rows)
         self._give(is_last=False)
 
     def _give(self, is_last: bool) -> None:
@@ -101,7 +148,10 @@ class PackingSink:
         packs: list[tuple[bytes, Text]] = []
         for name, (numbers, offsets) in self._held.items():
             bounds, left = self._cut.whole(offsets, is_last)
-            packs.append((orjson.dumps(name), as_json(numbers[: bounds[-1]], bounds)))
+            whole = numbers[: bounds[-1]], bounds
+            if self._padding is not None:
+                whole = self._padding.packs(name, *whole)
+            packs.append((orjson.dumps(name), as_json(*whole)))
             self._held[name] = numbers[bounds[-1] :], left
         count = len(packs[0][1])
         self._cut.taken(count)
@@ -123,7 +173,6 @@ def _no_lists() -> Lists:
     return np.zeros(0, np.int32), np.zeros(1, np.int64)
 
 
-def _joined(lists: Lists, more: pa.ListArray) -> Lists:
+def _joined(lists: Lists, more: np.ndarray, begins: I64) -> Lists:
     numbers, offsets = lists
-    following = more.offsets.to_numpy()[1:].astype(np.int64) + len(numbers)
-    return np.concatenate([numbers, more.values.to_numpy()]), np.concatenate([offsets, following])
+    return np.concatenate([numbers, more]), np.concatenate([offsets, begins[1:] + len(numbers)])

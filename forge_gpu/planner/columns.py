@@ -13,13 +13,15 @@ from forge_gpu.records.kinds import is_transcript, kind_of_list, kind_of_object
 from forge_gpu.records.paths import value_at
 from forge_gpu.records.values import ABSENT, json_text
 
+ANSWERING = frozenset({"assistant", "gpt", "model", "bot"})
+"""Names of the roles that answer."""
 NOTHING = frozenset({"null", "empty"})
 
 
 @dataclass(slots=True)
 class Column:
     """present: records that have the key. kinds: kind -> how many. held: the same of texts that hold JSON, or
-    a transcript. characters: of all texts together."""
+    a transcript. characters: of all texts together. answered: lists of messages that end with an answer."""
 
     name: str
     present: int = 0
@@ -27,6 +29,7 @@ class Column:
     held: Counter[str] = field(default_factory=Counter)
     characters: int = 0
     longest: int = 0
+    answered: int = 0
 
     @property
     def kind(self) -> str:
@@ -74,6 +77,8 @@ def _count(column: Column, value: Any) -> None:
     column.present += 1
     kind = kind_of(value)
     column.kinds[kind] += 1
+    if kind == "messages" and speaker_of(messages_in(value)[-1]) in ANSWERING:
+        column.answered += 1
     if isinstance(value, str):
         column.characters += len(value)
         column.longest = max(column.longest, len(value))
@@ -121,6 +126,10 @@ def messages_in(value: Any) -> list[dict[str, Any]]:
             return []
     items = [value] if isinstance(value, dict) else value if isinstance(value, list) else []
     return items if items and all(is_message(item) for item in items) else []
+
+
+def speaker_of(message: Mapping[str, Any]) -> str:
+    return str(message.get("role", message.get("from")))
 
 
 def _kind_of_text(value: str) -> str:

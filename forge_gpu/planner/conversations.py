@@ -10,6 +10,7 @@ from typing import Any
 
 from forge_gpu.config import schema
 from forge_gpu.errors import InputError
+from forge_gpu.media.marks import kinds
 from forge_gpu.planner.columns import messages_in
 from forge_gpu.planner.mapping import Picked
 from forge_gpu.records.paths import value_at
@@ -33,6 +34,7 @@ class SampledConversations:
     with_system: int = 0
     with_tools: int = 0
     with_parts: int = 0
+    with_media: int = 0
     with_earlier_thinking: int = 0
 
     def __len__(self) -> int:
@@ -85,7 +87,10 @@ def _count(sampled: SampledConversations, conversation: Conversation) -> None:
     sampled.several_turns += roles.count("user") > 1
     sampled.with_system += "system" in roles and bool(text_of(messages[0].get("content")))
     sampled.with_tools += bool(tools is not ABSENT and tools) or "tool" in roles
-    sampled.with_parts += any(isinstance(message.get("content"), list) for message in messages)
+    types = {each for marks in kinds().values() for each in marks.parts}
+    parts = [part for each in messages if isinstance(each.get("content"), list) for part in each["content"]]
+    sampled.with_parts += bool(parts)
+    sampled.with_media += any(isinstance(part, dict) and part.get("type") in types for part in parts)
     answers = [message for message in messages if message["role"] == "assistant"]
     sampled.with_earlier_thinking += any(map(_thinks, answers[:-1]))
 

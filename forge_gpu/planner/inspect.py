@@ -220,7 +220,7 @@ def _merge(one: tuple[Sample, Picked], other: tuple[Sample, Picked]) -> Picked:
             f"{right.describe()}; prepare them apart, or name one with --set data.mapping.{clash}=..."
         )
     merged = Picked({**right.values, **left.values}, {**right.reasons, **left.reasons}, convert=left.convert)
-    merged.media = list(dict.fromkeys((*left.media, *right.media)))
+    merged.media = {**left.media, **right.media}
     return merged
 
 

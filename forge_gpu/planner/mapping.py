@@ -22,12 +22,12 @@ FIELDS = ("query", "input", "response", "system", "messages", "tools", "chosen",
 
 @dataclass(slots=True)
 class Picked:
-    """values: keys of data.mapping. reasons: key -> why. media: columns that messages refer to. convert: keys
-    of data.convert, where a converter makes the records that are mapped. taken: columns that are used."""
+    """values: keys of data.mapping. reasons: key -> why. media: column that texts refer to -> its kind, a
+    key of data.media. convert: keys of data.convert, where a converter makes the records that are mapped."""
 
     values: dict[str, Any]
     reasons: dict[str, str]
-    media: list[str] = field(default_factory=list)
+    media: dict[str, str] = field(default_factory=dict)
     convert: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -61,7 +61,7 @@ class Picked:
         if convert:
             values = dict(self.values)
             convert["columns"] = {take: path(name) for take, name in self.convert["columns"].items()}
-        return Picked(values, self.reasons, [path(name) for name in self.media], convert)
+        return Picked(values, self.reasons, {path(name): kind for name, kind in self.media.items()}, convert)
 
     def describe(self) -> str:
         named = ", ".join(f"{key}={column}" for key, column in self.columns.items())
@@ -217,7 +217,12 @@ def _with_extras(picked: Picked, picker: _Picker) -> None:
         picked.reasons["label"] = f"{picker.why('label', label)}; part of what makes two rows equal"
     if picker.named.get("roles"):
         picked.values["roles"] = dict(picker.named["roles"])
-    picked.media = [picker.by_name[name] for name in rules()["media"] if name in picker.by_name]
+    picked.media = {
+        picker.by_name[name]: kind
+        for kind, names in rules()["media"].items()
+        for name in names
+        if name in picker.by_name
+    }
 
 
 def _must_exist(name: str, columns: Mapping[str, Column], what: str) -> None:

@@ -27,6 +27,7 @@ from forge_gpu.planner.conversations import SampledConversations, read_conversat
 from forge_gpu.planner.engine import decide_engine
 from forge_gpu.planner.hardware import hardware_values
 from forge_gpu.planner.inspect import Inspection, inspect, nothing
+from forge_gpu.planner.media import named_media
 from forge_gpu.planner.model import Decision, Template, asked_template, decide, settings_of
 from forge_gpu.planner.splits import given_splits
 from forge_gpu.planner.trial import Trial, try_sample
@@ -281,6 +282,8 @@ class _Chooser:
             self.put(f"data.convert.{key}", value, result.picked.reasons["shape"])
         for key, value in result.picked.values.items():
             self.put(f"data.mapping.{key}", value, result.picked.reasons.get(key, "as set"))
+        for kind, column in named_media(result.records, result.picked).items():
+            self.put(f"data.media.{kind}", column, "texts name what it holds by marks")
         self.notes += result.notes
 
     def _dialect(self) -> None:
@@ -354,8 +357,9 @@ class _Chooser:
             form, what = ("source", "as they came") if is_pair else ("messages", "as messages")
             why = "no model's own template is at hand"
             self.notes.append(
-                f"rows are written {what}: some conversations have several turns, a system message or tools, "
-                "which each model writes in its own way; --model DIR takes that, --template NAME a built-in"
+                f"rows are written {what}: some conversations have several turns, a system message, tools or "
+                "media, which each model writes in its own way; --model DIR takes that, --template NAME a "
+                "built-in"
             )
         elif is_pair:
             form, why = "preference", "each record is a pair of answers"
@@ -366,7 +370,9 @@ class _Chooser:
 
     def _needs_own_template(self) -> bool:
         sampled = self.conversations
-        return sampled is not None and sampled.several_turns + sampled.with_system + sampled.with_tools > 0
+        if sampled is None:
+            return False
+        return sampled.several_turns + sampled.with_system + sampled.with_tools + sampled.with_media > 0
 
     def _vram(self) -> int | None:
         given = self.set_by_user("hardware", "vram_gb")

@@ -57,7 +57,11 @@ class Recogniser:
         named = (self._by_name.get(name) for name in names)
         free = [name for name in self._columns if name not in used]
         for name in named:
-            if name in free and name is not None and self._columns[name].is_of(take.kinds):
+            if name in free and name is not None and self._is_fit(name, take):
                 return name
         fitting = [name for name in free if self._columns[name].kind in take.kinds]
         return fitting[0] if take.any_name and len(fitting) == 1 else None
+
+    def _is_fit(self, name: str, take: Take) -> bool:
+        column = self._columns[name]
+        return column.is_of(take.kinds) and not (take.unanswered and 2 * column.answered > column.present)

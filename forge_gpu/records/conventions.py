@@ -16,7 +16,8 @@ SCALARS = frozenset({"text", "number", "bool"})
 @dataclass(frozen=True)
 class Take:
     """What a converter reads. names: of columns, the likeliest first; like: a key of data.mapping whose names
-    come before them. kinds: of values. any_name: the only column of these kinds will do."""
+    come before them. kinds: of values. any_name: the only column of these kinds will do. unanswered: lists of
+    messages that end with an answer will not."""
 
     key: str
     names: tuple[str, ...]
@@ -24,6 +25,7 @@ class Take:
     like: str | None = None
     optional: bool = False
     any_name: bool = False
+    unanswered: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def _read(name: str, said: Mapping[str, Any]) -> Convention:
             take.get("like"),
             take.get("optional", False),
             take.get("any_name", False),
+            take.get("unanswered", False),
         )
         for key, take in said["takes"].items()
     )

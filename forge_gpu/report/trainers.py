@@ -33,7 +33,7 @@ def lines_for_trainers(manifest: dict[str, Any], folder: OutputPath) -> list[str
     loader = LOADERS.get(output["format"])
     for trainer in (output["for"] or ["trl"]) if loader else [output["format"]]:
         filled = known[trainer].format(
-            loader=loader, train=json.dumps(train), first=train[0].rsplit(".", 1)[0]
+            loader=loader, train=json.dumps(train), first=train[0].rsplit(".", 1)[0], folder=folder
         )
         lines += [f"for {trainer}:", *(f"  {line}" for line in filled.splitlines())]
     return lines

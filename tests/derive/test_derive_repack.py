@@ -20,6 +20,10 @@ CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"packing": "bfd", "pack_length": 200}, {"packing": "bfd", "pack_length": 512}),
     ({"packing": "bfd", "pack_length": 200, "rows_per_shard": 7}, {"packing": "none", "pack_length": 200}),
     ({"packing": "wrapped", "pack_length": 64, "format": "parquet"}, {"packing": "bfd", "pack_length": 300}),
+    (
+        {"packing": "bfd", "pack_length": 200, "pad_rows_to": 8, "pad_to": 50, "pad_id": 7},
+        {"packing": "bfd", "pack_length": 300},
+    ),
     ({"for": ["axolotl"]}, {"packing": "wrapped", "pack_length": 100}),
 ]
 

@@ -111,15 +111,20 @@ def test_a_wide_csv_costs_calls_of_its_text_not_of_its_columns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every column of every block was an array, and written by itself: the square of the columns."""
-    columns, written = 3000, []
+    columns, written = 3000, list[int]()
     write = SpoolFile.write
-    monkeypatch.setattr(SpoolFile, "write", lambda self, data: written.append(1) or write(self, data))
+
+    def counted(self: SpoolFile, data: Any) -> None:
+        written.append(1)
+        write(self, data)
+
+    monkeypatch.setattr(SpoolFile, "write", counted)
     names = [f"c{number}" for number in range(columns)]
     rows = [[f"{row}.{number}" for number in range(columns)] for row in range(300)]
     source = opened(put(tmp_path, "f.csv", csv_text([names, *rows]).encode()), tmp_path)
     assert len(written) < 1000
     chunks = [chunk for part in source.ranges for chunk in source.read(part, 2**16, columns=["c7", "c2999"])]
-    read = [tuple(row.values()) for chunk in chunks for row in chunk.batch.to_pylist()]
+    read = [tuple(row.values()) for chunk in chunks for row in chunk.batch.to_pylist()]  # type: ignore[union-attr]
     assert read == [(row[7].encode(), row[2999].encode()) for row in rows]
 
 

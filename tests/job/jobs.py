@@ -97,11 +97,14 @@ def run(
 
 def content(output: Path) -> dict[str, str]:
     """The digest of every file of an output, without the section `run` of its manifest."""
-    digests = {}
+    digests: dict[str, str] = {}
     for path in sorted(output.iterdir()):
         if path.name == PAGE:  # tells of the run: times, memory
             continue
-        if path.is_dir():
+        if path.is_dir() and path.name.startswith("."):
+            continue
+        if path.is_dir():  # of a split
+            digests |= {f"{path.name}/{name}": digest for name, digest in content(path).items()}
             continue
         data = path.read_bytes()
         if path.name == "manifest.json":

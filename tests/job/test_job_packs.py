@@ -151,12 +151,74 @@ def test_packs_within_files(source: Path, folder: Path, tmp_path: Path) -> None:
     assert len(set().union(*files.values())) == 2
 
 
+def test_packs_within_lengths(source: Path, folder: Path, tmp_path: Path) -> None:
+    jobs.run(packed(source, folder, packing="bfd", pack_within="length"), tmp_path / "packs")
+    packs = [pack["seq_lengths"] for pack in jobs.read_lines(tmp_path / "packs" / "train.jsonl")]
+    assert all(max(pack) < 2 * min(pack) for pack in packs) and max(map(len, packs)) > 1
+
+
+@pytest.mark.parametrize(
+    "padding",
+    [
+        {"packing": "bfd", "pad_rows_to": 16},
+        {"packing": "bfd", "pad_to": MOST},
+        {"packing": "bfd", "pad_rows_to": 8, "pad_to": 64, "rows_per_shard": 9},
+        {"packing": "wrapped", "pad_to": MOST},
+    ],
+)
+def test_padding_is_neither_trained_nor_missed(
+    padding: dict[str, Any], source: Path, folder: Path, tmp_path: Path
+) -> None:
+    config = packed(source, folder, pad_id=7, **padding)
+    result = jobs.run(config, tmp_path / "packs")
+    rows = rows_of(source, folder, tmp_path / "rows")
+    rows_to, packs_to = padding.get("pad_rows_to", 1), padding.get("pad_to", 1)
+    for split in SPLITS:
+        packs, behind = list(result.splits[split]), 0
+        for pack in packs:
+            assert len(pack["input_ids"]) % packs_to == 0 and len(pack["labels"]) == len(pack["input_ids"])
+            assert sum(pack.get("seq_lengths", pack["input_ids"][:0])) in (0, len(pack["input_ids"]))
+            behind += len(pack["input_ids"])
+        sums = result.manifest["packs"]["splits"][split]
+        assert sums["padding"] == behind - sums["tokens"] > 0
+        whole = [value for row in rows[split] for value in row["labels"] if value != -100]
+        assert sorted(v for pack in packs for v in pack["labels"] if v != -100) == sorted(whole)
+        if padding["packing"] == "bfd":
+            padded = _padded_rows(packs)
+            for row in rows[split]:
+                assert row["input_ids"] + [7] * (-len(row["input_ids"]) % rows_to) in padded
+    assert not verify_folder(tmp_path / "packs").faults
+    jobs.run(config, tmp_path / "again", threads=2, chunk_bytes=1000)
+    assert jobs.content(tmp_path / "again") == jobs.content(tmp_path / "packs")
+
+
+def _padded_rows(packs: list[dict[str, Any]]) -> list[list[int]]:
+    """The rows of packs, with their padding."""
+    rows = []
+    for pack in packs:
+        begin = 0
+        for length in pack["seq_lengths"]:
+            rows.append(pack["input_ids"][begin : begin + length])
+            begin += length
+    return rows
+
+
 @pytest.mark.parametrize(
     ("output", "said"),
     [
         ({"form": "text", "packing": "bfd", "pack_length": 9}, "needs output.form tokens"),
         ({"form": "tokens", "packing": "bfd"}, "set output.pack_length"),
         ({"form": "tokens", "packing": "bfd", "pack_length": 9, "columns": ["n"]}, "leave it empty"),
+        ({"form": "tokens", "packing": "bfd", "pack_length": 9, "pad_to": 8}, "set output.pad_id"),
+        ({"form": "tokens", "pad_to": 8, "pad_id": 0}, "padding is of packs"),
+        (
+            {"form": "tokens", "packing": "wrapped", "pack_length": 9, "pad_rows_to": 8, "pad_id": 0},
+            "pads the rows of packs bfd",
+        ),
+        (
+            {"form": "tokens", "packing": "bfd", "pack_length": 9, "pad_rows_to": 16, "pad_id": 0},
+            "set a greater length",
+        ),
         ({"form": "tokens", "packing": "bfd", "pack_length": 9, "for": ["axolotl"]}, "train across them"),
     ],
 )

@@ -89,7 +89,6 @@ def test_flat_messages_become_the_conversations_of_their_trees(tmp_path: Path, k
     result = forge_gpu.prepare(plan.config, output=tmp_path / "out")
     lines = (tmp_path / "out" / "train.jsonl").read_text().splitlines()
     assert sorted("Elbe" in line for line in lines) == [False, True]
-    assert all("a river?" in line for line in lines)
     assert sorted("Rhine" in line for line in lines) == [False, True]
     assert result.counts["rejected"] == 1
     assert "'gone', is not in the file" in (tmp_path / "out" / "rejected.jsonl").read_text()

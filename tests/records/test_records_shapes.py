@@ -55,6 +55,14 @@ CASES: dict[str, tuple[dict[str, Any], str, Any]] = {
         ]},
         "contents", [{"from": "user", "value": "Q"}, {"from": "model", "value": "R"}],
     ),
+    "scores of two": (
+        {"prompt": "Q", "response_a": "S", "response_b": "R", "score_a": 1, "score_b": 2.5},
+        "scored_pair", PAIR,
+    ),
+    "choices by their number": (
+        {"sentence": "Q", "option1": "v", "option2": "w", "answer": "2"}, "lettered_choice", CHOICE
+    ),
+    "several targets": ({"inputs": "Q", "targets": ["R"]}, "answers", [FLAT]),
     "transcript": ({"text": "\n\nHuman: Q\n\nAssistant: R"}, "transcript", turns("Q", "R")),
     "tree": (
         {"message_tree_id": "1", "prompt": TREE}, "tree",
@@ -157,6 +165,11 @@ def test_a_converter_is_taken_where_it_is_asked_for():
     assert row["response"] == "R" and best.shape == "flat"
     pairs, [row] = picked(scored, by="answers", answers="pairs")
     assert (row["chosen"], row["rejected"], pairs.shape) == ("R", "S", "preference")
+
+
+def test_messages_that_are_answered_are_no_prompt():
+    result, _ = picked({"problem": "Q", "solution": "R", "answer": "4", "messages": [U, A]})
+    assert result.columns["messages"] == "messages" and not result.convert
 
 
 def test_a_list_is_no_answer():

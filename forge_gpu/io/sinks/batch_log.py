@@ -135,13 +135,12 @@ def row_bytes(batch: pa.RecordBatch) -> I64:
     """What each row counts for: int64[n], of the rows alone, in whatever batches they come."""
     sizes = np.full(len(batch), NUMBER_BYTES * batch.num_columns, np.int64)
     for column in batch.columns:
-        _, offsets = column.buffers()[:2]
         if pa.types.is_list(column.type):
-            sizes += LIST_BYTES * np.diff(_offsets(offsets, np.int32, column))
+            sizes += LIST_BYTES * np.diff(_offsets(np.int32, column))
         elif pa.types.is_large_string(column.type):
-            sizes += np.diff(_offsets(offsets, np.int64, column))
+            sizes += np.diff(_offsets(np.int64, column))
     return sizes
 
 
-def _offsets(buffer: pa.Buffer, kind: type[np.integer], column: pa.Array) -> np.ndarray:
-    return np.frombuffer(buffer, kind)[column.offset : column.offset + len(column) + 1]
+def _offsets(kind: type[np.integer], column: pa.Array) -> np.ndarray:
+    return np.frombuffer(column.buffers()[1], kind)[column.offset : column.offset + len(column) + 1]

@@ -17,16 +17,14 @@ from forge_gpu.errors import ValidationError
 from forge_gpu.io.atomic import PARTIAL
 from forge_gpu.io.sinks.base import (
     Field,
-    FileFormat,
     OnBlock,
     OutputPath,
     Positions,
     Sink,
-    SplitRows,
     Written,
 )
 from forge_gpu.io.sinks.lines import LinesToArrow, blocks_of_lines, scan_lines
-from forge_gpu.io.sinks.shards import Shards
+from forge_gpu.io.sinks.shards import ShardedFormat
 from forge_gpu.io.sinks.unfinished import UnfinishedFile
 from forge_gpu.kernels.layout import Text
 from forge_gpu.kernels.scratch import Scratch
@@ -62,14 +60,13 @@ class JsonlFile:
 
 
 @dataclass(frozen=True)
-class Jsonl(FileFormat):
+class Jsonl(ShardedFormat):
     """See `base.Format`."""
 
-    def open(self, folder: Path, split: SplitRows, positions: Positions) -> Sink:
-        def shard(stem: str, rows: int, positions: Positions) -> Sink:
-            return JsonlFile(folder / (stem + self.suffix), rows, positions)
-
-        return Shards(shard, split, positions)
+    def shard(
+        self, folder: Path, stem: str, rows: int, columns: Mapping[str, str], positions: Positions
+    ) -> Sink:
+        return JsonlFile(folder / (stem + self.suffix), rows, positions)
 
     def room(self, lines: int) -> int:
         return lines

@@ -18,18 +18,16 @@ from forge_gpu.errors import ValidationError
 from forge_gpu.io.atomic import PARTIAL, replacing
 from forge_gpu.io.sinks.base import (
     Field,
-    FileFormat,
     ListRows,
     OnBlock,
     OutputPath,
     Positions,
     Sink,
-    SplitRows,
     Written,
 )
 from forge_gpu.io.sinks.batch_log import GROUP_ROWS, BatchLog
 from forge_gpu.io.sinks.lines import BLOCK_BYTES, Blocks, LinesToArrow, lists_batch, schema_of
-from forge_gpu.io.sinks.shards import Shards
+from forge_gpu.io.sinks.shards import ShardedFormat
 from forge_gpu.kernels.layout import U8, Text
 
 SUFFIX = ".parquet"
@@ -40,10 +38,16 @@ class ParquetFile:
     """One file: lines become batches block by block, and batches a file when all of them are there."""
 
     def __init__(
-        self, folder: Path, stem: str, rows: int, columns: Mapping[str, str], positions: Positions
+        self,
+        folder: Path,
+        stem: str,
+        rows: int,
+        columns: Mapping[str, str],
+        positions: Positions,
+        schema: pa.Schema | None = None,
     ) -> None:
         self.path, self._rows = folder / (stem + SUFFIX), rows
-        self._schema, self._to_arrow = schema_of(columns), LinesToArrow(columns)
+        self._schema, self._to_arrow = schema or schema_of(columns), LinesToArrow(columns)
         log = folder / (stem + LOG)
         self._log = BatchLog(log, self.path, self._schema, positions.get(log.name, 0))
         lines, capacity = self._log.lines()
@@ -103,14 +107,13 @@ def _repeating(schema: pa.Schema) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Parquet(FileFormat):
+class Parquet(ShardedFormat):
     """See `base.Format`."""
 
-    def open(self, folder: Path, split: SplitRows, positions: Positions) -> Sink:
-        def shard(stem: str, rows: int, positions: Positions) -> Sink:
-            return ParquetFile(folder, stem, rows, split.columns, positions)
-
-        return Shards(shard, split, positions)
+    def shard(
+        self, folder: Path, stem: str, rows: int, columns: Mapping[str, str], positions: Positions
+    ) -> Sink:
+        return ParquetFile(folder, stem, rows, columns, positions)
 
     def room(self, lines: int) -> int:
         return lines + lines // 2  # the batches, and the files made of them

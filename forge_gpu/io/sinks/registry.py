@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import get_args
@@ -12,8 +13,28 @@ from forge_gpu.io.sinks.base import Format
 
 NAMES: tuple[str, ...] = get_args(OutputConfig.model_fields["format"].annotation)
 
-OF_IDS = frozenset({"megatron"})
-"""Those that hold the ids of tokens alone, and nothing that says which are trained."""
+
+@dataclass(frozen=True)
+class OfTokens:
+    """What a format says of tokens beside their ids. labels: which are trained. packs: where the rows of a
+    pack begin."""
+
+    labels: bool
+    packs: bool
+
+
+OF_TOKENS = {
+    "automodel": OfTokens(labels=True, packs=True),
+    "llamafactory": OfTokens(labels=True, packs=False),
+    "megatron": OfTokens(labels=False, packs=False),
+    "megatron_bridge": OfTokens(labels=True, packs=True),
+    "nanogpt": OfTokens(labels=False, packs=False),
+    "olmo": OfTokens(labels=True, packs=False),
+    "skyrl": OfTokens(labels=True, packs=False),
+    "swift": OfTokens(labels=True, packs=False),
+    "together": OfTokens(labels=True, packs=False),
+}
+"""Those that hold tokens alone, for one trainer each."""
 
 
 def format_of(name: str) -> Format:
@@ -39,7 +60,17 @@ def is_unfinished(file: str, stem: str) -> bool:
     return any(format.is_unfinished(file, stem) for format in formats())
 
 
+def names_in(folder: Path, stems: Collection[str]) -> Iterator[str]:
+    """The names in a folder of output, and in those of its folders that a split has in some format."""
+    for path in folder.iterdir():
+        yield path.name
+        if path.name in stems and path.is_dir() and not path.is_symlink():
+            yield from (f"{path.name}/{own.name}" for own in path.iterdir())
+
+
 def stale_outputs(folder: Path, stem: str, ours: Collection[str]) -> list[Path]:
     """Files of a split that are none of ours, but of an earlier run or an unfinished state, so that no reader
     takes both."""
-    return sorted(path for path in folder.iterdir() if path.name not in ours and is_output(path.name, stem))
+    return sorted(
+        folder / name for name in names_in(folder, [stem]) if name not in ours and is_output(name, stem)
+    )

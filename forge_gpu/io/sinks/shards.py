@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import cast
 
-from forge_gpu.io.sinks.base import ListRows, ListSink, Positions, Sink, SplitRows, Written, shard_stems
+from forge_gpu.io.sinks.base import (
+    FileFormat,
+    ListRows,
+    ListSink,
+    Positions,
+    Sink,
+    SplitRows,
+    Written,
+    shard_stems,
+)
 from forge_gpu.kernels.layout import Text
 
 OpenShard = Callable[[str, int, Positions], Sink]
@@ -82,3 +93,19 @@ class Shards:
     def _end_shard(self) -> None:
         self.sync()
         self.close()
+
+
+class ShardedFormat(FileFormat):
+    """What formats share whose shards have sinks of their own."""
+
+    @abstractmethod
+    def shard(
+        self, folder: Path, stem: str, rows: int, columns: Mapping[str, str], positions: Positions
+    ) -> Sink:
+        """The sink of one shard."""
+
+    def open(self, folder: Path, split: SplitRows, positions: Positions) -> Sink:
+        def shard(stem: str, rows: int, positions: Positions) -> Sink:
+            return self.shard(folder, stem, rows, split.columns, positions)
+
+        return Shards(shard, split, positions)

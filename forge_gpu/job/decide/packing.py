@@ -9,7 +9,7 @@ from forge_gpu.job.decide.verdict import Case, Verdict
 from forge_gpu.job.rows.tokenizers import pack_length
 from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.kernels.layout import I64
-from forge_gpu.packs.places import PACKERS
+from forge_gpu.packs.places import PACKERS, groups_of, padded, section
 
 
 def packs(case: Case, verdict: Verdict) -> None:
@@ -26,16 +26,12 @@ def packs(case: Case, verdict: Verdict) -> None:
         if verdict.rank is not None:
             rows = rows[np.argsort(verdict.rank[rows])]
         lengths = np.asarray(case.tokens["tokens"][rows], np.uint32)
-        files = None if output.pack_within == "split" else _files(case, rows)
-        made = PACKERS[output.packing](lengths, most, files)
+        groups = groups_of(output.pack_within, lengths, _files(case, rows))
+        made = PACKERS[output.packing](padded(lengths, output.pad_rows_to), most, groups)
         places[rows], ranks[rows] = made.places, made.ranks
-        splits[name(split)] = {
-            "packs": made.count,
-            "rows": len(rows),
-            "tokens": int(lengths.sum(dtype=np.int64)),
-        }
+        splits[name(split)] = lengths, made
     verdict.rank = ranks
-    verdict.sections["packs"] = {"packing": output.packing, "length": most, "splits": splits}
+    verdict.sections["packs"] = section(output, most, splits)
 
 
 def _files(case: Case, rows: I64) -> I64:

@@ -10,7 +10,7 @@ import orjson
 from forge_gpu.errors import OutputError
 from forge_gpu.fates import Fate, name
 from forge_gpu.io.inputs import InputFile
-from forge_gpu.io.sinks.registry import is_output
+from forge_gpu.io.sinks.registry import is_output, names_in
 from forge_gpu.job.output.result import LEDGER, MANIFEST
 from forge_gpu.job.state.checkpoint import Checkpoint
 from forge_gpu.job.state.decisions import SPLITS
@@ -20,7 +20,8 @@ ADVICE = "move it away, or choose another output folder"
 
 def require_own(output: Path, checkpoint: Checkpoint, inputs: Sequence[InputFile]) -> None:
     """Raise OutputError for a file named as an output that is an input, or that no run of Forge wrote."""
-    there = [path for path in sorted(output.iterdir()) if is_ours_by_name(path.name)]
+    names = names_in(output, [name(fate) for fate in SPLITS])
+    there = sorted(output / own for own in names if is_ours_by_name(own))
     read = {Path(file.path).resolve() for file in inputs if not file.is_remote and not file.is_stream}
     for path in there:
         if path.resolve() in read:

@@ -19,7 +19,7 @@ from forge_gpu.job.output.result import REJECTED_FORMAT
 from forge_gpu.job.output.shuffle import Buckets
 from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.kernels.layout import I64, Text
-from forge_gpu.packs.sink import Cut, PackingSink
+from forge_gpu.packs.sink import Cut, PackingSink, Padding
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,9 @@ class Outputs:
     """All files that rows are written to: each split, and the rejected rows.
 
     work: where shuffled lines wait. columns: of the splits, as in the manifest. counts: rows of each fate.
-    packs: of splits whose rows are packed, how many packs there are and where they end; they are shuffled.
-    expected_bytes: of all lines, about. positions, rows: what an earlier run left, by file and by fate.
+    packs: of splits whose rows are packed, how many packs there are, where they end and their padding; they
+    are shuffled. expected_bytes: of all lines, about. positions, rows: what an earlier run left, by file
+    and by fate.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Outputs:
         columns: Mapping[str, str],
         counts: Mapping[Fate, int],
         rows_per_shard: int | None,
-        packs: Mapping[Fate, tuple[int, Cut]],
+        packs: Mapping[Fate, tuple[int, Cut, Padding | None]],
         shuffled: bool,
         expected_bytes: int,
         positions: Mapping[str, int],
@@ -67,7 +68,7 @@ class Outputs:
                 packed = packs.get(split)
                 lines = count if packed is None else packed[0]
                 sink = format.open(folder, SplitRows(stem, lines, rows_per_shard, columns), {})
-                self._sinks[split] = sink if packed is None else PackingSink(sink, columns, packed[1])
+                self._sinks[split] = sink if packed is None else PackingSink(sink, columns, *packed[1:])
             else:
                 split_rows = SplitRows(stem, count, rows_per_shard, columns, rows.get(split, 0))
                 self._sinks[split] = format.open(folder, split_rows, positions)

@@ -20,7 +20,7 @@ from forge_gpu.fates import name
 from forge_gpu.io import urls
 from forge_gpu.io.atomic import write_atomic
 from forge_gpu.io.inputs import InputFile
-from forge_gpu.io.sinks.registry import is_output
+from forge_gpu.io.sinks.registry import format_of, is_output
 from forge_gpu.io.upload import Store
 from forge_gpu.job.events.events import ChunkDone, Listener
 from forge_gpu.job.events.memory import peak_memory
@@ -88,6 +88,11 @@ class Uploaded:
 def require_store(spec: JobSpec, listener: Listener) -> None:
     """Raise OutputError where the job's output cannot be written, if it goes to a URL."""
     if spec.destination is not None:
+        named = spec.config.output.format
+        if any("/" in file for files in format_of(named).names("train", 0, None) for file in files):
+            raise OutputError(
+                f"output.format {named} makes folders, which are not uploaded: prepare into a folder here"
+            )
         Store(spec.destination, telling("open", listener)).require_writable()
 
 

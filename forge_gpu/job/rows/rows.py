@@ -22,6 +22,7 @@ from forge_gpu.job.rows.tokenizers import control_checks
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans, spans_of_offsets
 from forge_gpu.kernels.scratch import Scratch
+from forge_gpu.media.marks import media_columns, unequal
 from forge_gpu.quality.checks import check, checks_made
 from forge_gpu.quality.language import detector
 from forge_gpu.records.paths import Paths
@@ -157,12 +158,14 @@ class RowReader:
         self.config = config
         self.engine = engine
         self.renderer = make_renderer(config)
+        self._media = {} if config.preprocessing.quality_checks.media == "off" else media_columns(config.data)
         key, label = config.preprocessing.dedup.key, config.data.mapping.label
         required = [
             *self.renderer.columns,
             *([] if key == "rendered" else key),
             *config.output.columns,
             *([] if label is None else [label]),
+            *self._media.values(),
             *columns,
         ]
         taken = [column for expansion in expansions for column in expansion.inputs(config)]
@@ -215,6 +218,7 @@ class RowReader:
                 reason = np.where(good, checked.reason, reason)
                 warned = {why: rows & good for why, rows in checked.warned.items()}
             self._find_control_tokens(records, bound, reason, warned)
+            self._count_media(records, reason, warned)
         reason[reason == PASSED_OVER] = 0
         return Rows(self.engine, chunk, source, records, parts, bound, reason, warned, characters, rules)
 
@@ -245,6 +249,23 @@ class RowReader:
                 reason[spelled] = Reason.CONTROL_TOKENS
             else:
                 warned[Reason.CONTROL_TOKENS] = spelled
+
+    def _count_media(
+        self,
+        records: Records,
+        reason: npt.NDArray[np.uint8],
+        warned: dict[Reason, npt.NDArray[np.bool_]],
+    ) -> None:
+        """Reject, or warn of, rows that name another number of media than they have."""
+        rows = np.flatnonzero(reason == 0)
+        if not self._media or not len(rows):
+            return
+        differs = np.zeros(len(reason), np.bool_)
+        differs[rows] = unequal(self.config.data, taken(records, rows).columns)
+        if self.config.preprocessing.quality_checks.media == "reject":
+            reason[differs] = Reason.MEDIA_MARKS
+        else:
+            warned[Reason.MEDIA_MARKS] = differs
 
     @property
     def keys_of_tables(self) -> tuple[str, ...] | None:

@@ -68,7 +68,8 @@ def longest_row(config: Config) -> int | None:
     rejects = config.preprocessing.quality_checks.too_long == "reject"
     longest = config.model.max_length if rejects else None
     if config.output.packing == "bfd":
-        return min(pack_length(config), longest or pack_length(config))
+        room = pack_length(config) // config.output.pad_rows_to * config.output.pad_rows_to
+        return min(room, longest or room)
     return longest
 
 

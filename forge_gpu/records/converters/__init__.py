@@ -27,6 +27,7 @@ CONVERTERS: dict[str, Converter] = {
     "pairs": turns.pairs,
     "prompt_completion": turns.prompt_completion,
     "reasoning": turns.reasoning,
+    "scored_pair": pairs.scored_pair,
     "segments": turns.segments,
     "squad": choices.squad,
     "steps": answers.steps,

@@ -23,10 +23,20 @@ _LETTER = re.compile(r"\(?([A-Za-z])\)?[.):]?")
 def multiple_choice(taken: Taken, asked: Asked) -> dict[str, Any]:
     """The choices follow the question, a letter each; the answer is the letter and text of the right one."""
     labels, texts = _choices(taken)
-    place = _right(taken["answer"], labels, texts)
+    place = _right(_from_zero(taken["answer"], asked.columns), labels, texts)
     lines = list(map(add, _BEGINNINGS, texts))
     query = "\n".join((text_in(taken["question"], "the question"), *lines))
     return {**_context(taken), "query": query, "response": lines[place]}
+
+
+def _from_zero(answer: Any, columns: Mapping[str, str]) -> Any:
+    """The number of a choice: of columns `option1`, `option2` it is that of the column."""
+    if not columns.get("a", "").lower().endswith("option1") or not str(answer).strip().isdigit():
+        return answer
+    number = int(answer) - 1
+    if number < 0:
+        raise BadRecord(f"the answer {answer!r} names none of the choices: they are numbered from 1")
+    return number
 
 
 def _choices(taken: Taken) -> tuple[list[str], list[str]]:

@@ -38,6 +38,18 @@ def _first_wins(said: Any, one: Any, other: Any, columns: Mapping[str, str]) -> 
     raise BadRecord(f"neither answer wins: {str(said)[:40]!r}")
 
 
+def scored_pair(taken: Taken, asked: Asked) -> dict[str, Any]:
+    """The answer with the better score is chosen. Two of one score are no pair."""
+    try:
+        one, other = float(taken["score_a"]), float(taken["score_b"])
+    except (TypeError, ValueError):
+        raise BadRecord("a score is no number") from None
+    if one == other or one != one or other != other:
+        raise BadRecord("neither answer has the better score")
+    better, worse = ("a", "b") if one > other else ("b", "a")
+    return {"prompt": taken["prompt"], "chosen": taken[better], "rejected": taken[worse]}
+
+
 def transcript_pair(taken: Taken, asked: Asked) -> dict[str, Any]:
     return {
         side: turns_of_transcript(text_in(taken[side], f"the {side} transcript"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from forge_gpu.config.schema import Config
-from forge_gpu.io.sinks.registry import OF_IDS
+from forge_gpu.io.sinks.registry import OF_TOKENS
 from forge_gpu.templates.fields import split_at
 from forge_gpu.templates.forms.rendered import RenderedForm, writes_turns
 from forge_gpu.templates.lines import Field, line_program
@@ -25,7 +25,8 @@ class TokensForm(RenderedForm):
     is_encoded = True
 
     def fields(self, config: Config) -> tuple[Field, ...]:
-        if config.output.format in OF_IDS:
+        holds = OF_TOKENS.get(config.output.format)
+        if holds is not None and not holds.labels:
             return (Field(IDS, "ids"),)
         masked = any(trainer in ("axolotl", "hf") for trainer in config.output.trainers)
         names = (IDS, ATTENTION, LABELS) if masked else (IDS, LABELS)

@@ -1,0 +1,1 @@
+"""What records refer to besides texts: images, sound and videos."""
