@@ -131,19 +131,35 @@ def test_a_job_that_is_killed_goes_on_to_the_same_bytes(
     assert jobs.content(tmp_path / "killed") == jobs.content(tmp_path / "whole")
 
 
-def test_folders_of_several_shards(folder: Path, tmp_path: Path) -> None:
-    config = config_of(folder, "swift", rows_per_shard=40)
+@pytest.mark.parametrize(
+    ("format", "alone"),
+    [
+        ("swift", ["data-00000-of-00001.arrow", "dataset_info.json", "state.json"]),
+        ("mds", ["index.json", "shard.00000.mds"]),
+        ("litdata", ["chunk-0-0.bin", "index.json"]),
+    ],
+)
+def test_folders_of_several_shards(format: str, alone: list[str], folder: Path, tmp_path: Path) -> None:
+    unpacked = {"packing": "none", "pack_length": None}
+    config = config_of(folder, format, rows_per_shard=40, **unpacked)
     result = jobs.run(config, tmp_path / "out")
-    read = [ids for ids, _, _ in READERS["swift"](tmp_path / "out" / "train")]
+    read = [ids for ids, _, _ in READERS[format](tmp_path / "out" / "train")]
     assert read == [row["input_ids"] for row in result.splits["train"]] and len(read) > 80
     assert not verify_folder(tmp_path / "out").faults
     # Another format, and fewer shards, leave nothing of it behind.
-    jobs.run(config_of(folder, "swift"), tmp_path / "out")
-    assert [path.name for path in (tmp_path / "out" / "train").glob("*.arrow")] == [
-        "data-00000-of-00001.arrow"
-    ]
+    jobs.run(config_of(folder, format, **unpacked), tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out" / "train").iterdir()) == alone
     jobs.run(config_of(folder, "jsonl"), tmp_path / "out")
     assert not (tmp_path / "out" / "train").exists()
+
+
+@pytest.mark.parametrize("format", ["mds", "litdata"])
+def test_a_shard_with_places_beyond_a_u32_is_refused(
+    format: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("forge_gpu.io.sinks.framed.MOST", 10_000)
+    with pytest.raises(OutputError, match=r"less than 4 GiB, .*: set output.rows_per_shard"):
+        jobs.run(config_of(folder, format), tmp_path / "out")
 
 
 def test_a_folder_of_someone_elses_stays(folder: Path, tmp_path: Path) -> None:
@@ -176,12 +192,14 @@ def test_what_a_format_cannot_say_is_refused(format: str, folder: Path) -> None:
         ("olmo", ".token_ids.npy", "do not follow each other to the end"),
         ("olmo", ".labels_mask.npy", "has not a byte for each"),
         ("olmo", ".token_ids.csv.gz", "ended before the end-of-stream"),
+        ("mds", "/shard.00000.mds", "do not follow each other to its end"),
+        ("litdata", "/chunk-0-0.bin", "do not follow each other to its end"),
     ],
 )
 def test_files_that_do_not_fit_together_are_told(
     format: str, suffix: str, said: str, folder: Path, tmp_path: Path
 ) -> None:
-    jobs.run(config_of(folder, format), tmp_path / "out")
+    jobs.run(config_of(folder, format, packing="none", pack_length=None), tmp_path / "out")
     own = format_of(format)
     (ids, *_), *_ = own.names(str(tmp_path / "out" / "train"), 1, None)
     assert own.check(Path(ids), (), lambda rows, size: None, None)[0] > 100

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 import struct
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +108,66 @@ def llamafactory(stem: Path) -> Iterator[Line]:
         yield ids, targets_of(ids, [label != -100 for label in row["labels"]], [len(ids)]), None
 
 
+def _framed(path: Path, head: bytes) -> Iterator[list[bytes]]:
+    """The columns of each item of a shard, as bytes; head: what stands before the items."""
+    data = path.read_bytes()
+    (count,) = struct.unpack_from("<I", data)
+    at = struct.unpack_from(f"<{count + 1}I", data, 4)
+    assert data[4 * (count + 2) : at[0]] == head and at[-1] == len(data)
+    for begin, end in pairwise(at):
+        item = data[begin:end]
+        sizes = struct.unpack_from("<3I", item)
+        bounds = [12, *(12 + sum(sizes[: n + 1]) for n in range(3))]
+        assert bounds[-1] == len(item)
+        yield [item[a:b] for a, b in pairwise(bounds)]
+
+
+def _mds_array(column: bytes) -> list[int]:
+    axes, width = column[0] >> 2, 1 << (column[0] & 3)
+    assert axes == 1
+    count = int.from_bytes(column[1 : 1 + width], "little")
+    numbers = np.frombuffer(column[1 + width :], np.int32)
+    assert len(numbers) == count
+    return numbers.tolist()
+
+
+def mds(stem: Path) -> Iterator[Line]:
+    index = json.loads((stem / "index.json").read_text())
+    assert index["version"] == 2
+    for shard in index["shards"]:
+        assert shard["column_names"] == ["input_ids", "labels", "seq_lengths"]
+        assert shard["column_encodings"] == ["ndarray:int32"] * 3 and shard["column_sizes"] == [None] * 3
+        path = stem / shard["raw_data"]["basename"]
+        assert path.stat().st_size == shard["raw_data"]["bytes"]
+        told = {key: shard[key] for key in shard if key not in ("raw_data", "zip_data", "samples")}
+        items = list(_framed(path, json.dumps(told, sort_keys=True, separators=(",", ":")).encode()))
+        assert len(items) == shard["samples"]
+        for item in items:
+            ids, labels, lengths = map(_mds_array, item)
+            yield ids, targets_of(ids, [label != -100 for label in labels], lengths), lengths
+
+
+def litdata(stem: Path) -> Iterator[Line]:
+    index = json.loads((stem / "index.json").read_text())
+    config = index["config"]
+    assert config["item_loader"] == "PyTreeLoader" and config["data_format"] == ["no_header_numpy:2"] * 3
+    protocol, tree = json.loads(config["data_spec"])
+    assert (protocol, tree["type"]) == (1, "builtins.dict")
+    assert json.loads(tree["context"]) == ["input_ids", "labels", "seq_lengths"]
+    for chunk in index["chunks"]:
+        path = stem / chunk["filename"]
+        items = list(_framed(path, b""))
+        assert (len(items), path.stat().st_size) == (chunk["chunk_size"], chunk["chunk_bytes"])
+        for item in items:
+            ids, labels, lengths = (np.frombuffer(column, np.int32).tolist() for column in item)
+            yield ids, targets_of(ids, [label != -100 for label in labels], lengths), lengths
+
+
 READERS: dict[str, Callable[[Path], Iterator[Line]]] = {
     "automodel": automodel,
+    "litdata": litdata,
     "llamafactory": llamafactory,
+    "mds": mds,
     "megatron_bridge": megatron_bridge,
     "nanogpt": nanogpt,
     "olmo": olmo,

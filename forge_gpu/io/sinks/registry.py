@@ -25,7 +25,9 @@ class OfTokens:
 
 OF_TOKENS = {
     "automodel": OfTokens(labels=True, packs=True),
+    "litdata": OfTokens(labels=True, packs=True),
     "llamafactory": OfTokens(labels=True, packs=False),
+    "mds": OfTokens(labels=True, packs=True),
     "megatron": OfTokens(labels=False, packs=False),
     "megatron_bridge": OfTokens(labels=True, packs=True),
     "nanogpt": OfTokens(labels=False, packs=False),

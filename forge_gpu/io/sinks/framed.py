@@ -1,0 +1,268 @@
+"""A folder a split of shards in which each line is an item of its own: how many there are, where each begins,
+the items; and `index.json`, which names the shards. MDS and LitData differ in what they write around that.
+
+An item is the bytes of each column, as u32, and then the columns. Its place is a u32 as well, so a shard has
+less than 4 GiB.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from forge_gpu.errors import OutputError, ValidationError
+from forge_gpu.io.atomic import make_folder, replacing, write_atomic
+from forge_gpu.io.sinks.base import Field, OnBlock, OutputPath, Positions, Sink, Written, shard_stems
+from forge_gpu.io.sinks.parquet import LOG
+from forge_gpu.io.sinks.saved_folder import Place
+from forge_gpu.io.sinks.token_rows import (
+    IDS,
+    LABELS,
+    LENGTHS,
+    Lists,
+    TokenRows,
+    batch_of,
+    lists_of,
+)
+from forge_gpu.io.sinks.trainer_parquet import Codec, CodedFile, TrainerParquet
+from forge_gpu.kernels.layout import I64
+
+INDEX = "index.json"
+COLUMNS = (IDS, LABELS, LENGTHS)
+SIZES = 4 * len(COLUMNS)
+"""Bytes of an item before its columns."""
+MOST = 2**32 - 1
+_MOST_HEAD = 4 + SIZES + 7 * len(COLUMNS)
+"""Bytes that an item has at most beside its numbers: its place, and what its columns are preceded by."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """name: its file. bytes, rows: what it has."""
+
+    name: str
+    bytes: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Framing:
+    """suffix: of a shard. name: of a shard by its number. head: what stands before the items. before: the
+    bytes before so many numbers of a column; numbers: of a column's bytes, those that are its numbers.
+    index: what `index.json` holds, by the shards and a digest of them."""
+
+    suffix: str
+    name: Callable[[int], str]
+    index: Callable[[Sequence[Shard], str], Mapping[str, Any]]
+    head: bytes = b""
+    before: Callable[[int], bytes] = lambda count: b""
+    numbers: Callable[[memoryview], memoryview] = lambda column: column
+
+    def begin(self, rows: int) -> int:
+        """Where the items of a shard begin."""
+        return 4 * (rows + 2) + len(self.head)
+
+    def names(self, place: Place) -> tuple[str, ...]:
+        """Of the shard's files; the last one brings the index."""
+        own = (self.name(place.shard), *([INDEX] if place.shard + 1 == place.shards else []))
+        return tuple(f"{place.folder}/{name}" for name in own)
+
+
+class FramedShard(CodedFile):
+    """One shard: its rows wait in a log, as those of Parquet do."""
+
+    def __init__(
+        self,
+        folder: Path,
+        stem: str,
+        rows: int,
+        columns: Mapping[str, str],
+        positions: Positions,
+        framing: Framing,
+    ) -> None:
+        super().__init__(folder, stem, rows, columns, positions, CODEC)
+        self._framing, self._place = framing, Place.of(stem)
+        self._paths = [folder / name for name in framing.names(self._place)]
+        self._most = framing.begin(0) + positions.get(stem + LOG, 0)
+
+    def _append_batch(self, batch: pa.RecordBatch) -> None:
+        numbers = sum(len(batch[name].flatten()) for name in batch.schema.names)
+        self._most += 4 * numbers + _MOST_HEAD * len(batch)
+        self._require_room(self._most)
+        super()._append_batch(batch)
+
+    def _require_room(self, size: int) -> None:
+        if size > MOST:
+            raise OutputError(
+                f"{self._paths[0]}: a shard of this format has less than 4 GiB, and its rows need more: set "
+                "output.rows_per_shard"
+            )
+
+    def finish(self) -> list[Written]:
+        for block in self._blocks.rest():
+            self._append(block)
+        data, *index = self._paths
+        make_folder(data.parent)
+        with replacing(data) as partial:
+            self._write(partial)
+        for path in index:
+            document = self._framing.index(*self._shards(data.parent))
+            write_atomic(path, orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+        return [Written(path, self._rows if path == data else 0) for path in self._paths]
+
+    def _write(self, path: Path) -> None:
+        ends = [np.array([self._framing.begin(self._rows)], np.int64)]
+        with path.open("r+b") as file:
+            file.seek(int(ends[0][0]))
+            for group in self._log.groups():
+                for batch in group.to_batches():
+                    pieces, sizes = _items(batch, self._framing)
+                    file.write(b"".join(pieces))
+                    ends.append(ends[-1][-1] + np.cumsum(sizes, dtype=np.int64))
+            at = np.concatenate(ends)
+            self._require_room(int(at[-1]))
+            file.seek(0)
+            file.write(np.uint32(self._rows).tobytes() + at.astype("<u4").tobytes() + self._framing.head)
+
+    def _shards(self, folder: Path) -> tuple[list[Shard], str]:
+        """All of the split, of which this is the last, and a digest of them."""
+        shards, digest = [], hashlib.sha256()
+        for number in range(self._place.shards):
+            name = self._framing.name(number)
+            with (folder / name).open("rb") as file:
+                rows = int(np.frombuffer(file.read(4), "<u4")[0])
+                file.seek(0)
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+                shards.append(Shard(name, file.tell(), rows))
+        return shards, digest.hexdigest()
+
+
+def _items(batch: pa.RecordBatch, framing: Framing) -> tuple[list[bytes | memoryview], I64]:
+    """(the bytes of lines one behind the other, in pieces; how many each line has: int64[n])."""
+    columns: list[list[bytes | memoryview]] = []
+    sizes = []
+    for name in COLUMNS:
+        values, at = lists_of(batch[name])
+        bounds, view = (4 * at).tolist(), memoryview(values.astype("<i4").tobytes())
+        own = np.diff(at)
+        before = {count: framing.before(count) for count in set(own.tolist())}
+        heads: list[bytes | memoryview] = [before[count] for count in own.tolist()]
+        columns += [heads, [view[begin:end] for begin, end in pairwise(bounds)]]
+        sizes.append(4 * own + np.array([len(head) for head in heads], np.int64))
+    table = np.stack(sizes, 1).astype("<u4").tobytes()
+    told = [table[begin : begin + SIZES] for begin in range(0, len(table), SIZES)]
+    return list(chain.from_iterable(zip(told, *columns, strict=True))), SIZES + np.sum(sizes, 0)
+
+
+@dataclass(frozen=True)
+class FramedFolder(TrainerParquet):
+    """See `base.Format`."""
+
+    framing: Framing | None = None
+
+    @property
+    def _framing(self) -> Framing:
+        assert self.framing is not None  # a default, since those of the base class have some
+        return self.framing
+
+    def names(self, stem: str, rows: int, rows_per_shard: int | None) -> list[tuple[str, ...]]:
+        return [self._framing.names(Place.of(shard)) for shard in shard_stems(stem, rows, rows_per_shard)]
+
+    def is_own(self, file: str, stem: str) -> bool:
+        folder, _, name = file.partition("/")
+        number = re.search(r"\d+(?=\D*$)", name)
+        is_shard = number is not None and name == self._framing.name(int(number[0]))
+        return folder == stem and (is_shard or name == INDEX)
+
+    def shard(
+        self, folder: Path, stem: str, rows: int, columns: Mapping[str, str], positions: Positions
+    ) -> Sink:
+        return FramedShard(folder, stem, rows, columns, positions, self._framing)
+
+    def batches(
+        self, path: OutputPath, columns: Mapping[str, str], batch_rows: int
+    ) -> Iterator[pa.RecordBatch]:
+        if path.name == INDEX:
+            return
+        with path.open("rb") as file:
+            rows = int(np.frombuffer(file.read(4), "<u4")[0])
+            at = np.frombuffer(file.read(4 * (rows + 1)), "<u4").astype(np.int64)
+            file.seek(self._framing.begin(rows))
+            for begin in range(0, rows, batch_rows):
+                own = at[begin : begin + batch_rows + 1]
+                items = memoryview(file.read(int(own[-1] - own[0])))
+                yield batch_of(_rows_of(items, own - own[0], self._framing), columns)
+
+    def check(
+        self, path: Path, fields: Sequence[Field], on_block: OnBlock, beside: Executor | None
+    ) -> tuple[int, str]:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        on_block(0, path.stat().st_size)
+        if path.name == INDEX:
+            return 0, digest
+        rows = _sound_rows(path, self._framing)
+        on_block(rows, 0)
+        return rows, digest
+
+
+def _rows_of(items: memoryview, at: I64, framing: Framing) -> TokenRows:
+    lists = []
+    sizes = np.frombuffer(items, np.uint8)[at[:-1, None] + np.arange(SIZES)].view("<u4")
+    ends = SIZES + sizes.cumsum(1, dtype=np.int64)
+    begins = np.concatenate([np.full((len(ends), 1), SIZES), ends[:, :-1]], 1)
+    for column in range(len(COLUMNS)):
+        bounds = zip(
+            (at[:-1] + begins[:, column]).tolist(), (at[:-1] + ends[:, column]).tolist(), strict=True
+        )
+        numbers = [framing.numbers(items[begin:end]) for begin, end in bounds]
+        counts = [len(own) // 4 for own in numbers]
+        values = np.frombuffer(b"".join(numbers), "<i4").astype(np.int32)
+        lists.append((values, np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))))
+    (ids, of_lines), (labels, _), lengths = lists
+    return TokenRows(ids, labels, of_lines, lengths)
+
+
+def _sound_rows(path: Path, framing: Framing) -> int:
+    """How many lines a shard has. Raises ValidationError where it does not hold what its head says."""
+    content = (
+        np.memmap(path, np.uint8, "r").view(np.ndarray) if path.stat().st_size else np.zeros(0, np.uint8)
+    )
+    rows = int(content[:4].view("<u4")[0]) if len(content) >= 4 else 0
+    begin = framing.begin(rows)
+    if len(content) < begin:
+        raise ValidationError(f"{path}: is cut off in its head")
+    at = content[4 : 4 * (rows + 2)].view("<u4").astype(np.int64)
+    if at[0] != begin or at[-1] != len(content) or (np.diff(at) < SIZES).any():
+        raise ValidationError(f"{path}: its lines do not follow each other to its end")
+    sizes = content[at[:-1, None] + np.arange(SIZES)].view("<u4").astype(np.int64).sum(1)
+    if not np.array_equal(sizes + SIZES, np.diff(at)):
+        raise ValidationError(f"{path}: the columns of a line have other sizes than the line")
+    return rows
+
+
+def _encode(rows: TokenRows) -> Mapping[str, Lists]:
+    return {IDS: (rows.ids, rows.at), LABELS: (rows.labels, rows.at), LENGTHS: rows.lengths}
+
+
+def _decode(lists: Mapping[str, Lists]) -> TokenRows:
+    (ids, at), (labels, _) = lists[IDS], lists[LABELS]
+    return TokenRows(ids, labels, at, lists[LENGTHS])
+
+
+CODEC = Codec(dict.fromkeys(COLUMNS, pa.int32()), _encode, _decode)
+
+
+def framed(framing: Framing) -> FramedFolder:
+    """The format of a library that streams."""
+    return FramedFolder(framing.suffix, (LOG,), takes_lists=True, codec=CODEC, framing=framing)
