@@ -39,7 +39,9 @@ def main() -> None:
 def train(folder: str, steps: int, state: dict[str, int] | None = None, workers: int = 0) -> list[float]:
     """The loss of each step. state: of a run before, with any number of ranks and workers."""
     torch.manual_seed(0)
-    dataset = forge_gpu.open(folder).dataset("train", rank=0, world=1, seed=42, batch_tokens=1024)
+    dataset = forge_gpu.open(folder).dataset(
+        "train", rank=0, world=1, seed=42, batch_tokens=1024, drop_last=True
+    )
     if state is not None:
         dataset.load_state_dict(state)
     loader = DataLoader(dataset, batch_size=None, num_workers=workers)

@@ -17,7 +17,7 @@ from forge_gpu.io.atomic import make_folder, replacing, write_atomic
 from forge_gpu.io.disk import faults_of
 from forge_gpu.job.output.result import MANIFEST
 from forge_gpu.kernels.layout import I64
-from forge_gpu.loading.mixture import INDEX, MIXTURE, SPLIT, digest_of
+from forge_gpu.loading.mixture import INDEX, MIXTURE, SPLIT, digest_of, is_mixture
 from forge_gpu.loading.opened import require_tokens
 from forge_gpu.share.prepared import Prepared, open_prepared
 from forge_gpu.split.mixer import Stream
@@ -64,6 +64,8 @@ def mix(
 
 
 def _open(folder: str | Path) -> Prepared:
+    if is_mixture(folder):
+        raise InputError(f"{folder}: is a mixture already: name the folders that it is of")
     prepared = open_prepared(folder)
     require_tokens(prepared)
     if SPLIT not in prepared.splits:

@@ -27,7 +27,7 @@ from forge_gpu.io.disk import faults_of
 from forge_gpu.io.lock import FolderLock
 from forge_gpu.io.sinks import base as sinks
 from forge_gpu.io.sinks.base import Sink
-from forge_gpu.io.sinks.registry import format_of
+from forge_gpu.io.sinks.registry import OF_TOKENS, format_of
 from forge_gpu.io.to_arrow import texts_to_arrow
 from forge_gpu.job.facts.columns import coded, numbers
 from forge_gpu.job.finish import remove_stale
@@ -39,6 +39,7 @@ from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.kernels.cpu.token_rows import as_json
 from forge_gpu.kernels.layout import I64
 from forge_gpu.loading.mapped import IDS, LABELS, LENGTHS
+from forge_gpu.loading.mixture import is_mixture
 from forge_gpu.loading.opened import require_tokens
 from forge_gpu.packs.places import PACKERS, Packs, groups_of, padded, section
 from forge_gpu.packs.sink import ByRows, ByTokens, Cut, PackingSink, Padding, lines_of
@@ -73,6 +74,8 @@ def repack(
     such a plan. Raises ForgeError.
     """
     began = time.time()
+    if is_mixture(folder):
+        raise InputError(f"{folder}: is a mixture: repack the folders that it is of, and mix the packs")
     prepared, target = open_prepared(folder), Path(output)
     config = _plan(prepared, length, packing, within)
     if target.resolve() == prepared.folder.resolve() or (target / MANIFEST).exists():
@@ -294,4 +297,11 @@ def _warnings(prepared: Prepared, config: Config) -> Iterator[str]:
         yield (
             f"{too_long:,} rows were rejected as too long for packs of {pack_length(before):,} tokens, and "
             "stay so: prepare the folder again to have them"
+        )
+    holds = OF_TOKENS.get(before.output.format)
+    if holds and not holds.firsts and "wrapped" in (before.output.packing, config.output.packing):
+        line = "a pack" if before.output.packing == "wrapped" else "a row"
+        yield (
+            f"{before.output.format} does not say whether the first token of {line} is trained, and wrapped "
+            "packs are cut elsewhere: it is written as not trained; prepare the folder again to have it right"
         )

@@ -21,6 +21,10 @@ SPLIT = "train"
 """What is mixed. Other splits are those of all sources, one behind the other."""
 
 
+def is_mixture(folder: str | Path) -> bool:
+    return (Path(folder) / MIXTURE).exists()
+
+
 class Mixture:
     """folder: has a mixture.json. Raises InputError where it is no mixture, or its sources have changed."""
 

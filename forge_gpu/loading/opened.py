@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from forge_gpu.errors import ForgeError, InputError
 from forge_gpu.loading.lines import Lines
 from forge_gpu.loading.mapped import IDS, mapped_split
-from forge_gpu.loading.mixture import MIXTURE, Mixture
+from forge_gpu.loading.mixture import Mixture, is_mixture
 from forge_gpu.loading.reader import Reader
 from forge_gpu.share.prepared import Prepared, open_prepared
 
@@ -69,7 +69,7 @@ class PreparedTokens:
 def open(folder: str | Path = "prepared") -> PreparedTokens:
     """A folder that `prepare` has filled with tokens, or `forge mix` with a mixture of such folders, for
     training code: the tokens of a split are mapped when a data set of it is asked for. Raises InputError."""
-    if (Path(folder) / MIXTURE).exists():
+    if is_mixture(folder):
         mixture = Mixture(Path(folder))
         return PreparedTokens(mixture.folder, mixture.splits, mixture.lines)
     prepared = open_prepared(folder)

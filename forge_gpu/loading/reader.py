@@ -20,7 +20,7 @@ class Reader:
     rank, world: which process of how many trains with it. seed, shuffle: of the order; without shuffle it is
     the files'. batch_tokens: the most tokens of a batch, which holds whole lines; a line a batch if None.
     drop_last: leave out the last batches of an epoch that would not go round all ranks, so that each has as
-    many as the others. Raises ConfigError.
+    many as the others; else some may have one more. Raises ConfigError.
     """
 
     def __init__(

@@ -13,6 +13,7 @@ import pytest
 import forge_gpu
 from forge_gpu.derive.lengths import tokens_of_lines
 from forge_gpu.derive.mix import mix
+from forge_gpu.derive.repack import repack
 from forge_gpu.errors import ForgeError
 from forge_gpu.loading.mixture import INDEX, MIXTURE
 from forge_gpu.share.prepared import open_prepared
@@ -112,6 +113,10 @@ def test_what_cannot_be_mixed_is_told(sources: list[Path], tmp_path: Path) -> No
     with pytest.raises(ForgeError, match="holds a prepared folder already"):
         mix(sources, sources[0])
     mix(sources, tmp_path / "mixed")
+    with pytest.raises(ForgeError, match="is a mixture already: name the folders"):
+        mix([sources[0], tmp_path / "mixed"], tmp_path / "twice")
+    with pytest.raises(ForgeError, match="is a mixture: repack the folders that it is of"):
+        repack(tmp_path / "mixed", tmp_path / "packs", length=300)
     manifest = sources[0] / "manifest.json"
     before = manifest.read_bytes()
     manifest.write_bytes(before + b"\n")

@@ -58,6 +58,16 @@ def test_what_packs_cannot_be_is_told(tmp_path: Path) -> None:
         repack(tmp_path / "other" / "out", tmp_path / "packs", length=400)
 
 
+def test_labels_that_a_format_does_not_hold_are_told(tmp_path: Path) -> None:
+    bridge: dict[str, Any] = {"format": "megatron_bridge", "pack_length": 200}
+    folder = tokens(tmp_path / "rows", 60, packing="bfd", **bridge)
+    assert not repack(folder, tmp_path / "longer", length=300).warnings
+    (warning,) = repack(folder, tmp_path / "wrapped", packing="wrapped").warnings
+    assert warning.startswith("megatron_bridge does not say whether the first token of a row is trained")
+    (warning,) = repack(tmp_path / "wrapped", tmp_path / "whole", packing="bfd").warnings
+    assert "the first token of a pack is trained" in warning
+
+
 def test_rows_that_were_too_long_are_told(tmp_path: Path) -> None:
     folder = tokens(tmp_path, 120, packing="bfd", pack_length=60)
     (warning,) = repack(folder, tmp_path / "packs", length=200).warnings

@@ -17,19 +17,20 @@ NAMES: tuple[str, ...] = get_args(OutputConfig.model_fields["format"].annotation
 @dataclass(frozen=True)
 class OfTokens:
     """What a format says of tokens beside their ids. labels: which are trained. packs: where the rows of a
-    pack begin."""
+    pack begin. firsts: whether the first token of a row is trained, which nothing predicts."""
 
     labels: bool
     packs: bool
+    firsts: bool = True
 
 
 OF_TOKENS = {
-    "automodel": OfTokens(labels=True, packs=True),
+    "automodel": OfTokens(labels=True, packs=True, firsts=False),
     "litdata": OfTokens(labels=True, packs=True),
     "llamafactory": OfTokens(labels=True, packs=False),
     "mds": OfTokens(labels=True, packs=True),
     "megatron": OfTokens(labels=False, packs=False),
-    "megatron_bridge": OfTokens(labels=True, packs=True),
+    "megatron_bridge": OfTokens(labels=True, packs=True, firsts=False),
     "nanogpt": OfTokens(labels=False, packs=False),
     "olmo": OfTokens(labels=True, packs=False),
     "skyrl": OfTokens(labels=True, packs=False),
