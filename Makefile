@@ -9,6 +9,11 @@ BEFORE ?= HEAD
 SECONDS ?= 60
 SEED ?= 1
 EXTRAS ?= dev,dask,cuda-compile
+comma := ,
+MINORS := 3.11 3.12 3.13 3.14
+# With LOCKED=1 `make install` takes the versions of the lock, each held against its hashes.
+LOCKED ?=
+LOCK = locks/dev-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt
 
 .PHONY: help
 help: ## List the targets
@@ -17,6 +22,7 @@ help: ## List the targets
 $(BIN)/forge: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(if $(LOCKED),$(BIN)/python -m pip install --quiet --require-hashes -r $(LOCK))
 	$(BIN)/python -m pip install --quiet -e '.[$(EXTRAS)]'
 	@touch $@
 
@@ -79,12 +85,29 @@ acceptance: install ## What takes too long for every commit, a script a subject;
 	docker/with-engine.sh $(BIN)/python -m benchmarks.acceptance.containers
 
 .PHONY: fuzz
-fuzz: install ## Try damaged files of each format for SECONDS, by SEED
+fuzz: install ## Try damaged files of each format for SECONDS, by SEED, and again with checked kernels
 	$(BIN)/python -m tests.faults.fuzz $(SECONDS) $(SEED)
+	FORGE_CHECKED_KERNELS=1 $(BIN)/python -m tests.faults.fuzz $(SECONDS) $(SEED)
 
 .PHONY: limits
 limits: install ## Measure memory by input and time by growth, and write them into docs/memory.md
 	$(BIN)/python -m benchmarks.limits
+
+.venvs/locks/.made:
+	$(PYTHON) -m venv .venvs/locks
+	.venvs/locks/bin/python -m pip install --quiet uv pip-audit
+	@touch $@
+
+.PHONY: locks
+locks: .venvs/locks/.made ## Lock the versions of the dev extra anew, for each Python minor on Linux
+	for minor in $(MINORS); do .venvs/locks/bin/uv pip compile pyproject.toml --quiet --upgrade \
+	  $(foreach extra,$(subst $(comma), ,$(EXTRAS)),--extra $(extra)) --python-version $$minor \
+	  --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --output-file locks/dev-$$minor.txt || exit 1; done
+
+.PHONY: audit
+audit: .venvs/locks/.made ## Look for known faults of what is locked; says what could not be looked up
+	.venvs/locks/bin/python -m tools.audit $(LOCK)
 
 .PHONY: clean
 clean: ## Remove what was built; the virtual environment stays

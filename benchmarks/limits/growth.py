@@ -13,7 +13,7 @@ from benchmarks.limits.memory import job_process, send
 
 MOST = 1.15
 """An exponent above this is no noise of a linear job."""
-ROUNDS = 2
+ROUNDS = 1
 FEW = 4
 """How many there are of something in the job that loads libraries and kernels."""
 
@@ -89,11 +89,11 @@ def programs(folder: Path, count: int) -> dict[str, Any]:
 
 GROWN = (
     Grown("rows", rows, 100_000),
-    Grown("columns", columns, 5_000),
-    Grown("members of a bucket of near-duplicates", bucket, 5_000),
+    Grown("columns", columns, 50_000),
+    Grown("members of a bucket of near-duplicates", bucket, 20_000),
     Grown("strata", strata, 50_000),
     Grown("groups", groups, 50_000),
-    Grown("files", files, 500),
+    Grown("files", files, 1_000),
     Grown("programs", programs, 2_000),
 )
 

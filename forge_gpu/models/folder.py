@@ -15,6 +15,7 @@ from typing import Any
 
 from forge_gpu.errors import InputError
 from forge_gpu.models.gguf_file import GgufFile, is_gguf
+from forge_gpu.models.links import require_own
 from forge_gpu.models.several import template_of
 
 MOST_BYTES = 64 * 2**20
@@ -113,8 +114,9 @@ def _adapter_hint(folder: Path) -> str:
     return f"; it is an adapter of {base}: name that model" if isinstance(base, str) else ""
 
 
-def _read(path: Path, encoding: str = "utf-8-sig") -> str | None:
+def _read(path: Path, encoding: str = "utf-8-sig", folder: Path | None = None) -> str | None:
     """A text file; None where there is none. A mark of the byte order is part of a template, not of JSON."""
+    require_own(path, folder or path.parent)
     try:
         if path.stat().st_size > MOST_BYTES:
             raise InputError(f"{path} is too large for what it is: over {MOST_BYTES} bytes")
@@ -162,8 +164,9 @@ def _templates(folder: Path, tokenizer: dict[str, Any]) -> tuple[dict[str, str],
     if text is not None:
         add("default", text, main)
     more = folder / "additional_chat_templates"
+    require_own(more, folder)
     for path in sorted(more.glob("*.jinja")) if more.is_dir() else ():
-        add(path.stem, _read(path, "utf-8") or "", path)
+        add(path.stem, _read(path, "utf-8", folder) or "", path)
     if not result:
         path = folder / "tokenizer_config.json"
         for name, text in _named(tokenizer.get("chat_template"), path):

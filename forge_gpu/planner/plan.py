@@ -161,6 +161,8 @@ def make_plan(
         if trial.is_hopeless and not force:
             raise InputError(f"{trial.line}; mend that, or make the plan in spite of it with --force")
         chooser.notes.append(trial.line)
+    if trial is not None and trial.advice is not None and loaded.config.output.mode != "private":
+        chooser.notes.append(trial.advice)
     return Plan(
         loaded.config,
         chooser.reasons,

@@ -25,9 +25,11 @@ MOST_REASONS = 3
 
 @dataclass(slots=True)
 class Trial:
-    """rows: that were tried. refused: why, in the job's words -> rows. shown: field -> text of one row."""
+    """rows: that were tried. refused: why, in the job's words -> rows. personal: rows that hold personal
+    data. shown: field -> text of one row."""
 
     rows: int = 0
+    personal: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     shown: dict[str, str] = field(default_factory=dict)
 
@@ -43,6 +45,17 @@ class Trial:
         return f"{self.refused.total()} of {self.rows} rows looked at would be rejected: {whys}{rest}"
 
     @property
+    def advice(self) -> str | None:
+        """What to do about personal data; None where none was seen."""
+        if not self.personal:
+            return None
+        return (
+            f"{self.personal} of {self.rows} rows looked at hold personal data: output.mode private "
+            "keeps what is written from other users of this machine, and "
+            "preprocessing.quality_checks.personal_data counts or rejects such rows"
+        )
+
+    @property
     def is_hopeless(self) -> bool:
         """Whether more than half of the rows would be rejected."""
         return 2 * self.refused.total() > self.rows
@@ -55,8 +68,7 @@ def try_sample(config: Config, samples: Sequence[Sample]) -> Trial | None:
         return None
     if form_of(config).is_encoded and config.tokens.tokenizer is None:
         return None
-    config = config.model_copy(update={"data": config.data.model_copy(update={"against": []})})
-    workspace = Workspace(config, CpuEngine, lambda event: None, input_columns(config))
+    workspace = Workspace(_tried(config), CpuEngine, lambda event: None, input_columns(config))
     trial = Trial()
     for sample in samples:
         if sample.lines:
@@ -67,11 +79,26 @@ def try_sample(config: Config, samples: Sequence[Sample]) -> Trial | None:
     return trial
 
 
+def _tried(config: Config) -> Config:
+    """The plan without evaluation files, and with a look for personal data."""
+    checks = config.preprocessing.quality_checks
+    if checks.personal_data == "off":
+        checks = checks.model_copy(update={"personal_data": "warn"})
+    return config.model_copy(
+        update={
+            "data": config.data.model_copy(update={"against": []}),
+            "preprocessing": config.preprocessing.model_copy(update={"quality_checks": checks}),
+        }
+    )
+
+
 def _try_lines(trial: Trial, workspace: Workspace, lines: Sequence[bytes]) -> None:
     data = np.frombuffer(b"\n".join(lines) + b"\n", np.uint8)
     rows = workspace.reader.read(JsonChunk(data, "lines", 0), judge=True)
     compute(workspace, rows)  # what a fact rejects too
     trial.rows += len(rows)
+    trial.personal += int((rows.reason == np.uint8(Reason.PERSONAL_DATA)).sum())
+    trial.personal += int(np.count_nonzero(rows.warned.get(Reason.PERSONAL_DATA, ())))
     for row in np.flatnonzero(rows.reason).tolist():
         detail = rows.detail(row)
         reason = name(Reason(rows.reason[row]))

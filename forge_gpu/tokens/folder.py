@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from forge_gpu.errors import InputError
+from forge_gpu.models.links import require_own
 from forge_gpu.tokens.convert import CONVERTERS, convert
 from forge_gpu.tokens.definition import Definition
 
 FILE = "tokenizer.json"
+READ = frozenset({".json", ".model", ".txt", ".jinja", ".py"})
 MOST_BYTES = 256 * 2**20
 
 
@@ -18,6 +20,9 @@ def find_tokenizer(path: Path) -> Path:
         return path
     names = (FILE, *CONVERTERS)
     result = next((path / name for name in names if (path / name).is_file()), None)
+    for file in path.iterdir():  # a converter reads others of them too; weights are nobody's here
+        if file.suffix in READ:
+            require_own(file, path)
     if result is None:
         raise InputError(f"{path} has no tokenizer: none of {', '.join(names)}")
     return result

@@ -98,6 +98,48 @@ asyncio.run(main())
 """
 
 
+ENCRYPTED = """
+import asyncio, sys
+from pathlib import Path
+from distributed import Scheduler, Security, Worker
+security = Security.temporary()
+for name, text in {
+    "ca.pem": security.tls_ca_file, "cert.pem": security.tls_client_cert, "key.pem": security.tls_client_key
+}.items():
+    Path(sys.argv[1], name).write_text(text)
+at = {"host": "127.0.0.1", "security": security, "dashboard_address": None}
+async def main():
+    async with Scheduler(port=0, protocol="tls", **at) as scheduler:
+        async with Worker(scheduler.address, nthreads=1, **at):
+            print(scheduler.address, flush=True)
+            await scheduler.finished()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_a_scheduler_with_certificates_takes_those_of_dasks_settings(tmp_path) -> None:
+    dask = pytest.importorskip("dask")
+    config = jobs.plan(jobs.write_lines(tmp_path / "rows.jsonl", jobs.rows(60)))
+    jobs.run(config, tmp_path / "threads")
+    command = [sys.executable, "-c", ENCRYPTED, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().strip()
+            assert address.startswith("tls://")
+            with pytest.raises(ForgeError, match=r"tls://.*: name them in Dask's settings") as refused:
+                jobs.run(config, tmp_path / "none", scheduler=address)
+            assert "\n" not in str(refused.value)
+            files = {"ca-file": "ca.pem", "client.cert": "cert.pem", "client.key": "key.pem"}
+            named = {f"distributed.comm.tls.{key}": str(tmp_path / name) for key, name in files.items()}
+            with dask.config.set(named):
+                jobs.run(config, tmp_path / "out", scheduler=address)
+        finally:
+            process.kill()
+    assert jobs.content(tmp_path / "out") == jobs.content(tmp_path / "threads")
+
+
 @pytest.mark.slow
 def test_a_dead_scheduler_leaves_a_checkpoint(config, whole, tmp_path) -> None:
     process = subprocess.Popen([sys.executable, "-c", SCHEDULER], stdout=subprocess.PIPE, text=True)

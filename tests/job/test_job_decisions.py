@@ -61,6 +61,17 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_what_is_decided_of_many_rows_is_mapped(stopped: Path, tmp_path: Path) -> None:
+    """As their facts are: eight bytes a row are more than a budget, where rows are many."""
+    config = jobs.plan(stopped / "rows.jsonl", output={"order": "shuffled"})
+    ranges = sorted((stopped / "stopped/.forge/index").glob("*.index"))
+    small, large = (decide(tmp_path / str(budget), ranges, config, budget) for budget in (1, 2**30))
+    for name in ("fate", "duplicate_of"):
+        mapped, held = getattr(small, name), getattr(large, name)
+        assert isinstance(mapped, np.memmap) and not isinstance(held, np.memmap)
+        assert mapped.tolist() == held.tolist()
+
+
 def go_on(stopped: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """Finish the stopped run in `output`; how often decisions were made."""
     made = []

@@ -3,9 +3,10 @@ import sys
 
 import pytest
 
-from forge_gpu.errors import InputError
+from forge_gpu.errors import ForgeError, InputError
 from forge_gpu.models.folder import read_folder
 from forge_gpu.models.locate import locate
+from forge_gpu.tokens.folder import find_tokenizer, read_tokenizer
 
 
 def write(folder, **files):
@@ -245,3 +246,48 @@ def test_a_template_of_the_processor_and_a_mark_of_the_byte_order(tmp_path):
     marked = write(tmp_path / "marked", config_DOT_json={})
     (marked / "chat_template.jinja").write_bytes(b"\xef\xbb\xbfmarked")
     assert read_folder(marked).templates == {"default": "\ufeffmarked"}
+
+
+@pytest.mark.parametrize("name", ["chat_template.jinja", "tokenizer_config.json", "config.json"])
+def test_a_link_that_leads_out_of_a_folder_is_not_followed(tmp_path, name):
+    (tmp_path / "secret").write_text("{}")
+    folder = write(tmp_path / "model", generation_config_DOT_json={}, processor_config_DOT_json={})
+    (folder / name).symlink_to(tmp_path / "secret")
+    with pytest.raises(InputError, match="is a link that leads out of its folder"):
+        read_folder(folder)
+
+
+def test_a_folder_of_templates_that_leads_out_is_not_followed(tmp_path):
+    folder = write(tmp_path / "model", config_DOT_json={})
+    (write(tmp_path / "elsewhere", x_DOT_jinja="secret")).rename(tmp_path / "templates")
+    (folder / "additional_chat_templates").symlink_to(tmp_path / "templates")
+    with pytest.raises(InputError, match="additional_chat_templates is a link that leads out"):
+        read_folder(folder)
+
+
+def test_snapshots_of_the_cache_link_to_the_files_of_their_repository(tmp_path):
+    repository = tmp_path / "hub" / "models--org--name"
+    write(repository / "blobs", abc="from a blob")
+    folder = write(repository / "snapshots" / "one", config_DOT_json={})
+    (folder / "chat_template.jinja").symlink_to("../../blobs/abc")
+    assert read_folder(folder).templates == {"default": "from a blob"}
+
+
+def test_a_tokenizer_that_lies_elsewhere_is_not_followed(tmp_path):
+    folder = write(tmp_path / "model", config_DOT_json={})
+    (tmp_path / "secret").write_text("{}")
+    (folder / "tokenizer.json").symlink_to(tmp_path / "secret")
+    with pytest.raises(InputError, match="is a link that leads out of its folder"):
+        find_tokenizer(folder)
+
+
+def test_code_of_a_model_is_not_run(tmp_path):
+    """A folder that asks for its own classes."""
+    auto = {"auto_map": {"AutoConfig": "evil.Evil", "AutoTokenizer": ["evil.Evil", None]}}
+    folder = write(tmp_path / "model", config_DOT_json=auto, tokenizer_config_DOT_json=auto)
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: pass\n")
+    (folder / "tokenizer.model").write_bytes(b"no tokenizer")
+    read_folder(folder)
+    with pytest.raises(ForgeError):
+        read_tokenizer(folder)
+    assert not (tmp_path / "ran").exists()

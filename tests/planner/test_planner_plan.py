@@ -266,6 +266,20 @@ def test_overrides_win_and_say_so(tmp_path):
     assert any("taken as 0.8" in warning for warning in plan.warnings)
 
 
+def test_private_is_recommended_for_personal_data(tmp_path):
+    rows = [
+        {"question": f"ask {n}", "answer": f"write to anna.{n}@firm.org" if n < 3 else "fine"}
+        for n in range(20)
+    ]
+    data = lines(tmp_path / "a.jsonl", rows)
+    (note,) = (note for note in planned(data).notes if "output.mode private" in note)
+    assert note.startswith("3 of 20 rows looked at hold personal data")
+    assert "anna" not in note
+    for more, given in ((rows, ["output.mode=private"]), (rows[3:], [])):
+        notes = planned(lines(tmp_path / "a.jsonl", more), overrides=given).notes
+        assert not any("personal data" in note for note in notes)
+
+
 def test_columns_that_are_set_must_exist(tmp_path):
     with pytest.raises(ConfigError, match=r"preprocessing\.split\.stratify: .*did you mean 'answer'"):
         planned(lines(tmp_path / "a.jsonl", FLAT), overrides=["preprocessing.split.stratify=anser"])

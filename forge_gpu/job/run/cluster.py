@@ -77,6 +77,8 @@ class ClusterPool:
         try:
             if spec.scheduler is None:
                 self._cluster = _local_cluster(distributed, spec, job.cuda)
+            elif spec.scheduler.startswith("tls://"):
+                _require_certificates(distributed, spec.scheduler)
             address = self._cluster or spec.scheduler
             self._client = distributed.Client(address, set_as_default=False, timeout=CONNECT)
         except (OSError, TimeoutError, ValueError) as fault:
@@ -129,6 +131,15 @@ class ClusterPool:
         self._client.close()
         if self._cluster is not None:
             self._cluster.close()
+
+
+def _require_certificates(distributed: Any, address: str) -> None:
+    """Raise ForgeError where Dask's settings name none, which its client would find out too late."""
+    if distributed.Security().get_connection_args("client").get("ssl_context") is None:
+        raise ForgeError(
+            f"{address} takes certificates: name them in Dask's settings distributed.comm.tls.ca-file, "
+            "client.cert and client.key (see docs/scale.md)"
+        )
 
 
 def _local_cluster(distributed: Any, spec: JobSpec, cuda: CudaWorkers | None) -> Any:
