@@ -125,6 +125,7 @@ def test_a_scheduler_with_certificates_takes_those_of_dasks_settings(tmp_path) -
     command = [sys.executable, "-c", ENCRYPTED, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
+            assert process.stdout is not None
             address = process.stdout.readline().strip()
             assert address.startswith("tls://")
             with pytest.raises(ForgeError, match=r"tls://.*: name them in Dask's settings") as refused:
