@@ -13,9 +13,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -96,7 +98,7 @@ def library(tokenizer: Path, output: Path) -> Callable[[], None]:
     data = np.frombuffer(b"".join(texts) + bytes(PADDING), np.uint8)
     starts = np.concatenate(([0], ends[:-1]))
     cuts = np.unique(np.append(np.searchsorted(ends, np.arange(0, ends[-1], BUDGET.chunk_bytes)), len(ends)))
-    encoder = Gigatoken(read_tokenizer(tokenizer).plain(True))
+    encoder = Gigatoken(partial(read_tokenizer(tokenizer).plain, True))
 
     def run() -> None:
         for begin, end in pairwise(cuts):
@@ -114,9 +116,9 @@ def peer(chats: Path, tokenizer: Path) -> float:
     model = PreTrainedTokenizerFast(tokenizer_file=str(tokenizer), bos_token="<|begin_of_text|>")
     model.chat_template = TEMPLATE.read_text()
 
-    def encode(batch: dict) -> dict:
+    def encode(batch: dict[str, Any]) -> dict[str, Any]:
         texts = model.apply_chat_template(batch["messages"], tokenize=False)
-        return model(texts, add_special_tokens=False)
+        return {**model(texts, add_special_tokens=False)}
 
     rows = [{"messages": json.loads(line)["messages"]} for line in chats.open()]
     with tempfile.TemporaryDirectory() as folder:

@@ -17,15 +17,17 @@ def quality_sections(report: QualityReport) -> Sections:
         "equal to an earlier row": report.exact_duplicates,
         "similar to an earlier row, by MinHash": report.near_duplicates,
     }
+    became = f", which become {report.parts:,}" if report.parts != report.rows else ""
+    read = f"{report.rows:,} rows{became}, read as {report.shape}" + (f": {mapped}" if mapped else "")
     sections: Sections = [
         ("Files", [_file(file) for file in report.files]),
-        ("Records", [f"{report.rows:,} rows, read as {report.shape}" + (f": {mapped}" if mapped else "")]),
+        ("Records", [read]),
         ("Columns", [_column_line(report, number) for number in range(len(report.columns))]),
-        ("Cannot be read", _findings(report.unreadable, report.rows)),
-        ("Amiss", _findings(report.findings, report.rows)),
-        ("Rules by kind", _findings(report.rules, report.rows)),
+        ("Cannot be read", _findings(report.unreadable, report.parts)),
+        ("Amiss", _findings(report.findings, report.parts)),
+        ("Rules by kind", _findings(report.rules, report.parts)),
         ("Languages", _languages(report)),
-        ("Repeated", _findings(repeats, report.rows)),
+        ("Repeated", _findings(repeats, report.parts)),
         ("Notes", list(report.notes)),
     ]
     return [(title, lines) for title, lines in sections if lines]

@@ -129,7 +129,7 @@ class _Look:
         self._detector = detector() if has_detector() else None
         self._exact, self._near = Repeats(), Repeats()
         self._equal, self._similar = _Found(), _Found()
-        self._rows = 0
+        self._rows = self._parts = 0
 
     def file(self, file: InputFile) -> FileReport:
         """Read a file to its end, or to where it is damaged."""
@@ -159,6 +159,7 @@ class _Look:
         self, workspace: Workspace, source: Source, chunk: Chunk, first_row: int, first_line: int
     ) -> Rows:
         rows = workspace.reader.read(chunk, judge=True)
+        self._parts += len(rows)
         has_lines = source.format.kind == "jsonl"
 
         def example(row: int) -> Example:
@@ -224,4 +225,5 @@ class _Look:
             notes=tuple(dict.fromkeys(self._notes)),
             rules={rule: found.finding for rule, found in self._rules.items() if found.rows},
             languages=dict(self._languages.most_common()),
+            parts=self._parts,
         )

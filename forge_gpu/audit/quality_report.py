@@ -54,7 +54,8 @@ class FileReport:
 class QualityReport:
     """One look at everything.
 
-    rows: of all files. shape: how the records were read: a shape of data.mapping, with the converter where
+    rows: of all files. parts: what they become, where a record becomes several rows; what is counted of
+    rows is of these. shape: how the records were read: a shape of data.mapping, with the converter where
     there is one; mapping: key -> column. unreadable: reason -> rows that a job would reject as they are.
     findings: name of a check -> rows that fail it. exact_duplicates: rows whose contents an earlier row has;
     near_duplicates: rows that are, by MinHash, similar to an earlier one: an estimate, no texts are compared.
@@ -76,6 +77,7 @@ class QualityReport:
     notes: tuple[str, ...] = ()
     rules: dict[str, Finding] = field(default_factory=dict)
     languages: dict[str, int] = field(default_factory=dict)
+    parts: int = 0
 
     @property
     def is_clean(self) -> bool:

@@ -24,10 +24,12 @@ def show(result: Result, verbose: bool = False) -> None:
     seconds = manifest["run"]["seconds"]
     if result.was_finished:
         print(f"{result.output}: already prepared, and nothing changed since")
-    print(f"{manifest['rows']:,} rows:")
+    total = sum(result.counts.values())
+    made = f", which became {total:,}" if total != manifest["rows"] else ""
+    print(f"{manifest['rows']:,} rows{made}:")
     for fate, count in result.counts.items():
         if count or fate in ("train", "validation"):
-            share = 100 * count / max(manifest["rows"], 1)
+            share = 100 * count / max(total, 1)
             print(f"  {fate:15}{count:>12,}  {share:5.1f}%{_reasons(manifest) if fate == 'rejected' else ''}")
     if manifest["warned"]:
         print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import b2a_base64
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,9 @@ def arrow_spans(column: pa.Array | pa.ChunkedArray) -> Spans:
     Text, binary, dates and times (ISO 8601) give PLAIN; numbers, booleans, lists, structs and maps give JSON,
     the text of the value: integers and decimals with every digit, floats in the shortest spelling that
     reads back, float NaN and infinity as NULL. In nested values a field that is null is left out, for columns
-    of structs widen records with nulls that they never had, but for a message's `content`. Text is not
-    checked to be UTF-8 here; a nested value that is not UTF-8 gives PLAIN with a byte that is not.
+    of structs widen records with nulls that they never had, but for a message's `content`; the bytes of a
+    file (see `is_medium`) are base64. Text is not checked to be UTF-8 here; a nested value that is not UTF-8
+    gives PLAIN with a byte that is not.
     Raises InputError for a type that has no JSON form, or offsets that leave their buffer.
     """
     if isinstance(column, pa.DictionaryArray) and is_text(column.type.value_type):
@@ -223,7 +225,8 @@ def _float_text(array: pa.Array) -> pa.LargeBinaryArray:
 def _struct_text(array: pa.StructArray) -> pa.LargeBinaryArray:
     members = []
     for i, field in enumerate(array.type):
-        text = _json_text(array.field(i))
+        is_file = field.name == "bytes" and is_medium(array.type)
+        text = _base64_text(array.field(i)) if is_file else _json_text(array.field(i))
         if field.name == KEPT_NULL:
             text = pc.fill_null(text, _bytes(b"null"))
         members.append(_join(_bytes(orjson.dumps(field.name) + b":"), text))
@@ -232,6 +235,20 @@ def _struct_text(array: pa.StructArray) -> pa.LargeBinaryArray:
     else:
         body = _join(*members, nulls="skip", between=b",")
     return _valid_only(array, _join(_bytes(b"{"), body, _bytes(b"}")))
+
+
+def is_medium(kind: pa.StructType) -> bool:
+    """Whether a struct is an image or a sound as `datasets` has them: the bytes of a file, and its path."""
+    fields = {field.name: field.type for field in kind}
+    is_one = fields.keys() == {"bytes", "path"}
+    return is_one and (pa.types.is_binary(fields["bytes"]) or pa.types.is_large_binary(fields["bytes"]))
+
+
+def _base64_text(array: pa.Array) -> pa.LargeBinaryArray:
+    """The bytes of files as JSON has room for them."""
+    coded = (None if file is None else b2a_base64(file, newline=False) for file in array.to_pylist())
+    quoted = (None if text is None else b'"' + text + b'"' for text in coded)
+    return pa.array(quoted, pa.large_binary())
 
 
 def _list_text(array: Any) -> pa.LargeBinaryArray:

@@ -29,12 +29,11 @@ def lines_for_trainers(manifest: dict[str, Any], folder: OutputPath) -> list[str
     text = (files("forge_gpu.report") / "trainers.yaml").read_text(encoding="utf-8")
     known = YAML(typ="safe", pure=True).load(text)
     train = [f"{folder}/{entry['file']}" for entry in manifest["outputs"] if entry["split"] == "train"]
+    first = f"{folder}/{train[0].removeprefix(f'{folder}/').split('.', 1)[0]}"
     lines = []
     loader = LOADERS.get(output["format"])
     for trainer in (output["for"] or ["trl"]) if loader else [output["format"]]:
-        filled = known[trainer].format(
-            loader=loader, train=json.dumps(train), first=train[0].rsplit(".", 1)[0], folder=folder
-        )
+        filled = known[trainer].format(loader=loader, train=json.dumps(train), first=first, folder=folder)
         lines += [f"for {trainer}:", *(f"  {line}" for line in filled.splitlines())]
     return lines
 

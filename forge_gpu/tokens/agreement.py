@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from forge_gpu.errors import ForgeError
@@ -43,7 +45,7 @@ def _ask(definition: Definition) -> str | None:
     for first in (True, False) if definition.begins_otherwise else (True,):
         document = definition.plain(first)
         try:
-            fast: Encoder = Gigatoken(document)
+            fast: Encoder = Gigatoken(partial(definition.plain, first))
         except ValueError as why:
             return f"gigatoken does not take it: {str(why)[:100]}"
         difference = first_difference(fast, true_encoder(document, definition), data, starts, stops, points)
@@ -52,7 +54,7 @@ def _ask(definition: Definition) -> str | None:
     return None
 
 
-def true_encoder(document: str, definition: Definition) -> HuggingFace:
+def true_encoder(document: bytes, definition: Definition) -> HuggingFace:
     """Raises ForgeError."""
     try:
         return HuggingFace(document)

@@ -37,11 +37,16 @@ class AddedToken:
 
 @dataclass(frozen=True)
 class Definition:
-    """One tokenizer. document: its JSON. path: of the file that it is from. digest: SHA-256 of the JSON."""
+    """One tokenizer. text: its JSON, of which the whole is read again where it is asked for: as objects a
+    large vocabulary takes five times the room. outline: it without the words and merges of its model. path:
+    of the file that it is from. digest: SHA-256 of the JSON. unknown: the id of texts that the model does not
+    know."""
 
-    document: Mapping[str, Any]
+    text: bytes
+    outline: Mapping[str, Any]
     path: Path
     digest: str
+    unknown: int | None
 
     @classmethod
     def of(cls, text: str | bytes, path: Path) -> Definition:
@@ -53,8 +58,11 @@ class Definition:
         model = document.get("model") if isinstance(document, dict) else None
         if not isinstance(model, dict) or "vocab" not in model:
             raise InputError(f"{path} is no tokenizer: it has no model with a vocabulary")
-        digest = hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
-        made = cls(document, path, digest)
+        data = text.encode() if isinstance(text, str) else text
+        unknown = _unknown(model)
+        for large in ("vocab", "merges"):
+            model.pop(large, None)
+        made = cls(data, document, path, hashlib.sha256(data).hexdigest(), unknown)
         made.added  # noqa: B018 (it is read now, so that its faults are those of the file)
         return made
 
@@ -71,7 +79,7 @@ class Definition:
                     single_word=bool(entry.get("single_word")),
                     normalized=bool(entry.get("normalized")),
                 )
-                for entry in self.document.get("added_tokens") or ()
+                for entry in self.outline.get("added_tokens") or ()
                 if entry["content"]
             )
         except (TypeError, KeyError, ValueError, AttributeError):
@@ -80,27 +88,17 @@ class Definition:
     @property
     def kind(self) -> str:
         """BPE, Unigram, WordPiece or WordLevel."""
-        return str(self.document["model"].get("type") or "BPE")
+        return str(self.outline["model"].get("type") or "BPE")
 
     def parts(self, *names: str) -> list[dict[str, Any]]:
         """What stands under `normalizer`, `pre_tokenizer`, `decoder`; what is inside sequences too."""
-        return [part for name in names for part in _walk(self.document.get(name))]
-
-    @property
-    def unknown(self) -> int | None:
-        """The id of texts that the model does not know."""
-        model = self.document["model"]
-        if isinstance(model["vocab"], list):
-            number = model.get("unk_id")
-            return number if isinstance(number, int) else None
-        number = model["vocab"].get(model.get("unk_token"))
-        return number if isinstance(number, int) else None
+        return [part for name in names for part in _walk(self.outline.get(name))]
 
     @property
     def normalizes_added(self) -> bool:
         """Whether some added tokens are looked for in what a normalizer makes of a text: where such a token
         stands can then not be told from the text itself."""
-        return self.document.get("normalizer") is not None and any(token.normalized for token in self.added)
+        return self.outline.get("normalizer") is not None and any(token.normalized for token in self.added)
 
     @property
     def begins_otherwise(self) -> bool:
@@ -120,32 +118,24 @@ class Definition:
             for part in self.parts("normalizer", "pre_tokenizer")
         )
 
-    def plain(self, first: bool) -> str:
+    def plain(self, first: bool) -> bytes:
         """The JSON of the tokenizer of texts alone: without added tokens, and what is put around a row.
 
         first: for pieces that a row begins with, or all where it makes no difference.
         """
         special = {token.content for token in self.added if token.special}
+        document = orjson.loads(self.text)
+        if not first:
+            for part in _walk(document.get("pre_tokenizer")):
+                if part.get("type") == "Metaspace" and part.get("prepend_scheme") == "first":
+                    part["prepend_scheme"] = "never"
         return _spelled(
-            {
-                **self.document,
-                "added_tokens": [],
-                "pre_tokenizer": self.document.get("pre_tokenizer") if first else self._later_pieces(),
-                "model": _without(self.document["model"], self.kind, special),
-            }
+            document | {"added_tokens": [], "model": _without(document["model"], self.kind, special)}
         )
 
-    def whole(self) -> str:
+    def whole(self) -> bytes:
         """The JSON of the tokenizer of whole texts, as the library runs it, without what is around a row."""
-        return _spelled(self.document)
-
-    def _later_pieces(self) -> Any:
-        """The `pre_tokenizer` of pieces that no row begins with."""
-        changed = orjson.loads(orjson.dumps(self.document.get("pre_tokenizer")))
-        for part in _walk(changed):
-            if part.get("type") == "Metaspace" and part.get("prepend_scheme") == "first":
-                part["prepend_scheme"] = "never"
-        return changed
+        return _spelled(orjson.loads(self.text))
 
     @cached_property
     def spelling(self) -> tuple[U8, I64]:
@@ -160,14 +150,14 @@ class Definition:
         return np.frombuffer(b"".join(words.get(k, b"") for k in range(size)), np.uint8), offsets
 
     def _words(self) -> dict[int, bytes]:
-        vocabulary = self.document["model"]["vocab"]
+        vocabulary = orjson.loads(self.text)["model"]["vocab"]
         named = (
             vocabulary.items()
             if isinstance(vocabulary, dict)
             else ((entry[0], number) for number, entry in enumerate(vocabulary))
         )
         is_bytes = any(part.get("type") == "ByteLevel" for part in self.parts("pre_tokenizer", "decoder"))
-        falls_back = bool(self.document["model"].get("byte_fallback"))
+        falls_back = bool(self.outline["model"].get("byte_fallback"))
         try:
             words = {
                 int(number): _byte_level(word) if is_bytes else _sentence_piece(word, falls_back)
@@ -178,6 +168,13 @@ class Definition:
         return words | {token.id: token.content.encode() for token in self.added}
 
 
+def _unknown(model: Mapping[str, Any]) -> int | None:
+    vocabulary, number = model["vocab"], model.get("unk_id")
+    if isinstance(vocabulary, dict):
+        number = vocabulary.get(model.get("unk_token"))
+    return number if isinstance(number, int) else None
+
+
 def _walk(part: Any) -> Iterator[dict[str, Any]]:
     if isinstance(part, dict):
         yield part
@@ -186,9 +183,9 @@ def _walk(part: Any) -> Iterator[dict[str, Any]]:
                 yield from _walk(inner)
 
 
-def _spelled(document: Mapping[str, Any]) -> str:
+def _spelled(document: Mapping[str, Any]) -> bytes:
     around: dict[str, None] = {"post_processor": None, "truncation": None, "padding": None}
-    return orjson.dumps({**document, **around}).decode()
+    return orjson.dumps({**document, **around})
 
 
 def _without(model: Mapping[str, Any], kind: str, special: set[str]) -> Mapping[str, Any]:

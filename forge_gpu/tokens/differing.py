@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.resources import files
 
 import numpy as np
@@ -49,9 +50,9 @@ def sweep() -> list[int]:
         *range(WITHOUT_CHARACTERS.stop, 0xE1000),
     ]
     for pattern in PATTERNS:
-        document = json.dumps(probe(pattern))
+        document = json.dumps(probe(pattern)).encode()
         try:
-            fast, true = Gigatoken(document), HuggingFace(document)
+            fast, true = Gigatoken(partial(bytes, document)), HuggingFace(document)
         except ValueError:
             continue  # gigatoken does not take this pattern at all
         for begin in range(0, len(points), AT_ONCE):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any, Protocol
 
@@ -38,7 +38,8 @@ class Gigatoken:
 
     name = "gigatoken"
 
-    def __init__(self, document: str, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, document: Callable[[], bytes], most_bytes: int = MOST_BYTES) -> None:
+        """document: gives the JSON of the tokenizer; it is asked for again where a fresh object is made."""
         self._document, self._most_bytes, self._encoded = document, most_bytes, 0
         self._tokenizer = self._load()
 
@@ -46,7 +47,7 @@ class Gigatoken:
         import gigatoken
 
         try:
-            return gigatoken.Tokenizer.from_json(self._document)
+            return gigatoken.Tokenizer.from_json(self._document())
         except Exception as error:  # whatever it raises: then the other library encodes
             raise ValueError(str(error)) from None
 
@@ -76,14 +77,14 @@ class HuggingFace:
 
     name = "tokenizers"
 
-    def __init__(self, document: str) -> None:
+    def __init__(self, document: bytes) -> None:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # Forge's threads are the threads
         try:
             from tokenizers import Tokenizer
         except ImportError:
             raise ForgeError(f"tokens need the library tokenizers; install it: {INSTALL}") from None
         try:
-            self._tokenizer = Tokenizer.from_str(document)
+            self._tokenizer = Tokenizer.from_buffer(document)
         except Exception as error:
             raise ValueError(str(error)) from None
 

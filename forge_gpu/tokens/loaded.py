@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from threading import Lock
 
 from forge_gpu.tokens.agreement import true_encoder
@@ -26,7 +26,7 @@ class Loaded:
         """first: see `Definition.plain`."""
         with self._lock:
             idle = self._idle[first]
-            encoder = idle.pop() if idle else Gigatoken(self._definition.plain(first))
+            encoder = idle.pop() if idle else Gigatoken(partial(self._definition.plain, first))
         yield encoder  # one that has failed is not lent again
         idle.append(encoder)
 

@@ -9,7 +9,7 @@ CASES = [
     (["plam"], "there is no command 'plam'; did you mean 'plan'? See 'forge --help'"),
     (
         ["zzz"],
-        "there is no command 'zzz'; known: plan, prepare, check, verify, card, push, diff, "
+        "there is no command 'zzz'; known: plan, prepare, check, verify, card, push, repack, mix, diff, "
         "script, report, watch, history, template, tokens, image, transform, warm, doctor; "
         "see 'forge --help'",
     ),

@@ -4,7 +4,9 @@ however often they were stopped. One table: a format, its reader."""
 from __future__ import annotations
 
 import multiprocessing
+import re
 import signal
+from importlib import import_module
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ from forge_gpu.config.rules import broken
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import Interrupted, OutputError, ValidationError
 from forge_gpu.io.sinks.registry import OF_TOKENS, format_of
+from forge_gpu.report.trainers import lines_for_trainers
+from forge_gpu.share.card.features import features_of
+from forge_gpu.share.prepared import open_prepared
 from tests.io import killed
 from tests.io.trainer_readers import READERS, targets_of
 from tests.job import jobs
@@ -25,6 +30,10 @@ from tests.job.test_job_tokens import plan, talks
 from tests.tokens.made import document
 
 SPLITS = ("train", "validation")
+
+
+def columns_of(format: str) -> list[str]:
+    return list(import_module(f"forge_gpu.io.sinks.{format}").FORMAT.codec.types)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +84,11 @@ def test_the_batch_is_that_of_the_lines(format: str, folder: Path, tmp_path: Pat
             labels[np.array(begins, np.int64)] = -100
             assert mine.get("labels", line["labels"]) == labels.tolist()
     assert not verify_folder(tmp_path / "out").faults
+    said = "\n".join(lines_for_trainers(result.manifest, tmp_path / "out"))
+    named = re.findall(rf"{re.escape(str(tmp_path))}[^\"\s]+", said)
+    assert named and all(Path(path).exists() for path in named)
+    features = features_of(open_prepared(tmp_path / "out"))
+    assert features is None or [feature["name"] for feature in features] == columns_of(format)
     batches = forge_gpu.open(tmp_path / "out").reader("train", shuffle=False)
     assert [batch.input_ids.tolist() for batch in batches] == [line["input_ids"] for line in lines["train"]]
 

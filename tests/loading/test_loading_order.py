@@ -195,7 +195,7 @@ def test_a_reader_travels_to_another_process(folder: Path) -> None:
 def test_no_line_is_too_long_in_silence(folder: Path) -> None:
     lines = Lines(reader(folder)._lines.sources)
     longest = int(lines.tokens().max())
-    assert [len(batch.lines) for batch in Reader(lines, batch_tokens=longest)]
+    assert sum(len(batch.lines) for batch in Reader(lines, batch_tokens=longest)) == len(lines)
     with pytest.raises(ConfigError, match=f"the longest line has {longest:,} tokens"):
         Reader(lines, batch_tokens=longest - 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from forge_gpu.media.marks import held_in, kinds
 
 PNG = {"bytes": b"\x89PNG", "path": None}
 MARKED = [{"from": "human", "value": "<image>\nWhat river is it?"}, {"from": "gpt", "value": "The Rhine"}]
-PARTS = [
+TWO = json.dumps([{"from": "human", "value": "<image><image>Which?"}, {"from": "gpt", "value": "Both"}])
+PARTS: list[dict[str, Any]] = [
     {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What river is it?"}]},
     {"role": "assistant", "content": [{"type": "text", "text": "The Rhine"}]},
 ]
@@ -64,7 +66,7 @@ def put(folder: Path, records: list[dict[str, Any]], kind: str) -> Path:
     return path
 
 
-CASES: dict[str, tuple[dict[str, Any], ...]] = {
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "llava": ({"image": "a.png", "conversations": MARKED}, {"image": None, "conversations": MARKED}),
     "ms-swift": (
         {"images": ["a.png"], "messages": [{"role": "user", "content": "<image>Which?"}, PARTS[1]]},
@@ -94,6 +96,23 @@ def test_media_in_parquet_count_as_in_json(tmp_path: Path) -> None:
     path = put(tmp_path, rows(right, {**right, "images": []}), "parquet")
     plan = forge_gpu.plan(data=path)
     assert plan.config.data.media.images == "images" and "1 of 7" in str(plan.trial and plan.trial.line)
+
+
+def test_the_bytes_of_a_file_are_base64_in_json(tmp_path: Path) -> None:
+    files = [bytes([137, *b"PNG", number]) for number in range(6)]
+    records = [
+        {"images": [{"bytes": file, "path": "a.png"}, {"bytes": None, "path": "b.png"}], "messages": TWO}
+        for file in files
+    ]
+    plan = forge_gpu.plan(
+        data=put(tmp_path, records, "parquet"), settings=["preprocessing.dedup.exact=false"]
+    )
+    result = forge_gpu.prepare(plan.config, output=tmp_path / "out")
+    assert result.counts["rejected"] == 0 and plan.config.data.media.images == "images"
+    lines = [line for path in (tmp_path / "out").glob("*.jsonl") for line in path.read_text().splitlines()]
+    images = [json.loads(line)["images"] for line in lines]
+    assert sorted(base64.b64decode(first["bytes"]) for first, _ in images) == files
+    assert all(second == {"path": "b.png"} or second["bytes"] is None for _, second in images)
 
 
 def test_media_that_no_text_names_are_not_counted(tmp_path: Path) -> None:

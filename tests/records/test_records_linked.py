@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import forge_gpu
+from forge_gpu.audit.describe import quality_sections
 from forge_gpu.io.linked import Links, trees
 from forge_gpu.planner.check import check_inputs
 
@@ -100,3 +101,10 @@ def test_the_best_of_each_tree(tmp_path: Path) -> None:
     forge_gpu.prepare(plan.config, output=tmp_path / "out")
     [line] = (tmp_path / "out" / "train.jsonl").read_text().splitlines()
     assert "The Elbe" in line
+
+
+def test_shares_are_of_the_rows_that_records_become(tmp_path: Path) -> None:
+    report = forge_gpu.check(written(tmp_path, "jsonl"))
+    assert (report.rows, report.parts) == (2, 3) and report.unreadable["bad_messages"].rows == 1
+    records = dict(quality_sections(report))["Records"]
+    assert records[0].startswith("2 rows, which become 3, read as conversation")

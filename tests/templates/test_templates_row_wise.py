@@ -66,10 +66,10 @@ def test_a_crowd_lets_other_processes_render_and_texts_stay(monkeypatch):
     monkeypatch.setattr(crowd, "SECONDS_A_ROW", -1.0)
     rows = [{"messages": talk} for shape in PLAIN_SHAPES for talk in conversations(shape, 1, seed=7)]
     for source in (SOURCE, WRITTEN["default_system_and_tools"]):
-        template = chat_template(source)
         for row in rows[:3]:
             conversation = SHAPE.conversation(_Held(row))
             for action in ("render", "render_spans", "written"):
+                template = chat_template(source)
                 alone = _result(template, action, conversation)
                 asked.clear()
                 with crowd.Crowd(False):  # another thread is at it

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from forge_gpu.errors import ForgeError
+from forge_gpu.io.sinks.registry import OF_TOKENS
 from forge_gpu.share.prepared import Prepared
 
 SAMPLE = 10 * 2**20
@@ -28,11 +29,13 @@ def _schema(prepared: Prepared) -> pa.Schema | None:
     if not files:
         return None
     path = prepared.folder / files[0].file
-    if prepared.config.output.format == "parquet":
+    if path.suffix == ".parquet":
         import pyarrow.parquet as pq
 
         schema: pa.Schema = pq.read_schema(path)
         return schema
+    if prepared.config.output.format in OF_TOKENS:
+        return None  # its columns are its trainer's
     kinds = prepared.manifest["columns"]
     if kinds and "json" not in kinds.values():
         return pa.schema([pa.field(name, _PLAIN[kind]) for name, kind in kinds.items()])
