@@ -100,12 +100,11 @@ def test_a_stopped_job_goes_on_to_the_same_bytes(
     monkeypatch.setattr("forge_gpu.job.block_pass.SAVE_EVERY", 0.0)
     config = config_of(folder, format, packing="none", pack_length=None, rows_per_shard=40)
     jobs.run(config, tmp_path / "whole")
-    for chunks in (8, 11):
-        output = tmp_path / f"stopped-{chunks}"
-        with pytest.raises(Interrupted):
-            jobs.run(config, output, **jobs.stop_after(chunks))
-        jobs.run(config, output, threads=2, chunk_bytes=1000)
-        assert jobs.content(output) == jobs.content(tmp_path / "whole")
+    output = tmp_path / "stopped"
+    with pytest.raises(Interrupted):
+        jobs.run(config, output, **jobs.stop_after(10))
+    jobs.run(config, output, threads=2, chunk_bytes=1000)
+    assert jobs.content(output) == jobs.content(tmp_path / "whole")
 
 
 @pytest.fixture(scope="module")
