@@ -12,6 +12,7 @@ from forge_gpu.config.keys import Path
 from forge_gpu.config.schema import Config
 from forge_gpu.io.sinks.registry import OF_TOKENS
 from forge_gpu.templates.forms import form_of
+from forge_gpu.templates.forms.tokens import answers_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,30 @@ def _cuts_fit(config: Config) -> str | None:
     return None
 
 
+def _answers_stand_apart(config: Config) -> str | None:
+    """Whether what is asked of tokens goes with answers whose ids are lists of their own."""
+    output, tokens = config.output, config.tokens
+    if not form_of(config).is_encoded:
+        apart = tokens.answers == "apart"
+        return f"tokens.answers apart needs output.form tokens, and it is {output.form}" if apart else None
+    if not answers_of(config):
+        return None
+    other = next((trainer for trainer in output.trainers if trainer != "trl"), None)
+    clash = {
+        f"tokens.cut {tokens.cut}: set none, and preprocessing.quality_checks.too_long to reject": (
+            tokens.cut != "none"
+        ),
+        "tokens.train all: answers alone are trained; set assistant": tokens.train == "all",
+        "tokens.thinking false: set it to true": not tokens.thinking,
+        f"output.packing {output.packing}: set none": output.packing != "none",
+        f"output.format {output.format}: set jsonl or parquet": output.format in OF_TOKENS,
+        f"output.for {other}: only trl takes such rows": other is not None,
+    }
+    named = next((text for text, clashes in clash.items() if clashes), None)
+    what = "pairs of answers" if len(answers_of(config)) == 2 else "answers that stand apart"
+    return None if named is None else f"tokens of {what} do not go with {named}"
+
+
 def _packs_fit(config: Config) -> str | None:
     output = config.output
     if output.packing == "none":
@@ -316,6 +341,21 @@ RULES = (
         "output.format",
         ("output.format", "output.form", "tokens.train", "output.columns", "output.packing"),
         _tokens_are_all,
+    ),
+    Rule(
+        "output.form",
+        (
+            "output.form",
+            "output.format",
+            "output.for",
+            "output.packing",
+            "tokens.answers",
+            "tokens.cut",
+            "tokens.train",
+            "tokens.thinking",
+            "data.mapping.shape",
+        ),
+        _answers_stand_apart,
     ),
     Rule("tokens.cut", ("tokens.cut", "output.form", "model.max_length", "data.mapping.messages"), _cuts_fit),
     Rule(

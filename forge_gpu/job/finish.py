@@ -85,7 +85,7 @@ def _tokens(job: Job, decisions: Decisions, table: np.ndarray) -> dict[str, Any]
     over = 0
     if longest is not None:
         is_written = np.asarray(decisions.fate) <= np.uint8(max(SPLITS))
-        over = int(np.count_nonzero(is_written & (table["tokens"] > longest)))
+        over = int(np.count_nonzero(is_written & (table["longest"] > longest)))
     return {"tokens": {"tokenizer_sha256": plan.definition.digest, "over_max_length": over, **sums}}
 
 

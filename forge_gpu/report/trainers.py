@@ -33,7 +33,9 @@ def lines_for_trainers(manifest: dict[str, Any], folder: OutputPath) -> list[str
     lines = []
     loader = LOADERS.get(output["format"])
     for trainer in (output["for"] or ["trl"]) if loader else [output["format"]]:
-        filled = known[trainer].format(loader=loader, train=json.dumps(train), first=first, folder=folder)
+        columns = (f"{trainer} {column}" for column in manifest["columns"])
+        template = known[next((name for name in columns if name in known), trainer)]
+        filled = template.format(loader=loader, train=json.dumps(train), first=first, folder=folder)
         lines += [f"for {trainer}:", *(f"  {line}" for line in filled.splitlines())]
     return lines
 

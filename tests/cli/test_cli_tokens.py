@@ -57,6 +57,7 @@ def test_control_text_and_refusals_are_told(plan: Path) -> None:
 def test_lines_for_trainers_name_the_files(named: list[str], format: str) -> None:
     manifest = {
         "config": {"output": {"form": "tokens", "for": named, "format": format}},
+        "columns": {"input_ids": "ids", "labels": "ids"},
         "outputs": [{"file": "train.x", "split": "train"}, {"file": "validation.x", "split": "validation"}],
     }
     lines = lines_for_trainers(manifest, Path("out"))
