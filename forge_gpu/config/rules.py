@@ -174,6 +174,16 @@ def _cuts_fit(config: Config) -> str | None:
     return None
 
 
+def _weights_have_tokens(config: Config) -> str | None:
+    if config.data.weights_by == "rows":
+        return None
+    if config.data.weights is None:
+        return "tokens is how data.weights are meant, and there are none: give each of data.inputs a weight"
+    if not form_of(config).is_encoded:
+        return f"tokens needs output.form tokens, and it is {config.output.form}: set rows, or that form"
+    return None
+
+
 def _answers_stand_apart(config: Config) -> str | None:
     """Whether what is asked of tokens goes with answers whose ids are lists of their own."""
     output, tokens = config.output, config.tokens
@@ -342,6 +352,7 @@ RULES = (
         ("output.format", "output.form", "tokens.train", "output.columns", "output.packing"),
         _tokens_are_all,
     ),
+    Rule("data.weights_by", ("data.weights_by", "data.weights", "output.form"), _weights_have_tokens),
     Rule(
         "output.form",
         (

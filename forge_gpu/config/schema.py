@@ -130,6 +130,7 @@ class DataConfig(Section):
     mapping: Mapping = Mapping()
     media: MediaColumns = MediaColumns()
     weights: list[Weight] | dict[str, Weight] | None = None  # the share of each input, of any sum
+    weights_by: Literal["rows", "tokens"] = "rows"  # what has these shares: rows, or tokens that are trained
     caps: list[Cap | None] | dict[str, Cap] | None = None  # rows of an input to use at most
     against: Annotated[
         list[str], WITHOUT_EFFECT

@@ -45,6 +45,7 @@ def depends_on_lengths(config: Config) -> bool:
         or tokens.min_trained > 1
         or tokens.cut != "none"
         or config.output.packing != "none"
+        or config.data.weights_by == "tokens"
     )
 
 
