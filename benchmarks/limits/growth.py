@@ -13,7 +13,7 @@ from benchmarks.limits.memory import job_process, send
 
 MOST = 1.15
 """An exponent above this is no noise of a linear job."""
-ROUNDS = 1
+ROUNDS = 3
 FEW = 4
 """How many there are of something in the job that loads libraries and kernels."""
 

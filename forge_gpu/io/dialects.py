@@ -136,7 +136,9 @@ def _candidates(head: bytes, whole: bool, delimiter: str) -> Iterator[Dialect]:
     if sign + b"'" in head and (head.startswith(b"'") or b"\n'" in head):
         yield Dialect(delimiter, quote="'")
     if b'"' in head and not _has_sound_quotes(head, whole, Dialect(delimiter)):
-        yield Dialect(delimiter, quote=None)
+        unquoted = Dialect(delimiter, quote=None)
+        if not _has_quoted_fields(head, whole, unquoted):
+            yield unquoted
 
 
 def _has_sound_quotes(head: bytes, whole: bool, dialect: Dialect) -> bool:
@@ -144,6 +146,18 @@ def _has_sound_quotes(head: bytes, whole: bool, dialect: Dialect) -> bool:
     have a wrong number of fields."""
     result = split(head, dialect, 0, whole, SAMPLE_RECORDS)
     return not result.is_open and not (result.status == MALFORMED).any()
+
+
+def _has_quoted_fields(head: bytes, whole: bool, unquoted: Dialect) -> bool:
+    """Whether most fields that begin with a quote end with one too: then they are quoted, and a quote that
+    stays open is a fault of its record."""
+    result = split(head, unquoted, 0, whole, SAMPLE_RECORDS)
+    width = int(np.median(result.width)) if len(result.width) else 0
+    fields = split(head, unquoted, width, whole, SAMPLE_RECORDS)
+    good = np.flatnonzero(fields.status == GOOD).tolist()
+    values = [value.strip() for row in good for value in fields_of(head, fields, row, unquoted)]
+    begun = [value for value in values if value.startswith(b'"')]
+    return 2 * sum(len(value) > 1 and value.endswith(b'"') for value in begun) > len(begun)
 
 
 def _fit(head: bytes, whole: bool, dialect: Dialect, need_rows: bool) -> tuple[float, int]:

@@ -4,7 +4,7 @@ a question can end the user's turn and begin the system's."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -15,8 +15,7 @@ from ruamel.yaml import YAML
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.kernels.cpu.added_tokens import cut
-from forge_gpu.kernels.cpu.token_rows import gather
-from forge_gpu.kernels.layout import Spans, Text
+from forge_gpu.kernels.layout import I64, U8, Spans, Text
 from forge_gpu.kernels.token_layout import GUARDED, WORD_BITS, AddedTokens, Runs, added_tokens
 from forge_gpu.templates.builtin import builtin
 from forge_gpu.templates.forms import form_of
@@ -26,6 +25,8 @@ Bools = npt.NDArray[np.bool_]
 
 ESCAPE = b"\\u00"
 """What begins an escape in JSON that may stand for a letter of a token."""
+SEARCHED = 2**18
+"""Bytes that are searched at once."""
 
 
 class ControlTokens:
@@ -33,7 +34,7 @@ class ControlTokens:
 
     def __init__(self, tokens: Iterable[str]) -> None:
         contents = sorted({token.encode() for token in tokens if token})
-        self._tokens, self._hints = _guarded(contents), _guarded([*contents, ESCAPE])
+        self._tokens, self._hints = _guarded(contents), [*contents, ESCAPE]
 
     def __bool__(self) -> bool:
         return len(self._tokens.id) > 0
@@ -46,8 +47,7 @@ class ControlTokens:
         """
         suspects = np.zeros(len(columns[0]), np.bool_)
         for column in columns:
-            offsets = np.concatenate(([0], np.cumsum(column.length)))
-            suspects |= _holds(Text(gather(column.data, column.start, offsets), offsets), self._hints)
+            suspects |= spelling(column, self._hints)
         rows = np.flatnonzero(suspects)
         spelled = np.zeros(len(rows), np.bool_)
         for column in columns if len(rows) else ():
@@ -56,6 +56,55 @@ class ControlTokens:
             spelled |= _holds(Text(text.data, text.offsets), self._tokens)
         suspects[rows] = spelled
         return suspects
+
+
+def spelling(column: Spans, words: Sequence[bytes]) -> Bools:
+    """bool[n]: values that have one of some words, as they are spelled."""
+    used = np.flatnonzero(column.length)
+    start, stop = column.start[used], column.start[used] + column.length[used]
+    result = np.zeros(len(column), np.bool_)
+    if not len(used):
+        return result
+    if (start[1:] < stop[:-1]).any():  # as of a dictionary, whose values stand for many rows
+        order = np.argsort(start, kind="stable")
+        return _spelling_of_each(column, used[order], words)
+    low = int(start[0])
+    for word, at in _places(column.data[low : int(stop[-1])], words):
+        row = np.searchsorted(start, at + low, side="right") - 1
+        result[used[row[at + low + len(word) <= stop[row]]]] = True
+    return result
+
+
+def _spelling_of_each(column: Spans, rows: I64, words: Sequence[bytes]) -> Bools:
+    """Of values that may share their bytes: each range of bytes is searched once."""
+    result = np.zeros(len(column), np.bool_)
+    ranges = np.stack([column.start[rows], column.length[rows]], 1)
+    distinct, of = np.unique(ranges, axis=0, return_inverse=True)
+    holds = [
+        any(word in column.data[begin : begin + size].tobytes() for word in words)
+        for begin, size in distinct.tolist()
+    ]
+    result[rows] = np.array(holds)[of]
+    return result
+
+
+def _places(data: U8, words: Sequence[bytes]) -> Iterator[tuple[bytes, I64]]:
+    """Where each word begins in the data. Its first two bytes are compared everywhere, in blocks that stay in
+    a core's cache; the rest of it where these are."""
+    heads = {word[:2]: [other for other in words if other[:2] == word[:2]] for word in words}
+    for begin in range(0, len(data), SEARCHED):
+        block, behind = data[begin : begin + SEARCHED], data[begin + 1 : begin + SEARCHED + 1]
+        for head, some in heads.items():
+            is_head = block == head[0]
+            if len(head) > 1:
+                is_head = is_head[: len(behind)] & (behind == head[1])
+            places = np.flatnonzero(is_head) + begin
+            for word in some if len(places) else ():
+                at = places[places <= len(data) - len(word)]
+                for place in range(2, len(word)):
+                    at = at[data[at + place] == word[place]]
+                if len(at):
+                    yield word, at
 
 
 def _guarded(contents: list[bytes]) -> AddedTokens:

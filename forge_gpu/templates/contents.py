@@ -119,7 +119,8 @@ def _of_role(conversations: Conversations, role: str, engine: Engine) -> Spans:
 def _joined(conversations: Conversations, mine: Bools, count: I64, before: I64, engine: Engine) -> Spans:
     """The contents of a role that spoke several times, joined: a copy of contents, never of the chunk."""
     programs: list[Program] = []
-    for number in range(int(count.max()) + 1):
+    counts, program = np.unique(count, return_inverse=True)
+    for number in counts.tolist():
         slots = [(Literal(b"\n"), Slot(CONTENT, element)) for element in range(number)]
         programs.append(tuple(part for pair in slots for part in pair)[1:])
     said = Spans(
@@ -132,7 +133,7 @@ def _joined(conversations: Conversations, mine: Bools, count: I64, before: I64, 
     rows = np.arange(len(count))
     text = engine.render(
         table,
-        count.astype(np.int32),
+        program.astype(np.int32),
         [said] * len(table.columns),
         rows,
         layout.AS_TEXT,

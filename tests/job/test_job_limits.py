@@ -21,7 +21,6 @@ TABLE = [
     ("one row group", 32, 1, 1),
     ("long rows to Parquet", 32, 1, 0.25),
     ("tiny lines", 32, 1, 0.2),
-    ("many messages", 32, 1, 0.2),
     ("unclosed quote", 32, 1, 0.1),
     ("wide table", 48, 2, 0.1),
 ]

@@ -59,3 +59,30 @@ def test_several_dialects_are_told_of(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("question,answer\nWhat is one,a number\nWhat is x,a letter\n")
     plan = forge_gpu.plan(data=tmp_path, template="chatml")
     assert plan.config.data.dialect is None and any("in several ways" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize("which", ["both", "the answer"])
+def test_a_quote_that_stays_open_costs_its_record_where_fields_are_quoted(tmp_path: Path, which: str) -> None:
+    def line(number: int, end: str = '"') -> str:
+        question = f'"ask {number}"' if which == "both" else f"ask {number}"
+        return f'{question},"What is {number}, then?{end}\n'
+
+    file = tmp_path / "f.csv"
+    lines = [line(number, "" if number == 20 else '"') for number in range(60)]
+    file.write_text("question,answer\n" + "".join(lines))
+    config = forge_gpu.plan(data=file, template="chatml").config
+    assert config.data.dialect is not None and config.data.dialect.quote == '"'
+    result = forge_gpu.prepare(config, output=tmp_path / "out")
+    assert result.manifest["rejected"] == {"wrong_field_count": 1} and result.manifest["rows"] == 60
+    (tmp_path / "out" / "rejected.jsonl").unlink()
+    assert queries(tmp_path / "out") == {f"{number}, then?" for number in range(60) if number != 20}
+
+
+def test_quotes_that_stand_around_nothing_are_text(tmp_path: Path) -> None:
+    file = tmp_path / "f.csv"
+    lines = [f'"Well" she said {number},What is {number}\n' for number in range(30)]
+    file.write_text("question,answer\n" + "".join(lines) + '5" wide,What is it\n')
+    config = forge_gpu.plan(data=file, template="chatml").config
+    assert config.data.dialect is not None and config.data.dialect.quote is None
+    result = forge_gpu.prepare(config, output=tmp_path / "out")
+    assert result.counts["rejected"] == 0 and result.manifest["rows"] == 31

@@ -11,6 +11,7 @@ import os.path
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from forge_gpu.templates.records import Message
 from forge_gpu.templates.turns.ends import TOKEN, TOKENS, TurnEnds
@@ -125,19 +126,20 @@ class Turns:
         """May a message that has no stretch of its own be written with this one? The next, until one has,
         may; so may any other whose content is there."""
         text = self.written.text[slice(*stretch)]
-        follows = True
-        for other, message in enumerate(self.messages[number + 1 :], number + 1):
-            silent = not self.written.of(other).strip()
-            follows &= silent
-            if silent and (follows or (_said(message) and _said(message) in text)):
-                return True
         return any(
-            message.get("role") != "system"
-            and not self.written.of(other).strip()
-            and _said(message)
-            and _said(message) in text
-            for other, message in enumerate(self.messages[:number])
+            other == number + 1 or (said in text and other != number and (other > number or role != "system"))
+            for other, role, said in self._silent
+            if said or other == number + 1
         )
+
+    @cached_property
+    def _silent(self) -> list[tuple[int, object, str]]:
+        """(number, role, content) of the messages that have no stretch of their own."""
+        return [
+            (number, message.get("role"), _said(message))
+            for number, message in enumerate(self.messages)
+            if not self.written.of(number).strip()
+        ]
 
     def _closed_span(self, number: int, start: int, begin: int) -> Stretch | None:
         """The span of a turn that others are written into: as long as it would be at the end."""
