@@ -23,7 +23,7 @@ from forge_gpu.job.decide import leaks
 from forge_gpu.job.events.events import Warned
 from forge_gpu.job.events.stages import OnProgress, stage, telling_how_far
 from forge_gpu.job.job import Job
-from forge_gpu.job.output import manifest, token_counts
+from forge_gpu.job.output import manifest, token_counts, written_ends
 from forge_gpu.job.output.ledger import write_ledger
 from forge_gpu.job.output.result import LEDGER, MANIFEST, OutputFile, Result
 from forge_gpu.job.output.verify import verify
@@ -67,7 +67,11 @@ def finish(job: Job, check_stop: Callable[[], None]) -> Result:
         job.columns,
         verified | _leaks(job, decisions),
         job.facts.section(spec.config, workspace.engine.name, job.budget, job.inputs, ranges),
-        decisions.sections | tokens | _against(workspace.evaluation) | job.expansions.sections,
+        decisions.sections
+        | tokens
+        | written_ends.section(spec.config, spec.output, files, job.columns)
+        | _against(workspace.evaluation)
+        | job.expansions.sections,
     )
     if tokens and tokens["tokens"]["over_max_length"]:
         document["warned"]["too_long"] = tokens["tokens"]["over_max_length"]

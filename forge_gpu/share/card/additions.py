@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain, islice
 
-from forge_gpu.report.written_ends import LOOKED_AT, written_ends
+from forge_gpu.job.output.written_ends import LOOKED_AT, written_ends
 from forge_gpu.share.card.escape import code
 from forge_gpu.share.prepared import Prepared
 
