@@ -188,12 +188,17 @@ def _answers_stand_apart(config: Config) -> str | None:
     """Whether what is asked of tokens goes with answers whose ids are lists of their own."""
     output, tokens = config.output, config.tokens
     if not form_of(config).is_encoded:
-        apart = tokens.answers == "apart"
-        return f"tokens.answers apart needs output.form tokens, and it is {output.form}" if apart else None
-    if not answers_of(config):
+        if tokens.answers == "labels":
+            return None
+        return f"tokens.answers {tokens.answers} needs output.form tokens, and it is {output.form}"
+    if tokens.answers == "labels" and not answers_of(config):
         return None
     other = next((trainer for trainer in output.trainers if trainer != "trl"), None)
+    is_pair = len(answers_of(config)) == 2
+    shape = config.data.mapping.shape
     clash = {
+        "tokens.answers none: set labels": is_pair and tokens.answers == "none",
+        f"data.mapping.shape {shape}: it tells no prompt from an answer": shape == "text",
         f"tokens.cut {tokens.cut}: set none, and preprocessing.quality_checks.too_long to reject": (
             tokens.cut != "none"
         ),
@@ -204,8 +209,8 @@ def _answers_stand_apart(config: Config) -> str | None:
         f"output.for {other}: only trl takes such rows": other is not None,
     }
     named = next((text for text, clashes in clash.items() if clashes), None)
-    what = "pairs of answers" if len(answers_of(config)) == 2 else "answers that stand apart"
-    return None if named is None else f"tokens of {what} do not go with {named}"
+    what = "pairs of answers do" if is_pair else f"tokens.answers {tokens.answers} does"
+    return None if named is None else f"{what} not go with {named}"
 
 
 def _packs_fit(config: Config) -> str | None:

@@ -84,8 +84,8 @@ def require_tokens(prepared: Prepared) -> None:
         form = prepared.config.output.form
         if form == "tokens":
             raise InputError(
-                f"{prepared.folder}: its answers stand apart from their prompts, for a trainer of "
-                "preferences that reads the files itself: prepare rows that are no pairs, with "
+                f"{prepared.folder}: its prompts stand alone, or apart from their answers, for a "
+                "trainer that reads the files itself: prepare rows that are no pairs, with "
                 "tokens.answers=labels"
             )
         raise InputError(

@@ -38,11 +38,11 @@ def lines_for_trainers(manifest: dict[str, Any], folder: OutputPath) -> list[str
     known = YAML(typ="safe", pure=True).load(text)
     train = [f"{folder}/{entry['file']}" for entry in manifest["outputs"] if entry["split"] == "train"]
     first = f"{folder}/{train[0].removeprefix(f'{folder}/').split('.', 1)[0]}"
+    last = [name for name, kind in manifest["columns"].items() if kind == "ids"][-1]
     lines = []
     loader = LOADERS.get(output["format"])
     for trainer in (output["for"] or ["trl"]) if loader else [output["format"]]:
-        columns = (f"{trainer} {column}" for column in manifest["columns"])
-        template = known[next((name for name in columns if name in known), trainer)]
+        template = known.get(f"{trainer} {last}", known[trainer])
         filled = template.format(loader=loader, train=json.dumps(train), first=first, folder=folder)
         lines += [f"for {trainer}:", *(f"  {line}" for line in filled.splitlines())]
     return lines

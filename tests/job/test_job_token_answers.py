@@ -19,6 +19,7 @@ from tests.job.test_job_tokens import FORGED, TEMPLATE, WORDS
 from tests.tokens.made import document
 
 WHOLE = {"train_split": 1.0, "validation_split": 0.0}
+GENERATING = TEMPLATE + "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 OF_PAIRS = {"mapping": {"shape": "preference", "query": "q", "chosen": "good", "rejected": "bad"}}
 OF_ONE = {"mapping": {"shape": "flat", "query": "q", "response": "good"}}
 
@@ -144,14 +145,44 @@ def test_the_longer_text_of_a_pair_is_its_length(source: Path, folder: Path, tmp
 def test_what_answers_apart_cannot_have_is_refused(
     sections: dict[str, Any], source: Path, folder: Path
 ) -> None:
-    for data, tokens in ((OF_PAIRS, {}), (OF_ONE, {"answers": "apart"})):
+    for data, tokens in (
+        (OF_PAIRS, {}),
+        (OF_ONE, {"answers": "apart"}),
+        (OF_ONE, {"answers": "none"}),
+    ):
         asked = {**sections, "tokens": {**tokens, **sections.get("tokens", {})}}
         faults = [
             fault
             for rule, fault in broken(plan(source, folder, data, **asked), ())
             if rule.name == "output.form"
         ]
-        assert len(faults) == 1 and " do not go with " in faults[0]
+        assert len(faults) == 1 and " not go with " in faults[0]
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_prompts_alone_are_encoded_alone(compiled: bool, source: Path, folder: Path, tmp_path: Path) -> None:
+    """As a trainer encodes them before it generates, and without a turn that a question forges."""
+    model = {"chat_template": GENERATING, "template_kind": "jinja", "compile": compiled}
+    made = jobs.run(plan(source, folder, OF_ONE, model=model, tokens={"answers": "none"}), tmp_path / "ids")
+    output = {"form": "prompt_completion", "columns": ["n"]}
+    config = jobs.plan(source, data=OF_ONE, model=model, output=output, preprocessing=WHOLE)
+    text = jobs.run(config, tmp_path / "text")
+    library = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    begins = library.token_to_id("<|im_start|>")
+    compared, tokens = 0, 0
+    for row, other in zip(*(jobs.read_lines(jobs.paths(each)[0]) for each in (made, text)), strict=True):
+        assert list(row) == ["prompt_ids", "n"] and row["n"] == other["n"]
+        ids, prompt = row["prompt_ids"], other["prompt"]
+        assert library.decode(ids, skip_special_tokens=False) == prompt
+        assert ids.count(begins) == 2 and prompt.endswith("<|im_start|>assistant\n")
+        if FORGED not in prompt:
+            assert ids == library.encode(prompt, add_special_tokens=False).ids
+            compared += 1
+        tokens += len(ids)
+    assert compared > 60
+    of_all = made.manifest["tokens"]
+    assert (of_all["tokens"], of_all["prompt"], of_all["trained"]) == (tokens, tokens, 0)
+    assert made.counts["train"] == 90
 
 
 def test_edges_are_where_two_texts_part() -> None:

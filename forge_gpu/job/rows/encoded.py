@@ -19,13 +19,14 @@ from forge_gpu.job.rows.by_reference import require_as_reference, shortest
 from forge_gpu.job.rows.origins import RowOrigins
 from forge_gpu.job.rows.rows import Rows
 from forge_gpu.job.rows.thinking import without_thinking
+from forge_gpu.job.rows.tokenizers import min_trained
 from forge_gpu.job.state.token_table import nothing
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.token_rows import as_json, bytes_of_characters, unmark
 from forge_gpu.kernels.layout import I64, U8, Spans, Text, spans_of_offsets
 from forge_gpu.kernels.token_layout import Runs
 from forge_gpu.templates.forms import form_of
-from forge_gpu.templates.forms.tokens import ATTENTION, IDS, LABELS, LENGTHS, answers_of
+from forge_gpu.templates.forms.tokens import ATTENTION, IDS, LABELS, LENGTHS, answers_of, prompt_alone
 from forge_gpu.templates.lines import Composer
 from forge_gpu.templates.marks import marked, trained
 from forge_gpu.templates.program import Program
@@ -96,7 +97,9 @@ class RowEncoder:
         self._whole_texts: frozenset[str] = frozenset()
         self._answers = answers_of(config)
         texts = [["prompt", answer] for answer in self._answers]
-        texts = texts or [[name for name in rendered if name != SPANS]]
+        self._prompt_alone = prompt_alone(config)
+        whole = ["prompt"] if self._prompt_alone else [name for name in rendered if name != SPANS]
+        texts = texts or [whole]
         self._composers = [Composer(names, self._compose) for names in texts]
         """One for each text that a row stands for: of pairs two."""
 
@@ -147,7 +150,7 @@ class RowEncoder:
     def without_training(self, rows: Rows, chosen: I64) -> I64:
         """Those of the chosen rows of which nothing would be trained."""
         tokens = self._config.tokens
-        if (tokens.train == "all" and tokens.thinking) or not tokens.min_trained:
+        if (tokens.train == "all" and tokens.thinking) or not min_trained(self._config):
             return chosen[:0]
         every = [self.taught(rows, side) for side in self.sides]
         without = [each.rows[np.diff(self._trained(each).offsets) == 0] for each in every]
@@ -240,7 +243,7 @@ class RowEncoder:
 
     def lists(self, ids: U32, weights: U8, offsets: I64) -> ListRows:
         """What is written of tokens. ids: uint32[t]; weights: uint8[t]; offsets: int64[n + 1]."""
-        if self._answers:
+        if self._answers or self._prompt_alone:
             return ListRows(lists_apart(ids, weights, offsets, list(self.names.values())))
         numbers = ids.view(np.int32)
         values = {

@@ -12,6 +12,7 @@ from forge_gpu.job.rows.rows import Rows
 from forge_gpu.kernels.layout import I64, U8, Text
 from forge_gpu.kernels.token_layout import GUARDED
 from forge_gpu.templates.conversations import ChunkRecord, Shape
+from forge_gpu.templates.forms.tokens import prompt_alone
 from forge_gpu.templates.program import Slot
 from forge_gpu.templates.records import BadRecord
 from forge_gpu.templates.renderer import Renderer
@@ -28,6 +29,7 @@ class RowOrigins:
     def __init__(self, config: Config, renderer: Renderer, plan: TokenizerPlan) -> None:
         self._origins: Origins | None = None
         self._sides: tuple[Shape, ...] = ()
+        self._prompt_alone = prompt_alone(config)
         guarded = plan.added.flags & GUARDED != 0
         tokens = [token.content for token, own in zip(plan.definition.added, guarded, strict=True) if own]
         template = getattr(renderer, "template", None)
@@ -86,4 +88,4 @@ class RowOrigins:
             conversation = self._sides[side].conversation(ChunkRecord(rows.records, row))
         except BadRecord:  # it was rendered, so it can be read
             return None
-        return self._origins.own_tokens(conversation, text)
+        return self._origins.own_tokens(conversation, text, self._prompt_alone)

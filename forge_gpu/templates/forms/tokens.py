@@ -33,6 +33,8 @@ class TokensForm(RenderedForm):
         answers = answers_of(config)
         if answers:
             return tuple(Field(name, "ids") for name in (PROMPT_IDS, *(ANSWER_IDS[name] for name in answers)))
+        if prompt_alone(config):
+            return (Field(PROMPT_IDS, "ids"),)
         holds = OF_TOKENS.get(config.output.format)
         if holds is not None and not holds.labels:
             return (Field(IDS, "ids"),)
@@ -45,7 +47,7 @@ class TokensForm(RenderedForm):
     def rendered(self, config: Config) -> tuple[Field, ...]:
         if answers_of(config):
             return (Field("prompt"), *map(Field, answers_of(config)))
-        return TEXT if writes_turns(config) else PARTED
+        return TEXT if writes_turns(config) and not prompt_alone(config) else PARTED
 
     def misfit(self, shape: RecordShape) -> str | None:
         return None
@@ -75,6 +77,11 @@ def answers_of(config: Config) -> tuple[str, ...]:
     if len(answers) == 2:
         return answers
     return ("completion",) if config.tokens.answers == "apart" else ()
+
+
+def prompt_alone(config: Config) -> bool:
+    """Whether nothing but prompts becomes tokens."""
+    return config.tokens.answers == "none"
 
 
 FORM = TokensForm()
