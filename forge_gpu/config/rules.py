@@ -12,6 +12,7 @@ from forge_gpu.config.keys import Path
 from forge_gpu.config.schema import Config
 from forge_gpu.io.sinks.registry import OF_TOKENS
 from forge_gpu.templates.forms import form_of
+from forge_gpu.templates.forms.tokens import answers_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,45 @@ def _cuts_fit(config: Config) -> str | None:
     return None
 
 
+def _weights_have_tokens(config: Config) -> str | None:
+    if config.data.weights_by == "rows":
+        return None
+    if config.data.weights is None:
+        return "tokens is how data.weights are meant, and there are none: give each of data.inputs a weight"
+    if not form_of(config).is_encoded:
+        return f"tokens needs output.form tokens, and it is {config.output.form}: set rows, or that form"
+    return None
+
+
+def _answers_stand_apart(config: Config) -> str | None:
+    """Whether what is asked of tokens goes with answers whose ids are lists of their own."""
+    output, tokens = config.output, config.tokens
+    if not form_of(config).is_encoded:
+        if tokens.answers == "labels":
+            return None
+        return f"tokens.answers {tokens.answers} needs output.form tokens, and it is {output.form}"
+    if tokens.answers == "labels" and not answers_of(config):
+        return None
+    other = next((trainer for trainer in output.trainers if trainer != "trl"), None)
+    is_pair = len(answers_of(config)) == 2
+    shape = config.data.mapping.shape
+    clash = {
+        "tokens.answers none: set labels": is_pair and tokens.answers == "none",
+        f"data.mapping.shape {shape}: it tells no prompt from an answer": shape == "text",
+        f"tokens.cut {tokens.cut}: set none, and preprocessing.quality_checks.too_long to reject": (
+            tokens.cut != "none"
+        ),
+        "tokens.train all: answers alone are trained; set assistant": tokens.train == "all",
+        "tokens.thinking false: set it to true": not tokens.thinking,
+        f"output.packing {output.packing}: set none": output.packing != "none",
+        f"output.format {output.format}: set jsonl or parquet": output.format in OF_TOKENS,
+        f"output.for {other}: only trl takes such rows": other is not None,
+    }
+    named = next((text for text, clashes in clash.items() if clashes), None)
+    what = "pairs of answers do" if is_pair else f"tokens.answers {tokens.answers} does"
+    return None if named is None else f"{what} not go with {named}"
+
+
 def _packs_fit(config: Config) -> str | None:
     output = config.output
     if output.packing == "none":
@@ -316,6 +356,22 @@ RULES = (
         "output.format",
         ("output.format", "output.form", "tokens.train", "output.columns", "output.packing"),
         _tokens_are_all,
+    ),
+    Rule("data.weights_by", ("data.weights_by", "data.weights", "output.form"), _weights_have_tokens),
+    Rule(
+        "output.form",
+        (
+            "output.form",
+            "output.format",
+            "output.for",
+            "output.packing",
+            "tokens.answers",
+            "tokens.cut",
+            "tokens.train",
+            "tokens.thinking",
+            "data.mapping.shape",
+        ),
+        _answers_stand_apart,
     ),
     Rule("tokens.cut", ("tokens.cut", "output.form", "model.max_length", "data.mapping.messages"), _cuts_fit),
     Rule(

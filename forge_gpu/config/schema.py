@@ -130,6 +130,7 @@ class DataConfig(Section):
     mapping: Mapping = Mapping()
     media: MediaColumns = MediaColumns()
     weights: list[Weight] | dict[str, Weight] | None = None  # the share of each input, of any sum
+    weights_by: Literal["rows", "tokens"] = "rows"  # what has these shares: rows, or tokens that are trained
     caps: list[Cap | None] | dict[str, Cap] | None = None  # rows of an input to use at most
     against: Annotated[
         list[str], WITHOUT_EFFECT
@@ -271,6 +272,9 @@ class TokensConfig(Section):
     markup_text: Literal["keep", "plain", "reject"] = "keep"  # and another added token, as <think>
     allow: list[str] = []  # added tokens that contents may write
     train: Literal["assistant", "last", "completion", "all"] = "assistant"
+    answers: Literal["labels", "apart", "none"] = (
+        "labels"  # apart: prompt_ids and completion_ids, for KTO; none: prompt_ids alone
+    )
     thinking: bool = True  # false: what the model thinks before it answers is read, and not trained
     min_trained: Annotated[int, Field(ge=0)] = 1  # tokens of a row; with fewer it is rejected
     cut: Cut = "none"  # of rows of more than model.max_length tokens, before too_long is asked

@@ -23,7 +23,7 @@ from forge_gpu.job.decide import leaks
 from forge_gpu.job.events.events import Warned
 from forge_gpu.job.events.stages import OnProgress, stage, telling_how_far
 from forge_gpu.job.job import Job
-from forge_gpu.job.output import manifest, token_counts
+from forge_gpu.job.output import manifest, token_counts, written_ends
 from forge_gpu.job.output.ledger import write_ledger
 from forge_gpu.job.output.result import LEDGER, MANIFEST, OutputFile, Result
 from forge_gpu.job.output.verify import verify
@@ -67,7 +67,11 @@ def finish(job: Job, check_stop: Callable[[], None]) -> Result:
         job.columns,
         verified | _leaks(job, decisions),
         job.facts.section(spec.config, workspace.engine.name, job.budget, job.inputs, ranges),
-        decisions.sections | tokens | _against(workspace.evaluation) | job.expansions.sections,
+        decisions.sections
+        | tokens
+        | written_ends.section(spec.config, spec.output, files, job.columns)
+        | _against(workspace.evaluation)
+        | job.expansions.sections,
     )
     if tokens and tokens["tokens"]["over_max_length"]:
         document["warned"]["too_long"] = tokens["tokens"]["over_max_length"]
@@ -85,7 +89,7 @@ def _tokens(job: Job, decisions: Decisions, table: np.ndarray) -> dict[str, Any]
     over = 0
     if longest is not None:
         is_written = np.asarray(decisions.fate) <= np.uint8(max(SPLITS))
-        over = int(np.count_nonzero(is_written & (table["tokens"] > longest)))
+        over = int(np.count_nonzero(is_written & (table["longest"] > longest)))
     return {"tokens": {"tokenizer_sha256": plan.definition.digest, "over_max_length": over, **sums}}
 
 

@@ -82,6 +82,12 @@ def require_tokens(prepared: Prepared) -> None:
     """Raises InputError where the rows of a folder are no tokens."""
     if prepared.manifest["columns"].get(IDS) != "ids":
         form = prepared.config.output.form
+        if form == "tokens":
+            raise InputError(
+                f"{prepared.folder}: its prompts stand alone, or apart from their answers, for a "
+                "trainer that reads the files itself: prepare rows that are no pairs, with "
+                "tokens.answers=labels"
+            )
         raise InputError(
             f"{prepared.folder}: its rows have the form {form}, and no tokens: prepare it with "
             "output.form=tokens"

@@ -69,6 +69,51 @@ def sample(
     return used
 
 
+def sample_by_size(
+    source: npt.NDArray[np.unsignedinteger],
+    hashes: U64,
+    live: npt.NDArray[np.bool_],
+    size: npt.NDArray[np.unsignedinteger],
+    weights: Sequence[float] | None,
+    caps: Sequence[int | None] | None,
+    sources: int,
+    seed: int,
+    budget_bytes: int,
+) -> tuple[npt.NDArray[np.bool_], I64]:
+    """(which live rows are used, by weights that are shares of the sum of their sizes: bool[n]; the sizes
+    that each source has: int64[sources]). The others as in `sample`.
+
+    Of each source as many rows as do not go over its share, in the order in which `sample` uses them; that
+    number is searched, of all sources at once.
+    """
+
+    def drawn(rows: Sequence[int]) -> tuple[npt.NDArray[np.bool_], I64]:
+        used = sample(source, hashes, live, rows, seed, budget_bytes)
+        return used, sums_of(source, size, used, sources)
+
+    most = shares(available(source, live, sources).tolist(), None, caps)
+    there = drawn(most)[1]
+    required = np.array(shares(there.tolist(), weights, None), np.int64)
+    low, high = np.zeros(sources, np.int64), np.array(most, np.int64)
+    while (low < high).any():
+        middle = (low + high + 1) // 2
+        fits = drawn(middle.tolist())[1] <= required
+        low, high = np.where(fits, middle, low), np.where(fits, high, middle - 1)
+    left_out = required == 0 if weights is None else np.array(weights) == 0
+    low[left_out] = 0  # rows of no size are none the less of a source that has no share
+    return drawn(low.tolist())[0], there
+
+
+def sums_of(
+    source: npt.NDArray[np.unsignedinteger],
+    size: npt.NDArray[np.unsignedinteger],
+    rows: npt.NDArray[np.bool_],
+    sources: int,
+) -> I64:
+    """The sizes of these rows, of each source: int64[sources], exact below 2^53."""
+    return np.bincount(source[rows], size[rows], sources).astype(np.int64)
+
+
 def available(source: npt.NDArray[np.unsignedinteger], live: npt.NDArray[np.bool_], sources: int) -> I64:
     """Live rows of each source: int64[sources]."""
     return np.bincount(source[live], minlength=sources).astype(np.int64)

@@ -34,6 +34,7 @@ from forge_gpu.templates.tracing.spans import spans_of, with_spans
 from forge_gpu.templates.tracing.trace import Fallback
 from forge_gpu.templates.turns.finder import ASSISTANT, SpanRule
 from forge_gpu.templates.turns.spans import Spans as Stretches
+from forge_gpu.templates.turns.trained import weight_fault
 from forge_gpu.templates.values import GOOD
 
 if TYPE_CHECKING:
@@ -319,6 +320,10 @@ class _Chunk:
         if conversations.reason[row]:
             raise BadRecord(conversations.detail(row), Reason(conversations.reason[row]))
         conversation = conversations.read(row)
+        rule = renderer.span_rule
+        bad = None if rule is None else weight_fault(conversation.messages, rule.roles)
+        if bad is not None:
+            raise bad
         cutover, compiler = renderer.cutover, renderer.compiler
         traced = compiler is not None and renderer.machine is None and renderer.span_rule is None
         if traced and (len(self.sides) > 1 or not conversations.plain[row]):

@@ -47,9 +47,12 @@ class Origins:
         in a control token."""
         return bool(self._after) or any(self._hint.search(value) is not None for value in raw)
 
-    def own_tokens(self, conversation: Conversation, text: str) -> list[Span] | None:
+    def own_tokens(
+        self, conversation: Conversation, text: str, is_beginning: bool = False
+    ) -> list[Span] | None:
         """The characters of the control tokens in `text` that the template wrote, where contents may have had
-        a share in others; [(0, all)] where they had none; None where it cannot be told."""
+        a share in others; [(0, all)] where they had none; None where it cannot be told. is_beginning: of a
+        text that begins with `text`, the ranges of the whole."""
         if not any(self._is_suspect(leaf) for leaf in leaves_of(conversation, self._roles)):
             return [(0, len(text))]
         if any(SEPARATOR in leaf for leaf in leaves_of(conversation, frozenset())):
@@ -58,7 +61,8 @@ class Origins:
             apart = self._template.render(mapped(conversation, self._separated, self._roles))
         except Refused:
             return None
-        if apart.replace(SEPARATOR, "") != text:
+        whole = apart.replace(SEPARATOR, "")
+        if not whole.startswith(text) if is_beginning else whole != text:
             return None
         spans, removed, at = [], 0, 0
         for result in self._tokens.finditer(apart):

@@ -57,6 +57,7 @@ def test_control_text_and_refusals_are_told(plan: Path) -> None:
 def test_lines_for_trainers_name_the_files(named: list[str], format: str) -> None:
     manifest = {
         "config": {"output": {"form": "tokens", "for": named, "format": format}},
+        "columns": {"input_ids": "ids", "labels": "ids"},
         "outputs": [{"file": "train.x", "split": "train"}, {"file": "validation.x", "split": "validation"}],
     }
     lines = lines_for_trainers(manifest, Path("out"))
@@ -67,22 +68,17 @@ def test_lines_for_trainers_name_the_files(named: list[str], format: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("bos", "text", "said"),
+    ("stripped", "has", "said"),
     [
-        ("keep", "<s>a", "the texts begin with BOS '<s>': encode them with add_special_tokens=False"),
-        ("keep", "a", ""),
-        ("strip", "a", "BOS '<s>' was taken from the texts: the tokenizer must add it"),
+        (False, True, "the texts begin with BOS '<s>': encode them with add_special_tokens=False"),
+        (False, False, ""),
+        (True, False, "BOS '<s>' was taken from the texts: the tokenizer must add it"),
     ],
 )
-def test_what_a_tokenizer_adds_to_texts_is_told(bos: str, text: str, said: str, tmp_path: Path) -> None:
-    (tmp_path / "train.jsonl").write_text(json.dumps({"text": text}) + "\n")
+def test_what_a_tokenizer_adds_to_texts_is_told(stripped: bool, has: bool, said: str) -> None:
     manifest = {
-        "config": {
-            "output": {"form": "text", "format": "jsonl", "bos": bos},
-            "model": {"special_tokens": {"bos_token": "<s>"}},
-        },
-        "outputs": [{"file": "train.jsonl", "split": "train", "rows": 1}],
-        "columns": {"text": "string"},
+        "config": {"output": {"form": "text"}},
+        "special_tokens": {"bos": {"token": "<s>", "in_texts": has, "stripped": stripped}},
     }
-    lines = lines_for_trainers(manifest, tmp_path)
+    lines = lines_for_trainers(manifest, Path("out"))
     assert len(lines) == bool(said) and all(line.startswith(said) for line in lines)

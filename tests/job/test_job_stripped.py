@@ -10,6 +10,7 @@ import pytest
 
 from forge_gpu.config.rules import broken
 from forge_gpu.errors import ConfigError
+from forge_gpu.job.output.result import Result
 from tests.job import jobs
 
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}
@@ -31,6 +32,11 @@ def rows(count: int) -> list[dict[str, Any]]:
 
 
 def written(tmp_path: Path, form: str, compiled: bool, **output: str) -> list[dict[str, str]]:
+    result = run(tmp_path, form, compiled, **output)
+    return [json.loads(line) for line in (result.output / "train.jsonl").open()]
+
+
+def run(tmp_path: Path, form: str, compiled: bool, **output: str) -> Result:
     config = jobs.plan(
         jobs.write_lines(tmp_path / "rows.jsonl", rows(120)),
         data={"mapping": {"shape": "conversation", "messages": "messages"}},
@@ -41,8 +47,7 @@ def written(tmp_path: Path, form: str, compiled: bool, **output: str) -> list[di
         preprocessing={"train_split": 1.0, "validation_split": 0.0},
         output={"form": form, **output},
     )  # fmt: skip
-    result = jobs.run(config, tmp_path / f"{form} {compiled} {len(output)}")
-    return [json.loads(line) for line in (result.output / "train.jsonl").open()]
+    return jobs.run(config, tmp_path / f"{form} {compiled} {len(output)}")
 
 
 @pytest.mark.parametrize("form", ["text", "prompt_completion"])
@@ -91,3 +96,17 @@ def test_a_token_that_no_plan_names_is_asked_for(tmp_path: Path) -> None:
     source = jobs.write_lines(tmp_path / "rows.jsonl", jobs.rows(3))
     with pytest.raises(ConfigError, match=r"needs model\.special_tokens\.bos_token"):
         jobs.run(jobs.plan(source, output={"bos": "strip"}), tmp_path / "out")
+
+
+@pytest.mark.parametrize("form", ["text", "prompt_completion"])
+def test_the_manifest_says_what_texts_have(form: str, tmp_path: Path) -> None:
+    """A row's own answer may end with EOS, so a text may have it though the template's was stripped."""
+    said = run(tmp_path, form, True).manifest["special_tokens"]
+    assert said == {
+        "bos": {"token": "<s>", "in_texts": True, "stripped": False},
+        "eos": {"token": "</s>", "in_texts": True, "stripped": False},
+    }
+    said = run(tmp_path, form, True, bos="strip", eos="strip").manifest["special_tokens"]
+    assert [entry["in_texts"] for entry in said.values()] == [False, False]
+    assert all(entry["stripped"] for entry in said.values())
+    assert "special_tokens" not in run(tmp_path, "messages", True).manifest

@@ -120,3 +120,23 @@ def test_null_keys_of_messages_are_as_if_they_were_not_there(tmp_path: Path, for
 def test_turns_need_conversations(mapping: dict[str, str], form: str) -> None:
     with pytest.raises(ConfigError, match="turns each"):
         make_renderer(jobs.plan("x.jsonl", data={"mapping": mapping}, output={"turns": "each", "form": form}))
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("weight", [0.5, 2])
+def test_a_weight_that_labels_cannot_say_is_refused(tmp_path: Path, weight: float, compiled: bool) -> None:
+    """Those of messages that are not trained anyway say nothing."""
+    answer = say("assistant", "two", weight=weight)
+    talks = [[say("user", "one", weight=weight), say("assistant", "two")], [say("user", "one"), answer]]
+    source = jobs.write_lines(tmp_path / "in.jsonl", [{"messages": talk} for talk in talks])
+    config = jobs.plan(
+        source,
+        data={"mapping": {"shape": "conversation", "messages": "messages"}},
+        model={"chat_template": THINKING, "template_kind": "jinja", "compile": compiled},
+        output={"spans": True},
+        preprocessing={"train_split": 1.0, "validation_split": 0.0},
+    )
+    result = jobs.run(config, tmp_path / "out")
+    assert result.manifest["rejected"] == {"bad_messages": 1}
+    [rejected] = jobs.read_lines(tmp_path / "out" / "rejected.jsonl")
+    assert f"message 2 has weight {weight}: a token is trained or it is not" in rejected["detail"]

@@ -67,3 +67,30 @@ def test_sample_is_of_exact_size_and_grows_with_its_share(monkeypatch, block):
     assert not (few & ~live).any() and not (few & (source == 0) & ~many).any()
     fates = threshold.assign(hashes[many], np.ones(430, bool), Splits(0.5, 0.5), 7)
     assert 150 < np.count_nonzero(fates == 0) < 280  # the sample's hashes are not those of the split
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_shares_of_sizes_are_searched(seed):
+    """Against adding rows one by one, in the order in which shares of rows use them."""
+    random = np.random.default_rng(seed)
+    n = int(random.integers(1, 60))
+    source = random.integers(0, 3, n).astype(np.uint32)
+    hashes = random.integers(0, 2**64 - 1, (n, 2), dtype=np.uint64)
+    live, size = random.random(n) < 0.8, random.integers(0, 9, n).astype(np.uint32)
+    weights = [float(weight) for weight in (*random.integers(0, 4, 2), 1)]
+    caps = [None, int(random.integers(0, 20)), None]
+    used, there = mixture.sample_by_size(source, hashes, live, size, weights, caps, 3, 5, 0)
+    counts = mixture.available(source, live, 3).tolist()
+    most = [count if cap is None else min(count, cap) for count, cap in zip(counts, caps, strict=True)]
+
+    def sizes(number: int, rows: int) -> tuple[int, np.ndarray]:
+        required = [rows if each == number else 0 for each in range(3)]
+        drawn = mixture.sample(source, hashes, live, required, 5, 0)
+        return int(size[drawn].sum()), drawn
+
+    assert there.tolist() == [sizes(number, most[number])[0] for number in range(3)]
+    expected = np.zeros(n, np.bool_)
+    for number, share in enumerate(mixture.shares(there.tolist(), weights, None)):
+        fitting = [rows for rows in range(most[number] + 1) if sizes(number, rows)[0] <= share]
+        expected |= sizes(number, fitting[-1] if weights[number] else 0)[1]
+    assert used.tolist() == expected.tolist()

@@ -6,7 +6,7 @@ import numpy as np
 
 from forge_gpu.fates import Fate, Reason
 from forge_gpu.job.decide.verdict import Case, Verdict
-from forge_gpu.job.rows.tokenizers import longest_row
+from forge_gpu.job.rows.tokenizers import longest_row, min_trained
 from forge_gpu.job.state.token_table import pieces_of
 
 
@@ -18,9 +18,9 @@ def lengths(case: Case, verdict: Verdict) -> None:
     reason = np.array(case.facts["reason"])
     longest = longest_row(config)
     if longest is not None and config.tokens.cut != "split":
-        long = open_rows & (case.tokens["tokens"] > longest)
+        long = open_rows & (case.tokens["longest"] > longest)
         reason[long] = Reason.TOO_LONG
-    few = open_rows & (reason == 0) & (case.tokens["trained"] < config.tokens.min_trained)
+    few = open_rows & (reason == 0) & (case.tokens["trained"] < min_trained(config))
     reason[few] = Reason.NOTHING_TRAINED
     verdict.settle(open_rows & (reason != 0), Fate.REJECTED)
     verdict.reason = reason

@@ -38,13 +38,42 @@ class Mixture:
         live: npt.NDArray[np.bool_],
         seed: int,
         budget_bytes: int,
+        trained: npt.NDArray[np.uint32] | None = None,
     ) -> tuple[npt.NDArray[np.bool_], list[dict[str, Any]]]:
-        """Which live rows are used, and what the manifest says of it. source: of each row."""
+        """Which live rows are used, and what the manifest says of it. source: of each row. trained:
+        uint32[n], tokens of each row by which weights are meant; None where they are meant by rows."""
+        if trained is not None:
+            return self._by_tokens(source, hashes, live, trained, seed, budget_bytes)
         there = mixture.available(source, live, len(self.inputs)).tolist()
         shares = mixture.shares(there, self.weights, self.caps)
         used = mixture.sample(source, hashes, live, shares, seed, budget_bytes)
         names = zip(self.inputs, there, shares, strict=True)
         return used, [{"input": path, "rows": rows, "used": use} for path, rows, use in names]
+
+    def _by_tokens(
+        self,
+        source: npt.NDArray[np.uint32],
+        hashes: U64,
+        live: npt.NDArray[np.bool_],
+        trained: npt.NDArray[np.uint32],
+        seed: int,
+        budget_bytes: int,
+    ) -> tuple[npt.NDArray[np.bool_], list[dict[str, Any]]]:
+        number = len(self.inputs)
+        used, tokens = mixture.sample_by_size(
+            source, hashes, live, trained, self.weights, self.caps, number, seed, budget_bytes
+        )
+        columns = {
+            "rows": mixture.available(source, live, number),
+            "used": mixture.available(source, used, number),
+            "trained": tokens,
+            "trained_used": mixture.sums_of(source, trained, used, number),
+        }
+        listed = [
+            {"input": path, **{name: int(column[at]) for name, column in columns.items()}}
+            for at, path in enumerate(self.inputs)
+        ]
+        return used, listed
 
 
 def strata(source: npt.NDArray[np.uint32], stratum: U64 | None) -> U64:

@@ -102,8 +102,14 @@ def unsampled(case: Case, verdict: Verdict) -> None:
     sources = np.array([case.mixture.source[file] for file in case.files], np.uint32)
     source = np.repeat(sources, np.diff(case.facts.starts))
     seed, open_rows = case.config.preprocessing.seed, verdict.open_rows
+    by_tokens = case.tokens is not None and case.config.data.weights_by == "tokens"
     used, verdict.sections["mixture"] = case.mixture.sample(
-        source, case.facts["hashes"], open_rows, seed, shares.DECIDER.of(case.budget_bytes)
+        source,
+        case.facts["hashes"],
+        open_rows,
+        seed,
+        shares.DECIDER.of(case.budget_bytes),
+        np.asarray(case.tokens["trained"]) if by_tokens and case.tokens is not None else None,
     )
     verdict.settle(open_rows & ~used, Fate.UNSAMPLED)
     verdict.stratum = strata(source, verdict.stratum)

@@ -6,7 +6,7 @@ tokenizer themselves, since many templates write a conversation otherwise that b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from forge_gpu.job.rows.encoded import RowEncoder
 from forge_gpu.job.rows.message_list import MessageList, column_of, list_of
 from forge_gpu.job.rows.rows import RowReader, Rows
 from forge_gpu.job.state.token_table import pieces_within
-from forge_gpu.kernels.layout import I64, Spans, Text
+from forge_gpu.kernels.layout import I64, Spans
 from forge_gpu.templates.records import Message
 from forge_gpu.tokens.tokenizer import Tokens
 
@@ -36,16 +36,10 @@ class CutRows:
 
 
 class RowCutter:
-    """Belongs to one workspace. text: renders the texts of some rows."""
+    """Belongs to one workspace."""
 
-    def __init__(
-        self,
-        config: Config,
-        reader: RowReader,
-        encoder: RowEncoder,
-        text: Callable[[Rows, I64], Text],
-    ) -> None:
-        self._config, self._reader, self._encoder, self._text = config, reader, encoder, text
+    def __init__(self, config: Config, reader: RowReader, encoder: RowEncoder) -> None:
+        self._config, self._reader, self._encoder = config, reader, encoder
         self._most = config.model.max_length or 0
 
     def cut(self, rows: Rows, chosen: I64, tokens: Tokens) -> CutRows:
@@ -119,7 +113,7 @@ class RowCutter:
         lists = [search.spelled.without(*search.removed) for search in searches]
         column = column_of(rows.records.columns[name], numbers, lists)
         shorter = self._reader.with_column(rows, numbers, name, column)
-        unknown = self._encoder.of_unknown_origin(shorter, lambda some: self._text(shorter, some))
+        unknown = self._encoder.of_unknown_origin(shorter)
         good = np.setdiff1d(shorter.live, unknown)
         tokens = self._encoder.encode(shorter, good).tokens
         place = np.full(len(shorter), len(good), np.int64)

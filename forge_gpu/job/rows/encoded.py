@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,17 +14,19 @@ import orjson
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.io.sinks.base import ListRows
+from forge_gpu.job.rows.answers import apart, lists_apart, longest_text, pairs
 from forge_gpu.job.rows.by_reference import require_as_reference, shortest
 from forge_gpu.job.rows.origins import RowOrigins
 from forge_gpu.job.rows.rows import Rows
 from forge_gpu.job.rows.thinking import without_thinking
+from forge_gpu.job.rows.tokenizers import min_trained
 from forge_gpu.job.state.token_table import nothing
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.token_rows import as_json, bytes_of_characters, unmark
 from forge_gpu.kernels.layout import I64, U8, Spans, Text, spans_of_offsets
 from forge_gpu.kernels.token_layout import Runs
 from forge_gpu.templates.forms import form_of
-from forge_gpu.templates.forms.tokens import ATTENTION, IDS, LABELS, LENGTHS
+from forge_gpu.templates.forms.tokens import ATTENTION, IDS, LABELS, LENGTHS, answers_of, prompt_alone
 from forge_gpu.templates.lines import Composer
 from forge_gpu.templates.marks import marked, trained
 from forge_gpu.templates.program import Program
@@ -57,7 +60,8 @@ class Taught:
 
 @dataclass(frozen=True)
 class EncodedRows:
-    """Some rows of a chunk. chosen: int64[n], their numbers. The others: as they were encoded."""
+    """Some rows of a chunk. chosen: int64[n], their numbers. The others: as they were encoded; of a pair the
+    texts with the chosen answer, and the tokens of both."""
 
     chosen: I64
     texts: Text
@@ -71,6 +75,7 @@ def table_of(rows: int, chosen: I64, tokens: Tokens, spooled: Bools | None = Non
     which of these the ids are noted as well, one behind the other; None: of none."""
     table, size = nothing(rows), np.diff(tokens.offsets)
     table["tokens"][chosen], table["trained"][chosen] = size, tokens.trained
+    table["longest"][chosen] = longest_text(tokens)
     table["straddling"][chosen], table["control_text"][chosen] = tokens.straddling, tokens.guarded
     if spooled is not None:
         own = size[spooled]
@@ -90,22 +95,38 @@ class RowEncoder:
         rendered = [field.name for field in form_of(config).rendered(config)]
         self._has_spans = SPANS in rendered
         self._whole_texts: frozenset[str] = frozenset()
-        self._composer = Composer([name for name in rendered if name != SPANS], self._compose)
+        self._answers = answers_of(config)
+        texts = [["prompt", answer] for answer in self._answers]
+        self._prompt_alone = prompt_alone(config)
+        whole = ["prompt"] if self._prompt_alone else [name for name in rendered if name != SPANS]
+        texts = texts or [whole]
+        self._composers = [Composer(names, self._compose) for names in texts]
+        """One for each text that a row stands for: of pairs two."""
 
-    def taught(self, rows: Rows) -> Taught:
+    @property
+    def sides(self) -> range:
+        return range(len(self._composers))
+
+    def taught(self, rows: Rows, side: int = 0) -> Taught:
         """The texts of the rows that can be rendered, made once for all that ask."""
 
         def make() -> Taught:
             live = rows.live
-            texts, _, marked_spans, _ = self._rendered(rows, live)
+            texts, _, marked_spans, _ = self._rendered(rows, live, side)
             return Taught(live, texts, self._spans(rows, live, texts, marked_spans))
 
-        return rows.once("taught", make)
+        return rows.once(f"taught {side}", make)
 
     def encode(self, rows: Rows, chosen: I64) -> EncodedRows:
         """Raises ValidationError where bytes or ids are not what they should be."""
-        texts, literals, marked_spans, unknown = self._rendered(rows, chosen, check=True)
-        own_tokens = self.origins.own_tokens(rows, chosen, texts, unknown) if unknown.any() else {}
+        first, *others = [self._encode(rows, chosen, side) for side in self.sides]
+        if others:
+            return replace(first, tokens=pairs(first.tokens, others[0].tokens))
+        return replace(first, tokens=apart(first.tokens)) if self._answers else first
+
+    def _encode(self, rows: Rows, chosen: I64, side: int) -> EncodedRows:
+        texts, literals, marked_spans, unknown = self._rendered(rows, chosen, side, check=True)
+        own_tokens = self.origins.own_tokens(rows, chosen, texts, unknown, side) if unknown.any() else {}
         literals = _with_unknown(texts, literals, unknown, own_tokens)
         spans = self._trained(Taught(chosen, texts, self._spans(rows, chosen, texts, marked_spans)))
         tokens = self._tokenizer.encode(texts, literals, spans)
@@ -118,17 +139,22 @@ class RowEncoder:
         """What an id stands for."""
         return self._tokenizer.bytes_of(identity)
 
-    def of_unknown_origin(self, rows: Rows, text_of: Callable[[I64], Text]) -> I64:
+    def of_unknown_origin(self, rows: Rows) -> I64:
         """Rows of which it cannot be told which control tokens the template wrote."""
-        return np.array(self.origins.unknown_rows(rows, text_of), np.int64)
+
+        def of_side(side: int) -> I64:
+            return self.origins.unknown_rows(rows, lambda some: self._rendered(rows, some, side)[0], side)
+
+        return reduce(np.union1d, map(of_side, self.sides))
 
     def without_training(self, rows: Rows, chosen: I64) -> I64:
         """Those of the chosen rows of which nothing would be trained."""
         tokens = self._config.tokens
-        if (tokens.train == "all" and tokens.thinking) or not tokens.min_trained:
+        if (tokens.train == "all" and tokens.thinking) or not min_trained(self._config):
             return chosen[:0]
-        taught = self.taught(rows)
-        return np.intersect1d(chosen, taught.rows[np.diff(self._trained(taught).offsets) == 0])
+        every = [self.taught(rows, side) for side in self.sides]
+        without = [each.rows[np.diff(self._trained(each).offsets) == 0] for each in every]
+        return np.intersect1d(chosen, reduce(np.union1d, without))
 
     def without_text(self, rows: Rows, chosen: I64) -> I64:
         """Those of the chosen rows of which a template writes nothing, where it is one text."""
@@ -157,11 +183,13 @@ class RowEncoder:
         prompt, completion = (marked(program, self._whole_texts) for program in programs)
         return (*prompt, *trained(completion))
 
-    def _rendered(self, rows: Rows, chosen: I64, check: bool = False) -> tuple[Text, Runs, Runs, U8]:
+    def _rendered(
+        self, rows: Rows, chosen: I64, side: int, check: bool = False
+    ) -> tuple[Text, Runs, Runs, U8]:
         """(the texts, their literals, what is marked as trained, whose literals are not told apart). check:
         compare one with the reference."""
         self._whole_texts = rows.bound.whole_texts
-        table, program = self._composer.table(rows.bound)
+        table, program = self._composers[side].table(rows.bound)
         columns = [rows.column(name) for name in table.columns]
         short = shortest(rows, chosen) if check else chosen[:0]
         if len(short):
@@ -215,6 +243,8 @@ class RowEncoder:
 
     def lists(self, ids: U32, weights: U8, offsets: I64) -> ListRows:
         """What is written of tokens. ids: uint32[t]; weights: uint8[t]; offsets: int64[n + 1]."""
+        if self._answers or self._prompt_alone:
+            return ListRows(lists_apart(ids, weights, offsets, list(self.names.values())))
         numbers = ids.view(np.int32)
         values = {
             IDS: (numbers, offsets),

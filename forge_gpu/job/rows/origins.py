@@ -12,6 +12,7 @@ from forge_gpu.job.rows.rows import Rows
 from forge_gpu.kernels.layout import I64, U8, Text
 from forge_gpu.kernels.token_layout import GUARDED
 from forge_gpu.templates.conversations import ChunkRecord, Shape
+from forge_gpu.templates.forms.tokens import prompt_alone
 from forge_gpu.templates.program import Slot
 from forge_gpu.templates.records import BadRecord
 from forge_gpu.templates.renderer import Renderer
@@ -27,7 +28,8 @@ class RowOrigins:
 
     def __init__(self, config: Config, renderer: Renderer, plan: TokenizerPlan) -> None:
         self._origins: Origins | None = None
-        self._shape: Shape | None = None
+        self._sides: tuple[Shape, ...] = ()
+        self._prompt_alone = prompt_alone(config)
         guarded = plan.added.flags & GUARDED != 0
         tokens = [token.content for token, own in zip(plan.definition.added, guarded, strict=True) if own]
         template = getattr(renderer, "template", None)
@@ -35,31 +37,33 @@ class RowOrigins:
             from forge_gpu.templates.origins import Origins  # it loads Jinja
 
             self._origins = Origins(template, tokens)
-            self._shape = shape_of(config.data.mapping).sides(config.data.mapping)[0]
+            self._sides = shape_of(config.data.mapping).sides(config.data.mapping)
 
-    def own_tokens(self, rows: Rows, chosen: I64, texts: Text, unknown: U8) -> Mapping[int, list[Span]]:
+    def own_tokens(
+        self, rows: Rows, chosen: I64, texts: Text, unknown: U8, side: int
+    ) -> Mapping[int, list[Span]]:
         """By their place among the chosen rows: of those in whose control tokens contents may have a share,
-        the characters of the template's own. Of a row of which it cannot be told: none."""
+        the characters of the template's own. Of a row of which it cannot be told: none. side: of pairs, whose
+        texts they are."""
         result: dict[int, list[Span]] = {}
         for place in np.flatnonzero(unknown).tolist():
             row = int(chosen[place])
-            if self._may_forge(rows, row):
-                result[place] = self._template_spans(rows, row, texts.row(place).decode()) or []
+            if self._may_forge(rows, row, side):
+                result[place] = self._template_spans(rows, row, texts.row(place).decode(), side) or []
         return result
 
-    def unknown_rows(self, rows: Rows, text_of: Callable[[I64], Text]) -> list[int]:
-        """Rows of which it cannot be told. text_of: renders some rows."""
+    def unknown_rows(self, rows: Rows, text_of: Callable[[I64], Text], side: int) -> I64:
+        """Rows of which it cannot be told. text_of: renders some rows, of pairs with the answer of `side`."""
         if self._origins is None or not rows.bound.whole_texts:
-            return []
-        suspects = [row for row in self._of_whole_texts(rows) if self._may_forge(rows, row)]
-        if not suspects:
-            return []
-        texts = text_of(np.array(suspects, np.int64))
-        return [
+            return np.zeros(0, np.int64)
+        suspects = [row for row in self._of_whole_texts(rows) if self._may_forge(rows, row, side)]
+        texts = text_of(np.array(suspects, np.int64)) if suspects else None
+        unknown = [
             row
             for place, row in enumerate(suspects)
-            if self._template_spans(rows, row, texts.row(place).decode()) is None
+            if texts is not None and self._template_spans(rows, row, texts.row(place).decode(), side) is None
         ]
+        return np.array(unknown, np.int64)
 
     def _of_whole_texts(self, rows: Rows) -> list[int]:
         """Live rows whose programs write a whole text."""
@@ -69,20 +73,19 @@ class RowOrigins:
             for number, program in enumerate(bound.programs)
             if any(isinstance(part, Slot) and part.column in bound.whole_texts for part in program)
         }
-        [field] = [name for name in bound.program if name == "text"]
-        program = bound.program[field]
+        program = bound.program[next(iter(bound.program))]  # the fields of a row are made in one way
         return [row for row in rows.live.tolist() if int(program[row]) in numbers]
 
-    def _may_forge(self, rows: Rows, row: int) -> bool:
-        if self._origins is None or self._shape is None:
+    def _may_forge(self, rows: Rows, row: int, side: int) -> bool:
+        if self._origins is None:
             return False
-        columns = (rows.records.columns[name] for name in self._shape.columns)
+        columns = (rows.records.columns[name] for name in self._sides[side].columns)
         return self._origins.may_forge(column.raw(row) for column in columns)
 
-    def _template_spans(self, rows: Rows, row: int, text: str) -> list[Span] | None:
-        assert self._origins is not None and self._shape is not None
+    def _template_spans(self, rows: Rows, row: int, text: str, side: int) -> list[Span] | None:
+        assert self._origins is not None
         try:
-            conversation = self._shape.conversation(ChunkRecord(rows.records, row))
+            conversation = self._sides[side].conversation(ChunkRecord(rows.records, row))
         except BadRecord:  # it was rendered, so it can be read
             return None
-        return self._origins.own_tokens(conversation, text)
+        return self._origins.own_tokens(conversation, text, self._prompt_alone)

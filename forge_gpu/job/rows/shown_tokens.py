@@ -13,8 +13,6 @@ from forge_gpu.job.rows.cuts import RowCutter
 from forge_gpu.job.rows.encoded import RowEncoder
 from forge_gpu.job.rows.rows import RowReader, Rows
 from forge_gpu.job.rows.tokenizers import tokenizer_plan
-from forge_gpu.kernels.layout import AS_TEXT, I64, Text
-from forge_gpu.templates.lines import Composer
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +50,10 @@ class TokenView:
             raise ConfigError(
                 "the plan makes no tokens: --set output.form=tokens --set tokens.tokenizer=FOLDER"
             )
-        self._engine = engine
         self._added = {token.id for token in plan.definition.added}
         self._most = config.model.max_length if config.tokens.cut == "split" else None
         self._encoder = RowEncoder(config, engine, plan, reader.renderer)
-        self._fields = Composer(("text",), lambda programs: programs[0])
-        self._cutter = RowCutter(config, reader, self._encoder, self._text)
+        self._cutter = RowCutter(config, reader, self._encoder)
 
     def row(self, rows: Rows, number: int) -> ShownRow:
         """number: of a row among these that is not refused."""
@@ -70,8 +66,3 @@ class TokenView:
         ]
         cut_tokens, cut_messages = int(cut.cut_tokens[0]), int(cut.cut_messages[0])
         return ShownRow(tokens, int(whole.guarded[0]), cut_tokens, cut_messages, self._most)
-
-    def _text(self, rows: Rows, some: I64) -> Text:
-        table, program = self._fields.table(rows.bound)
-        columns = [rows.column(name) for name in table.columns]
-        return self._engine.render(table, program, columns, some, AS_TEXT, rows.bound.first)

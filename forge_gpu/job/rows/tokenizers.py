@@ -12,6 +12,7 @@ from forge_gpu.io.sinks.registry import format_of
 from forge_gpu.kernels.layout import I64, U8
 from forge_gpu.quality.control_tokens import ControlTokens, tokens_of_template
 from forge_gpu.templates.forms import form_of
+from forge_gpu.templates.forms.tokens import prompt_alone
 from forge_gpu.tokens.folder import find_tokenizer, read_tokenizer
 from forge_gpu.tokens.settings import Guard
 from forge_gpu.tokens.tokenizer import TokenizerPlan
@@ -42,10 +43,16 @@ def depends_on_lengths(config: Config) -> bool:
     tokens = config.tokens
     return (
         longest_row(config) is not None
-        or tokens.min_trained > 1
+        or min_trained(config) > 1
         or tokens.cut != "none"
         or config.output.packing != "none"
+        or config.data.weights_by == "tokens"
     )
+
+
+def min_trained(config: Config) -> int:
+    """The trained tokens that a row must have; none where no answers are encoded."""
+    return 0 if prompt_alone(config) else config.tokens.min_trained
 
 
 def gives_lists(config: Config) -> bool:

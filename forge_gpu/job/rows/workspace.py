@@ -32,6 +32,7 @@ from forge_gpu.kernels.cpu.hashing import digest
 from forge_gpu.kernels.layout import I32, I64, ProgramTable, Spans, Text
 from forge_gpu.records.identity import identity_of
 from forge_gpu.templates.forms import form_of
+from forge_gpu.templates.forms.tokens import answers_of
 from forge_gpu.templates.lines import BODY_BYTES, SEPARATOR, Composer, column_key
 from forge_gpu.templates.program import Program, RawSlot, Slot
 from forge_gpu.templates.stripped import Stripped
@@ -111,8 +112,12 @@ class Workspace:
             return self._form.key(config, columns, programs) if key == "rendered" else column_key(key)
 
         plan = tokenizer_plan(config)
-        key_fields: Sequence[Program] = () if plan is None else ((Slot(KEY_TEXT),), (RawSlot(KEY_SPANS),))
-        self._keys = Composer(fields if plan is None else (), lambda programs: as_key(programs or key_fields))
+        self._keys_of_tokens = plan is not None and not answers_of(config)
+        key_fields: Sequence[Program] = ((Slot(KEY_TEXT),), (RawSlot(KEY_SPANS),))
+        self._keys = Composer(
+            () if self._keys_of_tokens else fields,
+            lambda programs: as_key(key_fields if self._keys_of_tokens else programs),
+        )
         label = config.data.mapping.label
         self._compared = set(key) if key != "rendered" else {label} - set(columns)
         self.encoder = None if plan is None else RowEncoder(config, self.engine, plan, self.reader.renderer)
@@ -168,7 +173,8 @@ class Workspace:
 
     def keys(self, rows: Rows, chosen: I64) -> Text:
         """The dedup keys of the chosen rows."""
-        if self.encoder is not None and self.config.preprocessing.dedup.key == "rendered":
+        if self._keys_of_tokens and self.config.preprocessing.dedup.key == "rendered":
+            assert self.encoder is not None
             rows.bound.columns |= self.encoder.key_columns(rows)
         table, program = self._keys.table(rows.bound)
         columns = [self._key_column(rows, name) for name in table.columns]
@@ -251,11 +257,7 @@ class Workspace:
     def _made_cutter(self) -> RowCutter | None:
         if self.encoder is None or self.config.tokens.cut == "none":
             return None
-
-        def text(rows: Rows, some: I64) -> Text:
-            return self.field(rows, "text", some)
-
-        return RowCutter(self.config, self.reader, self.encoder, text)
+        return RowCutter(self.config, self.reader, self.encoder)
 
     def line_columns(self, rows: Rows) -> tuple[ProgramTable, I32, list[Spans], I64 | None]:
         """What `lines` renders: a table, the program of each line, the columns that they take, and the
@@ -315,11 +317,8 @@ class Workspace:
         if encoder is None or not len(chosen):
             return {}
 
-        def field(name: str) -> Callable[[I64], Text]:
-            return lambda some: self.field(rows, name, some)
-
         return {
-            Reason.UNKNOWN_ORIGIN: encoder.of_unknown_origin(rows, field("text")),
+            Reason.UNKNOWN_ORIGIN: encoder.of_unknown_origin(rows),
             Reason.NOTHING_TRAINED: encoder.without_training(rows, chosen),
         }
 

@@ -23,6 +23,7 @@ ROW = np.dtype(
     [
         ("at", "<i8"),
         ("tokens", "<u4"),
+        ("longest", "<u4"),
         ("trained", "<u4"),
         ("straddling", "<u4"),
         ("control_text", "<u4"),
@@ -30,8 +31,9 @@ ROW = np.dtype(
         ("cut_messages", "<u4"),
     ]
 )
-"""at: where its ids begin, NOWHERE where they are not in the files. tokens: it has, after it was cut, and
-trained: of them that are trained. straddling: trained tokens over an edge of what is trained; control_text:
+"""at: where its ids begin, NOWHERE where they are not in the files. tokens: it has, after it was cut;
+longest: of them in the longest text that a trainer makes of it, which is all but of a pair; trained: of them
+that are trained. straddling: trained tokens over an edge of what is trained; control_text:
 control tokens that its contents spell: both as it was before. cut_tokens, cut_messages: what was cut off.
 All are 0 of a row that was not encoded."""
 

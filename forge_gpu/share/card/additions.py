@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain, islice
 
-from forge_gpu.report.written_ends import LOOKED_AT, written_ends
+from forge_gpu.job.output.written_ends import LOOKED_AT, written_ends
 from forge_gpu.share.card.escape import code
 from forge_gpu.share.prepared import Prepared
 
@@ -14,9 +14,10 @@ def additions(prepared: Prepared) -> list[str]:
     output = prepared.config.output
     form = output.form
     if form == "tokens":
+        named = [code(name) for name, kind in prepared.manifest["columns"].items() if kind == "ids"]
         return [
-            "`input_ids` and `labels` are complete: load them as they are, without a tokenizer, a template "
-            "or a collator that writes labels anew."
+            f"{', '.join(named)}: complete. Load them as they are, without a tokenizer, a template or a "
+            "collator that writes labels anew."
         ]
     if form == "source":
         return ["The rows are records as they came: nothing was rendered."]

@@ -7,13 +7,18 @@ from collections.abc import Sequence
 from forge_gpu.config.schema import Config
 from forge_gpu.io.sinks.registry import OF_TOKENS
 from forge_gpu.templates.fields import split_at
+from forge_gpu.templates.forms.preference import FORM as PREFERENCE
 from forge_gpu.templates.forms.rendered import RenderedForm, writes_turns
 from forge_gpu.templates.lines import Field, line_program
 from forge_gpu.templates.program import Program, RawSlot
-from forge_gpu.templates.renderer import own
+from forge_gpu.templates.renderer import Renderer, own
+from forge_gpu.templates.shapes import shape_of
 from forge_gpu.templates.shapes.base import RecordShape
 
 IDS, LABELS, ATTENTION, LENGTHS = "input_ids", "labels", "attention_mask", "seq_lengths"
+PROMPT_IDS = "prompt_ids"
+ANSWER_IDS = {"completion": "completion_ids", "chosen": "chosen_ids", "rejected": "rejected_ids"}
+"""Of each answer that stands apart: the field of its ids. TRL's trainers and collators call them so."""
 TEXT = (Field("text", may_be_empty=False), Field("spans", "json", may_be_null=True))
 """Of a template that writes turns: where the assistant speaks is told beside the text."""
 PARTED = (Field("prompt"), Field("completion"))
@@ -25,6 +30,11 @@ class TokensForm(RenderedForm):
     is_encoded = True
 
     def fields(self, config: Config) -> tuple[Field, ...]:
+        answers = answers_of(config)
+        if answers:
+            return tuple(Field(name, "ids") for name in (PROMPT_IDS, *(ANSWER_IDS[name] for name in answers)))
+        if prompt_alone(config):
+            return (Field(PROMPT_IDS, "ids"),)
         holds = OF_TOKENS.get(config.output.format)
         if holds is not None and not holds.labels:
             return (Field(IDS, "ids"),)
@@ -35,10 +45,17 @@ class TokensForm(RenderedForm):
         return tuple(Field(name, "ids") for name in names)
 
     def rendered(self, config: Config) -> tuple[Field, ...]:
-        return TEXT if writes_turns(config) else PARTED
+        if answers_of(config):
+            return (Field("prompt"), *map(Field, answers_of(config)))
+        return TEXT if writes_turns(config) and not prompt_alone(config) else PARTED
 
     def misfit(self, shape: RecordShape) -> str | None:
-        return None if not shape.is_pair else self.not_of_pairs(shape.name)
+        return None
+
+    def renderer(self, config: Config) -> Renderer:
+        """Pairs are rendered as the form `preference` renders them."""
+        is_pair = shape_of(config.data.mapping).is_pair
+        return PREFERENCE.renderer(config) if is_pair else super().renderer(config)
 
     def columns_fault(self, config: Config) -> str | None:
         if config.output.columns and "axolotl" in config.output.trainers:
@@ -52,6 +69,19 @@ class TokensForm(RenderedForm):
     def line(self, config: Config, programs: Sequence[Program]) -> Program:
         fields = self.fields(config)
         return line_program(fields, config.output.columns, [(RawSlot(own(field.name)),) for field in fields])
+
+
+def answers_of(config: Config) -> tuple[str, ...]:
+    """The answers whose ids stand apart from those of the prompt; none where labels say what is trained."""
+    answers = shape_of(config.data.mapping).answers
+    if len(answers) == 2:
+        return answers
+    return ("completion",) if config.tokens.answers == "apart" else ()
+
+
+def prompt_alone(config: Config) -> bool:
+    """Whether nothing but prompts becomes tokens."""
+    return config.tokens.answers == "none"
 
 
 FORM = TokensForm()

@@ -24,6 +24,7 @@ from forge_gpu.templates.records import BadRecord, Message
 from forge_gpu.templates.renderer import scattered, sparse_spans
 from forge_gpu.templates.turns.finder import SpanRule, rule_of
 from forge_gpu.templates.turns.spans import Spans as Stretches
+from forge_gpu.templates.turns.trained import weight_fault
 from forge_gpu.templates.values import ABSENT
 from forge_gpu.templates.vm.code import Unsupported
 from forge_gpu.templates.vm.program import CompiledTemplate, Marks, compile_program
@@ -155,9 +156,13 @@ class TextMachine:
             self._span_finders[again] = TurnSpans(self._rule, prompts, closed)
 
         def messages_of(row: int) -> list[Message]:
-            return as_given(conversations.read(row).messages)
+            messages = as_given(conversations.read(row).messages)
+            bad = weight_fault(messages, roles)
+            if bad is not None:
+                conversations.refuse(row, bad)
+            return messages
 
-        numbers = np.flatnonzero(done).tolist()
+        roles, numbers = self._rule.roles, np.flatnonzero(done).tolist()
         result = self._span_finders[again].of_rows(columns, rows, whole, numbers, messages_of)
         return {int(rows[k]): spans for k, spans in result.items()}
 
