@@ -14,6 +14,7 @@ from forge_gpu.errors import ConfigError
 from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.formats import detect
 from forge_gpu.io.inputs import resolve
+from forge_gpu.media.marks import media_columns
 from forge_gpu.templates.builtin import builtins
 
 BEGIN, END = "# plan: begin\n", "# plan: end\n"
@@ -108,6 +109,12 @@ def _beyond_plain(config: Config) -> Iterator[str]:
         "data.caps": data.caps is not None,
         "data.against": bool(data.against),
         "data.transform": data.transform.script is not None,
+        "data.linked": data.linked.parent is not None,
+        "data.convert": data.convert.by is not None,
+        "data.media": bool(media_columns(data)),
+        "output.bos": output.bos != "keep",
+        "output.eos": output.eos != "keep",
+        "output.spans": output.spans,
         "model.template_kind": model.template_kind != "builtin",
         "preprocessing.dedup.near": rows.dedup.near is not None,
         "preprocessing.dedup.key": rows.dedup.key != "rendered",
@@ -122,7 +129,7 @@ def _beyond_plain(config: Config) -> Iterator[str]:
     }
     yield from (key for key, is_beyond in lines.items() if is_beyond)
     for check, action in checks.items():
-        if action == "reject" and check != "empty":
+        if action == "reject" and check not in ("empty", "media"):  # without columns of media it does nothing
             yield f"preprocessing.quality_checks.{check}"
 
 
