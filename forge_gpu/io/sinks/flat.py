@@ -26,7 +26,7 @@ from forge_gpu.io.sinks.base import (
     Written,
 )
 from forge_gpu.io.sinks.lines import LinesToArrow, lists_batch, schema_of
-from forge_gpu.io.sinks.shards import ShardedFormat
+from forge_gpu.io.sinks.shards import ShardedFormat, ShardRows
 from forge_gpu.io.sinks.token_rows import TokenRows, batch_of, labels_where, one_row_a_line, rows_of
 from forge_gpu.io.sinks.unfinished import UnfinishedFile
 from forge_gpu.kernels.layout import I64, Text
@@ -57,16 +57,9 @@ class Layout:
 class FlatFiles:
     """Ids, what is trained and the rows' lengths grow in files of their own; the index is made at the end."""
 
-    def __init__(
-        self,
-        layout: Layout,
-        folder: Path,
-        stem: str,
-        rows: int,
-        columns: Mapping[str, str],
-        positions: Positions,
-    ) -> None:
-        self.path, self._rows, self._layout = folder / (stem + layout.suffix), rows, layout
+    def __init__(self, layout: Layout, shard: ShardRows) -> None:
+        folder, stem, positions = shard.folder, shard.stem, shard.positions
+        self.path, self._rows, self._layout = folder / (stem + layout.suffix), shard.rows, layout
         self._index = folder / (stem + layout.index)
         self._ids = UnfinishedFile(self.path, positions)
         if not self._ids.position():
@@ -77,7 +70,7 @@ class FlatFiles:
             self._grown.append(self._mask)
         lengths = folder / (stem + LENGTHS + PARTIAL)
         self._lengths = GrowingFile(lengths, positions.get(lengths.name, 0), of=self._index)
-        self._to_arrow, self._schema = LinesToArrow(columns), schema_of(columns)
+        self._to_arrow, self._schema = LinesToArrow(shard.columns), schema_of(shard.columns)
 
     def append(self, lines: Text) -> None:
         self._append(self._to_arrow.batch(lines.data[lines.offsets[0] : lines.offsets[-1]]))
@@ -125,30 +118,23 @@ class FlatFiles:
             file.close()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Flat(ShardedFormat):
     """See `base.Format`."""
 
-    layout: Layout | None = None
-
-    @property
-    def _layout(self) -> Layout:
-        assert self.layout is not None  # a default, since those of the base class have some
-        return self.layout
+    layout: Layout
 
     def names(self, stem: str, rows: int, rows_per_shard: int | None) -> list[tuple[str, ...]]:
         shards = FileFormat.names(self, stem, rows, rows_per_shard)
         stems = [name.removesuffix(self.suffix) for (name,) in shards]
-        return [tuple(stem + suffix for suffix in self._layout.suffixes) for stem in stems]
+        return [tuple(stem + suffix for suffix in self.layout.suffixes) for stem in stems]
 
     def is_own(self, file: str, stem: str) -> bool:
-        suffixes = (suffix for suffix in self._layout.suffixes if file.endswith(suffix))
+        suffixes = (suffix for suffix in self.layout.suffixes if file.endswith(suffix))
         return any(FileFormat.is_own(self, file.removesuffix(own) + self.suffix, stem) for own in suffixes)
 
-    def shard(
-        self, folder: Path, stem: str, rows: int, columns: Mapping[str, str], positions: Positions
-    ) -> Sink:
-        return FlatFiles(self._layout, folder, stem, rows, columns, positions)
+    def shard(self, shard: ShardRows) -> Sink:
+        return FlatFiles(self.layout, shard)
 
     def room(self, lines: int) -> int:
         return lines
@@ -158,9 +144,9 @@ class Flat(ShardedFormat):
     ) -> Iterator[pa.RecordBatch]:
         if not path.name.endswith(self.suffix):
             return
-        at, mask = self._at(path), self._layout.mask
+        at, mask = self._at(path), self.layout.mask
         with path.open("rb") as file, self._beside(path, mask or self.suffix).open("rb") as trained:
-            file.read(len(self._layout.head(0)))
+            file.read(len(self.layout.head(0)))
             for begin in range(0, len(at) - 1, batch_rows):
                 own = at[begin : begin + batch_rows + 1]
                 tokens = int(own[-1] - own[0])
@@ -182,13 +168,13 @@ class Flat(ShardedFormat):
                 on_block(0, len(block))
         if not path.name.endswith(self.suffix):
             return 0, digest.hexdigest()
-        at, head = self._at(path), self._layout.head(0)
+        at, head = self._at(path), self.layout.head(0)
         with path.open("rb") as file:
-            if file.read(len(head)) != self._layout.head(int(at[-1])):
+            if file.read(len(head)) != self.layout.head(int(at[-1])):
                 raise ValidationError(f"{path}: its head does not fit its index")
         if len(head) + int(at[-1]) * 4 != size:
             raise ValidationError(f"{path}: has {size} bytes, and its index names {at[-1]} ids of 4")
-        mask = self._layout.mask
+        mask = self.layout.mask
         if mask is not None and _size(self._beside(path, mask)) != at[-1]:
             raise ValidationError(f"{self._beside(path, mask)}: has not a byte for each of {at[-1]} tokens")
         on_block(len(at) - 1, 0)
@@ -199,13 +185,13 @@ class Flat(ShardedFormat):
 
     def _at(self, path: OutputPath) -> I64:
         """Where the rows of a file of ids begin, by its index: int64[n + 1]. Raises ValidationError."""
-        index = self._beside(path, self._layout.index)
+        index = self._beside(path, self.layout.index)
         with index.open("rb") as file:
             content = file.read()
-        head = len(self._layout.head(0))
+        head = len(self.layout.head(0))
         tokens = (_size(path) - head) // 4
         try:
-            lengths = self._layout.lengths(content, tokens)
+            lengths = self.layout.lengths(content, tokens)
         except (ValueError, OSError, EOFError) as fault:
             raise ValidationError(f"{index}: {fault}") from None
         at: I64 = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))

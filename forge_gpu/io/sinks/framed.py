@@ -10,31 +10,21 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
 from forge_gpu.errors import OutputError, ValidationError
-from forge_gpu.io.atomic import make_folder, replacing, write_atomic
-from forge_gpu.io.sinks.base import Field, OnBlock, OutputPath, Positions, Sink, Written, shard_stems
+from forge_gpu.io.sinks.base import OnBlock, OutputPath, Sink
+from forge_gpu.io.sinks.folder import FolderFormat, FolderShard, Place
 from forge_gpu.io.sinks.parquet import LOG
-from forge_gpu.io.sinks.saved_folder import Place
-from forge_gpu.io.sinks.token_rows import (
-    IDS,
-    LABELS,
-    LENGTHS,
-    Lists,
-    TokenRows,
-    batch_of,
-    lists_of,
-)
-from forge_gpu.io.sinks.trainer_parquet import Codec, CodedFile, TrainerParquet
+from forge_gpu.io.sinks.shards import ShardRows
+from forge_gpu.io.sinks.token_rows import IDS, LABELS, LENGTHS, Lists, TokenRows, lists_of
+from forge_gpu.io.sinks.trainer_parquet import Codec
 from forge_gpu.kernels.layout import I64
 
 INDEX = "index.json"
@@ -72,28 +62,14 @@ class Framing:
         """Where the items of a shard begin."""
         return 4 * (rows + 2) + len(self.head)
 
-    def names(self, place: Place) -> tuple[str, ...]:
-        """Of the shard's files; the last one brings the index."""
-        own = (self.name(place.shard), *([INDEX] if place.shard + 1 == place.shards else []))
-        return tuple(f"{place.folder}/{name}" for name in own)
 
+class FramedShard(FolderShard):
+    """How many items there are, where each begins, and the items."""
 
-class FramedShard(CodedFile):
-    """One shard: its rows wait in a log, as those of Parquet do."""
-
-    def __init__(
-        self,
-        folder: Path,
-        stem: str,
-        rows: int,
-        columns: Mapping[str, str],
-        positions: Positions,
-        framing: Framing,
-    ) -> None:
-        super().__init__(folder, stem, rows, columns, positions, CODEC)
-        self._framing, self._place = framing, Place.of(stem)
-        self._paths = [folder / name for name in framing.names(self._place)]
-        self._most = framing.begin(0) + positions.get(stem + LOG, 0)
+    def __init__(self, shard: ShardRows, names: Sequence[str], framing: Framing) -> None:
+        super().__init__(shard, CODEC, names)
+        self._framing = framing
+        self._most = framing.begin(0) + shard.positions.get(shard.stem + LOG, 0)
 
     def _append_batch(self, batch: pa.RecordBatch) -> None:
         numbers = sum(len(batch[name].flatten()) for name in batch.schema.names)
@@ -107,18 +83,6 @@ class FramedShard(CodedFile):
                 f"{self._paths[0]}: a shard of this format has less than 4 GiB, and its rows need more: set "
                 "output.rows_per_shard"
             )
-
-    def finish(self) -> list[Written]:
-        for block in self._blocks.rest():
-            self._append(block)
-        data, *index = self._paths
-        make_folder(data.parent)
-        with replacing(data) as partial:
-            self._write(partial)
-        for path in index:
-            document = self._framing.index(*self._shards(data.parent))
-            write_atomic(path, orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
-        return [Written(path, self._rows if path == data else 0) for path in self._paths]
 
     def _write(self, path: Path) -> None:
         ends = [np.array([self._framing.begin(self._rows)], np.int64)]
@@ -134,17 +98,16 @@ class FramedShard(CodedFile):
             file.seek(0)
             file.write(np.uint32(self._rows).tobytes() + at.astype("<u4").tobytes() + self._framing.head)
 
-    def _shards(self, folder: Path) -> tuple[list[Shard], str]:
-        """All of the split, of which this is the last, and a digest of them."""
+    def _documents(self, data: Path) -> Sequence[Mapping[str, Any]]:
         shards, digest = [], hashlib.sha256()
         for number in range(self._place.shards):
             name = self._framing.name(number)
-            with (folder / name).open("rb") as file:
+            with data.with_name(name).open("rb") as file:
                 rows = int(np.frombuffer(file.read(4), "<u4")[0])
                 file.seek(0)
                 digest.update(hashlib.file_digest(file, "sha256").digest())
                 shards.append(Shard(name, file.tell(), rows))
-        return shards, digest.hexdigest()
+        return (self._framing.index(shards, digest.hexdigest()),)
 
 
 def _items(batch: pa.RecordBatch, framing: Framing) -> tuple[list[bytes | memoryview], I64]:
@@ -164,56 +127,38 @@ def _items(batch: pa.RecordBatch, framing: Framing) -> tuple[list[bytes | memory
     return list(chain.from_iterable(zip(told, *columns, strict=True))), SIZES + np.sum(sizes, 0)
 
 
-@dataclass(frozen=True)
-class FramedFolder(TrainerParquet):
+@dataclass(frozen=True, kw_only=True)
+class FramedFolder(FolderFormat):
     """See `base.Format`."""
 
-    framing: Framing | None = None
+    framing: Framing
 
-    @property
-    def _framing(self) -> Framing:
-        assert self.framing is not None  # a default, since those of the base class have some
-        return self.framing
-
-    def names(self, stem: str, rows: int, rows_per_shard: int | None) -> list[tuple[str, ...]]:
-        return [self._framing.names(Place.of(shard)) for shard in shard_stems(stem, rows, rows_per_shard)]
+    def place_names(self, place: Place) -> tuple[str, ...]:
+        return place.names(self.framing.name(place.shard), (INDEX,))
 
     def is_own(self, file: str, stem: str) -> bool:
         folder, _, name = file.partition("/")
         number = re.search(r"\d+(?=\D*$)", name)
-        is_shard = number is not None and name == self._framing.name(int(number[0]))
+        is_shard = number is not None and name == self.framing.name(int(number[0]))
         return folder == stem and (is_shard or name == INDEX)
 
-    def shard(
-        self, folder: Path, stem: str, rows: int, columns: Mapping[str, str], positions: Positions
-    ) -> Sink:
-        return FramedShard(folder, stem, rows, columns, positions, self._framing)
+    def shard(self, shard: ShardRows) -> Sink:
+        return FramedShard(shard, self.place_names(Place.of(shard.stem)), self.framing)
 
-    def batches(
-        self, path: OutputPath, columns: Mapping[str, str], batch_rows: int
-    ) -> Iterator[pa.RecordBatch]:
-        if path.name == INDEX:
-            return
-        with path.open("rb") as file:
+    def rows_in(self, data: OutputPath, most: int) -> Iterator[TokenRows]:
+        with data.open("rb") as file:
             rows = int(np.frombuffer(file.read(4), "<u4")[0])
             at = np.frombuffer(file.read(4 * (rows + 1)), "<u4").astype(np.int64)
-            file.seek(self._framing.begin(rows))
-            for begin in range(0, rows, batch_rows):
-                own = at[begin : begin + batch_rows + 1]
+            file.seek(self.framing.begin(rows))
+            for begin in range(0, rows, most):
+                own = at[begin : begin + most + 1]
                 items = memoryview(file.read(int(own[-1] - own[0])))
-                yield batch_of(_rows_of(items, own - own[0], self._framing), columns)
+                yield _rows_of(items, own - own[0], self.framing)
 
-    def check(
-        self, path: Path, fields: Sequence[Field], on_block: OnBlock, beside: Executor | None
-    ) -> tuple[int, str]:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        on_block(0, path.stat().st_size)
-        if path.name == INDEX:
-            return 0, digest
-        rows = _sound_rows(path, self._framing)
+    def sound_rows(self, data: Path, on_block: OnBlock) -> int:
+        rows = _sound_rows(data, self.framing)
         on_block(rows, 0)
-        return rows, digest
+        return rows
 
 
 def _rows_of(items: memoryview, at: I64, framing: Framing) -> TokenRows:

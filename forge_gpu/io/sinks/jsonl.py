@@ -24,7 +24,7 @@ from forge_gpu.io.sinks.base import (
     Written,
 )
 from forge_gpu.io.sinks.lines import LinesToArrow, blocks_of_lines, scan_lines
-from forge_gpu.io.sinks.shards import ShardedFormat
+from forge_gpu.io.sinks.shards import ShardedFormat, ShardRows
 from forge_gpu.io.sinks.unfinished import UnfinishedFile
 from forge_gpu.kernels.layout import Text
 from forge_gpu.kernels.scratch import Scratch
@@ -63,10 +63,8 @@ class JsonlFile:
 class Jsonl(ShardedFormat):
     """See `base.Format`."""
 
-    def shard(
-        self, folder: Path, stem: str, rows: int, columns: Mapping[str, str], positions: Positions
-    ) -> Sink:
-        return JsonlFile(folder / (stem + self.suffix), rows, positions)
+    def shard(self, shard: ShardRows) -> Sink:
+        return JsonlFile(shard.folder / (shard.stem + self.suffix), shard.rows, shard.positions)
 
     def room(self, lines: int) -> int:
         return lines

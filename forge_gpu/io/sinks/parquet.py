@@ -27,7 +27,7 @@ from forge_gpu.io.sinks.base import (
 )
 from forge_gpu.io.sinks.batch_log import GROUP_ROWS, BatchLog
 from forge_gpu.io.sinks.lines import BLOCK_BYTES, Blocks, LinesToArrow, lists_batch, schema_of
-from forge_gpu.io.sinks.shards import ShardedFormat
+from forge_gpu.io.sinks.shards import ShardedFormat, ShardRows
 from forge_gpu.kernels.layout import U8, Text
 
 SUFFIX = ".parquet"
@@ -37,19 +37,12 @@ LOG = SUFFIX + ".batches"
 class ParquetFile:
     """One file: lines become batches block by block, and batches a file when all of them are there."""
 
-    def __init__(
-        self,
-        folder: Path,
-        stem: str,
-        rows: int,
-        columns: Mapping[str, str],
-        positions: Positions,
-        schema: pa.Schema | None = None,
-    ) -> None:
-        self.path, self._rows = folder / (stem + SUFFIX), rows
-        self._schema, self._to_arrow = schema or schema_of(columns), LinesToArrow(columns)
-        log = folder / (stem + LOG)
-        self._log = BatchLog(log, self.path, self._schema, positions.get(log.name, 0))
+    def __init__(self, shard: ShardRows, schema: pa.Schema | None = None) -> None:
+        """schema: of the file, where that is another than that of its lines."""
+        self.path, self._rows = shard.folder / (shard.stem + SUFFIX), shard.rows
+        self._schema, self._to_arrow = schema or schema_of(shard.columns), LinesToArrow(shard.columns)
+        log = shard.folder / (shard.stem + LOG)
+        self._log = BatchLog(log, self.path, self._schema, shard.positions.get(log.name, 0))
         lines, capacity = self._log.lines()
         self._blocks = Blocks(capacity or BLOCK_BYTES, lines)
 
@@ -110,10 +103,8 @@ def _repeating(schema: pa.Schema) -> list[str]:
 class Parquet(ShardedFormat):
     """See `base.Format`."""
 
-    def shard(
-        self, folder: Path, stem: str, rows: int, columns: Mapping[str, str], positions: Positions
-    ) -> Sink:
-        return ParquetFile(folder, stem, rows, columns, positions)
+    def shard(self, shard: ShardRows) -> Sink:
+        return ParquetFile(shard)
 
     def room(self, lines: int) -> int:
         return lines + lines // 2  # the batches, and the files made of them

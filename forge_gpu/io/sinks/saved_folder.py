@@ -6,89 +6,44 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pyarrow as pa
 
 from forge_gpu.errors import ValidationError
-from forge_gpu.io.atomic import make_folder, replacing, write_atomic
-from forge_gpu.io.sinks.base import Field, OnBlock, OutputPath, Positions, Sink, Written, shard_stems
+from forge_gpu.io.sinks.base import OnBlock, OutputPath, Sink
+from forge_gpu.io.sinks.folder import FolderFormat, FolderShard, Place
 from forge_gpu.io.sinks.parquet import LOG
-from forge_gpu.io.sinks.token_rows import batch_of, lists_of
-from forge_gpu.io.sinks.trainer_parquet import Codec, CodedFile, TrainerParquet
+from forge_gpu.io.sinks.shards import ShardRows
+from forge_gpu.io.sinks.token_rows import TokenRows, lists_of
+from forge_gpu.io.sinks.trainer_parquet import Codec
 
 SUFFIX, STATE, INFO = ".arrow", "state.json", "dataset_info.json"
-_SHARD = re.compile(r"(?P<stem>.+)-(?P<shard>\d{5,})-of-(?P<shards>\d{5,})")
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a shard lies: its split's folder, its number and how many there are."""
+class SavedShard(FolderShard):
+    """An Arrow stream."""
 
-    folder: str
-    shard: int
-    shards: int
-
-    @classmethod
-    def of(cls, stem: str) -> Place:
-        parts = _SHARD.fullmatch(stem)
-        if parts is None:
-            return cls(stem, 0, 1)
-        return cls(parts["stem"], int(parts["shard"]), int(parts["shards"]))
-
-    def data(self, shard: int) -> str:
-        return f"data-{shard:05d}-of-{self.shards:05d}{SUFFIX}"
-
-    def names(self) -> tuple[str, ...]:
-        """Of the shard's files; the last one brings those of the folder."""
-        own = (self.data(self.shard), *((STATE, INFO) if self.shard + 1 == self.shards else ()))
-        return tuple(f"{self.folder}/{name}" for name in own)
-
-
-class SavedShard(CodedFile):
-    """One shard: its rows wait in a log, as those of Parquet do."""
-
-    def __init__(
-        self,
-        folder: Path,
-        stem: str,
-        rows: int,
-        columns: Mapping[str, str],
-        positions: Positions,
-        codec: Codec,
-    ) -> None:
-        super().__init__(folder, stem, rows, columns, positions, codec)
-        self._place = Place.of(stem)
-        self._paths = [folder / name for name in self._place.names()]
-
-    def finish(self) -> list[Written]:
-        for block in self._blocks.rest():
-            self._append(block)
-        data, *described = self._paths
-        make_folder(data.parent)
-        with replacing(data) as partial, pa.ipc.new_stream(str(partial), self._schema) as writer:
+    def _write(self, path: Path) -> None:
+        with pa.ipc.new_stream(str(path), self._schema) as writer:
             for group in self._log.groups():
                 writer.write_table(group)
-        if described:
-            with data.open("rb") as file:
-                fingerprint = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-            state, info = described
-            write_atomic(state, _json(_state(self._place, fingerprint)))
-            write_atomic(info, _json(_info(self._schema)))
-        return [Written(path, self._rows if path == data else 0) for path in self._paths]
+
+    def _documents(self, data: Path) -> Sequence[Mapping[str, Any]]:
+        with data.open("rb") as file:
+            fingerprint = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return _state(self._place, fingerprint), _info(self._schema)
 
 
-def _json(document: Mapping[str, Any]) -> bytes:
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
+def _data(shard: int, shards: int) -> str:
+    return f"data-{shard:05d}-of-{shards:05d}{SUFFIX}"
 
 
 def _state(place: Place, fingerprint: str) -> dict[str, Any]:
     return {
-        "_data_files": [{"filename": place.data(shard)} for shard in range(place.shards)],
+        "_data_files": [{"filename": _data(shard, place.shards)} for shard in range(place.shards)],
         "_fingerprint": fingerprint,
         "_format_columns": None,
         "_format_kwargs": {},
@@ -115,53 +70,39 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class SavedFolder(TrainerParquet):
+class SavedFolder(FolderFormat):
     """See `base.Format`."""
 
-    def names(self, stem: str, rows: int, rows_per_shard: int | None) -> list[tuple[str, ...]]:
-        return [Place.of(shard).names() for shard in shard_stems(stem, rows, rows_per_shard)]
+    def place_names(self, place: Place) -> tuple[str, ...]:
+        return place.names(_data(place.shard, place.shards), (STATE, INFO))
 
     def is_own(self, file: str, stem: str) -> bool:
         own = rf"{re.escape(stem)}/(data-\d{{5,}}-of-\d{{5,}}\{SUFFIX}|{STATE}|{INFO})"
         return re.fullmatch(own, file) is not None
 
-    def shard(
-        self, folder: Path, stem: str, rows: int, columns: Mapping[str, str], positions: Positions
-    ) -> Sink:
-        return SavedShard(folder, stem, rows, columns, positions, self._codec)
+    def shard(self, shard: ShardRows) -> Sink:
+        return SavedShard(shard, self.codec, self.place_names(Place.of(shard.stem)))
 
-    def batches(
-        self, path: OutputPath, columns: Mapping[str, str], batch_rows: int
-    ) -> Iterator[pa.RecordBatch]:
-        if not path.name.endswith(SUFFIX):
-            return
-        with path.open("rb") as file, pa.ipc.open_stream(file) as stream:
+    def rows_in(self, data: OutputPath, most: int) -> Iterator[TokenRows]:
+        with data.open("rb") as file, pa.ipc.open_stream(file) as stream:
             for batch in stream:
-                for begin in range(0, len(batch), batch_rows):
-                    some = batch.slice(begin, batch_rows)
-                    lists = {name: lists_of(some[name]) for name in self._codec.lists}
-                    yield batch_of(self._codec.decode(lists), columns)
+                for begin in range(0, len(batch), most):
+                    some = batch.slice(begin, most)
+                    yield self.codec.decode({name: lists_of(some[name]) for name in self.codec.lists})
 
-    def check(
-        self, path: Path, fields: Sequence[Field], on_block: OnBlock, beside: Executor | None
-    ) -> tuple[int, str]:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        on_block(0, path.stat().st_size)
-        if not path.name.endswith(SUFFIX):
-            return 0, digest
+    def sound_rows(self, data: Path, on_block: OnBlock) -> int:
         rows = 0
         try:
-            with path.open("rb") as file, pa.ipc.open_stream(file) as stream:
+            with data.open("rb") as file, pa.ipc.open_stream(file) as stream:
                 for batch in stream:
                     batch.validate(full=True)
-                    if any(batch[name].null_count for name in self._codec.lists):
-                        raise ValidationError(f"{path}: rows from {rows} on lack a column")
+                    if any(batch[name].null_count for name in self.codec.lists):
+                        raise ValidationError(f"{data}: rows from {rows} on lack a column")
                     rows += len(batch)
                     on_block(len(batch), 0)
         except pa.ArrowException as fault:
-            raise ValidationError(f"{path}: cannot be read: {fault}") from None
-        return rows, digest
+            raise ValidationError(f"{data}: cannot be read: {fault}") from None
+        return rows
 
 
 def saved_folder(codec: Codec) -> SavedFolder:

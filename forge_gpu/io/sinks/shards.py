@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -95,17 +96,27 @@ class Shards:
         self.close()
 
 
+@dataclass(frozen=True, slots=True)
+class ShardRows:
+    """The rows of one shard. stem: what the names of its files in the folder begin with. rows: how many it is
+    to have. columns: as in the manifest. positions: those of an earlier run."""
+
+    folder: Path
+    stem: str
+    rows: int
+    columns: Mapping[str, str]
+    positions: Positions
+
+
 class ShardedFormat(FileFormat):
     """What formats share whose shards have sinks of their own."""
 
     @abstractmethod
-    def shard(
-        self, folder: Path, stem: str, rows: int, columns: Mapping[str, str], positions: Positions
-    ) -> Sink:
+    def shard(self, shard: ShardRows) -> Sink:
         """The sink of one shard."""
 
     def open(self, folder: Path, split: SplitRows, positions: Positions) -> Sink:
         def shard(stem: str, rows: int, positions: Positions) -> Sink:
-            return self.shard(folder, stem, rows, split.columns, positions)
+            return self.shard(ShardRows(folder, stem, rows, split.columns, positions))
 
         return Shards(shard, split, positions)

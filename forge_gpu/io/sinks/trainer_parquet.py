@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from forge_gpu.io.atomic import PARTIAL
-from forge_gpu.io.sinks.base import Field, ListRows, OnBlock, OutputPath, Positions, Sink
+from forge_gpu.io.sinks.base import Field, ListRows, OnBlock, OutputPath, Sink
 from forge_gpu.io.sinks.lines import lists_batch, schema_of
 from forge_gpu.io.sinks.parquet import LOG, SUFFIX, Parquet, ParquetFile
+from forge_gpu.io.sinks.shards import ShardRows
 from forge_gpu.io.sinks.token_rows import Lists, TokenRows, arrow_of, batch_of, lists_of, rows_of
 from forge_gpu.kernels.layout import Spans
 
@@ -59,17 +60,9 @@ class OwnField:
 class CodedFile(ParquetFile):
     """See `ParquetFile`."""
 
-    def __init__(
-        self,
-        folder: Path,
-        stem: str,
-        rows: int,
-        columns: Mapping[str, str],
-        positions: Positions,
-        codec: Codec,
-    ) -> None:
-        super().__init__(folder, stem, rows, columns, positions, codec.schema)
-        self._codec, self._of_lines = codec, schema_of(columns)
+    def __init__(self, shard: ShardRows, codec: Codec) -> None:
+        super().__init__(shard, codec.schema)
+        self._codec, self._of_lines = codec, schema_of(shard.columns)
 
     def append_lists(self, rows: ListRows) -> None:
         self._append_batch(lists_batch(rows, self._of_lines))
@@ -78,33 +71,26 @@ class CodedFile(ParquetFile):
         ParquetFile._append_batch(self, self._codec.batch(batch))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainerParquet(Parquet):
     """See `base.Format`."""
 
-    codec: Codec | None = None
+    codec: Codec
 
-    @property
-    def _codec(self) -> Codec:
-        assert self.codec is not None  # a default, since those of the base class have some
-        return self.codec
-
-    def shard(
-        self, folder: Path, stem: str, rows: int, columns: Mapping[str, str], positions: Positions
-    ) -> Sink:
-        return CodedFile(folder, stem, rows, columns, positions, self._codec)
+    def shard(self, shard: ShardRows) -> Sink:
+        return CodedFile(shard, self.codec)
 
     def batches(
         self, path: OutputPath, columns: Mapping[str, str], batch_rows: int
     ) -> Iterator[pa.RecordBatch]:
         for batch in Parquet.batches(self, path, columns, batch_rows):
             lists = {name: lists_of(batch[name]) for name in batch.schema.names}
-            yield batch_of(self._codec.decode(lists), columns)
+            yield batch_of(self.codec.decode(lists), columns)
 
     def check(
         self, path: Path, fields: Sequence[Field], on_block: OnBlock, beside: Executor | None
     ) -> tuple[int, str]:
-        own = [OwnField(name) for name in self._codec.types]
+        own = [OwnField(name) for name in self.codec.types]
         return Parquet.check(self, path, own, on_block, beside)
 
 
