@@ -28,6 +28,7 @@ from forge_gpu.io.lock import FolderLock
 from forge_gpu.io.sinks import base as sinks
 from forge_gpu.io.sinks.base import Sink
 from forge_gpu.io.sinks.registry import OF_TOKENS, format_of
+from forge_gpu.io.sinks.token_columns import ATTENTION, IDS, LABELS, LENGTHS
 from forge_gpu.io.to_arrow import texts_to_arrow
 from forge_gpu.job.facts.columns import coded, numbers
 from forge_gpu.job.finish import remove_stale
@@ -38,7 +39,6 @@ from forge_gpu.job.rows.tokenizers import pack_length
 from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.kernels.cpu.token_rows import as_json
 from forge_gpu.kernels.layout import I64
-from forge_gpu.loading.mapped import IDS, LABELS, LENGTHS
 from forge_gpu.loading.mixture import is_mixture
 from forge_gpu.loading.opened import require_tokens
 from forge_gpu.packs.places import PACKERS, Packs, groups_of, padded, section
@@ -221,7 +221,7 @@ def _lists(rows: SplitRows, chosen: I64, columns: list[str]) -> list[tuple[bytes
         IDS: lambda: (ids, at),
         LABELS: lambda: (ids if mapped.labels is None else rows.column(mapped.labels, chosen), at),
         LENGTHS: lambda: (tokens.astype(np.int32), np.arange(len(chosen) + 1)),
-        "attention_mask": lambda: (np.ones(len(ids), np.int32), at),
+        ATTENTION: lambda: (np.ones(len(ids), np.int32), at),
     }
     return [(orjson.dumps(column), as_json(*values[column]())) for column in columns]
 

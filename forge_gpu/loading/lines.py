@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from forge_gpu.io.sinks.token_columns import IGNORED, positions_in
 from forge_gpu.kernels.layout import I64
 from forge_gpu.loading.mapped import I32, MappedSplit
-
-IGNORED = -100
-"""The label of a token that is not trained."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +29,7 @@ class Batch:
     @property
     def position_ids(self) -> I32:
         """int32[t], from 0 in each row."""
-        begins = np.cumsum(self.lengths, dtype=np.int32) - self.lengths
-        return np.arange(len(self.input_ids), dtype=np.int32) - np.repeat(begins, self.lengths)
+        return positions_in(self.lengths)
 
 
 @dataclass(frozen=True)

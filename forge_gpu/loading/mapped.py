@@ -25,6 +25,7 @@ from forge_gpu.errors import InputError
 from forge_gpu.io.atomic import PARTIAL
 from forge_gpu.io.growing import GrowingFile
 from forge_gpu.io.lock import FolderLock
+from forge_gpu.io.sinks.token_columns import IDS, LABELS, LENGTHS
 from forge_gpu.job.state.place import FOLDER
 from forge_gpu.kernels.compiled import cache_folder
 from forge_gpu.kernels.layout import I64
@@ -32,7 +33,6 @@ from forge_gpu.share.prepared import Prepared
 
 I32 = npt.NDArray[np.int32]
 
-IDS, LABELS, LENGTHS = "input_ids", "labels", "seq_lengths"
 AT, LENGTHS_AT = "at", "seq_at"
 MAPPED = "mapped"
 BATCH_ROWS = 8192

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forge_gpu.errors import ForgeError, InputError
+from forge_gpu.io.sinks.token_columns import IDS
 from forge_gpu.loading.lines import Lines
-from forge_gpu.loading.mapped import IDS, mapped_split
+from forge_gpu.loading.mapped import mapped_split
 from forge_gpu.loading.mixture import Mixture, is_mixture
 from forge_gpu.loading.reader import Reader
 from forge_gpu.share.prepared import Prepared, open_prepared

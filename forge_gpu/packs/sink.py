@@ -12,7 +12,7 @@ import orjson
 from forge_gpu.config.schema import OutputConfig
 from forge_gpu.io.sinks.base import Positions, Sink, Written
 from forge_gpu.io.sinks.lines import Blocks, LinesToArrow
-from forge_gpu.io.sinks.token_rows import IGNORED, LENGTHS
+from forge_gpu.io.sinks.token_columns import ATTENTION, IGNORED, LABELS, LENGTHS
 from forge_gpu.kernels.cpu.token_rows import as_json
 from forge_gpu.kernels.layout import I64, U8, Text
 from forge_gpu.packs.places import U32
@@ -99,7 +99,7 @@ class Padding:
 
     def _padded(self, name: str, numbers: np.ndarray, offsets: I64, multiple: int) -> Lists:
         lacking = -np.diff(offsets) % multiple
-        value = {"labels": IGNORED, "attention_mask": 0}.get(name, self.token)
+        value = {LABELS: IGNORED, ATTENTION: 0}.get(name, self.token)
         behind = np.repeat(offsets[1:], lacking)
         return np.insert(numbers, behind, value), offsets + np.concatenate(([0], np.cumsum(lacking)))
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from forge_gpu.io.sinks.token_rows import IDS, IGNORED, LABELS, Lists, TokenRows, moved_left, moved_right
+from forge_gpu.io.sinks.token_columns import IDS, IGNORED, LABELS
+from forge_gpu.io.sinks.token_rows import Lists, TokenRows, moved_left, moved_right
 from forge_gpu.io.sinks.trainer_parquet import Codec, trainer_parquet
 
 POSITIONS, LENGTHS, PADDED = "position_ids", "seq_lens", "seq_lens_padded"

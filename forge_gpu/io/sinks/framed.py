@@ -23,7 +23,8 @@ from forge_gpu.io.sinks.base import OnBlock, OutputPath, Sink
 from forge_gpu.io.sinks.folder import FolderFormat, FolderShard, Place
 from forge_gpu.io.sinks.parquet import LOG
 from forge_gpu.io.sinks.shards import ShardRows
-from forge_gpu.io.sinks.token_rows import IDS, LABELS, LENGTHS, Lists, TokenRows, lists_of
+from forge_gpu.io.sinks.token_columns import IDS, LABELS, LENGTHS
+from forge_gpu.io.sinks.token_rows import Lists, TokenRows, lists_of
 from forge_gpu.io.sinks.trainer_parquet import Codec
 from forge_gpu.kernels.layout import I64
 

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from forge_gpu.io.sinks.saved_folder import saved_folder
-from forge_gpu.io.sinks.token_rows import ATTENTION, IDS, LABELS, Lists, TokenRows, one_row_a_line
+from forge_gpu.io.sinks.token_columns import ATTENTION, IDS, LABELS
+from forge_gpu.io.sinks.token_rows import Lists, TokenRows, one_row_a_line
 from forge_gpu.io.sinks.trainer_parquet import Codec
 
 MEDIA = ("images", "videos", "audios")

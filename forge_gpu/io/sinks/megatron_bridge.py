@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from forge_gpu.io.sinks.token_rows import IDS, Lists, TokenRows, labels_where, moved_left, moved_right
+from forge_gpu.io.sinks.token_columns import IDS
+from forge_gpu.io.sinks.token_rows import Lists, TokenRows, labels_where, moved_left, moved_right
 from forge_gpu.io.sinks.trainer_parquet import Codec, trainer_parquet
 
 MASK, STARTS = "loss_mask", "seq_start_id"

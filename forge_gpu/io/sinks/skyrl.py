@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from forge_gpu.io.sinks.token_rows import IDS, Lists, TokenRows, labels_where, one_row_a_line
+from forge_gpu.io.sinks.token_columns import IDS
+from forge_gpu.io.sinks.token_rows import Lists, TokenRows, labels_where, one_row_a_line
 from forge_gpu.io.sinks.trainer_parquet import Codec, trainer_parquet
 
 MASK = "loss_mask"

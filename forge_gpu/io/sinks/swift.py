@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from forge_gpu.io.sinks.saved_folder import saved_folder
-from forge_gpu.io.sinks.token_rows import IDS, LABELS, Lists, TokenRows
+from forge_gpu.io.sinks.token_columns import IDS, LABELS
+from forge_gpu.io.sinks.token_rows import Lists, TokenRows
 from forge_gpu.io.sinks.trainer_parquet import Codec
 
 LENGTHS = "lengths"

@@ -10,14 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from forge_gpu.io.sinks.lines import schema_of
+from forge_gpu.io.sinks.token_columns import ATTENTION, IDS, IGNORED, LABELS, LENGTHS, positions_in
 from forge_gpu.kernels.layout import I64
 
 I32 = npt.NDArray[np.int32]
 Lists = tuple[np.ndarray, I64]
 """Numbers of all lists one behind the other, and where each list begins: int64[n + 1]."""
-
-IDS, LABELS, LENGTHS, ATTENTION = "input_ids", "labels", "seq_lengths", "attention_mask"
-IGNORED = -100
 
 
 @dataclass(frozen=True)
@@ -46,10 +44,7 @@ class TokenRows:
     @property
     def positions(self) -> I32:
         """int32[t], from 0 in each row."""
-        rows = self.lengths[0]
-        begins = np.cumsum(rows) - rows
-        positions: I32 = (np.arange(len(self.ids)) - np.repeat(begins, rows)).astype(np.int32)
-        return positions
+        return positions_in(self.lengths[0])
 
 
 def one_row_a_line(at: I64) -> Lists:

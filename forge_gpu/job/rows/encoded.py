@@ -14,6 +14,7 @@ import orjson
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.io.sinks.base import ListRows
+from forge_gpu.io.sinks.token_columns import ATTENTION, IDS, IGNORED, LABELS, LENGTHS
 from forge_gpu.job.rows.answers import apart, lists_apart, longest_text, pairs
 from forge_gpu.job.rows.by_reference import require_as_reference, shortest
 from forge_gpu.job.rows.origins import RowOrigins
@@ -26,7 +27,7 @@ from forge_gpu.kernels.cpu.token_rows import as_json, bytes_of_characters, unmar
 from forge_gpu.kernels.layout import I64, U8, Spans, Text, spans_of_offsets
 from forge_gpu.kernels.token_layout import Runs
 from forge_gpu.templates.forms import form_of
-from forge_gpu.templates.forms.tokens import ATTENTION, IDS, LABELS, LENGTHS, answers_of, prompt_alone
+from forge_gpu.templates.forms.tokens import answers_of, prompt_alone
 from forge_gpu.templates.lines import Composer
 from forge_gpu.templates.marks import marked, trained
 from forge_gpu.templates.program import Program
@@ -36,8 +37,6 @@ from forge_gpu.tokens.tokenizer import U32, Tokenizer, TokenizerPlan, Tokens
 if TYPE_CHECKING:
     from forge_gpu.templates.origins import Span
 
-IGNORED = -100
-"""The label of a token that is not trained, as torch's loss ignores it."""
 CHECKED_ROWS = 4
 """Rows of a chunk that are encoded by the library `tokenizers` as well, and compared."""
 SPANS = "spans"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from forge_gpu.config.schema import Config
 from forge_gpu.io.sinks.registry import OF_TOKENS
+from forge_gpu.io.sinks.token_columns import ATTENTION, IDS, LABELS, LENGTHS
 from forge_gpu.templates.fields import split_at
 from forge_gpu.templates.forms.preference import FORM as PREFERENCE
 from forge_gpu.templates.forms.rendered import RenderedForm, writes_turns
@@ -15,7 +16,6 @@ from forge_gpu.templates.renderer import Renderer, own
 from forge_gpu.templates.shapes import shape_of
 from forge_gpu.templates.shapes.base import RecordShape
 
-IDS, LABELS, ATTENTION, LENGTHS = "input_ids", "labels", "attention_mask", "seq_lengths"
 PROMPT_IDS = "prompt_ids"
 ANSWER_IDS = {"completion": "completion_ids", "chosen": "chosen_ids", "rejected": "rejected_ids"}
 """Of each answer that stands apart: the field of its ids. TRL's trainers and collators call them so."""
