@@ -16,6 +16,7 @@ from forge_gpu.events import (
     EntryListener,
     Event,
     GiveUp,
+    JobEnded,
     JobFailed,
     JobStarted,
     Sampled,
@@ -24,6 +25,7 @@ from forge_gpu.events import (
 )
 from forge_gpu.job.events import dispatch
 from forge_gpu.job.events.dispatch import WAITING, Dispatcher
+from forge_gpu.job.events.sampled import Sampler
 from tests.job import jobs
 
 STARTED = JobStarted("open", "key", {}, None, None, 1, 1, False, {})
@@ -209,6 +211,25 @@ def test_samples_come_by_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(samples) >= 2
     assert all(sample.memory > 2**20 and sample.vram is None for sample in samples)
     assert samples[-1].stage == "index"
+
+
+def test_a_sample_that_comes_late_does_not_follow_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "SAMPLE_EVERY", 0.01)
+    sampling, may_end = threading.Event(), threading.Event()
+
+    class Slow(Sampler):
+        def __call__(self, stage: str, queue: int) -> Sampled:
+            sampling.set()
+            may_end.wait(10)
+            return super().__call__(stage, queue)
+
+    heard: list[Entry] = []
+    with Dispatcher([heard.append], Slow()) as dispatcher:
+        dispatcher(STARTED)
+        sampling.wait(10)
+        dispatcher(JobEnded("end", {}, 0.1, was_finished=False))
+        may_end.set()
+    assert [type(entry.event) for entry in heard] == [JobStarted, JobEnded]
 
 
 def test_without_listeners_there_is_no_thread() -> None:

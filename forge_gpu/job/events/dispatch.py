@@ -22,10 +22,12 @@ from forge_gpu.job.events.encode import Entry, EntryListener
 from forge_gpu.job.events.events import (
     ChunkDone,
     Event,
+    JobEnded,
     JobFailed,
     JobStarted,
     Listener,
     Progressed,
+    Sampled,
     StageStarted,
     Warned,
 )
@@ -67,6 +69,7 @@ class Dispatcher:
         self._stage = "plan"
         self._job: str | None = None
         self._totals: dict[str, Totals] = {}
+        self._over = False
         self._closing = threading.Event()
         self._clock = threading.Thread(target=self._watch, name="forge-events", daemon=True)
 
@@ -96,7 +99,12 @@ class Dispatcher:
 
     def _put(self, event: Event) -> None:
         with self._lock:
-            if isinstance(event, JobStarted):
+            if self._over and isinstance(event, Sampled):
+                return  # a sample that was being taken when the job ended tells of no stage
+            if isinstance(event, JobEnded | JobFailed):
+                self._over = True
+            elif isinstance(event, JobStarted):
+                self._over = False
                 self._job, self._stage = event.job, event.stage
             elif isinstance(event, StageStarted):
                 self._stage = event.stage
