@@ -77,6 +77,9 @@ class Engine(Protocol):
     def release_result(self) -> None:
         """The texts that were kept are not needed any more: their memory is used again."""
 
+    def own(self, text: Text) -> Text:
+        """What `render` has just given, as a text on the host that stays valid for good."""
+
     def hash128(self, text: Text) -> U64:
         """XXH3-128, seed 0: uint64[n, 2], (low, high)."""
 

@@ -111,8 +111,16 @@ class ResilientEngine:
         return self._text(whole, len(rows), part)
 
     def keep(self, text: Text) -> Text:
-        held = Text(text.data, text.offsets)  # first, for it may show that the fast engine has failed
-        return (self._safe if self._health.failure else self._fast).keep(held)
+        return self._of(text).keep(text)
+
+    def own(self, text: Text) -> Text:
+        return self._of(text).own(text)
+
+    def _of(self, text: Text) -> Engine:
+        """The engine that a text is of. Its bytes are brought first, for that may show that the fast engine
+        has failed."""
+        _ = text.data
+        return self._safe if self._health.failure else self._fast
 
     def release_result(self) -> None:
         self._safe.release_result()

@@ -82,7 +82,8 @@ def render(recipe: Recipe, worker: Worker, columns: Columns) -> Rendered:
     for name, composer in parts.composers.items():
         encoding = layout.AS_JSON if name in parts.renderer.json_fields else layout.AS_TEXT
         text = _field(worker, bound, composer, chosen, encoding)
-        fields[name] = _own(text, can_stay=len(parts.composers) == 1)
+        can_stay = len(parts.composers) == 1 and isinstance(text, LazyText)
+        fields[name] = text if can_stay or not len(chosen) else worker.engine.own(text)
     if recipe.config.output.form == "text":
         empty = np.diff(fields["text"].offsets)[chosen] == 0
         reason[chosen[empty]] = Reason.EMPTY_TEXT
@@ -99,13 +100,6 @@ def _field(worker: Worker, bound: Bound, composer: Composer, chosen: I64, encodi
         text = worker.engine.render(table, program, spans, chosen, encoding, bound.first)
         lengths[chosen] = np.diff(text.offsets)
     return text_over(text, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]))
-
-
-def _own(text: Text, can_stay: bool) -> Text:
-    """A copy of what the engine writes the next text over."""
-    if can_stay and isinstance(text, LazyText):
-        return text
-    return Text(text.data[: int(text.offsets[-1])].copy(), text.offsets)
 
 
 Pieces = dict[str, tuple[Text, Bools]]

@@ -22,6 +22,11 @@ class Scratch:
             self._buffers[name] = np.empty(size, np.uint8)
         return self._buffers[name][:size].view(kind) if size else np.empty(0, kind)
 
+    def renew(self, name: str) -> None:
+        """Give buffer `name` away to what was made in it; another of its size, of fresh memory, takes its
+        place."""
+        self._buffers[name] = np.empty(self.held(name), np.uint8)
+
     def held(self, name: str) -> int:
         """Bytes that buffer `name` has now: what `array` gives without growing."""
         buffer = self._buffers.get(name)

@@ -39,3 +39,20 @@ def test_what_is_not_kept_makes_way() -> None:
     first = render(engine, b"a" * 1000)
     render(engine, b"b" * 1000)
     assert first.row(0) == b"b" * 1000
+
+
+def test_a_text_of_its_own_stays_whatever_comes_after() -> None:
+    engine = CpuEngine()
+    long, short = engine.own(render(engine, b"a" * 200_000)), engine.own(render(engine, b"s" * 10))
+    render(engine, b"?" * 250_000)
+    engine.release_result()
+    assert long.row(0) == b"a" * 200_000 and short.row(0) == b"s" * 10
+    assert len(short.data) < 1000, "a small text does not hold a large buffer"
+
+
+def test_a_text_that_fills_its_buffer_takes_it_along() -> None:
+    engine = CpuEngine()
+    render(engine, b"a" * 200_000)
+    text = render(engine, b"b" * 200_000)
+    assert np.shares_memory(engine.own(text).data, text.data)
+    assert not np.shares_memory(render(engine, b"c" * 200_000).data, text.data)

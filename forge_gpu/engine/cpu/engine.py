@@ -52,6 +52,9 @@ class CpuEngine:
             self._renders.append(Scratch())
         return text
 
+    def own(self, text: Text) -> Text:
+        return render.taken_from(self._renders[self._kept], text)
+
     def release_result(self) -> None:
         self._kept = 0
 

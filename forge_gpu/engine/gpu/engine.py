@@ -100,6 +100,9 @@ class GpuEngine:
             return self._lazy(render.render(table, program, there, rows, encoding, first, self._device))
 
     def keep(self, text: Text) -> Text:
+        return self.own(text)
+
+    def own(self, text: Text) -> Text:
         return Text(text.data.copy(), text.offsets.copy())
 
     def release_result(self) -> None:

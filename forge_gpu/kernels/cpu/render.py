@@ -281,6 +281,17 @@ def render(
         target[:at] = before[:at]
 
 
+def taken_from(scratch: Scratch, text: Text) -> Text:
+    """A text that `render` has just written into a scratch, in memory of its own: the buffer where the text
+    fills most of it, else a copy."""
+    offsets = text.offsets.copy()
+    size = int(offsets[-1]) + PADDING
+    if size * 4 < scratch.held("render.data") * 3:
+        return Text(text.data[:size].copy(), offsets)
+    scratch.renew("render.data")
+    return Text(text.data, offsets)
+
+
 class _Steps:
     """A table as the kernel reads it; `buffers` are those of its arrays.
 
