@@ -82,7 +82,10 @@ def _fault(text: str, spans: list[list[int]], required: list[tuple[int, int] | N
 
 
 def compare_masks(source: str, tokens: dict[str, str], rows: list[dict[str, Any]]) -> int:
-    """How many rows of a template with generation tags have transformers' own mask; asserts that all have."""
+    """How many rows of a template with generation tags have transformers' own mask; asserts that all have.
+
+    A special token is one token of many characters, other characters are one for each of their bytes.
+    """
     tokenizer = tokenizer_of(source, tokens)
     renderer = JinjaRenderer(chat_template(source, tokens), (SHAPE,), ("text", "spans"))
     equal = 0
@@ -92,10 +95,10 @@ def compare_masks(source: str, tokens: dict[str, str], rows: list[dict[str, Any]
         encoded = tokenizer.apply_chat_template(
             row["messages"], tools=row.get("tools"), return_assistant_tokens_mask=True
         )
-        places = [len(made["text"][:end].encode()) for span in json.loads(made["spans"]) for end in span]
-        mask = [0] * len(made["text"].encode())
-        for start, end in zip(places[::2], places[1::2], strict=True):
-            mask[start:end] = [1] * (end - start)
+        spans = [tuple(span) for span in json.loads(made["spans"])]
+        places = tokenizer(made["text"], add_special_tokens=False, return_offsets_mapping=True)
+        assert places["input_ids"] == encoded["input_ids"]
+        mask = [int(any(a <= at < b for a, b in spans)) for at, _ in places["offset_mapping"]]
         assert encoded["assistant_masks"] == mask, (row, made)
         equal += 1
     return equal
