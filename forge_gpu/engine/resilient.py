@@ -111,16 +111,17 @@ class ResilientEngine:
         return self._text(whole, len(rows), part)
 
     def keep(self, text: Text) -> Text:
-        return self._of(text).keep(text)
+        engine, here = self._here(text)
+        return engine.keep(here)
 
     def own(self, text: Text) -> Text:
-        return self._of(text).own(text)
+        engine, here = self._here(text)
+        return engine.own(here)
 
-    def _of(self, text: Text) -> Engine:
-        """The engine that a text is of. Its bytes are brought first, for that may show that the fast engine
-        has failed."""
-        _ = text.data
-        return self._safe if self._health.failure else self._fast
+    def _here(self, text: Text) -> tuple[Engine, Text]:
+        """A text on the host, and the engine that it is of: bringing it may show that the fast one failed."""
+        here = Text(text.data, text.offsets)
+        return (self._safe if self._health.failure else self._fast), here
 
     def release_result(self) -> None:
         self._safe.release_result()

@@ -84,6 +84,19 @@ def test_a_text_is_made_again_where_its_bytes_are_lost_with_the_device() -> None
     assert health.failure is not None
 
 
+@pytest.mark.parametrize(
+    "allocator", [Allocator(), Allocator(41), Allocator(1), Allocator(calls=0), Allocator(calls=1)]
+)
+def test_a_text_of_its_own_stays_whichever_engine_made_it(allocator: Allocator) -> None:
+    made, _ = engine(allocator)
+    table, program, rows = pack([(Slot("v"),)]), np.zeros(len(VALUES), np.int32), np.arange(len(VALUES))
+    text = made.own(made.render(table, program, [column()], rows, AS_TEXT))
+    assert type(text) is Text
+    for _ in range(2):
+        _ = made.render(table, program, [column()], rows[::-1].copy(), AS_TEXT).data
+    assert rows_of(text) == rows_of(CpuEngine().render(table, program, [column()], rows, AS_TEXT))
+
+
 def test_an_engine_of_another_thread_is_given_up_too() -> None:
     health = Health()
     dead = ResilientEngine(FaultyEngine(Allocator(calls=0)), CpuEngine(), health)
