@@ -100,10 +100,7 @@ limits: install ## Measure memory by input and time by growth, and write them in
 
 .PHONY: locks
 locks: .venvs/locks/.made ## Lock the versions of the dev extra anew, for each Python minor on Linux
-	for minor in $(MINORS); do .venvs/locks/bin/uv pip compile pyproject.toml --quiet --upgrade \
-	  $(foreach extra,$(subst $(comma), ,$(EXTRAS)),--extra $(extra)) --python-version $$minor \
-	  --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header --no-annotate \
-	  --no-emit-index-url --output-file locks/dev-$$minor.txt || exit 1; done
+	.venvs/locks/bin/python -m tools.locks $(EXTRAS) $(MINORS)
 
 .PHONY: audit
 audit: .venvs/locks/.made ## Look for known faults of what is locked; says what could not be looked up

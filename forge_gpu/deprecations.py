@@ -9,8 +9,8 @@ from importlib.resources import files
 
 @dataclass(frozen=True, slots=True)
 class Deprecation:
-    """kind: name (of the library), command, or plan. rather: what takes its place. until: the version that no
-    longer has it."""
+    """kind: name or module (of the library), command, or plan. rather: what takes its place. until: the
+    version that no longer has it."""
 
     kind: str
     rather: str

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 import forge_gpu
+import forge_gpu.events
 from forge_gpu import pipeline
 from forge_gpu.deprecations import deprecations
 from forge_gpu.errors import ConfigError, TemplateError
@@ -216,6 +217,9 @@ def test_deprecations_are_told_and_documented(capfd: pytest.CaptureFixture[str])
     with pytest.warns(DeprecationWarning, match=r"ForgeConfig: it works until Forge 1\.0"):
         old: Any = forge_gpu.Config
     assert old is forge_gpu.ForgeConfig
+    with pytest.warns(DeprecationWarning, match=r"use forge_gpu\.events"):
+        from forge_gpu.job.events import StageDone
+    assert StageDone is forge_gpu.events.StageDone
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert forge_gpu.ForgeConfig.__name__ == "ForgeConfig"

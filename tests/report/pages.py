@@ -127,7 +127,8 @@ class Page:
         return int(self.call("Runtime.getHeapUsage")["usedSize"])
 
     def picture(self, file: Path) -> None:
-        data = self.call("Page.captureScreenshot", format="png")["data"]
+        """What is shown, as WebP: a third of what PNG takes."""
+        data = self.call("Page.captureScreenshot", format="webp", quality=60)["data"]
         file.write_bytes(base64.b64decode(data))
 
     def faults(self) -> list[dict[str, Any]]:

@@ -26,16 +26,14 @@ ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs" / "pictures"
 FORGE = [sys.executable, "-c", "from forge_gpu.cli.app import main; main()"]
 VIEWS: dict[str, View] = {
-    "report-wide-light.png": (1100, 1180, False),
-    "report-wide-dark.png": (1100, 1180, True),
-    "report-narrow-light.png": (500, 1500, False),
-    "report-narrow-dark.png": (500, 1500, True),
+    "report-wide-light.webp": (1100, 1180, False),
+    "report-narrow-light.webp": (500, 1500, False),
+    "report-narrow-dark.webp": (500, 1500, True),
 }
 LIVE: dict[str, View] = {
-    "live-wide-light.png": (1100, 1180, False),
-    "live-wide-dark.png": (1100, 1180, True),
-    "live-narrow-light.png": (500, 1500, False),
-    "live-narrow-dark.png": (500, 1500, True),
+    "live-wide-light.webp": (1100, 1180, False),
+    "live-narrow-light.webp": (500, 1500, False),
+    "live-narrow-dark.webp": (500, 1500, True),
 }
 NEAR = "preprocessing.dedup.near.threshold=0.7"
 
