@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from forge_gpu.derive.mix import mix
     from forge_gpu.derive.repack import repack
     from forge_gpu.errors import ForgeError, NoTrainingRows
-    from forge_gpu.library import check, open_engine, plan, prepare, stream, verify
+    from forge_gpu.library import check, estimate, open_engine, plan, prepare, stream, verify
     from forge_gpu.loading.opened import open
     from forge_gpu.planner.settings import detect_hardware, load_config, save_config, select_optimal_model
 
@@ -50,6 +50,7 @@ _HOMES = {
     "ValidationReport": "forge_gpu.audit.validation_report",
     "check": "forge_gpu.library",
     "detect_hardware": _SETTINGS,
+    "estimate": "forge_gpu.library",
     "load_config": _SETTINGS,
     "mix": "forge_gpu.derive.mix",
     "open": "forge_gpu.loading.opened",
@@ -80,6 +81,7 @@ __all__ = [
     "__version__",
     "check",
     "detect_hardware",
+    "estimate",
     "load_config",
     "mix",
     "open",

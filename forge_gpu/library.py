@@ -1,5 +1,5 @@
-"""Forge as a library: `plan`, `prepare`, `stream`, `check`, `verify`, `open_engine`. Prints nothing, installs
-no handlers."""
+"""Forge as a library: `plan`, `estimate`, `prepare`, `stream`, `check`, `verify`, `open_engine`. Prints
+nothing, installs no handlers."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from forge_gpu.audit.quality_report import QualityReport
     from forge_gpu.audit.validation_report import ValidationReport
     from forge_gpu.config.layers import Loaded
+    from forge_gpu.foretell.predict import Estimate
     from forge_gpu.frames.engine import FrameEngine
     from forge_gpu.job.events.dispatch import Dispatcher
     from forge_gpu.job.events.encode import EntryListener
@@ -114,6 +115,8 @@ def prepare(
     none is in train, though the plan has a share for it; ConfigError, InputError, TemplateError, OutputError,
     StrictError, ValidationError; ContainerError where the plan names a container that does not run.
     """
+    from forge_gpu.foretell.foretell import foretold
+    from forge_gpu.foretell.learn import RunLearner
     from forge_gpu.frames.given import paths_of
     from forge_gpu.io.secrets import command_line
     from forge_gpu.job.events.dispatch import of_events
@@ -126,7 +129,8 @@ def prepare(
 
     command = command_line()
     collector, live = ReportCollector(command), LiveNote(command)
-    own: list[EntryListener] = [of_events(collector, "the report"), live]
+    learner = RunLearner()
+    own: list[EntryListener] = [of_events(collector, "the report"), live, learner]
     if progress is not False and is_notebook():
         own.append(NotebookBar())
     with ExitStack() as stack, _dispatcher(on_event, [*listeners, *own]) as dispatcher:
@@ -152,6 +156,8 @@ def prepare(
         )
         spec = replace(spec, destination=destination, workers=workers, scheduler=scheduler, command=command)
         spec = _with_threads(spec, threads)
+        spec = replace(spec, foretold=foretold(spec, files))
+        learner.spec, learner.files = spec, files
         for warning in warnings:
             dispatcher(warning)
         seen_by = collector if spec.config.output.report else None
@@ -162,6 +168,53 @@ def prepare(
             if result is not None:
                 return require_training(result, spec, allow_empty)
         return require_training(run(spec, dispatcher, check_stop, files, seen_by), spec, allow_empty)
+
+
+def estimate(
+    config: ForgeConfig | Plan | str | Path = PLAN_FILE,
+    *,
+    data: Paths | FrameLike | None = None,
+    against: Paths | FrameLike | None = None,
+    output: str | Path = "prepared",
+    settings: Sequence[str] = (),
+    threads: int | None = None,
+    seconds: float = 5.0,
+) -> Estimate:
+    """What `prepare` will take with the same arguments, and what will come of it, from a look at a part.
+
+    The job itself runs over evenly spread pieces of the inputs (one byte in a hundred, or some chunks for
+    each thread where that is more; a small input as a whole), as far as it comes in about so many `seconds`,
+    its start not counted, into a folder that is thrown away. What earlier runs on this machine took is
+    heeded. config: a Plan as well. Nothing is written but a note in the user's cache folder, by which
+    `prepare` says where the estimate was off.
+
+    The result has stages (seconds of each), seconds, workers (processes -> seconds), memory, disk, rows,
+    tokens, packs, vram: see `Estimate`. Each is an interval. What will not fit is in `refusals`. Raises
+    ForgeError.
+    """
+    from forge_gpu.foretell.foretell import foretell
+    from forge_gpu.frames.given import paths_of
+    from forge_gpu.job.output.publish import place_of
+
+    with ExitStack() as stack:
+        data, base = stack.enter_context(paths_of(data))
+        against, against_from = stack.enter_context(paths_of(against, "against.jsonl"))
+        plan = config if isinstance(config, ForgeConfig | str | Path) else config.config
+        folder, _ = place_of(output, None)
+        spec, _, _ = job_spec(
+            plan,
+            data,
+            folder,
+            settings,
+            None,
+            False,
+            False,
+            None,
+            against,
+            data_base=base,
+            against_from=against_from,
+        )
+        return foretell(_with_threads(spec, threads), seconds)
 
 
 def stream(

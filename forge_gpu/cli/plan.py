@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from forge_gpu.planner.plan import Plan
 
 
 def plan(
@@ -65,15 +68,42 @@ def plan(
         folder=output.parent,
         force=force,
     )
+    estimate = _estimate(made, output, force)
     try:
         backup = made.save(output)
     except OSError as error:
         raise output_fault(error, output) from error
-    show(describe(made))
+    show([*describe(made), *estimate])
     backup_note = f"; the one that was there is now {backup}" if backup else ""
     print(f"wrote {output}{backup_note}")
     option = "" if output == Path("forge.yaml") else f" --config {output}"
     print(f"next: forge prepare{'' if made.data.files else ' PATH'}{option}")
+
+
+LOOK = 1.0
+"""Seconds that plan looks at the data for its estimate; `forge estimate` takes more, and is nearer."""
+
+
+def _estimate(made: Plan, output: Path, force: bool) -> list[tuple[str, list[str]]]:
+    """The short form of what `forge estimate` says; why there is none, where there is none. Raises
+    OutputError where the job will not fit."""
+    from forge_gpu.errors import ForgeError
+    from forge_gpu.foretell.describe import short
+    from forge_gpu.foretell.foretell import foretell, require_fit
+    from forge_gpu.job.state.spec import JobSpec
+
+    config = made.config
+    if not made.data.files or (config.output.form == "tokens" and config.tokens.tokenizer is None):
+        return []
+    if config.data.transform.script is not None:
+        return [("Estimate", ["none: 'forge estimate' runs the script of the plan over some rows"])]
+    try:
+        estimate = foretell(JobSpec(config, output.absolute().parent, Path("prepared")), LOOK)
+    except ForgeError as fault:
+        return [("Estimate", [f"none: {fault.public}"])]
+    if not force:
+        require_fit(estimate)
+    return [("Estimate", short(estimate))]
 
 
 def _require_writable(output: Path) -> None:

@@ -47,6 +47,17 @@ def whole_number(text: str) -> int:
     return number
 
 
+def positive_seconds(text: str) -> float:
+    """Of an option: seconds, more than none and no more than an hour."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 3600:
+        raise typer.BadParameter(f"{text!r} is no number of seconds up to 3600")
+    return number
+
+
 def one_of(*words: str) -> Callable[[str], str]:
     """Of an option: one of these words."""
 

@@ -14,10 +14,12 @@ from forge_gpu.errors import ForgeError
 from forge_gpu.hardware import shares
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.hardware.gpus import GPU, GPUs, read_gpus
+from forge_gpu.hardware.rates import read_rates, worth_gpu
 from forge_gpu.hardware.stack import Stack, read_stack, start_stack
 
 WORTH_BYTES = 2**30
-"""Input below this the CPU has prepared before the GPU's libraries have started."""
+"""Input below this the CPU has prepared before the GPU's libraries have started, where no run here has told
+from where on a GPU saves more seconds than it takes to start."""
 
 
 class Pool(Protocol):
@@ -99,7 +101,8 @@ def engine_factory(
     result = gpus()
     if requested == "auto" and result.devices:
         bytes_of_input = size()
-        if bytes_of_input is not None and bytes_of_input < WORTH_BYTES:
+        worth = worth_gpu(read_rates(), WORTH_BYTES)
+        if bytes_of_input is not None and bytes_of_input < worth:
             much = f"{bytes_of_input / 2**20:.0f} MiB of input"
             return EngineFactory("cpu", f"the CPU: {much} is less than a GPU is worth starting for", _cpu)
     obstacle = _obstacle(result, stack, start)

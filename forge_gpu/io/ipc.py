@@ -7,7 +7,7 @@ are read into memory of their own and checked there. A spooled file is the job's
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
@@ -301,7 +301,7 @@ class _StreamInOrder(_Reader):
 
 def in_order(
     file: InputFile, batches: Batches, keep_prefix: bool, losses: list[Loss], piece_bytes: int
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch, None, None]:
     """All rows from the first to the last, dictionaries resolved, for a copy that can be cut. They come in
     pieces of about piece_bytes where that is possible."""
     try:

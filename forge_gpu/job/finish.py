@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -21,9 +22,10 @@ from forge_gpu.io.sinks.base import Written
 from forge_gpu.io.sinks.registry import format_of, stale_outputs
 from forge_gpu.job.decide import leaks
 from forge_gpu.job.events.events import Warned
+from forge_gpu.job.events.memory import peak_memory
 from forge_gpu.job.events.stages import OnProgress, stage, telling_how_far
 from forge_gpu.job.job import Job
-from forge_gpu.job.output import manifest, token_counts, written_ends
+from forge_gpu.job.output import foretold, manifest, token_counts, written_ends
 from forge_gpu.job.output.ledger import write_ledger
 from forge_gpu.job.output.result import LEDGER, MANIFEST, OutputFile, Result
 from forge_gpu.job.output.verify import verify
@@ -57,6 +59,7 @@ def finish(job: Job, check_stop: Callable[[], None]) -> Result:
         with stage("verify", listener, sum(file.bytes for file in files)) as done:
             files, verified = verify(spec, files, job.budget.threads, listener, check_stop)
             done(sum(file.rows for file in files))
+    compared = _compared(job, files, tokens)
     document = manifest.content(
         spec.config,
         job.inputs,
@@ -66,7 +69,7 @@ def finish(job: Job, check_stop: Callable[[], None]) -> Result:
         files,
         job.columns,
         verified | _leaks(job, decisions),
-        job.facts.section(spec.config, workspace.engine.name, job.budget, job.inputs, ranges),
+        job.facts.section(spec.config, workspace.engine.name, job.budget, job.inputs, ranges, compared),
         decisions.sections
         | tokens
         | written_ends.section(spec.config, spec.output, files, job.columns)
@@ -76,6 +79,23 @@ def finish(job: Job, check_stop: Callable[[], None]) -> Result:
     if tokens and tokens["tokens"]["over_max_length"]:
         document["warned"]["too_long"] = tokens["tokens"]["over_max_length"]
     return _publish(spec.output, job.checkpoint, document)
+
+
+def _compared(job: Job, files: Sequence[OutputFile], tokens: dict[str, Any]) -> dict[str, Any]:
+    """What was foretold of the job beside what it took, for the manifest; what was off by far is told."""
+    said = job.spec.foretold
+    measured = {
+        "seconds": round(time.time() - job.facts.started, 3),
+        "peak_memory": peak_memory(),
+        "output_bytes": sum(file.bytes for file in files),
+        "rows": sum(file.rows for file in files if file.split != name(Fate.REJECTED)),
+        **({"tokens": tokens["tokens"]["tokens"]} if tokens else {}),
+    }
+    if job.facts.resumed:
+        del measured["seconds"]  # of a part of the job
+    for line in foretold.off(said, measured):
+        job.listener(Warned("verify", line))
+    return foretold.section(said, measured)
 
 
 def _tokens(job: Job, decisions: Decisions, table: np.ndarray) -> dict[str, Any]:

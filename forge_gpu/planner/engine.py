@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from forge_gpu.engine.choose import WORTH_BYTES
 from forge_gpu.errors import ForgeError
 from forge_gpu.hardware.describe import brief
 from forge_gpu.hardware.probe import Hardware
+from forge_gpu.hardware.rates import NEVER, read_rates, worth_gpu
 from forge_gpu.hardware.stack import Stack
-
-WORTH_BYTES = 2**30
-"""Below this the CPU is done before the GPU's libraries have been imported."""
 
 
 def decide_engine(engine: str, hardware: Hardware, stack: Stack, size: int | None) -> tuple[bool, str]:
@@ -27,13 +26,20 @@ def decide_engine(engine: str, hardware: Hardware, stack: Stack, size: int | Non
         return True, "the GPU, as asked for"
     if obstacle:
         return False, f"the CPU: {obstacle}"
-    if size is not None and size < WORTH_BYTES:
-        return (
-            False,
-            f"the CPU: {size / 2**20:.0f} MiB of input is less than a GPU is worth starting for (1 GiB)",
-        )
+    worth = worth_gpu(read_rates(), WORTH_BYTES)
+    if size is not None and size < worth:
+        much = f"{size / 2**20:.0f} MiB of input is less than a GPU is worth starting for"
+        return False, f"the CPU: {much} ({_how_much(worth)})"
     gpu = hardware.best_gpu
     return True, f"the GPU: {gpu.name if gpu else ''} can be used and its libraries are installed"
+
+
+def _how_much(worth: int) -> str:
+    if worth == WORTH_BYTES:
+        return "1 GiB"
+    if worth >= NEVER:
+        return "runs here were no faster on it"
+    return f"{worth / 2**30:.1f} GiB, as runs here tell"
 
 
 def _obstacle(hardware: Hardware, stack: Stack) -> str | None:

@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from forge_gpu.errors import InputError
+from forge_gpu.foretell.table_pieces import cut_table
 from forge_gpu.io.chunks import ArrowChunk, Source
+from forge_gpu.io.formats import detect
 from forge_gpu.io.tables import ParquetSource
 from forge_gpu.planner.sample import sample
 from tests.io.io_support import opened, put, rows_of
@@ -85,7 +87,11 @@ def test_damage_anywhere_is_told_by_name(tmp_path: Path, kind: str) -> None:
         for _ in range(chance.randint(1, 3)):
             data[chance.randrange(8, len(data))] = chance.choice([0, 1, 0x7F, 0x80, 0xFF])
         file = put(tmp_path, "damaged.table", bytes(data))
-        for look in (sample, lambda file: values(opened(file, tmp_path, memory=0))):
+        for look in (
+            sample,
+            lambda file: values(opened(file, tmp_path, memory=0)),
+            lambda file: cut_table(file, detect(file), len(good) / 2, tmp_path / "piece"),
+        ):
             try:
                 look(file)
             except InputError as fault:

@@ -68,8 +68,15 @@ class RunFacts:
         return listen
 
     def section(
-        self, config: Config, engine: str, budget: Budget, inputs: JobInputs, ranges: Sequence[RangeFacts]
+        self,
+        config: Config,
+        engine: str,
+        budget: Budget,
+        inputs: JobInputs,
+        ranges: Sequence[RangeFacts],
+        foretold: dict[str, Any],
     ) -> dict[str, Any]:
+        """foretold: beside what was measured, where an estimate was made before."""
         render_paths: Counter[str] = Counter()
         for of_range in ranges:
             render_paths.update(of_range.render_paths)
@@ -96,6 +103,7 @@ class RunFacts:
                 config.model_dump(mode="json", include={"goal", "license", "hardware", "preprocessing"})
             ),
             "surroundings": self.surroundings,
+            **foretold,
             "machine": {"system": platform.platform(), "python": platform.python_version()},
             "libraries": libraries(),
             **({"sandbox": read_layers().names} if config.data.transform.script else {}),

@@ -25,7 +25,8 @@ class JobSpec:
     from; None for `base`. destination: the URL that the finished output is moved to. workers: processes of a
     Dask cluster made for the job, on this machine; scheduler: the address of a running one; without either
     the job runs in this process's threads. surroundings: what whoever starts the job wants noted of where it
-    runs. command: by which it was started, as it may be shown.
+    runs. command: by which it was started, as it may be shown. foretold: what an estimate has said of the
+    job.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -44,6 +45,7 @@ class JobSpec:
     scheduler: str | None = None
     surroundings: dict[str, str] = field(default_factory=dict)
     command: list[str] = field(default_factory=list)
+    foretold: dict[str, float] = field(default_factory=dict)
 
     @property
     def on_cluster(self) -> bool:

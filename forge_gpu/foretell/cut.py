@@ -1,0 +1,15 @@
+"""What a file of pieces stands for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What was written of a file: the bytes of it that this stands for, the places they are from, and whether
+    it is its beginning alone."""
+
+    bytes: float
+    places: int = 1
+    is_head: bool = False

@@ -1,0 +1,148 @@
+"""The rates of a machine: read within bounds, believed where they are rates, left by every run."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+
+import pytest
+
+import forge_gpu
+from forge_gpu.hardware.rates import (
+    MOST_BYTES,
+    MOST_ENTRIES,
+    Engine,
+    Rates,
+    learned,
+    rates_file,
+    read_rates,
+    with_engine,
+    with_entry,
+    worth_gpu,
+    write_rates,
+)
+from tests.foretell import made
+
+
+@pytest.fixture(autouse=True)
+def own_rates(tmp_path, monkeypatch):
+    monkeypatch.setenv("FORGE_RATES", str(tmp_path / "cache" / "rates.json"))
+
+
+def test_rates_read_back_and_are_nobody_elses():
+    write_rates(Rates(known={"k": {"train": 3.0}}))
+    assert read_rates().known == {"k": {"train": 3.0}}
+    assert stat.S_IMODE(rates_file().stat().st_mode) == 0o600
+    assert stat.S_IMODE(rates_file().parent.stat().st_mode) == 0o700
+    assert os.listdir(rates_file().parent) == ["rates.json"]
+
+
+HOSTILE = {
+    "no JSON": b"{",
+    "nothing": b"",
+    "another shape": b"[1, 2]",
+    "another version": b'{"version": 99}',
+    "a text for a number": b'{"known": {"k": {"train": "x"}}}',
+    "no number": b'{"known": {"k": {"train": NaN}}}',
+    "less than nothing": b'{"known": {"k": {"train": -1}}}',
+    "beyond all": b'{"known": {"k": {"train": 1e300}}}',
+    "a long name": json.dumps({"known": {"k" * 65: {}}}).encode(),
+    "deep": b"[" * 100_000,
+    "too many": json.dumps({"known": {str(number): {} for number in range(MOST_ENTRIES + 1)}}).encode(),
+    "too large": b" " * MOST_BYTES + b"{}",
+    "no UTF-8": b'{"known": {"\xff": {}}}',
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+def test_what_is_damaged_is_as_if_it_were_not_there(content):
+    rates_file().parent.mkdir()
+    rates_file().write_bytes(content)
+    assert read_rates() == Rates()
+
+
+def test_links_pipes_and_what_others_can_write_are_not_read(tmp_path):
+    write_rates(Rates(known={"k": {}}))
+    rates_file().chmod(0o666)
+    assert read_rates() == Rates()
+    rates_file().chmod(0o600)
+    real = rates_file().rename(tmp_path / "elsewhere.json")
+    rates_file().symlink_to(real)
+    assert read_rates() == Rates()
+    rates_file().unlink()
+    os.mkfifo(rates_file())
+    assert read_rates() == Rates()
+    rates_file().unlink()
+    rates_file().mkdir()
+    assert read_rates() == Rates()
+    write_rates(Rates())  # and no fault where it cannot be written
+
+
+def test_the_oldest_entries_go():
+    entries: dict[str, int] = {}
+    for number in range(MOST_ENTRIES + 10):
+        entries = with_entry(entries, str(number), number)
+    assert len(entries) == MOST_ENTRIES and "9" not in entries and "10" in entries
+
+
+def test_later_runs_count_for_more():
+    size = 100 * 2**20
+    rates = learned(Rates(), "k", size, {"index": 10.0}, 100, 300)
+    assert rates.kinds["k"].stages["index"] == 10 / size
+    rates = learned(rates, "k", size, {"index": 20.0}, 100, 300)
+    assert rates.kinds["k"].stages["index"] == pytest.approx(15 / size)
+    assert (rates.kinds["k"].runs, rates.kinds["k"].work) == (2, 200)
+    small = learned(rates, "k", 1000, {"index": 5.0}, 100, 300)
+    assert small.kinds["k"].stages == rates.kinds["k"].stages, "a small job does not tell what a byte takes"
+
+
+def test_a_gpu_is_worth_its_start_from_where_it_has_saved_it():
+    assert worth_gpu(Rates(), 7) == 7
+    rates = with_engine(Rates(), "cpu", 2**30, 1.0, 10.0)
+    assert worth_gpu(rates, 7) == 7
+    both = with_engine(rates, "gpu", 2**30, 6.0, 5.0)
+    assert worth_gpu(both, 7) == 2**30
+    slow = rates.model_copy(
+        update={"engines": rates.engines | {"gpu": Engine(start=6, seconds_per_byte=1e-6)}}
+    )
+    assert worth_gpu(slow, 7) > 2**60
+
+
+def test_every_run_leaves_its_rates_without_names_or_texts(tmp_path):
+    path = made.write(tmp_path / "secret-name.jsonl", 200)
+    result = forge_gpu.prepare(made.config(path), output=tmp_path / "prepared")
+    rates = read_rates()
+    assert [kind.runs for kind in rates.kinds.values()] == [1]
+    assert list(rates.known.values()) == [result.counts]
+    text = rates_file().read_text()
+    assert "secret-name" not in text and not any(word in text for word in made.WORDS)
+    forge_gpu.prepare(made.config(path), output=tmp_path / "prepared")
+    assert read_rates() == rates, "a job that was done already took nothing"
+
+
+@pytest.mark.parametrize("content", [HOSTILE["deep"], HOSTILE["a text for a number"]])
+def test_a_damaged_file_changes_no_job(tmp_path, content):
+    plan = made.config(made.write(tmp_path / "a.jsonl", 100))
+    one = forge_gpu.prepare(plan, output=tmp_path / "one")
+    rates_file().write_bytes(content)
+    two = forge_gpu.prepare(plan, output=tmp_path / "two")
+    assert [each["sha256"] for each in one.manifest["outputs"]] == [
+        each["sha256"] for each in two.manifest["outputs"]
+    ]
+    assert read_rates().kinds, "and the next run begins them anew"
+
+
+def test_a_cache_that_cannot_be_written_fails_no_job(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FORGE_RATES", str(tmp_path / "file" / "rates.json"))
+    forge_gpu.prepare(made.config(made.write(tmp_path / "a.jsonl", 50)), output=tmp_path / "prepared")
+
+
+def test_where_the_file_is(monkeypatch, tmp_path):
+    monkeypatch.delenv("FORGE_RATES")
+    monkeypatch.setenv("FORGE_CACHE_DIR", str(tmp_path))
+    assert rates_file() == tmp_path / "rates.json"
+    monkeypatch.delenv("FORGE_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert rates_file() == tmp_path / "forge_gpu" / "rates.json"
