@@ -56,6 +56,14 @@ class Reason(IntEnum):
     GOPHER = 75
     C4 = 76
     MEDIA_MARKS = 77  # another number of marks, as <image>, than of media
+    MEDIA_MISSING = 78
+    MEDIA_OUTSIDE = 79  # outside of the data's folder, and of those that the plan names
+    MEDIA_URL = 80  # which is never fetched, where files are to be linked, copied or embedded
+    MEDIA_UNREADABLE = 81
+    MEDIA_TYPE = 82  # a file of another kind
+    MEDIA_BOMB = 83  # an image of more pixels than the plan allows
+    MEDIA_SIZE = 84
+    MEDIA_DURATION = 85
 
 
 def name(code: Fate | Reason) -> str:

@@ -231,6 +231,25 @@ def _packs_fit(config: Config) -> str | None:
     return _padding_fits(config) or _pack_is_for_trainers(config)
 
 
+def _media_stay_whole(config: Config) -> str | None:
+    """What counts tokens of media counts those of a row: nothing may lie between them."""
+    output = config.output
+    if config.model.media_tokens is None:
+        return None
+    clash = {
+        f"tokens.cut {config.tokens.cut}: set none": config.tokens.cut != "none",
+        "output.packing wrapped: set bfd": output.packing == "wrapped",
+        f"output.pad_rows_to {output.pad_rows_to}: set 1": output.pad_rows_to > 1,
+        f"output.pad_to {output.pad_to}: set 1": output.pad_to > 1,
+    }
+    named = next((text for text, clashes in clash.items() if clashes), None)
+    if named is None:
+        return None
+    return (
+        f"an image or a sound is never cut, and what it becomes is not written: it does not go with {named}"
+    )
+
+
 def _padding_fits(config: Config) -> str | None:
     output = config.output
     if (output.pad_rows_to, output.pad_to) == (1, 1):
@@ -372,6 +391,11 @@ RULES = (
             "data.mapping.shape",
         ),
         _answers_stand_apart,
+    ),
+    Rule(
+        "model.media_tokens",
+        ("model.media_tokens", "tokens.cut", "output.packing", "output.pad_rows_to", "output.pad_to"),
+        _media_stay_whole,
     ),
     Rule("tokens.cut", ("tokens.cut", "output.form", "model.max_length", "data.mapping.messages"), _cuts_fit),
     Rule(

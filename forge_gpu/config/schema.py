@@ -84,12 +84,23 @@ class LinkedRecords(Section):
     parent: str | None = None
 
 
+MediaKind = Literal["images", "audios", "videos", "files"]
+
+
 class MediaColumns(Section):
     """Columns that hold what texts name by a mark, as <image>, or by a part: see docs/media.md."""
 
     images: str | None = None
     audios: str | None = None
     videos: str | None = None
+    beside: dict[str, MediaKind] = {}  # other columns of media, which no text names; files: of any kind
+    parts: bool = False  # whether parts of messages bring their own
+    folders: list[str] = []  # where paths are looked up, behind the data file's own folder
+
+    @property
+    def are_there(self) -> bool:
+        """Whether records refer to any."""
+        return bool(self.images or self.audios or self.videos or self.beside or self.parts)
 
 
 class GivenSplits(Section):
@@ -143,6 +154,9 @@ class DataConfig(Section):
         return self.mapping != Mapping()
 
 
+MediaSetting = int | float | list[list[int]]
+
+
 class ModelConfig(Section):
     name: str | None = None
     architecture: str | None = None
@@ -157,6 +171,8 @@ class ModelConfig(Section):
     append_eos: bool = False
     max_length: Annotated[int, Field(ge=1)] | None = None  # tokens
     special_tokens: dict[str, str] = {}  # bos_token, eos_token, ...
+    media_tokens: str | None = None  # the family whose rules count tokens of images and sounds
+    media_settings: dict[str, MediaSetting] = {}  # what its rules take, where it is not the usual
 
 
 class HardwareConfig(Section):
@@ -182,6 +198,9 @@ class Checks(Section):
     control_tokens: Action = "warn"  # contents that spell a token of the template, as <|im_start|>
     language: Action = "off"  # answers in none of `languages`
     media: Action = "reject"  # a text names another number of media than its row has
+    media_missing: Action = "reject"  # a file is not there, or may not be looked at
+    media_files: Action = "reject"  # a file cannot be read, is of another kind, or has too many pixels
+    media_size: Action = "warn"  # an image, or a sound, of an odd size
     secrets: Action = "off"
     personal_data: Action = "off"
     gopher: Action = "off"  # the rules for web pages of Gopher's makers, and of C4's
@@ -189,6 +208,11 @@ class Checks(Section):
     languages: list[str] = []  # as ISO 639-1 has them, for language
     min_characters: Annotated[int, Field(ge=0)] = 3  # of the response, for too_short
     max_repetition: Fraction = 0.6  # share of a text's bytes in repeated 8-byte shingles
+    max_pixels: Annotated[int, Field(ge=1)] = 89_478_485  # of an image, for media_files: Pillow's own bound
+    min_side: Annotated[int, Field(ge=1)] = 8  # pixels of an image, for media_size
+    max_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 200.0  # of its sides
+    min_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01  # of a sound
+    max_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3600.0
 
 
 Role = Literal["query", "input", "system", "response", "chosen", "rejected", "text"]
@@ -214,6 +238,7 @@ class Near(Section):
 class Dedup(Section):
     exact: bool = True
     key: Literal["rendered"] | list[str] = "rendered"  # all rendered fields and the label, or columns
+    media: bool = False  # the media of a row, by their content, are part of that
     near: Near | None = None
 
 
@@ -305,6 +330,7 @@ class OutputConfig(_WithFor):
         "together",
     ] = "jsonl"
     columns: list[str] = []  # noqa: RUF012 (of the input, to keep, spelled as they came)
+    media: Literal["keep", "link", "copy", "embed"] = "keep"  # what becomes of files: see docs/media.md
     rows_per_shard: Annotated[int, Field(ge=1)] | None = None
     order: Literal["input", "shuffled"] = "input"
     packing: Literal["none", "bfd", "wrapped"] = "none"  # of rows of tokens: see docs/packs.md

@@ -62,6 +62,7 @@ def mounts_of(spec: JobSpec, files: JobFiles, more: Sequence[Path] = ()) -> list
         *_of_paths(data.inputs, spec.base, files.inputs),
         *_of_paths(data.against, spec.against_base or spec.base, files.against if data.against else []),
         *_of_plan(spec),
+        *_of_media(spec, files),
         *more,
     ]
     result: dict[Path, Mount] = {}
@@ -89,6 +90,14 @@ def _of_plan(spec: JobSpec) -> Iterator[Path]:
         yield place
         files = place.iterdir() if place.is_dir() else [place]
         yield from (Path(os.path.realpath(file)) for file in files if file.is_symlink())
+
+
+def _of_media(spec: JobSpec, files: JobFiles) -> Iterator[Path]:
+    """Folders in which files are looked up that records refer to."""
+    media = spec.config.data.media
+    if media.are_there:
+        yield from {Path(file.url).parent for file in files.inputs if not (file.is_remote or file.is_stream)}
+        yield from (spec.base / folder for folder in media.folders)
 
 
 def _of_paths(paths: Sequence[str], base: Path, files: Sequence[InputFile]) -> Iterator[Path]:

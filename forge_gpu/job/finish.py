@@ -24,6 +24,7 @@ from forge_gpu.job.decide import leaks
 from forge_gpu.job.events.events import Warned
 from forge_gpu.job.events.memory import peak_memory
 from forge_gpu.job.events.stages import OnProgress, stage, telling_how_far
+from forge_gpu.job.facts.media import beside
 from forge_gpu.job.job import Job
 from forge_gpu.job.output import foretold, manifest, token_counts, written_ends
 from forge_gpu.job.output.ledger import write_ledger
@@ -109,7 +110,7 @@ def _tokens(job: Job, decisions: Decisions, table: np.ndarray) -> dict[str, Any]
     over = 0
     if longest is not None:
         is_written = np.asarray(decisions.fate) <= np.uint8(max(SPLITS))
-        over = int(np.count_nonzero(is_written & (table["longest"] > longest)))
+        over = int(np.count_nonzero(is_written & (table["longest"] + beside(decisions.facts.get) > longest)))
     return {"tokens": {"tokenizer_sha256": plan.definition.digest, "over_max_length": over, **sums}}
 
 

@@ -15,7 +15,7 @@ from forge_gpu.job.output.rejected import LineCounter, rejected_record
 from forge_gpu.job.output.space import require_for_index
 from forge_gpu.job.rows.kinds import kinds_seen
 from forge_gpu.job.rows.rows import Rows
-from forge_gpu.job.rows.workspace import Workspace, changed
+from forge_gpu.job.rows.workspace import Workspace, changed, folder_of
 from forge_gpu.job.run import passes
 from forge_gpu.job.state import index
 from forge_gpu.job.state.index import Block, RangeFacts, RowIndex
@@ -126,7 +126,7 @@ def _first_rejected(
     first = int(np.flatnonzero(reasons)[0])
     row, of_file, line = 0, place.first_in_file, place.first_line
     for chunk in workspace.chunks(item, chunk_bytes):
-        rows = workspace.reader.read(chunk, judge=False)
+        rows = workspace.reader.read(chunk, judge=False, place=folder_of(item))
         if first < row + len(rows):
             lines = LineCounter(rows, line) if item.source.format.kind == "jsonl" else None
             path, reason = item.source.file.path, reasons[first]

@@ -81,6 +81,7 @@ class Job:
             self.inputs.total_bytes + self.inputs.total_bytes // 4,
             state.positions,
             self._rows_written(),
+            self.expansions.around,
         )
 
     def _packs(self) -> dict[Fate, tuple[int, Cut, Padding | None]]:

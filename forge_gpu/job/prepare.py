@@ -60,6 +60,10 @@ from forge_gpu.job.write_pass import write_pass
 
 MakeEngine = Callable[[], Engine]
 
+ROWS_WITH_MEDIA = 2048
+"""Rows of a chunk, about, where rows refer to media: what is known of these takes KiB a row, however short it
+is."""
+
 
 def prepare(
     spec: JobSpec,
@@ -191,6 +195,8 @@ def _is_streamed(config: Config, files: list[InputFile], budget: Budget) -> bool
 def _with_chunk_size(config: Config, budget: Budget, inputs: JobInputs, make_engine: MakeEngine) -> Budget:
     """The budget with chunks of about as many rows as the plan asks for, if those are smaller."""
     asked = config.preprocessing.chunk_size
+    if asked == "auto" and config.data.media.are_there:
+        asked = ROWS_WITH_MEDIA
     first = next((item for item in inputs.items if item.range.size), None)
     if asked == "auto" or first is None:
         return budget

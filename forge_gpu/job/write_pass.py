@@ -180,6 +180,7 @@ def write_block(
             counts = workspace.encode_lines(rows, _by_split(fate)[0], counted)[: len(fate)]
         if check:
             check = not _check_sample(workspace, rows, fate)
+        workspace.written(rows, _by_split(fate)[0])
         of_ranks = None if ranks is None else ranks[row : row + len(rows)]
         lines, lists, splits = _split_lines(workspace, rows, fate, of_ranks)
         rejected: list[bytes] = []

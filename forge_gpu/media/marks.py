@@ -19,7 +19,7 @@ from forge_gpu.records.values import ABSENT, json_text, values_of
 SHARED = ("query", "messages", "input", "system", "response", "text")
 """The keys of data.mapping whose columns are all of a row; a pair has one of two answers besides."""
 SIDES = ("chosen", "rejected")
-_INNER = ("content", "value", "text", "parts")
+INNER = ("content", "value", "text", "parts")
 """Keys of a message, or of a part, in which more texts and parts stand."""
 
 
@@ -41,7 +41,7 @@ class Marks:
             return 0
         if value.get("type") in self.parts:
             return int(not any(value.get(key) for key in self.sources))
-        return sum(self.named_in(value[key]) for key in _INNER if key in value)
+        return sum(self.named_in(value[key]) for key in INNER if key in value)
 
 
 @cache
@@ -74,10 +74,11 @@ def unequal(data: DataConfig, columns: Mapping[str, Spans]) -> npt.NDArray[np.bo
     columns: those of the mapping and of the media.
     """
     values = {
-        name: values_of(columns[name]) for name in (*_mapped(data).values(), *media_columns(data).values())
+        name: values_of(columns[name])
+        for name in (*mapped_columns(data).values(), *media_columns(data).values())
     }
     rows = len(next(iter(values.values())))
-    texts = {key: list(map(json_text, values[name])) for key, name in _mapped(data).items()}
+    texts = {key: list(map(json_text, values[name])) for key, name in mapped_columns(data).items()}
     result = np.zeros(rows, np.bool_)
     for kind, column in media_columns(data).items():
         held = list(map(held_in, values[column]))
@@ -92,7 +93,7 @@ def _is_equal(marks: Marks, texts: Mapping[str, Any], held: int) -> bool:
     return all(shared + side == held for side in sides or (0,))
 
 
-def _mapped(data: DataConfig) -> dict[str, str]:
+def mapped_columns(data: DataConfig) -> dict[str, str]:
     """Key of data.mapping -> column, of those that hold texts."""
     named = ((key, getattr(data.mapping, key)) for key in (*SHARED, *SIDES))
     return {key: column for key, column in named if column is not None}

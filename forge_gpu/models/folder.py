@@ -9,6 +9,7 @@ never a guess.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ FILES = (
     "chat_template.json",
     "processor_config.json",
 )
+PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 LENGTHS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length")
 TEXT_PARTS = ("text_config", "llm_config", "language_config")  # of a model that also takes images or sound
 UNBOUNDED = 10**9  # tokenizers write a huge number where the model sets no bound
@@ -36,6 +38,7 @@ class ModelFolder:
     """templates: by name, with `default` and `tool_use` the usual ones. sources: name -> file it is from.
 
     special_tokens: bos_token, eos_token, pad_token ... -> text. max_length: tokens. notes: one line each.
+    type: `model_type` of config.json. processors: what its files say of how images and sounds are processed.
     """
 
     path: Path
@@ -46,6 +49,8 @@ class ModelFolder:
     sources: dict[str, str]
     special_tokens: dict[str, str]
     notes: tuple[str, ...] = ()
+    type: str | None = None
+    processors: tuple[dict[str, Any], ...] = ()
 
     def template_for(self, tools: bool) -> str | None:
         """The text of the template for data with tools or without; see several.py. None where there is no
@@ -88,7 +93,17 @@ def read_folder(path: Path | str) -> ModelFolder:
         sources=sources,
         special_tokens=tokens,
         notes=tuple(notes),
+        type=kind if isinstance(kind := config.get("model_type"), str) else None,
+        processors=tuple(_processors(folder)),
     )
+
+
+def _processors(folder: Path) -> Iterator[dict[str, Any]]:
+    """The objects that set up processors: whole files, and the parts that newer ones are made of."""
+    for name in PROCESSORS:
+        said = _object(folder / name)
+        yield said
+        yield from (value for value in said.values() if isinstance(value, dict))
 
 
 def _of_gguf(path: Path) -> ModelFolder:

@@ -16,6 +16,7 @@ from forge_gpu.planner.convert import converted, made_columns
 from forge_gpu.planner.encodings import Encoding, find_encoding
 from forge_gpu.planner.linked import linked, links_of
 from forge_gpu.planner.mapping import FIELDS, Picked, pick
+from forge_gpu.planner.media import media_by_value
 from forge_gpu.planner.sample import Sample, sample
 from forge_gpu.planner.unused import not_used, unused
 from forge_gpu.templates.shapes import SHAPES
@@ -185,7 +186,14 @@ def _picked(records: Sequence[Mapping[str, Any]], asked: _Asked) -> Picked:
                 texts.setdefault(name, []).append(value)
             elif isinstance(value, dict) and name not in texts:
                 texts[name] = list(value)  # of an object, its keys
-    return pick(columns, asked.given, texts, asked.convert)
+    picked = pick(columns, asked.given, texts, asked.convert)
+    used = set(picked.columns.values())
+    picked.media |= {
+        name: kind
+        for name, kind in media_by_value(records).items()
+        if name not in used and picked.media.get(name, "files") == "files"
+    }
+    return picked
 
 
 def _pick_inside(records: Sequence[Mapping[str, Any]], asked: _Asked) -> Picked | None:

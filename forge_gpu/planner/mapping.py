@@ -217,12 +217,21 @@ def _with_extras(picked: Picked, picker: _Picker) -> None:
         picked.reasons["label"] = f"{picker.why('label', label)}; part of what makes two rows equal"
     if picker.named.get("roles"):
         picked.values["roles"] = dict(picker.named["roles"])
+    own = set(picked.columns.values())
     picked.media = {
         picker.by_name[name]: kind
         for kind, names in rules()["media"].items()
         for name in names
-        if name in picker.by_name
+        if name in picker.by_name and picker.by_name[name] not in own
     }
+    for name, column in picker.by_name.items():
+        ending = next((each for each in rules()["media_endings"] if name.endswith(each)), None)
+        if ending is not None and column not in own:
+            picked.media.setdefault(column, _kind_named(name.removesuffix(ending)))
+
+
+def _kind_named(name: str) -> str:
+    return next((kind for kind, names in rules()["media"].items() if name in names), "files")
 
 
 def _must_exist(name: str, columns: Mapping[str, Column], what: str) -> None:

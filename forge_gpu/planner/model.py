@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -40,12 +40,15 @@ class Template:
 
 @dataclass(slots=True)
 class Decision:
-    """values: keys of the section `model`. reasons: key -> why. entry: the registry's, where it is known."""
+    """values: keys of the section `model`. reasons: key -> why. entry: the registry's, where it is known.
+    kind_of_model, processors: see `ModelFolder`."""
 
     values: dict[str, Any] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     entry: registry.Model | None = None
+    kind_of_model: str | None = None
+    processors: Sequence[Mapping[str, Any]] = ()
 
     def put(self, key: str, value: Any, why: str) -> None:
         if value is not None:
@@ -147,6 +150,7 @@ def _facts_of_folder(decision: Decision, folder: ModelFolder) -> None:
     decision.put("name", folder.name, f"the model in {folder.path}")
     decision.put("architecture", folder.architecture, f"from {folder.path / 'config.json'}")
     decision.put("max_length", folder.max_length, f"tokens; from {folder.path / 'config.json'}")
+    decision.kind_of_model, decision.processors = folder.type, folder.processors
     if folder.special_tokens:
         decision.put("special_tokens", folder.special_tokens, f"from {folder.path / 'tokenizer_config.json'}")
     decision.notes += folder.notes

@@ -20,6 +20,7 @@ from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.inputs import STDIN
 from forge_gpu.io.linked import Links
 from forge_gpu.io.urls import is_url
+from forge_gpu.media.token_counts import family_of, settings_in
 from forge_gpu.models.choose import GIB, best_method, recommended_batch_size
 from forge_gpu.models.locate import locate
 from forge_gpu.planner import fit
@@ -27,7 +28,7 @@ from forge_gpu.planner.conversations import SampledConversations, read_conversat
 from forge_gpu.planner.engine import decide_engine
 from forge_gpu.planner.hardware import hardware_values
 from forge_gpu.planner.inspect import Inspection, inspect, nothing
-from forge_gpu.planner.media import named_media
+from forge_gpu.planner.media import sampled_media
 from forge_gpu.planner.model import Decision, Template, asked_template, decide, settings_of
 from forge_gpu.planner.splits import given_splits
 from forge_gpu.planner.trial import Trial, try_sample
@@ -134,6 +135,7 @@ def make_plan(
             links=Links.of(LinkedRecords(**_section(given_data, "linked"))),
         )
     chooser = _Chooser(goal, given, machine, result)
+    chooser.folder = Path(folder).absolute()
     if named:
         chooser.seen_from = lambda path: _seen_from(path, Path(folder))
     if paths:
@@ -245,6 +247,8 @@ class _Chooser:
         self.probes: Probes | None = None
         self.has_data = bool(inspection.files)
         self.seen_from: Callable[[str], str] = str
+        self.folder = Path()
+        self.has_media = False
         if goal:
             self.put("goal", goal, "as given")
 
@@ -282,9 +286,41 @@ class _Chooser:
             self.put(f"data.convert.{key}", value, result.picked.reasons["shape"])
         for key, value in result.picked.values.items():
             self.put(f"data.mapping.{key}", value, result.picked.reasons.get(key, "as set"))
-        for kind, column in named_media(result.records, result.picked).items():
-            self.put(f"data.media.{kind}", column, "texts name what it holds by marks")
+        self._media()
         self.notes += result.notes
+
+    def _media(self) -> None:
+        """What records refer to, and whether it is here."""
+        result = self.found
+        folders = [str(self.folder / each) for each in self.set_by_user("data", "media", "folders") or ()]
+        media = sampled_media(result.samples, result.picked, folders)
+        for kind, column in media.marked.items():
+            self.put(f"data.media.{kind}", column, "texts name what it holds by marks")
+        if media.beside:
+            self.put("data.media.beside", dict(media.beside), "they hold media, which no text names")
+        if media.parts:
+            self.put("data.media.parts", True, "parts of messages bring their own media")
+        self.has_media = media.is_any
+        if media.is_any:
+            self.put("preprocessing.dedup.media", True, "rows with other media are others")
+        if media.files and not media.here:
+            why = f"none of the {media.files} files that were looked for is here"
+            self.put("preprocessing.quality_checks.media_missing", "warn", why)
+            self.notes.append(
+                f"{why}: paths start at the data file's folder; name another with --set "
+                "data.media.folders=[DIR]"
+            )
+
+    def _media_tokens(self) -> None:
+        """By whose rules tokens of media are counted, where the model is one that takes them."""
+        decision = self.decision
+        family = family_of(decision.kind_of_model, str(decision.values.get("name", "")))
+        if not self.has_media or family is None:
+            return
+        settings = settings_in(family, decision.processors)
+        self.put("model.media_tokens", family, "the model's family; media count in its lengths")
+        if settings:
+            self.put("model.media_settings", settings, "from the model's own files")
 
     def _dialect(self) -> None:
         """How tables of text are written, so that prepare reads them as they were looked at."""
@@ -340,6 +376,7 @@ class _Chooser:
         for key, value in self.decision.values.items():
             self.put(f"model.{key}", value, self.decision.reasons[key])
         self.notes += self.decision.notes
+        self._media_tokens()
         if FORMS[form].is_encoded and model is not None and not self.set_by_user("tokens", "tokenizer"):
             place, _ = locate(model)
             if place is not None and place.is_dir():

@@ -93,11 +93,12 @@ def check(
     max_length: int | None,
     engine: Engine,
     scratch: Scratch | None = None,
+    beside: I64 | int = 0,
 ) -> Checked:
     """Run the checks that are not off over one chunk.
 
     texts: field -> n values; at least one field. max_length: tokens; None: no length is too long. scratch: of
-    the rules, to be kept from chunk to chunk.
+    the rules, to be kept from chunk to chunk. beside: int64[n], tokens of a row that its texts do not have.
     """
     n = len(next(iter(texts.values())))
     reason = np.zeros(n, np.uint8)
@@ -106,7 +107,9 @@ def check(
     if not required:
         return Checked(reason, {})
     rules: dict[str, dict[str, Bools]] = {name: {} for name in RULES if name in required}
-    failed, characters = _failed(texts, settings, max_length, engine, rules, scratch or Scratch())
+    failed, characters = _failed(texts, settings, engine, rules, scratch or Scratch())
+    if max_length is not None:
+        failed["too_long"] = characters > CHARACTERS_A_TOKEN * (max_length - beside)
     for name in required:
         if actions[name] == "reject":
             reason[(reason == 0) & failed[name]] = REASONS[name]
@@ -127,7 +130,6 @@ def checks_made(settings: Checks, max_length: int | None) -> list[str]:
 def _failed(
     texts: Mapping[str, Spans],
     settings: Checks,
-    max_length: int | None,
     engine: Engine,
     rules: dict[str, dict[str, Bools]],
     scratch: Scratch,
@@ -155,8 +157,6 @@ def _failed(
         failed["replacement_character"] |= result.replacements > 0
         failed["control_character"] |= result.controls > 0
         failed["repetition"] |= _repeats(result, settings.max_repetition)
-    if max_length is not None:
-        failed["too_long"] = prompt + answer > CHARACTERS_A_TOKEN * max_length
     for check, by_rule in rules.items():
         for rows in by_rule.values():
             failed[check] |= rows

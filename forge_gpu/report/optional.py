@@ -12,6 +12,7 @@ EXTRAS = {  # extra -> the distribution that tells of it, and what it is for
     "encodings": ("chardet", "plan finds the encoding of text that is not UTF-8"),
     "language": ("py3langid", "the check language; forge check counts languages"),
     "gguf": ("gguf", "plan --model and --template read GGUF files"),
+    "media": ("pillow", "images and sounds that rows refer to"),
     "hub": ("huggingface_hub", "inputs at hf://, push"),
     "mlflow": ("mlflow-skinny", "prepare --track mlflow"),
     "wandb": ("wandb", "prepare --track wandb"),

@@ -41,6 +41,18 @@ def _folders() -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a worker loads before its code. packages: besides the standard library, each with the folder that
+    it lies in. modules: what the code may import. companions: what those load later. batches: whether the
+    code may have `transform_batch`."""
+
+    packages: dict[str, str]
+    modules: list[str]
+    companions: list[str]
+    batches: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Script:
     """A transform script: where it was read from, and its text."""
 
@@ -58,16 +70,12 @@ class Script:
         return _folders() if "transform_batch" in self.text else {}
 
     @property
-    def modules(self) -> list[str]:
-        """What the script may import."""
-        more = contract()["batches"]["modules"] if self.packages else []
-        return [*contract()["modules"], *more]
-
-    @property
-    def companions(self) -> list[str]:
-        """What those load later."""
-        more = contract()["batches"]["companions"] if self.packages else []
-        return [*contract()["companions"], *more]
+    def loaded(self) -> Loaded:
+        packages = self.packages
+        names = {name: list(contract()[name]) for name in ("modules", "companions")}
+        for name in names if packages else ():
+            names[name] += contract()["batches"][name]
+        return Loaded(packages, names["modules"], names["companions"], bool(packages))
 
     @property
     def key(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import glob
 import json
 import os
 import platform
@@ -124,10 +125,11 @@ def _read_only() -> Iterator[str]:
 
 
 def _libraries(packages: Mapping[str, str]) -> Iterator[str]:
-    """Packages, and beside each what its wheel brings along."""
+    """Packages, and beside each what its wheel brings along; a module of one file."""
     for name, folder in packages.items():
         yield os.path.join(folder, name)
         yield os.path.join(folder, f"{name}.libs")
+        yield from sorted(glob.glob(os.path.join(glob.escape(folder), f"{name}.*")))
 
 
 def python() -> str:

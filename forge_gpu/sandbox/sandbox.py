@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -59,7 +59,7 @@ class Sandbox:
         by_row: bool = False,
     ) -> None:
         """by_row: rows go one by one to a script that has a function for batches as well."""
-        self._script, self._by_row = script, by_row
+        self._script, self._loaded, self._by_row = script, script.loaded, by_row
         self._bounds = bounds or Bounds()
         self.layers = layers or read_layers()
         self._child: subprocess.Popen[bytes] | None = None
@@ -124,7 +124,7 @@ class Sandbox:
             []
             if self.layers.bubblewrap is None
             else [
-                *bubblewrap_command(self.layers.bubblewrap, self._script.packages),
+                *bubblewrap_command(self.layers.bubblewrap, self._loaded.packages),
                 "--",
             ]
         )
@@ -134,10 +134,8 @@ class Sandbox:
         return {
             "memory": self._bounds.memory,
             "seconds": int(START_SECONDS + self._bounds.seconds * FRAMES),
-            "modules": self._script.modules,
-            "companions": self._script.companions,
-            "packages": self._script.packages,
-            "environment": contract()["batches"]["environment"] if self._script.packages else {},
+            **asdict(self._loaded),
+            "environment": contract()["batches"]["environment"] if self._loaded.packages else {},
             "landlock": self.layers.landlock,
             "filter": self.layers.filter,
             "script": self._script.text,

@@ -14,7 +14,6 @@ from forge_gpu.errors import ConfigError
 from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.formats import detect
 from forge_gpu.io.inputs import resolve
-from forge_gpu.media.marks import media_columns
 from forge_gpu.templates.builtin import builtins
 
 BEGIN, END = "# plan: begin\n", "# plan: end\n"
@@ -111,7 +110,7 @@ def _beyond_plain(config: Config) -> Iterator[str]:
         "data.transform": data.transform.script is not None,
         "data.linked": data.linked.parent is not None,
         "data.convert": data.convert.by is not None,
-        "data.media": bool(media_columns(data)),
+        "data.media": data.media.are_there,
         "output.bos": output.bos != "keep",
         "output.eos": output.eos != "keep",
         "output.spans": output.spans,
@@ -129,7 +128,7 @@ def _beyond_plain(config: Config) -> Iterator[str]:
     }
     yield from (key for key, is_beyond in lines.items() if is_beyond)
     for check, action in checks.items():
-        if action == "reject" and check not in ("empty", "media"):  # without columns of media it does nothing
+        if action == "reject" and check != "empty" and not check.startswith("media"):  # none are there
             yield f"preprocessing.quality_checks.{check}"
 
 

@@ -26,7 +26,7 @@ def lint(text: str) -> list[Fault]:
         message = getattr(fault, "msg", None) or str(fault) or "nested too deeply"
         return [(getattr(fault, "lineno", None) or 1, f"is no Python: {message}")]
     faults = [*_shape(tree)]
-    modules = Script("transform.py", text).modules
+    modules = Script("transform.py", text).loaded.modules
     for node in ast.walk(tree):
         faults += [(getattr(node, "lineno", 1), message) for message in _of_node(node, modules)]
     return sorted(set(faults))

@@ -13,6 +13,7 @@ import pytest
 
 import forge_gpu
 from forge_gpu.media.marks import held_in, kinds
+from tests.media.files import image
 
 PNG = {"bytes": b"\x89PNG", "path": None}
 MARKED = [{"from": "human", "value": "<image>\nWhat river is it?"}, {"from": "gpt", "value": "The Rhine"}]
@@ -99,7 +100,7 @@ def test_media_in_parquet_count_as_in_json(tmp_path: Path) -> None:
 
 
 def test_the_bytes_of_a_file_are_base64_in_json(tmp_path: Path) -> None:
-    files = [bytes([137, *b"PNG", number]) for number in range(6)]
+    files = [image(number) for number in range(6)]
     records = [
         {"images": [{"bytes": file, "path": "a.png"}, {"bytes": None, "path": "b.png"}], "messages": TWO}
         for file in files
@@ -111,7 +112,7 @@ def test_the_bytes_of_a_file_are_base64_in_json(tmp_path: Path) -> None:
     assert result.counts["rejected"] == 0 and plan.config.data.media.images == "images"
     lines = [line for path in (tmp_path / "out").glob("*.jsonl") for line in path.read_text().splitlines()]
     images = [json.loads(line)["images"] for line in lines]
-    assert sorted(base64.b64decode(first["bytes"]) for first, _ in images) == files
+    assert sorted(base64.b64decode(first["bytes"]) for first, _ in images) == sorted(files)
     assert all(second == {"path": "b.png"} or second["bytes"] is None for _, second in images)
 
 

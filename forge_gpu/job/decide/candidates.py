@@ -14,7 +14,7 @@ from forge_gpu.io.atomic import PARTIAL
 from forge_gpu.io.disk import output_fault, require_space
 from forge_gpu.job.events.events import Listener
 from forge_gpu.job.rows.compared import joined
-from forge_gpu.job.rows.workspace import Workspace, changed
+from forge_gpu.job.rows.workspace import Workspace, changed, folder_of
 from forge_gpu.job.run import passes
 from forge_gpu.job.run.pool import Executor
 from forge_gpu.job.state.inputs import Item
@@ -137,7 +137,7 @@ def read_texts(workspace: Workspace, item: Item, required: I64, chunk_bytes: int
     texts: list[Text] = []
     first = 0
     for chunk in workspace.chunks(item, chunk_bytes):
-        rows = workspace.reader.read(chunk, judge=False)
+        rows = workspace.reader.read(chunk, judge=False, place=folder_of(item))
         inside = required[(required >= first) & (required < first + len(rows))] - first
         if len(inside):
             texts.append(joined([workspace.near.text.of(rows, inside)]))

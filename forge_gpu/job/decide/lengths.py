@@ -18,7 +18,7 @@ def lengths(case: Case, verdict: Verdict) -> None:
     reason = np.array(case.facts["reason"])
     longest = longest_row(config)
     if longest is not None and config.tokens.cut != "split":
-        long = open_rows & (case.tokens["longest"] > longest)
+        long = open_rows & (case.beside + case.tokens["longest"] > longest)
         reason[long] = Reason.TOO_LONG
     few = open_rows & (reason == 0) & (case.tokens["trained"] < min_trained(config))
     reason[few] = Reason.NOTHING_TRAINED

@@ -25,7 +25,7 @@ def packs(case: Case, verdict: Verdict) -> None:
         rows = np.flatnonzero(verdict.fate == split)
         if verdict.rank is not None:
             rows = rows[np.argsort(verdict.rank[rows])]
-        lengths = np.asarray(case.tokens["tokens"][rows], np.uint32)
+        lengths = np.asarray((case.beside + case.tokens["tokens"])[rows], np.uint32)
         groups = groups_of(output.pack_within, lengths, _files(case, rows))
         made = PACKERS[output.packing](padded(lengths, output.pad_rows_to), most, groups)
         places[rows], ranks[rows] = made.places, made.ranks

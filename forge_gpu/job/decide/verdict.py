@@ -16,6 +16,7 @@ from forge_gpu.fates import Fate
 from forge_gpu.job.decide.candidates import CandidateTexts
 from forge_gpu.job.decide.gathered import Gathered
 from forge_gpu.job.decide.mixture import Mixture
+from forge_gpu.job.facts.media import beside
 from forge_gpu.job.state.decisions import Decisions
 from forge_gpu.job.state.index import PART
 from forge_gpu.kernels.layout import I64, U8, U64
@@ -43,6 +44,11 @@ class Case:
     first_occurrence: FirstOccurrence | None = None
     splits: Sequence[str] = ()
     tokens: np.ndarray | None = None
+
+    @property
+    def beside(self) -> I64 | int:
+        """See `facts.media.beside`."""
+        return beside(self.facts.get)
 
 
 @dataclass

@@ -14,6 +14,7 @@ from forge_gpu.job.facts.fact import Fact
 from forge_gpu.job.facts.hashes import HASHES
 from forge_gpu.job.facts.length import CHARACTERS
 from forge_gpu.job.facts.matched import MATCHED
+from forge_gpu.job.facts.media import MEDIA_TOKENS
 from forge_gpu.job.facts.near import BANDS, SCORE, TEXT_BYTES
 from forge_gpu.job.facts.pack import PACK
 from forge_gpu.job.facts.part import PART
@@ -46,6 +47,7 @@ DECLARED: tuple[Fact | Columns, ...] = (
     MATCHED,
     SIMILARITY,
     TOKENS,
+    MEDIA_TOKENS,
 )
 
 

@@ -6,7 +6,7 @@ rows have a sink of their own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -38,7 +38,7 @@ class Outputs:
     work: where shuffled lines wait. columns: of the splits, as in the manifest. counts: rows of each fate.
     packs: of splits whose rows are packed, how many packs there are, where they end and their padding; they
     are shuffled. expected_bytes: of all lines, about. positions, rows: what an earlier run left, by file
-    and by fate.
+    and by fate. around: makes what takes the rows of a split of the sink of the format.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Outputs:
         expected_bytes: int,
         positions: Mapping[str, int],
         rows: Mapping[Fate, int],
+        around: Callable[[Sink], Sink] = lambda sink: sink,
     ) -> None:
         self._positions = dict(positions)
         self._sinks: dict[Fate, Sink] = {}
@@ -67,11 +68,11 @@ class Outputs:
                 self._buckets[split] = Buckets(work, stem, count, share, positions)
                 packed = packs.get(split)
                 lines = count if packed is None else packed[0]
-                sink = format.open(folder, SplitRows(stem, lines, rows_per_shard, columns), {})
+                sink = around(format.open(folder, SplitRows(stem, lines, rows_per_shard, columns), {}))
                 self._sinks[split] = sink if packed is None else PackingSink(sink, columns, *packed[1:])
             else:
                 split_rows = SplitRows(stem, count, rows_per_shard, columns, rows.get(split, 0))
-                self._sinks[split] = format.open(folder, split_rows, positions)
+                self._sinks[split] = around(format.open(folder, split_rows, positions))
         rejected = SplitRows(name(Fate.REJECTED), counts[Fate.REJECTED], None, {}, rows.get(Fate.REJECTED, 0))
         self._sinks[Fate.REJECTED] = format_of(REJECTED_FORMAT).open(folder, rejected, positions)
 

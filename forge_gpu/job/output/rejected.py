@@ -89,7 +89,7 @@ def rejected_record(
             record["line"] = lines.line(start)
         record["offset"] = rows.chunk.offset + start
     record["reason"] = name(Reason(int(reason)))
-    detail = rows.detail(row)
+    detail = rows.detail(row, reason)
     if detail:
         record["detail"] = detail
     return record

@@ -19,6 +19,7 @@ from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.errors import ValidationError
 from forge_gpu.fates import Fate
+from forge_gpu.io.sinks.base import Sink
 from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, U8, Records, Spans
@@ -30,6 +31,9 @@ NONE = -1
 """The number of a row that was rejected before it had parts; below it, NOTHING_LEFT less the place of the
 expansion that left nothing of the row."""
 NOTHING_LEFT = -2
+
+PLACE = own("place")
+"""A column that expansions may take: the folder that a record's file lies in, absolute; empty without one."""
 
 DETAIL = own("detail")
 """A column that an expansion may make: one line about why a part is rejected."""
@@ -76,6 +80,14 @@ class Held(Protocol):
 
     def section(self) -> dict[str, Any]:
         """What the manifest says of it, under the expansion's name."""
+        ...
+
+    def written(self, records: Records, rows: I64) -> None:
+        """Some of the records that it made are about to be written: do what they need beside them."""
+        ...
+
+    def around(self, sink: Sink) -> Sink:
+        """What takes the rows of a split before the sink of the format does: that one, or one before it."""
         ...
 
     def close(self) -> None: ...
@@ -135,6 +147,15 @@ class Expansions:
     def grown(self, input_bytes: int) -> int:
         """Bytes of the rows that so much input became: as many, where they did not grow."""
         return max([input_bytes, *(held.made() for held in self.held.values())])
+
+    def written(self, records: Records, rows: I64) -> None:
+        for held in self.held.values():
+            held.written(records, rows)
+
+    def around(self, sink: Sink) -> Sink:
+        for held in self.held.values():
+            sink = held.around(sink)
+        return sink
 
     def close(self) -> None:
         for held in self.held.values():

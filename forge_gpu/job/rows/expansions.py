@@ -8,11 +8,12 @@ from forge_gpu.config.schema import Config
 from forge_gpu.fates import Fate
 from forge_gpu.job.rows.converted import CONVERT
 from forge_gpu.job.rows.expansion import NOTHING_LEFT, Expansion, Expansions
+from forge_gpu.job.rows.media import EXPANSION as MEDIA
 from forge_gpu.job.rows.transformed import TRANSFORM
 from forge_gpu.job.rows.turns import TURNS
 from forge_gpu.job.state.spec import JobSpec
 
-DECLARED: tuple[Expansion, ...] = (TRANSFORM, CONVERT, TURNS)
+DECLARED: tuple[Expansion, ...] = (TRANSFORM, CONVERT, MEDIA, TURNS)
 
 
 def required_expansions(config: Config) -> list[Expansion]:

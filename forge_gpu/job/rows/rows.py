@@ -10,18 +10,20 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from forge_gpu.config.schema import Config, Near
+from forge_gpu.config.schema import Action, Config, Near
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import ArrowChunk, Chunk
 from forge_gpu.io.sinks.base import ListRows
 from forge_gpu.io.stray_marks import without_marks
 from forge_gpu.job.rows.converted import CONVERT, made_columns
-from forge_gpu.job.rows.expansion import DETAIL, PASSED_OVER, Expansion, Parts, expand, taken
+from forge_gpu.job.rows.expansion import DETAIL, PASSED_OVER, PLACE, Expansion, Parts, expand, taken
+from forge_gpu.job.rows.media import amiss, counts_tokens, detail_of, tokens_beside
 from forge_gpu.job.rows.tokenizers import control_checks
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans, spans_of_offsets
 from forge_gpu.kernels.scratch import Scratch
+from forge_gpu.media.findings import CHECKS
 from forge_gpu.media.marks import media_columns, unequal
 from forge_gpu.quality.checks import check, checks_made
 from forge_gpu.quality.language import detector
@@ -36,6 +38,8 @@ Made = TypeVar("Made")
 
 RANKED_BY_WORD = ("first", "longest")
 """What `dedup.near.keep` may say besides the name of a column."""
+
+Warned = dict[Reason, npt.NDArray[np.bool_]]
 
 
 @dataclass(slots=True)
@@ -54,7 +58,7 @@ class Rows:
     parts: Parts | None
     bound: Bound
     reason: npt.NDArray[np.uint8]
-    warned: dict[Reason, npt.NDArray[np.bool_]]
+    warned: Warned
     characters: npt.NDArray[np.int64] | None = None
     rules: dict[str, dict[str, npt.NDArray[np.bool_]]] = field(default_factory=dict)
     line_rows: I64 | None = None
@@ -100,13 +104,13 @@ class Rows:
         rows = self.parts.source
         return Spans(record.data, record.start[rows], record.length[rows], record.kind[rows])
 
-    def detail(self, row: int) -> str:
-        """One line about why a row is rejected."""
+    def detail(self, row: int, reason: int = 0) -> str:
+        """One line about why a row is rejected. reason: what was decided, where that is known."""
         if self.records.reason[row] and DETAIL in self.records.columns:
             return self.records.columns[DETAIL].raw(row).decode()
         if self.bound.reason[row]:
             return self.bound.detail(row)
-        return ""
+        return detail_of(self.records, row, reason or int(self.reason[row]))
 
 
 def record_column(engine: Engine, chunk: Chunk, records: Records) -> Spans:
@@ -170,23 +174,34 @@ class RowReader:
         ]
         taken = [column for expansion in expansions for column in expansion.inputs(config)]
         self._takes_records = RECORD in (*required, *taken)
+        self._takes_place = PLACE in taken
         made = made_columns(config)
         named = (*(key for key in required if key not in made), *taken)
-        self._paths = Paths(key for key in named if key != RECORD)
+        self._paths = Paths(key for key in named if key not in (RECORD, PLACE))
         self.keys = self._paths.keys
         self._control_checks = control_checks(config)
         self._scratch = Scratch()
         checks = config.preprocessing.quality_checks
         self._longest = None if form_of(config).is_encoded else config.model.max_length
+        self._counts_media = self._longest is not None and counts_tokens(config)
         self._judges = bool(checks_made(checks, self._longest) or self._control_checks)
         if checks.language != "off":
             detector().require(checks.languages)
         self._no_programs: list[Program] = []
 
-    def read(self, chunk: Chunk, *, judge: bool, records: Records | None = None, bind: bool = True) -> Rows:
+    def read(
+        self,
+        chunk: Chunk,
+        *,
+        judge: bool,
+        records: Records | None = None,
+        bind: bool = True,
+        place: str = "",
+    ) -> Rows:
         """The rows of a chunk. `judge` runs the quality checks, which only the first pass needs.
 
         records: those of the chunk, by `keys`, where they are known. bind: whether their texts are asked for.
+        place: the folder of the file that they are of.
         """
         source = records or self._records(chunk)
         records, parts = self._paths.resolved(source), None
@@ -195,13 +210,13 @@ class RowReader:
                 self._expansions,
                 self.config,
                 self.engine,
-                self._with_record(chunk, records),
+                self._for_expansions(chunk, records, place),
                 self._paths.resolved,
             )
             parts = parts if self._makes_parts else None
         bound = self.renderer.bind(records, self.engine) if bind else self._unbound(records)
         reason = bound.reason.copy()
-        warned: dict[Reason, npt.NDArray[np.bool_]] = {}
+        warned: Warned = {}
         characters: npt.NDArray[np.int64] | None = None
         rules: dict[str, dict[str, npt.NDArray[np.bool_]]] = {}
         if judge and self._judges and bound.texts:
@@ -211,6 +226,7 @@ class RowReader:
                 self._longest,
                 self.engine,
                 self._scratch,
+                tokens_beside(records) if self._counts_media else 0,
             )
             characters, rules = checked.characters, checked.rules
             if checked.warned or checked.reason.any():
@@ -219,6 +235,8 @@ class RowReader:
                 warned = {why: rows & good for why, rows in checked.warned.items()}
             self._find_control_tokens(records, bound, reason, warned)
             self._count_media(records, reason, warned)
+        if judge:
+            self._judge_media(records, reason, warned)
         reason[reason == PASSED_OVER] = 0
         return Rows(self.engine, chunk, source, records, parts, bound, reason, warned, characters, rules)
 
@@ -238,43 +256,42 @@ class RowReader:
         records: Records,
         bound: Bound,
         reason: npt.NDArray[np.uint8],
-        warned: dict[Reason, npt.NDArray[np.bool_]],
+        warned: Warned,
     ) -> None:
         """Reject, or warn of, rows whose contents spell them; tools and calls are searched as they stand."""
         mapping = self.config.data.mapping
         raw = [records.columns[name] for name in (mapping.messages, mapping.tools) if name in records.columns]
         for tokens, action in self._control_checks:
-            spelled = tokens.spelled([*bound.texts.values(), *raw], self.engine) & (reason == 0)
-            if action == "reject":
-                reason[spelled] = Reason.CONTROL_TOKENS
-            else:
-                warned[Reason.CONTROL_TOKENS] = spelled
+            spelled = tokens.spelled([*bound.texts.values(), *raw], self.engine)
+            _act(action, Reason.CONTROL_TOKENS, spelled, reason, warned)
 
-    def _count_media(
-        self,
-        records: Records,
-        reason: npt.NDArray[np.uint8],
-        warned: dict[Reason, npt.NDArray[np.bool_]],
-    ) -> None:
+    def _count_media(self, records: Records, reason: npt.NDArray[np.uint8], warned: Warned) -> None:
         """Reject, or warn of, rows that name another number of media than they have."""
         rows = np.flatnonzero(reason == 0)
         if not self._media or not len(rows):
             return
         differs = np.zeros(len(reason), np.bool_)
         differs[rows] = unequal(self.config.data, taken(records, rows).columns)
-        if self.config.preprocessing.quality_checks.media == "reject":
-            reason[differs] = Reason.MEDIA_MARKS
-        else:
-            warned[Reason.MEDIA_MARKS] = differs
+        _act(self.config.preprocessing.quality_checks.media, Reason.MEDIA_MARKS, differs, reason, warned)
+
+    def _judge_media(self, records: Records, reason: npt.NDArray[np.uint8], warned: Warned) -> None:
+        """Reject, or warn of, rows whose media are not as they should be; what rejects goes first."""
+        found = amiss(records, np.flatnonzero(reason == 0))
+        actions = self.config.preprocessing.quality_checks
+        of_each = [(getattr(actions, check), why) for why, check in CHECKS.items() if why in found]
+        for action, why in sorted(of_each, key=lambda each: each[0] != "reject"):
+            _act(action, why, found[why], reason, warned)
 
     @property
     def keys_of_tables(self) -> tuple[str, ...] | None:
         """Columns to read of a table; None for all: the form, or an expansion, takes the whole record."""
         return None if self._takes_records or form_of(self.config).is_record else self.keys
 
-    def _with_record(self, chunk: Chunk, records: Records) -> Records:
-        """Records for the expansions, with a column of the whole of each where one of them takes that."""
+    def _for_expansions(self, chunk: Chunk, records: Records, place: str) -> Records:
+        """Records with what the expansions take beside columns of the input: the whole of each, its place."""
         columns = dict(records.columns)
+        if self._takes_place:
+            columns[PLACE] = _same_text(place, len(records))
         if self._takes_records:
             columns[RECORD] = record_column(self.engine, chunk, records)
         return replace(records, columns=columns)
@@ -287,6 +304,23 @@ class RowReader:
         while (data := without_marks(records)) is not None:
             records = self.engine.scan(data, chunk.form, self.keys, limit)
         return records
+
+
+def _act(
+    action: Action, why: Reason, holds: npt.NDArray[np.bool_], reason: npt.NDArray[np.uint8], warned: Warned
+) -> None:
+    """Reject, or warn of, the rows of which something holds, if they are good until now."""
+    holds = holds & (reason == 0)
+    if action == "reject":
+        reason[holds] = why
+    elif action == "warn":
+        warned[why] = holds
+
+
+def _same_text(text: str, rows: int) -> Spans:
+    data = np.frombuffer(text.encode("utf-8", "surrogateescape") or b"\0", np.uint8)
+    length = np.full(rows, len(data) if text else 0, np.int64)
+    return Spans(data, np.zeros(rows, np.int64), length, np.full(rows, layout.PLAIN, np.uint8))
 
 
 def table_records(chunk: ArrowChunk, keys: tuple[str, ...], engine: Engine) -> Records:

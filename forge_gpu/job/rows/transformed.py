@@ -16,12 +16,13 @@ from forge_gpu.engine.base import Engine
 from forge_gpu.errors import OutputError, ValidationError
 from forge_gpu.fates import Fate, Reason
 from forge_gpu.io.atomic import make_folder
-from forge_gpu.job.rows.expansion import DETAIL, Expanded, Expansion
+from forge_gpu.io.sinks.base import Sink
+from forge_gpu.job.rows.expansion import DETAIL, PLACE, Expanded, Expansion
 from forge_gpu.job.state import arrays
 from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.scan import scan_records
-from forge_gpu.kernels.layout import Records, Spans
+from forge_gpu.kernels.layout import I64, Records, Spans
 from forge_gpu.sandbox.contract import Script, contract, read_script
 from forge_gpu.sandbox.inside.frames import REJECTED
 from forge_gpu.sandbox.layers import SandboxError, read_layers
@@ -75,7 +76,9 @@ class Transformer:
     def expand(self, config: Config, engine: Engine, records: Records) -> Expanded:
         record = records.columns[RECORD]
         made = self([record.raw(row) for row in range(len(records))])
-        return _expanded(made, [name for name in records.columns if name not in (RECORD, DETAIL)], config)
+        return _expanded(
+            made, [name for name in records.columns if name not in (RECORD, DETAIL, PLACE)], config
+        )
 
     def room(self, input_bytes: int) -> int:
         """What it leaves in the spool, taken to be as much as it is given."""
@@ -83,6 +86,12 @@ class Transformer:
 
     def made(self) -> int:
         return sum(path.stat().st_size for path in self._folder.glob(f"{SPOOLED}*"))
+
+    def written(self, records: Records, rows: I64) -> None:
+        """Nothing lies beside its rows."""
+
+    def around(self, sink: Sink) -> Sink:
+        return sink
 
     def close(self) -> None:
         """End the processes."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
@@ -21,11 +23,13 @@ from forge_gpu.job.rows.encoded import KEY_SPANS, KEY_TEXT, RowEncoder, table_of
 from forge_gpu.job.rows.evaluation import Evaluation, compared_text
 from forge_gpu.job.rows.expansion import Expansions
 from forge_gpu.job.rows.expansions import required_expansions
+from forge_gpu.job.rows.media import DIGESTS, compares_media
 from forge_gpu.job.rows.near import NearText
 from forge_gpu.job.rows.rows import RowReader, Rows
 from forge_gpu.job.rows.scans import HeldScans
 from forge_gpu.job.rows.tokenizers import gives_lists, tokenizer_plan
 from forge_gpu.job.state.inputs import Item
+from forge_gpu.job.state.place import FOLDER as STAGED
 from forge_gpu.job.state.token_table import TokenRows, offsets_of, pieces_within
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.hashing import digest
@@ -34,7 +38,7 @@ from forge_gpu.records.identity import identity_of
 from forge_gpu.templates.forms import form_of
 from forge_gpu.templates.forms.tokens import answers_of
 from forge_gpu.templates.lines import BODY_BYTES, SEPARATOR, Composer, column_key
-from forge_gpu.templates.program import Program, RawSlot, Slot
+from forge_gpu.templates.program import Literal, Program, RawSlot, Slot
 from forge_gpu.templates.stripped import Stripped
 
 
@@ -60,6 +64,14 @@ def is_same_source(item: Item, digest: int, before: int) -> bool:
     of the digests of chunks. Of a table either may be 0: that pass took none, and the file is watched."""
     took_none = item.source.rows is not None and 0 in (digest % 2**64, before)
     return took_none or digest % 2**64 == before
+
+
+def folder_of(item: Item) -> str:
+    """The folder that the file of a range lies in; empty of one at a URL, the present one of a stream."""
+    file = item.source.file
+    if file.is_remote:
+        return ""
+    return os.getcwd() if STAGED in Path(file.url).parts else os.path.dirname(os.path.abspath(file.url))
 
 
 def _after(chunks: Iterable[Chunk], row: int) -> Iterator[Chunk]:
@@ -98,7 +110,8 @@ class Workspace:
         self.engine = make_engine()
         # A GPU engine scans every chunk: it then forgets what the memory of the chunk before held.
         self._scans = scans if self.engine.name == "cpu" else None
-        declared = required_expansions(config) if expansions is None else expansions.declared
+        self._expansions = Expansions(required_expansions(config)) if expansions is None else expansions
+        declared = self._expansions.declared
         self.reader = RowReader(config, self.engine, columns, declared)
         self.chunks_read = 0
         self._input = ReadBuffer(self.engine.parquet_texts if self.engine.name == "gpu" else None)
@@ -108,8 +121,11 @@ class Workspace:
         columns, key = self.reader.renderer.columns, config.preprocessing.dedup.key
         fields = tuple(field.name for field in self._form.rendered(config))
 
+        media: Program = (Slot(DIGESTS), Literal(SEPARATOR)) if compares_media(config) else ()
+
         def as_key(programs: Sequence[Program]) -> Program:
-            return self._form.key(config, columns, programs) if key == "rendered" else column_key(key)
+            own = self._form.key(config, columns, programs) if key == "rendered" else column_key(key)
+            return (*own, *media)
 
         plan = tokenizer_plan(config)
         self._keys_of_tokens = plan is not None and not answers_of(config)
@@ -146,7 +162,7 @@ class Workspace:
 
     def judge(self, item: Item, chunk: Chunk) -> tuple[Rows, int]:
         """The rows of a chunk of a range, judged, and the digest of its source; the scan is held."""
-        rows = self.reader.read(chunk, judge=True)
+        rows = self.reader.read(chunk, judge=True, place=folder_of(item))
         digest = self._digest(rows)
         if self._scans is not None and chunk.form != "table":
             self._scans.hold(item.file, chunk, rows.source, digest)
@@ -159,13 +175,17 @@ class Workspace:
         if self._scans is not None and chunk.form != "table":
             held = self._scans.find(item.file, chunk, self.reader.keys)
         if held is None:
-            rows = self.reader.read(chunk, judge=False, bind=bind)
+            rows = self.reader.read(chunk, judge=False, bind=bind, place=folder_of(item))
             return rows, self._digest(rows)
         records, before = held
-        rows = self.reader.read(chunk, judge=False, records=records, bind=bind)
+        rows = self.reader.read(chunk, judge=False, records=records, bind=bind, place=folder_of(item))
         if source_digest(rows) != before:
             raise changed(item)
         return rows, before
+
+    def written(self, rows: Rows, chosen: I64) -> None:
+        """Some rows of a chunk are about to be written."""
+        self._expansions.written(rows.records, chosen)
 
     def _digest(self, rows: Rows) -> int:
         """That of the source; 0 where none is taken."""

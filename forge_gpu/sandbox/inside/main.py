@@ -85,7 +85,7 @@ def main() -> None:
             import_module(name)
         for name in given["environment"]:
             os.environ.pop(name, None)
-        by_batch = import_module("forge_gpu.sandbox.inside.batches").Batches if given["packages"] else None
+        by_batch = import_module("forge_gpu.sandbox.inside.batches").Batches if given["batches"] else None
         sys.stdin, sys.stdout, sys.stderr = io.StringIO(), Nowhere(), Nowhere()
         sys.argv, sys.path, sys.meta_path = [SCRIPT], [], [Closed(given["modules"])]
         walls.close(given["landlock"], given["filter"])
