@@ -191,6 +191,8 @@ def _answers_stand_apart(config: Config) -> str | None:
         if tokens.answers == "labels":
             return None
         return f"tokens.answers {tokens.answers} needs output.form tokens, and it is {output.form}"
+    if config.data.mapping.shape == "prompt" and tokens.answers != "none":
+        return f"tokens.answers {tokens.answers}: the records are prompts, which have no answers; set none"
     if tokens.answers == "labels" and not answers_of(config):
         return None
     other = next((trainer for trainer in output.trainers if trainer != "trl"), None)

@@ -44,7 +44,7 @@ class Mapping(Section):
     columns: none; a format-string template names the columns itself.
     """
 
-    shape: Literal["flat", "conversation", "preference", "text", "columns"] = "flat"
+    shape: Literal["flat", "conversation", "prompt", "preference", "text", "columns"] = "flat"
     query: str | None = None
     input: str | None = None
     response: str | None = None
@@ -313,7 +313,9 @@ else:  # a word of Python's own can be a field, but not be written as one
 
 
 class OutputConfig(_WithFor):
-    form: Literal["text", "prompt_completion", "messages", "preference", "source", "tokens"] = "text"
+    form: Literal["text", "prompt_completion", "prompt", "messages", "preference", "source", "tokens"] = (
+        "text"
+    )
     format: Literal[
         "jsonl",
         "parquet",

@@ -52,6 +52,7 @@ ONE_THREAD = Budget(256 * 2**20, 1, 0, "the default")
 
 FIELDS_OF = {
     "prompt_completion": ("prompt", "completion"),
+    "prompt": ("prompt",),
     "messages": ("messages",),
     "preference": ("prompt", "chosen", "rejected"),
 }
@@ -129,7 +130,7 @@ class FrameEngine(Generic[Frame, Series]):
         *,
         mapping: GivenMapping = None,
         append_eos: bool = False,
-        form: Literal["text", "prompt_completion", "messages", "preference"] = "text",
+        form: Literal["text", "prompt_completion", "prompt", "messages", "preference"] = "text",
         spans: bool = False,
     ) -> Any:
         """The text of each row: a series named "text" with the frame's index; null where a row is refused.
@@ -162,7 +163,7 @@ class FrameEngine(Generic[Frame, Series]):
         *,
         mapping: GivenMapping = None,
         append_eos: bool = False,
-        form: Literal["text", "prompt_completion", "messages", "preference"] = "text",
+        form: Literal["text", "prompt_completion", "prompt", "messages", "preference"] = "text",
     ) -> Series:
         """Why `render` refuses rows: a series named "reason" with the frame's index; null where it renders.
 

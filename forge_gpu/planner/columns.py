@@ -15,13 +15,22 @@ from forge_gpu.records.values import ABSENT, json_text
 
 ANSWERING = frozenset({"assistant", "gpt", "model", "bot"})
 """Names of the roles that answer."""
+ASKING = frozenset({"user", "human", "system", "developer"})
+"""Names of those that do not: messages of nobody else are a prompt."""
 NOTHING = frozenset({"null", "empty"})
+TURNS = frozenset({"messages", "turns", "pairs", "exchanges", "contents", "segments", "tree"})
+"""Kinds of values that are conversations."""
+LISTS = frozenset({"scored", "texts", "calls"})
+"""Kinds of values that are lists of texts or of calls."""
+LONG = 40
+"""Characters of a text, on average, from which on it looks like what teaches."""
 
 
 @dataclass(slots=True)
 class Column:
     """present: records that have the key. kinds: kind -> how many. held: the same of texts that hold JSON, or
-    a transcript. characters: of all texts together. answered: lists of messages that end with an answer."""
+    a transcript. characters: of all texts together. answered: lists of messages that end with an answer;
+    prompts: those in which nobody answers."""
 
     name: str
     present: int = 0
@@ -30,6 +39,7 @@ class Column:
     characters: int = 0
     longest: int = 0
     answered: int = 0
+    prompts: int = 0
 
     @property
     def kind(self) -> str:
@@ -77,8 +87,10 @@ def _count(column: Column, value: Any) -> None:
     column.present += 1
     kind = kind_of(value)
     column.kinds[kind] += 1
-    if kind == "messages" and speaker_of(messages_in(value)[-1]) in ANSWERING:
-        column.answered += 1
+    if kind == "messages":
+        speakers = [speaker_of(message) for message in messages_in(value)]
+        column.answered += speakers[-1] in ANSWERING
+        column.prompts += ASKING.issuperset(speakers)
     if isinstance(value, str):
         column.characters += len(value)
         column.longest = max(column.longest, len(value))

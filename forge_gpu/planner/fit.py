@@ -32,12 +32,12 @@ def variables_of(source: str) -> list[str]:
     return sorted(find_undeclared_variables(parsed))
 
 
-def fit_jinja(template: ChatTemplate, sampled: SampledConversations) -> list[str]:
-    """Render the sample. Raises TemplateError where the template refuses all of it."""
+def fit_jinja(template: ChatTemplate, sampled: SampledConversations, **variables: object) -> list[str]:
+    """Render the sample. variables: as of `ChatTemplate`. Raises TemplateError where all of it is refused."""
     refusals: Counter[str] = Counter()
     for conversation in sampled.every:
         try:
-            template.render(conversation)
+            template.render(conversation, **variables)
         except Refused as refused:
             refusals[str(refused)] += 1
     if not refusals:

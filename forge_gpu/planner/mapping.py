@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from forge_gpu.errors import InputError
-from forge_gpu.planner.columns import Column
+from forge_gpu.planner.columns import LISTS, LONG, TURNS, Column
 from forge_gpu.planner.names import folded, listed, missing_column, rules
 from forge_gpu.planner.recognise import Match, Recogniser
 from forge_gpu.planner.refusals import refuse, refuse_linked, refuse_nested
@@ -106,7 +106,7 @@ def _recognised(
     recogniser = picker.recogniser
     if required is None and convert is not None and (match := recogniser.first("first")):
         return _of_match(match, convert)
-    every = [shape for shape in SHAPES.values() if shape.telling and not shape.only_text]
+    every = [shape for shape in SHAPES.values() if shape.has_turns]
     for shape in [required] if required else every:
         recognised = shape.recognise(picker)
         if recognised is not None:
@@ -187,6 +187,19 @@ class _Picker:
         named = self.find("messages", frozenset({"messages"}), without)
         holding = [c.name for c in self.columns.values() if c.kind == "messages" and c.name not in without]
         return named or (holding[0] if len(holding) == 1 else None)
+
+    def are_prompts(self, name: str) -> bool:
+        column = self.columns.get(name)
+        if column is None or 2 * column.prompts <= column.kinds["messages"]:
+            return False
+        others = [other for other in self.columns.values() if other is not column]
+        teaches = any(
+            other.is_of(TURNS | LISTS) or (other.kind == "text" and other.mean >= LONG) for other in others
+        )
+        return not teaches and self.find("response", SCALARS | TURNS | LISTS) is None
+
+    def stand_alone(self, names: Collection[str | None]) -> bool:
+        return all(folded(name) in rules()["origins"] for name in self.columns if name not in names)
 
     @property
     def recogniser(self) -> Recogniser:

@@ -35,6 +35,7 @@ from forge_gpu.planner.trial import Trial, try_sample
 from forge_gpu.templates.builtin import builtin
 from forge_gpu.templates.environment import ChatTemplate
 from forge_gpu.templates.forms import FORMS
+from forge_gpu.templates.forms.prompt import ASKING
 from forge_gpu.templates.probes import Probes
 from forge_gpu.templates.probes import probe as probe_template
 from forge_gpu.templates.shapes import SHAPES
@@ -400,6 +401,8 @@ class _Chooser:
             )
         elif is_pair:
             form, why = "preference", "each record is a pair of answers"
+        elif not self._shape.answers and self._shape.has_turns:
+            form, why = "prompt", "the template's text up to where an answer begins"
         else:
             form, why = "text", "the template's text, ready for the tokenizer"
         self.put("output.form", form, why)
@@ -423,16 +426,18 @@ class _Chooser:
         form = self.set_by_user("output", "form") or self.values["output"]["form"]
         if kind == "format":
             validate_template(self.decision.values["chat_template"], self.found.columns)
-            if not (self._shape.in_columns or self._shape.is_pair):
+            in_columns = self._shape.in_columns or self.found.picked.values.get("query")
+            if not (in_columns or self._shape.is_pair):
                 label = self.found.picked.values.get("label")
                 self.values["data"]["mapping"] = {"shape": "columns", **({"label": label} if label else {})}
                 self.reasons["data.mapping.shape"] = "the template names columns of the data itself"
         elif self.conversations is not None and FORMS[form].is_rendered:
+            asking = {} if self._shape.answers else ASKING
             if kind == "builtin":
                 chat = builtin(self.decision.values["chat_template"]).chat_template()
-                self.notes += fit.fit_jinja(chat, self.conversations)
+                self.notes += fit.fit_jinja(chat, self.conversations, **asking)
             elif kind == "jinja":
-                self.notes += fit.fit_jinja(self._chat_template(), self.conversations)
+                self.notes += fit.fit_jinja(self._chat_template(), self.conversations, **asking)
         if kind == "jinja":
             self._probe(form)
 

@@ -73,7 +73,8 @@ def refuse(
     if required is not None:
         raise InputError(
             f"the data does not have what the mapping {required.name!r} needs; its columns are "
-            f"{listed(columns)}; name them with --set data.mapping.KEY=COLUMN ({', '.join(required.needs)})"
+            f"{listed(columns)}; name them with --set data.mapping.KEY=COLUMN "
+            f"({', '.join(required.needs or required.roles)})"
         )
     nested = next((c.name for c in columns.values() if c.kind == "nested"), None)
     if nested:
@@ -95,7 +96,8 @@ def refuse(
     if query and not response:
         raise InputError(
             f"column {query!r} looks like a question, but no column looks like its answer (there are "
-            f"{listed(columns)}); name it with --set data.mapping.response=COLUMN"
+            f"{listed(columns)}); name it with --set data.mapping.response=COLUMN, or prepare prompts alone "
+            "with --set data.mapping.shape=prompt"
         )
     if response and not query:
         raise InputError(

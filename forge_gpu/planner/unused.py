@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from forge_gpu.planner.columns import Column
+from forge_gpu.planner.columns import LISTS, LONG, TURNS, Column
 from forge_gpu.planner.mapping import Picked
 from forge_gpu.planner.names import folded, rules
 from forge_gpu.records.conventions import by_name, conventions
 from forge_gpu.records.paths import root_of
 from forge_gpu.templates.shapes import SHAPES
-
-TURNS = frozenset({"messages", "turns", "pairs", "exchanges", "contents", "segments", "tree"})
-"""Kinds of values that are conversations."""
-LONG = 40
-"""Characters of a text, on average, from which on it looks like what teaches."""
 
 
 def not_used(columns: Mapping[str, Column], picked: Picked) -> list[str]:
@@ -39,7 +34,7 @@ def _teaches(column: Column, picked: Picked) -> str | None:
     """What a column holds, where that looks like what teaches."""
     if column.is_of(TURNS):
         return "conversations"
-    if column.is_of({"scored"}) or (column.is_of({"texts", "calls"}) and picked.shape != "text"):
+    if column.is_of(LISTS if picked.shape != "text" else {"scored"}):
         return "lists of texts or calls"
     names_it = folded(column.name) in (
         *rules()["names"]["input"],

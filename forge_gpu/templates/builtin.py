@@ -28,12 +28,13 @@ class Builtin:
     chat: str
     variables: dict[str, object] = field(default_factory=dict)
 
-    def chat_template(self, ending: str = "") -> ChatTemplate:
-        """What renders conversations. ending: what goes after each text, for append_eos."""
+    def chat_template(self, ending: str = "", **variables: object) -> ChatTemplate:
+        """What renders conversations. ending: what goes after each text, for append_eos. variables: as of
+        `ChatTemplate`."""
         from forge_gpu.templates.environment import ChatTemplate
 
         source = (files("forge_gpu.templates") / self.chat).read_text(encoding="utf-8").removesuffix("\n")
-        return ChatTemplate(source + "{{ ending }}", {}, {**self.variables, "ending": ending})
+        return ChatTemplate(source + "{{ ending }}", {}, {**self.variables, "ending": ending, **variables})
 
 
 @cache

@@ -345,6 +345,37 @@ class ListShape:
         return with_columns(messages, record, self.system, self.tools)
 
 
+@dataclass(frozen=True)
+class PromptList(ListShape):
+    """The same of messages that wait for an answer: those that end with one are refused."""
+
+    def read(self, records: Records, engine: Engine) -> Conversations:
+        result = super().read(records, engine)
+        in_arrays = result.plain if result.parted is None else result.plain | result.parted
+        answers = [name.partition("\0")[0] == "assistant" for name in result.names]
+        last = result.role[np.maximum(result.first[1:] - 1, 0)] if len(result.role) else np.zeros(0, np.uint8)
+        good = result.reason == GOOD
+        for row in np.flatnonzero(good & in_arrays).tolist():
+            if answers[last[row]]:
+                result.refuse(row, BadRecord(ANSWERED))
+                result.plain[row] = False
+        for row in np.flatnonzero(good & ~in_arrays).tolist():
+            try:
+                self.conversation(ChunkRecord(records, row))
+            except BadRecord as bad:
+                result.refuse(row, bad)
+        return result
+
+    def conversation(self, record: Record) -> Conversation:
+        result = super().conversation(record)
+        if result.messages and result.messages[-1].get("role") == "assistant":
+            raise BadRecord(ANSWERED)
+        return result
+
+
+ANSWERED = "the messages end with the assistant's answer: a prompt is what comes before it"
+
+
 def _with_unknown(texts: Messages) -> Bools:
     """Which rows have a message whose role is none of those that were looked for."""
     before = np.concatenate(([0], np.cumsum(texts.role == UNKNOWN_ROLE)))

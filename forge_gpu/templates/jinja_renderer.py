@@ -66,8 +66,9 @@ class MachineRows:
 
 @dataclass
 class JinjaRenderer:
-    """`fields`: ("text",), ("text", "spans"), ("prompt", "completion") or ("prompt", "chosen", "rejected");
-    for the last, `shapes` are the two sides of the pair, else the one conversation.
+    """`fields`: ("text",), ("text", "spans"), ("prompt",) without an answer, ("prompt", "completion")
+    or ("prompt", "chosen", "rejected"); for the last, `shapes` are the two sides of the pair, else the one
+    conversation.
 
     spans: a JSON list of [start, end), in characters of the text, of what messages of `roles` wrote
     (`only_last`: the last one); where they are not known null, or the row is refused (`rejects_unknown`).
@@ -96,7 +97,7 @@ class JinjaRenderer:
         self.programs += [(Slot(own(f"machine's {name}")),) for name in self.texts]
         if SPANS in self.fields:
             self.programs.append((RawSlot(own(SPANS)),))
-        self.split = self.texts != ("text",)
+        self.split = len(self.texts) > 1
         self.span_rule = SpanRule(self.template, self.roles, self.only_last) if SPANS in self.fields else None
         self._has_code = self.compiled and self.template.final_field is None  # a cut at a tag is no program
         traced = self._has_code and (self.span_rule is None or self.marks_spans)
@@ -394,7 +395,7 @@ class _Chunk:
         contents = self.renderer.contents
         query, response = contents[0](self.sides[0], self.engine)
         if len(self.sides) == 1:
-            return {"query": query, "response": response}
+            return {"query": query} | ({} if self.renderer.texts == ("prompt",) else {"response": response})
         return {
             "query": query,
             "chosen": response,

@@ -27,13 +27,15 @@ CONTENT, REWRITTEN, TOOLS = own("content"), own("messages"), own("tools")
 class MessagesRenderer:
     """Plain rows are programs over contents, one for each sequence of roles; other rows are spelled anew.
 
-    messages, tools: the columns that hold them. Where the data has OpenAI messages already and nothing is to
-    be added, they stay as the input spells them.
+    messages, tools: the columns that hold them. field: what the list is called, `messages`, or `prompt` where
+    nobody has answered. Where the data has OpenAI messages already and nothing is to be added, they stay as
+    the input spells them.
     """
 
     shape: Shape
     messages: str
     tools: str | None
+    field: str = "messages"
 
     def __post_init__(self) -> None:
         self.programs: list[Program] = [(RawSlot(REWRITTEN),)]
@@ -44,7 +46,7 @@ class MessagesRenderer:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        return ("messages",) if self.tools is None else ("messages", "tools")
+        return (self.field,) if self.tools is None else (self.field, "tools")
 
     @property
     def json_fields(self) -> frozenset[str]:
@@ -60,25 +62,27 @@ class MessagesRenderer:
             CONTENT: conversations.content,
             REWRITTEN: self._rewritten(conversations, records.columns[self.messages]),
         }
-        program = {"messages": self._programs(conversations)}
+        program = {self.field: self._programs(conversations)}
         good = conversations.reason == Reason.NONE
         if self.tools is not None:
             columns[TOOLS] = _tools(conversations, records.columns[self.tools])
             index = np.where(columns[TOOLS].kind == layout.ABSENT, np.int32(2), np.int32(1))
             program["tools"] = np.where(good, index, np.int32(-1))
-        program["messages"] = np.where(good, program["messages"], np.int32(-1))
+        program[self.field] = np.where(good, program[self.field], np.int32(-1))
         return Bound(
             programs=self.programs,
             program=program,
             columns=columns,
             reason=conversations.reason,
-            make_texts=lambda: dict(
-                zip(("query", "response"), self._contents(conversations, engine), strict=True)
-            ),
+            make_texts=lambda: self._texts(conversations, engine),
             message_columns=frozenset((CONTENT,)),
             first=conversations.first,
             detail=conversations.detail,
         )
+
+    def _texts(self, conversations: Conversations, engine: Engine) -> dict[str, Spans]:
+        query, response = self._contents(conversations, engine)
+        return {"query": query} | ({} if self.field == "prompt" else {"response": response})
 
     def _programs(self, conversations: Conversations) -> I32:
         """The program of each row: one of the row's sequence of roles, 0 where it is not plain."""

@@ -129,7 +129,7 @@ class Workspace:
 
         plan = tokenizer_plan(config)
         self._keys_of_tokens = plan is not None and not answers_of(config)
-        key_fields: Sequence[Program] = ((Slot(KEY_TEXT),), (RawSlot(KEY_SPANS),))
+        key_fields: Sequence[Program] = ((Slot(KEY_TEXT),), (RawSlot(KEY_SPANS),))[: len(fields)]
         self._keys = Composer(
             () if self._keys_of_tokens else fields,
             lambda programs: as_key(key_fields if self._keys_of_tokens else programs),

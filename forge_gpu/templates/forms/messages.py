@@ -18,34 +18,48 @@ class MessagesForm(Form):
     name = "messages"
 
     def fields(self, config: Config) -> tuple[Field, ...]:
-        messages = Field("messages", "json")
+        messages = Field(_name_of(shape_of(config.data.mapping)), "json")
         if config.data.mapping.tools is None:
             return (messages,)
         return (messages, Field("tools", "json", may_be_null=True))
 
     def misfit(self, shape: RecordShape) -> str | None:
         if not shape.has_turns:
-            return f"output.form messages needs data.mapping.shape flat or conversation, not {shape.name}"
+            return (
+                "output.form messages needs data.mapping.shape flat, conversation or prompt, not "
+                f"{shape.name}"
+            )
         return super().misfit(shape)
 
     def renderer(self, config: Config) -> Renderer:
         mapping, shape = config.data.mapping, shape_of(config.data.mapping)
-        if shape.in_columns:
-            return _of_columns(mapping, shape.contents(mapping))
+        if mapping.messages is None:
+            return _of_columns(mapping, shape)
         return MessagesRenderer(
-            shape.sides(mapping, own_roles(config.model))[0], mapping.messages or "", mapping.tools
+            shape.sides(mapping, own_roles(config.model))[0],
+            mapping.messages,
+            mapping.tools,
+            _name_of(shape),
         )
 
 
-def _of_columns(mapping: Mapping, contents: dict[str, str]) -> Renderer:
-    query, response = mapping.query or "", mapping.response or ""
-    messages = [("user", query_parts(query, mapping.input)), ("assistant", (Slot(response),))]
+def _name_of(shape: RecordShape) -> str:
+    """The field, as TRL calls it: messages that end with an answer, or the prompt for one."""
+    return "messages" if shape.answers else "prompt"
+
+
+def _of_columns(mapping: Mapping, shape: RecordShape) -> Renderer:
+    query, response, field = mapping.query or "", mapping.response or "", _name_of(shape)
+    contents = shape.contents(mapping)
+    messages = [("user", query_parts(query, mapping.input))]
+    if shape.answers:
+        messages.append(("assistant", (Slot(response),)))
     return ColumnsRenderer(
-        {"messages": message_list(messages, mapping.system)},
-        needed=(query, response),
+        {field: message_list(messages, mapping.system)},
+        needed=(query, response) if shape.answers else (query,),
         optional=tuple(name for name in (mapping.input, mapping.system) if name is not None),
         contents=contents,
-        json_fields=frozenset(("messages",)),
+        json_fields=frozenset((field,)),
         texts=tuple(contents.values()),
     )
 

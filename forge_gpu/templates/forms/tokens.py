@@ -9,6 +9,7 @@ from forge_gpu.io.sinks.registry import OF_TOKENS
 from forge_gpu.io.sinks.token_columns import ATTENTION, IDS, LABELS, LENGTHS
 from forge_gpu.templates.fields import split_at
 from forge_gpu.templates.forms.preference import FORM as PREFERENCE
+from forge_gpu.templates.forms.prompt import FORM as PROMPT
 from forge_gpu.templates.forms.rendered import RenderedForm, writes_turns
 from forge_gpu.templates.lines import Field, line_program
 from forge_gpu.templates.program import Program, RawSlot
@@ -47,15 +48,19 @@ class TokensForm(RenderedForm):
     def rendered(self, config: Config) -> tuple[Field, ...]:
         if answers_of(config):
             return (Field("prompt"), *map(Field, answers_of(config)))
+        if shape_of(config.data.mapping).name == PROMPT.name:
+            return PROMPT.fields(config)
         return TEXT if writes_turns(config) and not prompt_alone(config) else PARTED
 
     def misfit(self, shape: RecordShape) -> str | None:
         return None
 
     def renderer(self, config: Config) -> Renderer:
-        """Pairs are rendered as the form `preference` renders them."""
-        is_pair = shape_of(config.data.mapping).is_pair
-        return PREFERENCE.renderer(config) if is_pair else super().renderer(config)
+        """Pairs are rendered as the form `preference` renders them, prompts as the form `prompt` does."""
+        shape = shape_of(config.data.mapping)
+        if shape.name == PROMPT.name:
+            return PROMPT.renderer(config)
+        return PREFERENCE.renderer(config) if shape.is_pair else super().renderer(config)
 
     def columns_fault(self, config: Config) -> str | None:
         if config.output.columns and "axolotl" in config.output.trainers:

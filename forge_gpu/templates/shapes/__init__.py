@@ -11,11 +11,19 @@ from forge_gpu.templates.shapes.columns import ColumnRecords
 from forge_gpu.templates.shapes.conversation import ConversationRecords
 from forge_gpu.templates.shapes.flat import FlatRecords
 from forge_gpu.templates.shapes.preference import PreferencePairs
+from forge_gpu.templates.shapes.prompt import PromptRecords
 from forge_gpu.templates.shapes.text import TextRecords
 
 SHAPES: dict[str, RecordShape] = {
     shape.name: shape
-    for shape in (PreferencePairs(), ConversationRecords(), FlatRecords(), TextRecords(), ColumnRecords())
+    for shape in (
+        PreferencePairs(),
+        PromptRecords(),
+        ConversationRecords(),
+        FlatRecords(),
+        TextRecords(),
+        ColumnRecords(),
+    )
 }
 """In the order in which a sample is tried for them."""
 

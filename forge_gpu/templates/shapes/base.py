@@ -23,6 +23,12 @@ TEXT = frozenset({"text"})
 class Columns(Protocol):
     """The columns of a sample, asked for what each key of the mapping stands for."""
 
+    def are_prompts(self, name: str) -> bool:
+        """Whether nobody answers in most of a column's message lists, and no other column teaches."""
+
+    def stand_alone(self, names: Collection[str | None]) -> bool:
+        """Whether all other columns say by their names that they tell where a record is from."""
+
     def given(self, key: str) -> str | None:
         """The column that the user named for a key."""
 
@@ -46,8 +52,9 @@ class RecordShape(ABC):
     one and no shape, mean this one; a shape that none tells of is taken only where it is asked for.
     rather: the shape that the same keys mean where the data has the columns that it needs.
 
-    answers: the roles of what a model is to learn: one in a conversation, two in a pair, none where records
-    have no turns. in_columns: each text stands in a column of its own. only_text: a record is one text.
+    answers: the roles of what a model is to learn: one in a conversation, two in a pair, none in a prompt.
+    has_turns: somebody speaks, so that a chat template fits. in_columns: each text stands in a column of its
+    own. only_text: a record is one text.
     """
 
     name: ClassVar[str]
@@ -55,13 +62,10 @@ class RecordShape(ABC):
     telling: ClassVar[tuple[str, ...]] = ()
     rather: ClassVar[str | None] = None
     answers: ClassVar[tuple[str, ...]] = ()
+    has_turns: ClassVar[bool] = True
     in_columns: ClassVar[bool] = True
     only_text: ClassVar[bool] = False
     roles: ClassVar[tuple[str, ...]] = ("query", "input", "system", "response")
-
-    @property
-    def has_turns(self) -> bool:
-        return bool(self.answers)
 
     @property
     def is_pair(self) -> bool:
@@ -78,7 +82,8 @@ class RecordShape(ABC):
         """What reads the conversation of a record, or the two sides of a pair; `answers` has a role for
         each. own: roles that the template knows itself. Raises ConfigError where records have no turns."""
         raise ConfigError(
-            f"a chat template needs data.mapping.shape flat, conversation or preference, not {self.name}"
+            "a chat template needs data.mapping.shape flat, conversation, prompt or preference, not "
+            f"{self.name}"
         )
 
     def contents(self, mapping: Mapping) -> dict[str, str]:

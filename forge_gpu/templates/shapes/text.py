@@ -9,6 +9,7 @@ class TextRecords(RecordShape):
     name = "text"
     needs = ("text",)
     telling = ("text",)
+    has_turns = False
     only_text = True
     roles = ("text",)
 
