@@ -85,9 +85,10 @@ acceptance: install ## What takes too long for every commit, a script a subject;
 	docker/with-engine.sh $(BIN)/python -m benchmarks.acceptance.containers
 
 .PHONY: fuzz
-fuzz: install ## Try damaged files of each format for SECONDS, by SEED, and again with checked kernels
+fuzz: install ## Try damaged files of each format, again with checked kernels, and prepared folders, each for SECONDS, by SEED
 	$(BIN)/python -m tests.faults.fuzz $(SECONDS) $(SEED)
 	FORGE_CHECKED_KERNELS=1 $(BIN)/python -m tests.faults.fuzz $(SECONDS) $(SEED)
+	$(BIN)/python -m tests.faults.fuzz_folders $(SECONDS) $(SEED)
 
 .PHONY: limits
 limits: install ## Measure memory by input and time by growth, and write them into docs/memory.md

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 
+from forge_gpu.audit.manifest import IN_SPLITS, REJECTED, read_config, read_manifest
 from forge_gpu.audit.validation_report import Check, ValidationReport
 from forge_gpu.config.schema import Config
-from forge_gpu.errors import ForgeError, InputError, ValidationError
-from forge_gpu.fates import Fate, name
+from forge_gpu.errors import ForgeError, ValidationError
+from forge_gpu.io.faults import first_line
 from forge_gpu.io.sinks.registry import format_of
 from forge_gpu.job.output.result import LEDGER, MANIFEST, REJECTED_FORMAT, OutputFile
-from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.templates.forms import form_of
-
-REJECTED = name(Fate.REJECTED)
-IN_SPLITS = tuple(map(name, SPLITS))
 
 
 def verify_folder(folder: Path) -> ValidationReport:
@@ -31,41 +28,23 @@ def verify_folder(folder: Path) -> ValidationReport:
     config = read_config(folder, manifest)
     checks = [_file(folder, file, config) for file in outputs]
     checks.append(_sums(manifest, outputs))
-    rows = 0
+    rows, of_ledger = _of_ledger(folder, manifest, outputs)
+    return ValidationReport(str(folder), rows, (*checks, *of_ledger))
+
+
+def _of_ledger(
+    folder: Path, manifest: dict[str, Any], outputs: list[OutputFile]
+) -> tuple[int, Sequence[Check]]:
+    """(rows of the ledger, what is checked by it)."""
+    import pyarrow as pa
+
     try:
         ledger = _Ledger(folder / LEDGER)
-    except (OSError, ValueError) as fault:
-        checks.append(Check(LEDGER, False, f"cannot be read: {' '.join(str(fault).split())[:200]}"))
-    else:
-        rows = ledger.rows
-        checks += _ledger(ledger, manifest, outputs)
-        checks.append(_rejected(folder, ledger, outputs))
-    return ValidationReport(str(folder), rows, tuple(checks))
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of an output folder. Raises InputError where there is none, or it cannot be read."""
-    path = folder / MANIFEST
-    try:
-        manifest = orjson.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise InputError(f"{folder}: holds no {MANIFEST}; name the output folder of a finished job") from None
-    except (OSError, orjson.JSONDecodeError) as fault:
-        raise InputError(f"{path}: cannot be read: {fault}; prepare the folder again") from None
-    needed = {"outputs", "counts", "rejected", "rows", "inputs", "config"}
-    if not isinstance(manifest, dict) or not needed <= manifest.keys():
-        raise InputError(f"{path}: is no manifest of Forge: it lacks {', '.join(sorted(needed))}")
-    return manifest
-
-
-def read_config(folder: Path, manifest: dict[str, Any]) -> Config:
-    """The settings that it was made with. Raises InputError where they are of another version of Forge."""
-    try:
-        return Config.model_validate(manifest["config"])
-    except ValueError as fault:
-        raise InputError(
-            f"{folder / MANIFEST}: its settings are of another version of Forge: {str(fault).splitlines()[0]}"
-        ) from None
+        ledger.read_all()
+        checks = (*_ledger(ledger, manifest, outputs), _rejected(folder, ledger, outputs))
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, pa.ArrowException) as fault:
+        return 0, [Check(LEDGER, False, f"cannot be read: {first_line(fault)}")]
+    return ledger.rows, checks
 
 
 def _file(folder: Path, file: OutputFile, config: Config) -> Check:
@@ -122,10 +101,17 @@ class _Ledger:
     """The columns of the ledger that are counted, as numbers of words."""
 
     def __init__(self, path: Path) -> None:
-        import pyarrow.parquet as pq
+        from forge_gpu.job.output.ledger import open_ledger
 
-        self._file = pq.ParquetFile(path)
+        self._file = open_ledger(path)
         self.rows: int = self._file.metadata.num_rows
+
+    def read_all(self) -> None:
+        """Each page has a checksum, which reading compares. Raises OSError."""
+        from forge_gpu.io.checked import check
+
+        for batch in self._file.iter_batches():
+            check(batch)
 
     def batches(self, *columns: str) -> Iterator[dict[str, list[Any]]]:
         for batch in self._file.iter_batches(columns=list(columns)):
@@ -186,7 +172,7 @@ def _rejected(folder: Path, ledger: _Ledger, outputs: list[OutputFile]) -> Check
         for record in _records(folder / file.file) if file is not None else ():
             result[record["file"], record["row"], record["reason"]] += 1
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as fault:
-        return Check("rejected rows", False, f"cannot be read: {fault}")
+        return Check("rejected rows", False, f"cannot be read: {first_line(fault)}")
     differing = (said - result) + (result - said)
     if differing:
         path, row, reason = min(differing)

@@ -7,7 +7,6 @@ an unusual string did not survive the pretty form, everything is quoted instead.
 from __future__ import annotations
 
 import io
-import os
 import textwrap
 from collections.abc import Mapping
 from functools import cache
@@ -25,6 +24,7 @@ from forge_gpu.config.layers import Layer, build
 from forge_gpu.config.parse import parse
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ConfigError
+from forge_gpu.io.atomic import written_beside
 
 WIDTH = 100
 INDENT = 2
@@ -70,16 +70,8 @@ def _free_name(path: Path, suffix: str) -> Path:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(beside, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
+    with written_beside(path) as beside:
+        beside.write_bytes(data)
 
 
 @cache

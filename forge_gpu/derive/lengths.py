@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from forge_gpu.derive.rows import is_padded
+from forge_gpu.job.output.ledger import open_ledger
 from forge_gpu.kernels.layout import I64
 from forge_gpu.loading.mapped import mapped_split
 from forge_gpu.share.prepared import Prepared, reading
@@ -25,7 +25,7 @@ def tokens_of_lines(prepared: Prepared, split: str) -> I64:
     for file in files:
         first[file.file] = begin
         begin += file.rows
-    with reading(prepared.ledger), pq.ParquetFile(prepared.ledger) as ledger:
+    with reading(prepared.ledger), open_ledger(prepared.ledger) as ledger:
         for batch in ledger.iter_batches(BATCH_ROWS, columns=["shard", "line", "tokens"]):
             shard = batch["shard"]
             starts = np.array([first.get(name, -1) for name in shard.dictionary.to_pylist()] or [-1])

@@ -32,7 +32,7 @@ from forge_gpu.io.sinks.token_columns import ATTENTION, IDS, LABELS, LENGTHS
 from forge_gpu.io.to_arrow import texts_to_arrow
 from forge_gpu.job.facts.columns import coded, numbers
 from forge_gpu.job.finish import remove_stale
-from forge_gpu.job.output.ledger import ROWS_AT_ONCE, ledger_writer, schema_of
+from forge_gpu.job.output.ledger import ROWS_AT_ONCE, ledger_writer, open_ledger, schema_of
 from forge_gpu.job.output.result import LEDGER, MANIFEST, OutputFile, Result
 from forge_gpu.job.output.verify import verify
 from forge_gpu.job.rows.tokenizers import pack_length
@@ -43,7 +43,7 @@ from forge_gpu.loading.mixture import is_mixture
 from forge_gpu.loading.opened import require_tokens
 from forge_gpu.packs.places import PACKERS, Packs, groups_of, padded, section
 from forge_gpu.packs.sink import ByRows, ByTokens, Cut, PackingSink, Padding, lines_of
-from forge_gpu.share.prepared import Prepared, open_prepared, reading
+from forge_gpu.share.prepared import Prepared, open_prepared, reading, require_sound
 from forge_gpu.templates.forms import form_of
 
 TOKENS_AT_ONCE = 2**20
@@ -178,6 +178,7 @@ def _write(prepared: Prepared, config: Config, target: Path, splits: dict[str, _
                 )
     for other in prepared.outputs:
         if other.split == name(Fate.REJECTED):
+            require_sound(prepared.folder, [other])
             with replacing(target / other.file) as partial:
                 shutil.copyfile(prepared.folder / other.file, partial)
             files.append(other)
@@ -229,7 +230,7 @@ def _lists(rows: SplitRows, chosen: I64, columns: list[str]) -> list[tuple[bytes
 def _write_ledger(prepared: Prepared, config: Config, target: Path, splits: dict[str, _Split]) -> None:
     """The ledger, with the new place of each row of a split."""
     schema, output = schema_of(config), config.output
-    with reading(prepared.ledger), pq.ParquetFile(prepared.ledger) as old:
+    with reading(prepared.ledger), open_ledger(prepared.ledger) as old:
         count = old.metadata.num_rows
         shard, line, place = np.full((3, count), -1, np.int64)
         shards: list[str] = []
@@ -247,7 +248,7 @@ def _write_ledger(prepared: Prepared, config: Config, target: Path, splits: dict
         words = texts_to_arrow(shards)
         with ledger_writer(target / LEDGER, schema) as writer:
             begin = 0
-            for batch in old.iter_batches(ROWS_AT_ONCE):
+            for batch in _batches(old, prepared.ledger):
                 rows = slice(begin, begin + len(batch))
                 absent = shard[rows] < 0
                 new = {
@@ -258,6 +259,12 @@ def _write_ledger(prepared: Prepared, config: Config, target: Path, splits: dict
                 arrays = [new[name] if name in new else batch[name] for name in schema.names]
                 writer.write_batch(pa.record_batch(arrays, schema=schema))
                 begin += len(batch)
+
+
+def _batches(ledger: pq.ParquetFile, path: Path) -> Iterator[pa.RecordBatch]:
+    """All rows. What fails of reading them is told here: around it a file is written."""
+    with reading(path):
+        yield from ledger.iter_batches(ROWS_AT_ONCE)
 
 
 def _manifest(

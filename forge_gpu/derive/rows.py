@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from forge_gpu.errors import InputError
+from forge_gpu.job.output.ledger import open_ledger
 from forge_gpu.kernels.layout import I64
 from forge_gpu.loading.lines import Slices
 from forge_gpu.loading.mapped import I32, MappedSplit, mapped_split
@@ -49,8 +49,8 @@ class Ledger:
     @cached_property
     def _table(self) -> pa.Table:
         names = [*COLUMNS, *(["place"] if self.prepared.config.output.packing != "none" else [])]
-        with reading(self.prepared.ledger):
-            return pq.read_table(self.prepared.ledger, columns=names).combine_chunks()
+        with reading(self.prepared.ledger), open_ledger(self.prepared.ledger) as ledger:
+            return ledger.read(columns=names).combine_chunks()
 
     @property
     def count(self) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,6 +52,16 @@ def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
 
     size: of what is written, if that is known. Raises OutputError. A block that raises leaves nothing.
     """
+    try:
+        with written_beside(path) as beside:
+            yield beside
+    except OSError as fault:
+        raise output_fault(fault, path, size) from fault
+
+
+@contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """As `replacing`, for what is no output. Raises OSError."""
     beside = _beside(path)
     try:
         _create(beside)
@@ -57,8 +69,6 @@ def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
         with open(beside, "rb") as file:
             os.fsync(file.fileno())
         publish(beside, path)
-    except OSError as fault:
-        raise output_fault(fault, path, size) from fault
     finally:
         _forget(beside)
 
@@ -72,6 +82,35 @@ def _forget(beside: Path) -> None:
 def _beside(path: Path) -> Path:
     """A name that nobody can foresee."""
     return path.with_name(f"{path.name}.{secrets.token_hex(8)}{PARTIAL}")
+
+
+def open_to_append(path: str | Path, mode: int) -> int:
+    """A descriptor to write after what a file has, or to a pipe or a device. mode: of a new file.
+
+    Raises OSError, also for a link: someone may have put it there, and what it names would be written to.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    if os.path.abspath(path).startswith(_OF_THE_SYSTEM):
+        return os.open(path, flags, mode)
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW, mode)
+    except OSError as fault:
+        if fault.errno == errno.ELOOP:
+            raise _a_link(path) from fault
+        raise
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+        os.close(descriptor)
+        raise _a_link(path)
+    return descriptor
+
+
+def _a_link(path: str | Path) -> OSError:
+    return OSError(errno.ELOOP, "it is a link to another file; name that one, or remove the link", str(path))
+
+
+_OF_THE_SYSTEM = ("/dev/", "/proc/")
+"""Where links are the system's own: /dev/stdout."""
 
 
 def _create(path: Path) -> None:
@@ -116,6 +155,12 @@ def make_folder(folder: Path) -> Path:
     except OSError as fault:
         raise output_fault(fault, folder) from fault
     return folder
+
+
+def require_no_link(folder: Path) -> None:
+    """Raise OutputError where a link stands in the place of a folder that an output has of its own."""
+    if folder.is_symlink():
+        raise OutputError(f"{folder}: is a link, and files of the output go into a folder there; remove it")
 
 
 def inside(folder: Path, name: str) -> Path:

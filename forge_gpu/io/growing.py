@@ -78,6 +78,16 @@ class GrowingFile:
             view = view[count:]
             self._position += count
 
+    def overwrite(self, begin: int, data: bytes) -> None:
+        """Write bytes over as many that were written before."""
+        view = memoryview(data)
+        try:
+            while view:
+                count = os.pwrite(self._descriptor, view, begin)
+                view, begin = view[count:], begin + count
+        except OSError as fault:
+            raise output_fault(fault, self._of) from fault
+
     def position(self) -> int:
         """Bytes written: what `resume_at` takes, once `sync` has returned."""
         return self._position

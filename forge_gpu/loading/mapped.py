@@ -21,15 +21,16 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from forge_gpu.errors import InputError
+from forge_gpu.errors import InputError, OutputError
 from forge_gpu.io.atomic import PARTIAL
 from forge_gpu.io.growing import GrowingFile
 from forge_gpu.io.lock import FolderLock
+from forge_gpu.io.modes import make_private
 from forge_gpu.io.sinks.token_columns import IDS, LABELS, LENGTHS
 from forge_gpu.job.state.place import FOLDER
 from forge_gpu.kernels.compiled import cache_folder
 from forge_gpu.kernels.layout import I64
-from forge_gpu.share.prepared import Prepared
+from forge_gpu.share.prepared import Prepared, reading, require_sound
 
 I32 = npt.NDArray[np.int32]
 
@@ -96,13 +97,25 @@ def mapped_split(prepared: Prepared, split: str) -> MappedSplit:
     for home in (own, elsewhere):
         if (home / name / AT).exists():
             return MappedSplit((home / name).absolute())
-    home = own if os.access(prepared.folder, os.W_OK) else elsewhere
+    home = own if _is_ours(own) else elsewhere
     with FolderLock(home):
         if not (home / name).exists():  # another process may have made it meanwhile
             for stale in list(home.glob(f"{split}-*")) if home == own else ():
                 shutil.rmtree(stale, ignore_errors=True)
+            require_sound(prepared.folder, prepared.split_files[split])
             _make(prepared, split, home / name)
     return MappedSplit((home / name).absolute())
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder in `.forge` of a prepared one is, or can be made, this user's alone, without links."""
+    if not os.access(folder.parent.parent, os.W_OK):
+        return False
+    try:
+        make_private(make_private(folder.parent) / folder.name)
+    except OutputError:
+        return False
+    return True
 
 
 def _digest(prepared: Prepared, split: str) -> str:
@@ -119,7 +132,10 @@ def _make(prepared: Prepared, split: str, folder: Path) -> None:
     partial = folder.with_name(folder.name + PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
     names = [name for name in (IDS, LABELS, LENGTHS) if name in prepared.manifest["columns"]]
-    with _files(partial, [*names, AT, *([LENGTHS_AT] if LENGTHS in names else [])]) as files:
+    with (
+        reading(prepared.folder),
+        _files(partial, [*names, AT, *([LENGTHS_AT] if LENGTHS in names else [])]) as files,
+    ):
         ends = {AT: np.zeros(1, np.int64), LENGTHS_AT: np.zeros(1, np.int64)}
         for at, file in files.items():
             if at in ends:

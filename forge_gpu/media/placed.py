@@ -13,7 +13,7 @@ from typing import Any
 
 from forge_gpu.config.schema import OutputConfig
 from forge_gpu.errors import InputError, OutputError, ValidationError
-from forge_gpu.io.atomic import PARTIAL, make_folder, replacing
+from forge_gpu.io.atomic import PARTIAL, make_folder, replacing, require_no_link
 from forge_gpu.media.aside import content_path
 from forge_gpu.media.looker import Seen, mime_of
 from forge_gpu.media.references import Reference
@@ -50,6 +50,8 @@ class Placed:
             raise InputError(f"{_shown(source)}: changed while it was read; run the command again")
         if place.is_symlink() == is_link and os.path.exists(place) and os.stat(place).st_size == size:
             return
+        for folder in (self._output / FOLDER, place.parent):
+            require_no_link(folder)
         make_folder(place.parent)
         with replacing(place, size) as beside:
             if is_link:
@@ -60,16 +62,23 @@ class Placed:
 
     def files(self) -> Iterator[Path]:
         """Those that are there, in the order of their names."""
-        for path in sorted((self._output / FOLDER).glob("??/*")):
+        for path in sorted(self._all()):
             if _NAME.fullmatch(path.name):
                 yield path
+
+    def _all(self) -> list[Path]:
+        """What lies in its folders; what a link leads to is not the output's."""
+        folder = self._output / FOLDER
+        if folder.is_symlink():
+            return []
+        return [path for path in folder.glob("??/*") if not path.parent.is_symlink()]
 
     def bytes(self) -> int:
         return sum(path.lstat().st_size for path in self.files())
 
     def remove_stale(self, named: Collection[str]) -> None:
         """Remove files of earlier jobs, and what killed runs were writing."""
-        for path in (self._output / FOLDER).glob("??/*"):
+        for path in self._all():
             is_stale = _NAME.fullmatch(path.name) and path.name.partition(".")[0] not in named
             if is_stale or (path.name.endswith(PARTIAL) and _NAME.match(path.name)):
                 path.unlink()

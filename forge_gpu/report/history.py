@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from forge_gpu.errors import OutputError
+from forge_gpu.io.atomic import open_to_append, replacing
 from forge_gpu.io.secrets import public, public_command, public_within
 from forge_gpu.job.events.encode import Entry
 from forge_gpu.job.events.events import JobEnded, JobFailed
@@ -52,7 +54,7 @@ class RunNote:
     def _save(self, entry: Entry, ending: dict[str, Any]) -> None:
         seconds = round((entry.time - self._began).total_seconds(), 3)
         line = orjson.dumps(public_within({"run": entry.run, **self._note, "seconds": seconds, **ending}))
-        with suppress(OSError):  # a home that cannot be written to is no fault of the run
+        with suppress(OSError, OutputError):  # a home that cannot be written to is no fault of the run
             _append(history_file(), line + b"\n")
 
 
@@ -60,12 +62,10 @@ def _append(path: Path, line: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     if len(lines) >= 2 * MOST:
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(b"".join(lines[-MOST:]))
-        partial.chmod(0o600)
-        partial.replace(path)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+        with replacing(path) as partial:
+            partial.chmod(0o600)
+            partial.write_bytes(b"".join(lines[-MOST:]))
+    with os.fdopen(open_to_append(path, 0o600), "wb") as file:
         file.write(line)
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from functools import cache
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, ClassVar
 
 import orjson
 
 from forge_gpu.errors import OutputError
+from forge_gpu.io.atomic import open_to_append
 from forge_gpu.io.secrets import public_values
 from forge_gpu.job.events.dispatch import PACE
 from forge_gpu.job.events.encode import Entry, values_of
@@ -101,9 +104,16 @@ class JobLog:
 
 
 def _file(where: str) -> logging.Handler:
-    handler = logging.FileHandler(Path(where), encoding="utf-8", delay=False)
+    handler = _File(Path(where), encoding="utf-8", delay=False)
     handler.terminator = "\n"
     return handler
+
+
+class _File(logging.FileHandler):
+    """A file that is written under its own name, not through a link that someone put there."""
+
+    def _open(self) -> TextIOWrapper:
+        return os.fdopen(open_to_append(self.baseFilename, 0o664), "a", encoding="utf-8")
 
 
 @cache

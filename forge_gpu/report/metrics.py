@@ -5,7 +5,6 @@ Labels are names of stages, fates and reasons alone: never anything from the dat
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 from forge_gpu._version import __version__
 from forge_gpu.errors import ConfigError, ForgeError, OutputError
+from forge_gpu.io.atomic import replacing
 from forge_gpu.job.events.dispatch import PACE, GiveUp
 from forge_gpu.job.events.encode import Entry
 from forge_gpu.job.events.events import (
@@ -199,11 +199,10 @@ class Metrics:
     def _write(self) -> None:
         """The whole file anew, readable by who collects it."""
         assert self._file is not None
-        partial = self._file.with_name(self._file.name + ".partial")  # the collector reads *.prom alone
         try:
-            partial.write_bytes(self._client.generate_latest(self._registry))
-            partial.chmod(0o644)
-            os.replace(partial, self._file)
-        except OSError as fault:
-            raise OutputError(f"{self._file}: metrics cannot be written: {fault.strerror}") from fault
+            with replacing(self._file) as partial:  # the collector reads *.prom alone
+                partial.write_bytes(self._client.generate_latest(self._registry))
+                partial.chmod(0o644)
+        except OutputError as fault:
+            raise OutputError(f"metrics cannot be written: {fault}") from fault
         self._written = time.monotonic()

@@ -110,6 +110,13 @@ def size_of(rows: int, share: str) -> int:
     return (2 * rows * exact.numerator + exact.denominator) // (2 * exact.denominator)
 
 
+def write(path: Path, data: bytes) -> None:
+    """A new file: what had the name goes, and where it is a link, what that leads to stays as it is."""
+    path.unlink(missing_ok=True)
+    with path.open("xb") as file:
+        file.write(data)
+
+
 def main() -> None:
     seen: set[bytes] = set()
     lines: list[bytes] = []
@@ -139,7 +146,7 @@ def main() -> None:
         chosen = [line for row, line in enumerate(lines) if splits.get(row, "train") == split]
         fates[split] = len(chosen)
         if chosen or split != "test":
-            (folder / f"{split}.jsonl").write_bytes(b"".join(chosen))
+            write(folder / f"{split}.jsonl", b"".join(chosen))
     print(json.dumps(fates))
 
 

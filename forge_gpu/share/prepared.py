@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from forge_gpu.audit.folder import REJECTED, read_config, read_manifest
+from forge_gpu.audit.manifest import REJECTED, read_config, read_manifest
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import InputError, OutputError
-from forge_gpu.fates import name
 from forge_gpu.io.atomic import inside
 from forge_gpu.io.faults import first_line
-from forge_gpu.job.output.output_guard import is_ours_by_name
 from forge_gpu.job.output.result import LEDGER, MANIFEST, OutputFile, Split
-from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.job.state.place import FOLDER
-
-NUMBERS = ("rows", "bytes")
-KINDS = {"string", "json", "int64", "double", "bool", "ids"}
-"""Types of columns that a manifest names."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +70,7 @@ def open_prepared(folder: str | Path) -> Prepared:
     if not (folder / MANIFEST).exists() and (folder / FOLDER).is_dir():
         raise InputError(f"{folder}: its job is not finished; run forge prepare again, and it goes on")
     manifest = read_manifest(folder)
-    try:
-        _check(manifest)
-        outputs = [OutputFile(**entry) for entry in manifest["outputs"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as fault:
-        raise InputError(f"{folder / MANIFEST}: is no manifest of Forge: {fault}") from None
+    outputs = [OutputFile(**entry) for entry in manifest["outputs"]]
     config = read_config(folder, manifest)
     for file in outputs:
         _require(folder, file)
@@ -98,24 +88,16 @@ def reading(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be read: {first_line(fault)}; see forge verify") from fault
 
 
-def _check(manifest: dict[str, Any]) -> None:
-    """Of a manifest, which may be anyone's, what is read of it. Raises ValueError, TypeError, KeyError."""
-    for key in ("counts", "rejected", "columns", "template", "run", "config"):
-        if not isinstance(manifest[key], dict):
-            raise ValueError(f"{key} is no object")
-    for key in ("counts", "rejected"):
-        if not all(type(rows) is int and rows >= 0 for rows in manifest[key].values()):
-            raise ValueError(f"{key} holds what is no number of rows")
-    if not set(manifest["columns"].values()) <= KINDS or not isinstance(manifest["forge"], str):
-        raise ValueError("columns holds what is no type, or forge what is no version")
-    for entry in manifest["inputs"]:
-        if not isinstance(entry["path"], str) or type(entry["rows"]) is not int:
-            raise ValueError("inputs holds what is no input")
-    for entry in manifest["outputs"]:
-        if not all(type(entry[key]) is int and entry[key] >= 0 for key in NUMBERS):
-            raise ValueError("outputs holds what is no number")
-        if entry["split"] not in {*map(name, SPLITS), REJECTED} or not is_ours_by_name(entry["file"]):
-            raise ValueError(f"outputs names {entry['file']!r}, which is no file of a split")
+def require_sound(folder: Path, files: Iterable[OutputFile]) -> None:
+    """Raises InputError where a file is not the one that was prepared, by the hash that was taken of it."""
+    for file in files:
+        path = folder / file.file
+        with reading(path), path.open("rb") as data:
+            digest = hashlib.file_digest(data, "sha256").hexdigest()
+        if file.sha256 not in (None, digest):
+            raise InputError(
+                f"{path}: was changed since it was prepared: see forge verify, and prepare it again"
+            )
 
 
 def _require(folder: Path, file: OutputFile) -> None:

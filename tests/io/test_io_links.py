@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from forge_gpu.errors import OutputError
+from forge_gpu.io import atomic, modes
 from forge_gpu.io.atomic import PARTIAL, remove_temporary, replacing, write_atomic, write_checked
 from forge_gpu.io.growing import GrowingFile
 from forge_gpu.io.inputs import resolve
@@ -159,3 +160,14 @@ def test_a_spooled_file_is_made_anew(tmp_path: Path, victim: Path) -> None:
     content.with_name(content.name + PARTIAL).symlink_to(victim)
     spool.keep(file, ("test",), write)
     assert victim.read_bytes() == b"precious"
+
+
+def test_a_new_folder_and_each_name_in_it_are_synced(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    for module in (modes, atomic):
+        monkeypatch.setattr(module, "sync_folder", synced.append)
+    jobs.run(jobs.plan(source), tmp_path / "out")
+    assert synced[0] == tmp_path
+    assert synced.count(tmp_path / "out") >= 4  # two splits, the ledger, the manifest

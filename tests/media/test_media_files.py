@@ -106,6 +106,25 @@ def test_equal_media_are_copied_once_and_make_equal_rows(tmp_path: Path) -> None
     assert result.counts["duplicate"] == 1 and result.manifest["media"]["files"] == 2
 
 
+def test_files_are_not_put_or_removed_through_a_link(tmp_path: Path) -> None:
+    content = image()
+    put(tmp_path / "data", "a.png", content)
+    digest = hashlib.sha256(content).hexdigest()
+    stale = tmp_path / "elsewhere" / "ab" / ("ab" + digest[2:])
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"precious")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/media").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match=r"media: is a link"):
+        prepared(tmp_path, ["a.png"], "output.media=copy")
+    (tmp_path / "out/media").unlink()
+    assert prepared(tmp_path, ["a.png"], "output.media=copy").counts["train"] == 1  # it goes on
+    (tmp_path / "out/media").rename(tmp_path / "own")
+    (tmp_path / "out/media").symlink_to(tmp_path / "elsewhere")
+    assert prepared(tmp_path, ["a.png"]).counts["train"] == 1
+    assert [path.read_bytes() for path in (tmp_path / "elsewhere").glob("??/*")] == [b"precious"]
+
+
 def test_a_url_is_never_fetched(tmp_path: Path) -> None:
     put(tmp_path / "data", "good.png", image())
     names = ["good.png", "https://example.invalid/a.png"]

@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from forge_gpu.errors import ValidationError
 from forge_gpu.io.atomic import PARTIAL, replacing
-from forge_gpu.io.disk import faults_of
 from forge_gpu.io.growing import GrowingFile
 from forge_gpu.io.sinks.base import (
     Field,
@@ -102,8 +101,7 @@ class FlatFiles:
         with replacing(self._index) as partial:
             partial.write_bytes(self._layout.content(lengths))
         self._lengths.close()
-        with faults_of(self.path.parent), self._ids.path.open("r+b") as file:
-            file.write(self._layout.head(int(lengths.sum())))
+        self._ids.overwrite(0, self._layout.head(int(lengths.sum())))
         self._ids.sync()
         for grown in self._grown:
             grown.publish()

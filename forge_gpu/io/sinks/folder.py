@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from forge_gpu.io.atomic import make_folder, replacing, write_atomic
+from forge_gpu.io.atomic import make_folder, replacing, require_no_link, write_atomic
 from forge_gpu.io.sinks.base import Field, OnBlock, OutputPath, Written, shard_stems
 from forge_gpu.io.sinks.shards import ShardRows
 from forge_gpu.io.sinks.token_rows import TokenRows, batch_of
@@ -53,6 +53,7 @@ class FolderShard(CodedFile):
     def __init__(self, shard: ShardRows, codec: Codec, names: Sequence[str]) -> None:
         super().__init__(shard, codec)
         self._place = Place.of(shard.stem)
+        require_no_link(shard.folder / self._place.folder)
         self._paths = [shard.folder / name for name in names]
 
     def finish(self) -> list[Written]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from forge_gpu.errors import OutputError
+from forge_gpu.io.atomic import open_to_append
 from forge_gpu.job.events.dispatch import PACE, GiveUp
 from forge_gpu.job.events.encode import Entry, to_line
 
@@ -31,7 +32,7 @@ class EventFile:
         """Raises OutputError where it cannot be written, or holds something else than events."""
         try:
             is_torn = _ends_torn(path)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o664)
+            descriptor = open_to_append(path, 0o664)
             if is_torn:
                 write_whole(descriptor, b"\n")
         except OSError as fault:

@@ -50,12 +50,18 @@ def ledger_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
             partial,
             schema,
             compression="lz4",
+            write_page_checksum=True,
             use_dictionary=named,
             column_encoding=rising,
             write_statistics=["file", "row"],  # what a reader looks a row up by; of all they double the time
         ) as writer,
     ):
         yield writer
+
+
+def open_ledger(path: Path) -> pq.ParquetFile:
+    """A ledger whose pages are compared with their checksums as they are read. Raises OSError, ValueError."""
+    return pq.ParquetFile(path, page_checksum_verification=True)
 
 
 def write_ledger(

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from forge_gpu.audit.folder import IN_SPLITS, REJECTED
+from forge_gpu.audit.manifest import IN_SPLITS, REJECTED
 from forge_gpu.io.secrets import public
 from forge_gpu.report.meanings import meanings
 from forge_gpu.share.card.additions import additions

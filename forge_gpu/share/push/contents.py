@@ -8,7 +8,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from forge_gpu.audit.folder import REJECTED
+from forge_gpu.audit.manifest import REJECTED
 from forge_gpu.io.atomic import inside
 from forge_gpu.job.output.output_guard import is_ours_by_name
 from forge_gpu.job.output.result import LEDGER, MANIFEST, PAGE

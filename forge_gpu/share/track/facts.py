@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 from ruamel.yaml import YAML
 
-from forge_gpu.audit.folder import IN_SPLITS, REJECTED
+from forge_gpu.audit.manifest import IN_SPLITS, REJECTED
 from forge_gpu.errors import ForgeError
 from forge_gpu.io.secrets import public, public_within
 from forge_gpu.job.output.result import LEDGER, MANIFEST, PAGE, Result
