@@ -126,7 +126,7 @@ class TableDialect(Section):
 
 class DataConfig(Section):
     inputs: Annotated[list[str], WITHOUT_EFFECT] = []  # the files they name have one, by their content
-    format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] = "auto"
+    format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow", "tar"] = "auto"
     encoding: str = "utf-8"
     dialect: TableDialect | None = None  # of csv and tsv; null: told from the content of each file
     on_corrupt: Literal["stop", "keep_prefix"] = "stop"

@@ -7,7 +7,8 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from forge_gpu.errors import OutputError
 from forge_gpu.io.disk import output_fault
 from forge_gpu.io.modes import file_mode, sync_folder
 
+AT_ONCE = 16
+"""Files that wait for the disk together."""
 PARTIAL = ".partial"
 """What a file's name ends with until it is whole."""
 
@@ -71,6 +74,40 @@ def written_beside(path: Path) -> Iterator[Path]:
         publish(beside, path)
     finally:
         _forget(beside)
+
+
+def write_several(files: Mapping[Path, Callable[[Path], None]]) -> None:
+    """Write many whole files: each beside its name by the function that is given for it, and synced, some at
+    a time, so that the disk takes them together; then all get their names, and each folder is synced once.
+
+    Raises OutputError, and what a function raises. A file that has its name is whole, and lasts.
+    """
+    besides = {path: _beside(path) for path in files}
+
+    def write(path: Path) -> None:
+        beside = besides[path]
+        try:
+            _create(beside)
+            files[path](beside)
+            if not beside.is_symlink():
+                with open(beside, "rb") as file:
+                    os.fsync(file.fileno())
+        except OSError as fault:
+            raise output_fault(fault, path) from fault
+
+    try:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for written in [pool.submit(write, path) for path in files]:
+                written.result()
+        for path, beside in besides.items():
+            os.replace(beside, path)
+        for folder in {path.parent for path in files}:
+            sync_folder(folder)
+    except OSError as fault:
+        raise output_fault(fault, next(iter(files)).parent) from fault
+    finally:
+        for beside in besides.values():
+            _forget(beside)
 
 
 def _forget(beside: Path) -> None:

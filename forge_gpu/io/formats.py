@@ -27,8 +27,9 @@ from forge_gpu.io.streams import (
     decompressed,
     plain_encoding,
 )
+from forge_gpu.io.tar import is_tar
 
-Kind = Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow", "arrow_stream", "empty"]
+Kind = Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow", "arrow_stream", "tar", "empty"]
 HEAD_BYTES = 2**20
 MOST_FIRST_LINE = 2**28
 """How far the end of a first line is looked for."""
@@ -75,7 +76,8 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """kind: "jsonl" lines, "json" an array of records, tables, or "empty" (no rows). compression: "gzip",
+    """kind: "jsonl" lines, "json" an array of records, tables, "tar" (files of one key are a record), or
+    "empty" (no rows). compression: "gzip",
     "zstd" or None. encoding: of the text. mark: bytes of a UTF-8 byte order mark that begins a file which
     is read where it lies. dialect: of csv and tsv. layout: where the records of JSON are, if it is neither
     lines nor an array of them."""
@@ -134,7 +136,9 @@ def _detected(file: InputFile, first: Head, format: str, encoding: str, dialect:
         return Format("arrow", compression)
     if head.startswith(b"\xff\xff\xff\xff") and format in ("auto", "arrow"):
         return Format("arrow_stream", compression)
-    if format in ("parquet", "arrow"):
+    if is_tar(head) and format in ("auto", "tar"):
+        return Format("tar", compression)
+    if format in ("parquet", "arrow", "tar"):
         if not head:
             return Format("empty", compression)
         raise InputError(

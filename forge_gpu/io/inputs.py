@@ -33,6 +33,7 @@ DATA_SUFFIXES = frozenset(
         ".arrow",
         ".feather",
         ".ipc",
+        ".tar",
     }
 )
 COMPRESSED_SUFFIXES = frozenset({".gz", ".gzip", ".zst", ".zstd"})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from pathlib import Path
 from typing import Literal
@@ -16,11 +15,6 @@ Mode = Literal["umask", "group", "private"]
 
 _FOLDERS: dict[Mode, int] = {"umask": 0o777, "group": 0o750, "private": 0o700}
 _OTHERS_WRITE = 0o002
-
-
-_OF_CONTENT = re.compile("[0-9a-f]{64}")
-"""The name of a link that a job does leave: to a file whose digest it is, which is compared when it is read.
-Nothing is written to it."""
 
 
 def file_mode(folder: Path) -> int:
@@ -67,8 +61,7 @@ def make_private(folder: Path) -> Path:
             raise FileExistsError
         folder.chmod(0o700)
         for where, folders, files in os.walk(folder):
-            read_only = {name for name in files if _OF_CONTENT.fullmatch(name)}
-            for name in {*folders, *files} - read_only:
+            for name in (*folders, *files):
                 if os.path.islink(os.path.join(where, name)):
                     raise OutputError(
                         f"{os.path.join(where, name)}: is a link, which no run of Forge leaves there; remove "

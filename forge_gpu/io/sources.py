@@ -17,9 +17,11 @@ from forge_gpu.io.json_layouts import records
 from forge_gpu.io.json_source import ArraySource, LinesSource
 from forge_gpu.io.linked import Links, joined
 from forge_gpu.io.loss import Loss
+from forge_gpu.io.samples import fault_of, write_lines
 from forge_gpu.io.spool import Spool, Spooled, SpoolFile
 from forge_gpu.io.stores import ByteStore, MemoryStore, RemoteStore, open_store
 from forge_gpu.io.streams import decoded_blocks
+from forge_gpu.io.tar import TarFault
 
 if TYPE_CHECKING:
     from forge_gpu.io.tables import IpcSource
@@ -77,7 +79,8 @@ def open_decoded(file: InputFile, format: Format, spool: Spool) -> tuple[ByteSto
 def is_in_place(file: InputFile, format: Format) -> bool:
     """Whether a file can be read where it lies, at any place, as it is."""
     return (
-        format.compression is None
+        format.kind != "tar"
+        and format.compression is None
         and not file.is_remote
         and (format.encoding == "utf-8" or not format.is_text)
     )
@@ -102,6 +105,8 @@ class _Opening:
     def open(self, in_place: bool) -> Source:
         if self.format.kind in ("csv", "tsv"):
             return self._delimited()
+        if self.format.kind == "tar":
+            return self._samples()
         content = Spooled(Path(self.file.url)) if in_place else self.decoded()
         origin = self.origin.after(content.losses)
         if self.format.kind == "parquet":
@@ -153,6 +158,21 @@ class _Opening:
 
         how = ("lines", layout, self.format.compression, self.format.encoding, limit, self.origin.keep_prefix)
         return self.spool.keep(self.file, how, write)
+
+    def _samples(self) -> LinesSource:
+        limit = self.origin.max_row_bytes
+
+        def write(spooled: SpoolFile, losses: list[Loss]) -> None:
+            try:
+                write_lines(self._blocks(None, losses), limit, spooled.write)
+            except TarFault as fault:
+                if not (fault.is_end and self.origin.keep_prefix):
+                    raise fault_of(self.file, fault) from fault
+                losses.append(Loss(fault.what, fault.offset))
+
+        how = ("samples", self.format.compression, limit, self.origin.keep_prefix)
+        content = self.spool.keep(self.file, how, write)
+        return LinesSource(self.origin.after(content.losses), open_store(content.content, self.file.path))
 
     def _delimited(self) -> IpcSource:
         from forge_gpu.io import delimited, ipc

@@ -1,26 +1,47 @@
-"""Contents, found by their digest: a link to a file, or bytes of a record, put aside."""
+"""Contents, found by their digest: bytes of a record, or where the file is that has them.
+
+The name of a file is written into one of its own: a link would lead out of the job's folder, which has none.
+"""
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from forge_gpu.io.atomic import make_folder, write_checked
 
+NAMED = ".path"
 
-def content_path(folder: Path, sha256: str) -> Path:
-    return folder / sha256[:2] / sha256
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """file: that has it. is_of_record: whether its bytes were put aside."""
+
+    file: Path
+    is_of_record: bool
 
 
 def put_aside(folder: Path, sha256: str, path: str, content: bytes | None) -> None:
-    """Have a content found by its digest: as a link to its file, or as a file, where it is of a record."""
-    place = content_path(folder, sha256)
-    if os.path.lexists(place):
-        return
-    make_folder(place.parent)
-    if content is not None:
+    """Have a content found by its digest. content: None where it is that of the file `path`."""
+    place = _place(folder, sha256)
+    if content is None:
+        place, content = place.with_suffix(NAMED), os.fsencode(path)
+    if not place.exists():
+        make_folder(place.parent)
         write_checked(place, content)
-        return
-    with suppress(FileExistsError):  # another thread was quicker
-        os.symlink(path, place)
+
+
+def find_aside(folder: Path, sha256: str) -> Content | None:
+    """None where nothing was put aside."""
+    place = _place(folder, sha256)
+    if place.exists():
+        return Content(place, True)
+    try:
+        return Content(Path(os.fsdecode(place.with_suffix(NAMED).read_bytes())), False)
+    except FileNotFoundError:
+        return None
+
+
+def _place(folder: Path, sha256: str) -> Path:
+    return folder / sha256[:2] / sha256

@@ -6,15 +6,16 @@ import hashlib
 import os
 import re
 from base64 import b64encode
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from forge_gpu.config.schema import OutputConfig
 from forge_gpu.errors import InputError, OutputError, ValidationError
-from forge_gpu.io.atomic import PARTIAL, make_folder, replacing, require_no_link
-from forge_gpu.media.aside import content_path
+from forge_gpu.io.atomic import PARTIAL, make_folder, require_no_link, write_several
+from forge_gpu.media.aside import Content, find_aside
 from forge_gpu.media.looker import Seen, mime_of
 from forge_gpu.media.references import Reference
 
@@ -40,25 +41,30 @@ class Placed:
     def __init__(self, output: Path, contents: Path, links: bool) -> None:
         self._output, self._contents, self._links = output, contents, links
 
-    def place(self, sha256: str, name: str) -> None:
-        """Have a file in the output, unless it is there. Raises OutputError; InputError where a file is no
-        longer what was looked at."""
-        place, source = self._output / name, content_path(self._contents, sha256)
-        size = os.stat(source).st_size if os.path.exists(source) else -1
-        is_link = self._links and source.is_symlink()
+    def place(self, named: Iterable[tuple[str, str]]) -> None:
+        """Have files, (SHA-256, name) each, in the output, unless they are there. Raises OutputError;
+        InputError where a file is no longer what was looked at."""
+        writes: dict[Path, Callable[[Path], None]] = {}
+        for sha256, name in dict.fromkeys(named):
+            write = self._write_of(sha256, self._output / name)
+            if write is not None:
+                folder = (self._output / name).parent
+                for each in (folder.parent, folder):
+                    require_no_link(each)
+                writes[make_folder(folder) / Path(name).name] = write
+        if writes:
+            write_several(writes)
+
+    def _write_of(self, sha256: str, place: Path) -> Callable[[Path], None] | None:
+        """What writes a file; None where it is there."""
+        content = _content(self._contents, sha256)
+        size = content.file.stat().st_size if content.file.exists() else -1
+        is_link = self._links and not content.is_of_record
         if size < 0:
-            raise InputError(f"{_shown(source)}: changed while it was read; run the command again")
-        if place.is_symlink() == is_link and os.path.exists(place) and os.stat(place).st_size == size:
-            return
-        for folder in (self._output / FOLDER, place.parent):
-            require_no_link(folder)
-        make_folder(place.parent)
-        with replacing(place, size) as beside:
-            if is_link:
-                beside.unlink()
-                os.symlink(os.readlink(source), beside)
-            elif _copy(source, beside) != sha256:
-                raise InputError(f"{_shown(source)}: changed while it was read; run the command again")
+            raise _changed(content.file)
+        if place.is_symlink() == is_link and place.exists() and place.stat().st_size == size:
+            return None
+        return partial(_link if is_link else _copy, content.file, sha256)
 
     def files(self) -> Iterator[Path]:
         """Those that are there, in the order of their names."""
@@ -114,10 +120,10 @@ class Embedded:
         return self._pattern.sub(lambda found: self._content(found[1].decode()), line)
 
     def _content(self, sha256: str) -> bytes:
-        content = content_path(self._contents, sha256).read_bytes()
+        file = _content(self._contents, sha256).file
+        content = file.read_bytes() if file.exists() else b""
         if hashlib.sha256(content).hexdigest() != sha256:
-            path = content_path(self._contents, sha256)
-            raise InputError(f"{_shown(path)}: changed while it was read; run the command again")
+            raise _changed(file)
         return b64encode(content)
 
 
@@ -130,20 +136,33 @@ def section_of(output: OutputConfig, placed: Placed, named: Collection[str]) -> 
     return {"media": output.media, "files": len(files), "bytes": sum(path.stat().st_size for path in files)}
 
 
-def _copy(source: Path, place: Path) -> str:
-    """The digest of what was copied."""
+def _link(source: Path, sha256: str, place: Path) -> None:
+    place.unlink()
+    os.symlink(source, place)
+
+
+def _copy(source: Path, sha256: str, place: Path) -> None:
     digest = hashlib.sha256()
     with open(source, "rb") as file, open(place, "wb") as copy:
         while block := file.read(_BLOCK):
             digest.update(block)
             copy.write(block)
-    return digest.hexdigest()
+    if digest.hexdigest() != sha256:
+        raise _changed(source)
+
+
+def _content(contents: Path, sha256: str) -> Content:
+    """Raises OutputError where a run's own files are gone."""
+    content = find_aside(contents, sha256)
+    if content is None:
+        raise OutputError(f"{contents}: a file of a run that goes on is gone; start anew with --fresh")
+    return content
+
+
+def _changed(file: Path) -> InputError:
+    return InputError(f"{file}: changed while it was read; run the command again")
 
 
 def _digest(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _shown(path: Path) -> str:
-    return os.readlink(path) if path.is_symlink() else str(path)

@@ -7,7 +7,6 @@ checkpoint's key has it, so the job starts anew then.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 import orjson
 
 from forge_gpu.io.atomic import make_folder, write_atomic, write_checked
-from forge_gpu.media.aside import content_path
+from forge_gpu.media.aside import find_aside
 from forge_gpu.media.looker import Seen, as_values
 from forge_gpu.media.references import Reference
 
@@ -65,7 +64,7 @@ class Shelf:
 
     def holds(self, seen: Seen) -> bool:
         """Whether what is to be found by its content is."""
-        return not seen.sha256 or os.path.exists(content_path(self.by_content, seen.sha256))
+        return not seen.sha256 or find_aside(self.by_content, seen.sha256) is not None
 
     def note(self, references: Sequence[Reference], where: str, seen: Sequence[Seen]) -> None:
         write_checked(self._path(references, where), orjson.dumps([as_values(each) for each in seen]))

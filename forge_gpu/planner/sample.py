@@ -20,15 +20,19 @@ from forge_gpu.io.formats import Format, Head, detect_in, read_head
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.json_cursor import JsonFault
 from forge_gpu.io.json_layouts import records
+from forge_gpu.io.samples import fault_of, write_lines
 from forge_gpu.io.sources import MAX_ROW_BYTES, open_decoded
 from forge_gpu.io.spool import Spool
-from forge_gpu.io.streams import UTF8_BOM, Damaged, as_utf8
+from forge_gpu.io.streams import UTF8_BOM, Damaged, as_utf8, decoded_blocks
+from forge_gpu.io.tar import TarFault
 from forge_gpu.kernels.reference.delimited import GOOD
 from forge_gpu.records.values import spelled_json
 
 PIECE = 2**16
 PLACES = (0.25, 0.5, 0.75)  # where a long file is looked at again: its head need not be like the rest
 MOST_RECORDS = 200
+MOST_BYTES = MAX_ROW_BYTES + 2**20
+"""Of records that bring their media."""
 
 
 @dataclass(slots=True)
@@ -74,6 +78,8 @@ def sample(
     result = Sample(file, detect_in(file, head, format, encoding, dialect), damage=head.damage)
     if result.format.kind == "empty":
         result.rows, result.exact = 0, head.damage is None
+    elif result.format.kind == "tar":
+        _read_samples(result)
     elif result.format.is_text:
         result.has_zeros = result.format.encoding == "utf-8" and b"\0" in head.data
         _read_text(result, head)
@@ -106,6 +112,35 @@ def _read_text(result: Sample, first: Head) -> None:
         result.rows = round(count * result.file.size * (len(head) / len(raw)) / used)
     if result.format.kind == "jsonl" and not whole and _can_seek(result):
         _look_further(result)
+
+
+def _read_samples(result: Sample) -> None:
+    """The first records of an archive, up to so many bytes."""
+    made = bytearray()
+    ends: list[int] = []
+
+    def take(piece: bytes) -> None:
+        made.extend(piece)
+        if piece.endswith(b"\n"):
+            ends.append(len(made))
+        if len(made) > MOST_BYTES or len(ends) == MOST_RECORDS:
+            raise _Enough
+
+    try:
+        blocks = decoded_blocks(result.file, result.format.compression, None, False, [])
+        write_lines(blocks, MAX_ROW_BYTES, take)
+        result.rows, result.exact = len(ends), True
+    except _Enough:
+        if not ends:
+            result.refuse(Reason.ROW_TOO_LONG)
+    except TarFault as fault:
+        raise fault_of(result.file, fault) from fault
+    for begin, end in itertools.pairwise([0, *ends]):
+        _add_line(result, bytes(made[begin:end]).rstrip(b"\n"))
+
+
+class _Enough(Exception):
+    """What is looked at is whole."""
 
 
 def _read_arranged(result: Sample) -> None:

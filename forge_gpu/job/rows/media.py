@@ -98,9 +98,8 @@ class Media:
 
     def written(self, records: Records, rows: I64) -> None:
         if self._mode in ("link", "copy"):
-            for row in rows.tolist():
-                for sha256, name in found_in(records, row).get("named", ()):
-                    self._placed.place(sha256, name)
+            found = (found_in(records, row).get("named", ()) for row in rows.tolist())
+            self._placed.place((sha256, name) for of_row in found for sha256, name in of_row)
 
     def room(self, input_bytes: int) -> int:
         """Of files that are to lie in the output, those that were seen and are not there."""
