@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from forge_gpu.derive.mix import mix
     from forge_gpu.derive.repack import repack
     from forge_gpu.errors import ForgeError, NoTrainingRows
-    from forge_gpu.library import check, estimate, open_engine, plan, prepare, stream, verify
+    from forge_gpu.library import check, estimate, open_engine, plan, prepare, stream, tune, verify
     from forge_gpu.loading.opened import open
     from forge_gpu.planner.settings import detect_hardware, load_config, save_config, select_optimal_model
 
@@ -61,6 +61,7 @@ _HOMES = {
     "save_config": _SETTINGS,
     "select_optimal_model": _SETTINGS,
     "stream": "forge_gpu.library",
+    "tune": "forge_gpu.library",
     "verify": "forge_gpu.library",
 }
 _OLD = {"Config": "ForgeConfig"}
@@ -92,6 +93,7 @@ __all__ = [
     "save_config",
     "select_optimal_model",
     "stream",
+    "tune",
     "verify",
 ]
 

@@ -1,5 +1,5 @@
-"""Forge as a library: `plan`, `estimate`, `prepare`, `stream`, `check`, `verify`, `open_engine`. Prints
-nothing, installs no handlers."""
+"""Forge as a library: `plan`, `estimate`, `tune`, `prepare`, `stream`, `check`, `verify`, `open_engine`.
+Prints nothing, installs no handlers."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from forge_gpu.job.state.files import JobFiles
     from forge_gpu.job.state.spec import JobSpec
     from forge_gpu.planner.plan import Plan
+    from forge_gpu.tuning.run import Tuning
 
 Paths = Sequence[str | Path] | str | Path
 FrameLike = Any
@@ -215,6 +216,38 @@ def estimate(
             against_from=against_from,
         )
         return foretell(_with_threads(spec, threads), seconds)
+
+
+def tune(
+    config: ForgeConfig | Plan | str | Path = PLAN_FILE,
+    *,
+    only: Sequence[str] = (),
+    data: Paths | FrameLike | None = None,
+    settings: Sequence[str] = (),
+    coverage: float = 0.99,
+    same: float = 0.1,
+    tokens: int | None = None,
+    seconds: float = 10.0,
+) -> Tuning:
+    """Settings of a plan, chosen by measuring them on a part of the data; nothing is written.
+
+    only: of max_length, pack_length, near, mixture and speed; all by default. coverage: the share of rows
+    that `model.max_length` leaves whole. same: the share of a text's words that may differ in a copy of it.
+    tokens: trained tokens that a mixture is to have. seconds: for what is measured by seconds.
+
+    The result has trades (a table of each question), passed_over (why a question was not asked), settings and
+    reasons (what differs, by dotted key), before and after (the plans). The same data, plan and seed give the
+    same, except where `Trade.by_seconds`. Raises ForgeError.
+    """
+    from forge_gpu.frames.given import paths_of
+    from forge_gpu.tuning.run import ask
+    from forge_gpu.tuning.trade import Wishes
+
+    with ExitStack() as stack:
+        data, base = stack.enter_context(paths_of(data))
+        plan = config if isinstance(config, ForgeConfig | str | Path) else config.config
+        spec, _, _ = job_spec(plan, data, "prepared", settings, None, False, False, None, data_base=base)
+        return ask(spec, only, Wishes(coverage, same, tokens, seconds))
 
 
 def stream(

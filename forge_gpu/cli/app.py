@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 COMMANDS = {  # name -> its help; forge_gpu.cli.<name> holds a function of that name, or a Typer `app`
     "plan": "Look at machine, data and goal, and write forge.yaml.",
     "estimate": "Say what the plan will take: time, memory, disk, tokens.",
+    "tune": "Choose lengths, thresholds, weights and threads by measuring.",
     "prepare": "Run the plan.",
     "check": "Look at all of the data and say what is amiss.",
     "verify": "Derive every count and hash of a prepared folder anew.",

@@ -58,6 +58,17 @@ def positive_seconds(text: str) -> float:
     return number
 
 
+def share(text: str) -> float:
+    """Of an option: a number above 0, up to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 1:
+        raise typer.BadParameter(f"{text!r} is no share above 0, up to 1")
+    return number
+
+
 def one_of(*words: str) -> Callable[[str], str]:
     """Of an option: one of these words."""
 

@@ -48,7 +48,12 @@ def save(path: Path, config: Config, reasons: Mapping[str, str], backup_suffix: 
 
     Returns the backup's path, or None. Raises OSError.
     """
-    data = dumps(config, reasons).encode("utf-8")
+    return replace_kept(path, dumps(config, reasons), backup_suffix)
+
+
+def replace_kept(path: Path, text: str, backup_suffix: str = ".bak") -> Path | None:
+    """As `save`, of a text."""
+    data = text.encode("utf-8")
     backup = None
     if path.exists():
         if path.read_bytes() == data:
@@ -119,6 +124,11 @@ def _section(
                 name, before=_wrapped(comment, len(path)), indent=indent
             )
     return section
+
+
+def comment_lines(comment: str, depth: int) -> list[str]:
+    """A comment as it stands above a key of a section so deep, without its indent."""
+    return [f"# {line}" for line in _wrapped(comment, depth).splitlines()]
 
 
 def _wrapped(comment: str, depth: int) -> str:

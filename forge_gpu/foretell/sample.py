@@ -85,7 +85,7 @@ def sample(spec: JobSpec, seconds: float, most: int | None = None) -> Sampled:
     total = sum(sizes_of(files.inputs))
     budget, engines = engines_for(spec, files)
     largest = min(most or max(int(total * SHARE), _worth(budget)), total)
-    run = _Sampler(spec, files, budget, engines)
+    run = Sampler(spec, files, budget, engines)
     first = run(min(FIRST, largest))
     small = first if first.pieces.whole else run(min(FIRST, largest))
     large, size, started = small, FIRST, time.monotonic()
@@ -116,7 +116,9 @@ def _worth(budget: Budget) -> int:
 
 
 @dataclass
-class _Sampler:
+class Sampler:
+    """Runs a job over parts of its inputs."""
+
     spec: JobSpec
     files: JobFiles
     budget: Budget
@@ -130,22 +132,26 @@ class _Sampler:
     def __call__(self, most: int) -> Run:
         """Run the job over about so many bytes."""
         with TemporaryDirectory(prefix="forge-estimate-") as name:
-            folder = Path(name)
-            (folder / "pieces").mkdir()
-            pieces = take(self.files.inputs, self.spec.config, most, folder / "pieces")
-            spec = replace(
-                self.spec,
-                config=_for_sample(self.spec.config, pieces, self.is_streamed),
-                output=folder / "prepared",
-                destination=None,
-                workers=None,
-                scheduler=None,
-                strict=False,
-                range_bytes=_range_bytes(pieces, self.budget) if not pieces.whole else self.spec.range_bytes,
-            )
-            files = JobFiles(spec)
-            files.inputs, files.against = pieces.files, self.files.against
+            spec, files, pieces = self.of_part(most, Path(name))
             return _measured(spec, self.budget, self.engines, files, pieces)
+
+    def of_part(self, most: int, folder: Path) -> tuple[JobSpec, JobFiles, Pieces]:
+        """The job over about so many bytes, which writes below `folder`, its inputs, and what these are."""
+        (folder / "pieces").mkdir()
+        pieces = take(self.files.inputs, self.spec.config, most, folder / "pieces")
+        spec = replace(
+            self.spec,
+            config=_for_sample(self.spec.config, pieces, self.is_streamed),
+            output=folder / "prepared",
+            destination=None,
+            workers=None,
+            scheduler=None,
+            strict=False,
+            range_bytes=_range_bytes(pieces, self.budget) if not pieces.whole else self.spec.range_bytes,
+        )
+        files = JobFiles(spec)
+        files.inputs, files.against = pieces.files, self.files.against
+        return spec, files, pieces
 
 
 def _range_bytes(pieces: Pieces, budget: Budget) -> int:
@@ -188,7 +194,7 @@ def _measured(spec: JobSpec, budget: Budget, engines: EngineFactory, files: JobF
         run.peak = max(run.peak, resident_memory())
 
     began = time.monotonic()
-    run.manifest = prepare(spec, budget, engines, listen, _never, files, collector).manifest
+    run.manifest = prepare(spec, budget, engines, listen, never, files, collector).manifest
     run.stages["other"] = max(time.monotonic() - began - sum(run.stages.values()), 0.0)
     run.outputs = sum(file["bytes"] for file in run.manifest["outputs"])
     run.ledger = bytes_of(spec.output / LEDGER)
@@ -196,7 +202,7 @@ def _measured(spec: JobSpec, budget: Budget, engines: EngineFactory, files: JobF
     return run
 
 
-def _never() -> None:
+def never() -> None:
     """Nobody stops it."""
 
 

@@ -51,18 +51,23 @@ def _constants() -> dict[str, Any]:
     return loaded
 
 
-def need(model: Model, method: Method, tokens: int | None = None) -> Need:
-    """The memory that fine-tuning takes with sequences of `tokens` (by default the context, at most 2048)."""
+def need(model: Model, method: Method, tokens: int | None = None, rank: int | None = None) -> Need:
+    """The memory that fine-tuning takes with sequences of `tokens` (by default the context, at most 2048).
+
+    rank: of the adapters, which are on all linear layers; by default 16. See memory.yaml.
+    """
     constants = _constants()
     parameters = model.parameters * 1e9
     length = min(tokens or constants["most_tokens"], model.context)
-    embedding = min(model.vocabulary * model.hidden, int(parameters))
+    embedding = min(2 * model.vocabulary * model.hidden, int(parameters))  # with the output layer
     if method == "full":
         weights = parameters * constants["weight_bytes"]["full"]
     else:
         frozen = constants["weight_bytes"][method]
         weights = (parameters - embedding) * frozen + embedding * constants["embedding_bytes"]
-        weights += parameters * constants["adapter_share"] * constants["adapter_bytes"]
+        features = constants["adapter_features"] * model.hidden * model.layers
+        weights += (rank or constants["adapter_rank"]) * features * constants["adapter_bytes"]
+    weights *= 1 + constants["fragments"]
     layers = constants["kept_per_layer"] * model.layers + constants["recomputed"]
     sequence = length * (layers * model.hidden + constants["logit_bytes"] * model.vocabulary)
     return Need(method, int(weights) + constants["fixed_bytes"], int(sequence), length)

@@ -9,8 +9,8 @@ CASES = [
     (["plam"], "there is no command 'plam'; did you mean 'plan'? See 'forge --help'"),
     (
         ["zzz"],
-        "there is no command 'zzz'; known: plan, estimate, prepare, check, verify, card, push, repack, mix, "
-        "diff, script, report, watch, history, template, tokens, image, transform, warm, doctor; "
+        "there is no command 'zzz'; known: plan, estimate, tune, prepare, check, verify, card, push, repack, "
+        "mix, diff, script, report, watch, history, template, tokens, image, transform, warm, doctor; "
         "see 'forge --help'",
     ),
     (["plan", "--dat", "x"], "there is no option '--dat'; did you mean '--data'? See 'forge plan --help'"),

@@ -9,19 +9,20 @@ SEVEN = next(model for model in models() if model.name == "Qwen/Qwen2.5-7B-Instr
 
 
 def test_full_fine_tuning_takes_sixteen_bytes_a_parameter():
-    assert need(SEVEN, "full").fixed == int(SEVEN.parameters * 1e9 * 16) + GIB
+    assert need(SEVEN, "full").fixed == pytest.approx(SEVEN.parameters * 1e9 * 16 * 1.15 + GIB)
 
 
-def test_adapters_keep_frozen_weights_and_states_of_one_hundredth():
+def test_adapters_keep_frozen_weights_and_states_of_their_own():
     parameters = SEVEN.parameters * 1e9
-    assert need(SEVEN, "lora").fixed == pytest.approx(parameters * (2 + 0.16) + GIB)
-    embedding = SEVEN.vocabulary * SEVEN.hidden
-    expected = (parameters - embedding) * 0.516 + embedding * 2 + parameters * 0.16 + GIB
-    assert need(SEVEN, "qlora").fixed == pytest.approx(expected)
+    adapters = 16 * 18 * SEVEN.hidden * SEVEN.layers
+    assert need(SEVEN, "lora").fixed == pytest.approx(1.15 * (parameters * 2 + adapters * 16) + GIB)
+    embedding = 2 * SEVEN.vocabulary * SEVEN.hidden
+    weights = (parameters - embedding) * 0.53 + embedding * 2
+    assert need(SEVEN, "qlora").fixed == pytest.approx(1.15 * (weights + adapters * 16) + GIB)
 
 
 @pytest.mark.parametrize(
-    ("gib", "method"), [(8, None), (12, "qlora"), (16, "qlora"), (24, "lora"), (80, "lora")]
+    ("gib", "method"), [(8, None), (12, None), (16, "qlora"), (24, "lora"), (80, "lora")]
 )
 def test_what_seven_billion_parameters_can_be_tuned_with(gib, method):
     assert best_method(SEVEN, gib * GIB) == method
@@ -35,7 +36,7 @@ def test_what_seven_billion_parameters_can_be_tuned_with(gib, method):
 def test_the_recommended_batch_fits_and_the_double_does_not(model, gib, method):
     batch = recommended_batch_size(model, gib * GIB, method)
     cost = need(model, method)
-    usable = gib * GIB * 0.92
+    usable = gib * GIB * 0.95
     if batch is None:
         assert cost.total(1) > usable
     else:
@@ -46,7 +47,7 @@ def test_the_recommended_batch_fits_and_the_double_does_not(model, gib, method):
 @pytest.mark.parametrize("gib", [4, 8, 16, 24, 48, 80, 640])
 def test_the_choice_is_the_largest_that_fits(gib):
     choice = choose("support assistant", gib * GIB)
-    assert choice.need and choice.model and choice.need.total(1) <= gib * GIB * 0.92
+    assert choice.need and choice.model and choice.need.total(1) <= gib * GIB * 0.95
     assert f"{choice.model.parameters:g}B parameters" in choice.arithmetic
     for other in models():
         if other.template and "chat" in other.uses and other.licence in ("apache-2.0", "mit"):

@@ -87,12 +87,12 @@ def test_every_chosen_key_has_a_reason(tmp_path):
 
 def test_the_machine_decides_the_model_with_the_sum_shown(tmp_path):
     plan = planned(lines(tmp_path / "a.jsonl", FLAT), hardware=WITH_GPU)
-    assert plan.config.model.name == "Qwen/Qwen2.5-32B-Instruct"
-    assert "32.8B parameters with LoRA take" in plan.reasons["model.name"]
+    assert plan.config.model.name == "Qwen/Qwen2.5-14B-Instruct"
+    assert "14.8B parameters with LoRA take" in plan.reasons["model.name"]
     assert plan.config.hardware.vram_gb == 80.0
     assert plan.config.hardware.gpu_arch == "Hopper"
     assert plan.config.hardware.compute_capability == "9.0"
-    assert plan.config.hardware.recommended_batch_size == 1
+    assert plan.config.hardware.recommended_batch_size == 8
 
 
 def test_a_gpu_without_libraries_is_not_used_and_the_reason_is_given(tmp_path):
@@ -287,7 +287,7 @@ def test_columns_that_are_set_must_exist(tmp_path):
 
 def test_vram_of_another_machine(tmp_path):
     plan = planned(lines(tmp_path / "a.jsonl", FLAT), overrides=["hardware.vram_gb=24"])
-    assert plan.config.model.name == "01-ai/Yi-1.5-9B-Chat"
+    assert plan.config.model.name == "Qwen/Qwen2.5-7B-Instruct"
     assert not any("16 GiB" in note for note in plan.notes)
 
 
