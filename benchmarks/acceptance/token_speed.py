@@ -1,14 +1,17 @@
-"""What a job that makes ids costs, beside the same job for text, the library alone, and datasets.map.
+"""What a job that makes ids costs, beside the same job for text, the library alone, datasets.map, and TRL.
 
-    python -m benchmarks.acceptance.token_speed CHATS.jsonl TOKENIZER.json [ROUNDS]
+    python -m benchmarks.acceptance.token_speed CHATS.jsonl TOKENIZER.json [ROUNDS] [PYTHON]
 
 CHATS has `messages`; the template is Llama 3's. CPU seconds of one process, each kind of job once before, so
-that kernels are compiled and the tokenizer is loaded; rounds are interleaved, and the median counts.
+that kernels are compiled and the tokenizer is loaded; rounds are interleaved, and the median counts. PYTHON:
+of an environment with trl, as `make trainers` makes one, whose own preparation of the same rows is measured.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -38,7 +41,34 @@ MOST_JOB, MOST_LIBRARY = 1.6, 1.1
 PEER_PROCESSES = 2
 
 
-def main(chats: Path, tokenizer: Path, rounds: int = 5) -> None:
+TRL = """
+import json, os, sys
+from datasets import Dataset
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from trl import SFTConfig, SFTTrainer
+
+chats, tokenizer, template, folder, processes = sys.argv[1:]
+model = PreTrainedTokenizerFast(
+    tokenizer_file=tokenizer, bos_token="<|begin_of_text|>", eos_token="<|eot_id|>", pad_token="<|eot_id|>"
+)
+model.chat_template = open(template).read()
+rows = Dataset.from_list([{"messages": json.loads(line)["messages"]} for line in open(chats)])
+shape = dict(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
+small = LlamaForCausalLM(LlamaConfig(vocab_size=len(model), num_key_value_heads=1, **shape))
+args = SFTConfig(
+    output_dir=folder, report_to=[], use_cpu=True, bf16=False, max_length=None,
+    dataset_num_proc=int(processes), disable_tqdm=True,
+)
+def clocks():
+    times = os.times()
+    return times.elapsed, sum(times[:4])
+began = clocks()
+SFTTrainer(model=small, args=args, train_dataset=rows, processing_class=model)
+print(*(after - before for before, after in zip(began, clocks())))
+"""
+
+
+def main(chats: Path, tokenizer: Path, rounds: int = 5, python: Path | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         outputs = {form: Path(folder) / form for form in ("text", "tokens")}
         tasks: dict[str, Callable[[], None]] = {
@@ -59,7 +89,19 @@ def main(chats: Path, tokenizer: Path, rounds: int = 5) -> None:
     for name, each in seconds.items():
         print(f"{name}: {middle[name]:.2f} s of CPU ({min(each):.2f} to {max(each):.2f})")
     print(f"tokens: {middle['tokens'] / bound:.2f} of {bound:.2f} s, the bound")
-    print(f"datasets.map: {peer(chats, tokenizer):.1f} s by the clock, with {PEER_PROCESSES} processes")
+    tell("datasets.map", *peer(chats, tokenizer))
+    if python is not None:
+        tell("TRL's preparation", *trl(python, chats, tokenizer))
+
+
+def tell(name: str, elapsed: float, processor: float) -> None:
+    print(f"{name}: {processor:.1f} s of CPU, {elapsed:.1f} s by the clock, {PEER_PROCESSES} processes")
+
+
+def clocks() -> tuple[float, float]:
+    """(seconds by the clock, of CPU with those of processes that have ended)"""
+    times = os.times()
+    return times.elapsed, sum(times[:4])
 
 
 def job(chats: Path, tokenizer: Path, form: str, output: Path) -> Callable[[], None]:
@@ -107,8 +149,9 @@ def library(tokenizer: Path, output: Path) -> Callable[[], None]:
     return run
 
 
-def peer(chats: Path, tokenizer: Path) -> float:
-    """Seconds of the usual way: chat template, tokenizer, a file. Raises ImportError without datasets."""
+def peer(chats: Path, tokenizer: Path) -> tuple[float, ...]:
+    """Seconds by the clock, and of CPU, of the usual way: chat template, tokenizer, a file. Raises
+    ImportError without datasets."""
     from datasets import Dataset, disable_progress_bars
     from transformers import PreTrainedTokenizerFast
 
@@ -122,13 +165,22 @@ def peer(chats: Path, tokenizer: Path) -> float:
 
     rows = [{"messages": json.loads(line)["messages"]} for line in chats.open()]
     with tempfile.TemporaryDirectory() as folder:
-        began = time.monotonic()
+        began = clocks()
         made = Dataset.from_list(rows).map(
             encode, batched=True, num_proc=PEER_PROCESSES, remove_columns=["messages"]
         )
         made.to_parquet(f"{folder}/rows.parquet")
-        return time.monotonic() - began
+        return tuple(after - before for before, after in zip(began, clocks(), strict=True))
+
+
+def trl(python: Path, chats: Path, tokenizer: Path) -> tuple[float, ...]:
+    """Seconds by the clock, and of CPU, in which TRL's trainer makes ids of the rows, without masks."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [str(python), "-c", TRL, *map(str, (chats, tokenizer, TEMPLATE, folder, PEER_PROCESSES))]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return tuple(map(float, done.stdout.split()[-2:]))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))
+    given, rounds, python = sys.argv[1:3], sys.argv[3:4] or ["5"], sys.argv[4:5]
+    main(Path(given[0]), Path(given[1]), int(rounds[0]), Path(python[0]) if python else None)

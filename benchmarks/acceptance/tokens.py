@@ -71,7 +71,7 @@ def compare(name: str, texts: int) -> None:
     """Encode so many random rows; stop at the first that differs, or that has a token which it forged."""
     definition = Definition.of(document(name), Path(name))
     plan = TokenizerPlan.of(definition, Guard())
-    tokenizer, library = Tokenizer(plan), HuggingFace(definition.whole())
+    tokenizer, library = Tokenizer(plan), HuggingFace(definition.text)
     guarded = set(plan.added.id[plan.added.flags & GUARDED != 0].tolist()) - {definition.unknown}
     chance, began, forged = random.Random(name), time.monotonic(), 0
     for done in range(0, texts, AT_ONCE):

@@ -23,6 +23,16 @@ UNKNOWN = 0xFD  # what follows in this row may be the template's or the row's
 TRAINED = 0xFC  # what is trained begins
 TRAINED_END = 0xFB
 
+# What is said of the ids of a piece of text.
+WRONG_BYTES = 1  # they spell other bytes
+WRONG_SIZE = 2  # they spell another number of bytes
+CONTROL = 4  # one of them is a token that text alone may not become
+PREFIXED = 8  # they spell a blank before it, which it has not
+EMPTY = 16  # one of them spells no byte
+
+SIZE_BITS = 32
+"""In `Spelling.entries`: of a word's size; behind them stand its flags."""
+
 PLAIN = -1
 """The id of a piece that is no token yet, but text to encode."""
 
@@ -74,6 +84,45 @@ class Pieces:
 
     def __len__(self) -> int:
         return len(self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPieces:
+    """The ids of the m pieces that are text. ids: uint32[t]; piece i has those from begin[i] to end[i] - 1:
+    int64[m]. amiss: uint8[m], of the flags above. given: int64[m], -1 where the ids spell the piece; else
+    where its tokens stand in `first` and `last`, which say their bytes: int64[g]."""
+
+    ids: npt.NDArray[np.uint32]
+    begin: I64
+    end: I64
+    amiss: U8
+    given: I64
+    first: I64
+    last: I64
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """What ids spell. data: the bytes of all; of id i from offsets[i] on: int64[ids + 1]. entries:
+    uint64[ids, 2], what is asked of each id in one place: its first eight bytes, with zeros behind a shorter
+    one; its size, and above SIZE_BITS those of CONTROL, where text may not become it, and EMPTY that hold."""
+
+    data: U8
+    offsets: I64
+    entries: npt.NDArray[np.uint64]
+
+
+def spelling(data: U8, offsets: I64, guarded: npt.NDArray[np.bool_]) -> Spelling:
+    """guarded: bool[ids], whether text may not become that id."""
+    sizes = np.diff(offsets)
+    entries = np.zeros((len(sizes), 2), np.uint64)
+    first = entries.view(np.uint8).reshape(len(sizes), 16)
+    for k in range(8):
+        longer = sizes > k
+        first[longer, k] = data[offsets[:-1][longer] + k]
+    flags = guarded * CONTROL | (sizes == 0) * EMPTY
+    entries[:, 1] = sizes | flags << SIZE_BITS
+    return Spelling(data, offsets, entries)
 
 
 def added_tokens(

@@ -129,13 +129,8 @@ class Definition:
             for part in _walk(document.get("pre_tokenizer")):
                 if part.get("type") == "Metaspace" and part.get("prepend_scheme") == "first":
                     part["prepend_scheme"] = "never"
-        return _spelled(
-            document | {"added_tokens": [], "model": _without(document["model"], self.kind, special)}
-        )
-
-    def whole(self) -> bytes:
-        """The JSON of the tokenizer of whole texts, as the library runs it, without what is around a row."""
-        return _spelled(orjson.loads(self.text))
+        document |= {"added_tokens": [], "model": _without(document["model"], self.kind, special)}
+        return orjson.dumps(document | dict.fromkeys(("post_processor", "truncation", "padding")))
 
     @cached_property
     def spelling(self) -> tuple[U8, I64]:
@@ -181,11 +176,6 @@ def _walk(part: Any) -> Iterator[dict[str, Any]]:
         for name in ("normalizers", "pretokenizers", "decoders"):
             for inner in part.get(name) or ():
                 yield from _walk(inner)
-
-
-def _spelled(document: Mapping[str, Any]) -> bytes:
-    around: dict[str, None] = {"post_processor": None, "truncation": None, "padding": None}
-    return orjson.dumps({**document, **around})
 
 
 def _without(model: Mapping[str, Any], kind: str, special: set[str]) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.errors import ForgeError
+from forge_gpu.hardware.unused import give_back
 from forge_gpu.kernels.layout import I64, U8
 
 U32 = npt.NDArray[np.uint32]
@@ -47,9 +48,11 @@ class Gigatoken:
         import gigatoken
 
         try:
-            return gigatoken.Tokenizer.from_json(self._document())
+            made = gigatoken.Tokenizer.from_json(self._document())
         except Exception as error:  # whatever it raises: then the other library encodes
             raise ValueError(str(error)) from None
+        give_back()
+        return made
 
     def encode(self, data: U8, starts: I64, stops: I64) -> tuple[U32, I64]:
         import awkward as ak
@@ -73,7 +76,10 @@ class Gigatoken:
 
 
 class HuggingFace:
-    """The library `tokenizers`: the truth, and what encodes where gigatoken cannot. Raises ValueError."""
+    """The library `tokenizers`: the truth, and what encodes where gigatoken cannot. Raises ValueError.
+
+    Nothing is put around a text, and none is cut off.
+    """
 
     name = "tokenizers"
 
@@ -87,6 +93,10 @@ class HuggingFace:
             self._tokenizer = Tokenizer.from_buffer(document)
         except Exception as error:
             raise ValueError(str(error)) from None
+        self._tokenizer.post_processor = None  # what it puts around a text is for a template to write
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        give_back()
 
     def encode(self, data: U8, starts: I64, stops: I64) -> tuple[U32, I64]:
         view = data.data

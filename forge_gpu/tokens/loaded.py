@@ -43,4 +43,4 @@ class Loaded:
 
     @cached_property
     def _whole(self) -> HuggingFace:
-        return true_encoder(self._definition.whole(), self._definition)
+        return true_encoder(self._definition.text, self._definition)

@@ -5,16 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.errors import ForgeError, ValidationError
 from forge_gpu.kernels.cpu.added_tokens import cut
-from forge_gpu.kernels.cpu.token_rows import assemble, holds_any, token_bounds
+from forge_gpu.kernels.cpu.token_rows import amiss, assemble, holds_any
 from forge_gpu.kernels.layout import I64, U8, Text
-from forge_gpu.kernels.reference.token_rows import CONTROL
-from forge_gpu.kernels.token_layout import GUARDED, PLAIN, AddedTokens, Pieces, Runs
+from forge_gpu.kernels.token_layout import (
+    CONTROL,
+    GUARDED,
+    PLAIN,
+    WRONG_BYTES,
+    WRONG_SIZE,
+    AddedTokens,
+    EncodedPieces,
+    Pieces,
+    Runs,
+    Spelling,
+    spelling,
+)
 from forge_gpu.tokens.agreement import why_not_gigatoken
 from forge_gpu.tokens.definition import Definition
 from forge_gpu.tokens.differing import differing_points
@@ -92,6 +104,19 @@ class TokenizerPlan:
         points = np.zeros(0, np.uint8) if why else differing_points()
         return cls(definition, guard, layout_of(definition, guard), why, points, Loaded(definition))
 
+    @cached_property
+    def guarded(self) -> npt.NDArray[np.bool_]:
+        """bool[ids]: whether text may not become that id."""
+        guarded = np.zeros(len(self.definition.spelling[1]) - 1, np.bool_)
+        guarded[self.added.id[self.added.flags & GUARDED != 0]] = True
+        if self.definition.unknown is not None:
+            guarded[self.definition.unknown] = False
+        return guarded
+
+    @cached_property
+    def spelled(self) -> Spelling:
+        return spelling(*self.definition.spelling, self.guarded)
+
     @property
     def key(self) -> str:
         """What ids depend on beside texts."""
@@ -108,12 +133,8 @@ class Tokenizer:
     """Texts that each library has encoded."""
 
     def __post_init__(self) -> None:
-        definition, added = self.plan.definition, self.plan.added
-        self._spelled, self._spelled_offsets = definition.spelling
-        self._guarded = np.zeros(len(self._spelled_offsets) - 1, np.uint8)
-        self._guarded[added.id[added.flags & GUARDED != 0]] = 1
-        if definition.unknown is not None:
-            self._guarded[definition.unknown] = 0
+        self._spelled = self.plan.spelled
+        self.plan.loaded.whole()  # loading takes memory for a moment: better before there are rows
 
     def encode(self, texts: Text, literals: Runs, trained: Runs) -> Tokens:
         """The tokens of some rows. literals: what a template's own text wrote; trained: what is to be
@@ -125,19 +146,22 @@ class Tokenizer:
         start, stop = pieces.start[is_text], pieces.stop[is_text]
         first = self._is_first(texts, pieces)[is_text]
         whole = self._whole(pieces)[is_text]
-        ids, offsets = self._encode(texts.data, start, stop, first, whole)
-        begin, end, amiss = token_bounds(
-            texts.data, start, stop, ids, offsets, self._spelled, self._spelled_offsets,
-            self._guarded, self.plan.definition.has_prefix,
-        )  # fmt: skip
-        for piece in np.flatnonzero(amiss).tolist():
-            own = slice(offsets[piece], offsets[piece + 1])
-            if amiss[piece] & CONTROL and not whole[piece]:
-                raise self._control(ids[own])
+        ids, begin, end = self._encode(texts.data, start, stop, first, whole)
+        flags = amiss(
+            texts.data, start, stop, ids, begin, end, self._spelled, self.plan.definition.has_prefix
+        )
+        given, bounds, count = np.full(len(start), -1, np.int64), [], 0
+        for piece in np.flatnonzero(flags & (WRONG_BYTES | WRONG_SIZE | CONTROL)).tolist():
+            own = ids[begin[piece] : end[piece]]
+            if flags[piece] & CONTROL and not whole[piece]:
+                raise self._control(own)
             text = texts.data[start[piece] : stop[piece]].tobytes().decode()
-            at = self._bounds_by_library(text, ids[own], bool(first[piece]), bool(whole[piece]))
-            begin[own], end[own] = start[piece] + at[0], start[piece] + at[1]
-        made, weights, rows, counts, straddling = assemble(pieces, ids, offsets, begin, end, trained)
+            at = self._bounds_by_library(text, own, bool(first[piece]), bool(whole[piece]))
+            bounds.append(at + start[piece])
+            given[piece], count = count, count + len(own)
+        places = np.concatenate((np.zeros((2, 0), np.int64), *bounds), axis=1)
+        encoded = EncodedPieces(ids, begin, end, flags, given, *places)
+        made, weights, rows, counts, straddling = assemble(pieces, encoded, self._spelled.offsets, trained)
         return Tokens(made, weights, rows, counts, straddling, pieces.guarded)
 
     def check(self, texts: Text, tokens: Tokens, rows: Sequence[int]) -> None:
@@ -162,8 +186,8 @@ class Tokenizer:
 
     def bytes_of(self, number: int) -> bytes:
         """What an id spells."""
-        bounds = self._spelled_offsets
-        return self._spelled[bounds[number] : bounds[number + 1]].tobytes()
+        bounds = self._spelled.offsets
+        return self._spelled.data[bounds[number] : bounds[number + 1]].tobytes()
 
     def _is_first(self, texts: Text, pieces: Pieces) -> npt.NDArray[np.bool_]:
         """bool[m]: whether a piece gets what is put before a row. All do, where it makes no difference."""
@@ -199,21 +223,22 @@ class Tokenizer:
 
     def _encode(
         self, data: U8, start: I64, stop: I64, first: npt.NDArray[np.bool_], whole: npt.NDArray[np.bool_]
-    ) -> tuple[U32, I64]:
-        """The ids of pieces, each by the library that is right for it."""
+    ) -> tuple[U32, I64, I64]:
+        """(the ids of pieces, each by the library that is right for it; where those of each begin; end)"""
         kinds = first.astype(np.uint8) | whole.astype(np.uint8) << 1
         if self.plan.why_slow is None:
             kinds |= holds_any(data, start, stop, self.plan.points) << 2
-        present = np.unique(kinds).tolist()
-        made = []
-        for kind in present:
-            rows = np.flatnonzero(kinds == kind)
+        made = [np.zeros(0, np.uint32)]
+        begin, end, count = np.zeros(len(start), np.int64), np.zeros(len(start), np.int64), 0
+        for kind in np.flatnonzero(np.bincount(kinds)).tolist():
+            own = kinds == kind
             with self._encoder(bool(kind & 1), bool(kind & 2), bool(kind & 4)) as encoder:
-                made.append((rows, *encoder.encode(data, start[rows], stop[rows])))
-            self.by_library[encoder.name] = self.by_library.get(encoder.name, 0) + len(rows)
-        if len(made) == 1:
-            return made[0][1], made[0][2]
-        return _merged(made, len(start))
+                ids, offsets = encoder.encode(data, start[own], stop[own])
+            begin[own], end[own] = count + offsets[:-1], count + offsets[1:]
+            made.append(ids)
+            count += len(ids)
+            self.by_library[encoder.name] = self.by_library.get(encoder.name, 0) + len(offsets) - 1
+        return made[1] if len(made) == 2 else np.concatenate(made), begin, end
 
     def _encoder(self, first: bool, whole: bool, differs: bool) -> AbstractContextManager[Encoder]:
         loaded = self.plan.loaded
@@ -223,9 +248,9 @@ class Tokenizer:
             return nullcontext(loaded.library(first))
         return loaded.gigatoken(first)
 
-    def _bounds_by_library(self, text: str, ids: U32, first: bool, whole: bool) -> tuple[I64, I64]:
-        """(where each token of a piece begins and ends, in bytes), where the ids do not spell its bytes: a
-        normalizer changed it, or an id is that of what is unknown."""
+    def _bounds_by_library(self, text: str, ids: U32, first: bool, whole: bool) -> I64:
+        """int64[2, t]: where each token of a piece begins and ends, in bytes, where the ids do not spell its
+        bytes: a normalizer changed it, or an id is that of what is unknown."""
         library = self.plan.loaded.whole() if whole else self.plan.loaded.library(first)
         expected, offsets = library.with_offsets(text)
         if ids.tolist() != expected:
@@ -237,26 +262,13 @@ class Tokenizer:
         ends = np.zeros(len(text) + 1, np.int64)
         np.cumsum([len(character.encode()) for character in text], out=ends[1:])
         pairs = np.array(offsets, np.int64).reshape(-1, 2)
-        return ends[pairs[:, 0]], ends[pairs[:, 1]]
+        bounds: I64 = ends[pairs.T]
+        return bounds
 
     def _control(self, ids: U32) -> ForgeError:
-        number = next(int(number) for number in ids if self._guarded[number])
+        number = next(int(number) for number in ids if self.plan.guarded[number])
         content = next(token.content for token in self.plan.definition.added if token.id == number)
         return ForgeError(
             f"{self.plan.definition.path} makes the control token {content!r} of text alone; list it under "
             "tokens.allow to let it stand"
         )
-
-
-def _merged(made: list[tuple[I64, U32, I64]], count: int) -> tuple[U32, I64]:
-    """The ids of several groups of pieces, in the order of the pieces."""
-    lengths = np.zeros(count, np.int64)
-    for rows, _, offsets in made:
-        lengths[rows] = np.diff(offsets)
-    bounds = np.concatenate(([0], np.cumsum(lengths)))
-    ids = np.empty(bounds[-1], np.uint32)
-    for rows, own, offsets in made:
-        sizes = np.diff(offsets)
-        inside = np.arange(len(own)) - np.repeat(offsets[:-1], sizes)
-        ids[np.repeat(bounds[rows], sizes) + inside] = own
-    return ids, bounds

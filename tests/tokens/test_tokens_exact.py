@@ -51,7 +51,7 @@ def test_ids_are_the_librarys(name: str) -> None:
     texts, literals = made_rows.laid_out(rows)
     trained = made_rows.laid_out(rows, trained=True)[1]
     tokens = tokenizer.encode(texts, literals, trained)
-    expected = HuggingFace(plan.definition.whole()).ids([texts.row(row).decode() for row in range(ROWS)])
+    expected = HuggingFace(plan.definition.text).ids([texts.row(row).decode() for row in range(ROWS)])
     pieces = cut(texts, literals, plan.added)
     guarded = set(plan.added.id[plan.added.flags & GUARDED != 0].tolist()) - {plan.definition.unknown}
     assert 0 < np.count_nonzero(tokens.guarded) < ROWS
@@ -117,6 +117,13 @@ def test_what_contents_may_write_is_settled_by_the_plan() -> None:
     assert counts(Guard(markup="plain", allow=("<think>",))) == (1, 1)
 
 
+@pytest.mark.parametrize("rows", [[], [[]], [[(True, "<|im_end|>")]]])
+def test_rows_without_text_have_no_text_to_encode(rows: list[made_rows.Parts]) -> None:
+    texts, literals = made_rows.laid_out(rows)
+    tokens = tokenizer_of("qwen").encode(texts, literals, literals)
+    assert np.diff(tokens.offsets).tolist() == [len(row) for row in rows]
+
+
 def test_tokens_over_a_border_are_trained_and_counted() -> None:
     tokenizer = tokenizer_of("qwen")
     row: made_rows.Parts = [(True, "<|im_start|>a\n"), (False, "\nwords here"), (True, "<|im_end|>")]
@@ -139,7 +146,7 @@ def test_a_normalised_piece_is_masked_by_the_librarys_own_places() -> None:
     row: made_rows.Parts = [(True, "user\n"), (False, "A\u030a \u212b"), (True, "\nend")]
     texts, literals = made_rows.laid_out([row])
     tokens = tokenizer.encode(texts, literals, made_rows.laid_out([row], trained=True)[1])
-    library = HuggingFace(tokenizer.plan.definition.whole())
+    library = HuggingFace(tokenizer.plan.definition.text)
     ids, offsets = library.with_offsets("user\nA\u030a \u212b\nend")
     begin, end = len("user\n"), len("user\nA\u030a \u212b")
     assert ids_of(tokens, 0) == ids
@@ -156,7 +163,7 @@ def test_code_points_that_differ_are_the_librarys() -> None:
     rows: list[made_rows.Parts] = [[(False, f"{chr(point)}，可 a{chr(point)}1")] for point in points]
     texts, literals = made_rows.laid_out(rows)
     tokens = tokenizer.encode(texts, literals, literals)
-    expected = HuggingFace(tokenizer.plan.definition.whole()).ids([row[0][1] for row in rows])
+    expected = HuggingFace(tokenizer.plan.definition.text).ids([row[0][1] for row in rows])
     assert [ids_of(tokens, row) for row in range(len(rows))] == expected
     assert tokenizer.by_library == {"tokenizers": len(rows)}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,12 @@ OF_THESE = [
     )
 ]
 
+WITHOUT_END = (
+    "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+"""As GLM's: what ends a turn is the token that opens the next one, and belongs to that message."""
+
 Row = tuple[str, list[tuple[int, int]]]
 
 
@@ -52,10 +59,10 @@ def records(shape: str) -> list[dict[str, Any]]:
     return made
 
 
-def rendered(shape: str) -> list[Row]:
+def rendered(shape: str, sources: Sequence[str] = (*WRITTEN.values(), *OF_THESE, WITHOUT_END)) -> list[Row]:
     """Texts with what the assistant wrote in them, of all templates of the tests, where that is known."""
     rows: list[Row] = []
-    for source in (*WRITTEN.values(), *OF_THESE):
+    for source in sources:
         renderer = JinjaRenderer(
             chat_template(source), shape_of(SHAPES[shape]).sides(SHAPES[shape]), ("text", "spans")
         )
@@ -87,7 +94,7 @@ def test_masks_are_those_of_overlaps(name: str, rows: list[Row]) -> None:
     assert len(rows) > 60
     tokenizer = tokenizer_of(name)
     tokens = tokenizer.encode(*laid_out(rows))
-    library = HuggingFace(tokenizer.plan.definition.whole())
+    library = HuggingFace(tokenizer.plan.definition.text)
     takes = {token.id for token in tokenizer.plan.definition.added if token.lstrip or token.rstrip}
     causes: Counter[str] = Counter()
     for number, (text, spans) in enumerate(rows):
@@ -99,3 +106,17 @@ def test_masks_are_those_of_overlaps(name: str, rows: list[Row]) -> None:
                 assert token in takes and not weight, (text[begin:end], text)
                 causes["white space of a control token"] += 1
     assert bool(causes) == (name in TAKES_WHITE_SPACE)
+
+
+def test_where_a_template_ends_no_turn_the_next_ones_opening_is_not_trained() -> None:
+    tokenizer = tokenizer_of("phi3")
+    rows = rendered("conversation", [WITHOUT_END])
+    tokens = tokenizer.encode(*laid_out(rows))
+    opens = {
+        token.id
+        for token in tokenizer.plan.definition.added
+        if token.content in ("<|user|>", "<|assistant|>")
+    }
+    assert len(opens) == 2 and opens <= set(tokens.ids.tolist())
+    assert opens.isdisjoint(tokens.ids[tokens.weights != 0].tolist())
+    assert tokens.trained.all()

@@ -32,6 +32,9 @@ from forge_gpu.kernels.layout import U8, Text
 
 SUFFIX = ".parquet"
 LOG = SUFFIX + ".batches"
+UNUSED_BYTES = 2**23
+"""Arrow's memory that is no longer used is given back once so many bytes of groups have passed; each time it
+is asked for again, the machine clears it."""
 
 
 class ParquetFile:
@@ -76,11 +79,13 @@ class ParquetFile:
                 write_statistics=_numbers(self._schema),
             ) as writer,
         ):
+            passed = _Passed()
             for group in self._log.groups():
                 # One chunk a column: the writer's pages would otherwise follow the batches' edges.
                 writer.write_table(group, row_group_size=GROUP_ROWS)
+                size = group.nbytes
                 del group  # before the next is read
-                pa.default_memory_pool().release_unused()
+                passed.add(size)
         return [Written(self.path, self._rows)]
 
     def close(self) -> None:
@@ -92,6 +97,19 @@ class ParquetFile:
     def _append_batch(self, batch: pa.RecordBatch) -> None:
         for start in range(0, len(batch), GROUP_ROWS):
             self._log.append(batch.slice(start, GROUP_ROWS), self._blocks.capacity)
+
+
+class _Passed:
+    """Counts what has been read or written, and gives back memory now and then."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+
+    def add(self, size: int) -> None:
+        self._bytes += size
+        if self._bytes >= UNUSED_BYTES:
+            pa.default_memory_pool().release_unused()
+            self._bytes = 0
 
 
 def _repeating(schema: pa.Schema) -> list[str]:
@@ -138,16 +156,21 @@ class Parquet(ShardedFormat):
 
 
 def _numbers(schema: pa.Schema) -> list[str] | bool:
-    """The columns with statistics: of texts the least and the greatest of each row group would be in memory
-    until the file is whole, and nobody asks for them."""
-    return [field.name for field in schema if not pa.types.is_large_string(field.type)] or False
+    """The columns with statistics. Nobody asks for the least and the greatest text or id of a row group, and
+    those of texts would be in memory until the file is whole."""
+    return [
+        field.name
+        for field in schema
+        if not (pa.types.is_large_string(field.type) or pa.types.is_list(field.type))
+    ] or False
 
 
 def _groups(table: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """Some columns, no more than a row group at a time: batches of many rows would hold several."""
+    passed = _Passed()
     for group in range(table.num_row_groups) if columns else ():
-        pa.default_memory_pool().release_unused()
         yield from table.iter_batches(GROUP_ROWS, row_groups=[group], columns=columns, use_threads=False)
+        passed.add(table.metadata.row_group(group).total_byte_size)
 
 
 FORMAT = Parquet(SUFFIX, (SUFFIX + PARTIAL, LOG), takes_lists=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,17 +28,26 @@ class RowOrigins:
     """Belongs to one workspace. renderer: whose texts they are."""
 
     def __init__(self, config: Config, renderer: Renderer, plan: TokenizerPlan) -> None:
-        self._origins: Origins | None = None
-        self._sides: tuple[Shape, ...] = ()
+        self._template = getattr(renderer, "template", None)
         self._prompt_alone = prompt_alone(config)
+        self._mapping = config.data.mapping
         guarded = plan.added.flags & GUARDED != 0
-        tokens = [token.content for token, own in zip(plan.definition.added, guarded, strict=True) if own]
-        template = getattr(renderer, "template", None)
-        if template is not None and tokens:
-            from forge_gpu.templates.origins import Origins  # it loads Jinja
+        self._tokens = [
+            token.content for token, own in zip(plan.definition.added, guarded, strict=True) if own
+        ]
 
-            self._origins = Origins(template, tokens)
-            self._sides = shape_of(config.data.mapping).sides(config.data.mapping)
+    @cached_property
+    def _origins(self) -> Origins | None:
+        """Made where it is asked for: of hundreds of tokens it takes a while."""
+        if self._template is None or not self._tokens:
+            return None
+        from forge_gpu.templates.origins import Origins  # it loads Jinja
+
+        return Origins(self._template, self._tokens)
+
+    @cached_property
+    def _sides(self) -> tuple[Shape, ...]:
+        return shape_of(self._mapping).sides(self._mapping)
 
     def own_tokens(
         self, rows: Rows, chosen: I64, texts: Text, unknown: U8, side: int
@@ -54,7 +64,7 @@ class RowOrigins:
 
     def unknown_rows(self, rows: Rows, text_of: Callable[[I64], Text], side: int) -> I64:
         """Rows of which it cannot be told. text_of: renders some rows, of pairs with the answer of `side`."""
-        if self._origins is None or not rows.bound.whole_texts:
+        if not rows.bound.whole_texts or self._origins is None:
             return np.zeros(0, np.int64)
         suspects = [row for row in self._of_whole_texts(rows) if self._may_forge(rows, row, side)]
         texts = text_of(np.array(suspects, np.int64)) if suspects else None

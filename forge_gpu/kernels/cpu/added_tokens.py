@@ -3,6 +3,7 @@
 import numpy as np
 
 from forge_gpu.kernels.compiled import inner, kernel
+from forge_gpu.kernels.cpu.memory import BLOCK, byte, mask_equal, trailing_zeros, whole
 from forge_gpu.kernels.layout import Text
 from forge_gpu.kernels.token_layout import (
     GUARDED,
@@ -17,13 +18,16 @@ from forge_gpu.kernels.token_layout import (
 )
 
 FIELDS = 6
+MOST_LEADS = 4
+"""Bytes that tokens begin with which are looked for by blocks; where they are more, bytes are, one by one."""
 
 
 def cut(texts: Text, runs: Runs, tokens: AddedTokens) -> Pieces:
     """See kernels.reference.added_tokens.cut. Reads the texts once, and twice where a row is forged; writes
     40 bytes a piece."""
+    leads = np.flatnonzero(tokens.begins)
     offsets, guarded, pieces = _cut(
-        texts.data,
+        whole(texts.data),
         texts.offsets,
         runs.offsets,
         runs.start,
@@ -31,8 +35,10 @@ def cut(texts: Text, runs: Runs, tokens: AddedTokens) -> Pieces:
         tokens.next,
         tokens.token,
         tokens.begins,
+        leads if len(leads) <= MOST_LEADS else leads[:0],
         tokens.id,
         tokens.flags,
+        bool((tokens.flags & NORMALIZED).any()),
         tokens.word,
     )
     columns = [np.ascontiguousarray(pieces[:, k]) for k in range(5)]
@@ -40,12 +46,15 @@ def cut(texts: Text, runs: Runs, tokens: AddedTokens) -> Pieces:
 
 
 @kernel
-def _cut(data, offsets, run_offsets, run_start, run_stop, following, token, begins, ids, flags, word):
+def _cut(
+    data, offsets, run_offsets, run_start, run_stop,
+    following, token, begins, leads, ids, flags, has_normalized, word,
+):  # fmt: skip
     n = len(offsets) - 1
     piece_offsets, guarded = np.zeros(n + 1, np.int64), np.zeros(n, np.int64)
     pieces = np.empty((64 + 8 * n, FIELDS), np.int64)
     work, other = np.empty((256, FIELDS), np.int64), np.empty((256, FIELDS), np.int64)
-    whole = np.empty((1, 2), np.int64)
+    whole_text = np.empty((1, 2), np.int64)
     count = 0
     for row in range(n):
         begin, end = offsets[row], offsets[row + 1]
@@ -53,7 +62,7 @@ def _cut(data, offsets, run_offsets, run_start, run_stop, following, token, begi
         while True:
             made, forged = _cut_row(
                 data, begin, end, low, high, run_start, run_stop,
-                following, token, begins, ids, flags, word, work, other, whole,
+                following, token, begins, leads, ids, flags, has_normalized, word, work, other, whole_text,
             )  # fmt: skip
             if made >= 0:
                 break
@@ -75,12 +84,12 @@ def _cut(data, offsets, run_offsets, run_start, run_stop, following, token, begi
 @inner
 def _cut_row(
     data, begin, end, low, high, run_start, run_stop,
-    following, token, begins, ids, flags, word, work, other, whole,
+    following, token, begins, leads, ids, flags, has_normalized, word, work, other, whole_text,
 ):  # fmt: skip
     """(pieces of a row, in `work`; guarded tokens that are not within a run); -1 where there is no room."""
-    none = whole[:0]
+    none = whole_text[:0]
     count = _text(work, begin, end)
-    args = (following, token, begins, ids, flags, word)
+    args = (following, token, begins, leads, ids, flags, has_normalized, word)
     made = _refine(data, work, count, other, none, none, False, args, NORMALIZED, 0)
     if made < 0:
         return -1, 0
@@ -128,13 +137,14 @@ def _put(pieces, at, start, stop, number, own_start, own_stop, guarded):
 @inner
 def _refine(data, source, count, target, starts, stops, within, args, mask, value):
     """Cut what is text at some tokens, into `target`; the pieces, or -1 where there is no room."""
-    following, token, begins, ids, flags, word = args
+    following, token, begins, leads, ids, flags, has_normalized, word = args
+    has_any = has_normalized or value & NORMALIZED == 0
     made = 0
     for k in range(count):
         if made + 1 > len(target):
             return -1
         begin, end = source[k, 0], source[k, 1]
-        if source[k, 2] != PLAIN:
+        if source[k, 2] != PLAIN or not has_any:
             _put(target, made, begin, end, source[k, 2], source[k, 3], source[k, 4], source[k, 5])
             made += 1
             continue
@@ -144,10 +154,10 @@ def _refine(data, source, count, target, starts, stops, within, args, mask, valu
             at, limit = begin, end
             if within:
                 at, limit = max(starts[r, 0], begin), min(stops[r, 0], end)
-            while at < limit:
-                if begins[data[at]] == 0:
-                    at += 1
-                    continue
+            while True:
+                at = _next_lead(data, at, limit, begins, leads)
+                if at >= limit:
+                    break
                 number, stop = _match(data, at, limit, following, token, flags, mask, value)
                 if number < 0:
                     at += 1
@@ -188,10 +198,25 @@ def _refine(data, source, count, target, starts, stops, within, args, mask, valu
 
 
 @inner
+def _next_lead(data, at, limit, begins, leads):
+    """Where the next byte stands that a token begins with; `limit`, or behind it, where none does."""
+    while len(leads) > 0 and at + BLOCK <= data[1] and at < limit:
+        mask = np.int64(0)
+        for k in range(len(leads)):
+            mask |= mask_equal(data, at, leads[k])
+        if mask != 0:
+            return at + trailing_zeros(mask)
+        at += BLOCK
+    while at < limit and begins[byte(data, at)] == 0:
+        at += 1
+    return at
+
+
+@inner
 def _match(data, at, limit, following, token, flags, mask, value):
     node, result, stop = 0, -1, at
     while at < limit:
-        node = following[node, data[at]]
+        node = following[node, byte(data, at)]
         if node == 0:
             break
         at += 1
@@ -217,7 +242,7 @@ def _is_word(point, word):
 def _before(data, at, begin):
     """Where the character before a place begins."""
     at -= 1
-    while at > begin and data[at] & 0xC0 == 0x80:
+    while at > begin and byte(data, at) & 0xC0 == 0x80:
         at -= 1
     return at
 
@@ -226,7 +251,7 @@ def _before(data, at, begin):
 def _behind(data, at, end):
     """Where the character at a place ends."""
     at += 1
-    while at < end and data[at] & 0xC0 == 0x80:
+    while at < end and byte(data, at) & 0xC0 == 0x80:
         at += 1
     return at
 
@@ -236,10 +261,10 @@ def _point(data, at, stop):
     """The code point that some bytes spell."""
     size = stop - at
     if size == 1:
-        return np.int64(data[at])
-    point = np.int64(data[at]) & (0x7F >> size)
+        return byte(data, at)
+    point = byte(data, at) & (0x7F >> size)
     for k in range(at + 1, stop):
-        point = (point << 6) | (np.int64(data[k]) & 0x3F)
+        point = (point << 6) | (byte(data, k) & 0x3F)
     return point
 
 

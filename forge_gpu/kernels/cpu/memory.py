@@ -21,6 +21,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from forge_gpu.kernels.compiled import CHECKED, inner
+from forge_gpu.kernels.token_layout import TRAINED_END
 
 BLOCK = 64
 I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
@@ -234,6 +235,26 @@ mask_backslash = _block_mask(_is(ord("\\")))
 mask_newline = _block_mask(_is(ord("\n")))
 mask_not_ascii = _block_mask(lambda builder, block: builder.icmp_signed("<", block, splat(0)))
 mask_line_break = _block_mask(_is_line_break)  # \n or \r
+mask_mark = _block_mask(
+    lambda builder, block: builder.icmp_unsigned(">=", block, splat(TRAINED_END))
+)  # a mark of token_layout
+
+
+@intrinsic
+def mask_equal(typing_context, buffer, i, value):
+    """int64 whose bit k says whether byte i + k is `value`, an int64 in 0..255."""
+
+    def generate(context, builder, signature, arguments):
+        buffer, i, value = arguments
+        source = place(context, builder, buffer, i, int64_of(BLOCK), BLOCK_OF_BYTES)
+        first = builder.insert_element(
+            ir.Constant(BLOCK_OF_BYTES, ir.Undefined), builder.trunc(value, I8), ir.Constant(I32, 0)
+        )
+        lanes = ir.Constant(ir.VectorType(I32, BLOCK), [0] * BLOCK)
+        values = builder.shuffle_vector(first, ir.Constant(BLOCK_OF_BYTES, ir.Undefined), lanes)
+        return builder.bitcast(builder.icmp_unsigned("==", builder.load(source, align=1), values), I64)
+
+    return types.int64(BUFFER, types.int64, types.int64), generate
 
 
 @intrinsic

@@ -3,43 +3,71 @@
 import numpy as np
 
 from forge_gpu.kernels.compiled import inner, kernel
+from forge_gpu.kernels.cpu.memory import (
+    BLOCK,
+    buffer_of,
+    byte,
+    copy,
+    item32,
+    mask_mark,
+    mask_not_ascii,
+    trailing_zeros,
+    whole,
+    word,
+)
 from forge_gpu.kernels.layout import I64, PADDING, U8, Text
-from forge_gpu.kernels.reference.token_rows import CONTROL, WRONG_BYTES, WRONG_SIZE
-from forge_gpu.kernels.token_layout import PLAIN, RUN, RUN_END, TRAINED, TRAINED_END, UNKNOWN, Pieces, Runs
+from forge_gpu.kernels.token_layout import (
+    EMPTY,
+    PLAIN,
+    PREFIXED,
+    RUN,
+    RUN_END,
+    SIZE_BITS,
+    TRAINED,
+    TRAINED_END,
+    UNKNOWN,
+    WRONG_BYTES,
+    WRONG_SIZE,
+    EncodedPieces,
+    Pieces,
+    Runs,
+    Spelling,
+)
 
 MOST_DIGITS = 11
+SIZE_MASK = 2**SIZE_BITS - 1
 
 
 def unmark(marked: Text) -> tuple[Text, Runs, Runs, U8]:
-    """See kernels.reference.token_rows.unmark. Reads and writes the texts once."""
-    data, offsets, runs, trained, unknown = _unmark(marked.data, marked.offsets)
+    """See kernels.reference.token_rows.unmark. Reads the texts twice, and writes them once."""
+    data, offsets, runs, trained, unknown = _unmark(whole(marked.data), marked.offsets)
     return Text(data, offsets), Runs(*runs), Runs(*trained), unknown
 
 
 @kernel
 def _unmark(data, offsets):
     n, size = len(offsets) - 1, offsets[-1] - offsets[0]
-    opened, closed = 0, 0
-    for at in range(offsets[0], offsets[-1]):
-        byte = data[at]
-        if byte >= TRAINED_END:
-            opened += byte == RUN
-            closed += byte == TRAINED
+    opened, closed = _count_marks(data, offsets[0], offsets[-1])
     out, bounds = np.empty(size + PADDING, np.uint8), np.zeros(n + 1, np.int64)
+    target = buffer_of(out)
     run_offsets, run_start, run_stop = _ranges(n, opened)
     own_offsets, own_start, own_stop = _ranges(n, closed)
     unknown = np.zeros(n, np.uint8)
     to, runs, own = 0, 0, 0
     for row in range(n):
         run_at, own_at, row_at = 0, 0, to
-        for at in range(offsets[row], offsets[row + 1]):
-            byte = data[at]
-            if byte < TRAINED_END:
-                out[to] = byte
-                to += 1
-            elif byte == RUN:
+        at, end = offsets[row], offsets[row + 1]
+        while True:
+            stop = _next_mark(data, at, end)
+            copy(target, to, data, at, stop - at)
+            to += stop - at
+            if stop == end:
+                break
+            mark = byte(data, stop)
+            at = stop + 1
+            if mark == RUN:
                 run_at = to
-            elif byte == RUN_END:
+            elif mark == RUN_END:
                 if run_at == to:
                     continue
                 if runs > run_offsets[row] and run_stop[runs - 1] == run_at:
@@ -47,13 +75,13 @@ def _unmark(data, offsets):
                 else:
                     run_start[runs], run_stop[runs] = run_at, to
                     runs += 1
-            elif byte == TRAINED:
+            elif mark == TRAINED:
                 own_at = to
-            elif byte == TRAINED_END:
+            elif mark == TRAINED_END:
                 if own_at != to:
                     own_start[own], own_stop[own] = own_at, to
                     own += 1
-            elif byte == UNKNOWN:
+            elif mark == UNKNOWN:
                 unknown[row] = 1
         if to == row_at:
             unknown[row] = 0
@@ -66,6 +94,32 @@ def _unmark(data, offsets):
         (own_offsets, own_start[:own], own_stop[:own]),
         unknown,
     )
+
+
+@inner
+def _count_marks(data, at, end):
+    """(how many runs of literals begin, how many of what is trained)."""
+    opened, closed = 0, 0
+    at = _next_mark(data, at, end)
+    while at < end:
+        mark = byte(data, at)
+        opened += mark == RUN
+        closed += mark == TRAINED
+        at = _next_mark(data, at + 1, end)
+    return opened, closed
+
+
+@inner
+def _next_mark(data, at, end):
+    """Where a mark stands from a place on; `end` where none does."""
+    while at + BLOCK <= data[1] and at < end:
+        mask = mask_mark(data, at)
+        if mask != 0:
+            return min(at + trailing_zeros(mask), end)
+        at += BLOCK
+    while at < end and byte(data, at) < TRAINED_END:
+        at += 1
+    return min(at, end)
 
 
 @inner
@@ -102,59 +156,111 @@ def _forward(data, at, end, seen, to):
     return at, seen
 
 
+def amiss(
+    data: U8, start: I64, stop: I64, ids: np.ndarray, begin: I64, end: I64, spelled: Spelling, prefix: bool
+) -> U8:
+    """See kernels.reference.token_rows.amiss. Reads the texts, and 4 and 16 bytes a token twice, from the
+    second time on out of a cache."""
+    entries = spelled.entries.reshape(-1).view(np.uint8)
+    result: U8 = _amiss(
+        whole(data),
+        start,
+        stop,
+        whole(ids),
+        begin,
+        end,
+        whole(spelled.data),
+        spelled.offsets,
+        whole(entries),
+        prefix,
+    )
+    return result
+
+
 @kernel
-def token_bounds(data, start, stop, ids, offsets, spelled, spelled_offsets, guarded, prefix):
-    """See kernels.reference.token_rows.token_bounds. Reads the texts; reads and writes 16 bytes a token."""
-    first, last = np.zeros(len(ids), np.int64), np.zeros(len(ids), np.int64)
-    amiss = np.zeros(len(start), np.uint8)
+def _amiss(data, start, stop, ids, begin, end, spelled, spelled_offsets, entries, prefix):
+    result = np.zeros(len(start), np.uint8)
     for piece in range(len(start)):
-        low, high = offsets[piece], offsets[piece + 1]
-        size = np.int64(0)
+        low, high, at = begin[piece], end[piece], start[piece]
+        size, flags = np.int64(0), np.int64(0)
         for k in range(low, high):
-            number = ids[k]
-            size += spelled_offsets[number + 1] - spelled_offsets[number]
-            if guarded[number]:
-                amiss[piece] |= CONTROL
-        begin = start[piece]
-        extra = size - (stop[piece] - begin)
-        if extra != 0 and not (
-            prefix and extra == 1 and spelled[_first_byte(ids, low, high, spelled_offsets)] == 0x20
-        ):
-            amiss[piece] |= WRONG_SIZE
-            continue
-        at = begin - extra
+            about = np.int64(word(entries, 16 * item32(ids, k) + 8))
+            size += about & SIZE_MASK
+            flags |= about >> SIZE_BITS
+        extra = size - (stop[piece] - at)
+        if extra != 0:
+            if not (
+                prefix and extra == 1 and byte(spelled, _first_byte(ids, low, high, spelled_offsets)) == 0x20
+            ):
+                result[piece] = flags | WRONG_SIZE
+                continue
+            flags |= PREFIXED
         for k in range(low, high):
-            first[k] = max(at, begin)
-            for s in range(spelled_offsets[ids[k]], spelled_offsets[ids[k] + 1]):
-                if at >= begin and data[at] != spelled[s]:
-                    amiss[piece] |= WRONG_BYTES
-                at += 1
-            last[k] = max(at, begin)
-    return first, last, amiss
+            number = item32(ids, k)
+            length = np.int64(word(entries, 16 * number + 8)) & SIZE_MASK
+            if length == 0:
+                continue
+            if extra == 0 and length <= 8 and at + 8 <= data[1]:
+                both = word(data, at) ^ word(entries, 16 * number)
+                differ = both << np.uint64(64 - 8 * length) != 0
+            else:
+                differ = _differ(data, at, spelled, spelled_offsets[number] + extra, length - extra)
+                length -= extra
+                extra = np.int64(0)
+            if differ:
+                flags |= WRONG_BYTES
+            at += length
+        result[piece] = flags
+    return result
+
+
+@inner
+def _differ(data, at, spelled, first, size):
+    """Whether some bytes are others than those of a word."""
+    done = 0
+    while done < size:
+        left = min(size - done, 8)
+        if at + done + 8 <= data[1] and first + done + 8 <= spelled[1]:
+            both = word(data, at + done) ^ word(spelled, first + done)
+            if both << np.uint64(64 - 8 * left) != 0:
+                return True
+        else:
+            for k in range(done, done + left):
+                if byte(data, at + k) != byte(spelled, first + k):
+                    return True
+        done += left
+    return False
 
 
 @inner
 def _first_byte(ids, low, high, spelled_offsets):
     """Where the first byte of some ids is spelled; there is one."""
     for k in range(low, high):
-        if spelled_offsets[ids[k] + 1] > spelled_offsets[ids[k]]:
-            return spelled_offsets[ids[k]]
+        number = item32(ids, k)
+        if spelled_offsets[number + 1] > spelled_offsets[number]:
+            return spelled_offsets[number]
     return np.int64(0)
 
 
 def assemble(
-    pieces: Pieces, ids: np.ndarray, offsets: I64, first: I64, last: I64, trained: Runs
+    pieces: Pieces, encoded: EncodedPieces, spelled_offsets: I64, trained: Runs
 ) -> tuple[np.ndarray, U8, I64, I64, I64]:
-    """See kernels.reference.token_rows.assemble. Reads 40 bytes a piece and 28 a token; writes 5 a token."""
+    """See kernels.reference.token_rows.assemble. Reads 64 bytes a piece and 4 a token; writes 5 a token."""
     return _assemble(
         pieces.offsets,
         pieces.id,
+        pieces.start,
+        pieces.stop,
         pieces.own_start,
         pieces.own_stop,
-        ids,
-        offsets,
-        first,
-        last,
+        whole(encoded.ids),
+        encoded.begin,
+        encoded.end,
+        encoded.amiss,
+        encoded.given,
+        encoded.first,
+        encoded.last,
+        spelled_offsets,
         trained.offsets,
         trained.start,
         trained.stop,
@@ -163,11 +269,13 @@ def assemble(
 
 @kernel
 def _assemble(
-    piece_offsets, piece_id, own_start, own_stop, ids, offsets, first, last, run_offsets, run_start, run_stop
-):
+    piece_offsets, piece_id, start, stop, own_start, own_stop, ids, begin, end, flags, given, first, last,
+    spelled_offsets, run_offsets, run_start, run_stop,
+):  # fmt: skip
     n = len(piece_offsets) - 1
-    texts = len(offsets) - 1
-    total = len(piece_id) - texts + offsets[texts]
+    total = len(piece_id) - len(begin)
+    for piece in range(len(begin)):
+        total += end[piece] - begin[piece]
     made, weights = np.empty(total, np.uint32), np.empty(total, np.uint8)
     rows, counts, straddling = np.zeros(n + 1, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
     to, text = 0, 0
@@ -184,15 +292,38 @@ def _assemble(
                 straddling[row] += over
                 to += 1
                 continue
-            for k in range(offsets[text], offsets[text + 1]):
-                made[to] = ids[k]
-                run, touched, over = _touched(
-                    first[k], max(last[k], first[k] + 1), run, end_run, run_start, run_stop
-                )
+            is_given = given[text] >= 0
+            settles = not is_given and flags[text] & EMPTY == 0
+            at, limit = start[piece] - (flags[text] & PREFIXED != 0), stop[piece]
+            k = begin[text]
+            while k < end[text]:
+                if is_given:
+                    own = given[text] + k - begin[text]
+                    low, high = first[own], last[own]
+                else:
+                    low = max(at, start[piece])
+                    number = item32(ids, k)
+                    at += spelled_offsets[number + 1] - spelled_offsets[number]
+                    high = max(at, start[piece])
+                high = max(high, low + 1)
+                run, touched, over = _touched(low, high, run, end_run, run_start, run_stop)
+                if settles and (run == end_run or run_start[run] >= limit):
+                    break
+                if settles and run_start[run] <= low and limit <= run_stop[run]:
+                    break
+                made[to] = item32(ids, k)
                 weights[to] = touched
                 counts[row] += touched
                 straddling[row] += over
                 to += 1
+                k += 1
+            rest = end[text] - k
+            if rest > 0:  # all of them are trained, or none is
+                for other in range(rest):
+                    made[to + other] = item32(ids, k + other)
+                    weights[to + other] = touched
+                counts[row] += touched * rest
+                to += rest
             text += 1
         rows[row + 1] = to
     return made, weights, rows, counts, straddling
@@ -297,37 +428,62 @@ def _from_json(data, start, length):
     return values[:to], offsets, True
 
 
-@kernel
-def gather(data, starts, offsets):
+def gather(data: U8, starts: I64, offsets: I64) -> U8:
     """See kernels.reference.token_rows.gather. Reads and writes the texts once."""
+    result: U8 = _gather(whole(data), starts, offsets)
+    return result
+
+
+@kernel
+def _gather(data, starts, offsets):
     out = np.empty(offsets[-1], np.uint8)
+    target = buffer_of(out)
     for piece in range(len(starts)):
-        to, at = offsets[piece], starts[piece]
-        for k in range(offsets[piece + 1] - to):
-            out[to + k] = data[at + k]
+        copy(target, offsets[piece], data, starts[piece], offsets[piece + 1] - offsets[piece])
     return out
 
 
-@kernel
-def holds_any(data, starts, stops, points):
+def holds_any(data: U8, starts: I64, stops: I64, points: U8) -> U8:
     """See kernels.reference.token_rows.holds_any. Reads the texts once."""
+    result: U8 = _holds_any(whole(data), starts, stops, points, bool(points[:16].any()))
+    return result
+
+
+@kernel
+def _holds_any(data, starts, stops, points, of_ascii):
     holds = np.zeros(len(starts), np.uint8)
     for piece in range(len(starts)):
         at, end = starts[piece], stops[piece]
         while at < end:
-            byte = np.int64(data[at])
-            if byte < 0x80:
-                point, size = byte, 1
-            elif byte < 0xE0:
-                point, size = byte & 0x1F, 2
-            elif byte < 0xF0:
-                point, size = byte & 0x0F, 3
+            lead = byte(data, at)
+            if lead < 0x80:
+                if not of_ascii:
+                    at = _behind_ascii(data, at + 1, end)
+                    continue
+                point, size = lead, 1
+            elif lead < 0xE0:
+                point, size = lead & 0x1F, 2
+            elif lead < 0xF0:
+                point, size = lead & 0x0F, 3
             else:
-                point, size = byte & 0x07, 4
+                point, size = lead & 0x07, 4
             for k in range(at + 1, min(at + size, end)):
-                point = (point << 6) | (np.int64(data[k]) & 0x3F)
+                point = (point << 6) | (byte(data, k) & 0x3F)
             if (points[point >> 3] >> (point & 7)) & 1:
                 holds[piece] = 1
                 break
             at += size
     return holds
+
+
+@inner
+def _behind_ascii(data, at, end):
+    """Where the first byte from a place on stands that is not ASCII; `end`, or behind it, where none does."""
+    while at + BLOCK <= data[1] and at < end:
+        mask = mask_not_ascii(data, at)
+        if mask != 0:
+            return at + trailing_zeros(mask)
+        at += BLOCK
+    while at < end and byte(data, at) < 0x80:
+        at += 1
+    return at

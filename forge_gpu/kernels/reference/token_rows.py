@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from forge_gpu.kernels.layout import I64, PADDING, U8, Text
 from forge_gpu.kernels.token_layout import (
+    CONTROL,
+    EMPTY,
     PLAIN,
+    PREFIXED,
     RUN,
     RUN_END,
+    SIZE_BITS,
     TRAINED,
     TRAINED_END,
     UNKNOWN,
+    WRONG_BYTES,
+    WRONG_SIZE,
+    EncodedPieces,
     Pieces,
     Runs,
+    Spelling,
 )
 
 U32 = np.ndarray
-WRONG_BYTES, WRONG_SIZE, CONTROL = 1, 2, 4
-"""What may be amiss with the ids of a piece: other bytes than the text's, another number of bytes, a token
-that text alone may not become."""
 
 
 def unmark(marked: Text) -> tuple[Text, Runs, Runs, U8]:
@@ -77,57 +84,51 @@ def bytes_of_characters(texts: Text, runs: Runs) -> Runs:
     return Runs(runs.offsets, start, stop)
 
 
-def token_bounds(
+def amiss(
     data: U8,
     start: I64,
     stop: I64,
     ids: U32,
-    offsets: I64,
-    spelled: U8,
-    spelled_offsets: I64,
-    guarded: U8,
+    begin: I64,
+    end: I64,
+    spelled: Spelling,
     prefix: bool,
-) -> tuple[I64, I64, U8]:
-    """(where each token begins and ends in `data`: int64[t] each; what is amiss with each piece: uint8[m]).
+) -> U8:
+    """What is to be said of the ids of each piece: uint8[m], of WRONG_BYTES ... EMPTY.
 
-    start, stop: int64[m], pieces of text. ids: uint32[t]; piece i has those from offsets[i] on.
-    spelled: the bytes of all ids; of id i from spelled_offsets[i] on. guarded: uint8[ids], whether text may
-    not become that id. prefix: whether a blank may come before a piece that the text has not; it takes no
-    byte. A token of no byte is at the byte where it stands.
+    start, stop: int64[m], pieces of text in `data`. ids: uint32[t]; piece i has those from begin[i] to
+    end[i] - 1. prefix: whether a blank may come before a piece that the text has not. The bytes of a piece of
+    the wrong size are not looked at.
     """
-    first, last = np.zeros(len(ids), np.int64), np.zeros(len(ids), np.int64)
-    amiss = np.zeros(len(start), np.uint8)
+    result = np.zeros(len(start), np.uint8)
     for piece in range(len(start)):
-        own = range(offsets[piece], offsets[piece + 1])
-        size = int(stop[piece] - start[piece])
-        spelling = [spelled[spelled_offsets[ids[k]] : spelled_offsets[ids[k] + 1]].tobytes() for k in own]
-        together = b"".join(spelling)
-        extra = len(together) - size
-        if any(guarded[ids[k]] for k in own):
-            amiss[piece] |= CONTROL
+        own = ids[begin[piece] : end[piece]].tolist()
+        words = [spelled.data[spelled.offsets[k] : spelled.offsets[k + 1]].tobytes() for k in own]
+        together, text = b"".join(words), data[start[piece] : stop[piece]].tobytes()
+        is_control = any(int(spelled.entries[k, 1]) >> SIZE_BITS & CONTROL for k in own)
+        flags = CONTROL * is_control | EMPTY * (b"" in words)
+        extra = len(together) - len(text)
         if extra != 0 and not (prefix and extra == 1 and together[:1] == b" "):
-            amiss[piece] |= WRONG_SIZE
-            continue
-        if together[extra:] != data[start[piece] : stop[piece]].tobytes():
-            amiss[piece] |= WRONG_BYTES
-        at = int(start[piece]) - extra
-        for k, word in zip(own, spelling, strict=True):
-            first[k] = max(at, start[piece])
-            at += len(word)
-            last[k] = max(at, start[piece])
-    return first, last, amiss
+            flags |= WRONG_SIZE
+        elif extra != 0:
+            flags |= PREFIXED | WRONG_BYTES * (together[1:] != text)
+        else:
+            flags |= WRONG_BYTES * (together != text)
+        result[piece] = flags
+    return result
 
 
 def assemble(
-    pieces: Pieces, ids: U32, offsets: I64, first: I64, last: I64, trained: Runs
+    pieces: Pieces, encoded: EncodedPieces, spelled_offsets: I64, trained: Runs
 ) -> tuple[U32, U8, I64, I64, I64]:
     """(the ids of all rows, whether each is trained, int64[n + 1] where each row begins, int64[n] trained
     tokens of each row, int64[n] tokens that begin before what is trained, or end behind it).
 
-    ids, offsets: of the pieces that are text, in order. first, last: the bytes of each of these ids.
+    encoded: the pieces that are text, in order. spelled_offsets: of a `Spelling`.
 
     A token of a text is trained where one of its bytes lies in a range of `trained`, and an added token where
-    one of its own does. A token of no byte counts as the byte that it stands at.
+    one of its own does. A token of no byte counts as the byte that it stands at; so does a blank before a
+    piece. Ranges are in order and apart.
     """
     made: list[int] = []
     weights: list[int] = []
@@ -144,10 +145,7 @@ def assemble(
             if pieces.id[piece] != PLAIN:
                 bounds = [(int(pieces.id[piece]), int(pieces.own_start[piece]), int(pieces.own_stop[piece]))]
             else:
-                bounds = [
-                    (int(ids[k]), int(first[k]), max(int(last[k]), int(first[k]) + 1))
-                    for k in range(offsets[text], offsets[text + 1])
-                ]
+                bounds = _bounds(int(pieces.start[piece]), encoded, text, spelled_offsets)
                 text += 1
             for number, begin, end in bounds:
                 touched = [(a, b) for a, b in ranges if begin < b and end > a]
@@ -164,6 +162,19 @@ def assemble(
         np.array(counts, np.int64),
         np.array(straddling, np.int64),
     )
+
+
+def _bounds(start: int, encoded: EncodedPieces, text: int, offsets: I64) -> list[tuple[int, int, int]]:
+    """(id, first byte, the one behind the last) of the tokens of a piece that begins at `start`."""
+    own = encoded.ids[encoded.begin[text] : encoded.end[text]].tolist()
+    if encoded.given[text] >= 0:
+        at = slice(encoded.given[text], encoded.given[text] + len(own))
+        pairs = list(zip(encoded.first[at].tolist(), encoded.last[at].tolist(), strict=True))
+    else:
+        ends = np.cumsum([0, *(offsets[k + 1] - offsets[k] for k in own)]) + start
+        ends = np.maximum(ends - bool(encoded.amiss[text] & PREFIXED), start).tolist()
+        pairs = list(pairwise(ends))
+    return [(k, first, max(last, first + 1)) for k, (first, last) in zip(own, pairs, strict=True)]
 
 
 def as_json(values: np.ndarray, offsets: I64) -> Text:
