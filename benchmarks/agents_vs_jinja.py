@@ -8,7 +8,9 @@ otherwise. Job: `prepare` of a file of all rows, one thread, checks, dedup and v
 json.loads, render, json.dumps and write. One core, CPU seconds, of steps the less of two, after a run that
 warms up; every text that Jinja writes in a step is compared. Jinja has the first 500 rows. Of more than
 10,000 rows the others are the first with other names of arguments and of what they call. Prints a Markdown
-table.
+table. Its last columns are what bounds a step: bytes read and written a row, µs of reading alone (by a
+template that writes nothing, so that the rows are read and parsed) and of copying the texts to the output;
+what is left of a step is the template's own code.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +64,7 @@ PLAN: dict[str, Any] = {
     },
     "output": {"form": "text", "format": "jsonl", "verify": False},
 }
+SILENT = "{% for message in messages %}{% if message.nothing %}x{% endif %}{% endfor %}"
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
 Row = dict[str, Any]
 
@@ -157,24 +161,36 @@ def least(work: Callable[[], Any], rounds: int = ROUNDS) -> tuple[float, Any]:
     return best, result
 
 
-def forge(renderer: JinjaRenderer, chunks: list[Any], engines: list[CpuEngine]) -> list[Any]:
-    """Bind and render of scanned chunks: their texts."""
-    results: list[Any] = []
+@dataclass
+class Step:
+    """texts: the first. written: bytes of all. copying: CPU seconds of the copy to the output."""
+
+    texts: list[bytes] = field(default_factory=list)
+    written: int = 0
+    copying: float = 0.0
+
+
+def forge(renderer: JinjaRenderer, chunks: list[Any], engines: list[CpuEngine]) -> Step:
+    """Bind and render of scanned chunks."""
+    step = Step()
     for records, engine in zip(chunks, engines, strict=True):
         bound = renderer.bind(records, engine)
         table = pack(bound.programs, bound.message_columns)
         columns = [bound.columns[name] for name in table.columns]
         rows = np.flatnonzero(bound.reason == 0)
+        began = time.process_time()
         result = engine.render(table, bound.program["text"], columns, rows, layout.AS_TEXT, bound.first)
+        step.copying += time.process_time() - began
+        step.written += int(result.offsets[-1])
         if len(rows) < len(records):
             raise ValueError("the template refuses such rows")
-        results.append([result.row(k) for k in range(JINJA_ROWS)] if not results else None)
-    return results
+        step.texts = step.texts or [result.row(k) for k in range(JINJA_ROWS)]
+    return step
 
 
 def measure(name: str, source: str, kind: str, count: int) -> str:
     template = ChatTemplate(source, TOKENS, {}, "2026-01-02")
-    renderer = JinjaRenderer(template, (ListShape("messages", {}, {}, tools="tools"),), ("text",))
+    renderer, silent = renderer_of(template), renderer_of(ChatTemplate(SILENT, TOKENS, {}, "2026-01-02"))
     rows = list(rows_of(kind, min(count, OWN_ROWS)))
     lines = list(lines_of(rows, count))
     of_step = max(count // 2, JINJA_ROWS)
@@ -184,19 +200,26 @@ def measure(name: str, source: str, kind: str, count: int) -> str:
         engine.scan(np.frombuffer(part, np.uint8), "lines", renderer.columns, 1 << 26)
         for engine, part in zip(engines, parts, strict=True)
     ]
-    forge(renderer, chunks, engines)
-    ours, results = least(lambda: forge(renderer, chunks, engines))
+    for warmed in (renderer, silent):
+        forge(warmed, chunks, engines)
+    reading, _ = least(lambda: forge(silent, chunks, engines))
+    ours, step = least(lambda: forge(renderer, chunks, engines))
     given = [{**template.fixed, **row, "messages": as_given(row["messages"])} for row in rows[:JINJA_ROWS]]
     bare = bare_template(template, source)
     theirs, texts = least(lambda: [bare.render(variables) for variables in given])
-    different = sum(expected.encode() != result for expected, result in zip(texts, results[0], strict=True))
+    different = sum(expected.encode() != result for expected, result in zip(texts, step.texts, strict=True))
     a_row, their_row = ours / of_step * 1e6, theirs / len(given) * 1e6
     our_job, their_job = job(source, bare, template.fixed, lines)
     return (
         f"| {name} | {kind} | {sum(map(len, lines)) // count} | {their_row:.0f} | {a_row:.1f} | "
         f"{their_row / a_row:.0f}× | {their_job:.0f} | {our_job:.1f} | {their_job / our_job:.0f}× | "
-        f"{renderer.counts.row_wise} | {different} |"
+        f"{renderer.counts.row_wise} | {different} | {sum(map(len, parts)) // of_step}, "
+        f"{step.written // of_step} | {reading / of_step * 1e6:.1f} | {step.copying / of_step * 1e6:.1f} |"
     )
+
+
+def renderer_of(template: ChatTemplate) -> JinjaRenderer:
+    return JinjaRenderer(template, (ListShape("messages", {}, {}, tools="tools"),), ("text",))
 
 
 def job(source: str, bare: Any, fixed: dict[str, object], lines: list[str]) -> tuple[float, float]:
@@ -241,9 +264,9 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
     print(
         "| template | rows | bytes a row | step: Jinja, µs | Forge, µs | ratio "
-        "| job: Jinja, µs | Forge, µs | ratio | left to Jinja | different |"
+        "| job: Jinja, µs | Forge, µs | ratio | left to Jinja | different | bytes | reading | copy |"
     )
-    print(f"|{'---|' * 11}")
+    print(f"|{'---|' * 14}")
     for argument in sys.argv[2:]:
         name, path = argument.split("=", 1)
         source = Path(path).read_bytes().decode()

@@ -145,6 +145,7 @@ class Op(IntEnum):
     REVERSE = 61  # a = list b from its end
     # whose turn is written
     ROUND = 62  # c 0: of message a, if it is one; c 1: a = whose turn it is; c 2: of whom a says
+    TO_INT = 63  # a = int(text or float b), cut off at the point; c where b is no number
 
 
 NAME_NOT_DICT = 1  # MEMBER: other values than dicts have an attribute of that name
@@ -209,7 +210,7 @@ class Word(IntEnum):
     BEGIN = 25  # where the row's output began
     FIRST_FREE = 26  # the first cell that is free in each row
     NAMES = 27  # the first cell of the fixed names
-    PRINTABLE = 28  # a bit for each code point: str.isprintable
+    TABLES = 28  # what Python knows of code points, see cpu/vm_tables.py
     RENAMED = 30  # the first cell of pairs (role, what it is renamed), and how many
     TEXT_BEGIN = 32  # where the texts of each row begin
     MESSAGES = 33  # the first cell of the row's messages, and how many

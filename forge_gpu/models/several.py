@@ -13,9 +13,8 @@ NO_DEFAULT = "{{ raise_exception('the model has a chat template for tools alone,
 
 
 def template_of(templates: Mapping[str, str], tools: bool) -> str | None:
-    """The text for data with tools or without; None where there is no default among several."""
-    if len(templates) == 1:
-        return next(iter(templates.values()))
+    """The text for data with tools or without; None where none is for such data: another is taken by its
+    name alone."""
     if not tools or TOOL_USE not in templates:
         return templates.get(DEFAULT)
     default, with_tools = _inner(templates.get(DEFAULT, NO_DEFAULT)), _inner(templates[TOOL_USE])

@@ -211,7 +211,7 @@ def _of_named(path: Path, templates: Mapping[str, str], tokens: dict[str, str]) 
     """The chat template in a tokenizer_config.json, a file like it, or a GGUF file."""
     text = template_of(templates, tools=True)
     if text is None:
-        names = f"several chat templates ({', '.join(templates)}), none the default" if templates else "none"
+        names = f"chat templates ({', '.join(templates)}), none the default" if templates else "none"
         raise TemplateError(f"--template {path}: it has {names}; write the one to use to a file of its own")
     return Template("jinja", text, str(path), f"the file {path}", tokens)
 
@@ -253,8 +253,8 @@ def _of_folder(decision: Decision, folder: ModelFolder, tools: bool) -> Template
     text = folder.template_for(tools)
     if text is None:
         raise TemplateError(
-            f"{folder.path} has several chat templates ({', '.join(folder.templates)}) and none is the "
-            "default; name the one to use with --template"
+            f"{folder.path}: none of its chat templates ({', '.join(folder.templates)}) is the default; name "
+            "the one to use with --template"
         )
     names = [name for name, own in folder.templates.items() if own == text] or [DEFAULT, TOOL_USE]
     sources = ", ".join(dict.fromkeys(folder.sources[name] for name in names if name in folder.sources))

@@ -16,20 +16,20 @@ from forge_gpu.templates.conversations import Conversations, Shape
 from forge_gpu.templates.fields import message_list
 from forge_gpu.templates.grouping import group_by_roles
 from forge_gpu.templates.program import Literal, Program, RawSlot, Slot
-from forge_gpu.templates.records import BadRecord, Message
+from forge_gpu.templates.records import BadRecord, tools_of
 from forge_gpu.templates.renderer import Bound, own, plain_spans
-from forge_gpu.templates.values import ABSENT
+from forge_gpu.templates.values import ABSENT, value_of
 
 CONTENT, REWRITTEN, TOOLS = own("content"), own("messages"), own("tools")
 
 
 @dataclass
 class MessagesRenderer:
-    """Plain rows are programs over contents, one for each sequence of roles; other rows are spelled anew.
+    """Plain rows are programs over contents, one for each sequence of roles; other rows are spelled anew. So
+    one spelling is written, whatever the input's: equal conversations are equal bytes.
 
     messages, tools: the columns that hold them. field: what the list is called, `messages`, or `prompt` where
-    nobody has answered. Where the data has OpenAI messages already and nothing is to be added, they stay as
-    the input spells them.
+    nobody has answered.
     """
 
     shape: Shape
@@ -60,7 +60,7 @@ class MessagesRenderer:
         conversations = self.shape.read(records, engine)
         columns = {
             CONTENT: conversations.content,
-            REWRITTEN: self._rewritten(conversations, records.columns[self.messages]),
+            REWRITTEN: _rewritten(conversations),
         }
         program = {self.field: self._programs(conversations)}
         good = conversations.reason == Reason.NONE
@@ -98,38 +98,44 @@ class MessagesRenderer:
             number[group] = self._of_roles[roles]
         return number[groups]
 
-    def _rewritten(self, conversations: Conversations, column: Spans) -> Spans:
-        values: list[bytes | None] = [None] * len(conversations)
-        for row in np.flatnonzero((conversations.reason == Reason.NONE) & ~conversations.plain).tolist():
-            try:
-                values[row] = self._spelled(conversations.read(row).messages, column, row)
-            except BadRecord as bad:
-                conversations.refuse(row, bad)
-        return _as_json(plain_spans(values))
 
-    def _spelled(self, messages: list[Message], column: Spans, row: int) -> bytes:
-        """Messages that are as they came keep their spelling."""
-        if column.kind[row] == layout.JSON and json.loads(column.raw(row)) == messages:
-            return column.raw(row)
-        return json.dumps(messages, ensure_ascii=False).encode()
+def _rewritten(conversations: Conversations) -> Spans:
+    """The messages of rows that are not plain."""
+    values: list[bytes | None] = [None] * len(conversations)
+    for row in np.flatnonzero((conversations.reason == Reason.NONE) & ~conversations.plain).tolist():
+        try:
+            values[row] = _spelled(conversations.read(row).messages, "the messages")
+        except BadRecord as bad:
+            conversations.refuse(row, bad)
+    return _as_json(plain_spans(values))
 
 
 def _tools(conversations: Conversations, column: Spans) -> Spans:
-    """Tools as JSON: those kept inside a string are JSON too."""
-    texts = np.isin(column.kind, layout.TEXTS)
-    if not texts.any():
-        return column
+    """Tools as JSON: those kept inside a string are JSON too. Mostly they are the same in many rows."""
     values: list[bytes | None] = [None] * len(column)
-    for row in np.flatnonzero(conversations.reason == Reason.NONE).tolist():
-        if column.kind[row] == layout.JSON:
-            values[row] = column.raw(row)
-        elif texts[row]:
+    spelled: dict[bytes, bytes | None] = {}
+    given = (conversations.reason == Reason.NONE) & (column.length > 0)
+    for row in np.flatnonzero(given).tolist():
+        raw = column.raw(row)
+        if raw not in spelled:
             try:
-                tools = conversations.read(row).tools
-                values[row] = None if tools is ABSENT else json.dumps(tools, ensure_ascii=False).encode()
+                tools = tools_of(value_of(column, row))
+                spelled[raw] = None if tools is ABSENT else _spelled(tools, "the tools")
             except BadRecord as bad:
                 conversations.refuse(row, bad)
+                continue
+        values[row] = spelled[raw]
     return _as_json(plain_spans(values))
+
+
+def _spelled(value: object, what: str) -> bytes:
+    """As JSON. Raises BadRecord where it has none."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise BadRecord(f"{what} have half a surrogate pair", Reason.LONE_SURROGATE) from None
+    except ValueError:
+        raise BadRecord(f"{what} have a number that is too large for a double") from None
 
 
 def _as_json(column: Spans) -> Spans:

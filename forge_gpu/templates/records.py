@@ -40,7 +40,7 @@ def json_in_text(text: str, what: str) -> Any:
     """JSON that is kept inside a string."""
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadRecord(f"{what} are a string that is no JSON: {error}") from None
 
 

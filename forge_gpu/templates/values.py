@@ -11,6 +11,7 @@ import numpy as np
 from forge_gpu.fates import Reason
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import U8, Spans
+from forge_gpu.records.refused import BadRecord
 from forge_gpu.records.values import ABSENT as ABSENT
 
 GOOD = int(Reason.NONE)
@@ -18,13 +19,19 @@ GOOD = int(Reason.NONE)
 
 
 def value_of(column: Spans, i: int) -> Any:
-    """Value i as Python's json reads it, ABSENT where there is none."""
+    """Value i as Python's json reads it, ABSENT where there is none. Raises BadRecord where it reads nothing:
+    integers of more digits than Python takes, and values that are nested too deep."""
     kind = column.kind[i]
     if kind == layout.ABSENT:
         return ABSENT
     if kind == layout.NULL:
         return None
-    return json.loads(column.raw(i)) if kind == layout.JSON else text_of_span(column, i)
+    if kind != layout.JSON:
+        return text_of_span(column, i)
+    try:
+        return json.loads(column.raw(i))
+    except (ValueError, RecursionError) as error:
+        raise BadRecord(f"a value cannot be read: {str(error).partition(';')[0]}") from None
 
 
 def text_of_span(column: Spans, i: int) -> str:

@@ -247,6 +247,38 @@ def test_what_is_trained_is_settled_by_the_plan(
             assert spoken.endswith("\n") == (train == "completion")
 
 
+UNTAGGED = TEMPLATE.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+UNTAGGED += "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+
+
+@pytest.mark.parametrize("template", [TEMPLATE, UNTAGGED], ids=["tagged", "untagged"])
+@pytest.mark.parametrize("key", ["weight", "train", "loss"])
+def test_messages_say_which_of_them_have_labels(
+    key: str, template: str, folder: Path, tmp_path: Path
+) -> None:
+    """Those that are null say nothing; rows of nothing else are not trained."""
+    no = 0 if key == "weight" else False
+    talk = talks(3)[2]["messages"]
+    rows = [
+        [talk[0], {**talk[1], key: no}, *talk[2:]],
+        [talk[0], {**talk[1], key: None}, talk[2], {**talk[3], key: no}],
+        [{**talk[0], key: True}, *talk[1:3], {**talk[3], key: 1}],
+        [talk[0], {**talk[1], key: no}],
+    ]
+    source = jobs.write_lines(tmp_path / "rows.jsonl", [{"messages": messages} for messages in rows])
+    config = plan(
+        source, folder, model={"chat_template": template, "template_kind": "jinja"},
+        preprocessing={"train_split": 1.0, "validation_split": 0.0, "dedup": {"exact": False}},
+    )  # fmt: skip
+    result = jobs.run(config, tmp_path / "out")
+    library = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    first, last = (talk[place]["content"] + "<|im_end|>" for place in (1, 3))
+    for row, said in zip(jobs.read_lines(jobs.paths(result)[0]), [last, first, first + last], strict=True):
+        trained = [number for number in row["labels"] if number != -100]
+        assert library.decode(trained, skip_special_tokens=False) == said
+    assert result.manifest["rejected"] == {"nothing_trained": 1}
+
+
 def test_a_tokenizer_that_changes_starts_anew(source: Path, folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "model"
     other.mkdir()

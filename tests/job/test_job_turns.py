@@ -1,4 +1,4 @@
-"""Whole jobs of conversations: a row for each turn, spans of what is trained, keys that are null."""
+"""Whole jobs of conversations: a row for each turn, spans of what is trained."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from forge_gpu.errors import ConfigError
@@ -63,6 +61,41 @@ def test_each_turn_is_a_row_as_at_inference(tmp_path: Path) -> None:
     ]
 
 
+CALLING = (
+    "{% for m in messages %}{{ '<|' + m.role + '|>' }}{% if m.reasoning_content and loop.last %}"
+    "{{ '<think>' + m.reasoning_content + '</think>' }}{% endif %}{{ m.content or '' }}"
+    "{% for c in m.tool_calls or [] %}<call>{{ c.function | tojson }}</call>{% endfor %}{{ '<|end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+def test_turns_of_calls_are_rows_too(tmp_path: Path) -> None:
+    """With what the tool gave before the next; a turn that is not trained makes no row."""
+    call = {"type": "function", "function": {"name": "f", "arguments": {"a": None, "b": 1}}}
+    talk = [
+        say("user", "one"),
+        say("assistant", None, tool_calls=[call], reasoning_content="early"),
+        say("tool", "gave", name=None),
+        say("assistant", "no", train=False),
+        say("user", "two"),
+        say("assistant", "three", reasoning_content="late", tool_calls=None),
+    ]
+    source = jobs.write_lines(tmp_path / "in.jsonl", [{"messages": talk}])
+    wrote = '<call>{"name": "f", "arguments": {"a": null, "b": 1}}</call><|end|>'
+    rows = shown(made(tmp_path, source, CALLING, turns="each", spans=True))
+    assert rows == [
+        (
+            f"<|user|>one<|end|>\n<|assistant|><think>early</think>{wrote}\n",
+            [f"<think>early</think>{wrote}"],
+        ),
+        (
+            f"<|user|>one<|end|>\n<|assistant|>{wrote}\n<|tool|>gave<|end|>\n<|assistant|>no<|end|>\n"
+            "<|user|>two<|end|>\n<|assistant|><think>late</think>three<|end|>\n",
+            ["<think>late</think>three<|end|>"],
+        ),
+    ]
+
+
 @pytest.mark.parametrize("key", ["weight", "train", "loss"])
 def test_a_message_says_whether_it_is_trained(tmp_path: Path, key: str) -> None:
     first = say("assistant", "two", **{key: 0 if key == "weight" else False})
@@ -90,24 +123,6 @@ def test_spans_that_are_not_known(tmp_path: Path, unknown: str) -> None:
     )
     rows = made(tmp_path, source, joined, spans=True, unknown_spans=unknown)
     assert rows == ([{"text": "onetwo", "spans": None}] if unknown == "null" else [])
-
-
-@pytest.mark.parametrize("form", ["text", "messages"])
-def test_null_keys_of_messages_are_as_if_they_were_not_there(tmp_path: Path, form: str) -> None:
-    """So a row with them is a duplicate of one without, and tables give what lines give."""
-    with_nulls = [say("user", "one", name=None), say("assistant", "two", tool_calls=None, refusal=None)]
-    without = [say("user", "one"), say("assistant", "two")]
-    calls = [
-        say("user", "x", tool_calls=None),
-        say("assistant", None, tool_calls=[{"name": "f", "arguments": "{}"}]),
-    ]
-    records = [{"messages": messages} for messages in (with_nulls, without, calls)]
-    template = THINKING.replace("m.content }}", "m.content }}{{ m.tool_calls is defined }}")
-    lines = made(tmp_path, jobs.write_lines(tmp_path / "in.jsonl", records), template, form=form)
-    assert len(lines) == 2
-    assert "null" not in json.dumps(lines).lower() and "none" not in json.dumps(lines).lower()
-    pq.write_table(pa.Table.from_pylist(records), tmp_path / "in.parquet")
-    assert made(tmp_path, tmp_path / "in.parquet", template, form=form) == lines
 
 
 @pytest.mark.parametrize(

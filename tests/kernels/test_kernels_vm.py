@@ -94,6 +94,28 @@ def test_roles_are_renamed():
     check(program, [{"messages": messages}])
 
 
+@pytest.mark.parametrize("case", ["lower", "upper", "capitalize", "title"])
+def test_the_case_of_code_points(case):
+    program = compiled(chat_template("{{ messages[0].content | " + case + " }}")).program
+    odd = [0x3A3, 0xDF, 0x130, 0x131, 0x149, 0x1C5, 0x10FFFF]
+    codes = [*odd, *range(0x80, 0x850, 3), *range(0x850, 0xD800, 97), *range(0x10000, 0x20100, 97)]
+    check(program, [one(f"a{chr(code)}b {chr(code)}") for code in codes])
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_texts_as_integers(part):
+    rng = random.Random(part)
+    used = '0123456789 \n\f\v+-._eExnif\\"é\x7f٣'
+    texts = ["".join(rng.choices(used, k=rng.randrange(6))) for _ in range(300)]
+    texts += ["9" * size + end for size in (15, 18, 19, 20) for end in ("", ".", ".5", " ")]
+    program = compiled(chat_template("{{ messages[0].content | int(-1) }}")).program
+    check(program, [one(text) for text in texts])
+
+
+def one(content):
+    return {"messages": [{"role": "user", "content": content}]}
+
+
 def texts_of(values):
     data = b"".join(values)
     length = np.array([len(value) for value in values], np.int64)

@@ -44,6 +44,19 @@ def test_a_template_with_its_models_folder_takes_those_of_the_folder(files):
     assert (model.special_tokens, model.template_source) == (TOKENS, str(files / "own.jinja"))
 
 
+@pytest.mark.parametrize("tokens", [{}, {"eos_token": None}, {"bos_token": "<s>", "eos_token": {"id": 2}}])
+def test_a_folder_of_a_template_alone_takes_no_tokens_from_elsewhere(files, tokens):
+    """Nor does one whose files do not tell them."""
+    folder = files / "bare"
+    folder.mkdir()
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
+    if tokens:
+        (folder / "tokenizer_config.json").write_text(json.dumps(tokens))
+    with pytest.raises(TemplateError, match=r"writes .*eos_token, which only its model's tokenizer_config"):
+        planned(files, model=folder)
+    assert planned(files, model=folder, overrides=SET).special_tokens == TOKENS
+
+
 def test_a_template_that_writes_no_token_needs_none(files):
     plain = "{% for m in messages %}{{ m.content }}{% endfor %}"
     assert planned(files, template=plain).special_tokens == {}
@@ -67,7 +80,7 @@ def test_a_tokenizer_config_is_read_as_what_it_is(files, option):
         (None, "it has none; write"),
         (
             [{"name": "a", "template": "x"}, {"name": "b", "template": "y"}],
-            r"it has several .*\(a, b\), none the",
+            r"it has chat templates \(a, b\), none the",
         ),
         (7, "chat_template must be a text, or a list"),
     ],

@@ -73,6 +73,34 @@ def compare_spans(name: str, source: str, tokens: dict[str, str], count: int, se
     return result
 
 
+def compare_prompts(name: str, source: str, tokens: dict[str, str], count: int, seed: int) -> Compared:
+    """`count` rows of every shape that ends with an answer: prompt and completion are the text, cut where the
+    prompt alone ends; a row is refused only where the text does not begin with that."""
+    tokenizer, result = tokenizer_of(source, tokens), Compared()
+    renderer = JinjaRenderer(chat_template(source, tokens), (SHAPE,), ("prompt", "completion"))
+    tagged = "{% generation" in source or "{%- generation" in source
+    for shape in SHAPES:
+        rows = [row for row in rows_of(shape, count, seed) if row["messages"][-1]["role"] == "assistant"]
+        for row, made in zip(rows, render(renderer, rows), strict=True):
+            text = applied(tokenizer, row)
+            before = {**row, "messages": row["messages"][:-1]}
+            prompt = applied(tokenizer, before, add_generation_prompt=True) if before["messages"] else ""
+            begins = isinstance(text, str) and isinstance(prompt, str) and text.startswith(prompt)
+            result.rows += isinstance(text, str)
+            result.unknown += isinstance(text, str) and isinstance(made, tuple)
+            if isinstance(made, tuple):
+                fault = "is refused" if begins and prompt and not tagged else ""
+            elif made["prompt"] + made["completion"] != text:
+                fault = "is another text"
+            else:
+                fault = "" if tagged or not begins or made["prompt"] == prompt else "is cut elsewhere"
+            if fault:
+                result.differing.append(
+                    f"{name}, {shape}, {fault}: {row}\n prompt {prompt!r}\n Forge {made!r}"
+                )
+    return result
+
+
 def _fault(text: str, spans: list[list[int]], required: list[tuple[int, int] | None]) -> str:
     """In a line what is wrong; "" where each span that prefixes show is there, and none besides."""
     shown = [span for span in required if span is None or span[0] < span[1]]

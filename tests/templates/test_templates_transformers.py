@@ -10,12 +10,14 @@ from forge_gpu.templates.environment import Refused
 from tests.templates.agent_shapes import SHAPES, rows_of
 from tests.templates.chat_cases import conversations
 from tests.templates.chat_support import DATE, WRITTEN, all_templates, chat_template
-from tests.templates.differential import compare_masks, compare_spans, compare_texts
+from tests.templates.differential import compare_masks, compare_prompts, compare_spans, compare_texts
 from tests.templates.span_oracle import tame
 from tests.templates.tokenizers_of import applied, on, tokenizer_of, transformers
 
 transformers()
 SAMPLED = 12  # one of so many of the folder
+NOT_IN_TURNS = ("joined_contents", "Wizard_v1.2")
+"""Templates whose completions are not known: they write all contents at one place, or none."""
 
 
 def sampled():
@@ -48,6 +50,13 @@ def test_texts_are_those_of_the_tokenizer(name, source, tokens):
 def test_spans_are_those_that_prefixes_show(name, source, tokens):
     compared = compare_spans(name, source, tokens, 1, seed=12)
     assert not compared.differing, compared.differing[0]
+
+
+@pytest.mark.parametrize(("name", "source", "tokens"), TEMPLATES)
+def test_completions_begin_where_the_prompt_ends(name, source, tokens):
+    result = compare_prompts(name, source, tokens, 1, seed=5)
+    assert not result.differing, result.differing[0]
+    assert 4 * result.unknown <= result.rows or name in NOT_IN_TURNS
 
 
 def test_options():

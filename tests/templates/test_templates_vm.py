@@ -131,6 +131,24 @@ def test_numbers_as_python_spells_them(number):
     check("{% set n = messages[0].n %}" + shown, [one("", n=json.loads(number))])
 
 
+@given(st.text(st.sampled_from('0123456789 \n\f\v\x1c+-._eEinfaNt\\"x٣é/\x7f'), max_size=7))
+@settings(deadline=None, max_examples=60)
+def test_no_text_is_another_integer(text):
+    """Those that are spelled as usual are written, and none otherwise than by Jinja."""
+    shown = "{{ messages[0].content | int }}|{{ messages[0].content | int(7) }}"
+    template, machine, program = machine_of(shown)
+    rows = [one(text), *(one(usual) for usual in ("42", " -7\n", "3.9", "x", "", "12 km", "0" * 9 + "1"))]
+    result = compare("int", template, machine, program, rows)
+    assert not result.different, result.different[0]
+    assert result.equal >= 14
+
+
+def test_letters_of_any_script_in_another_case():
+    shown = "{% set c = messages[0].content %}{{ c | lower }}{{ c.upper() }}{{ c | capitalize }}"
+    texts = ("Ärger, ÇA va? — d'où ça 漢字😀", "ПРИВЕТ мир", "άλφα-βήτα (γ", "\xa0é")
+    check(shown + "{{ c | title }}", [one(text) for text in texts])
+
+
 @pytest.mark.parametrize("text", [*CASES["no_messages"], '[{"role": "a\nb"}]', "[" * 600 + "]" * 600])
 def test_what_is_no_json_or_no_messages_is_jinjas(text):
     _, machine, _ = machine_of("{{ messages | length }}{{ messages[0].n }}")

@@ -72,6 +72,7 @@ class Fuzzer:
             lambda: f"({s()})|{self.pick('trim', 'upper', 'lower', 'title', 'capitalize')}",
             lambda: f"({self.expression(depth - 1)})|{self.pick('string', 'tojson', 'tojson(indent=2)')}",
             lambda: f"({s()} if {self.truth(depth - 1)} else {s()})",
+            lambda: f"({s()} + ({s()}|safe if {self.truth(depth - 1)} else '<') + {self.text()})",
             lambda: f"({self.items(depth - 1)})|join({self.text()})",
             lambda: self.call(depth) or s(),
         )()
@@ -85,6 +86,7 @@ class Fuzzer:
             lambda: f"({n()} {self.pick('+', '-', '*')} {n()})",
             lambda: f"({n()} {self.pick('%', '//')} {self.pick('2', '3')})",
             lambda: f"({self.string(depth - 1)})|length",
+            lambda: f"({self.anything(depth - 1)})|int",
             lambda: loop,
         )()
 

@@ -194,6 +194,12 @@ def unit(buffer, p):
 
 
 @inner
+def bit_at(buffer, k):
+    """Bit k of a table, the highest of a byte first."""
+    return byte(buffer, k >> 3) >> (7 - (k & 7)) & 1
+
+
+@inner
 def hexadecimal(c):
     """The value of a hexadecimal digit, -1 for another byte."""
     if 48 <= c <= 57:

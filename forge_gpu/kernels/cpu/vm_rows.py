@@ -57,6 +57,7 @@ from forge_gpu.kernels.vm_layout import (
     VmProgram,
     Word,
 )
+from forge_gpu.kernels.vm_tables import tables
 
 MESSAGES, PROMPT = int(Variable.MESSAGES), int(Variable.PROMPT)
 VARIABLE = 8  # words: what it is, its cell, its default's, starts, lengths, kinds, its data's place and size
@@ -269,12 +270,6 @@ GROWS = {
 SAVED_WORDS = 1 << 16
 
 
-def printable_bits() -> U8:
-    """A bit for each code point: str.isprintable."""
-    flags = np.fromiter((chr(code).isprintable() for code in range(0x110000)), np.bool_, 0x110000)
-    return np.packbits(flags)
-
-
 class Machine:
     """A program with its working memory. One thread at a time."""
 
@@ -291,7 +286,7 @@ class Machine:
         self._calls = np.zeros(MAX_CALLS + 1, np.int64)
         self._saved = np.zeros(SAVED_WORDS, np.int64)
         self._store = np.zeros(STORE_WORDS, np.int64)
-        self._printable = np.empty(0, np.uint8)
+        self._tables = np.empty(0, np.uint8)
         self._joined = np.empty(0, np.uint8)
         self._state = np.zeros(WORDS, np.int64)
         self._variables = np.zeros((len(program.variables), VARIABLE), np.int64)
@@ -345,7 +340,7 @@ class Machine:
     def _grow(self, outcome: int) -> bool:
         """Make room for what a row asks for; False where it has as much as one row may have."""
         if outcome == MORE_TABLES:
-            self._printable = printable_bits()
+            self._tables = tables()
             return True
         names = GROWS[outcome]
         grown = [name for name in names if self._size[name] < BOUNDS[name]]
@@ -381,7 +376,7 @@ class Machine:
             Word.SAVED: self._saved,
             Word.MARKS: self._marks,
             Word.STORE: self._store,
-            Word.PRINTABLE: self._printable,
+            Word.TABLES: self._tables,
         }
         for which, array in buffers.items():
             state[which], state[which + 1] = address(array), array.nbytes

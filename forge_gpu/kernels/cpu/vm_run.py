@@ -48,6 +48,7 @@ from forge_gpu.kernels.cpu.vm_machine import (
     take_cells,
     value_of,
 )
+from forge_gpu.kernels.cpu.vm_numbers import to_int
 from forge_gpu.kernels.cpu.vm_text import (
     change_case,
     characters,
@@ -445,6 +446,8 @@ def execute(m):
         elif op == Op.CASE:
             x, w = value_of(m, b)
             outcome = change_case(m, a, x, w, c) if is_text(w) else TO_JINJA
+        elif op == Op.TO_INT:
+            outcome = to_int(m, a, b, c)
         elif op == Op.JOIN:
             outcome = join(m, a, b, c, d)
         elif op == Op.TO_TEXT:

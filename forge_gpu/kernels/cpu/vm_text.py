@@ -19,10 +19,14 @@ from forge_gpu.kernels.cpu.vm_find import find_text
 from forge_gpu.kernels.cpu.vm_machine import (
     GOING_ON,
     MORE_CELLS,
+    MORE_TABLES,
     MORE_TEXT,
     TO_JINJA,
     TYPE_MASK,
+    bit_at,
+    buffer_at,
     burn,
+    code_point,
     copy_text,
     four_digits,
     has_cells,
@@ -37,7 +41,9 @@ from forge_gpu.kernels.cpu.vm_machine import (
 )
 from forge_gpu.kernels.cpu.vm_values import WORD_OF_FUEL
 from forge_gpu.kernels.vm_layout import LIST, TEXT, TYPE_BITS, Word
+from forge_gpu.kernels.vm_tables import CASELESS, CASES, LAST_CASED, TWO_BYTES
 
+NO_TABLES = np.int64(-2)
 FROM_THE_END = 64
 """Characters that are taken off one by one: what a character is, backslashes far before it may decide."""
 
@@ -292,9 +298,26 @@ def split(m, target, a, w, x, size, most):
 
 
 @inner
+def other_case(m, code, upper):
+    """A code point that is not ASCII in lower or upper case, of as many bytes of UTF-8; -1 where that is not
+    known, NO_TABLES."""
+    tables = buffer_at(m, Word.TABLES)
+    if tables[1] == 0:
+        return NO_TABLES
+    if code < TWO_BYTES:
+        at = CASES + 4 * code + 2 * int(upper)
+        changed = byte(tables, at) | byte(tables, at + 1) << 8
+        return changed if changed else np.int64(-1)
+    if code < LAST_CASED and bit_at(tables, 8 * CASELESS + code):
+        return np.int64(code)
+    return np.int64(-1)
+
+
+@inner
 def change_case(m, target, a, w, how):
     """target = a text in lower case (0), upper case (1), capitalized (2), or with each word capitalized: as
-    jinja's filter cuts words (3), or as str.title does (4). ASCII only, the rest is Jinja's."""
+    jinja's filter cuts words (3), or as str.title does (4; ASCII only). What the tables do not know is
+    Jinja's."""
     mem = memory(m)
     length = w >> TYPE_BITS
     if not has_text_room(m, length):
@@ -305,8 +328,18 @@ def change_case(m, target, a, w, how):
     while k < length:
         c = byte(mem, a + k)
         if c >= 0x80:
-            return TO_JINJA
-        if c == 92:
+            code, size = code_point(mem, a + k)
+            code = other_case(m, code, how == 1 or (how >= 2 and begins))
+            if code < 0 or how == 4:
+                return MORE_TABLES if code == NO_TABLES else TO_JINJA
+            breaks = how == 3 and blank_at(mem, a + k) > 0
+            for z in range(size):
+                put_byte(mem, start + k + z, byte(mem, a + k + z))
+            if size == 2:
+                put_byte(mem, start + k, 0xC0 | code >> 6)
+                put_byte(mem, start + k + 1, 0x80 | (code & 63))
+            k += size
+        elif c == 92:
             size = unit(mem, a + k)
             breaks = how == 4 or (how == 3 and blank_at(mem, a + k) > 0)
             for z in range(size):

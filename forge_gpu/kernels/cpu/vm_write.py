@@ -11,6 +11,7 @@ from forge_gpu.kernels.cpu.vm_machine import (
     MORE_TEXT,
     TO_JINJA,
     TYPE_MASK,
+    bit_at,
     buffer_at,
     burn,
     cells,
@@ -104,9 +105,8 @@ def write_simple(m, a, w):
 
 @inner
 def printable(m, code):
-    """str.isprintable of a code point, by the table of bits that the host has made."""
-    bits = buffer_at(m, Word.PRINTABLE)
-    return byte(bits, code >> 3) >> (7 - (code & 7)) & 1
+    """str.isprintable of a code point, by the tables that the host has made."""
+    return bit_at(buffer_at(m, Word.TABLES), code)
 
 
 @inner
@@ -145,7 +145,7 @@ def put_repr_character(m, out, at, code, start, size, quote):
 @inner
 def write_repr(m, start, length):
     """repr() of a text."""
-    if item64(m, Word.PRINTABLE + 1) == 0:
+    if item64(m, Word.TABLES + 1) == 0:
         return MORE_TABLES
     if not has_output_room(
         m, 6 * length + 8

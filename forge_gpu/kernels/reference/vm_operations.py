@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import operator
+import re
 
 from jinja2.filters import do_title
 from markupsafe import Markup
@@ -22,10 +23,16 @@ from forge_gpu.kernels.reference.vm_values import (
     type_of,
     unknown,
 )
+from forge_gpu.kernels.vm_tables import other_case
 
 LARGE, FACTOR = 1 << 60, 1 << 30
 LONGEST_RANGE = 100_000
 _LIKE_STR = (str, Markup)
+_BLANK = " \n\t\r\f"
+_NUMBER = re.compile(r"[ \n\t\r\f]*[+-]?(\d*)(?:\.(\d*))?[ \n\t\r\f]*", re.ASCII)
+_IN_NO_NUMBER = re.compile(r"[^-+._0-9aefintyAEFINTY \n\t\r\f\0-\7\v\x0e-\x1f\x7f-\U0010ffff]")
+"""A character that neither int() nor float() takes anywhere; control characters and those that are not ASCII
+are Jinja's."""
 
 
 def is_int(*values: Value) -> bool:
@@ -176,10 +183,26 @@ def replace(text: Value, old: Value, new: Value) -> str:
 
 def change_case(text: Value, how: int) -> str:
     """how: 0 lower, 1 upper, 2 capitalized, 3 jinja's title, 4 str.title."""
-    if type(text) not in _LIKE_STR or not text.isascii():
+    if type(text) not in _LIKE_STR or (how == 4 and not text.isascii()):
         raise ToJinja
+    begins = True
+    for character in str(text):
+        if character >= "\x80" and other_case(character, how == 1 or (how >= 2 and begins)) is None:
+            raise ToJinja
+        begins = how == 3 and (character.isspace() or character in "-({[<")
     change = (str.lower, str.upper, str.capitalize, do_title, str.title)[how]
     return _like(text, change(str(text)))
+
+
+def to_int(value: Value, default: Value) -> Value:
+    """int() of a text or a float, cut off at the point; what is no number is `default`."""
+    if type(value) not in (str, float):
+        raise ToJinja
+    text = str(value)
+    number = _NUMBER.fullmatch(text)
+    if number and len(number[1] + (number[2] or "")) in range(1, 16 if number[2] is not None else 19):
+        return int(float(text)) if number[2] is not None else int(text)
+    return default if not text.strip(_BLANK) or _IN_NO_NUMBER.search(text) else unknown()
 
 
 def _like(text: Value, result: str) -> str:

@@ -337,6 +337,7 @@ OPERATIONS: dict[int, Callable[[Run, int, int, int, int], None]] = {
     Op.AFFIX: _set(lambda m, b, c, d: do.affix(m.cells[b], m.cells[c], d)),
     Op.REPLACE: _set(lambda m, b, c, d: do.replace(m.cells[b], m.cells[c], m.cells[d])),
     Op.CASE: _set(lambda m, b, c, d: do.change_case(m.cells[b], c)),
+    Op.TO_INT: _set(lambda m, b, c, d: do.to_int(m.cells[b], m.cells[c])),
     Op.JOIN: _set(lambda m, b, c, d: do.join(m.cells[b], m.cells[c], d)),
     Op.LIST: _list,
     Op.LIST_LIKE: _list_like,

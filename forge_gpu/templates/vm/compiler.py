@@ -85,6 +85,7 @@ class Compiler:
 
     def __post_init__(self) -> None:
         self.attributes = _attributes(self.tree)
+        self.makes_safe_texts = any(node.name == "safe" for node in self.tree.find_all(nodes.Filter))
         self.macro_nodes: dict[str, list[nodes.Macro]] = {}
         for node in self.tree.find_all(nodes.Macro):
             self.macro_nodes.setdefault(node.name, []).append(node)

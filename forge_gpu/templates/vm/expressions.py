@@ -33,7 +33,7 @@ from forge_gpu.templates.vm.macros import call_macro, macros_named
 from forge_gpu.templates.vm.methods import call_method
 from forge_gpu.templates.vm.other_keys import member_of, noted, pairs_of
 from forge_gpu.templates.vm.output import is_text, operands
-from forge_gpu.templates.vm.safe import is_safe, write_safe_sum
+from forge_gpu.templates.vm.safe import is_safe, may_be_safe, write_either_sum, write_safe_sum
 
 DICT_NAMES = frozenset(dir(dict))
 OTHER_NAMES = frozenset(
@@ -205,9 +205,27 @@ def _sum(c: Compiler, node: nodes.Add) -> Cell:
     parts = operands(node)
     if any(is_safe(part) for part in parts):
         return c.new(Op.TO_TEXT, c.captured(lambda: write_safe_sum(c, parts)), 1)
-    if any(is_text(part) for part in parts):
-        return c.captured(lambda: c.write(node))
-    return _binary(Op.ADD)(c, node)
+    if not any(is_text(part) for part in parts):
+        return _binary(Op.ADD)(c, node)
+    return _either_sum(c, parts) if may_be_safe(c, parts) else c.captured(lambda: c.write(node))
+
+
+def _either_sum(c: Compiler, parts: list[nodes.Node]) -> Cell:
+    """A sum that is a safe text in the rows where one of its parts is."""
+    safe, end, both = Label(), Label(), Label()
+    kind = c.new(Op.MOVE, c.code.constant(False))
+
+    def write() -> None:
+        write_either_sum(c, parts, safe, end)
+        c.code.here(safe)
+        c.code.emit(Op.MOVE, kind, c.code.constant(True))
+        c.code.here(end)
+
+    target = c.captured(write)
+    c.code.emit(Op.JUMP_IF, kind, 0, 0, both)
+    c.code.emit(Op.TO_TEXT, target, target, 1)
+    c.code.here(both)
+    return target
 
 
 def _concatenation(c: Compiler, node: nodes.Concat) -> Cell:

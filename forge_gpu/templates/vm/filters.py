@@ -8,11 +8,13 @@ from jinja2 import nodes
 
 from forge_gpu.kernels.vm_layout import (
     DICT,
+    FLOAT,
     ITEM_END,
     LIST,
     NAME_NOT_DICT,
     NONE,
     TESTS,
+    TEXT,
     TUPLE,
     Op,
     types,
@@ -115,15 +117,22 @@ def _json(c: Compiler, node: nodes.Filter) -> Cell:
 
 
 def _int(c: Compiler, node: nodes.Filter) -> Cell:
-    """Of texts and floats it is Jinja's; what cannot be a number is 0."""
-    _arguments(node)
+    """What cannot be a number is 0, or the default that is given."""
+    (default,) = _arguments(node, "default")
     value = _base(c, node)
-    target, end, one = c.new(Op.MOVE, value), Label(), Label()
+    otherwise = c.code.constant(0) if default is None else c.value(default)
+    target, end, one, text = c.new(Op.MOVE, value), Label(), Label(), Label()
     c.code.emit(Op.JUMP_TEST, value, TESTS["integer"], 1, end)
     c.code.emit(Op.JUMP_TEST, value, TESTS["true"], 1, one)
+    c.code.emit(Op.JUMP_TEST, value, types(TEXT, FLOAT), 1, text)
     c.code.emit(Op.MOVE, target, c.code.constant(0))
-    c.code.emit(Op.JUMP_TEST, value, TESTS["boolean"] | types(NONE, LIST, TUPLE, DICT), 1, end)
+    c.code.emit(Op.JUMP_TEST, value, TESTS["boolean"], 1, end)
+    c.code.emit(Op.MOVE, target, otherwise)
+    c.code.emit(Op.JUMP_TEST, value, types(NONE, LIST, TUPLE, DICT), 1, end)
     c.code.fail("the filter int of other values")
+    c.code.here(text)
+    c.code.emit(Op.TO_INT, target, value, otherwise)
+    c.code.jump(end)
     c.code.here(one)
     c.code.emit(Op.MOVE, target, c.code.constant(1))
     c.code.here(end)

@@ -12,7 +12,7 @@ from forge_gpu.kernels.vm_layout import JSON_ASCII, JSON_SORTED, JSON_TIGHT_COLO
 from forge_gpu.templates.vm.code import Label, Unsupported
 from forge_gpu.templates.vm.compiler import Compiler, constant_of, is_constant
 from forge_gpu.templates.vm.macros import call_macro, macros_named
-from forge_gpu.templates.vm.safe import is_safe, write_safe_sum
+from forge_gpu.templates.vm.safe import is_safe, may_be_safe, write_either_sum, write_safe_sum
 
 TEXT_FILTERS = frozenset(
     {"trim", "tojson", "string", "upper", "lower", "join", "title", "capitalize", "replace", "format"}
@@ -55,6 +55,11 @@ def _sum(c: Compiler, node: nodes.Add, strict: bool) -> bool:
         return True
     if not any(is_text(part) for part in parts):
         return False
+    if not strict and may_be_safe(c, parts):
+        end = Label()
+        write_either_sum(c, parts, end, end)
+        c.code.here(end)
+        return True
     for part in parts:
         c.write(part, strict=True)
     return True
