@@ -35,8 +35,8 @@ def messages(number: int) -> list[dict[str, Any]]:
     return [asked]
 
 
-QUERIES = [{"prompt": f"question {number} ü\n", "id": number} for number in range(ROWS)]
-LISTS = [{"prompt": messages(number), "id": number} for number in range(ROWS)]
+QUERIES: list[dict[str, Any]] = [{"prompt": f"question {number} ü\n", "id": number} for number in range(ROWS)]
+LISTS: list[dict[str, Any]] = [{"prompt": messages(number), "id": number} for number in range(ROWS)]
 JINJA = {"chat_template": GENERATING, "template_kind": "jinja"}
 BUILTIN = {"chat_template": "chatml", "template_kind": "builtin"}
 

@@ -54,7 +54,7 @@ def _asking(config: Config) -> ChatTemplate:
     from forge_gpu.templates.environment import chat_template
 
     if config.model.template_kind == "builtin":
-        return builtin(config.model.chat_template or "").chat_template(**ASKING)
+        return builtin(config.model.chat_template or "").chat_template(add_generation_prompt=True)
     given = {**config.model.template_kwargs, **ASKING}
     return chat_template(config.model.model_copy(update={"template_kwargs": given}))
 
