@@ -7,6 +7,7 @@ with its bytes in base64, as `datasets` has them, and the members of the JSON ob
 from __future__ import annotations
 
 import posixpath
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,6 +24,9 @@ NUMBERS = frozenset({"cls", "cls2", "class", "count", "index", "inx", "id"})
 OBJECTS = frozenset({"json", "jsn"})
 THREES = 3 * 2**18
 """Bytes that become base64 at once: without a remainder."""
+
+_IN_NO_TEXT = re.compile(rb'[\x00-\x1f"\\]')
+"""What a text of JSON spells otherwise."""
 
 Write = Callable[[bytes], object]
 
@@ -79,7 +83,11 @@ class _Line:
         self._put(b'"}')
 
     def _take(self, suffix: str, content: bytes) -> None:
-        text = content.decode("utf-8", "replace")
+        try:
+            text = content.decode()
+        except UnicodeDecodeError:  # as of lines that are not, the row is rejected for it
+            self._put(b"," + orjson.dumps(suffix) + b':"' + _IN_NO_TEXT.sub(b" ", content) + b'"')
+            return
         if suffix in OBJECTS:
             try:
                 self._objects.append((suffix, orjson.loads(content)))

@@ -166,6 +166,15 @@ def test_a_shard_is_prepared(tmp_path: Path, suffix: str) -> None:
     assert [(tmp_path / "out" / row["wav"]).read_bytes() for row in rows[:3]] == list(map(sound, range(3)))
 
 
+def test_a_text_that_is_no_utf8_costs_its_record(tmp_path: Path) -> None:
+    files = [("1.txt", b'gr\xfc\xdfe "\\\n'), ("1.jpg", image()), ("2.txt", b"good"), ("2.jpg", image())]
+    (tmp_path / "shard.tar").write_bytes(archive(files))
+    plan = forge_gpu.plan(data=tmp_path / "shard.tar", settings=[*WHOLE, "data.mapping.text=txt"], force=True)
+    result = forge_gpu.prepare(plan.config, output=tmp_path / "out")
+    assert (result.counts["train"], result.counts["rejected"]) == (1, 1)
+    assert '"reason":"invalid_utf8"' in (tmp_path / "out" / "rejected.jsonl").read_text().replace(": ", ":")
+
+
 def test_a_hostile_shard_is_one_line(tmp_path: Path) -> None:
     put(tmp_path, "a.tar", HOSTILE["link"][0])
     with pytest.raises(InputError, match=r"a\.tar: holds a link: 'a\.jpg', at byte 0; Forge reads archives"):
