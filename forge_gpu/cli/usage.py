@@ -49,10 +49,7 @@ def whole_number(text: str) -> int:
 
 def positive_seconds(text: str) -> float:
     """Of an option: seconds, more than none and no more than an hour."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
+    number = _number(text)
     if not 0 < number <= 3600:
         raise typer.BadParameter(f"{text!r} is no number of seconds up to 3600")
     return number
@@ -60,13 +57,18 @@ def positive_seconds(text: str) -> float:
 
 def share(text: str) -> float:
     """Of an option: a number above 0, up to 1."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
+    number = _number(text)
     if not 0 < number <= 1:
         raise typer.BadParameter(f"{text!r} is no share above 0, up to 1")
     return number
+
+
+def _number(text: str) -> float:
+    """0 of what is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
 
 
 def one_of(*words: str) -> Callable[[str], str]:
