@@ -69,8 +69,8 @@ def test_every_fault_is_told_at_once_with_its_place(tmp_path):
         f"{path}:9: preprocessing.memory.budget: must be 'auto' or a whole number at least 16777216"
         " (it is 5)",
         f"{path}:10: train_splt: unknown key; did you mean preprocessing.train_split?",
-        "FORGE_CONFIG__OUTPUT__FORM: output.form: must be 'text', 'prompt_completion', 'messages', "
-        "'preference', 'source' or 'tokens' (it is 'poem')",
+        "FORGE_CONFIG__OUTPUT__FORM: output.form: must be 'text', 'prompt_completion', 'prompt', "
+        "'messages', 'preference', 'source' or 'tokens' (it is 'poem')",
         "--set: output.order: must be 'input' or 'shuffled' (it is 'random')",
         "--set nonsense: write --set section.key=value",
     ]

@@ -22,7 +22,7 @@ ROWS = "rows.jsonl"
 VALUES: list[Any] = [
     *(None, False, True, 0, 1, 0.5, 2, 2**25, 2**27, 2**28),
     *([ROWS], ["rows.*"], ["query"], ["response"], ["trl"], ["axolotl"], [1.0], [2]),
-    *({"a": "user"}, {"b": "user"}),
+    *({"a": "user"}, {"b": "user"}, {"a": "images"}, {"b": "images"}, {"a": 3}, {"b": 3}),
     *("some text", "another text", ",", "'"),
 ]
 
