@@ -401,7 +401,7 @@ class _Chooser:
             )
         elif is_pair:
             form, why = "preference", "each record is a pair of answers"
-        elif not self._shape.answers and self._shape.has_turns:
+        elif self._shape.is_prompt:
             form, why = "prompt", "the template's text up to where an answer begins"
         else:
             form, why = "text", "the template's text, ready for the tokenizer"
@@ -432,7 +432,7 @@ class _Chooser:
                 self.values["data"]["mapping"] = {"shape": "columns", **({"label": label} if label else {})}
                 self.reasons["data.mapping.shape"] = "the template names columns of the data itself"
         elif self.conversations is not None and FORMS[form].is_rendered:
-            asking = {} if self._shape.answers else ASKING
+            asking = ASKING if self._shape.is_prompt else {}
             if kind == "builtin":
                 chat = builtin(self.decision.values["chat_template"]).chat_template()
                 self.notes += fit.fit_jinja(chat, self.conversations, **asking)

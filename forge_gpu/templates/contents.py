@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,20 @@ class Contents:
         return tuple(  # type: ignore[return-value]
             merged(column, texts, done) for column, (_, texts) in zip(given, said, strict=True)
         )
+
+
+def texts_by_role(
+    sides: Sequence[Conversations], contents: Sequence[Contents], answers: Sequence[str], engine: Engine
+) -> dict[str, Spans]:
+    """What users said, as `query`, and what each side answers, by the names of `answers`; without any the
+    sides are prompts."""
+    texts: dict[str, Spans] = {}
+    for number, (side, of_side) in enumerate(zip(sides, contents, strict=True)):
+        query, answer = of_side(side, engine)
+        texts.setdefault("query", query)
+        if answers:
+            texts[answers[number]] = answer
+    return texts
 
 
 def contents_by_role(

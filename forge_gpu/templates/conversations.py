@@ -352,13 +352,12 @@ class PromptList(ListShape):
     def read(self, records: Records, engine: Engine) -> Conversations:
         result = super().read(records, engine)
         in_arrays = result.plain if result.parted is None else result.plain | result.parted
-        answers = [name.partition("\0")[0] == "assistant" for name in result.names]
-        last = result.role[np.maximum(result.first[1:] - 1, 0)] if len(result.role) else np.zeros(0, np.uint8)
         good = result.reason == GOOD
-        for row in np.flatnonzero(good & in_arrays).tolist():
-            if answers[last[row]]:
-                result.refuse(row, BadRecord(ANSWERED))
-                result.plain[row] = False
+        shown = np.flatnonzero(good & in_arrays)
+        answers = np.array([name.partition("\0")[0] == "assistant" for name in result.names])
+        for row in shown[answers[result.role[result.first[shown + 1] - 1]]].tolist():
+            result.refuse(row, BadRecord(ANSWERED))
+            result.plain[row] = False
         for row in np.flatnonzero(good & ~in_arrays).tolist():
             try:
                 self.conversation(ChunkRecord(records, row))

@@ -17,7 +17,7 @@ from forge_gpu.errors import TemplateError
 from forge_gpu.fates import Reason
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans
-from forge_gpu.templates.contents import Contents
+from forge_gpu.templates.contents import Contents, texts_by_role
 from forge_gpu.templates.conversations import Bools, Conversation, Conversations, Shape
 from forge_gpu.templates.environment import ChatTemplate, Refused
 from forge_gpu.templates.guard import Guard
@@ -105,6 +105,8 @@ class JinjaRenderer:
         self.jinja_rows = JinjaRows(self.template, self.split, self.span_rule)
         self.cutover = Cutover(self.jinja_rows)
         self.guard = Guard(self.template, self.split)
+        one = () if self.texts == ("prompt",) else ("response",)
+        self.answers = one if len(self.shapes) == 1 else self.texts[1:]
         self.contents = [Contents(getattr(shape, "renamed", {})) for shape in self.shapes]
         self._fallbacks: dict[str, int] = {}
         self._machine_rows = MachineRows()
@@ -392,12 +394,5 @@ class _Chunk:
         return columns
 
     def _contents(self) -> dict[str, Spans]:
-        contents = self.renderer.contents
-        query, response = contents[0](self.sides[0], self.engine)
-        if len(self.sides) == 1:
-            return {"query": query} | ({} if self.renderer.texts == ("prompt",) else {"response": response})
-        return {
-            "query": query,
-            "chosen": response,
-            "rejected": contents[1](self.sides[1], self.engine)[1],
-        }
+        renderer = self.renderer
+        return texts_by_role(self.sides, renderer.contents, renderer.answers, self.engine)

@@ -11,7 +11,7 @@ from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I32, Records, Spans
-from forge_gpu.templates.contents import Contents
+from forge_gpu.templates.contents import Contents, texts_by_role
 from forge_gpu.templates.conversations import Conversations, Shape
 from forge_gpu.templates.fields import message_list
 from forge_gpu.templates.grouping import group_by_roles
@@ -42,6 +42,7 @@ class MessagesRenderer:
         if self.tools is not None:
             self.programs += [(RawSlot(TOOLS),), (Literal(b"null"),)]
         self._of_roles: dict[tuple[str, ...], int] = {}
+        self._answers = () if self.field == "prompt" else ("response",)
         self._contents = Contents(getattr(self.shape, "renamed", {}))
 
     @property
@@ -74,15 +75,11 @@ class MessagesRenderer:
             program=program,
             columns=columns,
             reason=conversations.reason,
-            make_texts=lambda: self._texts(conversations, engine),
+            make_texts=lambda: texts_by_role([conversations], [self._contents], self._answers, engine),
             message_columns=frozenset((CONTENT,)),
             first=conversations.first,
             detail=conversations.detail,
         )
-
-    def _texts(self, conversations: Conversations, engine: Engine) -> dict[str, Spans]:
-        query, response = self._contents(conversations, engine)
-        return {"query": query} | ({} if self.field == "prompt" else {"response": response})
 
     def _programs(self, conversations: Conversations) -> I32:
         """The program of each row: one of the row's sequence of roles, 0 where it is not plain."""

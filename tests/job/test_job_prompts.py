@@ -83,6 +83,22 @@ def test_messages_stay_messages_under_the_name_that_trainers_ask_for(tmp_path: P
     assert rows == [{"prompt": [{"role": "user", "content": row["prompt"]}]} for row in QUERIES]
 
 
+@pytest.mark.parametrize("kind", ["query", "messages"])
+def test_records_that_stay_as_they_came_are_looked_at_as_prompts(kind: str, tmp_path: Path) -> None:
+    rows = QUERIES if kind == "query" else LISTS
+    preprocessing = {**WHOLE, "quality_checks": {"empty": "reject", "too_short": "reject"}}
+    mapping = {"shape": "prompt", kind: "prompt"}
+    output = {"form": "source"}
+    assert written(tmp_path / "out", rows, mapping, output=output, preprocessing=preprocessing) == rows
+
+
+def test_a_shape_of_columns_does_not_read_messages_that_are_named_beside(tmp_path: Path) -> None:
+    rows = [{"q": f"q {n}", "a": f"a {n}", "m": messages(n)} for n in range(5)]
+    mapping = {"shape": "flat", "query": "q", "response": "a", "messages": "m"}
+    asked = written(tmp_path / "out", rows, mapping, output={"form": "messages"})
+    assert [row["messages"][0]["content"] for row in asked] == [row["q"] for row in rows]
+
+
 def test_prompts_become_the_tokens_of_their_texts(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(document("qwen"))
     tokens = {"tokenizer": str(tmp_path), "answers": "none"}

@@ -33,7 +33,7 @@ class MessagesForm(Form):
 
     def renderer(self, config: Config) -> Renderer:
         mapping, shape = config.data.mapping, shape_of(config.data.mapping)
-        if mapping.messages is None:
+        if shape.in_columns or mapping.messages is None:
             return _of_columns(mapping, shape)
         return MessagesRenderer(
             shape.sides(mapping, own_roles(config.model))[0],
@@ -45,18 +45,18 @@ class MessagesForm(Form):
 
 def _name_of(shape: RecordShape) -> str:
     """The field, as TRL calls it: messages that end with an answer, or the prompt for one."""
-    return "messages" if shape.answers else "prompt"
+    return "prompt" if shape.is_prompt else "messages"
 
 
 def _of_columns(mapping: Mapping, shape: RecordShape) -> Renderer:
     query, response, field = mapping.query or "", mapping.response or "", _name_of(shape)
     contents = shape.contents(mapping)
     messages = [("user", query_parts(query, mapping.input))]
-    if shape.answers:
+    if not shape.is_prompt:
         messages.append(("assistant", (Slot(response),)))
     return ColumnsRenderer(
         {field: message_list(messages, mapping.system)},
-        needed=(query, response) if shape.answers else (query,),
+        needed=(query,) if shape.is_prompt else (query, response),
         optional=tuple(name for name in (mapping.input, mapping.system) if name is not None),
         contents=contents,
         json_fields=frozenset((field,)),

@@ -30,7 +30,7 @@ class PromptForm(RenderedForm):
         return (Field("prompt", may_be_empty=False),)
 
     def misfit(self, shape: RecordShape) -> str | None:
-        if shape.name == self.name:
+        if shape.is_prompt:
             return None
         return (
             f"output.form {self.name} writes prompts without answers, and records of the shape {shape.name} "

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
-from forge_gpu.kernels.layout import Records, Spans
-from forge_gpu.templates.contents import Contents
+from forge_gpu.kernels.layout import Records
+from forge_gpu.templates.contents import Contents, texts_by_role
 from forge_gpu.templates.conversations import Shape, detail_of
 from forge_gpu.templates.fields import ColumnsRenderer
 from forge_gpu.templates.forms.base import Form
@@ -52,7 +52,8 @@ class SourceForm(Form):
 
 @dataclass
 class SourceRenderer:
-    """shapes: the conversation of a record, or the two sides of a preference pair. answers: a role each."""
+    """shapes: the conversation of a record, or the two sides of a preference pair. answers: a role each,
+    none of a prompt."""
 
     shapes: tuple[Shape, ...]
     answers: tuple[str, ...]
@@ -69,11 +70,9 @@ class SourceRenderer:
 
     def bind(self, records: Records, engine: Engine) -> Bound:
         sides = [shape.read(records, engine) for shape in self.shapes]
-        texts: dict[str, Spans] = {}
         reason = sides[0].reason
-        for side, answer, contents in zip(sides, self.answers, self._contents, strict=True):
-            query, texts[answer] = contents(side, engine)
-            texts.setdefault("query", query)
+        texts = texts_by_role(sides, self._contents, self.answers, engine)
+        for side in sides:
             reason = reason + side.reason * (reason == Reason.NONE)
         return Bound(self.programs, {}, {}, reason, lambda: texts, detail=lambda row: detail_of(sides, row))
 

@@ -48,7 +48,7 @@ class TokensForm(RenderedForm):
     def rendered(self, config: Config) -> tuple[Field, ...]:
         if answers_of(config):
             return (Field("prompt"), *map(Field, answers_of(config)))
-        if shape_of(config.data.mapping).name == PROMPT.name:
+        if shape_of(config.data.mapping).is_prompt:
             return PROMPT.fields(config)
         return TEXT if writes_turns(config) and not prompt_alone(config) else PARTED
 
@@ -58,7 +58,7 @@ class TokensForm(RenderedForm):
     def renderer(self, config: Config) -> Renderer:
         """Pairs are rendered as the form `preference` renders them, prompts as the form `prompt` does."""
         shape = shape_of(config.data.mapping)
-        if shape.name == PROMPT.name:
+        if shape.is_prompt:
             return PROMPT.renderer(config)
         return PREFERENCE.renderer(config) if shape.is_pair else super().renderer(config)
 

@@ -71,6 +71,11 @@ class RecordShape(ABC):
     def is_pair(self) -> bool:
         return len(self.answers) == 2
 
+    @property
+    def is_prompt(self) -> bool:
+        """Whether somebody speaks, and nobody answers."""
+        return self.has_turns and not self.answers
+
     def require(self, mapping: Mapping) -> None:
         """Raise ConfigError where the mapping lacks a key that the shape needs."""
         lacking = [key for key in self.needs if getattr(mapping, key) is None]
