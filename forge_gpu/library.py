@@ -116,8 +116,8 @@ def prepare(
     none is in train, though the plan has a share for it; ConfigError, InputError, TemplateError, OutputError,
     StrictError, ValidationError; ContainerError where the plan names a container that does not run.
     """
-    from forge_gpu.foretell.foretell import foretold
     from forge_gpu.foretell.learn import RunLearner
+    from forge_gpu.foretell.noted import foretold
     from forge_gpu.frames.given import paths_of
     from forge_gpu.io.secrets import command_line
     from forge_gpu.job.events.dispatch import of_events

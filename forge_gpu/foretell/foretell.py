@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from forge_gpu.errors import InputError, OutputError
-from forge_gpu.foretell.names import data_of, job_of, kind_of
+from forge_gpu.foretell.names import data_of, kind_of
+from forge_gpu.foretell.noted import note as leave
 from forge_gpu.foretell.predict import Estimate, predict
 from forge_gpu.foretell.sample import sample
 from forge_gpu.hardware.host import Memory, read_memory
-from forge_gpu.hardware.rates import read_rates, with_entry, write_rates
+from forge_gpu.hardware.rates import read_rates
 from forge_gpu.io.disk import free_space, size_text
 from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.spec import JobSpec
@@ -25,20 +26,15 @@ def foretell(spec: JobSpec, seconds: float = SECONDS, most: int | None = None, n
     if spec.limit is not None:
         raise InputError("a limit is a job of a few rows: run it, that is the estimate")
     files, rates = JobFiles(spec), read_rates()
-    sampled = sample(spec, seconds, most)
+    sampled = sample(spec, files, seconds, most)
     kind = kind_of(spec, files.inputs, sampled.engine, sampled.budget.threads)
     is_whole = sampled.large.pieces.whole  # and has told itself what goes
     known = None if is_whole else rates.known.get(data_of(spec, files.inputs, files.against))
     made = predict(sampled, rates, kind, known)
     made = replace(made, refusals=tuple(refusals(made, spec.output, read_memory())))
     if note:
-        _note(job_of(spec, files.inputs, files.against), made)
+        leave(spec, files, made.figures)
     return made
-
-
-def _note(name: str, made: Estimate) -> None:
-    rates = read_rates()
-    write_rates(rates.model_copy(update={"foretold": with_entry(rates.foretold, name, made.figures)}))
 
 
 def refusals(made: Estimate, output: Path, memory: Memory | None) -> list[str]:
@@ -62,9 +58,3 @@ def require_fit(made: Estimate) -> None:
     """Raise OutputError, with the reasons, where a job will not fit."""
     if made.refusals:
         raise OutputError("\n".join(made.refusals))
-
-
-def foretold(spec: JobSpec, files: JobFiles) -> dict[str, float]:
-    """What was said of this very job; empty where nothing was."""
-    said = read_rates().foretold
-    return dict(said.get(job_of(spec, files.inputs, files.against), {})) if said else {}

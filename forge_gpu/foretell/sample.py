@@ -77,11 +77,10 @@ class Sampled:
     notes: tuple[str, ...] = ()
 
 
-def sample(spec: JobSpec, seconds: float, most: int | None = None) -> Sampled:
+def sample(spec: JobSpec, files: JobFiles, seconds: float, most: int | None = None) -> Sampled:
     """Look at the inputs of a job for about so many seconds, its start left aside. most: bytes of input to
     look at. Raises ForgeError for what the job would raise at once."""
     began = time.monotonic()
-    files = JobFiles(spec)
     total = sum(sizes_of(files.inputs))
     budget, engines = engines_for(spec, files)
     largest = min(most or max(int(total * SHARE), _worth(budget)), total)

@@ -63,12 +63,15 @@ def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
 
 
 @contextmanager
-def written_beside(path: Path) -> Iterator[Path]:
-    """As `replacing`, for what is no output. Raises OSError."""
+def written_beside(path: Path, lasts: bool = True) -> Iterator[Path]:
+    """As `replacing`, for what is no output. lasts: synced; else a power cut may take it. Raises OSError."""
     beside = _beside(path)
     try:
         _create(beside)
         yield beside
+        if not lasts:
+            os.replace(beside, path)
+            return
         with open(beside, "rb") as file:
             os.fsync(file.fileno())
         publish(beside, path)

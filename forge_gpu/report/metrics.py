@@ -13,7 +13,7 @@ from typing import Any
 
 from forge_gpu._version import __version__
 from forge_gpu.errors import ConfigError, ForgeError, OutputError
-from forge_gpu.io.atomic import replacing
+from forge_gpu.io.atomic import written_beside
 from forge_gpu.job.events.dispatch import PACE, GiveUp
 from forge_gpu.job.events.encode import Entry
 from forge_gpu.job.events.events import (
@@ -200,9 +200,9 @@ class Metrics:
         """The whole file anew, readable by who collects it."""
         assert self._file is not None
         try:
-            with replacing(self._file) as partial:  # the collector reads *.prom alone
+            with written_beside(self._file, lasts=False) as partial:  # the collector reads *.prom alone
                 partial.write_bytes(self._client.generate_latest(self._registry))
                 partial.chmod(0o644)
-        except OutputError as fault:
-            raise OutputError(f"metrics cannot be written: {fault}") from fault
+        except OSError as fault:
+            raise OutputError(f"{self._file}: metrics cannot be written: {fault.strerror}") from fault
         self._written = time.monotonic()
