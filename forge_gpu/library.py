@@ -120,7 +120,7 @@ def prepare(
     from forge_gpu.foretell.noted import foretold
     from forge_gpu.frames.given import paths_of
     from forge_gpu.io.secrets import command_line
-    from forge_gpu.job.events.dispatch import of_events
+    from forge_gpu.job.events.dispatch import PACE, of_events
     from forge_gpu.job.output.publish import place_of
     from forge_gpu.job.output.training import require_training
     from forge_gpu.job.start import run
@@ -131,7 +131,7 @@ def prepare(
     command = command_line()
     collector, live = ReportCollector(command), LiveNote(command)
     learner = RunLearner()
-    own: list[EntryListener] = [of_events(collector, "the report"), live, learner]
+    own: list[EntryListener] = [of_events(collector, "the report", PACE), live, learner]
     if progress is not False and is_notebook():
         own.append(NotebookBar())
     with ExitStack() as stack, _dispatcher(on_event, [*listeners, *own]) as dispatcher:

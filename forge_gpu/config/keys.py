@@ -72,13 +72,14 @@ def is_optional(annotation: Any) -> bool:
     return accepts(annotation, type(None))
 
 
-def _choices(annotation: Any) -> list[Any]:
+@cache
+def _choices(annotation: Any) -> tuple[Any, ...]:
     """The members of a union, or the annotation itself; bounds of `Annotated` are left away."""
     if get_origin(annotation) is Annotated:
         return _choices(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
-        return [choice for member in get_args(annotation) for choice in _choices(member)]
-    return [annotation]
+        return tuple(choice for member in get_args(annotation) for choice in _choices(member))
+    return (annotation,)
 
 
 def accepts(annotation: Any, kind: type) -> bool:

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from forge_gpu.foretell.names import data_of, kind_of
 from forge_gpu.hardware.rates import learned, read_rates, with_engine, with_entry, write_rates
+from forge_gpu.job.events.dispatch import PACE
 from forge_gpu.job.events.encode import Entry
 from forge_gpu.job.events.events import ChunkDone, JobEnded, JobStarted, Sampled, StageDone
 from forge_gpu.job.events.memory import resident_memory
@@ -19,6 +20,7 @@ class RunLearner:
     """Of one run. spec, files: of its job, once they are known; a run without them tells nothing."""
 
     name = "the rates of this machine"
+    pace = PACE
 
     def __init__(self) -> None:
         self.spec: JobSpec | None = None

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal, Protocol
 
 from forge_gpu.errors import InputError
 from forge_gpu.fates import Reason
-from forge_gpu.io.counting import count_of
 from forge_gpu.io.loss import Loss
 from forge_gpu.kernels.layout import I64, U8, Records, Spans
 
@@ -102,7 +101,9 @@ class JsonChunk:
 
     def lines_between(self, begin: int, end: int) -> int:
         """How many lines end in bytes begin ... end - 1 of the chunk."""
-        return count_of(self.data[begin:end], 10)
+        from forge_gpu.kernels.cpu.separators import separators
+
+        return separators(self.data[begin:end])[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,16 @@ import numpy as np
 
 from forge_gpu.hardware.budget import ROW_BYTES
 from forge_gpu.io.chunks import JsonChunk
-from forge_gpu.io.counting import count_of
 from forge_gpu.kernels.layout import CUT, I64, U8
 
 _BLOCK = 2**17
 
 
-def bounded(chunk: JsonChunk, chunk_bytes: int) -> Iterator[JsonChunk]:
-    """The chunk in parts whose rows count for no more than `chunk_bytes`; as it is, where they do."""
+def bounded(chunk: JsonChunk, chunk_bytes: int, records: int | None = None) -> Iterator[JsonChunk]:
+    """The chunk in parts whose rows count for no more than `chunk_bytes`; as it is, where they do. records:
+    the chunk is known to have no more of them, and is not counted."""
     most = max(chunk_bytes // ROW_BYTES, 1)
-    sign = ord("\n" if chunk.form == "lines" else ",")
-    if chunk.truncated or count_of(chunk.data, sign) < most:
+    if chunk.truncated or (records is not None and records <= most) or _ends(chunk) < most:
         yield chunk
         return
     ends = _line_ends(chunk.data, most) if chunk.form == "lines" else _element_ends(chunk.data, most)
@@ -28,6 +27,14 @@ def bounded(chunk: JsonChunk, chunk_bytes: int) -> Iterator[JsonChunk]:
     for end in ends:
         yield replace(chunk, data=chunk.data[begin:end], offset=chunk.offset + begin)
         begin = end
+
+
+def _ends(chunk: JsonChunk) -> int:
+    """How many bytes of a chunk may end a record."""
+    from forge_gpu.kernels.cpu.separators import separators
+
+    lines, commas = separators(chunk.data)
+    return lines if chunk.form == "lines" else commas
 
 
 def _line_ends(data: U8, most: int) -> Iterator[int]:

@@ -72,7 +72,7 @@ def encode_block(
     far: rows that are still open are encoded to be written, others are counted."""
     row, digest = 0, 0
     workspace.engine.release_result()
-    for chunk in workspace.chunks(replace(item, range=placed.range), chunk_bytes):
+    for chunk in workspace.chunks(replace(item, range=placed.range), chunk_bytes, placed.block.records):
         rows, of_chunk = workspace.read_again(item, chunk)
         digest += of_chunk
         own = slice(row, row + len(rows))

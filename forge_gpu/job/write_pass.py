@@ -167,7 +167,7 @@ def write_block(
     row, record, line, digest = 0, 0, placed.place.first_line, 0
     bind = spooled is None or _has_detail(reasons[fates == np.uint8(Fate.REJECTED)])
     workspace.engine.release_result()
-    for chunk in workspace.chunks(replace(item, range=placed.range), chunk_bytes):
+    for chunk in workspace.chunks(replace(item, range=placed.range), chunk_bytes, placed.block.records):
         rows, of_chunk = workspace.read_again(item, chunk, bind=bind)
         digest += of_chunk
         fate, reason = fates[row : row + len(rows)], reasons[row : row + len(rows)]

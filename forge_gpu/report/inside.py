@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 def looking(spec: JobSpec) -> Looking | None:
     """The report's collector, and the listener that it is; None where the plan has no report."""
-    from forge_gpu.job.events.dispatch import of_events
+    from forge_gpu.job.events.dispatch import PACE, of_events
     from forge_gpu.report.collect import ReportCollector
 
     if not spec.config.output.report:
         return None
     collector = ReportCollector(spec.command)
-    return collector, of_events(collector, "the report")
+    return collector, of_events(collector, "the report", PACE)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import numpy as np
 import orjson
 
 from forge_gpu.fates import Reason, name
-from forge_gpu.io.counting import count_of
 from forge_gpu.kernels.cpu.scan import scan_records
 from forge_gpu.kernels.layout import I32
 from forge_gpu.kernels.scratch import Scratch
@@ -28,7 +27,6 @@ BATCH_BYTES = 2**23
 """The same of a script that takes batches."""
 MAX_LINES = MAX_ANSWER
 """Bytes of the lines that a batch may become."""
-LINE_END = ord("\n")
 ODD_ROWS = 7
 """Rows of the batches that a script gets when it is tried again: its results must not depend on them."""
 
@@ -117,7 +115,7 @@ def _pieces(rows: Sequence[bytes], most_rows: int, most_bytes: int) -> Iterator[
 def _lines(rows: Sequence[bytes]) -> bytes:
     """A line for each row: a line break between its values becomes a blank."""
     lines = b"\n".join(rows)
-    if count_of(np.frombuffer(lines, np.uint8), LINE_END) == len(rows) - 1:
+    if lines.count(b"\n") == len(rows) - 1:
         return lines
     return b"\n".join(row.replace(b"\n", b" ") for row in rows)
 
@@ -184,7 +182,7 @@ class _Asked:
         data = np.frombuffer(text, np.uint8)
         records = scan_records(data, "lines", (), self._max_row_bytes, self._scratch)
         expected = int(counts[~rejected].sum(dtype=np.int64))
-        if len(records) != expected or count_of(data, LINE_END) != expected:
+        if len(records) != expected or text.count(b"\n") != expected:
             raise ValueError(f"{len(records)} lines where {expected} were announced")
         made = Transformed(counts, text, tuple(map(_one_line, reasons)))
         return _without_refused(made, records.reason) if records.reason.any() else made

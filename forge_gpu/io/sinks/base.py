@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -190,5 +191,10 @@ def shard_stems(stem: str, rows: int, rows_per_shard: int | None) -> list[str]:
 
 
 def _is_of(file: str, stem: str, suffixes: Sequence[str]) -> bool:
+    return _names(stem, tuple(suffixes)).fullmatch(file) is not None
+
+
+@cache
+def _names(stem: str, suffixes: tuple[str, ...]) -> re.Pattern[str]:
     endings = "|".join(map(re.escape, suffixes))
-    return re.fullmatch(rf"{re.escape(stem)}(-\d{{5,}}-of-\d{{5,}})?({endings})", file) is not None
+    return re.compile(rf"{re.escape(stem)}(-\d{{5,}}-of-\d{{5,}})?({endings})")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import get_args
@@ -40,6 +41,7 @@ OF_TOKENS = {
 """Those that hold tokens alone, for one trainer each."""
 
 
+@cache
 def format_of(name: str) -> Format:
     """The format that a plan names."""
     if name not in NAMES:
@@ -55,12 +57,14 @@ def formats() -> Iterator[Format]:
 
 def is_output(file: str, stem: str) -> bool:
     """Whether a file's name is one that a split has in some format, or has while it is written."""
-    return any(format.is_own(file, stem) or format.is_unfinished(file, stem) for format in formats())
+    return file.startswith(stem) and any(
+        format.is_own(file, stem) or format.is_unfinished(file, stem) for format in formats()
+    )
 
 
 def is_unfinished(file: str, stem: str) -> bool:
     """Whether a file's name is one that a split has in some format until its job is finished."""
-    return any(format.is_unfinished(file, stem) for format in formats())
+    return file.startswith(stem) and any(format.is_unfinished(file, stem) for format in formats())
 
 
 def names_in(folder: Path, stems: Collection[str]) -> Iterator[str]:

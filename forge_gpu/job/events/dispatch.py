@@ -272,13 +272,13 @@ def _is_covered(before: Event, event: Event) -> bool:
     return may_lack and type(before) is type(event) and before.stage == event.stage
 
 
-def of_events(listener: Listener, name: str) -> EntryListener:
-    """A listener that asks for the events alone."""
+def of_events(listener: Listener, name: str, pace: float = 0.0) -> EntryListener:
+    """A listener that asks for the events alone. pace: seconds between two events of progress."""
 
     def listen(entry: Entry) -> None:
         listener(entry.event)
 
-    listen.name = name  # type: ignore[attr-defined]
+    listen.name, listen.pace = name, pace  # type: ignore[attr-defined]
     return listen
 
 

@@ -299,7 +299,10 @@ def found_in(records: Records, row: int) -> Mapping[str, Any]:
 def amiss(records: Records, rows: I64) -> dict[Reason, np.ndarray]:
     """For each reason, bool[n]: of these rows those that have it."""
     result: dict[Reason, np.ndarray] = {}
-    for row in rows.tolist():
+    column = records.columns.get(MEDIA)
+    if column is None:
+        return result
+    for row in rows[column.kind[rows] == layout.JSON].tolist():
         for code, _ in found_in(records, row).get("amiss", ()):
             result.setdefault(Reason(code), np.zeros(len(records), np.bool_))[row] = True
     return result

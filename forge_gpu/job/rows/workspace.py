@@ -144,8 +144,9 @@ class Workspace:
         self._lines = Composer(fields if plan is None else (), self._line)
         self._fields = {field: Composer((field,), lambda programs: programs[0]) for field in fields}
 
-    def chunks(self, item: Item, chunk_bytes: int) -> Iterator[Chunk]:
-        """The chunks of a range; each is valid until the next is asked for. Passing faults are retried."""
+    def chunks(self, item: Item, chunk_bytes: int, records: int | None = None) -> Iterator[Chunk]:
+        """The chunks of a range; each is valid until the next is asked for. Passing faults are retried.
+        records: how many the range has, where that is known."""
 
         done = item.range.begin
 
@@ -156,7 +157,7 @@ class Workspace:
 
         for chunk in retrying(read, "read", item.source.file.path, self._listener):
             done = chunk.end
-            for piece in (chunk,) if chunk.form == "table" else bounded(chunk, chunk_bytes):
+            for piece in (chunk,) if chunk.form == "table" else bounded(chunk, chunk_bytes, records):
                 self.chunks_read += 1
                 yield piece
 

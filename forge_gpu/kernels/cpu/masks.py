@@ -146,6 +146,7 @@ structure_masks = _masks(
     _is_either(ord("]"), ord("}")),
     _is(ord(",")),
 )
+separator_masks = _masks(_is(ord("\n")), _is(ord(",")))
 ascii_masks = _masks(_from(0x80), _is_control)  # not ASCII; control characters but tab, line feed, return
 text_masks = _masks(
     _between(0x80, 0xBF),

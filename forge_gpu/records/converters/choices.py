@@ -26,12 +26,14 @@ def multiple_choice(taken: Taken, asked: Asked) -> dict[str, Any]:
     place = _right(_from_zero(taken["answer"], asked.columns), labels, texts)
     lines = list(map(add, _BEGINNINGS, texts))
     query = "\n".join((text_in(taken["question"], "the question"), *lines))
-    return {**_context(taken), "query": query, "response": lines[place]}
+    return _context(taken) | {"query": query, "response": lines[place]}
 
 
 def _from_zero(answer: Any, columns: Mapping[str, str]) -> Any:
     """The number of a choice: of columns `option1`, `option2` it is that of the column."""
-    if not columns.get("a", "").lower().endswith("option1") or not str(answer).strip().isdigit():
+    if "a" not in columns:
+        return answer
+    if not columns["a"].lower().endswith("option1") or not str(answer).strip().isdigit():
         return answer
     number = int(answer) - 1
     if number < 0:
