@@ -30,10 +30,24 @@ $(BIN)/forge: pyproject.toml
 install: $(BIN)/forge ## Make the virtual environment, install, compile the kernels into their cache
 	$(BIN)/forge warm
 
+DEMO := .venvs/demo/bin
+$(DEMO)/forge: pyproject.toml
+	@echo "1 of 3: installing Forge and what it needs into .venvs/demo"
+	$(PYTHON) -m venv .venvs/demo
+	$(DEMO)/python -m pip install --disable-pip-version-check .
+	@touch $@
+
 .PHONY: demo
-demo: install ## Plan and prepare the small data set in examples/
-	$(BIN)/forge plan "support assistant" --data examples/support.jsonl --template chatml --output build/demo/forge.yaml
-	$(BIN)/forge prepare --config build/demo/forge.yaml --output build/demo/prepared
+demo: $(DEMO)/forge ## Install Forge alone, and prepare the small data set in examples/
+	@echo "2 of 3: planning"
+	$(DEMO)/forge plan "support assistant" --data examples/support.jsonl --template chatml --output build/demo/forge.yaml
+	@echo "3 of 3: preparing; the first run compiles kernels, which takes a minute or two"
+	$(DEMO)/forge prepare --config build/demo/forge.yaml --output build/demo/prepared
+	@echo
+	@echo "The last row of train.jsonl, as the model will see it:"
+	@tail -n 1 build/demo/prepared/train.jsonl | $(DEMO)/python -c 'import json, sys; print(json.load(sys.stdin)["text"])'
+	@echo
+	@echo 'To have forge in this shell:  export PATH="$(CURDIR)/$(DEMO):$$PATH"'
 
 .PHONY: lint
 lint: $(BIN)/forge ## Style, types, import rules
@@ -51,13 +65,33 @@ lint: $(BIN)/forge ## Style, types, import rules
 .PHONY: trainers
 trainers: .venvs/trainers/.made ## Make the pinned environment in which tests train on what Forge writes
 
+.venvs/docs/.made: tools/docs_site/requirements.txt
+	$(PYTHON) -m venv .venvs/docs
+	.venvs/docs/bin/python -m pip install --quiet --no-deps --no-compile -r $<
+	@touch $@
+
+.PHONY: docs
+docs: .venvs/docs/.made ## Build the site of the documentation in build/site; fails on a broken link or an unknown name
+	NO_MKDOCS_2_WARNING=1 .venvs/docs/bin/mkdocs build
+
 .PHONY: test
-test: install lint trainers ## Everything that CI runs: lint, all tests, the commands of the docs
+test: install lint docs trainers ## Everything that CI runs: lint, all tests, the commands of the docs
 	$(BIN)/python -m pytest -n 2 -m "not gpu" --durations=40
+
+# What `quick` and `coverage` run.
+QUICK := "not (slow or gpu or dask or docker or sim)"
 
 .PHONY: quick
 quick: $(BIN)/forge ## The fast tests only
-	$(BIN)/python -m pytest -n 2 -m "not (slow or gpu or dask or docker or sim)"
+	$(BIN)/python -m pytest -n 2 -m $(QUICK)
+
+.venvs/coverage/.made: tests/coverage.txt
+	$(PYTHON) -m pip install --quiet --no-deps --upgrade --target .venvs/coverage -r $<
+	@touch $@
+
+.PHONY: coverage
+coverage: $(BIN)/forge .venvs/coverage/.made ## The fast tests, and which lines they run
+	PYTHONPATH=.venvs/coverage $(BIN)/python -m pytest -n 2 -m $(QUICK) --cov --cov-report=term:skip-covered
 
 .venvs/peers/.made: benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv .venvs/peers

@@ -104,7 +104,7 @@ def method_case(name: str, about: str, peers_task: str, check: Check) -> Case:
 CASES: tuple[Case, ...] = (
     Case(
         "whole_job",
-        "JSONL to chatml text, without exact duplicates, split 9 to 1 in each category, to two JSONL files.",
+        "From JSONL to chatml text in two JSONL files, without exact duplicates, split 9 to 1 by category.",
         "whole_job",
         (
             FORGE,
@@ -124,11 +124,11 @@ CASES: tuple[Case, ...] = (
         oracle.job,
         writes=True,
     ),
-    frame_case("read_jsonl", "JSONL to columns of text.", oracle.columns, SIMDJSON, READ),
-    frame_case("render_flat", "Columns to one chatml text a row.", oracle.texts, MEMCPY),
+    frame_case("read_jsonl", "From JSONL to columns of text.", oracle.columns, SIMDJSON, READ),
+    frame_case("render_flat", "From columns to one chatml text for each row.", oracle.texts, MEMCPY),
     Case(
         "render_chat",
-        "Conversations of three turns to text by chat templates in Jinja, from messages parsed before.",
+        "From parsed messages of three-turn conversations to text, with chat templates in Jinja.",
         "render_chat",
         (FORGE, JINJA, TRANSFORMERS),
         chats,
@@ -136,14 +136,14 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "chat_from_json",
-        "The same from the lines of JSON, parsing counted; peers parse with orjson.",
+        "The same from lines of JSON, including parsing; peers parse with orjson.",
         "chat_from_json",
         (FORGE, JINJA),
         chats,
         oracle.chats,
     ),
-    frame_case("write_jsonl", "Text and category to JSONL.", oracle.written, COPY, writes=True),
-    frame_case("exact_dedup", "Texts to the different texts.", oracle.unique),
+    frame_case("write_jsonl", "From text and category to JSONL.", oracle.written, COPY, writes=True),
+    frame_case("exact_dedup", "From texts to the distinct texts.", oracle.unique),
     Case(
         "near_dedup",
         "Near-duplicates by MinHash: 128 permutations of character 5-grams, 16 bands of 8, Jaccard 0.8.",
@@ -157,18 +157,18 @@ CASES: tuple[Case, ...] = (
         near,
         oracle.near_duplicates,
     ),
-    frame_case("split", "One in ten rows of every category to validation.", oracle.strata),
-    method_case("frames_render", "A frame's rows to one chatml text each.", "render_flat", oracle.texts),
+    frame_case("split", "One in ten rows of every category goes to validation.", oracle.strata),
+    method_case("frames_render", "From a frame's rows to one chatml text each.", "render_flat", oracle.texts),
     method_case("frames_dedup", "A frame without its repeated texts.", "exact_dedup", oracle.unique),
     method_case(
         "frames_split",
-        "A frame in two, nine to one; Forge by seeded keys of the contents, peers shuffle and slice.",
+        "A frame split nine to one; Forge splits by seeded keys of the contents, peers shuffle and slice.",
         "shuffled_split",
         oracle.two_frames,
     ),
     Case(
         "start",
-        "Starting up: the help, beside Python itself.",
+        "Starting up: `forge --help`, compared with Python itself.",
         "start",
         (
             command("forge", ["forge", "--help"]),
@@ -181,7 +181,7 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "cold_small_job",
-        "The whole job as a command, imports and all, on a small file; Forge's kernels compiled before.",
+        "The whole job as a command, including imports, on a small file; Forge's kernels are compiled.",
         "prepare",
         (FORGE_COMMAND, *FRAME_COMMANDS),
         smallest,

@@ -48,12 +48,16 @@ def plan(
     settings: Sequence[str] = (),
     force: bool = False,
 ) -> Plan:
-    """Look at this machine, the data and the goal, and choose every setting; nothing is written.
+    """Look at this machine, the data and the goal, and choose every setting. Nothing is written.
 
-    The arguments are those of `forge plan`; `settings` are its `--set`, `force` its `--force`. data may be a
-    frame as well, as `open_engine` takes them: the plan then names no inputs, and `prepare` is given the
-    frame again. The result's `config` goes to `prepare`, `save(path)` writes forge.yaml, `reasons` say why
-    each value was chosen. Raises ForgeError: InputError, TemplateError, ConfigError.
+    goal: what the model is for, in words. data: files, folders, globs or URLs, or a frame of the kinds that
+    `open_engine` takes; a plan for a frame names no inputs, so give the frame to `prepare` again. model: a
+    model's folder, GGUF file or name, whose chat template and length are used. template: a built-in's name, a
+    format string or a file, instead of the model's. engine: auto, cpu or gpu. settings: `section.key=value`,
+    as `--set`. force: plan although something would stop the job, as `--force`.
+
+    The result's `config` goes to `prepare`, `save(path)` writes forge.yaml, `reasons` says why each value was
+    chosen. Raises InputError, TemplateError and ConfigError, which are ForgeErrors.
     """
     from forge_gpu.frames.given import paths_of
     from forge_gpu.planner.complete import without_inputs
@@ -95,26 +99,31 @@ def prepare(
 ) -> Result:
     """Run a plan and return what came out.
 
-    config: a ForgeConfig, or the path of a forge.yaml. data: inputs instead of the plan's, or a frame, which
-    is written to a temporary file of JSON lines. against: evaluation files instead of the plan's, or a frame;
-    rows that are near or equal to theirs are left out. settings: `section.key=value` overrides, as `--set`.
-    threads: at most so many; no more than the cores allowed.
-    limit: rows to take from the start. strict: raise at the first rejected row. fresh: forget what an
-    earlier run left. wait: seconds to wait for another run on the same output, None for no bound.
-    output: a folder, or a URL of a store that fsspec knows; staging: the folder in which output for a URL is
-    made before it is uploaded, below .forge-upload if None.
-    workers: processes of a Dask cluster made for the job on this machine (a script that asks for them must
-    be importable: keep what it does under `if __name__ == "__main__":`). scheduler: the address of a running
-    cluster, whose workers see the inputs and the output folder by the same names. on_event: hears every event
-    of the job, in a thread of its own; what it raises ends the job. listeners: hear them with the job's
-    digest, the run's id, a number and the time: a `forge_gpu.events.EventFile` writes them to a file.
-    check_stop: called between ranges, or parts of them; raises to stop. progress: whether a bar is shown in a
-    notebook; None shows one where there is a notebook, and nowhere else is one shown. allow_empty: return
-    where no row is left to train on.
+    - config: a ForgeConfig, or the path of a forge.yaml.
+    - data: inputs instead of the plan's, or a frame, which is written to a temporary file of JSON lines.
+    - against: evaluation files instead of the plan's, or a frame. Rows equal or near to theirs are left out.
+    - output: a folder, or a URL of a store that fsspec knows.
+    - settings: `section.key=value` that override the plan, as `--set` does.
+    - threads: at most this many, and no more than the cores that the process may use.
+    - limit: take only this many rows, from the start.
+    - strict: raise StrictError at the first rejected row.
+    - fresh: start anew, without what an earlier run left.
+    - wait: seconds to wait for another run on the same output; None waits without a bound.
+    - staging: the folder in which output for a URL is made before its upload; .forge-upload if None.
+    - workers: processes of a Dask cluster that is made for the job on this machine. A script that asks for
+      them must be importable, so keep what it does under `if __name__ == "__main__":`.
+    - scheduler: the address of a running Dask cluster. Its workers must see the inputs and the output folder
+      under the same names.
+    - on_event: is called with every event of the job, in a thread of its own. What it raises ends the job.
+    - listeners: the same, each called with the job's digest, the run's id, a number and the time as well. A
+      `forge_gpu.events.EventFile` writes them to a file.
+    - check_stop: is called between ranges of the input, or more often. It raises to stop the job.
+    - progress: whether a notebook shows a bar; None shows one in every notebook.
+    - allow_empty: return the result where no row is left to train on, instead of raising NoTrainingRows.
 
-    Raises ForgeError: NoPlanError without a plan, NoTrainingRows (with `result`) where the input had rows and
-    none is in train, though the plan has a share for it; ConfigError, InputError, TemplateError, OutputError,
-    StrictError, ValidationError; ContainerError where the plan names a container that does not run.
+    Raises ForgeErrors: NoPlanError without a plan; NoTrainingRows, with `result`, where the input had rows
+    and none of them is in train, though the plan has a share for it; ConfigError, InputError, TemplateError,
+    OutputError, StrictError, ValidationError; ContainerError where the plan's container does not run.
     """
     from forge_gpu.foretell.learn import RunLearner
     from forge_gpu.foretell.noted import foretold
@@ -181,17 +190,17 @@ def estimate(
     threads: int | None = None,
     seconds: float = 5.0,
 ) -> Estimate:
-    """What `prepare` will take with the same arguments, and what will come of it, from a look at a part.
+    """What `prepare` with the same arguments will take, and what will come of it, from a part of the data.
 
-    The job itself runs over evenly spread pieces of the inputs (one byte in a hundred, or some chunks for
-    each thread where that is more; a small input as a whole), as far as it comes in about so many `seconds`,
-    its start not counted, into a folder that is thrown away. What earlier runs on this machine took is
-    heeded. config: a Plan as well. Nothing is written but a note in the user's cache folder, by which
-    `prepare` says where the estimate was off.
+    The job runs over evenly spread pieces of the inputs: one byte in a hundred, or a few chunks for each
+    thread where that is more; small inputs as a whole. It writes into a folder that is thrown away. What
+    earlier runs on this machine took is used too. The only thing that stays is a note in the user's cache
+    folder, by which `prepare` says where the estimate was off.
 
-    The result has stages (seconds of each), seconds, workers (processes -> seconds), memory, disk, rows,
-    tokens, packs, vram: see `Estimate`. Each is an interval. What will not fit is in `refusals`. Raises
-    ForgeError.
+    config: a ForgeConfig, a Plan, or the path of a forge.yaml. data, against, output, settings, threads: as
+    for `prepare`. seconds: about how long the look may take, without its start.
+
+    Each figure of the result is an interval; `refusals` says what will not fit. Raises ForgeError.
     """
     from forge_gpu.foretell.foretell import foretell
     from forge_gpu.frames.given import paths_of
@@ -229,15 +238,16 @@ def tune(
     tokens: int | None = None,
     seconds: float = 10.0,
 ) -> Tuning:
-    """Settings of a plan, chosen by measuring them on a part of the data; nothing is written.
+    """Choose settings of a plan by measuring them on a part of the data. Nothing is written.
 
-    only: of max_length, pack_length, near, mixture and speed; all by default. coverage: the share of rows
-    that `model.max_length` leaves whole. same: the share of a text's words that may differ in a copy of it.
-    tokens: trained tokens that a mixture is to have. seconds: for what is measured by seconds.
+    config: a ForgeConfig, a Plan, or the path of a forge.yaml. only: some of max_length, pack_length, near,
+    mixture and speed; all by default. data, settings: as for `prepare`. coverage: the share of rows, 0 to 1,
+    that `model.max_length` leaves whole. same: the share of a text's words, 0 to 1, that may differ in a copy
+    of it. tokens: how many trained tokens a mixture should have. seconds: how long to measure what is
+    measured by the clock.
 
-    The result has trades (a table of each question), passed_over (why a question was not asked), settings and
-    reasons (what differs, by dotted key), before and after (the plans). The same data, plan and seed give the
-    same, except where `Trade.by_seconds`. Raises ForgeError.
+    The result has the tables of candidates, the settings that changed with their reasons, and both plans. The
+    same data, plan and seed give the same result, except where `Trade.by_seconds`. Raises ForgeError.
     """
     from forge_gpu.frames.given import paths_of
     from forge_gpu.tuning.run import ask
@@ -263,14 +273,15 @@ def stream(
     on_event: Listener | None = None,
     listeners: Sequence[EntryListener] = (),
 ) -> Iterator[Any]:
-    """The rows of one split as Arrow batches of at most `batch_rows`, without writing an output folder.
+    """The rows of one split as Arrow batches, without an output folder.
 
-    The rows, their order and their bytes are those that `prepare` writes. The input is indexed first (so
-    that duplicates and splits are decided), in a temporary folder; then it is read again as batches are
-    taken. form: instead of the plan's, as `tokens`. Columns have the types of
-    `Result.splits[...].iter_batches`. as_: pandas gives frames of Arrow
-    columns instead of batches, cudf frames on the GPU. on_event and listeners: as for `prepare`. Raises
-    ForgeError.
+    The rows, their order and their bytes are those that `prepare` writes. The input is read once to decide
+    duplicates and splits, with a small index in a temporary folder. It is read again as batches are taken.
+
+    config, data, settings, threads, on_event, listeners: as for `prepare`. split: train, validation or test.
+    form: instead of the plan's `output.form`, for example `tokens`. batch_rows: the most rows of a batch.
+    as_: arrow gives record batches, pandas frames of Arrow columns, cudf frames on the GPU. Columns have the
+    types of `Split.iter_batches`. Raises ForgeError.
     """
     from forge_gpu.frames.batches import batches_as
     from forge_gpu.frames.given import paths_of
@@ -317,9 +328,10 @@ def check(paths: Sequence[str | Path] | str | Path) -> QualityReport:
 
 
 def verify(folder: str | Path = "prepared") -> ValidationReport:
-    """Derive every count and hash of a prepared folder anew, from its files alone.
+    """Check a prepared folder: derive every count and hash anew, from its files alone.
 
-    What differs is a check of the report that failed. Raises InputError where the folder is no job's output.
+    folder: what `prepare` wrote. Whatever differs is a failed check in the report. Raises InputError where
+    the folder is not the output of a job.
     """
     from forge_gpu.audit.folder import verify_folder
 
@@ -332,12 +344,14 @@ def open_engine(
     """The engine for frames in memory: `render`, `reasons`, `check`, `deduplicate`, `duplicate_of`,
     `near_duplicates`, `against`, `split` and `mix`.
 
-    engine: auto, cpu or gpu. What kind of frame goes into a method comes out: of pandas, polars, pyarrow,
-    datasets, a list of dictionaries, and on a GPU cuDF's as well; a stream of Arrow as a table. Any number of
-    threads may call it at once. memory: bytes that it may take beside the frames, on a GPU of that; by
-    default a part of what is free. threads: those that share the blocks of a large frame, at most all cores,
-    which is the default; a GPU takes one block after another. It is closed by `close`, or at the end of a
-    `with`. Raises ConfigError, and ForgeError where the engine cannot run here.
+    Every method returns the kind of frame it was given: pandas, polars, pyarrow, datasets, Dask, a list of
+    dictionaries, and on a GPU cuDF; a stream of Arrow comes back as a table. Any number of threads may call
+    an engine at once. `close`, or the end of a `with`, gives its memory back.
+
+    engine: auto, cpu or gpu. memory: bytes that it may take beside the frames, of the GPU's memory on a GPU;
+    by default a part of what is free. threads: how many share the blocks of a large frame, all cores by
+    default; a GPU takes one block after another. Raises ConfigError, and ForgeError where the engine cannot
+    run here.
     """
     from forge_gpu.frames.choose import open_frames
 

@@ -1,1 +1,5 @@
-"""What data is before a plan is made of it, and whether an output folder is what it says of itself."""
+"""Checks of data without a plan, and of an output folder by its files alone.
+
+Here: what `forge check` and `forge verify` compute, and their reports. Not here: the checks of a job's rows
+(`quality`), and what a job checks of its own output (`job.output.verify`).
+"""

@@ -36,11 +36,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read: {fault}; prepare the folder again") from None
     needed = {*SECTIONS, "forge", "outputs", "rows", "inputs"}
     if not isinstance(manifest, dict) or not needed <= manifest.keys():
-        raise InputError(f"{path}: is no manifest of Forge: it lacks {', '.join(sorted(needed))}")
+        raise InputError(f"{path}: is not a manifest of Forge: it lacks {', '.join(sorted(needed))}")
     try:
         _check(manifest)
     except (KeyError, TypeError, ValueError, AttributeError) as fault:
-        raise InputError(f"{path}: is no manifest of Forge: {fault}") from None
+        raise InputError(f"{path}: is not a manifest of Forge: {fault}") from None
     return manifest
 
 
@@ -58,36 +58,36 @@ def _check(manifest: dict[str, Any]) -> None:
     """What is read of a manifest. Raises ValueError, TypeError, KeyError, AttributeError."""
     for key in SECTIONS:
         if not isinstance(manifest[key], dict):
-            raise ValueError(f"{key} is no object")
+            raise ValueError(f"{key} is not an object")
     _require_counts(manifest, "rows", "parts")
     for key in ("counts", "rejected"):
         _require_counts(manifest[key], *manifest[key])
     if not set(manifest["columns"].values()) <= KINDS or not isinstance(manifest["forge"], str):
-        raise ValueError("columns holds what is no type, or forge what is no version")
+        raise ValueError("columns has a value that is not a type, or forge one that is not a version")
     for entry in manifest["inputs"]:
         _require_counts(entry, "rows")
         if not isinstance(entry["path"], str):
-            raise ValueError("inputs holds what is no input")
+            raise ValueError("inputs has a value that is not an input")
     for entry in manifest["outputs"]:
         _check_output(entry)
     for section, key in OF_SPLITS.items():
         for sums in manifest.get(section, {}).get("splits", {}).values():
             _require_counts({key: sums[key]}, key)
     if "tokens" in manifest and not isinstance(manifest["tokens"]["tokenizer_sha256"], str):
-        raise ValueError("tokens holds what is no hash of a tokenizer")
+        raise ValueError("tokens has a value that is not the hash of a tokenizer")
 
 
 def _check_output(entry: dict[str, Any]) -> None:
     if entry.keys() != {field.name for field in fields(OutputFile)}:
-        raise ValueError("outputs holds what is no file")
+        raise ValueError("outputs has a value that is not a file")
     _require_counts(entry, "rows", "bytes")
     if not isinstance(entry["sha256"], str | None):
-        raise ValueError("outputs holds what is no hash")
+        raise ValueError("outputs has a value that is not a hash")
     if entry["split"] not in {*IN_SPLITS, REJECTED} or not is_ours_by_name(entry["file"]):
-        raise ValueError(f"outputs names {entry['file']!r}, which is no file of a split")
+        raise ValueError(f"outputs names {entry['file']!r}, which is not a file of a split")
 
 
 def _require_counts(of: dict[str, Any], *keys: str) -> None:
     for key in keys:
         if key in of and not (type(of[key]) is int and 0 <= of[key] < 2**63):
-            raise ValueError(f"{key} is no number of rows or bytes")
+            raise ValueError(f"{key} is not a number of rows or bytes")

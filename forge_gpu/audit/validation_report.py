@@ -25,6 +25,7 @@ class ValidationReport:
 
     @property
     def is_valid(self) -> bool:
+        """Whether every check passed."""
         return all(check.is_sound for check in self.checks)
 
     @property

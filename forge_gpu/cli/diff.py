@@ -43,7 +43,7 @@ def diff(
         on_row = None
         if rows is not None:
             if rows.exists():
-                raise OutputError(f"{rows}: is there already; name another file")
+                raise OutputError(f"{rows}: already exists; name another file")
             file = stack.enter_context(stack.enter_context(replacing(rows)).open("wb"))
 
             def on_row(row: dict[str, Any]) -> None:

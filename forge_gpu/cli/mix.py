@@ -51,11 +51,13 @@ def _numbers(text: str | None) -> list[float] | None:
     try:
         return None if text is None else [float(weight) for weight in text.split(",")]
     except ValueError:
-        raise ConfigError(f"--weights {text}: these are no numbers with commas between, as 0.7,0.3") from None
+        raise ConfigError(
+            f"--weights {text}: write numbers with commas between them, such as 0.7,0.3"
+        ) from None
 
 
 def _count(text: str | None) -> int | None:
     try:
         return None if text is None else int(float(text.replace("_", "")))
     except (ValueError, OverflowError):
-        raise ConfigError(f"--tokens {text}: is no number of tokens, as 2e9") from None
+        raise ConfigError(f"--tokens {text}: is not a number of tokens, such as 2e9") from None

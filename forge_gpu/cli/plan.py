@@ -44,7 +44,7 @@ def plan(
 ) -> None:
     """Look at machine, data and goal, and write forge.yaml.
 
-    A different plan that is there already is kept beside it as a backup.
+    A different plan that already exists is kept beside it as a backup.
 
     \b
     Examples:
@@ -68,6 +68,10 @@ def plan(
         folder=output.parent,
         force=force,
     )
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)  # the plan's paths start from it: it must be there
+    except OSError as error:
+        raise output_fault(error, output) from error
     estimate = _estimate(made, output, force)
     try:
         backup = made.save(output)

@@ -32,6 +32,6 @@ def script(
     generator = ModelAwareScriptGenerator(base, plain)
     text = generator.generate_script(plan, described(profile(rows_of(plan, base, 200))))
     if output.exists() and output.read_bytes() != text.encode():
-        raise OutputError(f"{output}: is there already, and says something else; name another with --output")
+        raise OutputError(f"{output}: already exists, and is different; name another with --output")
     write_atomic(output, text)
     print(f"wrote {output}")

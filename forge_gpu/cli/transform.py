@@ -106,7 +106,7 @@ def write(
     record = output.with_name(output.name + ".record.json")
     for path in (output, record):
         if path.exists() and path != replay:
-            raise OutputError(f"{path}: is there already; remove it, or name another with --output")
+            raise OutputError(f"{path}: already exists; remove it, or name another with --output")
     asked = writing.read_record(replay) if replay else Endpoint(url, model, os.environ.get("FORGE_LLM_KEY"))
     plan, base = _plan(config, paths)
     looked_at = rows_of(plan, base, LOOKED_AT)

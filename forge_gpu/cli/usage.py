@@ -43,7 +43,7 @@ def whole_number(text: str) -> int:
     except ValueError:
         number = 0
     if number < 1:
-        raise typer.BadParameter(f"{text!r} is no whole number from 1 on")
+        raise typer.BadParameter(f"{text!r} is not a whole number of 1 or more")
     return number
 
 
@@ -51,7 +51,7 @@ def positive_seconds(text: str) -> float:
     """Of an option: seconds, more than none and no more than an hour."""
     number = _number(text)
     if not 0 < number <= 3600:
-        raise typer.BadParameter(f"{text!r} is no number of seconds up to 3600")
+        raise typer.BadParameter(f"{text!r} is not a number of seconds up to 3600")
     return number
 
 
@@ -59,7 +59,7 @@ def share(text: str) -> float:
     """Of an option: a number above 0, up to 1."""
     number = _number(text)
     if not 0 < number <= 1:
-        raise typer.BadParameter(f"{text!r} is no share above 0, up to 1")
+        raise typer.BadParameter(f"{text!r} is not a fraction above 0 and at most 1")
     return number
 
 
@@ -85,7 +85,7 @@ def one_of(*words: str) -> Callable[[str], str]:
 def address(text: str) -> str:
     """Of an option: where something listens, as tcp://host:8786."""
     if not re.fullmatch(r"(\w+://)?[^\s/]+:\d+", text):
-        raise typer.BadParameter(f"{text!r} is no address with a port, as tcp://host:8786")
+        raise typer.BadParameter(f"{text!r} is not an address with a port, such as tcp://host:8786")
     return text
 
 

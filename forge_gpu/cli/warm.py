@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Annotated
 
@@ -17,7 +18,7 @@ def warm(
         ),
     ] = False,
 ) -> None:
-    """Compile all CPU kernels into the cache (some seconds, once for every version and processor)."""
+    """Compile all CPU kernels into the cache: a minute or two, once for every version and processor."""
     began = time.monotonic()
     if levels:
         from forge_gpu.container.levels import caches, warm_levels
@@ -29,5 +30,10 @@ def warm(
         from forge_gpu.job.warm import compile_all
         from forge_gpu.kernels.compiled import cache_folder
 
-        done = f"{compile_all()} kernels are compiled in {cache_folder()}"
+        done = f"{compile_all(_show)} kernels are compiled in {cache_folder()}"
     print(f"{done} ({time.monotonic() - began:.1f} s)")
+
+
+def _show(number: int, count: int) -> None:
+    """Progress, beside the result: the first job compiles the most."""
+    print(f"compiling kernels: {number} of {count}", file=sys.stderr, flush=True)

@@ -44,7 +44,7 @@ def watch(
         raise InputError(f"{folder}: there is no such folder; name an output folder, or one that holds some")
     address = address_of(listen)
     if address is None:
-        raise ConfigError(f"--listen {listen}: is no port and no ADDRESS:PORT")
+        raise ConfigError(f"--listen {listen}: is neither a port nor ADDRESS:PORT")
     server = Watch(Jobs(folder), address)
     print(f"watching {folder.absolute()}; Ctrl-C ends it\nopen {server.url}", flush=True)
     with suppress(KeyboardInterrupt):

@@ -68,7 +68,7 @@ def _date_is_one(config: Config) -> str | None:
     try:
         datetime.date.fromisoformat(date or "2000-01-01")
     except ValueError:
-        return f"{date!r} is no date; write YYYY-MM-DD"
+        return f"{date!r} is not a date; write YYYY-MM-DD"
     return None
 
 

@@ -125,6 +125,8 @@ class TableDialect(Section):
 
 
 class DataConfig(Section):
+    """Which files are read, and what their records mean. See docs/records.md."""
+
     inputs: Annotated[list[str], WITHOUT_EFFECT] = []  # the files they name have one, by their content
     format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow", "tar"] = "auto"
     encoding: str = "utf-8"
@@ -158,6 +160,8 @@ MediaSetting = int | float | list[list[int]]
 
 
 class ModelConfig(Section):
+    """The model that the data is for: its chat template, special tokens and length. See docs/templates.md."""
+
     name: str | None = None
     architecture: str | None = None
     chat_template: str | None = None  # a built-in's name, a format string, or Jinja source
@@ -236,6 +240,8 @@ class Near(Section):
 
 
 class Dedup(Section):
+    """Duplicates: what makes two rows equal, and whether near ones count. See docs/near-duplicates.md."""
+
     exact: bool = True
     key: Literal["rendered"] | list[str] = "rendered"  # all rendered fields and the label, or columns
     media: bool = False  # the media of a row, by their content, are part of that
@@ -250,6 +256,8 @@ class Decontamination(Section):
 
 
 class Split(Section):
+    """How rows are shared out between train, validation and test."""
+
     mode: Literal["exact", "threshold", "temporal"] = "exact"
     stratify: str | Annotated[list[str], Field(min_length=1)] | None = None  # a column, or several
     time: str | None = None  # a column, for temporal: the oldest rows go to train
@@ -263,11 +271,15 @@ class Split(Section):
 
 
 class Memory(Section):
+    """How much of the machine a job may take."""
+
     budget: Literal["auto"] | Annotated[int, Field(ge=16 * 2**20)] = "auto"  # bytes beyond the imports' own
     threads: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
 
 
 class PreprocessingConfig(Section):
+    """What is done to rows: checks, duplicates and splits, and what that may take of the machine."""
+
     engine: Annotated[Literal["auto", "cpu", "gpu"], WITHOUT_EFFECT] = "auto"
     train_split: Fraction = 0.9
     validation_split: Fraction = 0.1
@@ -313,6 +325,8 @@ else:  # a word of Python's own can be a field, but not be written as one
 
 
 class OutputConfig(_WithFor):
+    """What is written: the form of a row, the format of the files, packs. See docs/outputs.md."""
+
     form: Literal["text", "prompt_completion", "prompt", "messages", "preference", "source", "tokens"] = (
         "text"
     )

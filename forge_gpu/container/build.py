@@ -42,8 +42,8 @@ def build(
     folder = checkout or Path(forge_gpu.__file__).parents[1]
     if not (folder / described.file).is_file():
         raise InputError(
-            f"{folder}: is no checkout of Forge, which an image is built from: {described.file} is not "
-            "there; name one with --checkout"
+            f"{folder}: is not a checkout of Forge, which is needed to build an image: "
+            f"{described.file} is missing; name one with --checkout"
         )
     if offline and not any((folder / WHEELS).glob("*.whl")):
         raise InputError(
@@ -92,7 +92,7 @@ def present(engine: ContainerEngine) -> Iterator[tuple[str, str]]:
         version = image.labels.get("org.opencontainers.image.version", "unknown")
         held = image.labels.get(LEVELS_LABEL) or "none but of the processor that built it"
         is_ours = version == __version__ and image.labels.get(MAKERS_LABEL) == made_by(makers())
-        fits = "" if is_ours else f", and this is {__version__} of other sources or libraries: build it anew"
+        fits = "" if is_ours else f", and this is {__version__} of other sources or libraries: build it again"
         yield (
             name,
             f"{image.labels.get(VARIANT_LABEL)}, Forge {version}{fits}, kernels of {held}, {image.id}",

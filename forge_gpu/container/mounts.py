@@ -140,7 +140,7 @@ def mount_of(path: Path, writable: bool = False) -> Mount:
         os.fsencode(target).decode(), os.fsencode(source).decode()
     except UnicodeDecodeError:
         raise InputError(
-            f"{os.fsencode(path)!r}: no container engine takes a name that is no UTF-8"
+            f"{os.fsencode(path)!r}: no container engine takes a name that is not UTF-8"
         ) from None
     return Mount(source, target, writable)
 

@@ -35,7 +35,7 @@ class Hello:
         other bytes of this plan."""
         if (self.protocol, self.version) != (PROTOCOL, __version__):
             raise ContainerError(
-                f"the image {image} holds Forge {self.version}, and this is {__version__}; build it anew "
+                f"the image {image} holds Forge {self.version}, and this is {__version__}; build it again "
                 "with: forge image build"
             )
         others = [
@@ -46,7 +46,7 @@ class Hello:
         if others:
             raise ContainerError(
                 f"the image {image} would not give the bytes of this machine: it differs in "
-                f"{', '.join(others)}; build it anew with: forge image build"
+                f"{', '.join(others)}; build it again with: forge image build"
             )
 
 
@@ -114,7 +114,7 @@ def read_line(line: bytes) -> Message | None:
 
 
 def _sendable(value: Any) -> Any:
-    """A value without lone surrogates, which a path that is no UTF-8 has and JSON cannot hold."""
+    """A value without lone surrogates, which a path that is not UTF-8 has and JSON cannot hold."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):

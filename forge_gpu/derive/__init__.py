@@ -1,1 +1,5 @@
-"""What is made of prepared folders alone, without the data that they were made from."""
+"""What is made of prepared folders alone: other packs (`repack`), mixtures (`mix`).
+
+Here: work that needs no source data and no tokenizer. Not here: reading prepared tokens for training, which
+is `loading`.
+"""

@@ -34,10 +34,13 @@ def mix(
 ) -> dict[str, Any]:
     """Write a folder that `forge_gpu.open` opens: the train lines of several folders, mixed.
 
-    weights: the share of each in the tokens, of any sum; what each has if None. tokens: of the mixture; a
-    folder that has too few is repeated, whole passes and then the lines of the next. Without it the mixture
-    is the largest in which no line is there twice. The lines of a pass that is not whole are the first ones
-    by a seeded hash, as many as do not go over the share. Returns the mixture's manifest. Raises ForgeError.
+    folders: prepared folders of tokens. output: the folder to write, which must not hold a prepared one.
+    weights: the share of each folder in the tokens, of any sum; the tokens that each has if None. tokens: of
+    the mixture. A folder that has too few is repeated: whole passes, and then some lines of the next one,
+    the first by a hash with `seed`, as many as do not exceed its share. Without `tokens` the mixture is the
+    largest one in which no line occurs twice.
+
+    Returns the mixture's manifest. Raises ForgeError.
     """
     sources = [_open(folder) for folder in folders]
     _require_alike(sources)
@@ -99,10 +102,10 @@ def _shares(
     if weights is not None and len(weights) != len(there):
         raise ConfigError(f"{len(weights)} weights for {len(there)} folders: give each one")
     if tokens is not None and tokens < 1:
-        raise ConfigError(f"tokens is {tokens}: a mixture has one at least")
+        raise ConfigError(f"tokens is {tokens}: a mixture has at least one")
     given = there if weights is None else weights
     if not all(0 <= weight < float("inf") for weight in given) or not any(given):
-        raise ConfigError(f"weights are numbers from 0 on, and one is above 0: {list(given)}")
+        raise ConfigError(f"weights are numbers of 0 or more, and at least one is above 0: {list(given)}")
     exact = [Fraction(str(weight)) for weight in given]
     for folder, count, weight in zip(folders, there, exact, strict=True):
         if weight and not count:

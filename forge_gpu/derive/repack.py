@@ -69,7 +69,8 @@ def repack(
 ) -> Repacked:
     """Pack the rows of a prepared folder of tokens anew, into another folder, without encoding them.
 
-    length: tokens of a pack. packing: bfd, wrapped or none. within: split, file or length. What is None stays
+    folder: the prepared one. output: the folder to write, which must not hold one. length: tokens of a pack.
+    packing: bfd, wrapped or none. within: split, file or length. What is None stays
     as the folder has it; a folder without packs gets bfd. The files are those that `prepare` writes with
     such a plan. Raises ForgeError.
     """

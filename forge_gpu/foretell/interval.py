@@ -16,6 +16,7 @@ class Interval:
 
     @classmethod
     def exact(cls, value: float) -> Interval:
+        """A value that is certain."""
         return cls(value, value, value)
 
     @classmethod
@@ -35,9 +36,11 @@ class Interval:
         return Interval(self.value + other.value, self.low + other.low, self.high + other.high)
 
     def times(self, factor: float) -> Interval:
+        """All three multiplied. factor: 0 or more."""
         return Interval(self.value * factor, self.low * factor, self.high * factor)
 
     def to_dict(self) -> dict[str, float]:
+        """The same as values of JSON."""
         return {"value": self.value, "low": self.low, "high": self.high}
 
 

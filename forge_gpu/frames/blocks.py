@@ -70,7 +70,7 @@ def _edges(length: I64, most_bytes: int) -> list[int]:
 
 
 def records_of(engine: Engine, columns: Columns) -> Records:
-    """A block as records: rows with a text that is no UTF-8 are refused, and ABSENT in all columns."""
+    """A block as records: rows with a text that is not UTF-8 are refused, and ABSENT in all columns."""
     rows = len(next(iter(columns.values())))
     broken = np.zeros(rows, np.bool_)
     for column in columns.values():

@@ -30,7 +30,7 @@ def of_roles(roles: Sequence[str], recipe: Recipe, worker: Worker, columns: Colu
 
 
 def of_columns(worker: Worker, columns: Columns) -> Text:
-    """The texts of all columns, joined by newlines; empty for rows with bytes that are no UTF-8."""
+    """The texts of all columns, joined by newlines; empty for rows with bytes that are not UTF-8."""
     return _joined(worker, records_of(worker.engine, columns).columns)
 
 

@@ -148,7 +148,7 @@ class FrameEngine(Generic[Frame, Series]):
         assistant wrote, null where it is not known. A frame without rows gives none, whatever the template.
 
         A row is refused for the reasons that `prepare` rejects it for before its checks: a field that is
-        null, bytes that are no UTF-8, no conversation, a text that is empty, or the template says no.
+        null, bytes that are not UTF-8, no conversation, a text that is empty, or the template says no.
         `reasons` tells which. Raises TemplateError, ConfigError, InputError; TypeError for what is no frame.
         """
         frame = self._frames.opened(frame)
@@ -382,7 +382,7 @@ class FrameEngine(Generic[Frame, Series]):
         check. max_length: tokens; without it there is no column too_long. settings: those of `quality_checks`
         in a plan; a check that is "off" has no column, and warn and reject are one here. The first column,
         malformed, is true for rows that no check can judge: a field that is null or absent, no conversation,
-        bytes that are no UTF-8. Raises ConfigError, InputError.
+        bytes that are not UTF-8. Raises ConfigError, InputError.
         """
         frame = self._frames.opened(frame)
         if columns is not None and mapping is not None:

@@ -29,7 +29,7 @@ def write_lines(passes: Passes[Any, Any], frame: Any, path: Path) -> None:
 
 
 def lines_of(worker: Worker, columns: Columns) -> bytes:
-    """One block as JSON lines. Bytes that are no UTF-8 stay as they are, for the job to reject."""
+    """One block as JSON lines. Bytes that are not UTF-8 stay as they are, for the job to reject."""
     parts: list[Part] = []
     for name in columns:
         parts += [Literal((b"," if parts else b"{") + json.dumps(name).encode() + b":"), RawSlot(name)]

@@ -18,7 +18,7 @@ MOST_BYTES = 2**40
 def lists_as_json(column: Spans, engine: Engine) -> Spans:
     """The column with kind JSON where a text is one JSON list in one line; no copy of its bytes.
 
-    The texts are UTF-8. Others stay texts: what is no JSON, has lines, or white space around it.
+    The texts are UTF-8. Others stay texts: what is not JSON, has lines, or white space around it.
     """
     column_is = column.kind == layout.PLAIN
     if not column_is.any():

@@ -30,7 +30,7 @@ def by_role(recipe: Recipe, worker: Worker, columns: Columns) -> tuple[Bools, Se
 
 
 def one_by_one(worker: Worker, columns: Columns) -> tuple[Bools, Sequence[Fields]]:
-    """The rows with a null or a text that is no UTF-8, and each column on its own."""
+    """The rows with a null or a text that is not UTF-8, and each column on its own."""
     records = records_of(worker.engine, columns)
     malformed = np.zeros(len(records), np.bool_)
     for column in records.columns.values():

@@ -34,7 +34,7 @@ class Sample:
         self._frames, self._workers, self._frame, self._names = frames, workers, frame, names
 
     def records(self) -> list[dict[str, Any]]:
-        """The rows as Python objects; those with a text that is no UTF-8 are passed over."""
+        """The rows as Python objects; those with a text that is not UTF-8 are passed over."""
         result = []
         with self._workers.borrow() as worker:
             for rows in self._runs():

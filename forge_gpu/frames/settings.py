@@ -160,7 +160,7 @@ def _picked(records: list[dict[str, Any]]) -> Values:
 
 def _state(template: str) -> tuple[Any, ...]:
     """What tells whether the file or folder that a template names has changed: for a folder None and its
-    entries, for a file its own, and nothing for what is no path."""
+    entries, for a file its own, and nothing for what is not a path."""
     if template in builtins() or any(character in template for character in "\n\0") or len(template) > 4096:
         return ()
     path = os.path.expanduser(template)

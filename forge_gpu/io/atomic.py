@@ -51,7 +51,7 @@ def write_checked(path: Path, content: bytes) -> None:
 @contextmanager
 def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
     """A path beside `path` to write to; at the end of the block it is synced and given the name. An empty
-    file is there already, so that nothing that someone else put there is written to.
+    file already exists, so that nothing that someone else put there is written to.
 
     size: of what is written, if that is known. Raises OutputError. A block that raises leaves nothing.
     """
@@ -209,7 +209,7 @@ def inside(folder: Path, name: str) -> Path:
     Raises OutputError where it would lie outside, through "..", an absolute path or a symbolic link.
     """
     if not name or "\0" in name:
-        raise OutputError(f"{name!r} is no name for a file")
+        raise OutputError(f"{name!r} is not a name for a file")
     path = folder / name
     root = folder.resolve()
     if not path.resolve().is_relative_to(root) or path.resolve() == root:

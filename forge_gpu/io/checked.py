@@ -25,7 +25,7 @@ def check(batch: pa.RecordBatch) -> None:
 
 def check_array(array: pa.Array) -> None:
     """As `check`, of one array. Its children are looked at one by one: Arrow's own check of a whole one would
-    refuse texts that are no UTF-8."""
+    refuse texts that are not UTF-8."""
     kind = array.type
     array.validate()
     if isinstance(array, pa.ExtensionArray):
@@ -50,7 +50,7 @@ def check_array(array: pa.Array) -> None:
 
 
 FAULTS = (pa.ArrowException, OSError, ValueError, OverflowError, KeyError)
-"""What pyarrow raises for a table that is damaged; names that are no UTF-8 are a
+"""What pyarrow raises for a table that is damaged; names that are not UTF-8 are a
 ValueError, and one that stands otherwise in two places is a KeyError."""
 
 Test = Callable[[pa.DataType], bool]

@@ -50,7 +50,7 @@ def arrow_spans(column: pa.Array | pa.ChunkedArray) -> Spans:
 
 
 def source_json(batch: pa.RecordBatch, i: int) -> bytes:
-    """Row i as one JSON object, for rejected rows. Bytes that are no UTF-8 become \\xff and so on."""
+    """Row i as one JSON object, for rejected rows. Bytes that are not UTF-8 become \\xff and so on."""
     fields = []
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         spans = arrow_spans(column.slice(i, 1))
@@ -133,7 +133,7 @@ def _iso(array: pa.Array) -> pa.Array:
 
 
 def _json_spans(text: pa.LargeBinaryArray) -> Spans:
-    """Texts of JSON values as spans; those that are no UTF-8 are marked, for the engine to reject."""
+    """Texts of JSON values as spans; those that are not UTF-8 are marked, for the engine to reject."""
     spans = _text_spans(text)
     spans.kind[spans.kind == PLAIN] = JSON
     try:
@@ -258,7 +258,7 @@ def _list_text(array: Any) -> pa.LargeBinaryArray:
 
 
 def _map_text(array: pa.MapArray) -> pa.LargeBinaryArray:
-    """Maps as objects; a key that is no text is written as its JSON text in quotes."""
+    """Maps as objects; a key that is not a text is written as its JSON text in quotes."""
     array = compact(array)
     lengths = np.diff(array.offsets.to_numpy())
     keys = _json_text(array.keys)

@@ -265,7 +265,7 @@ def _refuse_odd(file: InputFile, head: bytes) -> None:
         raise InputError(f"{file.path}: not a data file: it is {what}")
     why = why_broken(file.path, head)
     if why is not None:
-        raise InputError(f"{file.path}: no JSON as it stands: it is {why}")
+        raise InputError(f"{file.path}: not JSON as it is: it is {why}")
 
 
 def _text_format(

@@ -127,7 +127,7 @@ def resolve(
 
 def _expand(given: str, base: Path, on_skip: OnSkip, on_retry: OnRetry) -> Iterator[tuple[str, str]]:
     if not given or "\0" in given:
-        raise InputError(f"{given!r} is no path")
+        raise InputError(f"{given!r} is not a path")
     if given == STDIN:
         yield STDIN, STDIN
     elif given.startswith("@"):

@@ -425,6 +425,6 @@ def _is_in_place(batch: pa.RecordBatch, data: _Content) -> bool:
 def _damage(file: InputFile, what: str, fault: Exception) -> InputError:
     reason = " ".join(str(fault).split())[:200]
     return InputError(
-        f"{file.path}: {what} ({reason}); write the file anew, or keep what comes before with "
+        f"{file.path}: {what} ({reason}); write the file again, or keep what comes before with "
         "data.on_corrupt: keep_prefix"
     )

@@ -133,7 +133,7 @@ def _columns(store: ByteStore, cursor: Cursor) -> Iterator[bytes]:
     keys, columns = [], []
     for key in cursor.members():
         if cursor.peek() != b"[":
-            raise JsonFault(f"{text_of(key)!r} is no list as the other columns are", cursor.offset)
+            raise JsonFault(f"{text_of(key)!r} is not a list as the other columns are", cursor.offset)
         keys.append(key)
         columns.append(Cursor(store, cursor.offset))
         cursor.skip()

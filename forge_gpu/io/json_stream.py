@@ -72,7 +72,7 @@ def _until(data: bytes, begin: int, mark: re.Pattern[bytes], ahead: int, is_last
 
 
 def _sound(record: bytes) -> Iterator[bytes]:
-    """One record; where it is no JSON and others seem to begin in it, the pieces."""
+    """One record; where it is not JSON and others seem to begin in it, the pieces."""
     if _NEW_RECORD.search(record) is None or _is_json(record):
         yield record
         return

@@ -31,7 +31,7 @@ def what_it_is(path: str, head: bytes) -> str | None:
 
 
 def why_broken(path: str, head: bytes) -> str | None:
-    """Why a text that has JSON in it is no JSON as it stands, and the command that mends it; None where it
+    """Why a text that has JSON in it is not JSON as it stands, and the command that mends it; None where it
     is, or has nothing of it."""
     lines = [line.strip() for line in head.split(b"\n", MOST_LINES)[:MOST_LINES] if line.strip()]
     if not lines:

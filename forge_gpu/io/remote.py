@@ -101,7 +101,7 @@ class RemoteFile(io.RawIOBase):
     def _size(self) -> int:
         size = getattr(self._open(), "size", None)
         if size is None:
-            raise InputError(f"{urls.shown(self._url)}: its server does not tell how long it is; download it")
+            raise InputError(f"{urls.shown(self._url)}: its server does not say how long it is; download it")
         return int(size)
 
     def _skip(self) -> None:

@@ -154,7 +154,7 @@ def text_columns(metadata: Any) -> frozenset[str]:
 def damaged(file: InputFile, row: int, fault: Exception) -> InputError:
     """The fault of a table that cannot be read on after `row` rows of a range."""
     return InputError(
-        f"{file.path}: damaged after row {row}: {one_line(fault)}; write the file anew, or keep "
+        f"{file.path}: damaged after row {row}: {one_line(fault)}; write the file again, or keep "
         "what is whole with data.on_corrupt: keep_prefix"
     )
 

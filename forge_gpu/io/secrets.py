@@ -39,7 +39,7 @@ def is_secret_name(name: str) -> bool:
 
 def public(text: str) -> str:
     """A text without what is secret in its URLs, in settings whose names say so, and without the values of
-    such variables of the environment, and keys that are known by their look. What is no UTF-8, as a path may
+    such variables of the environment, and keys that are known by their look. What is not UTF-8, as a path may
     hold it, is replaced too."""
     return _public(text, _environment())
 

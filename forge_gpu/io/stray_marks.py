@@ -14,7 +14,7 @@ _BLANK = 32
 
 
 def without_marks(records: Records) -> U8 | None:
-    """The chunk with blanks for such bytes around its records that are no JSON, to be scanned again; None
+    """The chunk with blanks for such bytes around its records that are not JSON, to be scanned again; None
     where there are none. Most chunks have no such record, and cost nothing."""
     data = None
     for row in np.flatnonzero(records.reason == Reason.INVALID_JSON).tolist():

@@ -80,7 +80,7 @@ def decoded_blocks(
     """The file's content, in blocks of any size: as UTF-8 without a byte order mark, or, with encoding
     None, the bytes as they are.
 
-    Bytes that `encoding` does not know become bytes that are no UTF-8, so that the rows which hold them
+    Bytes that `encoding` does not know become bytes that are not UTF-8, so that the rows which hold them
     are rejected, and no others. A damaged container raises InputError with the offset; with keep_prefix
     the stream ends there and `losses` is told.
     """

@@ -253,7 +253,7 @@ def open_parquet(file: InputFile, content: Path | bytes) -> tuple[Any, Any]:
         return metadata, source
     except FAULTS as fault:
         raise InputError(
-            f"{file.path}: the Parquet file has no whole footer, so nothing of it can be read "
+            f"{file.path}: the Parquet file has no complete footer, so it cannot be read "
             f"({one_line(fault)}); fetch or write it again"
         ) from fault
 

@@ -72,7 +72,7 @@ def members(blocks: Iterator[bytes]) -> Iterator[Member]:
             name, size = b"", None
         else:
             shown = (name or _name(head))[:80].decode("utf-8", "replace")
-            raise TarFault(at, f"holds {_WHAT.get(kind, 'something that is no file')}: {shown!r}")
+            raise TarFault(at, f"holds {_WHAT.get(kind, 'something that is not a file')}: {shown!r}")
 
 
 _WHAT = {
@@ -150,12 +150,12 @@ def _number(field: bytes, at: int) -> int:
     try:
         return int(field.split(b"\0", 1)[0].strip() or b"0", 8)
     except ValueError:
-        raise TarFault(at, "the archive is damaged: a header has a field that is no number") from None
+        raise TarFault(at, "the archive is damaged: a header has a field that is not a number") from None
 
 
 def _decimal(text: bytes, at: int) -> int:
     if not text.isdigit() or len(text) > 19:
-        raise TarFault(at, "the archive is damaged: a pax header has a size that is no number")
+        raise TarFault(at, "the archive is damaged: a pax header has a size that is not a number")
     return int(text)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import orjson
 
@@ -36,22 +38,27 @@ _ROWS = [
 ]
 
 
-def compile_all() -> int:
-    """Run the jobs in a temporary folder; returns how many compiled kernels the cache holds."""
+def compile_all(on_job: Callable[[int, int], None] = lambda number, count: None) -> int:
+    """Run the jobs in a temporary folder; returns how many compiled kernels the cache holds.
+
+    on_job: is called before each job with its number, from 1, and how many there are.
+    """
     with TemporaryDirectory(prefix="forge-warm-") as name:
         folder = Path(name)
         lines, array, table = (folder / f"rows.{kind}" for kind in ("jsonl", "json", "csv"))
         lines.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in _ROWS))
         array.write_bytes(orjson.dumps(_ROWS, option=orjson.OPT_INDENT_2))
         table.write_text("q,r,c\n" + "".join(f"question {row},answer,a\n" for row in range(4)))
-        for source, mapping, model, settings in (
+        jobs: tuple[tuple[Path, dict[str, Any], dict[str, Any], dict[str, Any]], ...] = (
             (lines, _FLAT, _CHATML, _SETTINGS),
             (array, _FLAT, _CHATML, _SETTINGS),
             (table, _FLAT, _CHATML, {}),
             (lines, _CHAT, _CHATML, {}),
             (lines, _CHAT, _JINJA, {}),
             (lines, _FLAT, _CHATML, _GROUPS),
-        ):
+        )
+        for number, (source, mapping, model, settings) in enumerate(jobs, 1):
+            on_job(number, len(jobs))
             against = [str(array)] if settings is _GROUPS else []
             config = Config.model_validate(
                 {

@@ -26,7 +26,7 @@ def is_mixture(folder: str | Path) -> bool:
 
 
 class Mixture:
-    """folder: has a mixture.json. Raises InputError where it is no mixture, or its sources have changed."""
+    """folder: has a mixture.json. Raises InputError if it is not a mixture or its sources changed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -35,7 +35,7 @@ class Mixture:
             self._rows = int(document["lines"])
             named = [(str(entry["folder"]), entry["manifest_sha256"]) for entry in document["sources"]]
         except (OSError, ValueError, KeyError, TypeError) as fault:
-            raise InputError(f"{folder / MIXTURE}: is no mixture of Forge: {fault}") from None
+            raise InputError(f"{folder / MIXTURE}: is not a mixture of Forge: {fault}") from None
         self.sources = [open_prepared(folder.resolve().parent / path) for path, _ in named]
         for source, (_, digest) in zip(self.sources, named, strict=True):
             if digest_of(source) != digest:

@@ -69,7 +69,9 @@ class PreparedTokens:
 
 def open(folder: str | Path = "prepared") -> PreparedTokens:
     """A folder that `prepare` has filled with tokens, or `forge mix` with a mixture of such folders, for
-    training code: the tokens of a split are mapped when a data set of it is asked for. Raises InputError."""
+    training code. The tokens of a split are mapped when a data set of it is asked for.
+
+    Raises InputError where the folder is not there, is damaged, or has no tokens."""
     if is_mixture(folder):
         mixture = Mixture(Path(folder))
         return PreparedTokens(mixture.folder, mixture.splits, mixture.lines)
@@ -85,7 +87,7 @@ def require_tokens(prepared: Prepared) -> None:
         form = prepared.config.output.form
         if form == "tokens":
             raise InputError(
-                f"{prepared.folder}: its prompts stand alone, or apart from their answers, for a "
+                f"{prepared.folder}: its prompts are alone, or separate from their answers, for a "
                 "trainer that reads the files itself: prepare rows that are no pairs, with "
                 "tokens.answers=labels"
             )

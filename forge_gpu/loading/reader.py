@@ -34,9 +34,9 @@ class Reader:
         drop_last: bool = False,
     ) -> None:
         if world < 1 or not 0 <= rank < world:
-            raise ConfigError(f"rank {rank} is none of {world}: ranks count from 0 to world - 1")
+            raise ConfigError(f"rank {rank} does not exist among {world}: ranks count from 0 to world - 1")
         if not 0 <= seed < 2**64:
-            raise ConfigError(f"seed is {seed}: it is a whole number from 0 to 2**64 - 1")
+            raise ConfigError(f"seed is {seed}: it must be a whole number from 0 to 2**64 - 1")
         longest = int(lines.tokens().max(initial=0))
         if batch_tokens is not None and longest > batch_tokens:
             raise ConfigError(
@@ -63,7 +63,7 @@ class Reader:
         values = tuple(state.get(key) for key in STATE)
         if not all(type(value) is int and value >= 0 for value in values):
             raise ConfigError(
-                f"{dict(state)} is no state of a data set: it has {', '.join(STATE)}, as numbers"
+                f"{dict(state)} is not a state of a data set: it has {', '.join(STATE)}, as numbers"
             )
         epoch, batch, given = (int(value or 0) for value in values)
         self._begin = self._now = (epoch, batch, given)

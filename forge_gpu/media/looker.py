@@ -142,7 +142,7 @@ class Looker:
             with open(path, "rb", opener=_open_only) as file:
                 found = os.fstat(file.fileno())
                 if not stat.S_ISREG(found.st_mode):
-                    return Seen("unreadable", path, fault="it is no file"), None
+                    return Seen("unreadable", path, fault="it is not a file"), None
                 key = path, found.st_size, found.st_mtime_ns
                 with self._lock:
                     known = self._known.get(key)

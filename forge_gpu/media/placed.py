@@ -101,7 +101,7 @@ class Placed:
             except OSError as fault:
                 raise OutputError(f"{path}: does not read back: {fault.strerror}") from fault
             if digest != path.name.partition(".")[0]:
-                raise ValidationError(f"{path}: holds something else than what was copied; check the disk")
+                raise ValidationError(f"{path}: does not hold what was copied; check the disk")
 
 
 class Embedded:

@@ -118,4 +118,4 @@ def _require_known(family: str, own: Mapping[str, Any], taken: set[str]) -> None
                 f"model.media_settings.{name}: the rules of {family} take {', '.join(sorted(taken))}"
             )
         if not _is_setting(value):
-            raise ConfigError(f"model.media_settings.{name}: {json.dumps(value)} is no number above 0")
+            raise ConfigError(f"model.media_settings.{name}: {json.dumps(value)} is not a number above 0")

@@ -69,7 +69,7 @@ def read_folder(path: Path | str) -> ModelFolder:
         raise InputError(f"{folder} cannot be read: {error.strerror}") from None
     if not is_model:
         raise InputError(
-            f"{folder} is no model folder: it has none of {', '.join(FILES)}{_adapter_hint(folder)}"
+            f"{folder} is not a model folder: it has none of {', '.join(FILES)}{_adapter_hint(folder)}"
         )
     config = _object(folder / "config.json")
     tokenizer = _object(folder / "tokenizer_config.json")

@@ -113,6 +113,6 @@ def _refuse_unknown_roles(records: Sequence[dict[str, Any]], mapping: schema.Map
     if unknown and max(unknown.values()) * 2 > len(records):
         names = ", ".join(repr(name) for name in unknown)
         raise InputError(
-            f"messages in {column!r} come from {names}, which is no role that Forge knows; say which of "
+            f"messages in {column!r} come from {names}, which is not a role that Forge knows; say which of "
             f"{', '.join(ROLES)} it is, as --set data.mapping.roles.{next(iter(unknown))}=user"
         )

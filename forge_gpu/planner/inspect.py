@@ -75,9 +75,7 @@ def inspect(
     All files must have one mapping. Raises InputError where the data cannot be used, with the reason.
     """
     notes: list[str] = []
-    files = resolve(
-        paths, base, on_skip=lambda path, reason: notes.append(f"{path} is passed over: {reason}")
-    )
+    files = resolve(paths, base, on_skip=lambda path, reason: notes.append(f"{path} is skipped: {reason}"))
     for file in files:
         if file.is_stream:
             raise InputError(
@@ -149,7 +147,7 @@ def _agree(samples: Sequence[Sample], asked: _Asked, notes: list[str]) -> Picked
             if result.unreadable or result.others:
                 raise InputError(f"{result.file.path}: {_no_records(result)}")
             if result.damage is None:
-                notes.append(f"{result.file.path} has no rows: it is passed over")
+                notes.append(f"{result.file.path} has no rows: it is skipped")
             continue
         picked = _pick(result, asked)
         if first is None:
@@ -235,7 +233,7 @@ def _merge(one: tuple[Sample, Picked], other: tuple[Sample, Picked]) -> Picked:
 def _no_records(result: Sample) -> str:
     if result.others:
         return (
-            "holds JSON values that are no objects; Forge reads one object a record (of lists of records, "
+            "holds JSON values that are not objects; Forge reads one object a record (of lists of records, "
             f"jq -c '.[]' {Path(result.file.path).name} > records.jsonl makes lines)"
         )
     return f"none of the {result.unreadable} rows that were looked at can be read as {result.format.kind}"

@@ -282,7 +282,7 @@ def _approximate(
             if folder
             else f"{model!r} is no folder, and"
         )
-        raise TemplateError(f"{where} its name is of no family that Forge knows; {advice}")
+        raise TemplateError(f"{where} its name belongs to no family that Forge knows; {advice}")
     template = match.model.template if match.model else match.family.template
     if template is None:
         raise TemplateError(f"no built-in template comes near that of {name} ({match.family.name}); {advice}")

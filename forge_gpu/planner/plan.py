@@ -114,7 +114,7 @@ def make_plan(
     named = [str(path) for path in ([data] if isinstance(data, (str, Path)) else data)]
     paths, base = (named, None) if named else (given_data.get("inputs"), Path(folder))
     if not (paths or goal or model or template or settled):
-        raise InputError("no data: name it with --data PATH, or say what the model is to become")
+        raise InputError("no data: name it with --data PATH, or say what the model should become")
     machine = hardware or probe(folder)
     name, text = settings_of(_section(given, "model"))
     text = _text(template) or text
@@ -162,7 +162,7 @@ def make_plan(
         trial = try_sample(loaded.config, result.samples)
     if trial is not None and trial.line is not None:
         if trial.is_hopeless and not force:
-            raise InputError(f"{trial.line}; mend that, or make the plan in spite of it with --force")
+            raise InputError(f"{trial.line}; mend that, or plan anyway with --force")
         chooser.notes.append(trial.line)
     if trial is not None and trial.advice is not None and loaded.config.output.mode != "private":
         chooser.notes.append(trial.advice)

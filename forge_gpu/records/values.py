@@ -145,7 +145,7 @@ def json_text(value: Any) -> Any:
         try:
             held = json.loads(value)
             if "\\ud" in value.lower():
-                json.dumps(held, ensure_ascii=False).encode()  # half a surrogate pair is no text
+                json.dumps(held, ensure_ascii=False).encode()  # half a surrogate pair is not a text
         except (ValueError, RecursionError):
             return value
         return held

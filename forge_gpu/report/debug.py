@@ -120,7 +120,7 @@ def require_own(path: Path) -> None:
     except (OSError, zipfile.BadZipFile):
         is_ours = False
     if not is_ours or path.is_symlink():
-        raise OutputError(f"{path}: is there already, and Forge did not write it; move it away")
+        raise OutputError(f"{path}: already exists, and Forge did not write it; move it away")
 
 
 def _trace(error: BaseException) -> str:

@@ -38,7 +38,7 @@ def difference(one: str, other: str) -> list[Piece]:
 
 
 def readable(source: bytes) -> str:
-    """A record as lines of `key: text`; what is no JSON object as it is."""
+    """A record as lines of `key: text`; what is not a JSON object as it is."""
     try:
         record = orjson.loads(source)
     except ValueError:

@@ -185,7 +185,7 @@ def _strata(
 
 
 def _values(source: bytes, columns: Sequence[str]) -> str | None:
-    """What a record has in some columns, as one line; None where it is no JSON object."""
+    """What a record has in some columns, as one line; None where it is not a JSON object."""
     try:
         record = json.loads(source)  # numbers as they are spelled: orjson rounds large ones
     except (ValueError, RecursionError):

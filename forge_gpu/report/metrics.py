@@ -162,7 +162,7 @@ class Metrics:
         if place is None:
             if not where.endswith(".prom"):
                 raise ConfigError(
-                    f"--metrics {where}: is no port, no ADDRESS:PORT and no file that ends with .prom"
+                    f"--metrics {where}: is not a port, an ADDRESS:PORT or a file that ends with .prom"
                 )
             self._file = Path(where)
             self._write()

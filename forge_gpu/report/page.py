@@ -78,7 +78,7 @@ def lock() -> list[dict[str, str]]:
 def _locked(file: str, sha256: str) -> str:
     data = (VENDOR / file).read_bytes()
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise ForgeError(f"{VENDOR / file}: is not the file that its lock names; install Forge anew")
+        raise ForgeError(f"{VENDOR / file}: is not the file that its lock names; install Forge again")
     return data.decode()
 
 
@@ -92,5 +92,5 @@ def write_page(path: Path, page: bytes) -> None:
     except OSError as fault:
         raise OutputError(f"{path}: {fault.strerror}") from fault
     if not is_ours:
-        raise OutputError(f"{path}: is there already, and Forge did not write it; move it away")
+        raise OutputError(f"{path}: already exists, and Forge did not write it; move it away")
     write_atomic(path, page)

@@ -25,7 +25,7 @@ from forge_gpu.templates.forms.rendered import writes_turns
 from forge_gpu.templates.shapes import shape_of
 
 TRAINED, CONTROL, HEADING = 1, 2, 4
-"""Flags of a segment. HEADING: a name of a part, which is no text of the row."""
+"""Flags of a segment. HEADING: a name of a part, which is not a text of the row."""
 
 CONTROL_TOKENS = (
     r"<\|[^|<>\n]{1,40}\|>|<｜[^｜<>\n]{1,40}｜>|</?s>|<(?:bos|eos|pad|unk)>|<(?:start|end)_of_turn>|"

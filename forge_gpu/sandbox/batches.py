@@ -100,9 +100,7 @@ def _by_kinds(records: Records, chosen: I64, places: I64, scratch: Scratch) -> I
     if not len(chosen):
         return
     if {ROW, REJECTION} & records.columns.keys():
-        raise ValueError(
-            f"a row has a column {ROW} or {REJECTION}, which transform_batch has a use of its own for"
-        )
+        raise ValueError(f"a row has a column {ROW} or {REJECTION}, which transform_batch uses itself")
     codes = np.array([_codes(column)[chosen] for column in records.columns.values()]).reshape(-1, len(chosen))
     if (codes == codes[:, :1]).all():
         groups = np.zeros(len(chosen), np.int64)
@@ -182,7 +180,7 @@ def _bytes_beside_texts(batch: pa.RecordBatch) -> int:
 
 
 def _texts(batch: pa.RecordBatch) -> list[U8]:
-    """The bytes of the columns that are no numbers."""
+    """The bytes of the columns that are not numbers."""
     columns = [column for column in batch.columns if not pa.types.is_primitive(column.type)]
     stored = [column.storage if isinstance(column, pa.ExtensionArray) else column for column in columns]
     return [np.frombuffer(column.buffers()[2], np.uint8) for column in stored]

@@ -86,7 +86,7 @@ class Script:
 
 
 def read_script(path: Path) -> Script:
-    """Raises ConfigError where it cannot be read, is no text, or is too long."""
+    """Raises ConfigError where it cannot be read, is not a text, or is too long."""
     try:
         if not path.is_file():
             raise ConfigError(f"{path}: no such file; a transform is a Python file with `def transform(row)`")
@@ -97,7 +97,7 @@ def read_script(path: Path) -> Script:
         raise ConfigError(f"{path}: {fault.strerror or fault}") from fault
     except UnicodeDecodeError as fault:
         raise ConfigError(
-            f"{path}: is no UTF-8 text (byte {fault.start}); a transform is a Python file"
+            f"{path}: is not UTF-8 text (byte {fault.start}); a transform is a Python file"
         ) from fault
     if len(content) > MAX_SCRIPT:
         raise ConfigError(f"{path}: longer than {MAX_SCRIPT:,} bytes; a transform is one short Python file")

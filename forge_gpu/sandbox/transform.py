@@ -208,5 +208,5 @@ def _without_refused(made: Transformed, refused: np.ndarray) -> Transformed:
 
 def _one_line(reason: object) -> str:
     if not isinstance(reason, str) or len(reason) > 1000:
-        raise ValueError("a reason is no short text")
+        raise ValueError("a reason is not a short text")
     return " ".join("".join(c if c.isprintable() else " " for c in reason).split())

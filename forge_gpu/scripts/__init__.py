@@ -1,1 +1,4 @@
-"""Scripts made from a plan, and transform scripts looked at, tried and written."""
+"""Python files: made from a plan, and transforms that are checked, tried and written by a model.
+
+Here: texts of scripts. Not here: running them, which is `sandbox`.
+"""

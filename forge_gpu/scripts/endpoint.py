@@ -92,7 +92,7 @@ class Endpoint:
             text = None
         if not isinstance(text, str):
             raise EndpointError(
-                f"{self.url}: the answer is no chat completion; is it a server of that protocol?"
+                f"{self.url}: the answer is not a chat completion; is it a server of that protocol?"
             )
         return text
 

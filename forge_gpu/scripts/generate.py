@@ -83,7 +83,7 @@ class ModelAwareScriptGenerator:
                 file, config.data.format, config.data.encoding, dialect=Dialect.of(config.data.dialect)
             )
             if result.kind not in ("jsonl", "empty") or result.compression or file.is_remote:
-                yield f"data.inputs ({file.path} is no plain file of JSON lines)"
+                yield f"data.inputs ({file.path} is not a plain file of JSON lines)"
 
 
 def _headline(config: Config, analysis: Sequence[str]) -> str:

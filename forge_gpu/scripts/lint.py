@@ -66,11 +66,11 @@ def _of_node(node: ast.AST, modules: Sequence[str]) -> Iterator[str]:
         case ast.Attribute(value=ast.Name(id=owner), attr=name) if [owner, name] in _rules()["clocks"]:
             yield f"{owner}.{name}: a result must depend on the row alone"
         case ast.Attribute(attr=name) if name.startswith("_"):
-            yield f"reads .{name}: what begins with an underscore is not the script's"
+            yield f"reads .{name}: names that begin with an underscore are not for scripts"
         case ast.Name(id=name) if name in _rules()["names"] or name.startswith("__"):
-            yield f"uses {name}, which a transform has no need of"
+            yield f"uses {name}, which a transform does not need"
         case ast.AsyncFunctionDef() | ast.Await():
-            yield "nothing can be waited for in a transform"
+            yield "a transform cannot await anything"
         case ast.Global(names=names) | ast.Nonlocal(names=names):
             yield f"changes {', '.join(names)}: a result must depend on the row alone"
 

@@ -30,7 +30,7 @@ class Spelled(str):
 
 
 def record(line: bytes) -> dict[str, Any]:
-    """One line as a record. NaN, lone surrogates, and all that is no object, are rejected."""
+    """One line as a record. NaN, lone surrogates, and all that is not an object, are rejected."""
 
     def no_number(name: str) -> NoReturn:
         raise ValueError(name)

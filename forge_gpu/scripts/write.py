@@ -57,7 +57,7 @@ def write(
     messages = [{"role": "user", "content": prompt}]
     answers: list[str] = []
     for number in range(1, rounds + 1):
-        # A lone surrogate is no text that could be kept or sent back.
+        # A lone surrogate is not a text that could be kept or sent back.
         answer = model.answer(messages).encode("utf-8", "replace").decode()
         answers.append(answer)
         text, no_code = _code(answer)
@@ -84,7 +84,7 @@ def write(
 
 
 def read_record(path: Path) -> Recorded:
-    """Raises ConfigError where the file is no record."""
+    """Raises ConfigError where the file is not a record."""
     try:
         read = orjson.loads(path.read_bytes())
         answers = read["answers"]
@@ -94,7 +94,7 @@ def read_record(path: Path) -> Recorded:
     except OSError as fault:
         raise ConfigError(f"{path}: {fault.strerror}") from fault
     except (ValueError, KeyError, TypeError):
-        raise ConfigError(f"{path}: is no record of `forge transform write`") from None
+        raise ConfigError(f"{path}: is not a record of `forge transform write`") from None
 
 
 def _code(answer: str) -> tuple[str, list[str]]:

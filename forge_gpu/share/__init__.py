@@ -1,1 +1,5 @@
-"""What was prepared, for others: a card, a hub, trackers of experiments, and two preparations compared."""
+"""What was prepared, for others: a card, the hub, trackers, two preparations compared.
+
+Here: whatever takes a prepared folder elsewhere, and reading one (`prepared`). Not here: making or changing
+its files.
+"""

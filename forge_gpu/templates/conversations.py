@@ -383,7 +383,7 @@ def _with_unknown(texts: Messages) -> Bools:
 
 
 def _numbers_of(code: U8, numbers: Sequence[int]) -> U8:
-    """`numbers[code]`, UNKNOWN_ROLE for what is no role; no copy where nothing changes."""
+    """`numbers[code]`, UNKNOWN_ROLE for what is not a role; no copy where nothing changes."""
     if list(numbers) == list(range(len(numbers))):
         return code
     table = np.full(256, UNKNOWN_ROLE, np.uint8)

@@ -46,7 +46,7 @@ def tagged(messages: list[Message], field: str) -> tuple[list[Message], str]:
     if isinstance(text, list):
         text, last[field] = _tagged_parts(text)
     elif not isinstance(text, str):
-        raise NoFinalMessage(f"continue_final_message: the last message's {field!r} is no text")
+        raise NoFinalMessage(f"continue_final_message: the last message's {field!r} is not a text")
     else:
         names = [name for name in REASONING if last.get(name) == text] if field in REASONING else [field]
         last |= {name: text + TAG for name in names}

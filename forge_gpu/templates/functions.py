@@ -98,7 +98,7 @@ def strftime_of(date: str | None) -> Callable[[str], str]:
     try:
         return datetime.datetime.fromisoformat(date).strftime
     except ValueError:
-        raise TemplateError(f"model.date is {date!r}, which is no date; write YYYY-MM-DD") from None
+        raise TemplateError(f"model.date is {date!r}, which is not a date; write YYYY-MM-DD") from None
 
 
 def install(globals_: dict[str, Any], date: str | None) -> None:

@@ -30,7 +30,7 @@ def messages_of(value: object, aliases: Mapping[str, str], roles: Mapping[str, s
     if isinstance(value, dict):
         value = [value]
     if not isinstance(value, list):
-        raise BadRecord("the messages are no list")
+        raise BadRecord("the messages are not a list")
     if not value:
         raise BadRecord("the list of messages is empty")
     return [_message(item, number, aliases, roles) for number, item in enumerate(value)]
@@ -41,7 +41,7 @@ def json_in_text(text: str, what: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadRecord(f"{what} are a string that is no JSON: {error}") from None
+        raise BadRecord(f"{what} are a string that is not JSON: {error}") from None
 
 
 def tools_of(value: object) -> object:
@@ -65,7 +65,7 @@ def text_of(content: object) -> str | None:
 
 def _message(item: object, number: int, aliases: Mapping[str, str], roles: Mapping[str, str]) -> Message:
     if not isinstance(item, dict):
-        raise BadRecord(f"message {number + 1} is no object")
+        raise BadRecord(f"message {number + 1} is not an object")
     item = {key: value for key, value in item.items() if value is not None}
     if "role" in item:
         role = item["role"]
@@ -73,7 +73,7 @@ def _message(item: object, number: int, aliases: Mapping[str, str], roles: Mappi
         if "content" not in item and "value" in item:
             message = {"content" if key == "value" else key: value for key, value in item.items()}
         if not isinstance(role, str):
-            raise BadRecord(f"message {number + 1} has a role that is no text")
+            raise BadRecord(f"message {number + 1} has a role that is not a text")
         if roles:
             message["role"] = _known(role, number, roles, "has the role")
         if message["role"] == FUNCTION_CALL:
@@ -134,7 +134,7 @@ def _join_value_parts(message: Message) -> Message:
         result["content"] = [_renamed_part(part) for part in parts]
         return result
     if not all(isinstance(text, str) for text in texts + reasoning):
-        raise BadRecord("a text part has a value that is no text")
+        raise BadRecord("a text part has a value that is not a text")
     result["content"] = "".join(texts)
     if reasoning:
         result["reasoning_content"] = "".join(reasoning)

@@ -95,7 +95,7 @@ class Rendering:
         except (TemplateError, Beyond):
             raise
         except jinja2.exceptions.SecurityError as error:
-            raise Refused(f"the chat template does what no template may: {error}") from None
+            raise Refused(f"the chat template does something that is not allowed: {error}") from None
         except jinja2.TemplateError as error:
             raise Refused(error.message or type(error).__name__) from None
         except MemoryError:

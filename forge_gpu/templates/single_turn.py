@@ -124,7 +124,7 @@ def _single_turn(conversation: Conversation, template: str) -> tuple[bytes, byte
     for message in messages:
         text = text_of(message.get("content"))
         if text is None:
-            raise BadRecord(f"the {message['role']}'s content is no text")
+            raise BadRecord(f"the {message['role']}'s content is not a text")
         texts.append(text.encode())
     return texts[0], texts[1]
 

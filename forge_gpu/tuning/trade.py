@@ -32,6 +32,7 @@ class Trade:
 
     @property
     def choice(self) -> Candidate:
+        """The candidate that was chosen."""
         return self.candidates[self.chosen]
 
     @property

@@ -57,8 +57,8 @@ def test_what_does_not_fit_ends_with_2_and_is_not_planned(planned, capsys, monke
     ("arguments", "line"),
     [
         (["estimate", "none.yaml"], "none.yaml: no such plan"),
-        (["estimate", "--seconds", "0"], "--seconds: '0' is no number of seconds"),
-        (["estimate", "--seconds", "nan"], "--seconds: 'nan' is no number of seconds"),
+        (["estimate", "--seconds", "0"], "--seconds: '0' is not a number of seconds"),
+        (["estimate", "--seconds", "nan"], "--seconds: 'nan' is not a number of seconds"),
         (["estimate", "--data", "none.jsonl"], "none.jsonl: there is no such file"),
     ],
 )

@@ -38,6 +38,11 @@ def test_plan_writes_a_file_that_loads(data):
     assert (config.preprocessing.seed, config.data.inputs) == (7, ["a.jsonl"])
 
 
+def test_a_plan_for_a_new_folder_has_its_estimate(data):
+    done = forge("plan", "--data", "a.jsonl", "--output", "new/folder/forge.yaml", cwd=data)
+    assert done.returncode == 0 and "rows: 20 of 20 will be written" in done.stdout
+
+
 def test_an_existing_plan_is_kept_beside(data):
     (data / "forge.yaml").write_text("goal: mine\n")
     done = forge("plan", "--data", "a.jsonl", cwd=data)

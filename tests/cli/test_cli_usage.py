@@ -21,15 +21,18 @@ CASES = [
     ),
     (
         ["prepare", "--threads", "x"],
-        "--threads: 'x' is no whole number from 1 on; see 'forge prepare --help'",
+        "--threads: 'x' is not a whole number of 1 or more; see 'forge prepare --help'",
     ),
-    (["prepare", "--limit", "0"], "--limit: '0' is no whole number from 1 on; see 'forge prepare --help'"),
+    (
+        ["prepare", "--limit", "0"],
+        "--limit: '0' is not a whole number of 1 or more; see 'forge prepare --help'",
+    ),
     (["prepare", "--strict=3"], "--strict takes no value; see 'forge prepare --help'"),
     (["template", "shw"], "there is no command 'shw'; did you mean 'show'? See 'forge template --help'"),
     (["template", "render"], "ROW is missing; see 'forge template render --help'"),
     (
         ["template", "render", "x"],
-        "ROW: 'x' is no whole number from 1 on; see 'forge template render --help'",
+        "ROW: 'x' is not a whole number of 1 or more; see 'forge template render --help'",
     ),
     (
         ["template", "show", "--limt", "3"],

@@ -207,7 +207,7 @@ def test_an_empty_section_is_its_defaults(tmp_path):
             "data.encoding=hex",
             "--set: data.encoding: there is no encoding 'hex'; examples: utf-8, utf-16, cp1252, shift_jis",
         ),
-        ("model.date=2024-99-99", "--set: model.date: '2024-99-99' is no date; write YYYY-MM-DD"),
+        ("model.date=2024-99-99", "--set: model.date: '2024-99-99' is not a date; write YYYY-MM-DD"),
     ],
 )
 def test_values_that_are_more_than_their_type(override, line):

@@ -49,7 +49,7 @@ class StandIn:
         return [call[1:] for call in map(json.loads, lines) if call[0] == command]
 
     def add(self, name: str, labels: dict[str, str], status: str = "exited") -> None:
-        """A container that is there already."""
+        """A container that already exists."""
         self._save(name, {"labels": labels, "state": {"Status": status, "ExitCode": 0}})
 
     def containers(self) -> list[str]:

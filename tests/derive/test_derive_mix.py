@@ -104,8 +104,8 @@ def test_what_cannot_be_mixed_is_told(sources: list[Path], tmp_path: Path) -> No
     faults: list[tuple[dict[str, Any], str]] = [
         ({"weights": [1]}, "1 weights for 3 folders"),
         ({"weights": [0, 0, 0]}, "one is above 0"),
-        ({"weights": [1, -1, 1]}, "numbers from 0 on"),
-        ({"tokens": 0}, "has one at least"),
+        ({"weights": [1, -1, 1]}, "numbers of 0 or more"),
+        ({"tokens": 0}, "has at least one"),
     ]
     for settings, fault in faults:
         with pytest.raises(ForgeError, match=fault):

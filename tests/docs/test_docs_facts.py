@@ -19,6 +19,7 @@ from tests.docs import docs_pages
 from tests.docs.docs_pages import PAGES, ROOT, prose
 
 DOCS = ROOT / "docs"
+README = ROOT / "README.md"
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -160,7 +161,7 @@ def test_links_lead_somewhere(page):
 
 def test_every_page_can_be_reached():
     """Each page of docs/ is linked from the README."""
-    linked = {(ROOT / target).resolve() for target in LINK.findall((ROOT / "README.md").read_text())}
+    linked = {(ROOT / target).resolve() for target in LINK.findall(README.read_text())}
     assert [page.name for page in sorted(DOCS.glob("*.md")) if page.resolve() not in linked] == []
 
 
@@ -168,6 +169,20 @@ def test_lines_are_short_enough_to_read():
     for page in PAGES:
         for number, line in enumerate(prose(page).splitlines(), 1):
             assert len(line) <= 120 or line.startswith("|"), f"{page.name}: line {number} of the prose"
+
+
+def test_the_figures_of_the_readme_are_those_of_the_benchmarks():
+    case = (DOCS / "performance.md").read_text().split("\n## whole_job\n")[1].split("\n## ")[0]
+    measured = {cells[0]: f"{cells[1]} s" for line in case.splitlines() if (cells := cells_of(line))}
+    table = [cells for line in README.read_text().splitlines() if (cells := cells_of(line))]
+    head = next(number for number, cells in enumerate(table) if cells[0] == "Forge")
+    assert table[head + 2] == [measured[who] for who in ("forge", "polars", "datasets tuned")]
+    rows, size = re.findall(r"([\d,]+) rows \((\d+) MB\)", README.read_text())[0]
+    assert f"{rows} rows, {size}." in case
+
+
+def cells_of(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")] if line[:1] == "|" else []
 
 
 def test_the_example_data_is_as_the_pages_say():

@@ -15,7 +15,7 @@ import numpy as np
 
 
 class DeviceArray(np.ndarray[Any, Any]):
-    """cupy.ndarray. Made of a shape, a type and a pointer into memory that is there already."""
+    """cupy.ndarray. Made of a shape, a type and a pointer into memory that already exists."""
 
     def __new__(cls, shape: Any, dtype: Any, pointer: Pointer) -> DeviceArray:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize

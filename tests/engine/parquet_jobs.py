@@ -27,7 +27,7 @@ def texts(values: list[bytes | None], kind: pa.DataType) -> pa.Array:
 
 
 def table(rows: int) -> pa.Table:
-    """Texts with nulls, empty ones, repetitions and bytes that are no UTF-8; a long row; other kinds."""
+    """Texts with nulls, empty ones, repetitions and bytes that are not UTF-8; a long row; other kinds."""
     questions: list[bytes | None] = [b"q%d" % (i % 9) for i in range(rows)]
     answers: list[bytes | None] = [b'say "%d"\n' % (i % 9) * (i % 4 + 1) for i in range(rows)]
     notes: list[bytes | None] = [None if i % 3 else "é".encode() * (i % 5) for i in range(rows)]

@@ -35,7 +35,7 @@ def test_a_file_of_something_else_is_left_alone(held: str, tmp_path: Path) -> No
             file(ENTRY)
         assert path.read_bytes() == b"{\n" + to_line(ENTRY)
         return
-    with pytest.raises(OutputError, match="holds something else than events; name another file"):
+    with pytest.raises(OutputError, match="holds something other than events; name another file"):
         EventFile.open(path)
     assert path.read_text() == held
 

@@ -86,7 +86,7 @@ def texts(values: list[Any]) -> Any:
 
 
 def frame() -> pd.DataFrame:
-    """Texts with nulls, repetitions, what checks fail and what is no UTF-8, and columns that are no text."""
+    """Texts with nulls, repetitions, what checks fail and what is not UTF-8, and columns that are no text."""
     query = ["q", "two é", "q", None, "", "\x01", "q", "Ã©", "last"]
     answer = ["a" * 30, "b\nc", "a" * 30, "d", None, "中" * 9, "again " * 9, "", "x"]
     broken = pa.array([b"ok"] * 7 + [b"\xc3", b"ok"], pa.large_binary()).view(pa.large_string())

@@ -42,8 +42,8 @@ def empty_a_field(path: Path) -> None:
     ("damage", "fault"),
     [
         (cut, "train.jsonl: its last line has no end"),
-        (spoil_a_line, "train.jsonl: holds a line that is no JSON record"),
-        (lose_a_line, r"train.jsonl: holds \d+ rows, \d+ were decided"),
+        (spoil_a_line, "train.jsonl: holds a line that is not a JSON record"),
+        (lose_a_line, r"train.jsonl: holds \d+ rows, but \d+ were decided"),
         (lose_a_field, "train.jsonl: line 1 has no text"),
         (empty_a_field, "train.jsonl: line 1 has no text"),
     ],
@@ -78,7 +78,7 @@ def test_a_file_that_no_run_wrote(source: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     output.mkdir()
     (output / "train.jsonl").write_text("mine")
-    with pytest.raises(OutputError, match=r"train.jsonl: is there already, and no run of Forge wrote it"):
+    with pytest.raises(OutputError, match=r"train.jsonl: already exists, and no run of Forge wrote it"):
         jobs.run(jobs.plan(source), output)
     assert (output / "train.jsonl").read_text() == "mine"
 

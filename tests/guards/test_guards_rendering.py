@@ -30,7 +30,7 @@ def test_a_kernel_that_renders_a_wrong_byte(
         return text
 
     monkeypatch.setattr(CpuEngine, "render", wrong)
-    with pytest.raises(ValidationError, match="the cpu engine rendered a row otherwise than the reference"):
+    with pytest.raises(ValidationError, match="the cpu engine rendered a row differently from the reference"):
         jobs.run(jobs.plan(source), tmp_path / "out", threads)
     assert not (tmp_path / "out/manifest.json").exists()
 

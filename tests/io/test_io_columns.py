@@ -1,4 +1,4 @@
-"""Arrow columns as spans: the same bytes, and the JSON text of what is no text."""
+"""Arrow columns as spans: the same bytes, and the JSON text of what is not a text."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def test_a_list_of_paths(data: Path) -> None:
     ("given", "line"),
     [
         ([], "no input"),
-        ([""], "is no path"),
+        ([""], "is not a path"),
         (["data/c.jsonl"], r"data/c\.jsonl: there is no such file or folder; did you mean 'b\.jsonl'\?"),
         (["nowhere/c.jsonl"], "nor is there a folder"),
         (["data/*.arrow"], "no file matches"),

@@ -166,7 +166,7 @@ def test_a_folder_of_someone_elses_stays(folder: Path, tmp_path: Path) -> None:
     theirs = tmp_path / "out" / "train" / "state.json"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("{}")
-    with pytest.raises(OutputError, match="is there already, and no run of Forge wrote it"):
+    with pytest.raises(OutputError, match="already exists, and no run of Forge wrote it"):
         jobs.run(config_of(folder, "swift"), tmp_path / "out")
     assert theirs.read_text() == "{}"
 

@@ -56,4 +56,4 @@ def test_plan_refuses_data_without_rows_and_passes_over_a_file_without(name: str
         make_plan(data=tmp_path / name, environ={})
     source = jobs.write_lines(tmp_path / "rows.jsonl", jobs.rows(5))
     plan = make_plan(data=[source, tmp_path / name], environ={})
-    assert f"{tmp_path / name} has no rows: it is passed over" in plan.notes
+    assert f"{tmp_path / name} has no rows: it is skipped" in plan.notes

@@ -134,7 +134,7 @@ def test_the_source_keeps_them(tmp_path: Path) -> None:
         ("1e400", "null", "the messages have a number that is too large for a double"),
         ("9" * 5000, "null", "a value cannot be read: Exceeds the limit"),
         ('"n"', "[1e400]", "the tools have a number that is too large for a double"),
-        ('"n"', '"[1"', "the tools are a string that is no JSON"),
+        ('"n"', '"[1"', "the tools are a string that is not JSON"),
     ],
 )
 def test_what_has_no_json_is_refused(tmp_path: Path, name: str, tools: str, why: str) -> None:

@@ -31,9 +31,7 @@ def test_files_of_others_are_not_written_over(name: str, source: Path, tmp_path:
     output = tmp_path / "out"
     output.mkdir()
     (output / name).write_text('{"mine": 1}')
-    with pytest.raises(
-        OutputError, match=rf"out/{name}: is there already, and no run of Forge wrote it; move"
-    ):
+    with pytest.raises(OutputError, match=rf"out/{name}: already exists, and no run of Forge wrote it; move"):
         jobs.run(jobs.plan(source), output)
     assert (output / name).read_text() == '{"mine": 1}'
     assert [path.name for path in output.iterdir()] == [name]

@@ -298,7 +298,7 @@ def test_nothing_of_others_is_written_over(server: Server, source: Path, tmp_pat
     for inputs in (jobs.plan(url), jobs.plan("s3://bucket/mine")):
         with pytest.raises(OutputError, match=r"s3://bucket/mine/train.jsonl: is an input"):
             jobs.run(inputs, tmp_path / "staged", destination="s3://bucket/mine/")
-    with pytest.raises(OutputError, match=r"train.jsonl: is there already, and no run of Forge"):
+    with pytest.raises(OutputError, match=r"train.jsonl: already exists, and no run of Forge"):
         jobs.run(jobs.plan(source), tmp_path / "staged", destination="s3://bucket/mine")
     assert server.get("mine/train.jsonl") == source.read_bytes()
 
@@ -308,7 +308,7 @@ def test_nothing_of_others_is_written_over(server: Server, source: Path, tmp_pat
             jobs.plan(source), tmp_path / "staged", destination="s3://bucket/begun",
             listener=stopper, check_stop=stopper.check,
         )  # fmt: skip
-    with pytest.raises(OutputError, match=r"mine/train.jsonl: is there already"):  # begun elsewhere, not here
+    with pytest.raises(OutputError, match=r"mine/train.jsonl: already exists"):  # begun elsewhere, not here
         jobs.run(jobs.plan(source), tmp_path / "staged", destination="s3://bucket/mine")
 
 

@@ -58,12 +58,12 @@ def test_gives_every_file_its_digest(tmp_path, threads, format):
 @pytest.mark.parametrize(
     ("edit", "fault"),
     [
-        (lambda lines: [*lines[:5], lines[5][:-1], *lines[6:]], "holds a line that is no JSON record"),
+        (lambda lines: [*lines[:5], lines[5][:-1], *lines[6:]], "holds a line that is not a JSON record"),
         (lambda lines: [*lines[:5], '{"other":1}', *lines[6:]], "line 6 has no text"),
         (lambda lines: [*lines[:5], '{"text":""}', *lines[6:]], "line 6 has no text"),
         (lambda lines: [*lines[:5], '{"text":7}', *lines[6:]], "line 6 has no text"),
-        (lambda lines: lines[:-1], "holds 59 rows, 60 were decided"),
-        (lambda lines: [*lines, lines[0]], "holds 61 rows, 60 were decided"),
+        (lambda lines: lines[:-1], "holds 59 rows, but 60 were decided"),
+        (lambda lines: [*lines, lines[0]], "holds 61 rows, but 60 were decided"),
     ],
 )
 def test_a_file_that_is_not_as_it_was_written(tmp_path, threads, edit, fault):

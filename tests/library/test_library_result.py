@@ -150,7 +150,7 @@ def test_an_output_that_was_damaged_afterwards_is_named(source: Path, tmp_path: 
     path = result.splits["train"].paths[0]
     assert isinstance(path, Path)
     path.write_bytes(path.read_bytes()[:-20] + b"\n")
-    with pytest.raises(ValidationError, match=r"train\.jsonl: holds a line that is no JSON record"):
+    with pytest.raises(ValidationError, match=r"train\.jsonl: holds a line that is not a JSON record"):
         result.splits["train"].to_arrow()
 
 

@@ -203,8 +203,8 @@ def test_no_line_is_too_long_in_silence(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "fault"),
     [
-        ({"rank": 2, "world": 2}, "rank 2 is none of 2"),
-        ({"world": 0}, "rank 0 is none of 0"),
+        ({"rank": 2, "world": 2}, "rank 2 does not exist among 2"),
+        ({"world": 0}, "rank 0 does not exist among 0"),
         ({"seed": -1}, "seed is -1"),
         ({"split": "dev"}, "has no split 'dev': choose one of train, validation"),
     ],
@@ -222,7 +222,7 @@ def test_states_that_cannot_be(folder: Path) -> None:
         {"epoch": 0, "batch": 1.5, "given": 0},
     )
     for state in states:
-        with pytest.raises(ConfigError, match="is no state of a data set"):
+        with pytest.raises(ConfigError, match="is not a state of a data set"):
             share.load_state_dict(state)
     share.load_state_dict({"epoch": 0, "batch": 0, "given": 3})
     with pytest.raises(ConfigError, match="state_after"):

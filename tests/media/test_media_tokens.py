@@ -73,7 +73,7 @@ def test_settings_are_read_from_a_model_and_held_against_the_rules() -> None:
         TokenCounter.of(ModelConfig(media_tokens="qwen9"))
     with pytest.raises(ConfigError, match=r"^model\.media_settings\.colour: the rules of llava take "):
         TokenCounter.of(ModelConfig(media_tokens="llava", media_settings={"colour": 3}))
-    with pytest.raises(ConfigError, match=r"is no number above 0$"):
+    with pytest.raises(ConfigError, match=r"is not a number above 0$"):
         TokenCounter.of(ModelConfig(media_tokens="llava", media_settings={"patch_size": 0}))
 
 

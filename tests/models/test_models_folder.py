@@ -109,7 +109,7 @@ def test_a_second_stop_token_is_told(tmp_path):
         ({"tokenizer_config_DOT_json": {"chat_template": [{"name": "x"}]}}, "chat_template must be a text"),
         ({"tokenizer_config_DOT_json": {"chat_template": ["x"]}}, "chat_template must be a text"),
         ({"config_DOT_json": "[" * 100_000}, "config.json is not JSON"),
-        ({"README_DOT_md": "x"}, "is no model folder"),
+        ({"README_DOT_md": "x"}, "is not a model folder"),
         ({"adapter_config_DOT_json": {"base_model_name_or_path": "org/base"}}, "an adapter of org/base"),
     ],
 )

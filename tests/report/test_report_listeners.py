@@ -176,7 +176,7 @@ def test_where_metrics_go():
     assert address_of("[::1]:9464") == ("::1", 9464)
     for wrong in ("70000", "forge.txt", "host:", ""):
         assert address_of(wrong) is None
-        with pytest.raises(ConfigError, match=r"is no port, no ADDRESS:PORT and no file"):
+        with pytest.raises(ConfigError, match=r"is not a port, an ADDRESS:PORT or a file"):
             Metrics(wrong)
 
 

@@ -256,7 +256,7 @@ def test_a_script_that_is_no_script_is_told_in_one_line_without_its_content(tmp_
     for path, content, line in (
         (tmp_path / "none.py", None, "no such file"),
         (tmp_path, None, "no such file"),
-        (tmp_path / "binary.py", b"\xff\xfe", "is no UTF-8 text"),
+        (tmp_path / "binary.py", b"\xff\xfe", "is not UTF-8 text"),
         (tmp_path / "long.py", b"#" * (2**20 + 1), "longer than"),
     ):
         if content is not None:

@@ -199,5 +199,5 @@ def test_the_command_writes_the_script_and_overwrites_nothing_else(
         result = runner.invoke(app, ["script", "--plain"], catch_exceptions=False)
         assert result.output == "wrote prepare_data.py\n"
     assert "instruction: text, in 30 of 30 rows" in (tmp_path / "prepare_data.py").read_text()
-    with pytest.raises(OutputError, match="is there already"):
+    with pytest.raises(OutputError, match="already exists"):
         runner.invoke(app, ["script"], catch_exceptions=False)

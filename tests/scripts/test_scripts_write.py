@@ -73,9 +73,9 @@ def test_no_script_in_so_many_rounds_is_one_line() -> None:
         (503, "HTTP 503, 4 times; does it run", 4),
         (401, "answered with HTTP 401", 1),
         (302, "answered with HTTP 302", 1),
-        (b"{}", "is no chat completion", 1),
-        (b'{"choices": [{"message": {"content": 3}}]}', "is no chat completion", 1),
-        (b"[" * 100_000, "is no chat completion", 1),
+        (b"{}", "is not a chat completion", 1),
+        (b'{"choices": [{"message": {"content": 3}}]}', "is not a chat completion", 1),
+        (b"[" * 100_000, "is not a chat completion", 1),
         (b"x" * (4 * 2**20 + 1), "more than 4,194,304 bytes", 1),
     ],
 )
@@ -174,7 +174,7 @@ def test_the_command_asks_before_it_sends_rows_and_before_it_writes(folder: Path
     record = (folder / "transform.py.record.json").read_text()
     assert "hunter2" not in record + shown and json.loads(record)["sha256"]["script"]
     assert server.keys == ["Bearer hunter2"] * 2
-    with pytest.raises(OutputError, match="is there already"):
+    with pytest.raises(OutputError, match="already exists"):
         run(*asked, "--yes")
 
 
@@ -194,7 +194,7 @@ def test_a_record_is_replayed_without_a_network(folder: Path) -> None:
     assert code == 0 and (folder / "again.py").read_text() == GOOD
     assert len(read_record(folder / "again.py.record.json").answers) == 2
     (folder / "x").write_text('{"answers": [1]}')
-    with pytest.raises(ConfigError, match="is no record"):
+    with pytest.raises(ConfigError, match="is not a record"):
         read_record(folder / "x")
 
 

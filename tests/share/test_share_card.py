@@ -135,7 +135,7 @@ def test_a_licence_may_be_named_instead(tmp_path):
     folder = prepared(tmp_path / "out", rows(20), license="mit")
     write_card(folder, "apache-2.0")
     assert about(folder)["license"] == "apache-2.0"
-    with pytest.raises(ConfigError, match="is no name of a licence"):
+    with pytest.raises(ConfigError, match="is not the name of a licence"):
         write_card(folder, "x\n---")
 
 
@@ -235,7 +235,7 @@ def test_a_manifest_that_lies_is_refused(old, new, tmp_path):
     text = json.dumps(json.loads(path.read_bytes()), separators=(",", ":")).encode()
     assert old in text
     path.write_bytes(text.replace(old, new))
-    with pytest.raises(InputError, match="is no manifest of Forge"):
+    with pytest.raises(InputError, match="is not a manifest of Forge"):
         write_card(folder)
 
 

@@ -211,7 +211,7 @@ def test_the_command(tmp_path):
     refused = CliRunner().invoke(
         app, ["diff", str(tmp_path / "a"), str(tmp_path / "b"), "--rows", str(source)]
     )
-    assert isinstance(refused.exception, OutputError) and "is there already" in str(refused.exception)
+    assert isinstance(refused.exception, OutputError) and "already exists" in str(refused.exception)
 
 
 def test_folders_that_are_not_prepared(tmp_path):
@@ -236,7 +236,7 @@ def test_files_that_are_damaged_are_one_line(tmp_path):
         ledger.set_column(ledger.schema.get_field_index("row"), "row", ledger["row"].cast("int32")),
         a / "ledger.parquet",
     )
-    with pytest.raises(InputError, match="is no ledger of Forge"):
+    with pytest.raises(InputError, match="is not a ledger of Forge"):
         compare(a, a)
     pq.write_table(ledger, a / "ledger.parquet")
     assert compare(a, a).is_same

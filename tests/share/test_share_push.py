@@ -163,7 +163,7 @@ def test_a_branch(hub, tmp_path):
      "hf://datasets/../name", "hf://datasets/o/n@a/../b", "s3://bucket/x", "hf://datasets/a--b/c", ""],
 )  # fmt: skip
 def test_an_address_that_is_none(address):
-    with pytest.raises(ConfigError, match="is no data set on the hub; write hf://datasets/ORG/NAME"):
+    with pytest.raises(ConfigError, match="is not a data set on the hub; write hf://datasets/ORG/NAME"):
         parse(address)
 
 
@@ -182,7 +182,9 @@ def test_without_a_token_or_with_a_wrong_one(tmp_path):
     for odd in ("hf_a b c d e f", "hf_\u00fcber"):
         with (
             hub_of_this_process(tmp_path / "odd", token=odd) as hub,
-            pytest.raises(ConfigError, match="the token for the hub holds what no token has") as refused,
+            pytest.raises(
+                ConfigError, match="the token for the hub has characters that no token has"
+            ) as refused,
         ):
             push(folder, PLACE)
         assert odd not in str(refused.value) and hub.log == []

@@ -217,8 +217,8 @@ def test_the_command_changes_nothing_unless_it_is_to(tmp_path, monkeypatch, caps
     ("arguments", "line"),
     [
         (["none.yaml"], "none.yaml: no such plan"),
-        (["--coverage", "2"], "--coverage: '2' is no share above 0"),
-        (["--same", "nan"], "--same: 'nan' is no share above 0"),
+        (["--coverage", "2"], "--coverage: '2' is not a fraction above 0"),
+        (["--same", "nan"], "--same: 'nan' is not a fraction above 0"),
         (["--tokens", "0"], "--tokens: "),
     ],
 )

@@ -62,7 +62,7 @@ def scan_lines(block: U8, keys: Sequence[str], scratch: Scratch, path: OutputPat
         row = int(np.flatnonzero(records.reason)[0])
         start = records.start[row]
         line = records.data[start : start + min(int(records.length[row]), 80)].tobytes()
-        raise ValidationError(f"{path or 'a split'}: holds a line that is no JSON record", f": {line!r}")
+        raise ValidationError(f"{path or 'a split'}: holds a line that is not a JSON record", f": {line!r}")
     return records
 
 

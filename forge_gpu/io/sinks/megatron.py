@@ -29,7 +29,7 @@ def _lengths(index: bytes, tokens: int) -> I64:
     rows = int(head["rows"])
     known = index.startswith(MAGIC) and (head["version"], head["type"]) == (VERSION, INT32)
     if not known or len(index) != HEAD.itemsize + 20 * rows + 8:
-        raise ValueError("is no index of Megatron's, or is cut off")
+        raise ValueError("is not an index of Megatron's, or is cut off")
     lengths = np.frombuffer(index, "<i4", rows, HEAD.itemsize).astype(np.int64)
     begins = np.frombuffer(index, "<i8", rows, HEAD.itemsize + 4 * rows)
     if not np.array_equal(begins, (np.cumsum(lengths) - lengths) * 4):

@@ -37,6 +37,8 @@ class JobStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class StageStarted(Event):
+    """A stage begins. A total is None where it is not known."""
+
     total_bytes: int | None = None
     total_rows: int | None = None
     done_bytes: int = 0  # of the total: what an earlier run has done
@@ -70,6 +72,8 @@ class Progressed(Event):
 
 @dataclass(frozen=True, slots=True)
 class StageDone(Event):
+    """A stage ended: rows and seconds of this run."""
+
     rows: int
     seconds: float
 
@@ -86,11 +90,15 @@ class Sampled(Event):
 
 @dataclass(frozen=True, slots=True)
 class Warned(Event):
+    """Something that the user should know, in one line; the job goes on."""
+
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Retried(Event):
+    """A read or write failed and is tried again. attempt: counted from 1."""
+
     what: str
     attempt: int
     error: str
@@ -98,6 +106,8 @@ class Retried(Event):
 
 @dataclass(frozen=True, slots=True)
 class Halved(Event):
+    """A chunk did not fit into the memory of the GPU: it is done in two halves."""
+
     rows: int  # of the chunk that did not fit
 
 

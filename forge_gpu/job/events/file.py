@@ -29,7 +29,7 @@ class EventFile:
 
     @classmethod
     def open(cls, path: str | Path) -> EventFile:
-        """Raises OutputError where it cannot be written, or holds something else than events."""
+        """Raises OutputError where it cannot be written, or holds something other than events."""
         try:
             is_torn = _ends_torn(path)
             descriptor = open_to_append(path, 0o664)
@@ -47,6 +47,7 @@ class EventFile:
             raise GiveUp(fault.strerror or type(fault).__name__) from fault
 
     def close(self) -> None:
+        """Close the file; call it once."""
         os.close(self._descriptor)
 
     def __enter__(self) -> EventFile:
@@ -69,7 +70,7 @@ def write_whole(descriptor: int, line: bytes) -> None:
 
 def _ends_torn(path: str | Path) -> bool:
     """Whether a killed run has left the last line of a file without its end. Raises OutputError where the
-    file holds something else than events."""
+    file holds something other than events."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return False  # a pipe or a device
@@ -78,7 +79,7 @@ def _ends_torn(path: str | Path) -> bool:
     with open(path, "rb") as file:
         begun = file.read(len(BEGINNING))
         if begun != BEGINNING[: len(begun)]:
-            raise OutputError(f"{path}: holds something else than events; name another file for them")
+            raise OutputError(f"{path}: holds something other than events; name another file for them")
         if not begun:
             return False
         file.seek(-1, os.SEEK_END)

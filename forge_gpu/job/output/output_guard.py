@@ -27,7 +27,7 @@ def require_own(output: Path, checkpoint: Checkpoint, inputs: Sequence[InputFile
         if path.resolve() in read:
             raise OutputError(f"{path}: is an input, and the output would be written over it; {ADVICE}")
     if there and not checkpoint.exists() and not _holds_manifest(output / MANIFEST):
-        raise OutputError(f"{there[0]}: is there already, and no run of Forge wrote it; {ADVICE}")
+        raise OutputError(f"{there[0]}: already exists, and no run of Forge wrote it; {ADVICE}")
 
 
 def is_ours_by_name(file: str) -> bool:

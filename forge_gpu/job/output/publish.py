@@ -112,7 +112,7 @@ def require_own_store(spec: JobSpec, inputs: Sequence[InputFile], listener: List
     is_own = begun is not None and begun.url == str(store.path)
     if there and not is_own and not is_manifest(store.read(MANIFEST)):
         raise OutputError(
-            f"{store.path / there[0]}: is there already, and no run of Forge finished it; {ADVICE}"
+            f"{store.path / there[0]}: already exists, and no run of Forge finished it; {ADVICE}"
         )
 
 

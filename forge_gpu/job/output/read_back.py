@@ -14,7 +14,7 @@ from forge_gpu.io.sinks.registry import format_of
 def require_rows(batch_rows: int) -> None:
     """Raise ForgeError where batches would have no rows."""
     if batch_rows < 1:
-        raise ForgeError(f"batch_rows is {batch_rows}: a batch has one row at least")
+        raise ForgeError(f"batch_rows is {batch_rows}: a batch has at least one row")
 
 
 def iter_batches(

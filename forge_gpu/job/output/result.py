@@ -204,15 +204,18 @@ class Result:
 
     @property
     def rejected_path(self) -> OutputPath:
+        """The file of rejected rows, a line of JSON each, with the reason and the source."""
         files = [OutputFile(**entry) for entry in self.manifest["outputs"]]
         return self.output / next(file.file for file in files if file.split == "rejected")
 
     @property
     def ledger_path(self) -> OutputPath:
+        """The ledger: Parquet, a row for each input row."""
         return self.output / LEDGER
 
     @classmethod
     def of(cls, output: OutputPath, manifest: dict[str, Any], was_finished: bool = False) -> Result:
+        """The result that a manifest describes. output: the folder or URL that it lies in."""
         files = [OutputFile(**entry) for entry in manifest["outputs"]]
         splits = {}
         for split in dict.fromkeys(file.split for file in files if file.split != "rejected"):

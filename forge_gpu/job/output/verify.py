@@ -47,7 +47,7 @@ def verify(
         format = format_of(spec.config.output.format if is_split else REJECTED_FORMAT)
         rows, digest = reader.read(format, path, is_split, hash_beside=threads > 1)
         if rows != file.rows:
-            raise ValidationError(f"{path}: holds {rows} rows, {file.rows} were decided")
+            raise ValidationError(f"{path}: holds {rows} rows, but {file.rows} were decided")
         return replace(file, sha256=digest)
 
     if threads > 1:

@@ -37,6 +37,6 @@ def require_as_reference(
     want = reference.render(table, program, columns, chosen, encoding, messages, Scratch()).row(0)
     if want != have:
         raise ValidationError(
-            f"the {engine.name} engine rendered a row otherwise than the reference; please report this",
+            f"the {engine.name} engine rendered a row differently from the reference; please report this",
             f": {have[:200]!r} instead of {want[:200]!r}",
         )

@@ -50,7 +50,7 @@ def list_of(column: Spans, row: int, mapping: Mapping) -> MessageList | None:
 
 
 def _places(text: str) -> tuple[tuple[int, int], ...] | None:
-    """None for what is no list of values."""
+    """None for what is not a list of values."""
     if not text.startswith("["):
         return None
     places: list[tuple[int, int]] = []

@@ -133,8 +133,8 @@ class Transformer:
             if differing is not None:
                 source = rows[differing].decode("utf-8", "replace")
                 raise SandboxError(
-                    f"{self.script.path}: a row becomes something else when the rows come in another order, "
-                    "or again, or in another batch; a result must depend on the row alone",
+                    f"{self.script.path}: a row's result changes when it runs again, in another order or in "
+                    "another batch; it must depend on the row alone",
                     f": {source[:200]}",
                 )
             self._is_tried = True

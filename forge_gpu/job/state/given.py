@@ -18,7 +18,7 @@ ORDER = ("test", "validation", "train")
 
 def with_splits(files: Sequence[InputFile], splits: GivenSplits, base: Path) -> list[InputFile]:
     """The files with the split of each, in the order in which duplicates survive; as they are where the plan
-    names no splits. Raises ConfigError where a split names a file that is no input, or two name one."""
+    names no splits. Raises ConfigError where a split names a file that is not an input, or two name one."""
     named: dict[str, str] = {}
     for split in ORDER:
         paths = getattr(splits, split)

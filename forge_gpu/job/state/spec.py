@@ -68,7 +68,7 @@ class JobSpec:
         try:
             values = json.loads(text, parse_constant=_refuse)
             if not isinstance(values, dict):
-                raise ValueError("it is no JSON object")
+                raise ValueError("it is not a JSON object")
             for name in PATHS & values.keys():
                 if isinstance(values[name], str):
                     values[name] = Path(values[name])
@@ -87,7 +87,7 @@ def _checked() -> TypeAdapter[JobSpec]:
 
 
 def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _first_line(fault: Exception) -> str:

@@ -52,7 +52,7 @@ def _scored(taken: Taken, given: list[Any], texts: list[str]) -> list[tuple[floa
     if not isinstance(scores, list) or len(scores) != len(texts):
         raise BadRecord(f"there is not one score for each of the {len(texts)} answers")
     if not all(isinstance(score, int | float) for score in scores):
-        raise BadRecord("a score is no number")
+        raise BadRecord("a score is not a number")
     return list(zip(map(float, scores), texts, strict=True))
 
 
@@ -68,7 +68,7 @@ def instances(taken: Taken, asked: Asked) -> Rows:
     rows = []
     for number, instance in enumerate(list_in(taken["instances"], "the list of instances"), 1):
         if not isinstance(instance, dict):
-            raise BadRecord(f"instance {number} is no object")
+            raise BadRecord(f"instance {number} is not an object")
         key = first_key(instance, turn_keys("answered"))
         if key is None:
             raise BadRecord(f"instance {number} has no output")

@@ -61,7 +61,7 @@ def _choices(taken: Taken) -> tuple[list[str], list[str]]:
             for each, letter in zip(choices, ascii_uppercase, strict=False)
         ]
     else:
-        raise BadRecord("the choices are no list")
+        raise BadRecord("the choices are not a list")
     if not 1 < len(texts) <= 26 or len(labels) != len(texts):
         raise BadRecord(f"there are {len(texts)} choices: from 2 to 26 can be told apart by letters")
     if texts is choices:

@@ -43,7 +43,7 @@ def scored_pair(taken: Taken, asked: Asked) -> dict[str, Any]:
     try:
         one, other = float(taken["score_a"]), float(taken["score_b"])
     except (TypeError, ValueError):
-        raise BadRecord("a score is no number") from None
+        raise BadRecord("a score is not a number") from None
     if one == other or one != one or other != other:
         raise BadRecord("neither answer has the better score")
     better, worse = ("a", "b") if one > other else ("b", "a")

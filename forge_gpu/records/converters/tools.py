@@ -30,5 +30,5 @@ def xlam(taken: Taken, asked: Asked) -> dict[str, Any]:
 
 def _tool(tool: Any) -> Any:
     if not isinstance(tool, dict):
-        raise BadRecord("a tool is no object")
+        raise BadRecord("a tool is not an object")
     return tool if "function" in tool else {"type": "function", "function": tool}

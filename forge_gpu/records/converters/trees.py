@@ -20,7 +20,7 @@ def tree(taken: Taken, asked: Asked) -> list[dict[str, Any]]:
     """`all` paths that end with the assistant; or the `best`: the reply of the lowest rank each time."""
     root = json_text(taken["root"]) if "root" in taken else dict(taken)
     if not isinstance(root, dict):
-        raise BadRecord("the tree is no object")
+        raise BadRecord("the tree is not an object")
     if taken.get("parent"):
         raise BadRecord(f"the message before it, {str(taken['parent'])[:60]!r}, is not in the file")
     paths = list(_paths(root, [], asked.answers != "all"))
@@ -36,7 +36,7 @@ def _paths(node: Mapping[str, Any], before: list[Message], best: bool) -> Iterat
     path = [*before, _message(node)]
     given = json_text(node.get("replies")) or []
     if not isinstance(given, list) or not all(isinstance(reply, dict) for reply in given):
-        raise BadRecord("the replies of a message are no list of messages")
+        raise BadRecord("the replies of a message are not a list of messages")
     replies = [reply for reply in given if not _is_true(reply.get("deleted"))]
     if best:
         replies = sorted(replies, key=_rank)[:1]

@@ -34,7 +34,7 @@ def list_in(value: Any, what: str, number: int = 0) -> list[Any]:
     """A list that is not empty, as it is or as JSON in a text. Raises BadRecord."""
     value = json_text(value)
     if not isinstance(value, list):
-        raise BadRecord(f"{what.format(number)} is no list")
+        raise BadRecord(f"{what.format(number)} is not a list")
     if not value:
         raise BadRecord(f"{what.format(number)} is an empty list")
     return value
@@ -61,11 +61,11 @@ def pairs_in(value: Any, what: str) -> list[Message]:
     """The messages of pairs of texts; none of an empty list."""
     value = json_text(value)
     if not isinstance(value, list):
-        raise BadRecord(f"{what} is no list of pairs")
+        raise BadRecord(f"{what} is not a list of pairs")
     messages: list[Message] = []
     for number, pair in enumerate(value, 1):
         if not isinstance(pair, list) or len(pair) != 2:
-            raise BadRecord(f"pair {number} of {what} is no list of two texts")
+            raise BadRecord(f"pair {number} of {what} is not a list of two texts")
         where = "a text of pair {}"
         messages += one_turn(text_in(pair[0], where, number), text_in(pair[1], where, number))
     return messages
@@ -102,7 +102,7 @@ def turns(taken: Taken, asked: Asked) -> dict[str, Any]:
     messages: list[Message] = []
     for number, turn in enumerate(list_in(taken["turns"], "the conversation"), 1):
         if not isinstance(turn, dict):
-            raise BadRecord(f"turn {number} is no object")
+            raise BadRecord(f"turn {number} is not an object")
         who, said = two_keys("who", "said", tuple(turn))
         if who is None or said is None:
             raise BadRecord(f"turn {number} does not say {'who speaks' if who is None else 'what is said'}")
@@ -121,7 +121,7 @@ def exchanges(taken: Taken, asked: Asked) -> dict[str, Any]:
 def exchange_in(exchange: Any, number: int) -> tuple[str, str]:
     """The question and the answer of an exchange. Raises BadRecord."""
     if not isinstance(exchange, dict):
-        raise BadRecord(f"exchange {number} is no object")
+        raise BadRecord(f"exchange {number} is not an object")
     asked, answered = two_keys("asked", "answered", tuple(exchange))
     if asked is None or answered is None:
         raise BadRecord(f"exchange {number} has no {'question' if asked is None else 'answer'}")
@@ -134,7 +134,7 @@ def contents(taken: Taken, asked: Asked) -> dict[str, Any]:
     messages: list[Message] = []
     for number, content in enumerate(list_in(taken["contents"], "the conversation"), 1):
         if not isinstance(content, dict):
-            raise BadRecord(f"content {number} is no object")
+            raise BadRecord(f"content {number} is not an object")
         role = content.get("role") or "user"
         messages.append({"from": text_in(role, "a role"), "value": _parts(content.get("parts"), number)})
     system = json_text(taken.get("system"))
@@ -148,7 +148,7 @@ def _parts(parts: Any, number: int) -> str:
     for part in [parts] if isinstance(parts, dict) else list_in(parts, "the parts of content {}", number):
         text = part if isinstance(part, str) else part.get("text") if isinstance(part, dict) else None
         if not isinstance(text, str):
-            raise BadRecord(f"content {number} has a part that is no text")
+            raise BadRecord(f"content {number} has a part that is not a text")
         texts.append(text)
     return "".join(texts)
 
@@ -170,7 +170,7 @@ def messages_in(value: Any, what: str, role: str) -> list[Message]:
         return [{"role": role, "content": value}]
     value = [value] if isinstance(value, dict) else value
     if not isinstance(value, list) or not value or not all(isinstance(each, dict) for each in value):
-        raise BadRecord(f"{what} is no list of messages")
+        raise BadRecord(f"{what} is not a list of messages")
     return value
 
 

@@ -90,7 +90,7 @@ def _normal(array: pa.Array) -> pa.Array:
 
 
 def finite(array: pa.Array) -> pa.Array:
-    """The same floats. Raises ValueError where one is no number that JSON has."""
+    """The same floats. Raises ValueError where one is not a number that JSON has."""
     if pc.any(pc.invert(pc.is_finite(array))).as_py():
         raise ValueError("Out of range float values are not JSON compliant")
     return array

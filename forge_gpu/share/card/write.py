@@ -20,12 +20,12 @@ def write_card(folder: str | Path, license: str | None = None) -> Path:
     """Write README.md of a prepared folder; its path. license: instead of the plan's.
 
     Raises InputError where the folder is not prepared, OutputError where a README.md is there that Forge did
-    not write, ConfigError for a licence that is no name.
+    not write, ConfigError for a licence that is not a name.
     """
     prepared = open_prepared(folder)
     path = prepared.folder / CARD
     if path.is_symlink() or (path.exists() and not is_own_card(path)):
-        raise OutputError(f"{path}: is there already, and Forge did not write it; move it away, or keep it")
+        raise OutputError(f"{path}: already exists, and Forge did not write it; move it away, or keep it")
     write_atomic(path, make_card(prepared, license))
     return path
 
@@ -34,7 +34,7 @@ def make_card(prepared: Prepared, license: str | None = None) -> str:
     """The text of the card."""
     license = license or prepared.settings_of_run.get("license")
     if license is not None and not (isinstance(license, str) and is_license(license)):
-        raise ConfigError(f"{license!r}: is no name of a licence; write one as cc-by-4.0")
+        raise ConfigError(f"{license!r}: is not the name of a licence; write one such as cc-by-4.0")
     with reading(prepared.folder):
         return card_text(prepared, metadata(prepared, license), license)
 

@@ -34,7 +34,7 @@ class Ledger:
             schema = self._file.schema_arrow
             kinds = {name: schema.field(name).type for name in self.columns}
             if any(kinds.get(name) != kind for name, kind in NEEDED.items()):
-                raise InputError(f"{path}: is no ledger of Forge")
+                raise InputError(f"{path}: is not a ledger of Forge")
             groups = [self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)]
             self._starts = np.concatenate([[0], np.cumsum(groups)]).astype(np.int64)
             self.runs = self._find_runs()

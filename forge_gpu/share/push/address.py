@@ -27,11 +27,11 @@ class Address:
 
 
 def parse(address: str) -> Address:
-    """Raises ConfigError for what is no data set on the hub."""
+    """Raises ConfigError for what is not a data set on the hub."""
     match = _ADDRESS.fullmatch(address)
     if match is None or ".." in address or "--" in match["name"]:
         raise ConfigError(
-            f"{public(address)!r}: is no data set on the hub; write hf://datasets/ORG/NAME, with @BRANCH "
-            "where it is to be another than main"
+            f"{public(address)!r}: is not a data set on the hub; write hf://datasets/ORG/NAME, or "
+            "hf://datasets/ORG/NAME@BRANCH for a branch other than main"
         )
     return Address(match["name"], match["branch"] or MAIN)

@@ -34,7 +34,7 @@ def telling(address: Address) -> Iterator[None]:
     except errors.LocalTokenNotFoundError as fault:
         raise no_token() from fault
     except errors.OfflineModeIsEnabled as fault:
-        raise OutputError(f"{address}: HF_HUB_OFFLINE is set, so that nothing can be pushed") from fault
+        raise OutputError(f"{address}: HF_HUB_OFFLINE is set, so nothing can be pushed") from fault
     except Exception as fault:
         raise OutputError(f"{address}: {_explain(fault)}") from fault
 

@@ -55,7 +55,7 @@ def push(
     """
     place = parse(address)
     if license is not None and not is_license(license):
-        raise ConfigError(f"{license!r}: is no name of a licence; write one as cc-by-4.0")
+        raise ConfigError(f"{license!r}: is not the name of a licence; write one such as cc-by-4.0")
     files = contents(open_prepared(folder), bookkeeping, license)
     api = _api()
     with telling(place):
@@ -73,7 +73,9 @@ def _api() -> Any:
     if token is None:
         raise no_token()
     if not (token.isascii() and token.isprintable()) or " " in token:
-        raise ConfigError("the token for the hub holds what no token has; log in anew with 'hf auth login'")
+        raise ConfigError(
+            "the token for the hub has characters that no token has; log in again with 'hf auth login'"
+        )
     huggingface_hub.utils.disable_progress_bars()
     huggingface_hub.utils.logging.set_verbosity_error()
     return huggingface_hub.HfApi(library_name="forge-gpu")
@@ -144,7 +146,7 @@ def _is_own_card(api: Any, place: Address) -> bool:
 def _upload(
     api: Any, place: Address, additions: Sequence[Any], on_progress: Callable[[int, int], None]
 ) -> None:
-    """Upload what does not fit into a commit; what is there already is passed over."""
+    """Upload what does not fit into a commit; what already exists is passed over."""
     done = 0
     for group in _groups(additions):
         api.preupload_lfs_files(

@@ -26,7 +26,7 @@ BARS = 40
 
 
 def parameters_of(config: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
-    """Dotted keys of a plan, and values that are no objects; without null and without what is secret."""
+    """Dotted keys of a plan, and values that are not objects; without null and without what is secret."""
     return dict(_flat(public_within(config), ""))
 
 

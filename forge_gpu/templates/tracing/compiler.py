@@ -139,7 +139,7 @@ class Compiler:
             if outline not in self._seen and len(self._seen) >= MAX_SHAPES:
                 return False
             self._seen[outline] += 1
-        except TypeError:  # a role that is no text
+        except TypeError:  # a role that is not a text
             return False
         return self._seen[outline] > self.patience.rows_before_trace // 2
 

@@ -274,7 +274,7 @@ def _call(c: Compiler, node: nodes.Call) -> Cell:
     if isinstance(node.node, nodes.Getattr):
         return call_method(c, node, node.node)
     if not isinstance(node.node, nodes.Name):
-        raise Unsupported("a call of what is no name")
+        raise Unsupported("a call of what is not a name")
     if c.is_function(node.node, "raise_exception"):
         for argument in node.args:
             c.value(argument)
