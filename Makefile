@@ -114,6 +114,7 @@ bench-gates: install bench-peers ## Measure the ratios that must hold; fails whe
 acceptance: install ## What takes too long for every commit, a script a subject; see benchmarks/acceptance
 	$(BIN)/python -m benchmarks.acceptance.same_bytes $(BEFORE) examples
 	$(BIN)/python -m benchmarks.acceptance.templates
+	$(BIN)/python -m benchmarks.acceptance.masks
 	$(BIN)/python -m benchmarks.acceptance.tokens 100000
 	$(BIN)/python -m benchmarks.acceptance.faults 1000 300
 	docker/with-engine.sh $(BIN)/python -m benchmarks.acceptance.containers

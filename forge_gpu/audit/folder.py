@@ -144,10 +144,11 @@ def _same(what: str, result: dict[str, int], said: dict[str, int]) -> Check:
 
 def _places(lines: dict[str, list[int]], outputs: list[OutputFile], manifest: dict[str, Any]) -> Check:
     """Every line of every file of a split is one row of the ledger; a pack is one or more. Where rows go on
-    in further lines, the ledger names the first."""
+    in further lines, or are repeated, the ledger names the first."""
     faults, config = [], manifest["config"]
     is_packed = "packs" in manifest
     goes_on = config["output"].get("packing") == "wrapped" or config.get("tokens", {}).get("cut") == "split"
+    goes_on |= config["data"].get("repeats") is not None
     for file in outputs:
         if file.split in IN_SPLITS:
             result = np.sort(np.array(lines.pop(file.file, []), np.int64))

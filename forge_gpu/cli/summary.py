@@ -77,6 +77,10 @@ def _tokens(manifest: dict[str, Any]) -> list[str]:
     lost = [f"{tokens[key]:,} {key}" for key in ("cut", "dropped") if tokens[key]]
     if lost:
         lines.append(f"of {tokens['in']:,} tokens in all: {', '.join(lost)}")
+    if tokens.get("repeated"):
+        lines.append(f"{tokens['repeated']:,} tokens are of rows that come again:")
+        for entry in manifest["mixture"]:
+            lines.append(f"  {entry['written']:,} lines of {entry['used']:,} rows of {entry['input']}")
     if tokens["control_text"]:
         treated = manifest["config"]["tokens"]["control_text"]
         done = "are control tokens" if treated == "keep" else "stay text"

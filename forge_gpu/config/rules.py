@@ -184,6 +184,12 @@ def _weights_have_tokens(config: Config) -> str | None:
     return None
 
 
+def _repeats_have_tokens(config: Config) -> str | None:
+    if config.data.repeats is None or form_of(config).is_encoded:
+        return None
+    return f"rows of tokens can be repeated: it needs output.form tokens, and it is {config.output.form}"
+
+
 def _answers_stand_apart(config: Config) -> str | None:
     """Whether what is asked of tokens goes with answers whose ids are lists of their own."""
     output, tokens = config.output, config.tokens
@@ -379,6 +385,7 @@ RULES = (
         _tokens_are_all,
     ),
     Rule("data.weights_by", ("data.weights_by", "data.weights", "output.form"), _weights_have_tokens),
+    Rule("data.repeats", ("data.repeats", "output.form"), _repeats_have_tokens),
     Rule(
         "output.form",
         (

@@ -26,6 +26,7 @@ Action = Literal["off", "warn", "reject"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Cap = Annotated[int, Field(ge=0)]
+Repeat = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class Section(BaseModel):
@@ -145,6 +146,7 @@ class DataConfig(Section):
     weights: list[Weight] | dict[str, Weight] | None = None  # the share of each input, of any sum
     weights_by: Literal["rows", "tokens"] = "rows"  # what has these shares: rows, or tokens that are trained
     caps: list[Cap | None] | dict[str, Cap] | None = None  # rows of an input to use at most
+    repeats: list[Repeat | None] | dict[str, Repeat] | None = None  # how often its rows may come; null: once
     against: Annotated[
         list[str], WITHOUT_EFFECT
     ] = []  # evaluation files: rows near or equal to one of theirs are left out

@@ -16,8 +16,9 @@ BATCH_ROWS = 1 << 16
 def tokens_of_lines(prepared: Prepared, split: str) -> I64:
     """int64[n], in the order of the lines: from the ledger, unless rows go on from
     line to line or are padded."""
-    goes_on = prepared.config.output.packing == "wrapped" or prepared.config.tokens.cut == "split"
-    if goes_on or is_padded(prepared):
+    config = prepared.config
+    goes_on = config.output.packing == "wrapped" or config.tokens.cut == "split"
+    if goes_on or config.data.repeats is not None or is_padded(prepared):
         return mapped_split(prepared, split).tokens
     files = prepared.split_files[split]
     first, result = {}, np.zeros(sum(file.rows for file in files), np.int64)

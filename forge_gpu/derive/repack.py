@@ -133,6 +133,8 @@ def _plan(prepared: Prepared, length: int | None, packing: str | None, within: s
         raise ConfigError(f"{rule.name}: {amiss}")
     if config.tokens.cut == "split":
         raise InputError(f"{prepared.folder}: its rows are split into lines: prepare it again to pack them")
+    if config.data.repeats is not None:
+        raise InputError(f"{prepared.folder}: its rows are repeated: prepare it again to pack them otherwise")
     if before.packing == "bfd" and before.order == "shuffled":
         raise InputError(
             f"{prepared.folder}: its packs were made of shuffled rows, whose order they do not tell: repack "

@@ -89,7 +89,7 @@ def _compared(job: Job, files: Sequence[OutputFile], tokens: dict[str, Any]) -> 
         "seconds": round(time.time() - job.facts.started, 3),
         "peak_memory": peak_memory(),
         "output_bytes": sum(file.bytes for file in files),
-        "rows": sum(file.rows for file in files if file.split != name(Fate.REJECTED)),
+        "rows": sum(rows for fate, rows in job.decisions.counts().items() if fate in SPLITS),
         **({"tokens": tokens["tokens"]["tokens"]} if tokens else {}),
     }
     if job.facts.resumed:

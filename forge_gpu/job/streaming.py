@@ -25,7 +25,7 @@ from forge_gpu.job.rows.workspace import is_same_source
 from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.spec import JobSpec
-from forge_gpu.job.write_pass import spooled_rows
+from forge_gpu.job.write_pass import copies_of, spooled_rows
 from forge_gpu.templates.forms import form_of
 
 
@@ -75,6 +75,7 @@ def _batches(
             for item, facts in zip(job.inputs.items, job.ranges, strict=True):
                 fates = np.asarray(decisions.fate[first : first + facts.rows])
                 spooled = spooled_rows(job, slice(first, first + facts.rows))
+                copies = copies_of(decisions, slice(first, first + facts.rows))
                 first += facts.rows
                 row = digest = 0
                 for chunk in workspace.chunks(item, job.budget.chunk_bytes):
@@ -82,7 +83,8 @@ def _batches(
                     digest += of_chunk
                     chosen = np.flatnonzero(fates[row : row + len(rows)] == fate)
                     if spooled is not None:
-                        workspace.give_tokens(rows, chosen, spooled.of(row, len(rows)))
+                        often = None if copies is None else copies[row : row + len(rows)][chosen]
+                        workspace.give_tokens(rows, chosen, spooled.of(row, len(rows)), often)
                     elif workspace.encoder is not None:
                         workspace.encode_lines(rows, chosen, chosen[:0])
                     if rows.line_rows is not None:

@@ -23,7 +23,7 @@ from forge_gpu.job.rows.rows import Rows
 from forge_gpu.job.rows.tokenizers import counted_rows, depends_on_lengths
 from forge_gpu.job.rows.workspace import Workspace, changed, is_same_source
 from forge_gpu.job.run import passes
-from forge_gpu.job.state.decisions import SPLITS
+from forge_gpu.job.state.decisions import SPLITS, Decisions
 from forge_gpu.job.state.inputs import Item, PlacedBlock
 from forge_gpu.job.state.token_table import SpooledRows, TokenRows
 from forge_gpu.kernels.layout import AS_JSON, I64, U8, Text
@@ -83,10 +83,13 @@ class WritePass(BlockPass["ChunkLines"]):
             placed=unit,
             fates=fates,
             reasons=np.asarray(decisions.reason[rows]),
-            ranks=None if decisions.rank is None else np.asarray(decisions.rank[rows]),
+            ranks=None
+            if decisions.rank is None
+            else np.asarray(decisions.rank[decisions.copies_within(rows)]),
             chunk_bytes=self._job.budget.chunk_bytes,
             check=check,
             spooled=spooled_rows(self._job, rows),
+            copies=copies_of(decisions, rows),
             seen=self._seen[slice(*np.searchsorted(self._seen, (rows.start, rows.stop)))] - rows.start,
         )
 
@@ -143,6 +146,11 @@ def spooled_rows(job: Job, rows: slice) -> SpooledRows | None:
     return job.tokens.of(np.array(job.token_rows[rows]))
 
 
+def copies_of(decisions: Decisions, rows: slice) -> I64 | None:
+    """How often each of some rows is written; None where each is written once."""
+    return None if decisions.first_copy is None else np.asarray(decisions.copies_of(rows))
+
+
 def held(workspace: Workspace, chunk: ChunkLines) -> ChunkLines:
     """The lines that a workspace has just rendered, until their block's turn is over."""
     own = not chunk.splits or chunk.lists is not None
@@ -160,11 +168,14 @@ def write_block(
     check: bool,
     seen: I64,
     spooled: SpooledRows | None = None,
+    copies: I64 | None = None,
 ) -> Iterator[ChunkLines]:
     """Render the rows of a block of a range, chunk by chunk. fates, reasons, ranks: its share of what was
     decided. check: compare a row with the reference. seen: numbers of rows of the block for the collector.
-    spooled: the tokens of its rows, where they are known."""
+    spooled: the tokens of its rows, where they are known. copies: how often each is written; ranks are then
+    of copies."""
     row, record, line, digest = 0, 0, placed.place.first_line, 0
+    first_copy = None if copies is None else np.concatenate(([0], np.cumsum(copies)))
     bind = spooled is None or _has_detail(reasons[fates == np.uint8(Fate.REJECTED)])
     workspace.engine.release_result()
     for chunk in workspace.chunks(replace(item, range=placed.range), chunk_bytes, placed.block.records):
@@ -174,14 +185,18 @@ def write_block(
         counts = None
         if spooled is not None:
             written = np.flatnonzero(fate <= np.uint8(max(SPLITS)))
-            workspace.give_tokens(rows, written, spooled.of(row, len(rows)))
+            often = None if copies is None else copies[row : row + len(rows)][written]
+            workspace.give_tokens(rows, written, spooled.of(row, len(rows)), often)
         elif workspace.encoder is not None:
             counted = counted_rows(workspace.config, fate, reason, rows.live)
             counts = workspace.encode_lines(rows, _by_split(fate)[0], counted)[: len(fate)]
         if check:
             check = not _check_sample(workspace, rows, fate)
         workspace.written(rows, _by_split(fate)[0])
-        of_ranks = None if ranks is None else ranks[row : row + len(rows)]
+        own = slice(row, row + len(rows))
+        if first_copy is not None:
+            own = slice(first_copy[row], first_copy[min(row + len(rows), len(fates))])
+        of_ranks = None if ranks is None else ranks[own]
         lines, lists, splits = _split_lines(workspace, rows, fate, of_ranks)
         rejected: list[bytes] = []
         refused = np.flatnonzero(fate == np.uint8(Fate.REJECTED))
@@ -234,9 +249,10 @@ def _split_lines(
 ) -> tuple[Text, ListRows | None, list[tuple[Fate, int, int, I64 | None]]]:
     """The lines of a chunk's rows, split by split, rendered by one call, or their lists; see ChunkLines."""
     if rows.line_rows is not None:
-        first = np.searchsorted(rows.line_rows, rows.line_rows)
         fate = fate[rows.line_rows]
-        rank = None if rank is None else rank[rows.line_rows] + np.arange(len(first)) - first
+        if rank is not None:
+            of_lines = rows.line_rows if rows.line_copies is None else rows.line_copies
+            rank = rank[of_lines] + np.arange(len(of_lines)) - np.searchsorted(of_lines, of_lines)
     order, ends = _by_split(fate)
     if not len(order):
         return _as_text([]), None, []

@@ -127,12 +127,13 @@ def tokens_of_template(config: Config) -> frozenset[str]:
     source = model.chat_template or ""
     if model.template_kind == "builtin":
         source = builtin(source).template
-    return frozenset(_pattern().findall(source)) | {
+    return frozenset(pattern().findall(source)) | {
         token for name, token in model.special_tokens.items() if name != "unk_token" and len(token) > 1
     }
 
 
 @cache
-def _pattern() -> re.Pattern[str]:
+def pattern() -> re.Pattern[str]:
+    """How control tokens look in a template."""
     text = (files("forge_gpu.quality") / "control_tokens.yaml").read_text(encoding="utf-8")
     return re.compile("|".join(YAML(typ="safe", pure=True).load(text)["patterns"]))

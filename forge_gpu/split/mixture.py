@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -69,39 +70,68 @@ def sample(
     return used
 
 
-def sample_by_size(
+@dataclass(frozen=True)
+class Passes:
+    """How often rows are used. whole: bool[n], rows that a source offers; count: int64[sources], how often
+    all of these are used; rest: bool[n], rows of them that are used once more."""
+
+    whole: npt.NDArray[np.bool_]
+    count: I64
+    rest: npt.NDArray[np.bool_]
+
+    def used(self, source: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.bool_]:
+        """Rows that are used at all: bool[n]."""
+        used: npt.NDArray[np.bool_] = self.whole & (self.count > 0)[source] | self.rest
+        return used
+
+    def copies(self, source: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.uint32]:
+        """How often each row is used: uint32[n]."""
+        copies: npt.NDArray[np.uint32] = self.count.astype(np.uint32)[source] * self.whole + self.rest
+        return copies
+
+
+def sample_repeated(
     source: npt.NDArray[np.unsignedinteger],
     hashes: U64,
     live: npt.NDArray[np.bool_],
-    size: npt.NDArray[np.unsignedinteger],
+    size: npt.NDArray[np.unsignedinteger] | None,
     weights: Sequence[float] | None,
     caps: Sequence[int | None] | None,
+    repeats: Sequence[int] | None,
     sources: int,
     seed: int,
     budget_bytes: int,
-) -> tuple[npt.NDArray[np.bool_], I64]:
-    """(which live rows are used, by weights that are shares of the sum of their sizes: bool[n]; the sizes
-    that each source has: int64[sources]). The others as in `sample`.
+) -> tuple[Passes, I64]:
+    """(how often live rows are used; what each source offers: int64[sources], the sum of its rows' sizes).
 
-    Of each source as many rows as do not go over its share, in the order in which `sample` uses them; that
-    number is searched, of all sources at once.
+    size: unsigned[n], of each row; None: each counts 1. weights are shares of their sum; each row of a source
+    may be used as often as repeats says of it, once where that is None. The others as in `sample`.
+
+    A source is used in whole passes, and then as many of its rows as do not go over its share, in the order
+    in which `sample` uses them; that number is searched, of all sources at once.
     """
 
     def drawn(rows: Sequence[int]) -> tuple[npt.NDArray[np.bool_], I64]:
         used = sample(source, hashes, live, rows, seed, budget_bytes)
-        return used, sums_of(source, size, used, sources)
+        return used, available(source, used, sources) if size is None else sums_of(
+            source, size, used, sources
+        )
 
     most = shares(available(source, live, sources).tolist(), None, caps)
-    there = drawn(most)[1]
-    required = np.array(shares(there.tolist(), weights, None), np.int64)
+    whole, there = drawn(most)
+    offered = there if repeats is None else there * np.array(repeats, np.int64)
+    required = np.array(shares(offered.tolist(), weights, None), np.int64)
+    passes, rest = np.divmod(required, np.maximum(there, 1))
     low, high = np.zeros(sources, np.int64), np.array(most, np.int64)
     while (low < high).any():
         middle = (low + high + 1) // 2
-        fits = drawn(middle.tolist())[1] <= required
+        fits = drawn(middle.tolist())[1] <= rest
         low, high = np.where(fits, middle, low), np.where(fits, high, middle - 1)
+    # Rows of no size are in no further pass, and are none the less of a source that has no share.
+    none_left = (passes > 0) & (rest == 0)
     left_out = required == 0 if weights is None else np.array(weights) == 0
-    low[left_out] = 0  # rows of no size are none the less of a source that has no share
-    return drawn(low.tolist())[0], there
+    low[none_left | left_out] = 0
+    return Passes(whole, passes, drawn(low.tolist())[0]), there
 
 
 def sums_of(

@@ -8,18 +8,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 
 from forge_gpu.errors import InputError
 from forge_gpu.kernels.layout import I64, U8
+from forge_gpu.tokens.spelling import spelled
 
-REPLACEMENT = "▁"
-"""What stands for a blank in the vocabularies of SentencePiece."""
 SET_ASIDE = "\ufdd0{}"
 """Takes the place of an added token in a vocabulary: a text that no valid text holds."""
 
@@ -39,14 +36,17 @@ class AddedToken:
 class Definition:
     """One tokenizer. text: its JSON, of which the whole is read again where it is asked for: as objects a
     large vocabulary takes five times the room. outline: it without the words and merges of its model. path:
-    of the file that it is from. digest: SHA-256 of the JSON. unknown: the id of texts that the model does not
-    know."""
+    of the file that it is from. digest: SHA-256 of the JSON as it was given. unknown: the id of texts that
+    the model does not know. spelling: the bytes of all ids, and int64[ids + 1], where each begins; an id
+    without bytes that are known has none."""
 
     text: bytes
     outline: Mapping[str, Any]
     path: Path
     digest: str
     unknown: int | None
+    added: tuple[AddedToken, ...]
+    spelling: tuple[U8, I64]
 
     @classmethod
     def of(cls, text: str | bytes, path: Path) -> Definition:
@@ -58,32 +58,12 @@ class Definition:
         model = document.get("model") if isinstance(document, dict) else None
         if not isinstance(model, dict) or "vocab" not in model:
             raise InputError(f"{path} is no tokenizer: it has no model with a vocabulary")
-        data = text.encode() if isinstance(text, str) else text
-        unknown = _unknown(model)
+        digest = hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
+        added, spelling = _added(document, path), _spelling(document, path)
+        unknown, compact = _unknown(model), orjson.dumps(document)
         for large in ("vocab", "merges"):
             model.pop(large, None)
-        made = cls(data, document, path, hashlib.sha256(data).hexdigest(), unknown)
-        made.added  # noqa: B018 (it is read now, so that its faults are those of the file)
-        return made
-
-    @cached_property
-    def added(self) -> tuple[AddedToken, ...]:
-        try:
-            return tuple(
-                AddedToken(
-                    str(entry["content"]),
-                    int(entry["id"]),
-                    special=bool(entry.get("special")),
-                    lstrip=bool(entry.get("lstrip")),
-                    rstrip=bool(entry.get("rstrip")),
-                    single_word=bool(entry.get("single_word")),
-                    normalized=bool(entry.get("normalized")),
-                )
-                for entry in self.outline.get("added_tokens") or ()
-                if entry["content"]
-            )
-        except (TypeError, KeyError, ValueError, AttributeError):
-            raise InputError(f"{self.path}: added_tokens are not as a tokenizer.json has them") from None
+        return cls(compact, document, path, digest, unknown, added, spelling)
 
     @property
     def kind(self) -> str:
@@ -132,35 +112,35 @@ class Definition:
         document |= {"added_tokens": [], "model": _without(document["model"], self.kind, special)}
         return orjson.dumps(document | dict.fromkeys(("post_processor", "truncation", "padding")))
 
-    @cached_property
-    def spelling(self) -> tuple[U8, I64]:
-        """(the bytes of all ids, int64[ids + 1] where each begins). An id without bytes that are known has
-        none: what is made of it has the wrong size."""
-        words = self._words()
-        size = max(words, default=-1) + 1
-        offsets = np.zeros(size + 1, np.int64)
-        for number, word in words.items():
-            offsets[number + 1] = len(word)
-        np.cumsum(offsets, out=offsets)
-        return np.frombuffer(b"".join(words.get(k, b"") for k in range(size)), np.uint8), offsets
 
-    def _words(self) -> dict[int, bytes]:
-        vocabulary = orjson.loads(self.text)["model"]["vocab"]
-        named = (
-            vocabulary.items()
-            if isinstance(vocabulary, dict)
-            else ((entry[0], number) for number, entry in enumerate(vocabulary))
+def _added(document: Mapping[str, Any], path: Path) -> tuple[AddedToken, ...]:
+    try:
+        return tuple(
+            AddedToken(
+                str(entry["content"]),
+                int(entry["id"]),
+                special=bool(entry.get("special")),
+                lstrip=bool(entry.get("lstrip")),
+                rstrip=bool(entry.get("rstrip")),
+                single_word=bool(entry.get("single_word")),
+                normalized=bool(entry.get("normalized")),
+            )
+            for entry in document.get("added_tokens") or ()
+            if entry["content"]
         )
-        is_bytes = any(part.get("type") == "ByteLevel" for part in self.parts("pre_tokenizer", "decoder"))
-        falls_back = bool(self.outline["model"].get("byte_fallback"))
-        try:
-            words = {
-                int(number): _byte_level(word) if is_bytes else _sentence_piece(word, falls_back)
-                for word, number in named
-            }
-        except (TypeError, ValueError):
-            raise InputError(f"{self.path}: the vocabulary is not as a tokenizer.json has it") from None
-        return words | {token.id: token.content.encode() for token in self.added}
+    except (TypeError, KeyError, ValueError, AttributeError):
+        raise InputError(f"{path}: added_tokens are not as a tokenizer.json has them") from None
+
+
+def _spelling(document: Mapping[str, Any], path: Path) -> tuple[U8, I64]:
+    parts = [part for name in ("pre_tokenizer", "decoder") for part in _walk(document.get(name))]
+    is_bytes = any(part.get("type") == "ByteLevel" for part in parts)
+    added = {token.id: token.content for token in _added(document, path)}
+    model = document["model"]
+    try:
+        return spelled(model["vocab"], added, is_bytes, bool(model.get("byte_fallback")))
+    except (TypeError, ValueError, AttributeError, OverflowError, IndexError, KeyError):
+        raise InputError(f"{path}: the vocabulary is not as a tokenizer.json has it") from None
 
 
 def _unknown(model: Mapping[str, Any]) -> int | None:
@@ -199,27 +179,3 @@ def _without(model: Mapping[str, Any], kind: str, special: set[str]) -> Mapping[
     others = {word: number for word, number in vocabulary.items() if word not in words}
     set_aside = {SET_ASIDE.format(vocabulary[word]): vocabulary[word] for word in sorted(words)}
     return {**model, "vocab": others | set_aside}
-
-
-def _byte_level(word: str) -> bytes:
-    table = _bytes_of_letters()
-    return bytes(table[letter] for letter in word) if all(letter in table for letter in word) else b""
-
-
-@cache
-def letters_of_bytes() -> dict[int, str]:
-    """GPT-2's letter for each byte."""
-    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = [byte for byte in range(256) if byte not in shown]
-    return {byte: chr(byte) for byte in shown} | {byte: chr(256 + n) for n, byte in enumerate(hidden)}
-
-
-@cache
-def _bytes_of_letters() -> dict[str, int]:
-    return {letter: byte for byte, letter in letters_of_bytes().items()}
-
-
-def _sentence_piece(word: str, falls_back: bool) -> bytes:
-    if falls_back and len(word) == 6 and word.startswith("<0x") and word.endswith(">"):
-        return bytes([int(word[3:5], 16)])
-    return word.replace(REPLACEMENT, " ").encode(errors="replace")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from importlib.resources import files
 
@@ -102,18 +102,24 @@ def _are_ranges(value: object) -> bool:
 
 def word_points() -> U8:
     """A bit for each code point that is part of a word, as `\\w` of Rust has it: uint8[WORD_BITS]."""
-    return as_bits(ranges_of(list(_of_words())))
+    bits = np.zeros(8 * WORD_BITS, np.uint8)
+    for points in (range(WITHOUT_CHARACTERS.start), range(WITHOUT_CHARACTERS.stop, 0xE1000)):
+        categories = map(unicodedata.category, map(chr, points))
+        bits[points.start : points.stop] = np.frombuffer(
+            bytes(map(_IN_WORDS.__contains__, categories)), np.uint8
+        )
+    for others in _IN_WORDS_TOO:
+        bits[others.start : others.stop] = 1
+    return np.packbits(bits, bitorder="little")
 
 
-def _of_words() -> Iterator[int]:
-    circled = (
-        range(0x24B6, 0x24EA),
-        range(0x1F130, 0x1F14A),
-        range(0x1F150, 0x1F16A),
-        range(0x1F170, 0x1F18A),
-    )
-    others = {0x200C, 0x200D, *(point for some in circled for point in some)}
-    for point in range(0x110000):
-        category = unicodedata.category(chr(point))
-        if category[0] in "LM" or category in ("Nd", "Nl", "Pc") or point in others:
-            yield point
+_IN_WORDS = frozenset(("Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "Pc"))
+"""Categories of code points."""
+_IN_WORDS_TOO = (
+    range(0x200C, 0x200E),
+    range(0x24B6, 0x24EA),
+    range(0x1F130, 0x1F14A),
+    range(0x1F150, 0x1F16A),
+    range(0x1F170, 0x1F18A),
+)
+"""What joins, and letters in circles."""

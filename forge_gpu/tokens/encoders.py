@@ -48,7 +48,7 @@ class Gigatoken:
         import gigatoken
 
         try:
-            made = gigatoken.Tokenizer.from_json(self._document())
+            made = gigatoken.Tokenizer.from_json(self._document()).backend  # the other holds its JSON too
         except Exception as error:  # whatever it raises: then the other library encodes
             raise ValueError(str(error)) from None
         give_back()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from forge_gpu.tokens.definition import letters_of_bytes
+from forge_gpu.tokens.spelling import letters_of_bytes
 
 _CASED = (r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]")
 _TAIL = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"

@@ -135,6 +135,9 @@ class Tokenizer:
     def __post_init__(self) -> None:
         self._spelled = self.plan.spelled
         self.plan.loaded.whole()  # loading takes memory for a moment: better before there are rows
+        if self.plan.why_slow is None:
+            with self.plan.loaded.gigatoken(first=True):
+                pass
 
     def encode(self, texts: Text, literals: Runs, trained: Runs) -> Tokens:
         """The tokens of some rows. literals: what a template's own text wrote; trained: what is to be

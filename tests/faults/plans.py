@@ -42,6 +42,10 @@ TALKS: dict[str, dict[str, Any]] = {
         "output": {"form": "tokens", "format": "parquet", "order": "shuffled", "columns": ["n"]}
     },
     "tokens, cut": {"tokens": {"cut": "split"}, "model": {"max_length": 60}},
+    "tokens, repeated": {
+        "data": {"mapping": {"shape": "conversation", "messages": "messages"}, "repeats": [3]},
+        "output": {"form": "tokens", "order": "shuffled"},
+    },
     "packs": {"output": {"form": "tokens", "packing": "bfd", "pack_length": 200}},
     "packs, wrapped, as Parquet": {
         "output": {"form": "tokens", "format": "parquet", "packing": "wrapped", "pack_length": 100}

@@ -79,7 +79,8 @@ def test_shares_of_sizes_are_searched(seed):
     live, size = random.random(n) < 0.8, random.integers(0, 9, n).astype(np.uint32)
     weights = [float(weight) for weight in (*random.integers(0, 4, 2), 1)]
     caps = [None, int(random.integers(0, 20)), None]
-    used, there = mixture.sample_by_size(source, hashes, live, size, weights, caps, 3, 5, 0)
+    repeats = random.integers(1, 4, 3).tolist() if seed % 2 else None
+    passes, there = mixture.sample_repeated(source, hashes, live, size, weights, caps, repeats, 3, 5, 0)
     counts = mixture.available(source, live, 3).tolist()
     most = [count if cap is None else min(count, cap) for count, cap in zip(counts, caps, strict=True)]
 
@@ -89,8 +90,11 @@ def test_shares_of_sizes_are_searched(seed):
         return int(size[drawn].sum()), drawn
 
     assert there.tolist() == [sizes(number, most[number])[0] for number in range(3)]
-    expected = np.zeros(n, np.bool_)
-    for number, share in enumerate(mixture.shares(there.tolist(), weights, None)):
-        fitting = [rows for rows in range(most[number] + 1) if sizes(number, rows)[0] <= share]
-        expected |= sizes(number, fitting[-1] if weights[number] else 0)[1]
-    assert used.tolist() == expected.tolist()
+    expected, often = np.zeros(n, np.int64), np.array(repeats or [1, 1, 1])
+    for number, share in enumerate(mixture.shares((there * often).tolist(), weights, None)):
+        whole, rest = divmod(share, int(there[number]) or 1)
+        fitting = [rows for rows in range(most[number] + 1) if sizes(number, rows)[0] <= rest]
+        more = fitting[-1] if weights[number] and (rest or not whole) else 0
+        expected += whole * sizes(number, most[number])[1] + sizes(number, more)[1]
+    assert passes.copies(source).tolist() == expected.tolist()
+    assert passes.used(source).tolist() == (expected > 0).tolist()

@@ -8,17 +8,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pytest
 
 from forge_gpu.config.schema import Mapping
-from forge_gpu.kernels.cpu.token_rows import bytes_of_characters
-from forge_gpu.kernels.layout import PADDING, Text
-from forge_gpu.kernels.token_layout import Runs
 from forge_gpu.templates.jinja_renderer import JinjaRenderer
 from forge_gpu.templates.shapes import shape_of
-from forge_gpu.tokens.encoders import HuggingFace
 from tests.templates.chat_support import WRITTEN, chat_template, render
+from tests.tokens.overlaps import Row, laid_out, overlapping
 from tests.tokens.test_tokens_exact import tokenizer_of
 
 SHAPES = {
@@ -43,8 +39,6 @@ WITHOUT_END = (
     "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
 )
 """As GLM's: what ends a turn is the token that opens the next one, and belongs to that message."""
-
-Row = tuple[str, list[tuple[int, int]]]
 
 
 def records(shape: str) -> list[dict[str, Any]]:
@@ -77,33 +71,20 @@ def rows(request: pytest.FixtureRequest) -> list[Row]:
     return rendered(request.param)
 
 
-def laid_out(rows: list[Row]) -> tuple[Text, Runs, Runs]:
-    """(the texts, all of them literals; what is trained)"""
-    data = [text.encode() for text, _ in rows]
-    offsets = np.concatenate(([0], np.cumsum([len(each) for each in data])))
-    texts = Text(np.frombuffer(b"".join(data) + bytes(PADDING), np.uint8), offsets)
-    pairs = np.array([pair for _, spans in rows for pair in spans], np.int64).reshape(-1, 2)
-    counts = np.concatenate(([0], np.cumsum([len(spans) for _, spans in rows])))
-    trained = bytes_of_characters(texts, Runs(counts, pairs[:, 0].copy(), pairs[:, 1].copy()))
-    literals = Runs(np.arange(len(rows) + 1), offsets[:-1].copy(), offsets[1:].copy())
-    return texts, literals, trained
-
-
 @pytest.mark.parametrize("name", ["llama3", "qwen", "phi4", "phi3", "mistral", "gemma", "unigram"])
 def test_masks_are_those_of_overlaps(name: str, rows: list[Row]) -> None:
     assert len(rows) > 60
     tokenizer = tokenizer_of(name)
     tokens = tokenizer.encode(*laid_out(rows))
-    library = HuggingFace(tokenizer.plan.definition.text)
     takes = {token.id for token in tokenizer.plan.definition.added if token.lstrip or token.rstrip}
     causes: Counter[str] = Counter()
     for number, (text, spans) in enumerate(rows):
-        ids, places = library.with_offsets(text)
+        ids, expected = overlapping(tokenizer, text, spans)
         own = slice(tokens.offsets[number], tokens.offsets[number + 1])
         assert tokens.ids[own].tolist() == ids
-        for token, weight, (begin, end) in zip(ids, tokens.weights[own].tolist(), places, strict=True):
-            if weight != any(begin < stop and end > start for start, stop in spans):
-                assert token in takes and not weight, (text[begin:end], text)
+        for token, weight, of_overlap in zip(ids, tokens.weights[own].tolist(), expected, strict=True):
+            if weight != of_overlap:
+                assert token in takes and not weight, (token, text)
                 causes["white space of a control token"] += 1
     assert bool(causes) == (name in TAKES_WHITE_SPACE)
 
@@ -120,3 +101,22 @@ def test_where_a_template_ends_no_turn_the_next_ones_opening_is_not_trained() ->
     assert len(opens) == 2 and opens <= set(tokens.ids.tolist())
     assert opens.isdisjoint(tokens.ids[tokens.weights != 0].tolist())
     assert tokens.trained.all()
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_white_space_behind_an_end_of_turn_is_not_trained(compiled: bool) -> None:
+    """Whatever an answer ends with: what stands behind the end of its turn may spell it again."""
+    renderer = JinjaRenderer(
+        chat_template(WRITTEN["chatml"]),
+        shape_of(SHAPES["conversation"]).sides(SHAPES["conversation"]),
+        ("text", "spans"),
+        compiled=compiled,
+    )
+    contents = [">\n", "\n", " ", "x\n", "<|im_end|>\n"]
+    rows = [
+        {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": each}] * 2}
+        for each in contents
+    ]
+    for content, made in zip(contents, render(renderer, rows), strict=True):
+        spans = [made["text"][begin:end] for begin, end in json.loads(made["spans"])]
+        assert spans == [f"{content}<|im_end|>"] * 2

@@ -21,7 +21,7 @@ from forge_gpu.job.decide.gathered import Gathered
 from forge_gpu.job.decide.lengths import lengths
 from forge_gpu.job.decide.mixture import Mixture
 from forge_gpu.job.decide.packing import packs
-from forge_gpu.job.decide.placing import shuffle, split
+from forge_gpu.job.decide.placing import repeat, shuffle, split
 from forge_gpu.job.decide.removal import (
     contaminated,
     duplicate,
@@ -38,7 +38,7 @@ DecisionStep = Callable[[Case, Verdict], None]
 
 RETAINING: tuple[DecisionStep, ...] = (rejected, without_parts, contaminated, duplicate, near_duplicate)
 """What is decided of rows by themselves, and by what is there twice."""
-PLACING: tuple[DecisionStep, ...] = (lengths, unsampled, split, shuffle, packs)
+PLACING: tuple[DecisionStep, ...] = (lengths, unsampled, split, repeat, shuffle, packs)
 """What is decided of the rows that are then left: where tokens are counted, that is done before."""
 STEPS = (*RETAINING, *PLACING)
 
@@ -95,6 +95,7 @@ def _decisions(case: Case, verdict: Verdict) -> Decisions:
         rank=verdict.rank,
         lines=verdict.lines,
         places=verdict.places,
+        first_copy=verdict.first_copy,
         record=verdict.record,
         cluster=None if clusters is None else np.where(clusters.partner >= 0, clusters.label, -1),
         partner=None if clusters is None else clusters.partner,

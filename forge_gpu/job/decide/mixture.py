@@ -17,6 +17,9 @@ from forge_gpu.kernels.layout import U64
 from forge_gpu.split import mixture
 
 Number = TypeVar("Number")
+Bool = npt.NDArray[np.bool_]
+Sources = npt.NDArray[np.uint32]
+Counts = npt.NDArray[np.uint32]
 
 _MIXER = np.uint64(0x9E3779B97F4A7C15)
 
@@ -24,56 +27,55 @@ _MIXER = np.uint64(0x9E3779B97F4A7C15)
 @dataclass(frozen=True)
 class Mixture:
     """inputs: as the plan names them, without what is secret in a URL, a source each. source: the number of
-    each file's source. weights, caps: of each source; None where the plan has none."""
+    each file's source. weights, caps, repeats: of each source; None where the plan has none."""
 
     inputs: tuple[str, ...]
     source: tuple[int, ...]
     weights: list[float] | None
     caps: list[int | None] | None
+    repeats: list[int] | None = None
 
     def sample(
         self,
-        source: npt.NDArray[np.uint32],
+        source: Sources,
         hashes: U64,
-        live: npt.NDArray[np.bool_],
+        live: Bool,
         seed: int,
         budget_bytes: int,
-        trained: npt.NDArray[np.uint32] | None = None,
-    ) -> tuple[npt.NDArray[np.bool_], list[dict[str, Any]]]:
-        """Which live rows are used, and what the manifest says of it. source: of each row. trained:
-        uint32[n], tokens of each row by which weights are meant; None where they are meant by rows."""
-        if trained is not None:
-            return self._by_tokens(source, hashes, live, trained, seed, budget_bytes)
-        there = mixture.available(source, live, len(self.inputs)).tolist()
-        shares = mixture.shares(there, self.weights, self.caps)
-        used = mixture.sample(source, hashes, live, shares, seed, budget_bytes)
-        names = zip(self.inputs, there, shares, strict=True)
-        return used, [{"input": path, "rows": rows, "used": use} for path, rows, use in names]
-
-    def _by_tokens(
-        self,
-        source: npt.NDArray[np.uint32],
-        hashes: U64,
-        live: npt.NDArray[np.bool_],
-        trained: npt.NDArray[np.uint32],
-        seed: int,
-        budget_bytes: int,
-    ) -> tuple[npt.NDArray[np.bool_], list[dict[str, Any]]]:
+        trained: Counts | None = None,
+    ) -> tuple[Bool, Counts | None]:
+        """(which live rows are used: bool[n]; how often each is, uint32[n], where the plan repeats any).
+        source: of each row. trained: uint32[n], tokens of each row by which weights are meant; None where
+        they are meant by rows."""
         number = len(self.inputs)
-        used, tokens = mixture.sample_by_size(
-            source, hashes, live, trained, self.weights, self.caps, number, seed, budget_bytes
+        if self.repeats is None and trained is None:
+            there = mixture.available(source, live, number).tolist()
+            required = mixture.shares(there, self.weights, self.caps)
+            return mixture.sample(source, hashes, live, required, seed, budget_bytes), None
+        passes, _ = mixture.sample_repeated(
+            source, hashes, live, trained, self.weights, self.caps, self.repeats, number, seed, budget_bytes
         )
+        return passes.used(source), None if self.repeats is None else passes.copies(source)
+
+    def section(
+        self, source: Sources, live: Bool, copies: Counts, trained: Counts | None
+    ) -> list[dict[str, Any]]:
+        """What the manifest says of it. live: rows that there were; copies: how often each is written."""
+        number, used = len(self.inputs), copies != 0
         columns = {
             "rows": mixture.available(source, live, number),
             "used": mixture.available(source, used, number),
-            "trained": tokens,
-            "trained_used": mixture.sums_of(source, trained, used, number),
         }
-        listed = [
+        if self.repeats is not None:
+            columns["repeats"] = np.array(self.repeats, np.int64)
+            columns["written"] = mixture.sums_of(source, copies, used, number)
+        if trained is not None:
+            columns["trained"] = mixture.sums_of(source, trained, live, number)
+            columns["trained_used"] = mixture.sums_of(source, trained * copies, used, number)
+        return [
             {"input": path, **{name: int(column[at]) for name, column in columns.items()}}
             for at, path in enumerate(self.inputs)
         ]
-        return used, listed
 
 
 def strata(source: npt.NDArray[np.uint32], stratum: U64 | None) -> U64:
@@ -86,7 +88,7 @@ def strata(source: npt.NDArray[np.uint32], stratum: U64 | None) -> U64:
 
 def mixture_of(data: DataConfig, files: Sequence[InputFile]) -> Mixture | None:
     """The mixture of its files that the plan asks for; None where it takes all rows. Raises ConfigError."""
-    if data.weights is None and data.caps is None:
+    if data.weights is None and data.caps is None and data.repeats is None:
         return None
     weights = None if data.weights is None else _per_input(data.weights, data.inputs, "weights")
     caps = None if data.caps is None else _per_input(data.caps, data.inputs, "caps")
@@ -96,8 +98,12 @@ def mixture_of(data: DataConfig, files: Sequence[InputFile]) -> Mixture | None:
             f"data.weights: {lacking!r} has no weight; give each of data.inputs one, 0 to leave it out"
         )
     given = None if weights is None else [weight for weight in weights if weight is not None]
+    repeats = None if data.repeats is None else _per_input(data.repeats, data.inputs, "repeats")
+    often = None if repeats is None else [repeat or 1 for repeat in repeats]
     mixture.shares([1] * len(data.inputs), given, caps)  # what it would refuse after the first pass
-    return Mixture(tuple(map(urls.shown, data.inputs)), tuple(file.given for file in files), given, caps)
+    return Mixture(
+        tuple(map(urls.shown, data.inputs)), tuple(file.given for file in files), given, caps, often
+    )
 
 
 def _per_input(

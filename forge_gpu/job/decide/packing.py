@@ -19,16 +19,18 @@ def packs(case: Case, verdict: Verdict) -> None:
     if output.packing == "none" or case.tokens is None:
         return
     most, splits = pack_length(case.config), {}
-    places = verdict.places = np.zeros((case.facts.rows, 2), np.uint32)
-    ranks = np.full(case.facts.rows, -1, np.int64)
+    count = case.facts.rows if verdict.first_copy is None else int(verdict.first_copy[-1])
+    places = verdict.places = np.zeros((count, 2), np.uint32)
+    ranks = np.full(count, -1, np.int64)
     for split in SPLITS:
-        rows = np.flatnonzero(verdict.fate == split)
+        rows, copies = verdict.copies_of(verdict.fate == split)
         if verdict.rank is not None:
-            rows = rows[np.argsort(verdict.rank[rows])]
+            in_order = np.argsort(verdict.rank[copies])
+            rows, copies = rows[in_order], copies[in_order]
         lengths = np.asarray((case.beside + case.tokens["tokens"])[rows], np.uint32)
         groups = groups_of(output.pack_within, lengths, _files(case, rows))
         made = PACKERS[output.packing](padded(lengths, output.pad_rows_to), most, groups)
-        places[rows], ranks[rows] = made.places, made.ranks
+        places[copies], ranks[copies] = made.places, made.ranks
         splits[name(split)] = lengths, made
     verdict.rank = ranks
     verdict.sections["packs"] = section(output, most, splits)

@@ -7,6 +7,7 @@ import numpy as np
 from forge_gpu.errors import ConfigError
 from forge_gpu.fates import Fate, name
 from forge_gpu.hardware import shares
+from forge_gpu.job.decide.removal import source_of_rows
 from forge_gpu.job.decide.verdict import Bool, Case, Verdict
 from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.kernels.layout import I64, U8, U64
@@ -92,16 +93,43 @@ def _hashes_of_records(hashes: U64, verdict: Verdict, open_rows: Bool) -> U64:
     return drawn_by
 
 
+def repeat(case: Case, verdict: Verdict) -> None:
+    """How often each row is written, where a mixture repeats any: those to train on alone. To evaluate the
+    same row twice tells nothing."""
+    if verdict.copies is None or case.mixture is None:
+        return
+    often = np.where(verdict.fate == Fate.TRAIN, verdict.copies, verdict.fate <= max(SPLITS))
+    verdict.copies = often.astype(np.uint32)
+    verdict.first_copy = np.concatenate(([0], np.cumsum(verdict.copies, dtype=np.int64)))
+    there = (verdict.fate <= max(SPLITS)) | (verdict.fate == Fate.UNSAMPLED)
+    verdict.sections["mixture"] = case.mixture.section(
+        source_of_rows(case), there, verdict.copies, case.weighed
+    )
+
+
 def shuffle(case: Case, verdict: Verdict) -> None:
     """The place of each row, or of the first of its lines, within its split, where the output is shuffled."""
     if case.config.output.order != "shuffled":
         return
-    rank = verdict.rank = np.full(case.facts.rows, -1, np.int64)
+    count = case.facts.rows if verdict.first_copy is None else int(verdict.first_copy[-1])
+    rank = verdict.rank = np.full(count, -1, np.int64)
     for fate in SPLITS:
-        chosen = verdict.fate == fate
-        seed, budget_bytes = case.config.preprocessing.seed, shares.RANKS.of(case.budget_bytes)
-        ranks = order.shuffled_ranks(case.facts["hashes"], chosen, seed, budget_bytes)[chosen]
-        rank[chosen] = ranks if verdict.lines is None else _first_lines(ranks, verdict.lines[chosen])
+        rows, copies = verdict.copies_of(verdict.fate == fate)
+        ranks = _ranks(case, verdict, rows, copies)
+        rank[copies] = ranks if verdict.lines is None else _first_lines(ranks, verdict.lines[rows])
+
+
+def _ranks(case: Case, verdict: Verdict, rows: I64, copies: I64) -> I64:
+    """The place of each of some rows when they are shuffled, or of each of their copies, which then do not
+    stand together."""
+    seed, budget_bytes = case.config.preprocessing.seed, shares.RANKS.of(case.budget_bytes)
+    if verdict.first_copy is None:
+        chosen = np.zeros(case.facts.rows, np.bool_)
+        chosen[rows] = True
+        return order.shuffled_ranks(case.facts["hashes"], chosen, seed, budget_bytes)[rows]
+    hashes = np.asarray(case.facts["hashes"])[rows]
+    hashes[:, 1] += (copies - verdict.first_copy[rows]).astype(np.uint64)
+    return order.shuffled_ranks(hashes, np.ones(len(rows), np.bool_), seed, budget_bytes)
 
 
 def _first_lines(ranks: I64, lines: np.ndarray) -> I64:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from forge_gpu.config.schema import Near
 from forge_gpu.dedup.exact import duplicates
@@ -99,17 +100,20 @@ def unsampled(case: Case, verdict: Verdict) -> None:
     """Rows that the mixture of the sources has no use for; the others are split source by source."""
     if case.mixture is None:
         return
-    sources = np.array([case.mixture.source[file] for file in case.files], np.uint32)
-    source = np.repeat(sources, np.diff(case.facts.starts))
+    source, trained = source_of_rows(case), case.weighed
     seed, open_rows = case.config.preprocessing.seed, verdict.open_rows
-    by_tokens = case.tokens is not None and case.config.data.weights_by == "tokens"
-    used, verdict.sections["mixture"] = case.mixture.sample(
-        source,
-        case.facts["hashes"],
-        open_rows,
-        seed,
-        shares.DECIDER.of(case.budget_bytes),
-        np.asarray(case.tokens["trained"]) if by_tokens and case.tokens is not None else None,
+    decider = shares.DECIDER.of(case.budget_bytes)
+    used, verdict.copies = case.mixture.sample(
+        source, case.facts["hashes"], open_rows, seed, decider, trained
     )
+    if verdict.copies is None:
+        verdict.sections["mixture"] = case.mixture.section(source, open_rows, used.astype(np.uint32), trained)
     verdict.settle(open_rows & ~used, Fate.UNSAMPLED)
     verdict.stratum = strata(source, verdict.stratum)
+
+
+def source_of_rows(case: Case) -> npt.NDArray[np.uint32]:
+    """The number of the source of each row: uint32[n]."""
+    assert case.mixture is not None
+    sources = np.array([case.mixture.source[file] for file in case.files], np.uint32)
+    return np.repeat(sources, np.diff(case.facts.starts))

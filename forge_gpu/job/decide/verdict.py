@@ -46,6 +46,13 @@ class Case:
     tokens: np.ndarray | None = None
 
     @property
+    def weighed(self) -> npt.NDArray[np.uint32] | None:
+        """What a mixture weighs rows by: their trained tokens, uint32[n]; None where each counts 1."""
+        if self.tokens is None or self.config.data.weights_by != "tokens":
+            return None
+        return np.asarray(self.tokens["trained"])
+
+    @property
     def beside(self) -> I64 | int:
         """See `facts.media.beside`."""
         return beside(self.facts.get)
@@ -59,7 +66,9 @@ class Verdict:
     record: int64[n], the record that each row is a part of; None where every row is a record.
     stratum: uint64[n], by which the rows are split. reason: uint8[n], why rows are rejected, where it is
     more than the index says. lines: uint32[n], how many lines of the output a row becomes; None where each is
-    one. places: uint32[n, 2], the pack of each row and its place there; None where rows are not packed.
+    one. copies: uint32[n], how often each row is written, and first_copy: int64[n + 1], of each row the
+    number of its first copy; None where each is written once: else `rank` and `places` are of copies. places:
+    uint32[n, 2], the pack of each row and its place there; None where rows are not packed.
     sections: of the manifest. warnings: a line each.
     """
 
@@ -71,6 +80,8 @@ class Verdict:
     rank: I64 | None = None
     reason: U8 | None = None
     lines: np.ndarray | None = None
+    copies: np.ndarray | None = None
+    first_copy: I64 | None = None
     places: np.ndarray | None = None
     sections: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -101,6 +112,15 @@ class Verdict:
         """Which rows no step has decided yet: bool[n]."""
         open_rows: Bool = self.fate == OPEN
         return open_rows
+
+    def copies_of(self, rows: Bool) -> tuple[I64, I64]:
+        """(of each copy of some rows, which row it is of: int64[m]; its number among those of all rows)"""
+        numbers = np.flatnonzero(rows)
+        if self.copies is None or self.first_copy is None:
+            return numbers, numbers
+        count = self.copies[numbers].astype(np.int64)
+        inside = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+        return np.repeat(numbers, count), np.repeat(self.first_copy[numbers], count) + inside
 
     def settle(self, rows: Bool | I64, fate: Fate) -> None:
         """Decide the fate of open rows, by a mask or by their numbers."""

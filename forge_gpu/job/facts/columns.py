@@ -106,6 +106,10 @@ class LedgerRows:
         """Their share of an array of all rows."""
         return np.asarray(whole[self.begin : self.end])
 
+    def first_of(self, of_copies: np.ndarray) -> np.ndarray:
+        """Their share of an array of all rows, or of all copies of rows, where these are repeated."""
+        return self.decisions.first_of(of_copies, slice(self.begin, self.end))
+
     def fact(self, name: str) -> np.ndarray:
         """Their share of a fact that has columns; of a sparse one, with numbers counted from their first."""
         whole = self.decisions.facts[name]

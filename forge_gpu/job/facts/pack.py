@@ -18,7 +18,7 @@ def _is_packed(config: Config) -> bool:
 
 def _fill(rows: LedgerRows) -> Sequence[pa.Array]:
     assert rows.decisions.places is not None
-    place = rows.of(rows.decisions.places)[:, 1].astype(np.int64)
+    place = rows.first_of(rows.decisions.places)[:, 1].astype(np.int64)
     return [numbers(place, rows.of(rows.decisions.fate) > np.uint8(max(SPLITS)))]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from forge_gpu.config.schema import Config
 from forge_gpu.job.facts.columns import Columns
+from forge_gpu.job.facts.copies import COPIES
 from forge_gpu.job.facts.duplicates import CLUSTER, DUPLICATE, SIMILARITY
 from forge_gpu.job.facts.fact import Fact
 from forge_gpu.job.facts.hashes import HASHES
@@ -37,6 +38,7 @@ DECLARED: tuple[Fact | Columns, ...] = (
     DUPLICATE,
     OUTPUT,
     PACK,
+    COPIES,
     CHARACTERS,
     STRATUM,
     GROUP,

@@ -109,15 +109,16 @@ def _rows(
     total = len(decisions.fate)
     for begin in range(0, total, ROWS_AT_ONCE):
         end = min(begin + ROWS_AT_ONCE, total)
+        here = slice(begin, end)
         fate = np.asarray(decisions.fate[begin:end])
         shard, line = np.zeros((2, end - begin), np.int64)
-        lines = np.broadcast_to(decisions.lines_of(slice(begin, end)), end - begin)
+        lines = np.broadcast_to(decisions.lines_of(here), end - begin)
         for split in SPLITS:
             chosen = np.flatnonzero(fate == split)
             if decisions.places is not None:
-                place = np.asarray(decisions.places[begin:end, 0])[chosen].astype(np.int64)
+                place = decisions.first_of(decisions.places, here)[chosen, 0].astype(np.int64)
             elif decisions.rank is not None:
-                place = np.asarray(decisions.rank[begin:end])[chosen]
+                place = decisions.first_of(decisions.rank, here)[chosen]
             else:
                 place = written[split] + np.cumsum(lines[chosen]) - lines[chosen]
             written[split] += int(lines[chosen].sum())

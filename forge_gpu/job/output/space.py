@@ -97,6 +97,8 @@ def require_for_writing(
     read = sum(item.range.size for item, facts in zip(inputs.items, ranges, strict=True) if facts.rows)
     counts = decisions.counts()
     retained = sum(counts[fate] for fate in (*SPLITS, Fate.REJECTED))
+    if decisions.first_copy is not None:
+        retained += int(decisions.first_copy[-1]) - sum(counts[fate] for fate in SPLITS)
     share = expansions.grown(read) * retained // max(sum(counts.values()), 1)
     require_space(spec.output, _of_lines(share, spec.config) - _written(checkpoint), "writing the output")
 

@@ -21,6 +21,12 @@ _WRITTEN = (
     "control_text",
 )  # fmt: skip
 _DROPPED = ("rows", "tokens")
+REPEATED = "repeated"
+_COUNTED = {
+    "tokens": "tokens", "trained": "trained", "straddling": "straddling", "control_text": "control_text",
+    "cut": "cut_tokens",
+}  # fmt: skip
+"""Sums of what is written, with the column that they are of."""
 
 Sums = dict[str, Any]
 
@@ -35,7 +41,9 @@ def section(
     """What the manifest says of all rows: sums of each fate, and of each input in it. table: ROW[n].
 
     in = trained + prompt + cut + dropped. Of rows in a split: what is trained, what is read, what was cut
-    off; of others all that they have. Raises ValidationError where that does not hold.
+    off; of others all that they have. Where rows are repeated, the first three count each copy, and
+    `repeated`, what copies have more than their rows, stands beside `in`. Raises ValidationError where that
+    does not hold.
     """
     starts = np.concatenate(([0], np.cumsum(rows_of_file))).astype(np.int64)
     bounds = dict(zip(files, zip(starts.tolist(), starts[1:].tolist(), strict=False), strict=True))
@@ -43,14 +51,18 @@ def section(
     def by_source(fate: Fate) -> dict[str, Sums]:
         return {file: _sums(config, decisions, table, fate, *within) for file, within in bounds.items()}
 
-    splits = {name(split): _whole(by_source(split), _WRITTEN) for split in SPLITS}
+    keys = _WRITTEN if decisions.first_copy is None else (*_WRITTEN, REPEATED)
+    splits = {name(split): _whole(by_source(split), keys) for split in SPLITS}
     others = (fate for fate in Fate if fate not in SPLITS)
     dropped = {name(fate): _whole(by_source(fate), _DROPPED) for fate in others}
-    whole = _added(splits.values(), _WRITTEN)
+    whole = _added(splits.values(), keys)
     whole["dropped"] = sum(sums["tokens"] for sums in dropped.values())
     whole["in"] += whole["dropped"]
     if whole["in"] != sum(int(_all(own).sum()) for own in _blocks(config, decisions, table, 0, len(table))):
         raise ValidationError("the tokens of all rows are not those of their fates; please report this")
+    gone = whole["trained"] + whole["prompt"] + whole["cut"] + whole["dropped"]
+    if whole["in"] + whole.get(REPEATED, 0) != gone:
+        raise ValidationError("the tokens of all rows are not what became of them; please report this")
     return {**whole, "splits": splits, "dropped_by": dropped}
 
 
@@ -64,24 +76,31 @@ def _added(many: Iterable[Sums], keys: Sequence[str]) -> Sums:
 
 
 def _sums(config: Config, decisions: Decisions, table: np.ndarray, fate: Fate, begin: int, end: int) -> Sums:
-    sums = dict.fromkeys(_WRITTEN if fate in SPLITS else _DROPPED, 0)
+    sums = dict.fromkeys((*_WRITTEN, REPEATED) if fate in SPLITS else _DROPPED, 0)
     at = begin
     for block in _blocks(config, decisions, table, begin, end):
-        own = block[np.asarray(decisions.fate[at : at + len(block)]) == fate]
+        rows = slice(at, at + len(block))
         at += len(block)
+        chosen = np.asarray(decisions.fate[rows]) == fate
+        own = block[chosen]
         sums["rows"] += len(own)
         if fate not in SPLITS:
             sums["tokens"] += int(_all(own).sum())
             continue
-        lines = np.broadcast_to(decisions.lines_of(slice(at - len(block), at)), len(block))
-        sums["lines"] += int(lines[np.asarray(decisions.fate[at - len(block) : at]) == fate].sum())
+        lines, copies = (
+            np.broadcast_to(counts, len(block))[chosen]
+            for counts in (decisions.lines_of(rows), decisions.copies_of(rows))
+        )
+        sums["lines"] += int(lines.sum())
         sums["in"] += int(_all(own).sum())
-        for key in ("tokens", "trained", "straddling", "control_text"):
-            sums[key] += int(own[key].sum(dtype=np.int64))
-        sums["cut"] += int(own["cut_tokens"].sum(dtype=np.int64))
+        sums[REPEATED] += int((_all(own) * (copies - 1)).sum())
+        for key, column in _COUNTED.items():
+            sums[key] += int((own[column] * copies).sum(dtype=np.int64))
         sums["rows_with_control_text"] += int(np.count_nonzero(own["control_text"]))
     if fate in SPLITS:
         sums["prompt"] = sums["tokens"] - sums["trained"]
+        if decisions.first_copy is None:
+            del sums[REPEATED]
     return sums
 
 

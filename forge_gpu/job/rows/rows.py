@@ -48,7 +48,8 @@ class Rows:
     are the same where the plan makes no parts. reason: uint8[n]: why each row is rejected; 0 where it is not.
     parts: where the rows come from; None where each is a record. characters: int64[n], of the contents, where
     checks counted them. rules: see `quality.checks.Checked`. line_rows: int64[l], ascending: the row that
-    each line of the output is made of, where rows become several; None where each is one line. lists: what is
+    each line of the output is made of, where rows become several; None where each is one line. line_copies:
+    int64[l], the copy that each line is of, where rows are repeated. lists: what is
     written of rows that are lists alone, in the order of `listed`: int64[m], numbers of rows, or of lines."""
 
     engine: Engine
@@ -62,6 +63,7 @@ class Rows:
     characters: npt.NDArray[np.int64] | None = None
     rules: dict[str, dict[str, npt.NDArray[np.bool_]]] = field(default_factory=dict)
     line_rows: I64 | None = None
+    line_copies: I64 | None = None
     lists: ListRows | None = None
     listed: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
     _made: dict[str, Any] = field(default_factory=dict)

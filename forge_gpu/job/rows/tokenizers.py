@@ -47,6 +47,7 @@ def depends_on_lengths(config: Config) -> bool:
         or tokens.cut != "none"
         or config.output.packing != "none"
         or config.data.weights_by == "tokens"
+        or config.data.repeats is not None
     )
 
 

@@ -225,17 +225,22 @@ class Workspace:
         )
         return table_of(len(rows), chosen, tokens)
 
-    def give_tokens(self, rows: Rows, written: I64, given: TokenRows) -> None:
-        """Take the tokens of rows that are to be written from what the token pass left of the chunk."""
+    def give_tokens(self, rows: Rows, written: I64, given: TokenRows, copies: I64 | None = None) -> None:
+        """Take the tokens of rows that are to be written from what the token pass left of the chunk. copies:
+        how often each of them is, where rows are repeated; they then become lines of their own."""
         assert self.encoder is not None
-        of_rows = given.table[written]
+        units = written if copies is None else np.repeat(written, copies)
+        of_rows = given.table[units]
         offsets = offsets_of(of_rows)
         at = np.arange(offsets[-1]) + np.repeat(of_rows["at"] - offsets[:-1], np.diff(offsets))
         ids, weights = given.ids[at], given.weights[at]
         lines, count = written, len(rows)
-        if self.config.tokens.cut == "split":
-            pieces, offsets = pieces_within(offsets, self.config.model.max_length or 1)
-            rows.line_rows = np.repeat(written, pieces)
+        if copies is not None or self.config.tokens.cut == "split":
+            pieces = np.ones(len(units), np.int64)
+            if self.config.tokens.cut == "split":
+                pieces, offsets = pieces_within(offsets, self.config.model.max_length or 1)
+            rows.line_rows = np.repeat(units, pieces)
+            rows.line_copies = None if copies is None else np.repeat(np.arange(len(units)), pieces)
             count = len(rows.line_rows)
             lines = np.arange(count)
         self._take(rows, lines, self.encoder.lists(ids, weights, offsets), count)
@@ -282,7 +287,7 @@ class Workspace:
 
     def line_columns(self, rows: Rows) -> tuple[ProgramTable, I32, list[Spans], I64 | None]:
         """What `lines` renders: a table, the program of each line, the columns that they take, and the
-        messages of each line; lines that are pieces of rows have none, as their tokens are all of a row."""
+        messages of each line; pieces and copies of rows have none, as their tokens are all of a row."""
         self._whole_texts = rows.bound.whole_texts
         table, program = self._lines.table(rows.bound)
         columns = [self._line_column(rows, name) for name in table.columns]

@@ -37,6 +37,8 @@ class Decisions:
     partner: int64[n], the row it is most similar to, or -1; similarity: float64[n], how much.
     lines: uint32[n], how many lines of the output a row in a split becomes; None where each is one.
     places: uint32[n, 2], of a row in a split its pack, and its place there; None where rows are not packed.
+    first_copy: int64[n + 1], where rows are repeated, the number of each one's first copy among those of all
+    rows, which stand together; rows in no split have none. rank and places are then of copies.
     facts: the facts of all rows that have columns in the ledger, sparse ones with the job's row numbers.
     sections: of the manifest. warnings: a line each.
     """
@@ -50,6 +52,7 @@ class Decisions:
     similarity: F64 | None = None
     lines: np.ndarray | None = None
     places: np.ndarray | None = None
+    first_copy: I64 | None = None
     facts: Mapping[str, np.ndarray] = field(default_factory=dict)
     sections: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -64,8 +67,25 @@ class Decisions:
         return dict(self._counts)
 
     def lines_of(self, rows: slice) -> np.ndarray | int:
-        """How many lines each of some rows becomes."""
-        return 1 if self.lines is None else np.asarray(self.lines[rows]).astype(np.int64)
+        """How many lines each of some rows becomes, all its copies together."""
+        lines = 1 if self.lines is None else np.asarray(self.lines[rows]).astype(np.int64)
+        return lines if self.first_copy is None else lines * self.copies_of(rows)
+
+    def copies_of(self, rows: slice) -> np.ndarray | int:
+        """How often each of some rows is written, of those in a split."""
+        return 1 if self.first_copy is None else np.diff(self.first_copy[rows.start or 0 : _behind(rows)])
+
+    def copies_within(self, rows: slice) -> slice:
+        """Of rank and places the items of some rows."""
+        if self.first_copy is None:
+            return rows
+        return slice(int(self.first_copy[rows.start]), int(self.first_copy[rows.stop]))
+
+    def first_of(self, of_copies: np.ndarray, rows: slice) -> np.ndarray:
+        """Of rank or places what the first copy of each of some rows has; of a row in no split anything."""
+        if self.first_copy is None or not len(of_copies):
+            return np.asarray(of_copies[rows])
+        return np.asarray(of_copies)[np.minimum(self.first_copy[rows], len(of_copies) - 1)]
 
     def line_counts(self, rows: int | None = None) -> dict[Fate, int]:
         """How many lines the rows of each fate become; of so many rows, the first ones, where it is given."""
@@ -85,13 +105,20 @@ class Decisions:
     def rows_of_packs(self, split: Fate) -> np.ndarray:
         """How many rows each pack of a split has: int64[p]."""
         assert self.places is not None
-        own = np.asarray(self.places[:, 0])[np.asarray(self.fate) == split]
+        fate = np.asarray(self.fate)
+        fate = fate if self.first_copy is None else np.repeat(fate, np.diff(self.first_copy))
+        own = np.asarray(self.places[:, 0])[fate == split]
         return np.bincount(own, minlength=self.file_counts()[split])
 
     @cached_property
     def _counts(self) -> dict[Fate, int]:
         rows = np.bincount(self.fate, minlength=len(Fate))
         return {fate: int(rows[fate]) for fate in Fate}
+
+
+def _behind(rows: slice) -> int | None:
+    """Where an array ends that has an item more than there are rows."""
+    return None if rows.stop is None else rows.stop + 1
 
 
 _DOCUMENT = "decisions.json"

@@ -158,7 +158,8 @@ class Turns:
         content = self.messages[number].get("content")
         if self.ends.trims or not isinstance(content, str) or content == content.rstrip():
             return last
-        at = text.rfind(content, start, end)
+        # a content as ">\n" may be spelled by an end of turn as well: its own place is first
+        at = start if text.startswith(content, start) else text.rfind(content, start, end)
         return max(last, at + len(content)) if at >= 0 else last
 
 
