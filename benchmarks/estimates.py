@@ -1,8 +1,12 @@
-"""What `forge estimate` says beside what `forge prepare` takes: `python -m benchmarks.estimates FOLDER`.
+"""What `forge estimate` says beside what `forge prepare` takes.
 
-Each case is made anew, estimated, and prepared, each as a command of its own, with rates that know nothing of
-this machine. Inputs and outputs lie in FOLDER, a case at a time. Prints a Markdown table, and which share of
-the cases is within the bounds. A case that is named after FOLDER is run alone.
+python -m benchmarks.estimates FOLDER [NAME ...]   # a table of all cases, or of those named
+python -m benchmarks.estimates FOLDER --page       # and into docs/estimate.md
+
+Inputs and outputs lie in FOLDER. Every case is estimated and prepared in several rounds over all cases, each
+time by commands of their own, with rates that know nothing of this machine; medians count. Seconds are those
+of the whole command, and those of processors, which other programs at work disturb less. The load of the
+machine is said, since seconds foretold in a quiet minute are not those of a busy one.
 """
 
 from __future__ import annotations
@@ -13,9 +17,12 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from statistics import median
 
 import pyarrow.csv
 import pyarrow.json
@@ -26,7 +33,11 @@ from benchmarks.generate import Shape, write
 TOKENIZER = Path(__file__).parents[1] / "examples" / "tokenizer.json"
 TOKENS = ("output.form=tokens", f"tokens.tokenizer={TOKENIZER}", "model.max_length=4096")
 NEAR = ("preprocessing.dedup.near.threshold=0.8",)
-BOUNDS = {"seconds": 0.2, "peak_memory": 0.2, "output_bytes": 0.05, "tokens": 0.05}
+BOUNDS = {"seconds": 0.2, "cpu_seconds": 0.2, "peak_memory": 0.2, "output_bytes": 0.05, "tokens": 0.05}
+PAGE = Path(__file__).parents[1] / "docs" / "estimate.md"
+MARKS = "<!-- estimates -->", "<!-- end of estimates -->"
+ROUNDS = 3
+MIB = 2**20
 LOOK = "1"
 """Seconds that an estimate may look: so that it sees a part of these inputs, and not the whole."""
 FEW_COPIES = 0.05
@@ -47,27 +58,28 @@ class Case:
 
 CASES = (
     Case("flat, small", "flat", 500),
-    Case("flat", "flat", 10_000),
-    Case("flat, large", "flat", 30_000),
-    Case("flat, no copies", "flat", 10_000, copies=0),
-    Case("flat, many copies", "flat", 10_000, copies=0.4),
-    Case("chat", "chat", 7_500),
-    Case("chat, large", "chat", 20_000),
-    Case("tools", "tools", 5_000),
-    Case("flat, Parquet", "flat", 10_000, "parquet"),
-    Case("chat, Parquet", "chat", 5_000, "parquet"),
-    Case("flat, gzip", "flat", 10_000, "jsonl.gz"),
-    Case("chat, gzip", "chat", 5_000, "jsonl.gz"),
-    Case("flat, CSV", "flat", 10_000, "csv"),
-    Case("flat, JSON array", "flat", 7_500, "json"),
-    Case("flat, near", "flat", 5_000, settings=NEAR),
-    Case("chat, near", "chat", 3_750, settings=NEAR),
-    Case("flat, tokens", "flat", 5_000, settings=TOKENS),
-    Case("chat, tokens", "chat", 3_750, settings=TOKENS),
-    Case("flat, packs", "flat", 5_000, settings=(*TOKENS, "output.packing=bfd")),
-    Case("flat, tokens, Parquet", "flat", 5_000, "parquet", settings=(*TOKENS, "output.format=parquet")),
-    Case("flat, to Parquet", "flat", 10_000, settings=("output.format=parquet",)),
-    Case("flat, shuffled", "flat", 10_000, settings=("output.order=shuffled",)),
+    Case("chat, small", "chat", 2_000),
+    Case("flat", "flat", 40_000),
+    Case("flat, large", "flat", 120_000),
+    Case("flat, no copies", "flat", 40_000, copies=0),
+    Case("flat, many copies", "flat", 40_000, copies=0.4),
+    Case("chat", "chat", 20_000),
+    Case("chat, large", "chat", 50_000),
+    Case("tools", "tools", 15_000),
+    Case("flat, Parquet", "flat", 40_000, "parquet"),
+    Case("chat, Parquet", "chat", 20_000, "parquet"),
+    Case("flat, gzip", "flat", 30_000, "jsonl.gz"),
+    Case("chat, gzip", "chat", 15_000, "jsonl.gz"),
+    Case("flat, CSV", "flat", 30_000, "csv"),
+    Case("flat, JSON array", "flat", 30_000, "json"),
+    Case("flat, near", "flat", 15_000, settings=NEAR),
+    Case("chat, near", "chat", 7_500, settings=NEAR),
+    Case("flat, tokens", "flat", 15_000, settings=TOKENS),
+    Case("chat, tokens", "chat", 7_500, settings=TOKENS),
+    Case("flat, packs", "flat", 15_000, settings=(*TOKENS, "output.packing=bfd")),
+    Case("flat, tokens, Parquet", "flat", 15_000, "parquet", settings=(*TOKENS, "output.format=parquet")),
+    Case("flat, to Parquet", "flat", 30_000, settings=("output.format=parquet",)),
+    Case("flat, shuffled", "flat", 30_000, settings=("output.order=shuffled",)),
 )
 
 
@@ -89,74 +101,137 @@ def made(case: Case, folder: Path) -> Path:
     return path
 
 
-def forge(folder: Path, *arguments: str) -> str:
+@dataclass(frozen=True)
+class Took:
+    """seconds, cpu_seconds: of a command, from outside."""
+
+    output: str
+    seconds: float
+    cpu_seconds: float
+
+
+def forge(folder: Path, *arguments: str) -> Took:
     command = [str(Path(sys.executable).with_name("forge")), *arguments]
     variables = os.environ | {"FORGE_RATES": str(folder / "rates.json")}
-    return subprocess.run(
-        command, cwd=folder, env=variables, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
+    before, began = os.times(), time.monotonic()
+    ended = subprocess.run(command, cwd=folder, env=variables, check=True, capture_output=True, text=True)
+    after, seconds = os.times(), time.monotonic() - began
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return Took(ended.stdout, seconds, cpu)
 
 
-def measured(case: Case, folder: Path) -> dict[str, Any]:
-    """What was foretold, what came, and the share of rows that went as duplicates."""
+def planned(case: Case, folder: Path) -> None:
+    """Make the input of a case, and its plan."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     settings = [part for setting in case.settings for part in ("--set", setting)]
-    path = made(case, folder)
-    forge(folder, "plan", "--data", path.name, "--template", "chatml", *settings)
-    forge(folder, "estimate", "--json", "--seconds", LOOK)
-    forge(folder, "prepare")
+    forge(folder, "plan", "--data", made(case, folder).name, "--template", "chatml", *settings)
+
+
+def measured(case: Case, folder: Path) -> Result:
+    """What is foretold of a case, and what comes."""
+    (folder / "rates.json").unlink(missing_ok=True)
+    shutil.rmtree(folder / "prepared", ignore_errors=True)
+    said = json.loads(forge(folder, "estimate", "--json", "--seconds", LOOK).output)
+    took = forge(folder, "prepare")
     manifest = json.loads((folder / "prepared" / "manifest.json").read_text())
-    counts = manifest["counts"]
-    gone = (counts["duplicate"] + counts["near_duplicate"]) / max(sum(counts.values()), 1)
-    size = path.stat().st_size
-    shutil.rmtree(folder)
-    run = manifest["run"]
-    return {"bytes": size, "gone": gone, "foretold": run["foretold"], "measured": run["measured"]}
+    counts, run = manifest["counts"], manifest["run"]
+    whole = {
+        "seconds": said["seconds"]["value"],
+        "cpu_seconds": sum(each["value"] for each in said["cpu"].values()),
+    }
+    return Result(
+        (folder / f"input.{case.kind}").stat().st_size,
+        (counts["duplicate"] + counts["near_duplicate"]) / max(sum(counts.values()), 1),
+        run["foretold"] | whole,
+        run["measured"] | {"seconds": took.seconds, "cpu_seconds": took.cpu_seconds},
+    )
 
 
-def off(result: dict[str, Any], name: str) -> float | None:
-    """By which share of what came the estimate was off."""
-    if name not in result["foretold"]:
-        return None
-    came = result["measured"][name]
-    return float((result["foretold"][name] - came) / max(came, 1e-9))
+@dataclass(frozen=True)
+class Result:
+    """bytes: of input. gone: the share of rows that went as duplicates. said, came: figures by name."""
+
+    bytes: int
+    gone: float
+    said: dict[str, float]
+    came: dict[str, float]
+
+    def off(self, name: str) -> float | None:
+        """By which share of what came the estimate was off."""
+        if name not in self.said:
+            return None
+        return (self.said[name] - self.came[name]) / max(self.came[name], 1e-9)
 
 
-def line(case: Case, result: dict[str, Any]) -> str:
-    said, came = result["foretold"], result["measured"]
-    shares = {name: off(result, name) for name in BOUNDS}
+def middle(results: Sequence[Result]) -> Result:
+    """The medians of several rounds."""
+    last = results[-1]
+    said = {name: median(each.said[name] for each in results) for name in last.said}
+    came = {name: median(each.came[name] for each in results) for name in last.came}
+    return Result(last.bytes, last.gone, said, came)
+
+
+def line(case: Case, result: Result) -> str:
+    said, came = result.said, result.came
+    shares = {name: result.off(name) for name in BOUNDS}
     text = {name: "" if share is None else f"{share:+.0%}" for name, share in shares.items()}
     return (
-        f"| {case.name} | {result['bytes'] / 2**20:.1f} | {result['gone']:.1%} "
+        f"| {case.name} | {result.bytes / MIB:.1f} | {result.gone:.1%} "
         f"| {said['seconds']:.1f} / {came['seconds']:.1f} | {text['seconds']} "
-        f"| {said['peak_memory'] / 2**20:.0f} / {came['peak_memory'] / 2**20:.0f} | {text['peak_memory']} "
+        f"| {said['cpu_seconds']:.1f} / {came['cpu_seconds']:.1f} | {text['cpu_seconds']} "
+        f"| {said['peak_memory'] / MIB:.0f} / {came['peak_memory'] / MIB:.0f} | {text['peak_memory']} "
         f"| {text['output_bytes']} | {text['tokens']} |"
     )
 
 
-def summary(results: list[dict[str, Any]]) -> list[str]:
+def summary(results: Sequence[Result]) -> Iterator[str]:
     """How many of the cases are within the bounds; bytes and tokens of those with few copies alone."""
-    lines = []
     for name, bound in BOUNDS.items():
-        asked = results if bound > FEW_COPIES else [each for each in results if each["gone"] < FEW_COPIES]
-        shares = [abs(share) for each in asked if (share := off(each, name)) is not None]
+        asked = results if bound > FEW_COPIES else [each for each in results if each.gone < FEW_COPIES]
+        shares = [abs(share) for each in asked if (share := each.off(name)) is not None]
         within = sum(share <= bound for share in shares)
-        lines.append(f"{name}: within {bound:.0%} in {within} of {len(shares)}")
-    return lines
+        yield f"- {name.replace('_', ' ')}: within {bound:.0%} in {within} of {len(shares)}"
 
 
-def main(folder: Path, names: list[str]) -> None:
-    print("| input | MiB | copies | seconds | | peak MiB | | bytes | tokens |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
-    results = []
-    for case in CASES:
-        if names and case.name not in names:
-            continue
-        results.append(measured(case, folder / "case"))
-        print(line(case, results[-1]), flush=True)
-    print("", *summary(results), sep="\n")
+def main(folder: Path, names: Sequence[str], rounds: int, into_page: bool) -> None:
+    cases = [case for case in CASES if not names or case.name in names]
+    folders = {case.name: folder / case.name.replace(", ", "-").replace(" ", "-") for case in cases}
+    for case in cases:
+        planned(case, folders[case.name])
+    results: dict[str, list[Result]] = {case.name: [] for case in cases}
+    load = []
+    for number in range(rounds):
+        for case in cases:
+            results[case.name].append(measured(case, folders[case.name]))
+            load.append(os.getloadavg()[0])
+            print(f"round {number + 1}", line(case, results[case.name][-1]), file=sys.stderr, flush=True)
+    medians = {case: middle(results[case.name]) for case in cases}
+    lines = [
+        "| input | MiB | copies | seconds | | of processors | | peak MiB | | bytes | tokens |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        *(line(case, result) for case, result in medians.items()),
+        "",
+        *summary(list(medians.values())),
+        "",
+        f"Medians of {rounds} rounds on {os.cpu_count()} cores, with a load of {min(load):.1f} to "
+        f"{max(load):.1f}, {median(load):.1f} in the middle. The commands alone make one of about 1.",
+    ]
+    print(*lines, sep="\n")
+    if into_page:
+        text = PAGE.read_text("utf-8")
+        before, rest = text.split(MARKS[0])
+        after = rest.split(MARKS[1])[1]
+        PAGE.write_text("\n".join([before + MARKS[0], "", *lines, "", MARKS[1] + after]), "utf-8")
+    for each in folders.values():
+        shutil.rmtree(each)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    options = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    options.add_argument("folder", type=Path)
+    options.add_argument("names", nargs="*", help="of cases; all by default")
+    options.add_argument("--rounds", type=int, default=ROUNDS)
+    options.add_argument("--page", action="store_true", help="write the table into docs/estimate.md")
+    given = options.parse_args()
+    main(given.folder, given.names, given.rounds, given.page)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from forge_gpu.foretell.interval import Interval
+from forge_gpu.foretell.interval import Interval, total
 from forge_gpu.foretell.predict import DUPLICATES, Estimate
 from forge_gpu.io.disk import size_text
 
@@ -63,6 +63,7 @@ def _stages(made: Estimate) -> Iterator[str]:
             yield f"{stage}: {_text(seconds, _seconds)}"
     if rest.value:
         yield f"all others: {_text(rest, _seconds)}"
+    yield f"of processors: {_text(total(list(made.cpu.values())), _seconds)}"
 
 
 def _workers(made: Estimate) -> str:

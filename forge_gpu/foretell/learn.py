@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from forge_gpu.foretell.names import data_of, kind_of
 from forge_gpu.hardware.rates import learned, read_rates, with_engine, with_entry, write_rates
 from forge_gpu.job.events.dispatch import PACE
 from forge_gpu.job.events.encode import Entry
 from forge_gpu.job.events.events import ChunkDone, JobEnded, JobStarted, Sampled, StageDone
 from forge_gpu.job.events.memory import resident_memory
+from forge_gpu.job.state.digests import data_of, kind_of
 from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.spec import JobSpec
 

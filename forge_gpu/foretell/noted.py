@@ -3,14 +3,15 @@ so that nothing is imported here that estimates."""
 
 from __future__ import annotations
 
-from forge_gpu.foretell.names import job_of
-from forge_gpu.hardware.rates import read_rates, with_entry, write_rates
+from forge_gpu.hardware.rates import Rates, read_rates, with_entry, write_rates
+from forge_gpu.job.state.digests import job_of
 from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.spec import JobSpec
 
 
-def note(spec: JobSpec, files: JobFiles, figures: dict[str, float]) -> None:
-    rates, name = read_rates(), job_of(spec, files.inputs, files.against)
+def note(spec: JobSpec, files: JobFiles, figures: dict[str, float], rates: Rates) -> None:
+    """Leave the rates, and in them what was said."""
+    name = job_of(spec, files.inputs, files.against)
     write_rates(rates.model_copy(update={"foretold": with_entry(rates.foretold, name, figures)}))
 
 

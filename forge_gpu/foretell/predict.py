@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from forge_gpu.foretell.duplicates import duplicates
 from forge_gpu.foretell.interval import Interval, total
-from forge_gpu.foretell.sample import Run, Sampled
+from forge_gpu.foretell.sample import WORKING, Run, Sampled
 from forge_gpu.hardware import shares
-from forge_gpu.hardware.rates import Kind, Rates
+from forge_gpu.hardware.rates import Kind, Launch
 from forge_gpu.job.output.space import DECIDED_OF_A_ROW
 
+OUTSIDE = ("launch", "report")
+"""Stages that a run does not see when it compares itself with what was said."""
 SHARED = ("index", "encode", "write")
 """Stages whose work goes to threads, or to workers."""
+GROWING = (*WORKING, "open", "finish")
+"""Stages that take longer the more bytes there are: what is compressed is decoded as it is opened."""
 WORKERS = (1, 2, 4, 8, 16)
 CLUSTER_START = 4.0
 """Seconds until the processes of a cluster have imported what they need."""
+NEAR_SIZE = 4
+"""Jobs of so many times the bytes, or of as small a part of them, are of about one size."""
 UNSURE = {True: 0.25, False: 0.5}
 """How far off seconds are, where runs of the same kind were measured here, and where not."""
 SPLITS = ("train", "validation", "test")
 DUPLICATES = ("duplicate", "near_duplicate")
-NOTHING = Interval.exact(0.0)
 UNSEEN = 0.02
 """What a sample does not see of lengths, beside chance."""
 
@@ -31,7 +36,9 @@ UNSEEN = 0.02
 class Estimate:
     """What a job will take, and what will come of it.
 
-    stages: seconds of each; seconds: of all, with the start. workers: processes of a cluster -> seconds.
+    stages: seconds of each; seconds: of all, from when the command is given to its end: `launch` is what a
+    process loads before a job. cpu: seconds of processors, of each stage.
+    workers: processes of a cluster -> seconds.
     memory: bytes that the process holds at most. disk: bytes of the files of rows; of all outputs; of index
     and spool while the job runs; of both together at the most. rows: by fate, and of all. duplicates: what
     goes as duplicates, between bounds that hold whatever a sample may see; known: whether an earlier run has
@@ -47,6 +54,7 @@ class Estimate:
     chunk_bytes: int
     stages: dict[str, Interval]
     seconds: Interval
+    cpu: dict[str, Interval]
     workers: dict[int, float]
     memory: Interval
     disk: dict[str, Interval]
@@ -66,9 +74,10 @@ class Estimate:
 
     @property
     def figures(self) -> dict[str, float]:
-        """What a run is compared with."""
+        """What a run is compared with, which sees itself from where its job begins to its manifest."""
         figures = {
-            "seconds": self.seconds.value - self.stages.get("report", NOTHING).value,
+            "seconds": _of_job(self.stages),
+            "cpu_seconds": _of_job(self.cpu),
             "peak_memory": self.memory.value,
             "output_bytes": self.disk["files"].value,
             "rows": sum(self.rows[split].value for split in SPLITS),
@@ -76,12 +85,19 @@ class Estimate:
         return figures | ({} if self.tokens is None else {"tokens": self.tokens["tokens"].value})
 
 
-def predict(sampled: Sampled, rates: Rates, kind: str, known: Mapping[str, float] | None) -> Estimate:
-    """The whole from a sample. kind: the key of the job's kind in the rates. known: rows by fate of the last
-    run of this data with what decides fates."""
+def _of_job(stages: Mapping[str, Interval]) -> float:
+    return sum(spent.value for stage, spent in stages.items() if stage not in OUTSIDE)
+
+
+def predict(
+    sampled: Sampled, launch: Launch, kind: Kind | None, known: Mapping[str, float] | None
+) -> Estimate:
+    """The whole from a sample. kind: what jobs of its kind took. known: rows by fate of the last run of this
+    data with what decides fates."""
     large = sampled.large
-    whole = Whole(sampled, rates.kinds.get(kind), known)
-    stages = whole.stages()
+    whole = Whole(sampled, kind, known)
+    stages = {"launch": Interval.within(launch.seconds, UNSURE[False]), **whole.stages()}
+    cpu = {"launch": Interval.within(launch.cpu, UNSURE[False]), **whole.cpu()}
     seconds = total(list(stages.values()))
     return Estimate(
         bytes=sampled.total,
@@ -91,7 +107,8 @@ def predict(sampled: Sampled, rates: Rates, kind: str, known: Mapping[str, float
         chunk_bytes=sampled.budget.chunk_bytes,
         stages=stages,
         seconds=seconds,
-        workers=_on_workers(stages, sampled.budget.threads),
+        cpu=cpu,
+        workers=on_workers(stages, cpu),
         memory=whole.memory(),
         disk=whole.disk(),
         rows=whole.rows,
@@ -157,48 +174,71 @@ class Whole:
         return Interval(of_rows.value, of_rows.low * (1 - spread), of_rows.high * (1 + spread))
 
     def stages(self) -> dict[str, Interval]:
-        """Seconds of each stage, and of the start."""
-        first, small, large = self.sampled.first, self.sampled.small, self.run
-        size = self.sampled.total
-        known = self.kind.stages if self.kind and 4 * self.kind.bytes >= size else {}
-        unsure = UNSURE[bool(known)]
-        start = (
-            0.0 if known else max(first.seconds - small.seconds, 0.0)
-        )  # what is known has it in its stages
-        result = {"start": Interval.within(start, UNSURE[False])}
-        for stage, spent in large.stages.items():
-            before = small.stages.get(stage, 0.0)
-            slope = (spent - before) / max(large.pieces.bytes - small.pieces.bytes, 1)
-            slope = max(slope, 0.0) if large is not small else 0.0
-            beyond = max(size - large.pieces.bytes, 0)
-            seconds = spent + slope * beyond
-            if stage in known and not self.is_whole:
-                seconds = max(known[stage] * size, min(before, seconds))
-            result[stage] = Interval.within(seconds, unsure)
+        """Seconds of each stage."""
+        known = self._known_stages()
+        unsure = UNSURE[known is not None]
+        grown = self._grown(lambda run: run.stages, self.sampled.total, known)
+        if known is None and not self.is_whole and "index" in grown:
+            grown["index"] *= unevenness(self.sampled.ranges, self.sampled.budget.threads)
+        return {stage: Interval.within(seconds, unsure) for stage, seconds in grown.items()}
+
+    def cpu(self) -> dict[str, Interval]:
+        """Seconds of processors, likewise."""
+        grown = self._grown(lambda run: run.cpu, self.sampled.total, None)
+        return {stage: Interval.within(seconds, UNSURE[False]) for stage, seconds in grown.items()}
+
+    def _known_stages(self) -> dict[str, float] | None:
+        """What the last jobs of this kind took, where they were of about this size."""
+        kind, size = self.kind, self.sampled.total
+        if kind is None or not kind.bytes / NEAR_SIZE <= size <= kind.bytes * NEAR_SIZE:
+            return None
+        return dict(kind.stages)
+
+    def _grown(
+        self, spent_of: Callable[[Run], dict[str, float]], size: int, known: dict[str, float] | None
+    ) -> dict[str, float]:
+        """Seconds of each stage of `size` bytes: what its first rows alone take, and what all do. known: of
+        the jobs that were; what more bytes take beside theirs, or fewer, the look tells."""
+        first, small, large = (spent_of(run) for run in (self.sampled.first, self.sampled.small, self.run))
+        apart = self.run.pieces.bytes - self.sampled.small.pieces.bytes
+        result = {}
+        for stage, spent in large.items():
+            before = small.get(stage, 0.0)
+            if apart > 0:
+                slope = max(spent - before, 0.0) / apart
+            else:  # of one size alone: what it took is taken for what its bytes take
+                slope = spent / max(self.run.pieces.bytes, 1) if stage in GROWING else 0.0
+            if known and self.kind is not None and stage in known:
+                result[stage] = max(known[stage] + slope * (size - self.kind.bytes), min(spent, before))
+            else:
+                once = max(first.get(stage, 0.0) - before, 0.0)
+                result[stage] = once + spent + slope * max(size - self.run.pieces.bytes, 0)
         return result
 
     def memory(self) -> Interval:
-        """Imports, what the sample took beside them, and what grows with the rows."""
-        peak = max(self.sampled.first.peak, self.sampled.small.peak, self.run.peak)
-        imports = self.sampled.first.imports
-        work = max(peak - imports, 0)
+        """Imports, what the first look took beside them, which found the process as a run does; what more
+        bytes took than few; and what grows with the rows."""
+        first, small, large = self.sampled.first, self.sampled.small, self.run
+        imports = first.imports
+        work = first.peak - imports + max((large.peak - large.imports) - (small.peak - small.imports), 0)
         if not self.is_whole:
             work += self._beyond_sample()
-        if self.kind is not None and 4 * self.kind.bytes >= self.sampled.total > 0 and self.kind.work:
-            work = int(self.kind.work)
-        if self.kind is not None and self.kind.imports:
-            imports = int(self.kind.imports)
+        if self.kind is not None and self._known_stages() is not None:
+            more = self._held(self.sampled.total) - self._held(int(self.kind.bytes))
+            imports, work = int(self.kind.imports), max(int(self.kind.work) + more, 0)
         return Interval.within(imports + work, 0.2)
 
     def _beyond_sample(self) -> int:
         """Chunks in the hands of threads that the sample did not fill, input that is held, decisions."""
         budget, size = self.sampled.budget, self.sampled.total
-        held = shares.SPOOL.of(budget.bytes)
-        seen = min(self.run.pieces.bytes, held)
-        input_held = max(size - seen, 0) if size <= held else 0
+        input_held = max(self._held(size) - self.run.pieces.bytes, 0)
         decided = DECIDED_OF_A_ROW * (self.rows["all"].value - self.total)
         chunk = max(budget.threads * budget.chunk_bytes - self.run.pieces.bytes, 0)
         return int(input_held + decided + chunk)
+
+    def _held(self, size: int) -> int:
+        """Bytes of so many of input that are held between the passes: all, or none."""
+        return size if size <= shares.SPOOL.of(self.sampled.budget.bytes) else 0
 
     def disk(self) -> dict[str, Interval]:
         """Bytes: outputs with the ledger and the page, index and spool, both."""
@@ -231,11 +271,25 @@ class Whole:
         return {"packs": self.growth.times(count), "fill": Interval.exact(min(fill, 1.0))}
 
 
-def _on_workers(stages: Mapping[str, Interval], threads: int) -> dict[int, float]:
-    """Seconds on so many processes of one thread each: what goes to threads goes to them."""
-    shared = sum(stages[stage].value for stage in SHARED if stage in stages) * threads
-    alone = sum(spent.value for spent in stages.values()) - shared / threads
-    return {number: alone + CLUSTER_START + shared / number for number in WORKERS}
+def unevenness(ranges: Sequence[int], threads: int) -> float:
+    """By how much longer the last thread works than each would if ranges of any length were shared evenly:
+    threads take whole ones, in their order."""
+    if len(ranges) < 2:
+        return 1.0
+    threads = min(threads, len(ranges))
+    loads = [0] * threads
+    for size in ranges:
+        loads[loads.index(min(loads))] += size
+    return max(loads) * threads / sum(loads)
+
+
+def on_workers(stages: Mapping[str, Interval], cpu: Mapping[str, Interval]) -> dict[int, float]:
+    """Seconds on so many processes of one thread each: what goes to threads goes to them, and none of them
+    waits for another's Python, so that it is done when the processors have done it."""
+    shared = [stage for stage in SHARED if stage in stages]
+    alone = sum(spent.value for stage, spent in stages.items() if stage not in shared)
+    work = sum(cpu[stage].value for stage in shared)
+    return {number: alone + CLUSTER_START + work / number for number in WORKERS}
 
 
 def _vram(sampled: Sampled) -> Interval | None:

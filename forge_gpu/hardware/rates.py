@@ -16,15 +16,17 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-VERSION = 1
+VERSION = 2
 MOST_BYTES = 2**20
 MOST_ENTRIES = 256
 NEW = 0.5
 """The weight of a new measurement beside all before it."""
+SAME_SIZE = 4
+"""Jobs of one kind are averaged where neither has more than so many times the bytes of the other."""
 NEVER = 2**62
 """Bytes that no input has."""
 WORTH_MEASURING = 4 * 2**20
-"""Bytes of input from which on seconds say what a byte takes, and not what a job does."""
+"""Bytes of input from which on seconds say what a byte takes of an engine, and not what a job does."""
 
 Number = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
 Key = Annotated[str, Field(max_length=64)]
@@ -36,9 +38,9 @@ class _Part(BaseModel):
 
 
 class Kind(_Part):
-    """What jobs of one kind took: the same settings on other data. bytes: of input, of the last one that was
-    large enough. stages: seconds a byte of input. start: seconds until the first row was read. imports, work:
-    bytes of memory before the first row, and the most beyond that."""
+    """What jobs of one kind took: the same settings on other data. bytes: of input. stages: seconds. imports,
+    work: bytes of memory before the first row, and the most beyond that. All are averages with the same
+    weights, so that they are a job that lies on the line which jobs of several sizes make."""
 
     runs: Annotated[int, Field(ge=1, le=10**9)]
     bytes: Number
@@ -54,13 +56,24 @@ class Engine(_Part):
     seconds_per_byte: Number
 
 
+class Launch(_Part):
+    """What a process takes until it has loaded what a job needs. cpu: seconds of processors. seen: when that
+    was, in seconds since 1970."""
+
+    seconds: Number
+    cpu: Number
+    seen: Number
+
+
 class Rates(_Part):
-    """kinds: by digest. engines: by name. known: rows by fate of jobs that ended, by a digest of their data
-    and of what decides fates. foretold: by digest of the job, what was last said of it."""
+    """kinds: by digest. engines: by name. launches: by digest of what is loaded. known: rows by fate of jobs
+    that ended, by a digest of their data and of what decides fates. foretold: by digest of the job, what was
+    last said of it."""
 
     version: Annotated[int, Field(ge=VERSION, le=VERSION)] = VERSION
     kinds: Annotated[dict[Key, Kind], Field(max_length=MOST_ENTRIES)] = {}
     engines: Annotated[dict[Key, Engine], Field(max_length=8)] = {}
+    launches: Annotated[dict[Key, Launch], Field(max_length=MOST_ENTRIES)] = {}
     known: Annotated[dict[Key, dict[Key, Number]], Field(max_length=MOST_ENTRIES)] = {}
     foretold: Annotated[dict[Key, dict[Key, Number]], Field(max_length=MOST_ENTRIES)] = {}
 
@@ -123,18 +136,15 @@ def mixed(before: float | None, now: float) -> float:
 def learned(rates: Rates, kind: str, size: int, stages: dict[str, float], imports: int, peak: int) -> Rates:
     """The rates after a run. size: bytes of input. stages: seconds. imports, peak: bytes of memory."""
     before = rates.kinds.get(kind)
-    seconds = dict(before.stages) if before else {}
-    measured = before.bytes if before else 0.0
-    if size >= WORTH_MEASURING:
-        seconds = {stage: mixed(seconds.get(stage), spent / size) for stage, spent in stages.items()}
-        measured = float(size)
-    work = max(peak - imports, 0)
+    if before is not None and not before.bytes / SAME_SIZE <= size <= before.bytes * SAME_SIZE:
+        before = None  # a job of quite another size says nothing of this one
+    earlier = before.stages if before else {}
     now = Kind(
         runs=(before.runs if before else 0) + 1,
-        bytes=measured,
-        stages=seconds,
+        bytes=mixed(before.bytes if before else None, size),
+        stages={stage: mixed(earlier.get(stage), spent) for stage, spent in stages.items()},
         imports=mixed(before.imports if before else None, imports),
-        work=mixed(before.work if before else None, work) if size >= WORTH_MEASURING else 0,
+        work=mixed(before.work if before else None, max(peak - imports, 0)),
     )
     return rates.model_copy(update={"kinds": with_entry(rates.kinds, kind, now)})
 

@@ -24,6 +24,22 @@ def free_space(path: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+IN_MEMORY = ("tmpfs", "ramfs")
+
+
+def is_in_memory(path: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
+    """Whether what is written to `path`, which need not exist yet, takes memory: its file system is no disk
+    (Linux; False elsewhere)."""
+    try:
+        lines = [line.split() for line in mounts.read_text("utf-8", "surrogateescape").splitlines()]
+    except OSError:
+        return False
+    place = path.absolute().resolve()
+    kinds = {Path(line[1].replace("\\040", " ")): line[2] for line in lines}  # the last one hides others
+    over = [point for point in kinds if place.is_relative_to(point)]
+    return bool(over) and kinds[max(over, key=lambda point: len(point.parts))] in IN_MEMORY
+
+
 def require_space(folder: Path, needed: int, what: str) -> None:
     """Raise OutputError unless `needed` bytes are free on the disk of `folder`."""
     free = free_space(folder)

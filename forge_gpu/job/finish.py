@@ -23,6 +23,7 @@ from forge_gpu.io.sinks.registry import format_of, stale_outputs
 from forge_gpu.job.decide import leaks
 from forge_gpu.job.events.events import Warned
 from forge_gpu.job.events.memory import peak_memory
+from forge_gpu.job.events.processors import cpu_seconds
 from forge_gpu.job.events.stages import OnProgress, stage, telling_how_far
 from forge_gpu.job.facts.media import beside
 from forge_gpu.job.job import Job
@@ -87,13 +88,17 @@ def _compared(job: Job, files: Sequence[OutputFile], tokens: dict[str, Any]) -> 
     said = job.spec.foretold
     measured = {
         "seconds": round(time.time() - job.facts.started, 3),
+        "cpu_seconds": round(cpu_seconds() - job.facts.cpu_before, 3),
         "peak_memory": peak_memory(),
         "output_bytes": sum(file.bytes for file in files),
         "rows": sum(rows for fate, rows in job.decisions.counts().items() if fate in SPLITS),
         **({"tokens": tokens["tokens"]["tokens"]} if tokens else {}),
     }
+    if job.spec.on_cluster:
+        del measured["cpu_seconds"]  # the workers' are not known
     if job.facts.resumed:
-        del measured["seconds"]  # of a part of the job
+        measured.pop("cpu_seconds", None)  # of a part of the job, as the seconds
+        del measured["seconds"]
     for line in foretold.off(said, measured):
         job.listener(Warned("verify", line))
     return foretold.section(said, measured)

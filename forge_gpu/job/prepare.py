@@ -27,6 +27,7 @@ from forge_gpu.job.decide.decide import PLACING, RETAINING, STEPS, DecisionStep,
 from forge_gpu.job.decide.mixture import mixture_of
 from forge_gpu.job.events.events import FellBack, Halved, JobEnded, Listener, Warned
 from forge_gpu.job.events.memory import shortage_of
+from forge_gpu.job.events.processors import cpu_seconds
 from forge_gpu.job.events.retry import telling
 from forge_gpu.job.events.stages import stage, telling_how_far
 from forge_gpu.job.facts.registry import input_columns
@@ -114,7 +115,7 @@ def open_job(
     named: JobFiles | None = None,
 ) -> Job | Result:
     """Open the inputs and the checkpoint; the result, where an earlier run has finished this very job."""
-    began = time.time()
+    began, cpu_before = time.time(), cpu_seconds()
     named = named or JobFiles(spec, telling("open", listener))
     checkpoint = Checkpoint(spec.output)
     # What workers are to read as well is spooled in files, not in memory.
@@ -150,7 +151,7 @@ def open_job(
             return finished
         why = "the output files changed since the last run"
         checkpoint.open(key, fresh=True)
-    facts = RunFacts(began, checkpoint.has_work(), spec.surroundings)
+    facts = RunFacts(began, cpu_before, checkpoint.has_work(), spec.surroundings)
     listener = facts.listening(listener)
     listener(job_started(spec, key.digest, budget, make_engine, facts.resumed))
     if why:

@@ -23,6 +23,7 @@ SHOWN = (
     ("date", "model.date"),
     ("max length", "model.max_length"),
     ("engine", "hardware.use_gpu_preprocessing"),
+    ("threads", "preprocessing.memory.threads"),
     ("batch size", "hardware.recommended_batch_size"),
     ("output", "output.form"),
     ("kept", "output.columns"),

@@ -15,6 +15,7 @@ from forge_gpu.config.schema import Config, LinkedRecords, TableDialect
 from forge_gpu.errors import ConfigError, InputError, TemplateError
 from forge_gpu.hardware.budget import Budget, cpu_budget
 from forge_gpu.hardware.probe import Hardware, probe
+from forge_gpu.hardware.rates import read_rates
 from forge_gpu.hardware.stack import read_stack
 from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.inputs import STDIN
@@ -31,6 +32,7 @@ from forge_gpu.planner.inspect import Inspection, inspect, nothing
 from forge_gpu.planner.media import sampled_media
 from forge_gpu.planner.model import Decision, Template, asked_template, decide, settings_of
 from forge_gpu.planner.splits import given_splits
+from forge_gpu.planner.threads import decide_threads
 from forge_gpu.planner.trial import Trial, try_sample
 from forge_gpu.templates.builtin import builtin
 from forge_gpu.templates.environment import ChatTemplate
@@ -149,12 +151,13 @@ def make_plan(
     loaded = build([Layer(chooser.values), *layers])
     for path in loaded.where:
         chooser.reasons[".".join(path)] = f"as set by {loaded.where[path]}"
-    budget = cpu_budget(
-        machine.memory,
-        machine.cores,
-        loaded.config.preprocessing.memory.budget,
-        loaded.config.preprocessing.memory.threads,
-    )
+    budget = _budget(loaded.config, machine)
+    if not chooser.set_by_user("preprocessing", "memory", "threads"):
+        measured = decide_threads(loaded.config, result.files, budget.threads, read_rates())
+        if measured is not None:
+            chooser.put("preprocessing.memory.threads", *measured)
+            loaded = build([Layer(chooser.values), *layers])
+            budget = _budget(loaded.config, machine)
     trial = None
     if paths:
         _columns_exist(loaded.config, result)
@@ -177,6 +180,11 @@ def make_plan(
         chooser.probes,
         trial,
     )
+
+
+def _budget(config: Config, machine: Hardware) -> Budget:
+    memory = config.preprocessing.memory
+    return cpu_budget(machine.memory, machine.cores, memory.budget, memory.threads)
 
 
 def _given(layers: Sequence[Layer]) -> Values:

@@ -23,7 +23,7 @@ MAX_LENGTH, PACK_LENGTH = "model.max_length", "output.pack_length"
 def why_no_tokens(config: Config) -> str | None:
     """Why lengths are not known; None where they are."""
     if config.output.form != "tokens" or config.tokens.tokenizer is None:
-        return "the plan writes no tokens: set output.form=tokens and tokens.tokenizer"
+        return "the plan writes no tokens: set output.form=tokens and tokens.tokenizer in it"
     return None
 
 

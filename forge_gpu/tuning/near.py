@@ -28,7 +28,7 @@ NEAR_BEST = 0.005
 
 def why_not(config: Config) -> str | None:
     if config.preprocessing.dedup.near is None:
-        return "the plan looks for no near-duplicates: set preprocessing.dedup.near.threshold"
+        return "the plan looks for no near-duplicates: set preprocessing.dedup.near.threshold in it"
     return None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from forge_gpu.config.edit import nested_of
 from forge_gpu.config.layers import Layer, build
 from forge_gpu.config.schema import Config
-from forge_gpu.errors import ConfigError
+from forge_gpu.errors import ConfigError, InputError
 from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.tuning import lengths, mixture, near, speed
 from forge_gpu.tuning.look import Look
@@ -57,6 +57,8 @@ def ask(spec: JobSpec, only: Collection[str] = (), wishes: Wishes | None = None)
         if name not in QUESTIONS:
             raise ConfigError(f"there is nothing to tune by the name {name!r}; known: {', '.join(QUESTIONS)}")
     look = Look(spec)
+    if not look.total:
+        raise InputError("the input is empty: there is nothing to measure")
     trades: list[Trade] = []
     passed_over: dict[str, str] = {}
     reasons: dict[str, str] = {}

@@ -11,6 +11,7 @@ from typing import Any
 
 from forge_gpu.foretell.sample import Run
 from forge_gpu.hardware.host import read_cores
+from forge_gpu.io.disk import size_text
 from forge_gpu.tuning.look import Look
 from forge_gpu.tuning.trade import Candidate, Trade, Wishes
 
@@ -41,7 +42,7 @@ class _Try:
 def speed(look: Look, wishes: Wishes) -> Trade | str:
     """The fastest of the settings that no byte of the output depends on."""
     if look.total < FIRST:
-        return f"{look.total / MIB:.1f} MiB of input are done before a setting can tell"
+        return f"{size_text(look.total)} of input: they are done before a setting can tell"
     ends = time.monotonic() + wishes.seconds
     size = FIRST
     warm = _run(look, None, size)  # what starts once counts for none

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from forge_gpu.cli.app import _run
+from forge_gpu.hardware.rates import Launch
 from tests.foretell import made
 
 
@@ -14,6 +15,8 @@ from tests.foretell import made
 def planned(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FORGE_RATES", str(tmp_path / "rates.json"))
+    seen = Launch(seconds=1.5, cpu=0.5, seen=0)
+    monkeypatch.setattr("forge_gpu.foretell.launch.seen_now", lambda config: seen)
     made.write(tmp_path / "a.jsonl", 150)
     assert _run(["plan", "--data", "a.jsonl", "--template", "chatml"], debug=False) == 0
     return capsys.readouterr().out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 
 import pyarrow.csv
 import pyarrow.json
@@ -12,11 +13,17 @@ import pytest
 
 import forge_gpu
 from forge_gpu.errors import ForgeError, InputError, OutputError
+from forge_gpu.foretell.apart import has_compiled, sample_apart
 from forge_gpu.foretell.describe import describe, short
 from forge_gpu.foretell.duplicates import duplicates
-from forge_gpu.foretell.foretell import foretell, require_fit
+from forge_gpu.foretell.foretell import foretell, refusals, require_fit
 from forge_gpu.foretell.interval import Interval
+from forge_gpu.foretell.predict import on_workers, unevenness
+from forge_gpu.foretell.sample import LEAST, ranges_of, sample
+from forge_gpu.hardware.host import Memory
 from forge_gpu.hardware.rates import read_rates
+from forge_gpu.io.disk import is_in_memory
+from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.spec import JobSpec
 from tests.foretell import made
 
@@ -152,6 +159,81 @@ def test_what_will_not_fit_is_refused_with_the_reason(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match=r"will take .* KiB, 1000 bytes are free"):
         require_fit(said)
     assert len(said.refusals) == 1 and said.refusals[0] in short(said)
+
+
+def test_a_folder_in_memory_is_told_of_and_counts_as_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("forge_gpu.foretell.foretell.is_in_memory", lambda folder: True)
+    said = foretell(spec_of(made.write(tmp_path / "a.jsonl", 200), tmp_path), 0.2)
+    assert any("lies in memory: outputs, index and spool take" in note for note in said.notes)
+    assert not said.refusals
+    scarce = Memory(int(said.memory.low + said.disk["peak"].low) - 1, 0, None)
+    (line,) = refusals(said, tmp_path / "prepared", scarce)
+    assert "choose a folder on a disk" in line
+
+
+def test_the_last_of_several_mounts_says_what_a_folder_is(tmp_path):
+    mounts = tmp_path / "mounts"
+    mounts.write_text(
+        f"a / ext4 rw 0 0\nb {tmp_path}/fast tmpfs rw 0 0\nc {tmp_path}/fast/disk ext4 rw 0 0\n"
+    )
+    names = {"": False, "fast/new/one": True, "fast/disk/x": False, "faster": False}
+    assert {name: is_in_memory(tmp_path / name, mounts) for name in names} == names
+    assert not is_in_memory(tmp_path, tmp_path / "none")
+
+
+def test_what_one_thread_is_left_with_is_counted():
+    assert unevenness([16], 4) == 1 == unevenness([16, 16], 2)
+    assert unevenness([16, 10], 2) == 32 / 26
+    assert unevenness([16, 16, 2], 2) == 36 / 34
+    assert ranges_of([], 1.0, 16) == []
+
+
+def cost(**stages):
+    return {stage: Interval.exact(seconds) for stage, seconds in stages.items()}
+
+
+def test_workers_share_what_the_processors_do_and_not_what_threads_wait_for():
+    cpu = cost(launch=1.0, index=10.0, decide=5.0, write=6.0)
+    held_up = on_workers(cost(launch=1.0, index=10.0, decide=5.0, write=6.0), cpu)
+    assert held_up[1] - held_up[2] == 8
+    assert on_workers(cost(launch=1.0, index=5.0, decide=5.0, write=3.0), cpu) == held_up
+
+
+def test_a_look_too_slow_for_a_chunk_takes_less(tmp_path, monkeypatch):
+    monkeypatch.setattr("forge_gpu.foretell.sample.COLD", 0.0)
+    spec = spec_of(made.write(tmp_path / "a.jsonl", 8_000), tmp_path)
+    looked = sample(spec, JobFiles(spec), 1.0, most=2 * PART // 3)
+    assert looked.first.asked == LEAST < looked.large.asked
+
+
+def test_bytes_that_were_not_seen_cost_what_others_did_where_there_was_time_for_one_size_alone(tmp_path):
+    path = made.write(tmp_path / "a.jsonl", 8_000)
+    said = foretell(spec_of(path, tmp_path), 1e-6, most=PART // 4)
+    alone = foretell(spec_of(path, tmp_path), 1.0)
+    assert said.sampled["share"] < 0.3 and said.stages["index"].value > alone.stages["index"].value / 4
+
+
+def test_a_process_that_compiled_has_another_look_for_it(tmp_path, monkeypatch):
+    spec = spec_of(made.write(tmp_path / "a.jsonl", 300), tmp_path)
+    here = sample(spec, JobFiles(spec), 1.0)
+    there = sample_apart(spec, 1.0, None)
+    assert there is not None and there.first.manifest["counts"] == here.first.manifest["counts"]
+    assert (there.budget, there.ranges, there.total) == (here.budget, here.ranges, here.total)
+    monkeypatch.setattr("forge_gpu.foretell.foretell.has_compiled", lambda: True)
+    monkeypatch.setattr("forge_gpu.foretell.foretell.sample_apart", lambda *asked: there)
+    assert foretell(spec, 1.0).memory.value == there.first.peak
+    missing = spec_of(tmp_path / "none.jsonl", tmp_path)
+    assert sample_apart(missing, 1.0, None) is None
+
+
+def test_kernels_that_were_there_before_count_for_none(tmp_path, monkeypatch):
+    monkeypatch.setattr("forge_gpu.kernels.compiled.cache_folder", lambda: tmp_path)
+    old, new = tmp_path / "a.nbi", tmp_path / "b.nbi"
+    old.write_bytes(b"")
+    os.utime(old, (1, 1))
+    assert not has_compiled()
+    new.write_bytes(b"")
+    assert has_compiled()
 
 
 def test_what_cannot_be_foretold_is_one_line(tmp_path):

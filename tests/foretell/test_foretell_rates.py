@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 
 import pytest
 
 import forge_gpu
+from forge_gpu.config.schema import Config
+from forge_gpu.foretell.launch import launch, seen_now
 from forge_gpu.hardware.rates import (
     MOST_BYTES,
     MOST_ENTRIES,
     Engine,
+    Launch,
     Rates,
     learned,
     rates_file,
@@ -89,12 +93,27 @@ def test_the_oldest_entries_go():
 def test_later_runs_count_for_more():
     size = 100 * 2**20
     rates = learned(Rates(), "k", size, {"index": 10.0}, 100, 300)
-    assert rates.kinds["k"].stages["index"] == 10 / size
-    rates = learned(rates, "k", size, {"index": 20.0}, 100, 300)
-    assert rates.kinds["k"].stages["index"] == pytest.approx(15 / size)
-    assert (rates.kinds["k"].runs, rates.kinds["k"].work) == (2, 200)
-    small = learned(rates, "k", 1000, {"index": 5.0}, 100, 300)
-    assert small.kinds["k"].stages == rates.kinds["k"].stages, "a small job does not tell what a byte takes"
+    assert rates.kinds["k"].stages["index"] == 10
+    rates = learned(rates, "k", 2 * size, {"index": 20.0}, 100, 300)
+    known = rates.kinds["k"]
+    assert (known.bytes, known.stages["index"]) == (1.5 * size, 15), "on the line through both"
+    assert (known.runs, known.work) == (2, 200)
+    small = learned(rates, "k", 1000, {"index": 0.5}, 100, 300).kinds["k"]
+    assert (small.bytes, small.stages["index"]) == (1000, 0.5), "and one of another size begins anew"
+
+
+def test_a_launch_is_seen_once_an_hour(monkeypatch):
+    times = iter([Launch(seconds=2, cpu=1, seen=time.time()), Launch(seconds=4, cpu=3, seen=0)])
+    monkeypatch.setattr("forge_gpu.foretell.launch.seen_now", lambda config: next(times))
+    first, rates = launch(Rates(), Config())
+    assert launch(rates, Config()) == (first, rates), "and not asked again"
+    monkeypatch.setattr("forge_gpu.foretell.launch.OLD", 0.0)
+    assert launch(rates, Config())[0].seconds == 4
+
+
+def test_a_launch_is_a_process_that_loads_what_a_job_needs():
+    seen = seen_now(Config())
+    assert seen.cpu > 0 and seen.seconds > 0 and abs(seen.seen - time.time()) < 100
 
 
 def test_a_gpu_is_worth_its_start_from_where_it_has_saved_it():

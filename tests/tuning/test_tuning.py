@@ -17,7 +17,7 @@ from forge_gpu.config.layers import Layer, build
 from forge_gpu.config.parse import parse
 from forge_gpu.config.schema import Config
 from forge_gpu.config.write import dumps, save
-from forge_gpu.errors import ConfigError
+from forge_gpu.errors import ConfigError, InputError
 from forge_gpu.tuning import speed
 from forge_gpu.tuning.lengths import grid
 from forge_gpu.tuning.mixture import level
@@ -227,3 +227,10 @@ def test_a_fault_is_one_line(tmp_path, monkeypatch, capsys, arguments, line):
     assert _run(["tune", *arguments], debug=False) != 0
     shown = capsys.readouterr().err
     assert shown.startswith(f"error: {line}") and shown.count("\n") == 1
+
+
+def test_an_empty_input_is_said(tmp_path):
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("")
+    with pytest.raises(InputError, match="the input is empty: there is nothing to measure"):
+        forge_gpu.tune(config(empty))

@@ -12,8 +12,11 @@ _STATM = Path("/proc/self/statm")
 
 
 def peak_memory() -> int:
-    """The most resident memory this process ever had, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """The most resident memory this process ever had, in bytes.
+
+    Not `ru_maxrss` where the system says more: a process begins with that of the one which started it.
+    """
+    return _of_status("VmHWM:") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def resident_memory() -> int:
@@ -26,14 +29,16 @@ def resident_memory() -> int:
 
 def anonymous_memory() -> int:
     """Bytes of resident memory that belong to no file, now: what a budget is about. 0 where unknown."""
+    return _of_status("RssAnon:")
+
+
+def _of_status(name: str) -> int:
+    """Bytes, as the system's status of this process has them; 0 where it has none (proc_pid_status(5))."""
     try:
         lines = _STATUS.read_text().splitlines()
     except OSError:
         return 0
-    for line in lines:
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) * 1024
-    return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), 0)
 
 
 def shortage_of(budget_bytes: int) -> Callable[[], bool]:

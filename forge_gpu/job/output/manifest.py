@@ -31,9 +31,11 @@ from forge_gpu.sandbox.layers import read_layers
 
 @dataclass
 class RunFacts:
-    """What one run did, gathered from its events, engines and workspaces: the section `run`."""
+    """What one run did, gathered from its events, engines and workspaces: the section `run`. cpu_before: what
+    the process had taken of the processors as it started."""
 
     started: float
+    cpu_before: float
     resumed: bool
     surroundings: dict[str, str] = field(default_factory=dict)
     stages: dict[str, dict[str, float]] = field(default_factory=dict)

@@ -22,7 +22,7 @@ def kind_of(spec: JobSpec, files: Sequence[InputFile], engine: str, threads: int
     """Of the jobs with these settings, whatever their data."""
     settings = keys.effective(spec.config)
     suffixes = sorted({"".join(PurePosixPath(file.path).suffixes[-2:]) for file in files})
-    return _digest([settings, suffixes, engine, threads, spec.workers, spec.scheduler is not None])
+    return digest([settings, suffixes, engine, threads, spec.workers, spec.scheduler is not None])
 
 
 def data_of(spec: JobSpec, files: Sequence[InputFile], against: Sequence[InputFile]) -> str:
@@ -30,7 +30,7 @@ def data_of(spec: JobSpec, files: Sequence[InputFile], against: Sequence[InputFi
     settings = keys.effective(spec.config)
     deciding = {section: settings[section] for section in DECIDING}
     output = {key: settings["output"][key] for key in ROWS_OF_OUTPUT}
-    return _digest([deciding, output, _sources(files), _sources(against), spec.limit])
+    return digest([deciding, output, _sources(files), _sources(against), spec.limit])
 
 
 def job_of(spec: JobSpec, files: Sequence[InputFile], against: Sequence[InputFile]) -> str:
@@ -39,12 +39,12 @@ def job_of(spec: JobSpec, files: Sequence[InputFile], against: Sequence[InputFil
     how = [preprocessing.engine, preprocessing.chunk_size, preprocessing.memory.model_dump(mode="json")]
     cluster = [spec.workers, spec.scheduler is not None, spec.config.container.use != "off"]
     kind = kind_of(spec, files, preprocessing.engine, 0)
-    return _digest([kind, data_of(spec, files, against), how, cluster])
+    return digest([kind, data_of(spec, files, against), how, cluster])
 
 
 def _sources(files: Sequence[InputFile]) -> list[list[Any]]:
     return [[file.path, file.size, file.fingerprint, file.split] for file in files]
 
 
-def _digest(values: list[Any]) -> str:
+def digest(values: list[Any]) -> str:
     return hashlib.sha256(orjson.dumps(values, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
