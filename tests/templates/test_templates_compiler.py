@@ -1,6 +1,7 @@
 """When a template is traced, and when rows are left to Jinja."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from forge_gpu.templates.conversations import ListShape
@@ -106,3 +107,24 @@ def test_what_is_known_without_a_row():
     assert known(Predicate("equals", A, (A,))) is True
     assert known(Predicate("equals", A, (B,))) is None
     assert known(Predicate("equals", text, (Text("<a>"),))) is False
+
+
+def test_a_trace_that_runs_out_of_time_leaves_its_rows_to_jinja():
+    """It may end before the place that its row came to: on a busy machine, or in a stopped process."""
+    template = chat_template(
+        "{% for m in messages %}{% if m.content.startswith('a') %}x{% endif %}"
+        "{% if m.content.endswith('b') %}y{% endif %}{{ m.content }}{% endfor %}"
+    )
+    renderer = JinjaRenderer(template, (SHAPE,), ("text",), patience=EAGER)
+    renderer.machine = None
+    talk = {text: {"messages": [{"role": "user", "content": text}] * 2} for text in ("abc", "ab", "b")}
+    assert render(renderer, [talk["abc"]]) == [{"text": "xabcxabc"}]
+    assert renderer.compiler
+    environment = renderer.compiler.tracer.environment
+    bounds, environment.bounds = environment.bounds, replace(environment.bounds, seconds=-1.0)
+    assert render(renderer, [talk["ab"], talk["abc"]]) == [{"text": "xyabxyab"}, {"text": "xabcxabc"}]
+    environment.bounds = bounds
+    assert render(renderer, list(talk.values())) == [
+        {"text": text} for text in ("xabcxabc", "xyabxyab", "ybyb")
+    ]
+    assert renderer.counts.compiled == 4

@@ -43,7 +43,8 @@ class Tree:
         return node
 
     def graft(self, path: Iterable[tuple[Predicate, bool]], result: Result) -> None:
-        """Add the path that one traced row took."""
+        """Add the path that one traced row took. Where other rows went further than it, because it ran out of
+        time, nothing is added."""
         holder: list[Node | Result | None] = [self.root]
         place, at = holder, 0
         for predicate, answer in path:
@@ -52,5 +53,13 @@ class Tree:
                 node = place[at] = Node(predicate)
             assert isinstance(node, Node) and node.predicate == predicate, "a template asked in another order"
             place, at = node.children, int(answer)
-        place[at] = result
+        if not isinstance(place[at], Node):
+            place[at] = result
         self.root = holder[0]
+
+    def put(self, above: Node | None, side: int, result: Result) -> None:
+        """Say what becomes of the rows that come to an empty place."""
+        if above is None:
+            self.root = result
+        else:
+            above.children[side] = result
