@@ -14,6 +14,7 @@ from forge_gpu.audit.manifest import IN_SPLITS, REJECTED, read_config, read_mani
 from forge_gpu.audit.validation_report import Check, ValidationReport
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ForgeError, ValidationError
+from forge_gpu.io.atomic import inside
 from forge_gpu.io.faults import first_line
 from forge_gpu.io.sinks.registry import format_of
 from forge_gpu.job.output.result import LEDGER, MANIFEST, REJECTED_FORMAT, OutputFile
@@ -39,21 +40,21 @@ def _of_ledger(
     import pyarrow as pa
 
     try:
-        ledger = _Ledger(folder / LEDGER)
+        ledger = _Ledger(inside(folder, LEDGER))
         ledger.read_all()
         checks = (*_ledger(ledger, manifest, outputs), _rejected(folder, ledger, outputs))
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, pa.ArrowException) as fault:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, pa.ArrowException, ForgeError) as fault:
         return 0, [Check(LEDGER, False, f"cannot be read: {first_line(fault)}")]
     return ledger.rows, checks
 
 
 def _file(folder: Path, file: OutputFile, config: Config) -> Check:
     """Its size, its rows, its fields and its hash."""
-    path = folder / file.file
     is_split = file.split != REJECTED
     format = format_of(config.output.format if is_split else REJECTED_FORMAT)
     fields = form_of(config).fields(config) if is_split else ()
     try:
+        path = inside(folder, file.file)  # a link that leads out is not followed
         size = path.stat().st_size
         if size != file.bytes:
             return Check(file.file, False, f"has {size} bytes, the manifest says {file.bytes}")
@@ -170,7 +171,7 @@ def _rejected(folder: Path, ledger: _Ledger, outputs: list[OutputFile]) -> Check
     result: Counter[tuple[str, int, str]] = Counter()
     file = next((file for file in outputs if file.split == REJECTED), None)
     try:
-        for record in _records(folder / file.file) if file is not None else ():
+        for record in _records(inside(folder, file.file)) if file is not None else ():
             result[record["file"], record["row"], record["reason"]] += 1
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as fault:
         return Check("rejected rows", False, f"cannot be read: {first_line(fault)}")

@@ -79,6 +79,9 @@ def line(path: keys.Path, message: str, where: Origins) -> str:
 
 
 def _short(value: Any) -> str:
+    """A value as it may be shown: in part where it is long, without what is secret in it."""
+    from forge_gpu.io.secrets import public
+
     plain = {True: "true", False: "false", None: "null"}
-    text = plain[value] if value is None or isinstance(value, bool) else repr(value)
+    text = plain[value] if value is None or isinstance(value, bool) else public(repr(value))
     return text if len(text) <= 60 else text[:57] + "..."

@@ -14,6 +14,7 @@ from forge_gpu.config.explain import explain, line
 from forge_gpu.config.rules import Rule, broken
 from forge_gpu.config.schema import Config, PreprocessingConfig
 from forge_gpu.errors import ConfigError
+from forge_gpu.io.faults import without_secrets
 from forge_gpu.templates.named import spell_out
 
 
@@ -63,8 +64,8 @@ def build(layers: Sequence[Layer]) -> Loaded:
     config, invalid = _validated(values, where)
     faults += invalid
     if faults:
-        raise ConfigError("\n".join(faults))
-    return Loaded(config, tuple(warnings), where)
+        raise ConfigError(without_secrets("\n".join(faults)))  # names of keys may hold a URL
+    return Loaded(config, tuple(map(without_secrets, warnings)), where)
 
 
 def _name_templates(own: dict[str, Any], before: dict[str, Any], faults: list[str]) -> None:

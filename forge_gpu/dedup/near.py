@@ -7,8 +7,11 @@ with `Clusters`, choose `survivors`. `find_clusters` runs all but the first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ import numpy.typing as npt
 
 from forge_gpu.dedup.lsh import Bands, ReadBand, candidates, distinct
 from forge_gpu.dedup.shingling import Shingling
+from forge_gpu.dedup.threads import in_turn
 from forge_gpu.errors import ConfigError
 from forge_gpu.hardware import shares
 from forge_gpu.kernels.layout import I64, U64, Text
@@ -27,8 +31,11 @@ F64 = npt.NDArray[np.float64]
 ReadRows = Callable[[I64], Text]
 """Gives the texts of some rows, which are ascending and without repeats, in their order."""
 
-BYTES_A_BYTE = 16
-"""Peak of comparing: a text, its shingle set of 8 bytes a byte, and what the kernels need beside."""
+BYTES_A_BYTE = 12
+"""Peak of comparing: a text, its shingle set of 8 bytes a byte, its pairs, and what kernels need."""
+
+_FIRST_WINDOW = 4096
+_HALF, _LOWER = np.uint64(32), np.uint64(2**32 - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +92,20 @@ class Clusters:
 
     def add(self, pairs: I64, similarity: F64) -> None:
         """Join the rows of each pair: int64[m, 2] and float64[m]. The order of calls does not matter."""
-        from forge_gpu.kernels.cpu.union import unite
+        from forge_gpu.kernels.cpu.union import keep_nearest, unite
 
         unite(self.label, pairs)
-        row, other = pairs.T.reshape(-1), pairs[:, ::-1].T.reshape(-1)
-        order = np.lexsort((other, -np.tile(similarity, 2), row))
-        row, other, best = row[order], other[order], np.tile(similarity, 2)[order]
-        first = np.flatnonzero(np.diff(row, prepend=-1))
-        row, other, best = row[first], other[first], best[first]
-        before, than = self.similarity[row], self.partner[row]
-        better = (best > before) | ((best == before) & (other < than))
-        self.partner[row[better]], self.similarity[row[better]] = other[better], best[better]
+        keep_nearest(pairs, similarity, self.partner, self.similarity)
 
     def close(self) -> None:
         """Give every row its final label."""
         from forge_gpu.kernels.cpu.union import flatten
 
         flatten(self.label)
+
+
+def _nothing_to_fetch(rows: I64) -> None:
+    """All texts are at hand."""
 
 
 def find_clusters(
@@ -111,47 +115,74 @@ def find_clusters(
     text_bytes: I64,
     read_rows: ReadRows,
     budget_bytes: int,
+    threads: int = 1,
+    folder: Path | None = None,
+    fetch: Callable[[I64], None] = _nothing_to_fetch,
 ) -> Clusters:
     """Clusters of near-duplicates among the live rows.
 
     read_band: band hashes of all n rows (see lsh.ReadBand); live: bool[n]; text_bytes: int64[n], the size of
-    each row's text (may be a mapped file); read_rows: the texts of candidate rows. The result depends on
-    no budget. Memory: Clusters' 24 bytes a row, and `budget_bytes` within the bounds that `candidates` and
-    `compare` state.
+    each row's text (may be a mapped file); read_rows: the texts of candidate rows, by any of `threads`
+    threads. folder: see Pairs. fetch: is given all candidate rows, ascending, before one is read. The result
+    depends on no budget and no threads. Memory: Clusters' 24 bytes a row, one more, and `budget_bytes` within
+    the bounds that `candidates` and `compare` state.
     """
     clusters = Clusters(len(live))
-    for pairs in candidates(read_band, settings.bands.count, live, shares.PAIRS.of(budget_bytes)):
-        for batch, similarity in compare(
-            pairs, text_bytes, read_rows, settings.shingling, shares.TEXTS.of(budget_bytes)
-        ):
-            held = similarity >= settings.threshold
-            clusters.add(batch[held], similarity[held])
+    with closing(candidates(read_band, settings.bands.count, live, budget_bytes, threads, folder)) as pairs:
+        in_order = pairs.in_order()
+        first = next(in_order)  # from here on `pairs.rows` is whole
+        fetch(np.flatnonzero(pairs.rows))
+        compared = compare(
+            chain((first,), in_order),
+            text_bytes,
+            read_rows,
+            settings.shingling,
+            shares.TEXTS.of(budget_bytes),
+            threads,
+        )
+        with closing(compared):
+            for batch, similarity in compared:
+                held = similarity >= settings.threshold
+                clusters.add(batch[held], similarity[held])
     clusters.close()
     return clusters
 
 
 def compare(
-    pairs: I64, text_bytes: I64, read_rows: ReadRows, shingling: Shingling, budget_bytes: int
-) -> Iterator[tuple[I64, F64]]:
+    pieces: Iterable[U64],
+    text_bytes: I64,
+    read_rows: ReadRows,
+    shingling: Shingling,
+    budget_bytes: int,
+    threads: int = 1,
+) -> Generator[tuple[I64, F64], None, None]:
     """The exact Jaccard similarity of pairs: batches of (int64[m, 2], float64[m]), in the order given.
 
-    Two sets without shingles have similarity 0. A batch holds as many consecutive pairs as have texts that
-    fit `budget_bytes` at BYTES_A_BYTE a byte; more where a single pair needs more. A row whose pairs are in
-    several batches is read for each. Of equal texts one set is made.
+    pieces: of pairs, as kernels.reference.union has them. Two sets without shingles have similarity 0. A
+    batch holds as many consecutive pairs as have texts that fit their part of `budget_bytes` at BYTES_A_BYTE
+    a byte; more where a single pair needs more. A row whose pairs are in several batches is read for each. Of
+    equal texts one set is made.
     """
+    most = budget_bytes // threads // BYTES_A_BYTE
+    batches = (batch for piece in pieces for batch in _batches(piece, text_bytes, most))
+    yield from in_turn(lambda batch: _compared(batch, read_rows, shingling), batches, threads)
+
+
+def _compared(words: U64, read_rows: ReadRows, shingling: Shingling) -> tuple[I64, F64]:
+    """The pairs of a batch, and their similarity."""
     from forge_gpu.kernels.cpu.shingles import distinct as distinct_shingles
     from forge_gpu.kernels.cpu.shingles import intersections
 
-    for batch in _batches(pairs, text_bytes, budget_bytes // BYTES_A_BYTE):
-        rows = distinct(batch.flatten())
-        text = read_rows(rows)
-        first = _first_equal(text)
-        different = np.flatnonzero(first == np.arange(len(first)))
-        values, offsets = distinct_shingles(text.data, text.offsets, *shingling.arguments(), different)
-        local = np.searchsorted(different, first)[np.searchsorted(rows, batch)]
-        shared = intersections(values, offsets, values, offsets, local)
-        sizes = np.diff(offsets)[local].sum(axis=1)
-        yield batch, shared / np.maximum(sizes - shared, 1)
+    batch = words.view(np.uint32).reshape(-1, 2).astype(np.int64)
+    rows = distinct(batch.flatten())
+    text = read_rows(rows)
+    first = _first_equal(text)
+    different = np.flatnonzero(first == np.arange(len(first)))
+    values, offsets = distinct_shingles(text.data, text.offsets, *shingling.arguments(), different)
+    local = np.searchsorted(different, first)[np.searchsorted(rows, batch[:, ::-1])]
+    shared = intersections(values, offsets, values, offsets, local)
+    sizes = np.diff(offsets)[local].sum(axis=1)
+    return batch, shared / np.maximum(sizes - shared, 1)
 
 
 def _first_equal(text: Text) -> I64:
@@ -162,23 +193,29 @@ def _first_equal(text: Text) -> I64:
     return first_occurrence(xxh3_128(text, Scratch()), np.ones(len(text), np.uint8))
 
 
-def _batches(pairs: I64, text_bytes: I64, most: int, step: int = 4096) -> Iterator[I64]:
-    """Consecutive pairs whose distinct rows have at most `most` bytes of text."""
-    start = 0
-    while start < len(pairs):
-        end, rows = start, np.zeros(0, np.int64)
-        width = step
-        while end < len(pairs):
-            wider = distinct(np.concatenate((rows, pairs[end : end + width].reshape(-1))))
-            if int(np.asarray(text_bytes[wider]).sum()) <= most:
-                rows, end = wider, min(end + width, len(pairs))
-            elif width > 1:
-                width //= 2
-            else:
-                break
-        end = max(end, start + 1)
-        yield pairs[start:end]
-        start = end
+def _batches(words: U64, text_bytes: I64, most: int) -> Iterator[U64]:
+    """Consecutive pairs whose distinct rows have at most `most` bytes of text, or a single pair."""
+    start, width = 0, _FIRST_WINDOW
+    while start < len(words):
+        window = words[start : start + width]
+        end = int(np.searchsorted(_bytes_up_to(window, text_bytes), most, side="right"))
+        if end == len(window) and start + width < len(words):
+            width *= 2
+            continue
+        end = max(end, 1)
+        yield window[:end]
+        start, width = start + end, max(2 * end, _FIRST_WINDOW)
+
+
+def _bytes_up_to(words: U64, text_bytes: I64) -> I64:
+    """The size of the texts of the distinct rows of each pair and the ones before it: int64[m]."""
+    places = np.arange(2 * len(words), dtype=np.uint64)
+    keys = distinct(words.view(np.uint32).astype(np.uint64) << _HALF | places)
+    rows, place = keys >> _HALF, keys & _LOWER
+    first = np.flatnonzero(np.diff(rows, prepend=rows[:1] + np.uint64(1)))
+    sizes = np.asarray(text_bytes[rows[first].astype(np.int64)])
+    added = np.bincount((place[first] >> np.uint64(1)).astype(np.int64), sizes, len(words))
+    return np.cumsum(added.astype(np.int64))
 
 
 def survivors(

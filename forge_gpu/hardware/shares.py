@@ -46,13 +46,17 @@ BUCKET = Share(Fraction(1, 4), ("finish",))
 AFTER_OUT_OF_MEMORY = Share(Fraction(1, 2))
 """What a job gets, of the budget it had, when it is run again after its container was out of memory."""
 
-# Of what finds near-duplicates.
-PAIRS = Share(Fraction(1, 2))
+# Of what finds near-duplicates: first their pairs, then the texts that are compared.
+PAIRS = Share(Fraction(1, 4))
 """Pairs of rows that are to be compared."""
-TEXTS = Share(Fraction(1, 2))
-"""The texts of those that are compared at once."""
-BUCKETS = Share(Fraction(1, 2))
-"""Of PAIRS: the rows of a band, or the pairs it gives beside those that are held."""
+BUCKETS = Share(Fraction(3, 4))
+"""The rows of the bands that are worked on, before any text is read."""
+MARKS = Share(Fraction(1, 2))
+"""Of a band's: bitmaps of its hashes."""
+MEETING = Share(Fraction(1, 2))
+"""Of a band's: rows that may share a bucket."""
+TEXTS = Share(Fraction(3, 4))
+"""The texts of those that are compared at once, once no band is worked on."""
 
 # Of the host's available memory, and of a device's.
 HOST_OF_GPU_JOB = Share(Fraction(1, 4))

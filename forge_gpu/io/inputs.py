@@ -104,8 +104,8 @@ def resolve(
     """The files that `paths` name, in the order given; within a folder or a glob sorted by name.
 
     A path is a file, a folder (searched through; hidden files, and files that are no data by their name,
-    are passed over and told to `on_skip`), a glob (with ** for any depth), `@list.txt` (a path a line,
-    relative to the list's own folder), `-` (standard input) or a URL that fsspec knows. base: where relative
+    are passed over and told to `on_skip`), a glob (with ** for any depth), `@list.txt` (a path a line, within
+    the list's own folder, or a URL), `-` (standard input) or a URL that fsspec knows. base: where relative
     paths start, the current folder if None. on_retry: is told where a remote store is asked again.
     Raises InputError for a path that gives nothing, cannot be read, or gives a file that another gave.
     """
@@ -115,9 +115,8 @@ def resolve(
         for path, url in _expand(given, base or Path.cwd(), on_skip, on_retry):
             identity = url if url == STDIN or urls.is_url(url) else os.path.realpath(url)
             if identity in given_by:
-                raise InputError(
-                    f"{path}: is given twice, by {given_by[identity]!r} and by {given!r}; leave one out"
-                )
+                by = " and by ".join(repr(urls.shown(each)) for each in (given_by[identity], given))
+                raise InputError(f"{path}: is given twice, by {by}; leave one out")
             given_by[identity] = given
             result.append(replace(_describe(path, url, on_retry), given=number))
     if not result:
@@ -141,9 +140,13 @@ def _expand(given: str, base: Path, on_skip: OnSkip, on_retry: OnRetry) -> Itera
 
 
 def _listed(given: str, base: Path, on_skip: OnSkip, on_retry: OnRetry) -> Iterator[tuple[str, str]]:
+    if urls.is_url(given[1:]):
+        raise InputError(
+            f"{urls.shown(given)}: a list is a file of this machine; fetch it, and name the file"
+        )
     where = base / Path(given[1:]).expanduser()
     try:
-        lines = where.read_text("utf-8-sig").splitlines()
+        lines = where.read_text("utf-8-sig").split("\n")
     except OSError as fault:
         raise _fault(given, str(where), fault) from fault
     except UnicodeDecodeError as fault:
@@ -151,12 +154,36 @@ def _listed(given: str, base: Path, on_skip: OnSkip, on_retry: OnRetry) -> Itera
     names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise InputError(f"{given}: the list names no file")
+    folder = where.absolute().parent
     for name in names:
-        if name.startswith("@"):
-            raise InputError(
-                f"{given}: names another list, {name!r}; a list holds files, folders, globs and URLs"
-            )
-        yield from _expand(name, where.absolute().parent, on_skip, on_retry)
+        if name.startswith("@") or name == STDIN:
+            what = "standard input" if name == STDIN else f"another list, {urls.shown(name)!r}"
+            raise InputError(f"{given}: names {what}; a list holds files, folders, globs and URLs")
+        if urls.is_url(name) and not urls.is_of_this_machine(name):
+            yield from _remote(name, on_skip, on_retry)
+        else:
+            yield from _listed_locally(given, name, folder, on_skip)
+
+
+def _listed_locally(given: str, name: str, folder: Path, on_skip: OnSkip) -> Iterator[tuple[str, str]]:
+    """The files that a name in a list gives. Lists come with data, so they name what lies beside or below
+    them: a name that leads elsewhere is refused before anything there is looked at, a link when it is."""
+    local = name.removeprefix("file://")
+    outside = InputError(
+        f"{given}: {name!r} leads out of the folder of the list; name it beside the list, or move the list"
+    )
+    if not local or "\0" in local:
+        raise InputError(f"{given}: {name!r} is no path")
+    if not _is_inside(os.path.normpath(folder / Path(local).expanduser()), folder):
+        raise outside
+    for path, url in _local(local, folder, on_skip):
+        if not _is_inside(os.path.realpath(url), folder.resolve()):
+            raise outside
+        yield path, url
+
+
+def _is_inside(path: str, folder: Path) -> bool:
+    return Path(path).is_relative_to(os.path.normpath(folder))
 
 
 def _local(given: str, base: Path, on_skip: OnSkip) -> Iterator[tuple[str, str]]:

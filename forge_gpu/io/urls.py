@@ -34,6 +34,12 @@ def is_url(text: str) -> bool:
     return _URL.match(text) is not None
 
 
+def is_of_this_machine(url: str) -> bool:
+    """Whether what a URL names, in the end of a chain as in `simplecache::file:///a`, is a local file."""
+    scheme, mark, _ = url.rpartition("::")[2].partition("://")
+    return not mark or scheme.lower() in ("file", "local")
+
+
 def shown(url: str) -> str:
     """A URL without the user's name, password and query, which may be secret."""
     return without_secrets(url)

@@ -276,6 +276,7 @@ def _decide(
         tokens,
         steps,
         before,
+        job.budget.threads,
     )
 
 

@@ -91,6 +91,29 @@ def test_no_wrong_value_of_any_key_shows_a_librarys_words(path, tmp_path):
             assert all(is_ours(line, key) and line.startswith(f"{origin}: ") for line in lines), lines
 
 
+SECRET = "hunter2"
+URL = f"https://me:{SECRET}@host/rows.jsonl?signature={SECRET}"
+
+
+@pytest.mark.parametrize("text", [URL, f"{'x' * 40} {URL}", f'{{a: "{URL}"}}'])
+def test_what_is_secret_in_a_value_is_not_told(text):
+    reported = []
+    for path in KEYS:
+        variable = "FORGE_CONFIG__" + "__".join(path).upper()
+        reported += told(build, [environment_layer({variable: text})])
+        reported += told(build, [override_layer([f"{'.'.join(path)}={text}"])])
+    assert len(reported) > len(KEYS) and SECRET not in "".join(reported)
+
+
+@pytest.mark.parametrize("name", [URL, f"data.{URL}", f"data.inputs.{URL}", "data.password", "token"])
+def test_what_is_secret_in_a_name_is_not_told(name):
+    variable = "FORGE_CONFIG__" + name.replace(".", "__")
+    reported = told(build, [environment_layer({variable: SECRET})]) + told(
+        build, [override_layer([f"{name}={SECRET}"])]
+    )
+    assert len(reported) == 2 and SECRET not in "".join(reported)
+
+
 @pytest.mark.parametrize("path", KEYS, ids=".".join)
 def test_every_key_refuses_something_and_says_what_it_takes(path):
     (line,) = told(build, [Layer(nested(path, object()))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -10,15 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge_gpu.dedup.lsh import RECALL, Bands, candidates
-from forge_gpu.dedup.near import Clusters, NearDuplicates, compare, find_clusters, survivors
+from forge_gpu.dedup.near import BYTES_A_BYTE, Clusters, NearDuplicates, compare, find_clusters, survivors
 from forge_gpu.dedup.shingling import Shingling
 from forge_gpu.errors import ConfigError
+from forge_gpu.kernels.reference import union
 from tests.dedup.generated_texts import column, edited_pairs, jaccard, shingle_set
 
 RATES = [0.005, 0.01, 0.02, 0.04, 0.08, 0.15]
 
 
-def clusters_of(texts, settings, budget=2**30, chunks=(0, None), live=None):
+def clusters_of(texts, settings, budget=2**30, chunks=(0, None), live=None, threads=1):
     """All steps, with band hashes made in chunks and given to the search in pieces."""
     bounds = [len(texts) if end is None else end for end in chunks]
     pieces = [settings.band_hashes(column(texts[a:b])) for a, b in pairwise(bounds)]
@@ -30,6 +32,7 @@ def clusters_of(texts, settings, budget=2**30, chunks=(0, None), live=None):
         sizes,
         lambda rows: column([texts[row] for row in rows]),
         budget,
+        threads,
     )
 
 
@@ -66,27 +69,51 @@ def test_recall_and_precision_against_brute_force(texts, truth):
 @pytest.mark.parametrize("budget", [1, 20_000, 200_000])
 def test_clusters_are_independent_of_budget_and_chunks(texts, budget):
     whole = clusters_of(texts, NearDuplicates())
-    parted = clusters_of(texts, NearDuplicates(), budget, chunks=(0, 1, 50, 51, None))
+    parted = clusters_of(texts, NearDuplicates(), budget, (0, 1, 50, 51, None), threads=1 + budget % 3)
     assert np.array_equal(parted.label, whole.label)
     assert np.array_equal(parted.partner, whole.partner)
     assert np.array_equal(parted.similarity, whole.similarity)
 
 
-def test_ranges_of_hashes_give_the_same_candidates():
+def words_of(pairs):
+    """Pairs (smaller row, larger row) as the words that the search has."""
+    return np.array([larger << 32 | smaller for smaller, larger in pairs], np.uint64)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("budget", [1, 20_000, 200_000, 2**30])
+def test_candidates_are_the_pairs_of_all_buckets_whatever_room_there_is(tmp_path, budget, threads):
     random = np.random.default_rng(2)
     bands = random.integers(0, 4000, (6000, 3)).astype(np.uint64) * np.uint64(2**52)
+    bands[::3, 1] = 7  # a bucket of very many rows
     live = random.random(6000) < 0.8
+    rows = np.flatnonzero(live).astype(np.uint32)
+    expected = np.unique(np.concatenate([union.bucket_pairs(band[live], rows) for band in bands.T]))
 
-    def pairs(budget):
-        pieces = list(candidates(lambda band: [bands[:2500, band], bands[2500:, band]], 3, live, budget))
-        for piece in pieces:
-            assert len(np.unique(piece, axis=0)) == len(piece) and (piece[:, 0] < piece[:, 1]).all()
-        return len(pieces), np.unique(np.concatenate(pieces), axis=0)
+    def read(band):
+        return [bands[:2500, band], bands[2500:2500, band], bands[2500:, band]]
 
-    (one, whole), (many, parted) = pairs(2**30), pairs(200_000)
-    assert one == 1 and many > 3 and np.array_equal(whole, parted)
-    assert live[whole].all()
-    assert (bands[whole[:, 0]] == bands[whole[:, 1]]).any(axis=1).all()
+    with closing(candidates(read, 3, live, budget, threads, tmp_path)) as pairs:
+        assert list(tmp_path.iterdir()) == []  # what is on the disk has no name
+        pieces = list(pairs.in_order())
+    assert np.array_equal(np.concatenate(pieces), expected)  # each once, in order
+    assert (len(pieces) > 3) == (budget < 2**30)  # of small budgets the file is needed
+    assert np.array_equal(np.flatnonzero(pairs.rows), np.unique(expected.view(np.uint32)))
+
+
+def test_a_band_is_read_a_few_times_where_its_hashes_do_not_fit():
+    random = np.random.default_rng(3)
+    hashes = random.integers(0, 2**64, 2**17, np.uint64)
+    hashes[2**16 + 2**15 :] = hashes[: 2**15]
+    read: list[int] = []
+
+    def read_band(band):
+        read.append(band)
+        return [hashes]
+
+    with closing(candidates(read_band, 1, np.ones(2**17, bool), 4 * 2**20)) as pairs:
+        assert sum(map(len, pairs.in_order())) == 2**15
+    assert len(read) <= 4  # hashes alone are 1 MiB
 
 
 def test_compare_batches_by_size_and_keeps_order(texts, truth):
@@ -99,11 +126,36 @@ def test_compare_batches_by_size_and_keeps_order(texts, truth):
         assert (np.diff(rows) > 0).all()
         return column([texts[row] for row in rows])
 
-    batches = list(compare(pairs, sizes, read_rows, Shingling(), 16 * 20_000))
+    batches = list(compare([words_of(pairs.tolist())], sizes, read_rows, Shingling(), BYTES_A_BYTE * 20_000))
     assert len(batches) > 3 and max(asked) <= 20_000
     assert np.array_equal(np.concatenate([batch for batch, _ in batches]), pairs)
     result = np.concatenate([similarity for _, similarity in batches]).tolist()
     assert result == [truth[pair] for pair in map(tuple, pairs.tolist())]
+
+
+def test_threads_compare_the_same(texts, truth):
+    pairs = np.sort(words_of([pair for pair in truth if pair[1] < 30]))
+    sizes = np.array([len(text) for text in texts], np.int64)
+
+    def read_rows(rows):
+        return column([texts[row] for row in rows])
+
+    def compared(threads, pieces):
+        batches = list(compare(pieces, sizes, read_rows, Shingling(), BYTES_A_BYTE * 20_000, threads))
+        return [np.concatenate(each).tolist() for each in zip(*batches, strict=True)]
+
+    assert compared(1, [pairs]) == compared(2, [pairs[:7], pairs[7:7], pairs[7:]])
+
+
+def test_what_fails_in_a_thread_is_raised_and_ends_the_others(texts, truth):
+    pairs = np.sort(words_of([pair for pair in truth if pair[1] < 40]))
+    sizes = np.array([len(text) for text in texts], np.int64)
+
+    def read_rows(rows):
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        list(compare([pairs], sizes, read_rows, Shingling(), BYTES_A_BYTE * 20_000, 2))
 
 
 def test_texts_without_shingles_are_like_nothing():

@@ -32,7 +32,8 @@ def test_what_a_stage_holds_at_once_is_at_most_the_budget(stage):
 
 def test_parts_of_a_share_are_at_most_that_share():
     assert shares.PAIRS.part + shares.TEXTS.part <= 1
-    assert 2 * shares.BUCKETS.part <= 1  # the rows of a band, and the pairs beside those that are held
+    assert shares.PAIRS.part + shares.BUCKETS.part <= 1
+    assert shares.MARKS.part + shares.MEETING.part <= 1
     engine = Fraction(peak_factors()["gpu"]["share"])
     assert engine * (1 + shares.CUDF_BESIDE_ENGINE.part) <= 1
     assert all(0 < share.part <= 1 for share in TABLE.values())

@@ -162,23 +162,88 @@ def test_estimate_of_similarity_is_unbiased():
 
 
 @settings(deadline=None, max_examples=150)
-@given(st.lists(st.integers(0, 12), max_size=60), st.sampled_from([1, 2**50, 2**60]), st.booleans())
-def test_bucket_pairs_equal_the_reference(values, spread, gaps):
+@given(
+    st.lists(st.integers(0, 12), max_size=60),
+    st.sampled_from([1, 2**50, 2**60]),
+    st.booleans(),
+    st.integers(0, 100),
+)
+def test_bucket_pairs_equal_the_reference(values, spread, gaps, most):
     hashes = np.array(values, np.uint64) * np.uint64(spread)
-    rows = np.arange(len(values), dtype=np.int64) * (3 if gaps else 1)
+    rows = np.arange(len(values), dtype=np.uint32) * np.uint32(3 if gaps else 1)
     before = hashes.copy()
-    result = union.bucket_pairs(hashes, rows).tolist()
-    assert sorted(result) == sorted(union_reference.bucket_pairs(hashes, rows).tolist())
+    pieces = list(union.bucket_pairs(hashes, rows, most))
+    assert all(0 < len(piece) <= most + union_reference.SMALL_BUCKET for piece in pieces)
+    result = np.concatenate([np.zeros(0, np.uint64), *pieces])
+    assert sorted(result.tolist()) == sorted(union_reference.bucket_pairs(hashes, rows).tolist())
     assert np.array_equal(hashes, before)
 
 
+@settings(deadline=None, max_examples=150)
+@given(
+    st.lists(st.tuples(st.integers(0, 2**64 - 1) | st.integers(0, 4), st.integers(0, 2)), max_size=40),
+    st.integers(0, 9),
+    st.integers(0, 3),
+    st.integers(0, 2),
+    st.data(),
+)
+def test_marks_equal_the_reference_and_leave_out_no_row_that_meets_another(rows, again, bits, finer, data):
+    values = [value for value, _ in rows]
+    hashes = np.array(values + values[:again], np.uint64)
+    live = np.array([alive for _, alive in rows] + [1] * (len(hashes) - len(rows)), np.uint8)
+    number = data.draw(st.integers(0, 2**bits - 1))
+    inside = union_reference.Part(
+        number << finer | data.draw(st.integers(0, 2**finer - 1)), bits + finer, bits
+    )
+    part, cut = union_reference.Part(number, bits, bits), data.draw(st.integers(0, len(hashes)))
+    results = []
+    for kernels in (union, union_reference):
+        marks = np.zeros((4, 2), np.uint64)
+        came = [kernels.mark(hashes[a:b], live[a:b], part, marks) for a, b in ((0, cut), (cut, None))]
+        taken = [kernels.gather(hashes[a:b], live[a:b], a, inside, marks) for a, b in ((0, cut), (cut, None))]
+        results.append((came, marks.tolist(), [(h.tolist(), r.tolist()) for h, r in taken]))
+    assert results[0] == results[1]
+    given_rows = {row for _, numbers in results[0][2] for row in numbers}
+    alive = [i for i in range(len(hashes)) if live[i] and inside.holds(int(hashes[i]))]
+    assert given_rows <= set(alive)
+    assert {i for i in alive if sum(hashes[i] == hashes[k] for k in alive) > 1} <= given_rows
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(0, 5) | st.integers(0, 2**64 - 1), max_size=30))
+def test_repeats_are_dropped_in_place(values):
+    results = [np.sort(np.array(values, np.uint64)) for _ in range(2)]
+    counts = [
+        kernels.without_repeats(words)
+        for kernels, words in zip((union, union_reference), results, strict=True)
+    ]
+    assert counts == [len(set(values))] * 2
+    assert all(words[: counts[0]].tolist() == sorted(set(values)) for words in results)
+
+
 def test_a_huge_bucket_is_linear():
-    pairs = union.bucket_pairs(np.zeros(100_000, np.uint64), np.arange(100_000))
-    assert len(pairs) <= (union_reference.LINKS + 1) * 100_000
+    hashes, rows = np.zeros(100_000, np.uint64), np.arange(100_000, dtype=np.uint32)
+    pieces = list(union.bucket_pairs(hashes, rows, 10_000))
+    assert sum(map(len, pieces)) <= (union_reference.LINKS + 1) * 100_000
     parent = np.arange(100_000)
-    union.unite(parent, pairs)
+    for piece in pieces:
+        union.unite(parent, piece.view(np.uint32).reshape(-1, 2).astype(np.int64))
     union.flatten(parent)
     assert not parent.any()
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.sampled_from([0.8, 0.9, 1.0])), max_size=20)
+)
+def test_the_nearest_rows_equal_the_reference(edges):
+    edges = [edge for edge in edges if edge[0] != edge[1]]
+    pairs = np.array([edge[:2] for edge in edges], np.int64).reshape(-1, 2)
+    similarity = np.array([edge[2] for edge in edges])
+    results = [(np.full(10, -1, np.int64), np.zeros(10)) for _ in range(2)]
+    for kernels, (partner, nearest) in zip((union, union_reference), results, strict=True):
+        kernels.keep_nearest(pairs, similarity, partner, nearest)
+    assert [each.tolist() for each in results[0]] == [each.tolist() for each in results[1]]
 
 
 @settings(deadline=None, max_examples=100)

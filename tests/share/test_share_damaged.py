@@ -18,6 +18,12 @@ from forge_gpu.derive.repack import repack
 from forge_gpu.errors import InputError
 from tests.loading.made import tokens
 
+HOSTILE_NAMES = [
+    "../victim", "../out/train.jsonl", "/etc/passwd", "./train.jsonl", "sub/../train.jsonl", "..", "", "~/x",
+    "train.jsonl\0", "train.jsonl\n", "train\x1b[31m.jsonl", "..\\train.jsonl", "%2e%2e/train.jsonl",
+    "file:///etc/passwd", "@train.jsonl", ".forge/train.jsonl", "train-00000-of-00001.jsonl/..",
+]  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -43,7 +49,7 @@ def put(document: Any, path: tuple[str | int, ...], value: Any) -> None:
     ("path", "value"),
     [
         (("outputs", 0), {"split": "train", "rows": 1}),
-        (("outputs", 0, "file"), "../victim"),
+        *((("outputs", 0, "file"), name) for name in HOSTILE_NAMES),
         (("outputs", 0, "file"), None),
         (("outputs", 0, "sha256"), 7),
         (("outputs",), None),
@@ -67,6 +73,26 @@ def test_a_manifest_that_nobody_prepared(
     (folder / "manifest.json").write_bytes(orjson.dumps(manifest))
     with pytest.raises(InputError, match=r"manifest.json: [^\n]+$"):
         look(folder)
+
+
+@pytest.mark.parametrize("look", [verify_folder, forge_gpu.open])
+@pytest.mark.parametrize("what", ["a file", "a folder"])
+def test_a_shard_that_is_a_link_out_of_the_folder_is_not_followed(
+    look: Callable[[Path], Any], what: str, folder: Path, tmp_path: Path
+) -> None:
+    path, outside = folder / "train.jsonl", tmp_path / "victim.jsonl"
+    if what == "a file":
+        path.rename(outside)
+    else:
+        outside.mkdir()
+        path.unlink()
+    path.symlink_to(outside)
+    try:
+        result = look(folder)
+    except InputError as fault:
+        assert "train.jsonl" in str(fault) and "\n" not in str(fault)
+    else:
+        assert not result.is_valid
 
 
 def test_a_changed_token_is_not_trained_on(folder: Path, tmp_path: Path) -> None:

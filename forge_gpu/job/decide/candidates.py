@@ -45,12 +45,18 @@ class CandidateTexts:
         self._text_bytes = self._offset = np.zeros(0, np.int64)
         self._size = 0
 
+    @property
+    def folder(self) -> Path:
+        """Where they are held."""
+        return self._path.parent
+
     def begin(self, starts: I64, text_bytes: I64) -> None:
         """starts: int64[items + 1], the first row of each range, and of none after the last. text_bytes:
         int64[n], the size of each row's text. Nothing is held yet."""
         self._starts, self._text_bytes = starts, text_bytes
         self._offset = np.full(len(text_bytes), -1, np.int64)
-        self._path.write_bytes(b"")
+        self._path.write_bytes(bytes(layout.PADDING))
+        self._size = layout.PADDING
 
     def fetch(self, rows: I64) -> None:
         """Hold the texts of `rows`, ascending. Raises InputError where the input is no longer as it was."""
@@ -76,18 +82,15 @@ class CandidateTexts:
         self._size = int(ends[-1])
 
     def read(self, rows: I64) -> Text:
-        """The texts of rows that are held, in their order."""
-        lengths = np.asarray(self._text_bytes[rows])
-        offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-        data = np.zeros(int(offsets[-1]) + layout.PADDING, np.uint8)
-        if not offsets[-1]:
-            return Text(data, offsets)
-        held = np.asarray(np.memmap(self._path, np.uint8, "r"))  # a part of a memmap takes long to make
-        for at, begin, length in zip(
-            offsets[:-1].tolist(), self._offset[rows].tolist(), lengths.tolist(), strict=True
-        ):
-            data[at : at + length] = held[begin : begin + length]
-        return Text(data, offsets)
+        """The texts of rows that are held, in their order; by any thread."""
+        from forge_gpu.kernels.cpu.token_rows import gather
+
+        # The zeros that the file begins with come behind the texts.
+        sizes = np.concatenate((np.asarray(self._text_bytes[rows]), [layout.PADDING]))
+        starts = np.concatenate((self._offset[rows], [0]))
+        offsets = np.concatenate(([0], np.cumsum(sizes)))
+        held = np.asarray(np.memmap(self._path, np.uint8, "r"))
+        return Text(gather(held, starts, offsets), offsets[:-1])
 
     def close(self) -> None:
         self._path.unlink(missing_ok=True)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from forge_gpu.dedup.lsh import candidates, distinct
-from forge_gpu.dedup.near import Clusters, NearDuplicates, compare
-from forge_gpu.hardware import shares
+from forge_gpu.dedup import near
+from forge_gpu.dedup.near import Clusters, NearDuplicates
+from forge_gpu.io.disk import output_fault
 from forge_gpu.job.decide.candidates import CandidateTexts
 from forge_gpu.job.facts.near import BANDS
 from forge_gpu.job.state import index
@@ -35,19 +35,26 @@ def find_clusters(
     text_bytes: I64,
     texts: CandidateTexts,
     budget_bytes: int,
+    threads: int = 1,
 ) -> Clusters:
     """Clusters of near-duplicates among the live rows; as dedup.near.find_clusters, but the texts of all
-    candidates that the budget takes at once are read from the input together."""
-    clusters = Clusters(len(live))
-    for pairs in candidates(band_reader(ranges), settings.bands.count, live, shares.PAIRS.of(budget_bytes)):
-        texts.fetch(distinct(pairs.flatten()))
-        for batch, similarity in compare(
-            pairs, text_bytes, texts.read, settings.shingling, shares.TEXTS.of(budget_bytes)
-        ):
-            held = similarity >= settings.threshold
-            clusters.add(batch[held], similarity[held])
-    clusters.close()
-    return clusters
+    candidates are read from the input together. Raises OutputError."""
+    try:
+        return near.find_clusters(
+            settings,
+            band_reader(ranges),
+            live,
+            text_bytes,
+            texts.read,
+            budget_bytes,
+            threads,
+            texts.folder,
+            texts.fetch,
+        )
+    except OSError as fault:
+        if fault.filename is not None:
+            raise
+        raise output_fault(fault, texts.folder / "pairs of candidates") from fault
 
 
 def section(settings: NearDuplicates, clusters: Clusters) -> dict[str, Any]:

@@ -64,6 +64,7 @@ def decide(
     tokens: np.ndarray | None = None,
     steps: Sequence[DecisionStep] = STEPS,
     before: Decisions | None = None,
+    threads: int = 1,
 ) -> Decisions:
     """Every row's fate, from the index files of all ranges in order; the others as in `Case`. steps: that are
     taken; before: what those that came before them decided. Raises ConfigError for a column without values,
@@ -77,7 +78,9 @@ def decide(
             shares.GATHERED.of(budget_bytes),
             lambda done: on_step("reading the index", done, len(ranges)),
         )
-        case = Case(config, facts, budget_bytes, texts, mixture, files, first_occurrence, splits, tokens)
+        case = Case(
+            config, facts, budget_bytes, texts, mixture, files, first_occurrence, splits, tokens, threads
+        )
         verdict = Verdict.none_yet(facts) if before is None else Verdict.taken_up(facts, before)
         for number, step in enumerate(steps):
             on_step(step.__name__.replace("_", " "), number, len(steps))

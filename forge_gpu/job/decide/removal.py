@@ -76,7 +76,13 @@ def _clusters(case: Case, open_rows: Bool, near: Near) -> Clusters:
         case.texts.begin(facts.starts, text_bytes)
         filled = open_rows & (text_bytes > 0)
         return near_duplicates.find_clusters(
-            settings, facts.ranges, filled, text_bytes, case.texts, shares.DECIDER.of(case.budget_bytes)
+            settings,
+            facts.ranges,
+            filled,
+            text_bytes,
+            case.texts,
+            shares.DECIDER.of(case.budget_bytes),
+            case.threads,
         )
     finally:
         case.texts.close()

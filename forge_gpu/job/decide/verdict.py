@@ -33,7 +33,7 @@ class Case:
     where the plan looks for them. mixture: of the sources; files: the file of each range, by which it tells
     them. first_occurrence: of the engine that finds duplicates, None for the CPU's. splits: of each file,
     where the data comes with them; else empty. tokens: `token_table.ROW` of all rows, where what becomes of
-    them depends on that."""
+    them depends on that. threads: for what takes long."""
 
     config: Config
     facts: Gathered
@@ -44,6 +44,7 @@ class Case:
     first_occurrence: FirstOccurrence | None = None
     splits: Sequence[str] = ()
     tokens: np.ndarray | None = None
+    threads: int = 1
 
     @property
     def weighed(self) -> npt.NDArray[np.uint32] | None:

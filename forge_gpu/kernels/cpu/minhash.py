@@ -2,7 +2,7 @@
 
 A row's signature lives in vector registers while a tile of shingle hashes streams past. Of each shingle 32
 products are made, 16 at a time, and each goes into four extremes, the values of its four permutations: ten
-vector instructions for 128 permutations. Nothing is kept of a row but its band hashes.
+vector instructions, of 16 lanes, for 128 permutations. Nothing is kept of a row but its band hashes.
 """
 
 import numpy as np
@@ -20,9 +20,10 @@ from forge_gpu.kernels.layout import U8, U64
 from forge_gpu.kernels.reference.minhash import BAND_WEIGHTS, MASKS, NOTHING
 from forge_gpu.kernels.reference.shingles import U32
 
-VECTORS = 2
+VECTORS = 1
 GROUP = VECTORS * LANES
-"""Multipliers worked on together, their extremes in registers: their number is rounded up to this."""
+"""Multipliers worked on together, their extremes in registers: their number is rounded up to this. With two
+vectors AVX2 has too few registers, which takes nearly twice as long; AVX-512 does as well with one."""
 
 # Least and greatest, unsigned and signed: in the order of MASKS.
 _EXTREMES = (("icmp_unsigned", "<"), ("icmp_unsigned", ">"), ("icmp_signed", "<"), ("icmp_signed", ">"))

@@ -1,62 +1,128 @@
 """Buckets and components: see kernels.reference.union.
 
-Most rows are alone in their bucket: bitmaps find out those that may not be. One band's buckets are then found
-with one sort of 64-bit words, a hash's upper bits above the row's place: numpy's vectorised sort of plain
-words is five times as fast as sorting an order, and leaves the rows of a bucket ascending.
+Most rows are alone in their bucket. Bitmaps of the hashes of a whole band find out those that may not be,
+and they alone are sorted, as 64-bit words, a hash's upper bits above the row's place: numpy's vectorised sort
+of plain words is five times as fast as sorting an order, and leaves the rows of a bucket ascending.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 
 from forge_gpu.kernels.compiled import inner, kernel
-from forge_gpu.kernels.cpu.memory import item64, put_word, whole, word
-from forge_gpu.kernels.layout import I64, U64
-from forge_gpu.kernels.reference.union import LINKS, SMALL_BUCKET
+from forge_gpu.kernels.cpu.memory import (
+    byte,
+    half,
+    item64,
+    prefetch,
+    put_half,
+    put_item64,
+    put_word,
+    whole,
+    word,
+)
+from forge_gpu.kernels.layout import U8, U64
+from forge_gpu.kernels.reference.union import LINKS, SMALL_BUCKET, U32, Part
 
-SPARSE = 3
-"""The bitmaps have 2**SPARSE bits or more a row, so about one in 2**SPARSE rows is sorted without need."""
+AHEAD = 16
+"""Rows between asking for a mark's cache line and using it."""
 
-NO_PAIRS = np.empty((0, 2), np.int64)
+_ONE, _SIX, _LOW = np.uint64(1), np.uint64(6), np.uint64(63)
 
 
-def bucket_pairs(hashes: U64, rows: I64) -> I64:
-    """See kernels.reference.union.bucket_pairs. Memory: 2 to 4 bytes a row, 8 more for those that may share a
-    bucket, and 16 a pair."""
-    hashes, rows = np.ascontiguousarray(hashes, np.uint64), np.ascontiguousarray(rows, np.int64)
-    bits = max(len(hashes) - 1, 1).bit_length()
-    seen, again = np.zeros((2, 1 << max(bits + SPARSE - 6, 0)), np.uint64)
-    packed = np.empty(len(hashes), np.uint64)
-    all_hashes = whole(hashes)
-    packed = packed[: _meeting(all_hashes, bits, whole(seen), whole(again), whole(packed))]
-    packed.sort()
-    _part_runs(packed, np.uint64(bits), hashes)
-    inputs = whole(packed), np.uint64(bits), all_hashes, whole(rows)
-    pairs = np.empty((_pairs(*inputs, whole(NO_PAIRS)), 2), np.int64)
-    _pairs(*inputs, whole(pairs))
-    return pairs
+def mark(hashes: U64, live: U8, part: Part, marks: U64) -> int:
+    """See kernels.reference.union.mark. Bytes moved: 9 a row, of one in the part a cache line of marks."""
+    hashes, live = np.ascontiguousarray(hashes, np.uint64), np.ascontiguousarray(live, np.uint8)
+    return int(_mark(whole(hashes), whole(live), *_shifts(part, marks), whole(marks)))
+
+
+def gather(hashes: U64, live: U8, first: int, part: Part, marks: U64) -> tuple[U64, U32]:
+    """See kernels.reference.union.gather. Memory: 12 bytes a row of the piece. Bytes moved: 9 a row, of one
+    in the part a cache line of marks, and 24 of one that is given."""
+    hashes, live = np.ascontiguousarray(hashes, np.uint64), np.ascontiguousarray(live, np.uint8)
+    taken, rows = np.empty(len(hashes), np.uint64), np.empty(len(hashes), np.uint32)
+    piece = whole(hashes), whole(live), first, *_shifts(part, marks)
+    count = _gather(*piece, whole(marks), whole(taken), whole(rows))
+    return taken[:count].copy(), rows[:count].copy()
+
+
+def _shifts(part: Part, marks: U64) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
+    """What a part and the bits of the marks are to the kernels: 63 - bits of the part, the part, the bits
+    that all hashes marked have in common, and 64 - bits of the number of a mark."""
+    bits = (len(marks) * 64).bit_length() - 1
+    return np.uint64(63 - part.bits), np.uint64(part.number), np.uint64(part.marked), np.uint64(64 - bits)
+
+
+@inner
+def _is_inside(hashes, live, row, part_shift, part):
+    inside = word(hashes, 8 * row) >> _ONE >> part_shift == part
+    return inside and byte(live, row) != 0
+
+
+@inner
+def _number(hashes, row, common, shift):
+    """The number of the mark of a row's hash."""
+    return word(hashes, 8 * row) << common >> shift
+
+
+@inner
+def _ask_for_mark(hashes, rows, row, common, shift, marks):
+    if row < rows:
+        prefetch(marks[0], np.int64(_number(hashes, row, common, shift) >> _SIX) * 16)
 
 
 @kernel
-def _meeting(hashes, bits, seen, again, packed):
-    """Pack the rows that share upper bits of their hash with another; how many there are.
+def _mark(hashes, live, part_shift, part, common, shift, marks):
+    rows, result = live[1], 0
+    for row in range(rows):
+        _ask_for_mark(hashes, rows, row + AHEAD, common, shift, marks)
+        if _is_inside(hashes, live, row, part_shift, part):
+            number = _number(hashes, row, common, shift)
+            at, bit = np.int64(number >> _SIX) * 16, _ONE << (number & _LOW)
+            came = word(marks, at)
+            put_word(marks, at, came | bit)
+            put_word(marks, at + 8, word(marks, at + 8) | came & bit)
+            result += np.int64(came & bit != 0)
+    return result
 
-    A packed word is a hash whose lowest `bits` bits are the row's place. seen, again: bitmaps of the upper
-    bits + SPARSE bits of hashes, those that came and those that came again.
-    """
-    rows, count = hashes[1] >> 3, 0
-    shift, low = np.uint64(64 - SPARSE - bits), np.uint64(63)
-    for row in range(rows):
-        upper = word(hashes, 8 * row) >> shift
-        at, bit = np.int64(upper >> np.uint64(6)), np.uint64(1) << (upper & low)
-        before = word(seen, 8 * at)
-        put_word(seen, 8 * at, before | bit)
-        put_word(again, 8 * at, word(again, 8 * at) | before & bit)
-    places = (np.uint64(1) << np.uint64(bits)) - np.uint64(1)
-    for row in range(rows):
-        value = word(hashes, 8 * row)
-        upper = value >> shift
-        put_word(packed, 8 * count, value & ~places | np.uint64(row))
-        count += np.int64(word(again, 8 * np.int64(upper >> np.uint64(6))) >> (upper & low) & np.uint64(1))
+
+@kernel
+def _gather(hashes, live, first, part_shift, part, common, shift, marks, taken, rows):
+    count, end = 0, live[1]
+    for row in range(end):
+        _ask_for_mark(hashes, end, row + AHEAD, common, shift, marks)
+        if _is_inside(hashes, live, row, part_shift, part):
+            number = _number(hashes, row, common, shift)
+            if word(marks, np.int64(number >> _SIX) * 16 + 8) >> (number & _LOW) & _ONE != 0:
+                put_word(taken, 8 * count, word(hashes, 8 * row))
+                put_half(rows, 4 * count, np.uint64(first + row))
+                count += 1
     return count
+
+
+def bucket_pairs(hashes: U64, rows: U32, most: int) -> Iterator[U64]:
+    """See kernels.reference.union.bucket_pairs, in pieces of up to `most` pairs and those of one more row.
+    Memory: 8 bytes a row, and 8 a pair of a piece."""
+    hashes, rows = np.ascontiguousarray(hashes, np.uint64), np.ascontiguousarray(rows, np.uint32)
+    bits = np.uint64(max(len(hashes) - 1, 1).bit_length())
+    packed = np.empty(len(hashes), np.uint64)
+    _pack(whole(hashes), bits, whole(packed))
+    packed.sort()
+    _part_runs(packed, bits, hashes)
+    bucket = np.zeros(3, np.int64)
+    while bucket[0] < len(packed):
+        pairs = np.empty(most + SMALL_BUCKET, np.uint64)
+        count = _pairs(whole(packed), bits, whole(hashes), whole(rows), whole(bucket), whole(pairs))
+        if count:
+            yield pairs[:count]
+
+
+@kernel
+def _pack(hashes, bits, packed):
+    """A packed word is a hash whose lowest `bits` bits are its place."""
+    places = (_ONE << bits) - _ONE
+    for i in range(packed[1] >> 3):
+        put_word(packed, 8 * i, word(hashes, 8 * i) & ~places | np.uint64(i))
 
 
 @kernel
@@ -79,41 +145,66 @@ def _part_runs(packed, bits, hashes):
         start = end
 
 
-@kernel
-def _pairs(packed, bits, hashes, rows, pairs):
-    """Write the pairs of each bucket, where there is room for any; how many there are."""
-    n, mask = packed[1] >> 3, (np.uint64(1) << bits) - np.uint64(1)
-    total, start = 0, 0
-    while start < n:
-        first = word(packed, 8 * start)
-        end = start + 1
-        if end < n and word(packed, 8 * end) >> bits == first >> bits:
-            value = word(hashes, 8 * np.int64(first & mask))
-            while end < n and word(hashes, 8 * np.int64(word(packed, 8 * end) & mask)) == value:
-                end += 1
-        size = end - start
-        if size > 1 and pairs[1] > 0:
-            _write_pairs(packed, start, size, mask, rows, pairs, total)
-        if size <= SMALL_BUCKET:
-            total += size * (size - 1) // 2
-        else:
-            total += LINKS * (LINKS + 1) // 2 + (LINKS + 1) * (size - 1 - LINKS)
-        start = end
-    return total
+@inner
+def _place(packed, bits, i):
+    return np.int64(word(packed, 8 * i) & (_ONE << bits) - _ONE)
 
 
 @inner
-def _write_pairs(packed, start, size, mask, rows, pairs, at):
-    """The pairs of the bucket at packed[start : start + size], from pair `at` on."""
-    for i in range(1, size):
-        row = item64(rows, np.int64(word(packed, 8 * (start + i)) & mask))
-        links = i if size <= SMALL_BUCKET else min(LINKS, i)
-        for link in range(links + np.int64(links < i)):
-            k = link if link < links else i - 1  # the row before, where it is not among the links
-            other = item64(rows, np.int64(word(packed, 8 * (start + k)) & mask))
-            put_word(pairs, 16 * at, np.uint64(other))
-            put_word(pairs, 16 * at + 8, np.uint64(row))
-            at += 1
+def _end_of_bucket(packed, bits, hashes, start):
+    n, end = packed[1] >> 3, start + 1
+    upper = word(packed, 8 * start) >> bits
+    if end < n and word(packed, 8 * end) >> bits == upper:
+        value = word(hashes, 8 * _place(packed, bits, start))
+        while end < n and word(hashes, 8 * _place(packed, bits, end)) == value:
+            end += 1
+    return end
+
+
+@kernel
+def _pairs(packed, bits, hashes, rows, bucket, pairs):
+    """Write the next pairs, as long as there is room for those of another row; how many.
+
+    bucket: where the bucket at hand begins and ends in `packed`, and its row whose pairs come next.
+    """
+    start, end, i = item64(bucket, 0), item64(bucket, 1), item64(bucket, 2)
+    n, room, count = packed[1] >> 3, pairs[1] >> 3, 0
+    while count + SMALL_BUCKET <= room:
+        if i == end:
+            start = end
+            if start == n:
+                break
+            end, i = _end_of_bucket(packed, bits, hashes, start), start + 1
+            continue
+        row = half(rows, 4 * _place(packed, bits, i)) << np.uint64(32)
+        links = i - start if end - start <= SMALL_BUCKET else min(LINKS, i - start)
+        for k in range(start, start + links):
+            put_word(pairs, 8 * count, row | half(rows, 4 * _place(packed, bits, k)))
+            count += 1
+        if start + links < i:  # the row before, where it is not among the links
+            put_word(pairs, 8 * count, row | half(rows, 4 * _place(packed, bits, i - 1)))
+            count += 1
+        i += 1
+    for k, value in enumerate((start, end, i)):
+        put_item64(bucket, k, value)
+    return count
+
+
+def without_repeats(words: U64) -> int:
+    """See kernels.reference.union.without_repeats. Bytes moved: up to 16 a word."""
+    return int(_without_repeats(whole(words)))
+
+
+@kernel
+def _without_repeats(words):
+    n = words[1] >> 3
+    count = min(n, 1)
+    for i in range(1, n):
+        value = word(words, 8 * i)
+        if value != word(words, 8 * (count - 1)):
+            put_word(words, 8 * count, value)
+            count += 1
+    return count
 
 
 @inner
@@ -140,3 +231,14 @@ def flatten(parent):
     """See kernels.reference.union.flatten: a parent is never larger than its child, so one step is enough."""
     for row in range(len(parent)):
         parent[row] = parent[parent[row]]
+
+
+@kernel
+def keep_nearest(pairs, similarity, partner, nearest):
+    """See kernels.reference.union.keep_nearest."""
+    for p in range(len(pairs)):
+        for side in range(2):
+            row, other = pairs[p, side], pairs[p, 1 - side]
+            is_nearer = similarity[p] > nearest[row]
+            if is_nearer or (similarity[p] == nearest[row] and other < partner[row]):
+                nearest[row], partner[row] = similarity[p], other

@@ -1,10 +1,20 @@
-"""From band hashes to clusters: pairs that share a bucket, and the components that pairs make."""
+"""From band hashes to clusters: pairs that share a bucket, and the components that pairs make.
+
+A pair of rows is a word of 64 bits, the larger row in its upper half: so sorted pairs are in the order of
+their larger row, and there are at most 2**32 rows.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import NamedTuple
 
-from forge_gpu.kernels.layout import I64, U64
+import numpy as np
+import numpy.typing as npt
+
+from forge_gpu.kernels.layout import I64, U8, U64
+
+U32 = npt.NDArray[np.uint32]
+F64 = npt.NDArray[np.float64]
 
 SMALL_BUCKET = 32
 """Up to so many rows all pairs of a bucket are candidates."""
@@ -13,11 +23,57 @@ LINKS = 8
 """In a larger bucket a row is paired with so many of its smallest rows, and with the row before it."""
 
 
-def bucket_pairs(hashes: U64, rows: I64) -> I64:
-    """Candidate pairs of one band: int64[m, 2], the smaller row first, in no set order but without repeats.
+class Part(NamedTuple):
+    """The hashes whose upper `bits` bits are `number`. marked: how many of these bits all hashes that were
+    marked have in common; the others are of a part of that part."""
 
-    hashes: uint64[n], rows: int64[n] ascending; rows with equal hashes are a bucket. A bucket of b rows gives
-    b(b-1)/2 pairs up to SMALL_BUCKET, beyond it at most (LINKS + 1)·b: linear, however large it is.
+    number: int = 0
+    bits: int = 0
+    marked: int = 0
+
+    def holds(self, value: int) -> bool:
+        return value >> (64 - self.bits) == self.number
+
+
+def mark(hashes: U64, live: U8, part: Part, marks: U64) -> int:
+    """Mark the hashes of a piece's live rows that are in a part; how many came upon a mark.
+
+    hashes: uint64[n]; live: uint8[n], 0 or not. marks: uint64[a power of two, 2], at first zeros: which
+    came and which came again, 64 a row, by those bits of a hash that come after the `marked` upper ones.
+    """
+    came = 0
+    for value, alive in zip(hashes.tolist(), live.tolist(), strict=True):
+        if alive and part.holds(value):
+            at, bit = _bit(value, part, marks)
+            came += bool(marks[at, 0] & bit)
+            marks[at, 1] |= marks[at, 0] & bit
+            marks[at, 0] |= bit
+    return came
+
+
+def gather(hashes: U64, live: U8, first: int, part: Part, marks: U64) -> tuple[U64, U32]:
+    """What of a piece may share its hash with another row: the hashes, and the numbers, of live rows that are
+    in a part and whose mark came again. first: the number of the piece's first row."""
+    taken = []
+    for row, (value, alive) in enumerate(zip(hashes.tolist(), live.tolist(), strict=True), first):
+        if alive and part.holds(value):
+            word, bit = _bit(value, part, marks)
+            if marks[word, 1] & bit:
+                taken.append((value, row))
+    return np.array([value for value, _ in taken], np.uint64), np.array([row for _, row in taken], np.uint32)
+
+
+def _bit(value: int, part: Part, marks: U64) -> tuple[int, np.uint64]:
+    """Which words of the marks, and which bit of them, are a hash's."""
+    number = (value << part.marked & 2**64 - 1) * len(marks) * 64 >> 64
+    return number >> 6, np.uint64(1 << (number & 63))
+
+
+def bucket_pairs(hashes: U64, rows: U32) -> U64:
+    """Candidate pairs of one band: uint64[m], in no set order but without repeats.
+
+    hashes: uint64[n], rows: uint32[n] ascending; rows with equal hashes are a bucket. A bucket of b rows
+    gives b(b-1)/2 pairs up to SMALL_BUCKET, beyond it at most (LINKS + 1)·b: linear, however large it is.
     """
     buckets: dict[int, list[int]] = {}
     for value, row in zip(hashes.tolist(), rows.tolist(), strict=True):
@@ -28,8 +84,15 @@ def bucket_pairs(hashes: U64, rows: I64) -> I64:
             before = (
                 range(i) if len(bucket) <= SMALL_BUCKET else sorted({*range(min(LINKS, i)), *range(i)[-1:]})
             )
-            pairs += [(bucket[k], row) for k in before]
-    return np.array(pairs, np.int64).reshape(len(pairs), 2)
+            pairs += [row << 32 | bucket[k] for k in before]
+    return np.array(pairs, np.uint64)
+
+
+def without_repeats(words: U64) -> int:
+    """Move the different ones of sorted words to the front, in place; how many they are."""
+    different = sorted(set(words.tolist()))
+    words[: len(different)] = different
+    return len(different)
 
 
 def unite(parent: I64, pairs: I64) -> None:
@@ -44,6 +107,16 @@ def flatten(parent: I64) -> None:
     """Make every row's parent its component's smallest row, in place."""
     for row in range(len(parent)):
         parent[row] = _root(parent, row)
+
+
+def keep_nearest(pairs: I64, similarity: F64, partner: I64, nearest: F64) -> None:
+    """Note of both rows of each pair the other where it is more similar than the one that is noted, or as
+    similar and smaller, in place. pairs: int64[m, 2], similarity: float64[m]. partner: int64[n], at first -1;
+    nearest: float64[n], at first 0, how similar that is."""
+    for (a, b), value in zip(pairs.tolist(), similarity.tolist(), strict=True):
+        for row, other in ((a, b), (b, a)):
+            if (-value, other) < (-nearest[row], partner[row]):
+                nearest[row], partner[row] = value, other
 
 
 def _root(parent: I64, row: int) -> int:
