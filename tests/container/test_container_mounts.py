@@ -111,7 +111,7 @@ def test_a_name_that_is_no_utf8_is_refused(data):
     name = os.fsdecode(b"\xff.jsonl")
     (data / name).write_text(LINE)
     spec = spec_of(data, name)
-    with pytest.raises(InputError, match="no UTF-8"):
+    with pytest.raises(InputError, match="not UTF-8"):
         mounts_of(spec, JobFiles(spec))
 
 

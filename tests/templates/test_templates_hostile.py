@@ -114,12 +114,21 @@ def test_what_no_template_may(source):
         ("{% for i in range(1023) %}{{ ('a' * 1000000) | upper | wordcount }}{% endfor %}", "more than"),
     ],
 )
-def test_one_operation_ends_within_its_bounds(source, bound):
-    """Whatever holds the interpreter's lock: another process is ended."""
-    began = time.monotonic()
+def test_one_operation_ends_within_its_bounds(source, bound, monkeypatch):
+    """Whatever holds the interpreter's lock: another process is ended. Its start is not counted."""
+    taken, ask = [], process._Process.ask
+
+    def timed(asked, request, seconds):
+        began = time.monotonic()
+        try:
+            return ask(asked, request, seconds)
+        finally:
+            taken.append(time.monotonic() - began)
+
+    monkeypatch.setattr(process._Process, "ask", timed)
     with pytest.raises(TemplateError, match=bound):
         run(source)
-    assert time.monotonic() - began < 15
+    assert max(taken, default=0) < 1.5 * BOUNDS.seconds
 
 
 def test_what_may_take_long_goes_to_another_process_and_is_right():
