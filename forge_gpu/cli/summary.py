@@ -26,7 +26,7 @@ def show(result: Result, verbose: bool = False) -> None:
         print(f"{result.output}: already prepared, and nothing changed since")
     total = sum(result.counts.values())
     made = f", which became {total:,}" if total != manifest["rows"] else ""
-    print(f"{manifest['rows']:,} rows{made}:")
+    print(f"{_rows(manifest['rows'])}{made}:")
     for fate, count in result.counts.items():
         if count or fate in ("train", "validation"):
             share = 100 * count / max(total, 1)
@@ -37,12 +37,15 @@ def show(result: Result, verbose: bool = False) -> None:
         )
     render_paths = {WAYS[path]: rows for path, rows in manifest["run"]["template_rows"].items() if rows}
     if render_paths:
-        print("  template: " + ", ".join(f"{rows:,} rows {path}" for path, rows in render_paths.items()))
+        print("  template: " + ", ".join(f"{_rows(rows)} {path}" for path, rows in render_paths.items()))
     lengths = _lengths(result)
     if lengths:
         print(f"  {lengths}")
     for output in manifest["outputs"]:
-        print(f"  {result.output / output['file']}  {output['rows']:,} rows, {size_text(output['bytes'])}")
+        # A file that only goes with another one, as an index does, has no rows of its own.
+        own = output["rows"] or not result.counts[output["split"]]
+        rows = f"{_rows(output['rows'])}, " if own else ""
+        print(f"  {result.output / output['file']}  {rows}{size_text(output['bytes'])}")
     if not result.was_finished:
         size = sum(entry["bytes"] or 0 for entry in manifest["inputs"])
         print(
@@ -57,6 +60,10 @@ def show(result: Result, verbose: bool = False) -> None:
         print(line)
     print("Preprocessing complete")
     print(f"next: {_next_step(result)}")
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def _next_step(result: Result) -> str:

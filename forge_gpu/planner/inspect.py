@@ -23,6 +23,11 @@ from forge_gpu.templates.shapes import SHAPES
 
 MOST_FILES = 32
 TEXTS = 8  # of each column, for recognising what it holds
+SCRIPTED = (
+    "plan does not run the script of data.transform.script; if the script makes the columns, plan without "
+    "--data, name them with --set data.mapping.messages=COLUMN (or query, response), and give the files to "
+    "'forge prepare'"
+)
 
 
 @dataclass(slots=True)
@@ -66,10 +71,13 @@ def inspect(
     named: Sequence[str] = (),
     dialect: Dialect | None = None,
     links: Links | None = None,
+    scripted: bool = False,
 ) -> Inspection:
     """Look at the inputs. given: keys of data.mapping that the user set, convert: of data.convert, named:
     columns that he names elsewhere. encoding, dialect, links: None to find it. base: where relative paths
     start.
+
+    scripted: whether a script will make other records of these.
 
     any_columns: a format string will name columns itself, so data without a known mapping will do too.
     All files must have one mapping. Raises InputError where the data cannot be used, with the reason.
@@ -95,7 +103,8 @@ def inspect(
         samples = [linked(each, links) for each in samples] if links else samples
         picked = _agree(samples, _Asked(given or {}, convert or {}, any_columns), notes)
     except InputError as error:
-        raise InputError("; ".join([str(error), *messages.notes])) from None
+        said = [str(error), *messages.notes, *([SCRIPTED] if scripted else [])]
+        raise InputError("; ".join(said)) from None
     raw = [record for result in samples for record in result.records]
     records = converted(raw, picked)
     columns = with_paths(columns_of(raw), raw, (*picked.used, *named))

@@ -40,7 +40,7 @@ from forge_gpu.templates.forms import FORMS
 from forge_gpu.templates.forms.prompt import ASKING
 from forge_gpu.templates.probes import Probes
 from forge_gpu.templates.probes import probe as probe_template
-from forge_gpu.templates.shapes import SHAPES
+from forge_gpu.templates.shapes import SHAPES, shape_named_by
 from forge_gpu.templates.shapes.base import RecordShape
 from forge_gpu.templates.validate import validate_renderer, validate_template
 
@@ -136,6 +136,7 @@ def make_plan(
             named=_named_columns(_section(given, "preprocessing"), _section(given, "output")),
             dialect=_given_dialect(given_data),
             links=Links.of(LinkedRecords(**_section(given_data, "linked"))),
+            scripted=bool(_section(given_data, "transform").get("script")),
         )
     chooser = _Chooser(goal, given, machine, result)
     chooser.folder = Path(folder).absolute()
@@ -143,6 +144,8 @@ def make_plan(
         chooser.seen_from = lambda path: _seen_from(path, Path(folder))
     if paths:
         chooser.data([_seen_from(path, Path(folder)) for path in named] or paths)
+    else:
+        chooser.shape_by_name()
     chooser.model(named_model, asked)
     if paths:
         chooser.fit()
@@ -297,6 +300,12 @@ class _Chooser:
             self.put(f"data.mapping.{key}", value, result.picked.reasons.get(key, "as set"))
         self._media()
         self.notes += result.notes
+
+    def shape_by_name(self) -> None:
+        """The shape that the columns tell of which the user names for data that is not here."""
+        shape = shape_named_by(_section(self.given, "data", "mapping"))
+        if shape is not None:
+            self.put("data.mapping.shape", shape.name, "the shape of the columns that are named")
 
     def _media(self) -> None:
         """What records refer to, and whether it is here."""

@@ -11,6 +11,7 @@ from forge_gpu.planner.columns import Column
 from forge_gpu.planner.names import listed, rules
 from forge_gpu.planner.recognise import Recogniser
 from forge_gpu.records.conventions import conventions
+from forge_gpu.records.keys import turn_keys
 from forge_gpu.templates.shapes.base import SCALARS, Columns, RecordShape
 
 NESTED = dict.fromkeys(("object", "languages", "option", "tree", "message", "spans"), "an object")
@@ -106,7 +107,20 @@ def refuse(
         )
     raise InputError(
         f"no column looks like a question, an answer, messages or text; there are {listed(columns)}; "
-        "name them with --set data.mapping.query=COLUMN --set data.mapping.response=COLUMN (or messages=)"
+        "name them with --set data.mapping.query=COLUMN --set data.mapping.response=COLUMN, or a list of "
+        f"messages with --set data.mapping.messages=COLUMN{_turns(columns)}"
+    )
+
+
+def _turns(columns: Mapping[str, Column]) -> str:
+    """What a list of objects lacks to be the turns of a conversation; nothing where no column is a list."""
+    name = next((column.name for column in columns.values() if column.kind == "list"), None)
+    if name is None:
+        return ""
+    who, said = (", ".join(turn_keys(what)) for what in ("who", "said"))
+    return (
+        f"; if {name!r} holds conversations, each turn must say who speaks (under {who}) and what "
+        f"(under {said}); a script named by data.transform.script may rename other keys"
     )
 
 

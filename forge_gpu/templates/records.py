@@ -81,7 +81,9 @@ def _message(item: object, number: int, aliases: Mapping[str, str], roles: Mappi
     elif "from" in item:
         message = _from_value(item, number, aliases)
     else:
-        raise BadRecord(f"message {number + 1} has neither 'role' nor 'from'")
+        raise BadRecord(
+            f"message {number + 1} has neither 'role' nor 'from'; data.convert.by=turns knows other keys"
+        )
     if isinstance(message.get("content"), list):
         message = _join_value_parts(message)
     return message

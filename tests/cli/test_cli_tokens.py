@@ -9,6 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from forge_gpu.cli import tokens as command
+from forge_gpu.cli.summary import show as show_end
+from forge_gpu.library import prepare
 from forge_gpu.report.trainers import lines_for_trainers
 from tests.tokens.made import document
 
@@ -50,6 +52,17 @@ def test_a_row_is_shown_token_by_token(plan: Path) -> None:
 def test_control_text_and_refusals_are_told(plan: Path) -> None:
     assert show(plan, "2")[-1] == "1 control tokens that its contents spell"
     assert show(plan, "3")[0].startswith("row 3 is refused: missing_field")
+
+
+def test_a_file_that_goes_with_another_has_no_rows_of_its_own(
+    plan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["output.format=megatron", "tokens.train=all", "preprocessing.train_split=1"]
+    show_end(prepare(plan, output=tmp_path / "out", settings=settings))
+    files = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if "/out/" in line]
+    rows = {Path(path).name: rest.split(",")[0] for path, rest in files[:-1]}
+    assert (rows["train.bin"], rows["rejected.jsonl"]) == ("2 rows", "1 row")
+    assert "row" not in rows["train.idx"]
 
 
 @pytest.mark.parametrize("named", [[], ["trl"], ["axolotl", "hf"]])

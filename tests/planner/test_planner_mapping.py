@@ -95,7 +95,11 @@ def test_known_records(record, shape, columns):
             {"log": "user: hi\nassistant: hello\ntool: {}"},
             "whole conversations, each written as one text.*--set data.mapping.text=log",
         ),
-        ({"a": 1, "b": [1]}, "there are 'a', 'b'"),
+        ({"a": 1, "b": [1]}, "there are 'a', 'b'.*--set data.mapping.messages=COLUMN"),
+        (
+            {"talk": [{"wer": "a", "sagt": "b"}]},
+            "'talk' holds conversations.*role.*content.*transform.script",
+        ),
         ({"question": "a", "answer": {"text": ["b"]}}, "no column looks like its answer"),
     ],
 )

@@ -285,6 +285,23 @@ def test_columns_that_are_set_must_exist(tmp_path):
         planned(lines(tmp_path / "a.jsonl", FLAT), overrides=["preprocessing.split.stratify=anser"])
 
 
+def test_columns_that_only_a_script_makes_are_refused_with_what_to_do(tmp_path):
+    path = lines(tmp_path / "a.jsonl", [{"titel": "a", "rumpf": "b"}] * 3)
+    settings = ["data.transform.script=own.py", "data.mapping.messages=messages"]
+    with pytest.raises(InputError, match=r"no column 'messages'.*plan without --data"):
+        planned(path, overrides=settings)
+    with pytest.raises(InputError, match="no column 'messages'") as fault:
+        planned(path, overrides=settings[1:])
+    assert "script" not in str(fault.value)
+
+
+def test_columns_that_are_named_without_data_have_their_shape():
+    settings = ["data.mapping.messages=messages"]
+    assert planned((), goal="a clerk", overrides=settings).config.data.mapping.shape == "conversation"
+    settings.append("data.mapping.shape=prompt")
+    assert planned((), goal="a clerk", overrides=settings).config.data.mapping.shape == "prompt"
+
+
 def test_vram_of_another_machine(tmp_path):
     plan = planned(lines(tmp_path / "a.jsonl", FLAT), overrides=["hardware.vram_gb=24"])
     assert plan.config.model.name == "Qwen/Qwen2.5-7B-Instruct"
@@ -362,7 +379,7 @@ def test_files_of_one_shape_may_lack_optional_columns(tmp_path):
     [
         ("", "the data has no rows"),
         ("[]", "the data has no rows"),
-        ("[1, 2, 3]", "no objects"),
+        ("[1, 2, 3]", "not objects"),
         ('{"version": 1,\n "templates": ["a"],\n "x": {}\n}', "one JSON object over several lines"),
         ('{"a": 1}\n{"b\n{"c\n', "no column looks like"),
         ("%PDF-1.4 x", "a PDF"),

@@ -41,6 +41,10 @@ CASES: dict[str, tuple[dict[str, Any], str, Any]] = {
         {"dialogue": [{"speaker": "human", "utterance": "Q"}, {"speaker": "bot", "utterance": "R"}]},
         "turns", [{"from": "human", "value": "Q"}, {"from": "bot", "value": "R"}],
     ),
+    "who said": (
+        {"dialogue": [{"who": "human", "said": "Q"}, {"who": "bot", "said": "R"}]},
+        "turns", [{"from": "human", "value": "Q"}, {"from": "bot", "value": "R"}],
+    ),
     "role text": (
         {"turns": [{"role": "user", "text": "Q"}, {"role": "assistant", "text": "R"}]},
         "turns", [{"from": "user", "value": "Q"}, {"from": "assistant", "value": "R"}],

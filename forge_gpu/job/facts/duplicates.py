@@ -69,7 +69,7 @@ SIMILARITY = Columns(
         Column(
             "similarity",
             pa.float64(),
-            "the exact Jaccard similarity to that row, where it was measured",
+            "the exact Jaccard similarity to the row that it is similar to or matches, where it was measured",
         ),
     ),
     lambda config: is_near(config) or is_compared(config),

@@ -39,7 +39,11 @@ MEDIA_TOKENS = Fact(
     _compute,
     required=counts_tokens,
     columns=Columns(
-        (Column(NAME, pa.int64(), "that its images and sounds become, besides those of its text"),),
+        (
+            Column(
+                NAME, pa.int64(), "tokens that its images and sounds become, in addition to those of its text"
+            ),
+        ),
         counts_tokens,
         _fill,
     ),

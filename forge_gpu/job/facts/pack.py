@@ -27,7 +27,7 @@ PACK = Columns(
         Column(
             "place",
             pa.int64(),
-            "where packed: which row of its pack, from 0; `wrapped`: the token of the pack that it begins at",
+            "of a packed row: its number in its pack, from 0; with `wrapped`, its first token in the pack",
         ),
     ),
     _is_packed,

@@ -37,7 +37,7 @@ PART = Fact(
             Column(
                 "part",
                 pa.int64(),
-                "where several rows are made of one: its number among them, from 0; null where none is made",
+                "its number among the rows that are made of its record, from 0; null if none is made",
             ),
         ),
         has_parts,

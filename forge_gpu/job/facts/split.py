@@ -71,7 +71,13 @@ def stratum_name(number: int) -> str:
 STRATUM = replace(
     fact_of_columns("stratum", np.uint64, _stratum, _stratum_columns),
     columns=Columns(
-        (Column("stratum", TEXT, "of a stratified split: equal where the row's columns of that are equal"),),
+        (
+            Column(
+                "stratum",
+                TEXT,
+                "of a stratified split: the same for rows that are equal in the columns of `split.stratify`",
+            ),
+        ),
         lambda config: bool(_stratum_columns(config)),
         _fill_strata,
     ),

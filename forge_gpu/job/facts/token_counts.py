@@ -31,10 +31,14 @@ def _fill(rows: LedgerRows) -> Sequence[pa.Array]:
 
 TOKENS = Columns(
     (
-        Column("tokens", pa.int64(), "as it is written; of a row in no split all that it has, where known"),
-        Column("trained", pa.int64(), "of them that are trained"),
-        Column("cut_tokens", pa.int64(), "that were cut off"),
-        Column("cut_messages", pa.int64(), "that were left out to make it fit"),
+        Column(
+            "tokens",
+            pa.int64(),
+            "its tokens, as they are written; of a row in no split all that it has, if known",
+        ),
+        Column("trained", pa.int64(), "how many of them are trained"),
+        Column("cut_tokens", pa.int64(), "tokens that were cut off"),
+        Column("cut_messages", pa.int64(), "messages that were left out to make it fit"),
         Column("control_text", pa.int64(), "control tokens that its contents spell"),
     ),
     is_encoded,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from forge_gpu.records.asked import Asked
-from forge_gpu.records.keys import two_keys
+from forge_gpu.records.keys import turn_keys, two_keys
 from forge_gpu.records.refused import BadRecord
 from forge_gpu.records.values import json_text
 
@@ -105,7 +105,10 @@ def turns(taken: Taken, asked: Asked) -> dict[str, Any]:
             raise BadRecord(f"turn {number} is not an object")
         who, said = two_keys("who", "said", tuple(turn))
         if who is None or said is None:
-            raise BadRecord(f"turn {number} does not say {'who speaks' if who is None else 'what is said'}")
+            lacking, keys = ("who speaks", "who") if who is None else ("what is said", "said")
+            raise BadRecord(
+                f"turn {number} does not say {lacking}: it has none of {', '.join(turn_keys(keys))}"
+            )
         speaker = text_in(turn[who], "the speaker of turn {}", number)
         messages.append({"from": speaker, "value": text_in(turn[said], "turn {}", number)})
     return with_system(messages, taken)
