@@ -71,7 +71,9 @@ class Mixture:
             columns["written"] = mixture.sums_of(source, copies, used, number)
         if trained is not None:
             columns["trained"] = mixture.sums_of(source, trained, live, number)
-            columns["trained_used"] = mixture.sums_of(source, trained * copies, used, number)
+            columns["trained_used"] = mixture.sums_of(
+                source, trained * copies.astype(np.uint64), used, number
+            )
         return [
             {"input": path, **{name: int(column[at]) for name, column in columns.items()}}
             for at, path in enumerate(self.inputs)
