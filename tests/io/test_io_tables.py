@@ -251,7 +251,7 @@ def test_damaged_parquet(tmp_path: Path) -> None:
     texts = pa.table({"t": [f"{i * i * 7919 % 1000003:08d}" * 9 for i in range(3000)]})
     whole = parquet_bytes(texts, row_group_size=1000, compression="none", use_dictionary=False)
     cut = put(tmp_path, "cut.parquet", whole[:-100])
-    with pytest.raises(InputError, match="no whole footer"):
+    with pytest.raises(InputError, match="no complete footer"):
         opened(cut, tmp_path)
     data = bytearray(whole)
     group = pq.ParquetFile(io.BytesIO(whole)).metadata.row_group(1).column(0)

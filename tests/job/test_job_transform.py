@@ -176,7 +176,7 @@ def test_a_script_whose_results_hang_together_ends_the_job(folder: Path) -> None
     (folder / "state.py").write_text(
         "SEEN = []\ndef transform(row):\n    SEEN.append(1)\n    return {**row, 'output': str(len(SEEN))}\n"
     )
-    with pytest.raises(SandboxError, match="a result must depend on the row alone"):
+    with pytest.raises(SandboxError, match="it must depend on the row alone"):
         run(folder, "out", script="state.py")
 
 

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 MIB = 2**20
-BUDGET = 16
-"""MiB beside what the imports hold."""
+BUDGET, BEYOND = 16, 64
+"""MiB beside what the imports hold: those of the plan, and those that docs/memory.md says come on top."""
+A_ROW = 24
+"""Bytes of the decisions, which lie in mapped files."""
 
 SCRIPT = """
 import json, sys, forge_gpu
@@ -34,7 +36,7 @@ print(json.dumps([result.used_streaming, result.peak_memory - before.peak_memory
 
 @pytest.mark.slow
 @settings(max_examples=2, deadline=None)
-@given(st.integers(2 * BUDGET, 4 * BUDGET), st.integers(50, 5000))
+@given(st.integers(2 * (BUDGET + BEYOND), 3 * (BUDGET + BEYOND)), st.integers(50, 5000))
 def test_memory_efficiency(size: int, length: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         large, small = Path(folder, "large.jsonl"), Path(folder, "small.jsonl")
@@ -45,8 +47,8 @@ def test_memory_efficiency(size: int, length: int) -> None:
         command = [sys.executable, "-c", SCRIPT, str(small), str(large), folder, str(BUDGET * MIB)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         used_streaming, more_memory, train = json.loads(done.stdout)
-        dataset_size, available_memory = large.stat().st_size, BUDGET * MIB + 24 * rows
+        dataset_size, available_memory = large.stat().st_size, (BUDGET + BEYOND) * MIB + A_ROW * rows
         assert dataset_size > available_memory or length < 100
         assert used_streaming is True
-        assert more_memory < available_memory + 8 * MIB
+        assert more_memory < available_memory
         assert train == int(rows * 0.9 + 0.5)
