@@ -46,7 +46,11 @@ FAULTS = {
     ],
     "N = 0\ndef transform(row):\n    global N\n    return row": [(3, "changes N")],
     "def transform(row:": [(1, "is no Python")],
-    "async def transform(row): return row": [(1, "a transform cannot await"), (1, "at the top"), (1, "there must be")],
+    "async def transform(row): return row": [
+        (1, "a transform cannot await"),
+        (1, "at the top"),
+        (1, "there must be"),
+    ],
 }
 
 
