@@ -22,8 +22,6 @@ GROWING = (*WORKING, "open", "finish")
 WORKERS = (1, 2, 4, 8, 16)
 CLUSTER_START = 4.0
 """Seconds until the processes of a cluster have imported what they need."""
-NEAR_SIZE = 4
-"""Jobs of so many times the bytes, or of as small a part of them, are of about one size."""
 UNSURE = {True: 0.25, False: 0.5}
 """How far off seconds are, where runs of the same kind were measured here, and where not."""
 SPLITS = ("train", "validation", "test")
@@ -175,30 +173,26 @@ class Whole:
 
     def stages(self) -> dict[str, Interval]:
         """Seconds of each stage."""
-        known = self._known_stages()
-        unsure = UNSURE[known is not None]
-        grown = self._grown(lambda run: run.stages, self.sampled.total, known)
-        if known is None and not self.is_whole and "index" in grown:
+        unsure = UNSURE[self.known_kind is not None]
+        grown = self._grown(lambda run: run.stages, self.known_kind)
+        if self.known_kind is None and not self.is_whole and "index" in grown:
             grown["index"] *= unevenness(self.sampled.ranges, self.sampled.budget.threads)
         return {stage: Interval.within(seconds, unsure) for stage, seconds in grown.items()}
 
     def cpu(self) -> dict[str, Interval]:
         """Seconds of processors, likewise."""
-        grown = self._grown(lambda run: run.cpu, self.sampled.total, None)
+        grown = self._grown(lambda run: run.cpu, None)
         return {stage: Interval.within(seconds, UNSURE[False]) for stage, seconds in grown.items()}
 
-    def _known_stages(self) -> dict[str, float] | None:
+    @property
+    def known_kind(self) -> Kind | None:
         """What the last jobs of this kind took, where they were of about this size."""
-        kind, size = self.kind, self.sampled.total
-        if kind is None or not kind.bytes / NEAR_SIZE <= size <= kind.bytes * NEAR_SIZE:
-            return None
-        return dict(kind.stages)
+        return self.kind if self.kind is not None and self.kind.is_about(self.sampled.total) else None
 
-    def _grown(
-        self, spent_of: Callable[[Run], dict[str, float]], size: int, known: dict[str, float] | None
-    ) -> dict[str, float]:
-        """Seconds of each stage of `size` bytes: what its first rows alone take, and what all do. known: of
-        the jobs that were; what more bytes take beside theirs, or fewer, the look tells."""
+    def _grown(self, spent_of: Callable[[Run], dict[str, float]], known: Kind | None) -> dict[str, float]:
+        """Seconds of each stage of the whole: what its first rows alone take, and what all do. known: the
+        jobs that were; what more bytes take beside theirs, or fewer, the look tells."""
+        size = self.sampled.total
         first, small, large = (spent_of(run) for run in (self.sampled.first, self.sampled.small, self.run))
         apart = self.run.pieces.bytes - self.sampled.small.pieces.bytes
         result = {}
@@ -208,8 +202,8 @@ class Whole:
                 slope = max(spent - before, 0.0) / apart
             else:  # of one size alone: what it took is taken for what its bytes take
                 slope = spent / max(self.run.pieces.bytes, 1) if stage in GROWING else 0.0
-            if known and self.kind is not None and stage in known:
-                result[stage] = max(known[stage] + slope * (size - self.kind.bytes), min(spent, before))
+            if known is not None and stage in known.stages:
+                result[stage] = max(known.stages[stage] + slope * (size - known.bytes), min(spent, before))
             else:
                 once = max(first.get(stage, 0.0) - before, 0.0)
                 result[stage] = once + spent + slope * max(size - self.run.pieces.bytes, 0)
@@ -223,9 +217,9 @@ class Whole:
         work = first.peak - imports + max((large.peak - large.imports) - (small.peak - small.imports), 0)
         if not self.is_whole:
             work += self._beyond_sample()
-        if self.kind is not None and self._known_stages() is not None:
-            more = self._held(self.sampled.total) - self._held(int(self.kind.bytes))
-            imports, work = int(self.kind.imports), max(int(self.kind.work) + more, 0)
+        if (known := self.known_kind) is not None:
+            more = self._held(self.sampled.total) - self._held(int(known.bytes))
+            imports, work = int(known.imports), max(int(known.work) + more, 0)
         return Interval.within(imports + work, 0.2)
 
     def _beyond_sample(self) -> int:

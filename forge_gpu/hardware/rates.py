@@ -22,7 +22,7 @@ MOST_ENTRIES = 256
 NEW = 0.5
 """The weight of a new measurement beside all before it."""
 SAME_SIZE = 4
-"""Jobs of one kind are averaged where neither has more than so many times the bytes of the other."""
+"""Jobs are of about one size where neither has more than so many times the bytes of the other."""
 NEVER = 2**62
 """Bytes that no input has."""
 WORTH_MEASURING = 4 * 2**20
@@ -47,6 +47,10 @@ class Kind(_Part):
     stages: Annotated[dict[Key, Number], Field(max_length=32)]
     imports: Number = 0
     work: Number = 0
+
+    def is_about(self, size: float) -> bool:
+        """Whether so many bytes of input are about as many as these jobs had."""
+        return self.bytes / SAME_SIZE <= size <= self.bytes * SAME_SIZE
 
 
 class Engine(_Part):
@@ -136,7 +140,7 @@ def mixed(before: float | None, now: float) -> float:
 def learned(rates: Rates, kind: str, size: int, stages: dict[str, float], imports: int, peak: int) -> Rates:
     """The rates after a run. size: bytes of input. stages: seconds. imports, peak: bytes of memory."""
     before = rates.kinds.get(kind)
-    if before is not None and not before.bytes / SAME_SIZE <= size <= before.bytes * SAME_SIZE:
+    if before is not None and not before.is_about(size):
         before = None  # a job of quite another size says nothing of this one
     earlier = before.stages if before else {}
     now = Kind(

@@ -94,11 +94,10 @@ def _compared(job: Job, files: Sequence[OutputFile], tokens: dict[str, Any]) -> 
         "rows": sum(rows for fate, rows in job.decisions.counts().items() if fate in SPLITS),
         **({"tokens": tokens["tokens"]["tokens"]} if tokens else {}),
     }
-    if job.spec.on_cluster:
-        del measured["cpu_seconds"]  # the workers' are not known
     if job.facts.resumed:
-        measured.pop("cpu_seconds", None)  # of a part of the job, as the seconds
-        del measured["seconds"]
+        del measured["seconds"], measured["cpu_seconds"]  # of a part of the job
+    elif job.spec.on_cluster:
+        del measured["cpu_seconds"]  # the workers' are not known
     for line in foretold.off(said, measured):
         job.listener(Warned("verify", line))
     return foretold.section(said, measured)

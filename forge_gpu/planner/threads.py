@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from forge_gpu.config.schema import Config
-from forge_gpu.hardware.rates import SAME_SIZE, WORTH_MEASURING, Kind, Rates
+from forge_gpu.hardware.rates import WORTH_MEASURING, Kind, Rates
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.job.state.digests import kind_of
 from forge_gpu.job.state.spec import JobSpec
@@ -26,14 +26,11 @@ def decide_threads(
     known = {
         threads: kind
         for threads in range(1, most + 1)
-        if (kind := rates.kinds.get(kind_of(spec, files, engine, threads))) and _tells(kind, size)
+        if (kind := rates.kinds.get(kind_of(spec, files, engine, threads)))
+        and kind.bytes >= WORTH_MEASURING
+        and kind.is_about(size)
     }
     return _fastest(known, most, size)
-
-
-def _tells(kind: Kind, size: int) -> bool:
-    """Whether a run of this kind was of about so many bytes, and long enough."""
-    return kind.bytes >= WORTH_MEASURING and kind.bytes / SAME_SIZE <= size <= kind.bytes * SAME_SIZE
 
 
 def _fastest(known: Mapping[int, Kind], most: int, size: int) -> tuple[int, str] | None:

@@ -6,7 +6,7 @@ Nothing here runs a tokenizer. Source of the format: `tokenizers` 0.23.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,8 @@ class Definition:
         if not isinstance(model, dict) or "vocab" not in model:
             raise InputError(f"{path} is no tokenizer: it has no model with a vocabulary")
         digest = hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
-        added, spelling = _added(document, path), _spelling(document, path)
+        added = _added(document, path)
+        spelling = _spelling(document, added, path)
         unknown, compact = _unknown(model), orjson.dumps(document)
         for large in ("vocab", "merges"):
             model.pop(large, None)
@@ -72,7 +73,7 @@ class Definition:
 
     def parts(self, *names: str) -> list[dict[str, Any]]:
         """What stands under `normalizer`, `pre_tokenizer`, `decoder`; what is inside sequences too."""
-        return [part for name in names for part in _walk(self.outline.get(name))]
+        return _parts(self.outline, *names)
 
     @property
     def normalizes_added(self) -> bool:
@@ -132,13 +133,15 @@ def _added(document: Mapping[str, Any], path: Path) -> tuple[AddedToken, ...]:
         raise InputError(f"{path}: added_tokens are not as a tokenizer.json has them") from None
 
 
-def _spelling(document: Mapping[str, Any], path: Path) -> tuple[U8, I64]:
-    parts = [part for name in ("pre_tokenizer", "decoder") for part in _walk(document.get(name))]
-    is_bytes = any(part.get("type") == "ByteLevel" for part in parts)
-    added = {token.id: token.content for token in _added(document, path)}
-    model = document["model"]
+def _parts(document: Mapping[str, Any], *names: str) -> list[dict[str, Any]]:
+    return [part for name in names for part in _walk(document.get(name))]
+
+
+def _spelling(document: Mapping[str, Any], added: Sequence[AddedToken], path: Path) -> tuple[U8, I64]:
+    is_bytes = any(part.get("type") == "ByteLevel" for part in _parts(document, "pre_tokenizer", "decoder"))
+    contents, model = {token.id: token.content for token in added}, document["model"]
     try:
-        return spelled(model["vocab"], added, is_bytes, bool(model.get("byte_fallback")))
+        return spelled(model["vocab"], contents, is_bytes, bool(model.get("byte_fallback")))
     except (TypeError, ValueError, AttributeError, OverflowError, IndexError, KeyError):
         raise InputError(f"{path}: the vocabulary is not as a tokenizer.json has it") from None
 
