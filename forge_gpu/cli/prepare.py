@@ -167,9 +167,10 @@ def prepare(
 def _telling_of_compiling(listener: Listener) -> Listener:
     """The first run on a machine compiles for some seconds, with nothing to show for it."""
     from forge_gpu.job.events.events import Event, StageStarted, Warned
-    from forge_gpu.kernels.compiled import cache_folder
+    from forge_gpu.kernels.cache import cache_folder
+    from forge_gpu.kernels.compiled import LIBRARY
 
-    is_announced = any(cache_folder().rglob("*.nbi"))
+    is_announced = LIBRARY is not None or any(cache_folder().rglob("*.nbi"))
 
     def listen(event: Event) -> None:
         nonlocal is_announced

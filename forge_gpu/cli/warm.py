@@ -28,7 +28,7 @@ def warm(
         done = f"kernels of {', '.join(made) or 'no level'} are compiled in {folder}"
     else:
         from forge_gpu.job.warm import compile_all
-        from forge_gpu.kernels.compiled import cache_folder
+        from forge_gpu.kernels.cache import cache_folder
 
         done = f"{compile_all(_show)} kernels are compiled in {cache_folder()}"
     print(f"{done} ({time.monotonic() - began:.1f} s)")

@@ -18,7 +18,8 @@ from forge_gpu.errors import ForgeError
 
 
 @cache
-def _flags() -> dict[str, list[str]]:
+def flags_of_levels() -> dict[str, list[str]]:
+    """The flags of /proc/cpuinfo that each level adds to the one before, lowest level first."""
     from ruamel.yaml import YAML
 
     text = resources.files("forge_gpu.container").joinpath("levels.yaml").read_text("utf-8")
@@ -34,7 +35,7 @@ def levels(root: Path = Path("/")) -> list[str]:
         return []
     flags = next((set(line.split(":", 1)[1].split()) for line in lines if line.startswith("flags")), set())
     result = []
-    for level, needed in _flags().items():
+    for level, needed in flags_of_levels().items():
         if not flags.issuperset(needed):
             break
         result.append(level)
@@ -57,7 +58,7 @@ def environment(level: str, caches: Path) -> dict[str, str]:
 
 def caches() -> Path:
     """Where this process keeps kernels, whatever they are compiled for."""
-    from forge_gpu.kernels.compiled import cache_folder
+    from forge_gpu.kernels.cache import cache_folder
 
     return cache_folder().parents[1]
 

@@ -29,7 +29,7 @@ TRIES = 3
 
 def has_compiled() -> bool:
     """Whether kernels were compiled since this process began, and are kept for the next."""
-    from forge_gpu.kernels.compiled import cache_folder
+    from forge_gpu.kernels.cache import cache_folder
 
     folder = cache_folder()
     if folder.parent == Path(tempfile.gettempdir()):

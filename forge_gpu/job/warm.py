@@ -14,7 +14,8 @@ from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.job.prepare import prepare
 from forge_gpu.job.state.spec import JobSpec
-from forge_gpu.kernels.compiled import cache_folder
+from forge_gpu.kernels.cache import CHECKED, cache_folder
+from forge_gpu.kernels.compiled import LIBRARY
 
 _FLAT = {"shape": "flat", "query": "q", "response": "r", "label": "c"}
 _CHAT = {"shape": "conversation", "messages": "messages"}
@@ -39,10 +40,13 @@ _ROWS = [
 
 
 def compile_all(on_job: Callable[[int, int], None] = lambda number, count: None) -> int:
-    """Run the jobs in a temporary folder; returns how many compiled kernels the cache holds.
+    """Run the jobs in a temporary folder and, where there is a linker, make the library of all kernels.
+    Returns how many compiled kernels the cache holds.
 
     on_job: is called before each job with its number, from 1, and how many there are.
     """
+    if LIBRARY is not None:
+        return len(LIBRARY.table)
     with TemporaryDirectory(prefix="forge-warm-") as name:
         folder = Path(name)
         lines, array, table = (folder / f"rows.{kind}" for kind in ("jsonl", "json", "csv"))
@@ -71,4 +75,8 @@ def compile_all(on_job: Callable[[int, int], None] = lambda number, count: None)
             budget = Budget(2**24, 1, 2**20, "warming")
             spec = JobSpec(config, folder, folder / "out", fresh=True)
             prepare(spec, budget, CpuEngine, lambda event: None, lambda: None)
-    return sum(1 for _ in cache_folder().rglob("*.nbc"))
+    from forge_gpu.kernels.build import build, linker  # they need numba, which a library does without
+
+    if linker() is None or CHECKED:
+        return sum(1 for _ in cache_folder().rglob("*.nbc"))
+    return build(cache_folder())

@@ -28,7 +28,7 @@ from forge_gpu.io.lock import FolderLock
 from forge_gpu.io.modes import make_private
 from forge_gpu.io.sinks.token_columns import IDS, LABELS, LENGTHS
 from forge_gpu.job.state.place import FOLDER
-from forge_gpu.kernels.compiled import cache_folder
+from forge_gpu.kernels.cache import cache_folder
 from forge_gpu.kernels.layout import I64
 from forge_gpu.share.prepared import Prepared, reading, require_sound
 

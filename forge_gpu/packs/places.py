@@ -78,9 +78,10 @@ def best_fit_packs(lengths: U32, most: int, groups: I64 | None = None) -> Packs:
     """Whole rows, best fit decreasing: place is the number of the row in its pack. No row is longer than
     `most`."""
     if groups is None:
-        places, rows = best_fit(lengths, most)
-        first = np.concatenate(([0], np.cumsum(rows, dtype=np.int64)))
-        return Packs(places, first[places[:, 0]] + places[:, 1], len(rows))
+        places, counts = best_fit(lengths, most)
+        first = np.zeros(len(counts) + 1, np.int64)
+        np.cumsum(counts, out=first[1:])
+        return Packs(places, first[places[:, 0]] + places[:, 1], len(counts))
     places, ranks = np.empty((len(lengths), 2), np.uint32), np.empty(len(lengths), np.int64)
     packs = done = 0
     for group in np.unique(groups):

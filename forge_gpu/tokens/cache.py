@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from forge_gpu.io.atomic import write_atomic
-from forge_gpu.kernels.compiled import cache_folder
+from forge_gpu.kernels.cache import cache_folder
 
 
 def known(question: list[str]) -> Any:

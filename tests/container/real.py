@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from forge_gpu.kernels.compiled import cache_folder
+from forge_gpu.kernels.cache import cache_folder
 
 IMAGE = os.environ.get("FORGE_TEST_IMAGE", "forge-test:host")
 CHECKOUT = Path(__file__).parents[2]

@@ -227,7 +227,7 @@ def test_a_process_that_compiled_has_another_look_for_it(tmp_path, monkeypatch):
 
 
 def test_kernels_that_were_there_before_count_for_none(tmp_path, monkeypatch):
-    monkeypatch.setattr("forge_gpu.kernels.compiled.cache_folder", lambda: tmp_path)
+    monkeypatch.setattr("forge_gpu.kernels.cache.cache_folder", lambda: tmp_path)
     old, new = tmp_path / "a.nbi", tmp_path / "b.nbi"
     old.write_bytes(b"")
     os.utime(old, (1, 1))

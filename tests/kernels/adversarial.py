@@ -59,6 +59,11 @@ def rows_of(text: Text) -> list[bytes]:
 
 def run_checked(test_file: str) -> None:
     """Run a test file again with every byte access of the kernels compared with its buffer."""
+    run_again(test_file, "not checked and not apart", FORGE_CHECKED_KERNELS="1")
+
+
+def run_again(test_file: str, chosen: str, **variables: str) -> None:
+    """Run some tests of a file in a process with some variables."""
     command = [
         sys.executable,
         "-m",
@@ -68,9 +73,8 @@ def run_checked(test_file: str) -> None:
         "-p",
         "no:cacheprovider",
         "-k",
-        "not checked",
+        chosen,
         test_file,
     ]
-    environment = {**os.environ, "FORGE_CHECKED_KERNELS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]

@@ -9,28 +9,28 @@ from pathlib import Path
 
 import pytest
 
-from forge_gpu.kernels import compiled
+from forge_gpu.kernels import cache
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the kernels of a fresh cache go."""
     monkeypatch.setenv("FORGE_CACHE_DIR", str(tmp_path / "cache"))
-    return compiled.cache_folder.__wrapped__()
+    return cache.cache_folder.__wrapped__()
 
 
 def test_a_fresh_cache_is_used_again_and_nobody_else_comes_to_it(folder: Path, tmp_path: Path) -> None:
     assert folder.is_relative_to(tmp_path / "cache") and folder.stat().st_mode & 0o077 == 0
     (folder / "one.nbi").write_bytes(b"")
     (folder / "one.nbi").chmod(0o664)  # as a umask of 002 has it
-    assert compiled.cache_folder.__wrapped__() == folder
+    assert cache.cache_folder.__wrapped__() == folder
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
 @pytest.mark.parametrize("levels", [0, 1, 2])
 def test_a_folder_that_others_may_write_is_left_alone(folder: Path, levels: int, mode: int) -> None:
     [folder, *folder.parents][levels].chmod(mode)
-    used = compiled.cache_folder.__wrapped__()
+    used = cache.cache_folder.__wrapped__()
     assert used != folder and used.stat().st_mode & 0o077 == 0 and not any(used.iterdir())
 
 
@@ -39,17 +39,17 @@ def test_what_others_may_have_planted_is_left_alone(folder: Path, tmp_path: Path
     planted = folder / "kernel.nbi"
     planted.write_bytes(b"")
     planted.chmod(0o666)
-    assert compiled.cache_folder.__wrapped__() != folder
+    assert cache.cache_folder.__wrapped__() != folder
     planted.unlink()
     (tmp_path / "elsewhere.nbi").write_bytes(b"")
     planted.symlink_to(tmp_path / "elsewhere.nbi")
-    assert compiled.cache_folder.__wrapped__() != folder
+    assert cache.cache_folder.__wrapped__() != folder
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
 def test_a_folder_of_another_user_is_left_alone(folder: Path) -> None:
     os.chown(folder, 12345, 12345)
-    assert compiled.cache_folder.__wrapped__() != folder
+    assert cache.cache_folder.__wrapped__() != folder
 
 
 PLANT = """

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forge_gpu.kernels.compiled import kernel
+from forge_gpu.kernels.compiled import LIBRARY, kernel
 from forge_gpu.kernels.cpu import jsontext as cpu
 from forge_gpu.kernels.cpu.memory import whole
 from forge_gpu.kernels.layout import ABSENT, BODIES, JSON, NULL, PADDING, PLAIN, Spans
 from forge_gpu.kernels.reference import jsontext as reference
 from forge_gpu.kernels.scratch import Scratch
-from tests.kernels.adversarial import at_page_edge, column_of, rows_of, run_checked
+from tests.kernels.adversarial import at_page_edge, column_of, rows_of, run_again, run_checked
 
 SCRATCH = Scratch()
 EVERY_ESCAPE = rb"\"\\\/\b\f\n\r\t\u0000\u001f\u007f\u0041\u00E9\u20ac\ud83d\ude00\uFFFF"
@@ -26,7 +26,12 @@ BROKEN = [
     b"\\\x80",
 ]
 INNER = ("escape", "unescape", "recode", "compact")
-CALLABLE = {name: kernel(getattr(cpu, name).py_func) for name in (*INNER, "escaped_size")}
+CALLABLE = (
+    {name: kernel(getattr(cpu, name).py_func) for name in (*INNER, "escaped_size")} if LIBRARY is None else {}
+)
+compiled = pytest.mark.skipif(
+    not CALLABLE, reason="they are a part of others; the process below has them apart"
+)
 SPELLINGS = rb"""a / u " \ \\ \n \" \/ \u0041 \u000a \u00e9 \ud83d\ude00 \ud83d""".split()
 RAW = [b"\n", b"\r\n   ", b"\x00", b"\x1f", b"\x7f", "é\u2028😀".encode(), b"\xff", b"x" * 63, b"y" * 64]
 PIECES = st.sampled_from([*SPELLINGS, *RAW])
@@ -42,6 +47,7 @@ def inner(name: str, value: bytes, tail: bytes = b"") -> bytes:
     return target[:end].tobytes()
 
 
+@compiled
 @pytest.mark.parametrize("name", INNER)
 @given(value=BYTES, tail=st.sampled_from([b"", b"u", b"\\", b"u0041" + b"z" * 64]))
 @settings(deadline=None, max_examples=150)
@@ -49,6 +55,7 @@ def test_inner_kernels_equal_the_reference(name: str, value: bytes, tail: bytes)
     assert inner(name, value, tail) == getattr(reference, name)(value)
 
 
+@compiled
 @pytest.mark.parametrize("name", INNER)
 @pytest.mark.parametrize(
     "piece", [b"\\n", b"\\/", b"\\u0041", b"\\ud83d\\ude00", b"\\\\", b'"', b"\x01", b"\n  ", *BROKEN]
@@ -60,6 +67,7 @@ def test_every_position_of_a_block(name: str, piece: bytes) -> None:
             assert inner(name, value) == getattr(reference, name)(value), (before, after)
 
 
+@compiled
 @pytest.mark.parametrize("body", [EVERY_ESCAPE, *BROKEN, b"", b"\x00", b"\\" * 64, b"\\" * 65, b"\\u" * 40])
 def test_bodies_truncated_anywhere(body: bytes) -> None:
     for end in range(len(body) + 1):
@@ -67,6 +75,7 @@ def test_bodies_truncated_anywhere(body: bytes) -> None:
             assert inner(name, body[:end], body[end:]) == getattr(reference, name)(body[:end])
 
 
+@compiled
 @given(text=UNICODE)
 @settings(deadline=None, max_examples=200)
 def test_canonical_body_is_what_json_writes(text: str) -> None:
@@ -81,6 +90,7 @@ def test_canonical_body_is_what_json_writes(text: str) -> None:
     assert CALLABLE["escaped_size"](whole(plain), 0, len(plain)) == len(body)
 
 
+@compiled
 @given(
     value=st.recursive(
         UNICODE | st.integers() | st.none(),
@@ -143,6 +153,10 @@ def test_arrays_of_unequal_length_are_refused() -> None:
     column = Spans(at_page_edge(b"abc"), np.zeros(1, np.int64), np.zeros(2, np.int64), np.zeros(2, np.uint8))
     with pytest.raises(ValueError, match="1 starts, 2 lengths, 2 kinds"):
         cpu.decode(column, SCRATCH)
+
+
+def test_each_inner_kernel_apart() -> None:
+    run_again(__file__, "not apart and not checked", FORGE_KERNELS="jit")
 
 
 def test_decode_runs_in_checked_mode() -> None:

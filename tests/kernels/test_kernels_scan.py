@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from forge_gpu.fates import Reason
-from forge_gpu.kernels.compiled import CHECKED
+from forge_gpu.kernels.cache import CHECKED
 from forge_gpu.kernels.cpu import scan as cpu
 from forge_gpu.kernels.layout import BODIES, CANONICAL, CLEAN, JSON, MAX_DEPTH, NULL, Records
 from forge_gpu.kernels.reference import scan as reference

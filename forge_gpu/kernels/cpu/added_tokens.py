@@ -26,21 +26,40 @@ def cut(texts: Text, runs: Runs, tokens: AddedTokens) -> Pieces:
     """See kernels.reference.added_tokens.cut. Reads the texts once, and twice where a row is forged; writes
     40 bytes a piece."""
     leads = np.flatnonzero(tokens.begins)
-    offsets, guarded, pieces = _cut(
-        whole(texts.data),
-        texts.offsets,
-        runs.offsets,
-        runs.start,
-        runs.stop,
-        tokens.next,
-        tokens.token,
-        tokens.begins,
-        leads if len(leads) <= MOST_LEADS else leads[:0],
-        tokens.id,
-        tokens.flags,
-        bool((tokens.flags & NORMALIZED).any()),
-        tokens.word,
-    )
+    n, row = len(texts.offsets) - 1, 0
+    offsets, guarded = np.zeros(n + 1, np.int64), np.zeros(n, np.int64)
+    pieces = np.empty((64 + 8 * n, FIELDS), np.int64)
+    work, other = np.empty((2, 256, FIELDS), np.int64)
+    while row < n:
+        row, is_long = _cut(
+            whole(texts.data),
+            texts.offsets,
+            runs.offsets,
+            runs.start,
+            runs.stop,
+            tokens.next,
+            tokens.token,
+            tokens.begins,
+            leads if len(leads) <= MOST_LEADS else leads[:0],
+            tokens.id,
+            tokens.flags,
+            bool((tokens.flags & NORMALIZED).any()),
+            tokens.word,
+            work,
+            other,
+            np.empty(0, np.int64),
+            row,
+            offsets,
+            guarded,
+            pieces,
+        )
+        if is_long:
+            work, other = np.empty((2, 2 * len(work), FIELDS), np.int64)
+        elif row < n:
+            grown = np.empty((2 * len(pieces), FIELDS), np.int64)
+            grown[: offsets[row]] = pieces[: offsets[row]]
+            pieces = grown
+    pieces = pieces[: offsets[-1]]
     columns = [np.ascontiguousarray(pieces[:, k]) for k in range(5)]
     return Pieces(offsets, *columns, guarded)
 
@@ -49,45 +68,35 @@ def cut(texts: Text, runs: Runs, tokens: AddedTokens) -> Pieces:
 def _cut(
     data, offsets, run_offsets, run_start, run_stop,
     following, token, begins, leads, ids, flags, has_normalized, word,
+    work, other, none, row, piece_offsets, guarded, pieces,
 ):  # fmt: skip
-    n = len(offsets) - 1
-    piece_offsets, guarded = np.zeros(n + 1, np.int64), np.zeros(n, np.int64)
-    pieces = np.empty((64 + 8 * n, FIELDS), np.int64)
-    work, other = np.empty((256, FIELDS), np.int64), np.empty((256, FIELDS), np.int64)
-    whole_text = np.empty((1, 2), np.int64)
-    count = 0
-    for row in range(n):
-        begin, end = offsets[row], offsets[row + 1]
-        low, high = run_offsets[row], run_offsets[row + 1]
-        while True:
-            made, forged = _cut_row(
-                data, begin, end, low, high, run_start, run_stop,
-                following, token, begins, leads, ids, flags, has_normalized, word, work, other, whole_text,
-            )  # fmt: skip
-            if made >= 0:
-                break
-            size = 2 * len(work)
-            work, other = np.empty((size, FIELDS), np.int64), np.empty((size, FIELDS), np.int64)
-        if count + made > len(pieces):
-            grown = np.empty((2 * (count + made), FIELDS), np.int64)
-            grown[:count] = pieces[:count]
-            pieces = grown
+    """Cut rows from `row` on, until the last or until there is no room for one: (the next row, whether it is
+    one that `work` has no room for). Where `pieces` has none a row is cut again."""
+    count = piece_offsets[row]
+    while row < len(offsets) - 1:
+        made, forged = _cut_row(
+            data, offsets[row], offsets[row + 1], run_offsets[row], run_offsets[row + 1], run_start, run_stop,
+            following, token, begins, leads, ids, flags, has_normalized, word, work, other, none,
+        )  # fmt: skip
+        if made < 0 or count + made > len(pieces):
+            return row, made < 0
         for k in range(made):
             for f in range(FIELDS):
                 pieces[count + k, f] = work[k, f]
         count += made
-        piece_offsets[row + 1] = count
-        guarded[row] = forged
-    return piece_offsets, guarded, pieces[:count]
+        row += 1
+        piece_offsets[row] = count
+        guarded[row - 1] = forged
+    return row, False
 
 
 @inner
 def _cut_row(
     data, begin, end, low, high, run_start, run_stop,
-    following, token, begins, leads, ids, flags, has_normalized, word, work, other, whole_text,
+    following, token, begins, leads, ids, flags, has_normalized, word, work, other, none,
 ):  # fmt: skip
-    """(pieces of a row, in `work`; guarded tokens that are not within a run); -1 where there is no room."""
-    none = whole_text[:0]
+    """(pieces of a row, in `work`; guarded tokens that are not within a run); -1 where there is no room.
+    none: no ranges."""
     count = _text(work, begin, end)
     args = (following, token, begins, leads, ids, flags, has_normalized, word)
     made = _refine(data, work, count, other, none, none, False, args, NORMALIZED, 0)
@@ -107,7 +116,7 @@ def _cut_row(
             forged += 1
     if forged == 0:
         return made, 0
-    starts, stops = run_start[low:high].reshape(-1, 1), run_stop[low:high].reshape(-1, 1)
+    starts, stops = run_start[low:high], run_stop[low:high]
     both = GUARDED | NORMALIZED
     count = _text(work, begin, end)
     made = _refine(data, work, count, other, starts, stops, True, args, both, GUARDED)
@@ -153,7 +162,7 @@ def _refine(data, source, count, target, starts, stops, within, args, mask, valu
         for r in range(ranges):
             at, limit = begin, end
             if within:
-                at, limit = max(starts[r, 0], begin), min(stops[r, 0], end)
+                at, limit = max(starts[r], begin), min(stops[r], end)
             while True:
                 at = _next_lead(data, at, limit, begins, leads)
                 if at >= limit:

@@ -3,15 +3,19 @@
 import numpy as np
 
 from forge_gpu.kernels.compiled import inner, kernel
+from forge_gpu.kernels.layout import I64, U8, U64
+
+
+def deal(bounds: I64, column: I64, times: I64, keys: U64, lacking: I64) -> U8:
+    """See kernels.reference.deal.deal. Reads 16 bytes a cell and 8 a group."""
+    codes = np.zeros(len(keys), np.uint8)
+    _deal(bounds, column, times, keys, lacking, lacking.sum(axis=1), np.empty(len(lacking), np.int64), codes)
+    return codes
 
 
 @kernel
-def deal(bounds, column, times, keys, lacking):
-    """See kernels.reference.deal.deal. Reads 16 bytes a cell and 8 a group."""
+def _deal(bounds, column, times, keys, lacking, total, chance, codes):
     splits = len(lacking)
-    total = lacking.sum(axis=1)
-    chance = np.empty(splits, np.int64)
-    codes = np.zeros(len(keys), np.uint8)
     for group in range(len(keys)):
         start, end = bounds[group], bounds[group + 1]
         size = times[start:end].sum()
@@ -29,7 +33,6 @@ def deal(bounds, column, times, keys, lacking):
             lacking[chosen, column[c]] -= times[c]
         total[chosen] -= size
         codes[group] = chosen
-    return codes
 
 
 @inner

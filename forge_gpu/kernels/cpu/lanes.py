@@ -4,11 +4,8 @@ A `lanes` value lives in vector registers, wherever the processor has them; LLVM
 narrower. It can be a local variable and an argument, not an item of an array.
 """
 
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic, models, register_model
-
 from forge_gpu.kernels.cpu.memory import BLOCK, BUFFER, int64_of, place
+from forge_gpu.kernels.lowering import intrinsic, ir, models, register_model, types
 
 COUNT = 8
 I64, I128 = ir.IntType(64), ir.IntType(128)

@@ -5,10 +5,6 @@ from `i` on; else only the bytes that are left are read, and the bits past them 
 buffer needs no padding and no bytewise tail. Requires i < size.
 """
 
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
-
 from forge_gpu.kernels.cpu.memory import (
     BLOCK,
     BLOCK_OF_BYTES,
@@ -20,6 +16,7 @@ from forge_gpu.kernels.cpu.memory import (
     place,
     splat,
 )
+from forge_gpu.kernels.lowering import cgutils, intrinsic, types
 
 
 def _masks(*conditions):

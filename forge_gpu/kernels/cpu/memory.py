@@ -15,12 +15,10 @@ import sys
 from ctypes import c_size_t
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
-from forge_gpu.kernels.compiled import CHECKED, inner
+from forge_gpu.kernels.cache import CHECKED
+from forge_gpu.kernels.compiled import inner
+from forge_gpu.kernels.lowering import cgutils, intrinsic, ir, types
 from forge_gpu.kernels.token_layout import TRAINED_END
 
 BLOCK = 64

@@ -6,10 +6,6 @@ vector instructions, of 16 lanes, for 128 permutations. Nothing is kept of a row
 """
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.cpu.memory import half, item64, put_half, put_word, whole
@@ -17,6 +13,7 @@ from forge_gpu.kernels.cpu.points import I32, I64, LANES, VECTOR, vector_pointer
 from forge_gpu.kernels.cpu.shingles import LOW, begin, broadcast, fmix64, new_scratch, next_tile
 from forge_gpu.kernels.layout import I64 as Int64s
 from forge_gpu.kernels.layout import U8, U64
+from forge_gpu.kernels.lowering import cgutils, intrinsic, ir, types
 from forge_gpu.kernels.reference.minhash import BAND_WEIGHTS, MASKS, NOTHING
 from forge_gpu.kernels.reference.shingles import U32
 

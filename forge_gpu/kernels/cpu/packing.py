@@ -4,25 +4,33 @@ import numpy as np
 
 from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.cpu.memory import trailing_zeros
+from forge_gpu.kernels.reference.packing import U32
 
 NONE = np.uint32(0xFFFFFFFF)
 
 
-@kernel
-def best_fit(lengths, most):
-    """See kernels.reference.packing.best_fit. Beside the result, 4 bytes a row, 8 a pack and 16 a length.
-
-    Packs of one room are a list, first in, first out: `first` and `last` by room, `after` by pack. Which
-    rooms have one is a bit each in `rooms`, and in `groups` whether a word of these has any. What belongs to
-    a row, or to a pack, stands together: the rows of a length lie far apart.
-    """
+def best_fit(lengths: U32, most: int) -> tuple[U32, U32]:
+    """See kernels.reference.packing.best_fit. Beside the result, 12 bytes a row and 16 a length."""
     n = len(lengths)
-    order, begin = _longest_first(lengths, most)
+    begin, order = np.zeros(most + 3, np.int64), np.empty(n, np.uint32)
     places = np.empty((n, 2), np.uint32)
     packs = np.empty((n, 2), np.uint32)  # how many rows it has, and the next pack of its room
     first, last = np.full(most + 1, NONE, np.uint32), np.full(most + 1, NONE, np.uint32)
     rooms = np.zeros((most >> 6) + 1, np.uint64)
     groups = np.zeros((len(rooms) >> 6) + 1, np.uint64)
+    _longest_first(lengths, most, order, begin)
+    count = _best_fit(order, begin, most, places, packs, first, last, rooms, groups)
+    return places, packs[:count, 0].copy()
+
+
+@kernel
+def _best_fit(order, begin, most, places, packs, first, last, rooms, groups):
+    """How many packs there are.
+
+    Packs of one room are a list, first in, first out: `first` and `last` by room, the next in `packs`. Which
+    rooms have one is a bit each in `rooms`, and in `groups` whether a word of these has any. What belongs to
+    a row, or to a pack, stands together: the rows of a length lie far apart.
+    """
     count = np.int64(0)
     for length in range(most, -1, -1):
         for k in range(begin[most - length], begin[most - length + 1]):
@@ -50,24 +58,21 @@ def best_fit(lengths, most):
                 else:
                     packs[last[room], 1] = chosen
                 last[room] = chosen
-    return places, packs[:count, 0].copy()
+    return count
 
 
-@inner
-def _longest_first(lengths, most):
-    """(uint32[n], the rows from the longest to the shortest, those of a length in their order;
-    int64[most + 2], where those of length `most` - k begin)."""
-    begin = np.zeros(most + 3, np.int64)
+@kernel
+def _longest_first(lengths, most, order, begin):
+    """order: uint32[n], the rows from the longest to the shortest, those of a length in their order. begin:
+    int64[most + 3], zeros; then where those of length `most` - k begin."""
     for row in range(len(lengths)):
         begin[most - np.int64(lengths[row]) + 2] += 1
     for k in range(2, len(begin)):
         begin[k] += begin[k - 1]
-    order = np.empty(len(lengths), np.uint32)
     for row in range(len(lengths)):
         k = most - np.int64(lengths[row]) + 1
         order[begin[k]] = row
         begin[k] += 1
-    return order, begin
 
 
 @inner

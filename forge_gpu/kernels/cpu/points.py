@@ -7,10 +7,6 @@ of them are told by their bits, without a branch for each that texts would misle
 """
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from forge_gpu.kernels.compiled import inner
 from forge_gpu.kernels.cpu.masks import count_ones, utf8_lead_masks
@@ -24,6 +20,7 @@ from forge_gpu.kernels.cpu.memory import (
     put_word,
     trailing_zeros,
 )
+from forge_gpu.kernels.lowering import cgutils, intrinsic, ir, types
 from forge_gpu.kernels.reference.shingles import SPACE
 
 LANES = 16

@@ -8,10 +8,6 @@ much as a short row.
 """
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.cpu.memory import (
@@ -40,6 +36,7 @@ from forge_gpu.kernels.cpu.points import (
 )
 from forge_gpu.kernels.layout import I64 as Int64s
 from forge_gpu.kernels.layout import U8, U64
+from forge_gpu.kernels.lowering import cgutils, intrinsic, ir, types
 from forge_gpu.kernels.reference.shingles import (
     CHARACTER_WEIGHTS,
     LENGTH_WEIGHT,

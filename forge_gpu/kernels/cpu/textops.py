@@ -9,15 +9,14 @@ the results (17 bytes a value that is cut, 1 a value that is asked).
 from functools import lru_cache
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-from forge_gpu.kernels.compiled import CHECKED, inner, kernel
+from forge_gpu.kernels.cache import CHECKED
+from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.cpu.jsontext import contiguous, escape_at
 from forge_gpu.kernels.cpu.memory import BLOCK, BLOCK_OF_BYTES, byte, item64, prefetch, trailing_zeros, whole
 from forge_gpu.kernels.cpu.memory import _check as check
 from forge_gpu.kernels.layout import CANONICAL, ESCAPED, I64, NULL, Spans
+from forge_gpu.kernels.lowering import intrinsic, ir, types
 from forge_gpu.kernels.reference.textops import WHITE_SPACE, Bools
 
 BACKSLASH = ord("\\")

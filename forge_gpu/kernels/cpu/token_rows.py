@@ -5,7 +5,6 @@ import numpy as np
 from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.cpu.memory import (
     BLOCK,
-    buffer_of,
     byte,
     copy,
     item32,
@@ -40,21 +39,22 @@ SIZE_MASK = 2**SIZE_BITS - 1
 
 def unmark(marked: Text) -> tuple[Text, Runs, Runs, U8]:
     """See kernels.reference.token_rows.unmark. Reads the texts twice, and writes them once."""
-    data, offsets, runs, trained, unknown = _unmark(whole(marked.data), marked.offsets)
-    return Text(data, offsets), Runs(*runs), Runs(*trained), unknown
+    data, offsets = whole(marked.data), marked.offsets
+    opened, closed = _count_marks(data, int(offsets[0]), int(offsets[-1]))
+    out = np.empty(offsets[-1] - offsets[0] + PADDING, np.uint8)
+    bounds, unknown = np.zeros(len(offsets), np.int64), np.zeros(len(offsets) - 1, np.uint8)
+    runs, own = _ranges(len(offsets), opened), _ranges(len(offsets), closed)
+    to, of_runs, of_own = _unmark(data, offsets, whole(out), bounds, *runs, *own, unknown)
+    out[to : to + PADDING] = 0
+    return Text(out, bounds), _first(runs, of_runs), _first(own, of_own), unknown
 
 
 @kernel
-def _unmark(data, offsets):
-    n, size = len(offsets) - 1, offsets[-1] - offsets[0]
-    opened, closed = _count_marks(data, offsets[0], offsets[-1])
-    out, bounds = np.empty(size + PADDING, np.uint8), np.zeros(n + 1, np.int64)
-    target = buffer_of(out)
-    run_offsets, run_start, run_stop = _ranges(n, opened)
-    own_offsets, own_start, own_stop = _ranges(n, closed)
-    unknown = np.zeros(n, np.uint8)
+def _unmark(
+    data, offsets, target, bounds, run_offsets, run_start, run_stop, own_offsets, own_start, own_stop, unknown
+):
     to, runs, own = 0, 0, 0
-    for row in range(n):
+    for row in range(len(offsets) - 1):
         run_at, own_at, row_at = 0, 0, to
         at, end = offsets[row], offsets[row + 1]
         while True:
@@ -86,17 +86,10 @@ def _unmark(data, offsets):
         if to == row_at:
             unknown[row] = 0
         bounds[row + 1], run_offsets[row + 1], own_offsets[row + 1] = to, runs, own
-    out[to : to + PADDING] = 0
-    return (
-        out,
-        bounds,
-        (run_offsets, run_start[:runs], run_stop[:runs]),
-        (own_offsets, own_start[:own], own_stop[:own]),
-        unknown,
-    )
+    return to, runs, own
 
 
-@inner
+@kernel
 def _count_marks(data, at, end):
     """(how many runs of literals begin, how many of what is trained)."""
     opened, closed = 0, 0
@@ -122,9 +115,13 @@ def _next_mark(data, at, end):
     return min(at, end)
 
 
-@inner
-def _ranges(n, count):
-    return np.zeros(n + 1, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
+def _first(ranges: tuple[I64, I64, I64], count: int) -> Runs:
+    offsets, start, stop = ranges
+    return Runs(offsets, start[:count], stop[:count])
+
+
+def _ranges(bounds: int, count: int) -> tuple[I64, I64, I64]:
+    return np.zeros(bounds, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
 
 
 def bytes_of_characters(texts: Text, runs: Runs) -> Runs:
@@ -162,7 +159,8 @@ def amiss(
     """See kernels.reference.token_rows.amiss. Reads the texts, and 4 and 16 bytes a token twice, from the
     second time on out of a cache."""
     entries = spelled.entries.reshape(-1).view(np.uint8)
-    result: U8 = _amiss(
+    result = np.zeros(len(start), np.uint8)
+    _amiss(
         whole(data),
         start,
         stop,
@@ -173,13 +171,13 @@ def amiss(
         spelled.offsets,
         whole(entries),
         prefix,
+        result,
     )
     return result
 
 
 @kernel
-def _amiss(data, start, stop, ids, begin, end, spelled, spelled_offsets, entries, prefix):
-    result = np.zeros(len(start), np.uint8)
+def _amiss(data, start, stop, ids, begin, end, spelled, spelled_offsets, entries, prefix, result):
     for piece in range(len(start)):
         low, high, at = begin[piece], end[piece], start[piece]
         size, flags = np.int64(0), np.int64(0)
@@ -211,7 +209,6 @@ def _amiss(data, start, stop, ids, begin, end, spelled, spelled_offsets, entries
                 flags |= WRONG_BYTES
             at += length
         result[piece] = flags
-    return result
 
 
 @inner
@@ -246,7 +243,11 @@ def assemble(
     pieces: Pieces, encoded: EncodedPieces, spelled_offsets: I64, trained: Runs
 ) -> tuple[np.ndarray, U8, I64, I64, I64]:
     """See kernels.reference.token_rows.assemble. Reads 64 bytes a piece and 4 a token; writes 5 a token."""
-    return _assemble(
+    n, total = len(pieces.offsets) - 1, len(pieces.id) - len(encoded.begin)
+    total += int((encoded.end - encoded.begin).sum())
+    made, weights = np.empty(total, np.uint32), np.empty(total, np.uint8)
+    rows, counts, straddling = np.zeros(n + 1, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
+    _assemble(
         pieces.offsets,
         pieces.id,
         pieces.start,
@@ -264,22 +265,22 @@ def assemble(
         trained.offsets,
         trained.start,
         trained.stop,
+        made,
+        weights,
+        rows,
+        counts,
+        straddling,
     )
+    return made, weights, rows, counts, straddling
 
 
 @kernel
 def _assemble(
     piece_offsets, piece_id, start, stop, own_start, own_stop, ids, begin, end, flags, given, first, last,
-    spelled_offsets, run_offsets, run_start, run_stop,
+    spelled_offsets, run_offsets, run_start, run_stop, made, weights, rows, counts, straddling,
 ):  # fmt: skip
-    n = len(piece_offsets) - 1
-    total = len(piece_id) - len(begin)
-    for piece in range(len(begin)):
-        total += end[piece] - begin[piece]
-    made, weights = np.empty(total, np.uint32), np.empty(total, np.uint8)
-    rows, counts, straddling = np.zeros(n + 1, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
     to, text = 0, 0
-    for row in range(n):
+    for row in range(len(piece_offsets) - 1):
         run, end_run = run_offsets[row], run_offsets[row + 1]
         for piece in range(piece_offsets[row], piece_offsets[row + 1]):
             if piece_id[piece] != PLAIN:
@@ -326,7 +327,6 @@ def _assemble(
                 to += rest
             text += 1
         rows[row + 1] = to
-    return made, weights, rows, counts, straddling
 
 
 @inner
@@ -346,66 +346,77 @@ def _touched(begin, end, run, end_run, start, stop):
 
 def as_json(values: np.ndarray, offsets: I64) -> Text:
     """See kernels.reference.token_rows.as_json. Reads 4 bytes a number, writes 2 to 12."""
-    return Text(*_as_json(values, offsets))
+    bounds = np.zeros(len(offsets), np.int64)
+    out = np.empty((MOST_DIGITS + 1) * len(values) + 2 * len(bounds) + PADDING, np.uint8)
+    size = _as_json(np.ascontiguousarray(values, np.int64), offsets, out, bounds)
+    return Text(out[: size + PADDING], bounds)
 
 
 @kernel
-def _as_json(values, offsets):
-    n = len(offsets) - 1
-    out = np.empty((MOST_DIGITS + 1) * len(values) + 2 * n + PADDING, np.uint8)
-    bounds = np.zeros(n + 1, np.int64)
-    digits = np.empty(MOST_DIGITS, np.uint8)
+def _as_json(values, offsets, out, bounds):
     to = 0
-    for row in range(n):
+    for row in range(len(offsets) - 1):
         out[to] = 91
         to += 1
         for k in range(offsets[row], offsets[row + 1]):
             if k > offsets[row]:
                 out[to] = 44
                 to += 1
-            value = np.int64(values[k])
+            value = values[k]
             if value < 0:
                 out[to] = 45
                 to += 1
                 value = -value
-            count = 0
+            to += _digits(value)
+            at = to
             while True:
-                digits[count] = 48 + value % 10
+                at -= 1
+                out[at] = 48 + value % 10
                 value //= 10
-                count += 1
                 if value == 0:
                     break
-            for d in range(count):
-                out[to] = digits[count - 1 - d]
-                to += 1
         out[to] = 93
         to += 1
         bounds[row + 1] = to
-    return out[: to + PADDING], bounds
+    return to
+
+
+@inner
+def _digits(value):
+    count = 1
+    while value > 9:
+        value //= 10
+        count += 1
+    return count
 
 
 def from_json(data: U8, start: I64, length: I64) -> tuple[np.ndarray, I64]:
     """See kernels.reference.token_rows.from_json. Reads each list twice."""
-    values, offsets, is_sound = _from_json(data, start, length)
-    if not is_sound:
+    values = np.empty(_most_numbers(data, start, length), np.int32)
+    offsets = np.zeros(len(start) + 1, np.int64)
+    count = _from_json(data, start, length, values, offsets)
+    if count < 0:
         raise ValueError("no list of whole numbers")
-    return values, offsets
+    return values[:count], offsets
 
 
 @kernel
-def _from_json(data, start, length):
-    n = len(start)
-    most = 0
-    for row in range(n):
-        most += 1
+def _most_numbers(data, start, length):
+    most = len(start)
+    for row in range(len(start)):
         for at in range(start[row], start[row] + length[row]):
             most += data[at] == 44
-    values, offsets = np.empty(most, np.int32), np.zeros(n + 1, np.int64)
+    return most
+
+
+@kernel
+def _from_json(data, start, length, values, offsets):
+    """How many numbers there are; -1 where something else is there."""
     to = 0
-    for row in range(n):
+    for row in range(len(start)):
         at, end = start[row], start[row] + length[row]
         if length[row] < 2 or data[at] != 91 or data[end - 1] != 93:
-            return values[:0], offsets, False
+            return -1
         at, end = at + 1, end - 1
         while at < end:
             negative = data[at] == 45
@@ -417,41 +428,39 @@ def _from_json(data, start, length):
                 at += 1
                 count += 1
             if count == 0 or count > 10 or value > 2147483647 + negative:
-                return values[:0], offsets, False
+                return -1
             values[to] = -value if negative else value
             to += 1
             if at < end:
                 if data[at] != 44 or at + 1 == end:
-                    return values[:0], offsets, False
+                    return -1
                 at += 1
         offsets[row + 1] = to
-    return values[:to], offsets, True
+    return to
 
 
 def gather(data: U8, starts: I64, offsets: I64) -> U8:
     """See kernels.reference.token_rows.gather. Reads and writes the texts once."""
-    result: U8 = _gather(whole(data), starts, offsets)
-    return result
+    out = np.empty(offsets[-1], np.uint8)
+    _gather(whole(data), starts, offsets, whole(out))
+    return out
 
 
 @kernel
-def _gather(data, starts, offsets):
-    out = np.empty(offsets[-1], np.uint8)
-    target = buffer_of(out)
+def _gather(data, starts, offsets, target):
     for piece in range(len(starts)):
         copy(target, offsets[piece], data, starts[piece], offsets[piece + 1] - offsets[piece])
-    return out
 
 
 def holds_any(data: U8, starts: I64, stops: I64, points: U8) -> U8:
     """See kernels.reference.token_rows.holds_any. Reads the texts once."""
-    result: U8 = _holds_any(whole(data), starts, stops, points, bool(points[:16].any()))
-    return result
+    holds = np.zeros(len(starts), np.uint8)
+    _holds_any(whole(data), starts, stops, points, bool(points[:16].any()), holds)
+    return holds
 
 
 @kernel
-def _holds_any(data, starts, stops, points, of_ascii):
-    holds = np.zeros(len(starts), np.uint8)
+def _holds_any(data, starts, stops, points, of_ascii, holds):
     for piece in range(len(starts)):
         at, end = starts[piece], stops[piece]
         while at < end:
@@ -473,7 +482,6 @@ def _holds_any(data, starts, stops, points, of_ascii):
                 holds[piece] = 1
                 break
             at += size
-    return holds
 
 
 @inner

@@ -125,24 +125,32 @@ def _pack(hashes, bits, packed):
         put_word(packed, 8 * i, word(hashes, 8 * i) & ~places | np.uint64(i))
 
 
-@kernel
-def _part_runs(packed, bits, hashes):
+def _part_runs(packed: U64, bits: np.uint64, hashes: U64) -> None:
     """Bring equal whole hashes together where words with equal upper bits have several; stable, so that
     places stay ascending."""
-    mask = (np.uint64(1) << bits) - np.uint64(1)
-    start = 0
-    for end in range(1, len(packed) + 1):
-        if end < len(packed) and packed[end] >> bits == packed[start] >> bits:
-            continue
-        for i in range(start + 1, end):
-            if hashes[np.int64(packed[i] & mask)] != hashes[np.int64(packed[start] & mask)]:
-                run = packed[start:end].copy()
-                run_hashes = np.empty(end - start, np.uint64)
-                for k in range(end - start):
-                    run_hashes[k] = hashes[np.int64(run[k] & mask)]
-                packed[start:end] = run[np.argsort(run_hashes, kind="mergesort")]
-                break
+    mask = (_ONE << bits) - _ONE
+    start, end = _next_mixed(whole(packed), bits, whole(hashes), 0)
+    while start < end:
+        run = packed[start:end]
+        packed[start:end] = run[np.argsort(hashes[(run & mask).astype(np.int64)], kind="stable")]
+        start, end = _next_mixed(whole(packed), bits, whole(hashes), end)
+
+
+@kernel
+def _next_mixed(packed, bits, hashes, start):
+    """The next words from `start` on that have equal upper bits and not all the same hash: where they begin
+    and end; twice the end of all where there are none."""
+    n = packed[1] >> 3
+    while start < n:
+        upper, value = word(packed, 8 * start) >> bits, word(hashes, 8 * _place(packed, bits, start))
+        end, is_mixed = start + 1, False
+        while end < n and word(packed, 8 * end) >> bits == upper:
+            is_mixed = is_mixed or word(hashes, 8 * _place(packed, bits, end)) != value
+            end += 1
+        if is_mixed:
+            return start, end
         start = end
+    return n, n
 
 
 @inner

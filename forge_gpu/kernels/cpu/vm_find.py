@@ -1,9 +1,6 @@
 """Texts searched. A body is searched at the beginnings of characters: an n may be half of an escape."""
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from forge_gpu.kernels.compiled import inner
 from forge_gpu.kernels.cpu.memory import (
@@ -20,6 +17,7 @@ from forge_gpu.kernels.cpu.memory import (
     trailing_zeros,
 )
 from forge_gpu.kernels.cpu.vm_machine import same_bytes
+from forge_gpu.kernels.lowering import intrinsic, ir, types
 
 
 @intrinsic

@@ -8,8 +8,6 @@ Texts can be read, and the output written, `PADDING` bytes past their ends: the 
 """
 
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
 
 from forge_gpu.kernels.compiled import inner
 from forge_gpu.kernels.cpu.memory import (
@@ -25,6 +23,7 @@ from forge_gpu.kernels.cpu.memory import (
     word,
 )
 from forge_gpu.kernels.layout import PADDING
+from forge_gpu.kernels.lowering import intrinsic, types
 from forge_gpu.kernels.vm_layout import INT, NONE, TEXT, TYPE_BITS, UNDEFINED, Outcome, Word
 
 TYPE_MASK = (1 << TYPE_BITS) - 1

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from forge_gpu.kernels.compiled import CHECKED, inner, kernel
+from forge_gpu.kernels.cache import CHECKED
+from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.cpu.memory import (
     BLOCK,
     address,
