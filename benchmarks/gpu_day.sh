@@ -1,51 +1,80 @@
 #!/usr/bin/env bash
-# Everything that has to be seen on a GPU, in under nine minutes: parity, kernels against copy bandwidth, Parquet
-# decoded by cuDF, frames of cuDF, whole job against the CPU, a capped pool, several GPUs. Run in the project's
-# root; prints one table last.
-#   bash benchmarks/gpu_day.sh         on a machine with a GPU (docs/gpu.md says how a box without a network gets
-#                                      its libraries; export PYTHONPATH first)
-#   bash benchmarks/gpu_day.sh --dry   on any machine: numba's simulator and tiny data
-# Names behind that are the sections to run, instead of all.
+# Everything that has to be seen on a GPU, in two calls of under 240 s that are useful alone. Run in the project's
+# root; prints a table last, and fails where a row of it does.
+#   bash benchmarks/gpu_day.sh 1         what starts: imports, machine, kernels, parity, memcheck
+#   bash benchmarks/gpu_day.sh 2         what is fast and what holds: jobs, Parquet, frames, memory, fault, several
+#   bash benchmarks/gpu_day.sh --dry     both, on any machine: numba's simulator and tiny data
+# Names of sections instead of a number run these. docs/gpu.md says how a box without a network gets its libraries.
+# GPU_DAY_OUT: the folder of the rows and logs, two files a call; else OUT, where it is a folder; else a new one.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
-OUT=${GPU_DAY_OUT:-$(mktemp -d)/rows.jsonl}
 DRY=
 if [ "${1:-}" = --dry ]; then DRY=--dry; shift; fi
-WANTED=${*:-machine parity kernels parquet frames job memory several}
-: >"$OUT"
+FIRST="machine kernels parity memcheck"
+SECOND="jobs parquet frames memory fault several"
+case "${*:-all}" in
+  1) SECTIONS=$FIRST ;;
+  2) SECTIONS=$SECOND ;;
+  all) SECTIONS="$FIRST $SECOND" ;;
+  *) SECTIONS=$* ;;
+esac
+FOLDER=${GPU_DAY_OUT:-${OUT:-}}
+[ -d "$FOLDER" ] || FOLDER=$(mktemp -d)
+ROWS=$FOLDER/rows-${SECTIONS%% *}.jsonl
+LOG=$FOLDER/log-${SECTIONS%% *}.txt
+: >"$ROWS"
+: >"$LOG"
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
-if [ "$DRY" = --dry ]; then export NUMBA_ENABLE_CUDASIM=1; else export FORGE_REQUIRE_GPU=1; fi
+if [ -z "${CUDA_HOME:-}" ] && nvcc=$(command -v nvcc); then
+  CUDA_HOME=$(dirname "$(dirname "$(readlink -f "$nvcc")")")
+  export CUDA_HOME
+fi
+SLACK=1  # times the seconds of each section
+if [ "$DRY" = --dry ]; then SLACK=10; export NUMBA_ENABLE_CUDASIM=1; else export FORGE_REQUIRE_GPU=1; fi
 
 row() { # section, what, figure, verdict
-  "$PYTHON" -c 'import json, sys; print(json.dumps(dict(zip(("section", "what", "figure", "verdict"), sys.argv[1:]))))' "$@" >>"$OUT"
+  "$PYTHON" -c 'import json, sys; print(json.dumps(dict(zip(("section", "what", "figure", "verdict"), sys.argv[1:]))))' "$@" >>"$ROWS"
 }
 
 section() { # name, seconds
-  echo "== $1"
-  timeout "$2" "$PYTHON" -m benchmarks.gpu_day "$1" "$OUT" $DRY
-  local rc=$?
-  [ $rc -eq 124 ] && row "$1" "the section itself" "took more than $2 s" FAILED
-  [ $rc -gt 124 ] && row "$1" "the section itself" "ended by signal $((rc - 128))" FAILED
+  timeout "$2" "$PYTHON" -m benchmarks.gpu_day "$1" "$ROWS" $DRY 2>&1 | tee -a "$LOG"
+  local rc=${PIPESTATUS[0]}
+  [ "$rc" -eq 124 ] && row "$1" "the section itself" "took more than $2 s" FAILED
+  [ "$rc" -gt 124 ] && row "$1" "the section itself" "ended by signal $((rc - 128))" FAILED
   return 0
 }
 
-parity() { # seconds
-  echo "== parity"
-  if ! "$PYTHON" -c 'import pytest' 2>/dev/null; then row parity "engine tests" "pytest is missing" "not run"; return; fi
-  local which="(gpu or cudf) and not simulator"
-  [ "$DRY" = --dry ] && which="sim and not simulator"
-  local log; log=$(mktemp)
-  timeout "$1" "$PYTHON" -m pytest -o addopts= -p no:cacheprovider -q -W ignore -k "$which" \
+parity() { # name, seconds
+  local which="(gpu or cudf) and not simulator" verdict=ok rc
+  if [ "$DRY" = --dry ]; then which="sim and not simulator"; set -- "$@" --collect-only; fi
+  timeout "$2" "$PYTHON" -m pytest -o addopts= -p no:cacheprovider -q -W ignore -k "$which" "${@:3}" \
     tests/kernels/test_cuda_parity.py tests/engine/test_engine_gpu.py tests/engine/test_engine_parquet.py \
-    tests/engine/test_engine_cudf_adapter.py tests/frames/test_frames_cudf.py 2>&1 | tee "$log" | tail -20
-  local rc=${PIPESTATUS[0]} verdict=ok
+    tests/engine/test_engine_cudf_adapter.py tests/frames/test_frames_cudf.py 2>&1 | tee -a "$LOG" | tail -20
+  rc=${PIPESTATUS[0]}
   [ "$rc" -eq 0 ] || verdict=FAILED
-  row parity "engine tests" "$(tail -1 "$log")" $verdict
+  row parity "engine tests" "$(tail -1 "$LOG")" $verdict
 }
 
-declare -A SECONDS_OF=([machine]=30 [parity]=125 [kernels]=75 [parquet]=60 [frames]=65 [job]=105 [memory]=40 [several]=30)
-for name in $WANTED; do
-  if [ "$name" = parity ]; then parity "${SECONDS_OF[parity]}"; else section "$name" "${SECONDS_OF[$name]}"; fi
+memcheck() { # name, seconds: every kernel over a little data, each buffer an allocation of its own
+  local checker verdict=ok rc
+  checker=$(command -v compute-sanitizer) || [ "$DRY" = --dry ] ||
+    { row memcheck "every kernel" "compute-sanitizer is missing" "not run"; return; }
+  timeout "$2" ${checker:+$checker --tool memcheck --error-exitcode 77} \
+    "$PYTHON" -m benchmarks.gpu_day touch "$ROWS" $DRY 2>&1 | tee -a "$LOG" | tail -20
+  rc=${PIPESTATUS[0]}
+  [ "$rc" -eq 0 ] || verdict=FAILED
+  row memcheck "every kernel" "exit $rc${checker:+, $(grep 'ERROR SUMMARY' "$LOG" | tail -1)}" $verdict
+}
+
+"$PYTHON" -m benchmarks.gpu_day.imports $DRY || exit 1
+declare -A SECONDS_OF=([machine]=40 [kernels]=55 [parity]=90 [memcheck]=45
+  [jobs]=100 [parquet]=35 [frames]=35 [memory]=30 [fault]=25 [several]=10)
+for name in $SECTIONS; do
+  echo "== $name"
+  case $name in
+    parity | memcheck) "$name" "$name" $((SLACK * SECONDS_OF[$name])) ;;
+    *) section "$name" $((SLACK * SECONDS_OF[$name])) ;;
+  esac
 done
-"$PYTHON" -m benchmarks.gpu_day table "$OUT" $DRY
+"$PYTHON" -m benchmarks.gpu_day table "$ROWS" $DRY

@@ -21,8 +21,10 @@ SECTIONS = {
     "kernels": ("kernels", "rows"),
     "parquet": ("parquet", "rows"),
     "frames": ("frames", "rows"),
-    "job": ("whole_job", "engines"),
+    "touch": ("kernels", "touch"),
+    "jobs": ("whole_job", "engines"),
     "memory": ("whole_job", "little_memory"),
+    "fault": ("whole_job", "illegal_access"),
     "several": ("whole_job", "several_gpus"),
 }
 

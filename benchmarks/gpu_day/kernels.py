@@ -1,7 +1,8 @@
 """Each kernel against the device's own copy bandwidth, on rows of 1 kB.
 
-A kernel's bandwidth counts the bytes that it has to read and to write, as its docstring does. The goal of a
-row is what the kernel is held to; without one its figure is only shown.
+A kernel's bandwidth counts the bytes that it has to read and to write, as its docstring does, over the
+device's own time by CUDA's events; what a call takes with the host's part stands beside it. The goal of a row
+is what the kernel is held to; without one its figure is only shown.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.gpu_day.places import kernel_device, seconds
+from benchmarks.gpu_day.places import Stopwatch, kernel_device, kernel_seconds, seconds
 from benchmarks.gpu_day.row import Row, held
 from forge_gpu.kernels.layout import AS_JSON, AS_TEXT, CLEAN, ESCAPED, PLAIN, Spans, Text
 from forge_gpu.kernels.reference.minhash import multipliers
@@ -23,22 +24,35 @@ GOALS = {"render, copied": 0.5, "gather": 0.5, "XXH3-128": 0.6}
 
 
 def rows(dry: bool) -> Iterator[Row]:
-    device = kernel_device(dry)
+    device = Stopwatch(kernel_device(dry), dry)
     count = 6 if dry else 400_000
     length = 100 if dry else ROW
     copy = copy_bandwidth(device, 2**12 if dry else 2**30, dry)
     if not dry:
         yield Row("kernels", "copy bandwidth of the device", f"{copy / 1e9:.1f} GB/s, read + written")
     for name, work, moved in _works(device, count, length):
-        took = seconds(work, dry)
+        kernels, whole = kernel_seconds(work, device, dry)
         if dry:
-            yield Row("kernels", name, "ran")
+            yield Row("kernels", name, f"ran: {', '.join(kernels)}")
             continue
+        took = sum(kernels.values())
         share = moved / took / copy
         goal = GOALS.get(name)
         required = f", goal {goal:.0%}" if goal else ""
-        figure = f"{moved / took / 1e9:.1f} GB/s, {share:.0%} of copy{required}"
+        parts = ", ".join(f"{kernel} {1e3 * part:.2f}" for kernel, part in kernels.items())
+        speed = f"{moved / took / 1e9:.1f} GB/s, {share:.0%} of copy{required}"
+        figure = f"{speed}; ms: {parts}; {1e3 * whole:.1f} with the host"
         yield Row("kernels", name, figure, held(goal is None or share >= goal))
+
+
+def touch(dry: bool) -> Iterator[Row]:
+    """Every kernel once, over a little data in buffers of their own: for memcheck."""
+    device = kernel_device(dry, apart=True)
+    calls = 0
+    for _, work, _ in _works(device, 6 if dry else 300, 100 if dry else 700):
+        work()
+        calls += 1
+    yield Row("memcheck", "kernels", f"{calls} calls ran")
 
 
 def copy_bandwidth(device: Any, size: int, dry: bool) -> float:

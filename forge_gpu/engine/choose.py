@@ -13,13 +13,10 @@ from forge_gpu.engine.resilient import Health, ResilientEngine
 from forge_gpu.errors import ForgeError
 from forge_gpu.hardware import shares
 from forge_gpu.hardware.budget import Budget
-from forge_gpu.hardware.gpus import GPU, GPUs, read_gpus
+from forge_gpu.hardware.gpus import GPU, GPUs, in_one_process, read_gpus
+from forge_gpu.hardware.host import read_cores
 from forge_gpu.hardware.rates import read_rates, worth_gpu
-from forge_gpu.hardware.stack import Stack, read_stack, start_stack
-
-WORTH_BYTES = 2**30
-"""Input below this the CPU has prepared before the GPU's libraries have started, where no run here has told
-from where on a GPU saves more seconds than it takes to start."""
+from forge_gpu.hardware.stack import Stack, forget_starts, read_stack, start_stack_once
 
 
 class Pool(Protocol):
@@ -36,9 +33,10 @@ class Pool(Protocol):
 class EngineFactory:
     """Makes engines, one for each thread. name: cpu or gpu; reason: one line, why it is that.
 
-    gpus: the devices that a GPU engine works on. health: what happened to the engines that were made. pools:
-    bytes of each device that engines may take, as `budget` found it; fixed_pools, where given, count instead.
-    opened: the pools that engines have, by the number that CUDA gives the device.
+    gpus: the devices that GPU engines work on, in this process or in its workers. health: what happened to
+    the engines that were made. pools: bytes of each device that engines may take, as `budget` found it;
+    fixed_pools, where given, count instead. opened: the pools that engines have, by the number that CUDA
+    gives the device.
     """
 
     name: str
@@ -52,6 +50,10 @@ class EngineFactory:
 
     def __call__(self) -> Engine:
         return self.make(self)
+
+    def on_host(self) -> EngineFactory:
+        """What makes the engines of a process whose workers have the GPUs: none of theirs is opened in it."""
+        return EngineFactory("cpu", "the CPU: the GPUs are the workers'", _cpu)
 
     def watch(self, on_halved: Callable[[int], None], on_fell_back: Callable[[str], None]) -> None:
         """Who is told the rows of each call that had to be halved, and why the engine was given up."""
@@ -75,7 +77,8 @@ class EngineFactory:
             return host
         from forge_gpu.engine.gpu.budget import gpu_budget, with_gpu_chunks
 
-        result = gpu_budget([gpu.vram_free for gpu in self.gpus], host.threads + 1)
+        here = in_one_process(self.gpus)
+        result = gpu_budget([gpu.vram_free for gpu in here], host.threads + 1)
         self.pools = self.fixed_pools or result.pools
         host_bytes = (
             host.bytes if available is None else max(host.bytes, shares.HOST_OF_GPU_JOB.of(available))
@@ -88,7 +91,7 @@ def engine_factory(
     size: Callable[[], int | None] = lambda: None,
     gpus: Callable[[], GPUs] = read_gpus,
     stack: Callable[[GPUs], Stack] = read_stack,
-    start: Callable[[], str | None] = start_stack,
+    start: Callable[[GPUs, Stack], str | None] = start_stack_once,
 ) -> EngineFactory:
     """What makes engines. requested: auto, cpu or gpu. size: tells the bytes of input, None where not known;
     it is asked where `auto` finds a GPU.
@@ -101,8 +104,7 @@ def engine_factory(
     result = gpus()
     if requested == "auto" and result.devices:
         bytes_of_input = size()
-        worth = worth_gpu(read_rates(), WORTH_BYTES)
-        if bytes_of_input is not None and bytes_of_input < worth:
+        if bytes_of_input is not None and bytes_of_input < worth_gpu(read_rates(), read_cores().allowed):
             much = f"{bytes_of_input / 2**20:.0f} MiB of input"
             return EngineFactory("cpu", f"the CPU: {much} is less than a GPU is worth starting for", _cpu)
     obstacle = _obstacle(result, stack, start)
@@ -118,7 +120,9 @@ def engine_factory(
     return EngineFactory("cpu", f"the CPU: {obstacle}", _cpu)
 
 
-def _obstacle(gpus: GPUs, stack: Callable[[GPUs], Stack], start: Callable[[], str | None]) -> str | None:
+def _obstacle(
+    gpus: GPUs, stack: Callable[[GPUs], Stack], start: Callable[[GPUs, Stack], str | None]
+) -> str | None:
     """Why no GPU can be used; the cheap questions first."""
     if not gpus.devices:
         return next((note for note in gpus.notes if "GPU" in note), "no GPU was found")
@@ -127,7 +131,7 @@ def _obstacle(gpus: GPUs, stack: Callable[[GPUs], Stack], start: Callable[[], st
         return result.reason
     if result.missing:
         return f"{', '.join(result.missing)} not installed: {result.install_command}"
-    return start()
+    return start(gpus, result)
 
 
 def _cpu(factory: EngineFactory) -> Engine:
@@ -138,7 +142,8 @@ def _cpu(factory: EngineFactory) -> Engine:
 
 def gpu_maker(gpus: Sequence[GPU]) -> Callable[[EngineFactory], Engine]:
     """Engines on the devices in turn, each backed by one of the CPU; that alone where none can be made."""
-    turns = cycle(range(len(gpus)))
+    here = in_one_process(gpus)
+    turns = cycle(range(len(here)))
     lock = Lock()
 
     def make(factory: EngineFactory) -> Engine:
@@ -153,10 +158,11 @@ def gpu_maker(gpus: Sequence[GPU]) -> Callable[[EngineFactory], Engine]:
             with lock:
                 turn = next(turns)
                 pool = factory.pools[turn] if factory.pools else None
-                engine = open_engine(gpus[turn], pool, factory.opened)
+                engine = open_engine(here[turn], pool, factory.opened)
             return ResilientEngine(engine, safe, factory.health)
         except Exception as error:
             factory.health.failed(error)
+            forget_starts()
             return safe
 
     return make

@@ -47,8 +47,8 @@ def describe_stack(stack: Stack, start_fault: str | None) -> list[str]:
     """What the GPU path has and lacks. start_fault: what `start_stack` said, None if all started."""
     result = [f"{library} {version}" for library, version in stack.versions.items() if version]
     lines = [f"installed: {', '.join(result)}"] if result else []
-    if stack.missing:
-        lines.append(f"not installed: {', '.join(stack.missing)}")
+    if stack.absent:
+        lines.append(f"not installed: {', '.join(stack.absent)}")
     if stack.reason:
         lines.append(f"the GPU path cannot be used: {stack.reason}")
         for extra, (driver, capability) in REQUIREMENTS.items() if stack.missing else ():
@@ -60,4 +60,6 @@ def describe_stack(stack: Stack, start_fault: str | None) -> list[str]:
         lines += [start_fault, f"install it anew with: {stack.install_command} --force-reinstall"]
     else:
         lines.append("the GPU libraries start")
+    if stack.absent and not stack.missing and stack.install_command:
+        lines.append(f"{', '.join(stack.absent)} is for --workers on GPUs alone: {stack.install_command}")
     return lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,6 +32,7 @@ class GPU:
     vram_free: int
     used_by_others: int  # by processes that are not this one
     is_mig: bool = False
+    pci: str = ""  # the slot of the GPU, as domain:bus:device.function; empty where it is not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,8 @@ def _devices_of(nvml: Any, index: int, handle: Any, ask: Callable[..., Any]) -> 
         f"the compute capability of GPU {index}",
         lambda: tuple(nvml.nvmlDeviceGetCudaComputeCapability(handle)),
     )
-    whole = GPU(index, name, "", _architecture(capability), capability, 0, 0, 0)
+    pci = ask(f"the slot of GPU {index}", lambda: _text(nvml.nvmlDeviceGetPciInfo(handle).busId), "")
+    whole = GPU(index, name, "", _architecture(capability), capability, 0, 0, 0, pci=pci)
     if not _in_mig_mode(nvml, handle):
         return [_measured(nvml, whole, handle, f"GPU {index}", ask)]
     instances = []
@@ -131,6 +133,17 @@ def _in_mig_mode(nvml: Any, handle: Any) -> bool:
         return bool(nvml.nvmlDeviceGetMigMode(handle)[0])
     except Exception:
         return False  # most GPUs have no such mode and say "not supported"
+
+
+def in_one_process(devices: Sequence[GPU]) -> tuple[GPU, ...]:
+    """Those that CUDA shows to one process: all GPUs, or the first instance of MIG where there is one."""
+    instances = [device for device in devices if device.is_mig]
+    return tuple(instances[:1] or devices)
+
+
+def most_free(devices: Sequence[GPU], count: int) -> tuple[GPU, ...]:
+    """The `count` devices with the most free memory."""
+    return tuple(sorted(devices, key=lambda device: -device.vram_free)[:count])
 
 
 def _visible(gpus: GPUs, names: str | None) -> GPUs:

@@ -23,6 +23,12 @@ NEW = 0.5
 """The weight of a new measurement beside all before it."""
 SAME_SIZE = 4
 """Jobs are of about one size where neither has more than so many times the bytes of the other."""
+GPU_START = 20.0
+"""Seconds that a GPU's libraries, contexts and kernels are expected to take, where no run here has told."""
+GPU_TAKES = 0.34
+"""The part of the passes' seconds that is in calls which a device can take, on one core and for flat rows."""
+CORE_SECONDS_PER_BYTE = 2.7e-9
+"""What the passes take of a core with the default checks, where none has told (docs/performance.md)."""
 NEVER = 2**62
 """Bytes that no input has."""
 WORTH_MEASURING = 4 * 2**20
@@ -72,7 +78,7 @@ class Launch(_Part):
 class Rates(_Part):
     """kinds: by digest. engines: by name. launches: by digest of what is loaded. known: rows by fate of jobs
     that ended, by a digest of their data and of what decides fates. foretold: by digest of the job, what was
-    last said of it."""
+    last said of it. starts: by digest of driver, GPUs and versions, when the GPU's libraries started."""
 
     version: Annotated[int, Field(ge=VERSION, le=VERSION)] = VERSION
     kinds: Annotated[dict[Key, Kind], Field(max_length=MOST_ENTRIES)] = {}
@@ -80,6 +86,7 @@ class Rates(_Part):
     launches: Annotated[dict[Key, Launch], Field(max_length=MOST_ENTRIES)] = {}
     known: Annotated[dict[Key, dict[Key, Number]], Field(max_length=MOST_ENTRIES)] = {}
     foretold: Annotated[dict[Key, dict[Key, Number]], Field(max_length=MOST_ENTRIES)] = {}
+    starts: Annotated[dict[Key, Number], Field(max_length=MOST_ENTRIES)] = {}
 
 
 def rates_file() -> Path:
@@ -165,11 +172,15 @@ def with_engine(rates: Rates, engine: str, size: int, start: float, passes: floa
     return rates.model_copy(update={"engines": with_entry(rates.engines, engine, now)})
 
 
-def worth_gpu(rates: Rates, otherwise: int) -> int:
-    """Bytes of input from which on a GPU saves more than it takes to start, as runs on this machine tell;
-    `otherwise` where it has not done both."""
+def worth_gpu(rates: Rates, cores: int) -> int:
+    """Bytes of input from which on a GPU saves more seconds than it takes to start.
+
+    As runs on this machine tell. Where none has used the GPU: by what a device can take of what `cores` do,
+    and the seconds that its start is expected to take.
+    """
     cpu, gpu = rates.engines.get("cpu"), rates.engines.get("gpu")
-    if cpu is None or gpu is None:
-        return otherwise
-    saved = cpu.seconds_per_byte - gpu.seconds_per_byte
-    return int(max(gpu.start - cpu.start, 0) / saved) if saved > 0 else NEVER
+    of_cpu = cpu.seconds_per_byte if cpu else CORE_SECONDS_PER_BYTE / cores
+    if gpu is None:
+        return int(GPU_START / (GPU_TAKES * of_cpu)) if of_cpu > 0 else NEVER
+    saved = of_cpu - gpu.seconds_per_byte
+    return int(max(gpu.start - (cpu.start if cpu else 0.0), 0) / saved) if saved > 0 else NEVER

@@ -61,7 +61,5 @@ TEXTS = Share(Fraction(3, 4))
 # Of the host's available memory, and of a device's.
 HOST_OF_GPU_JOB = Share(Fraction(1, 4))
 """What a job on a GPU takes of the host, where the plan does not say."""
-CUDF_BESIDE_ENGINE = Share(Fraction(1, 4))
-"""What cuDF may take for itself in a worker, as a part of the engine's pool, which it stands beside."""
 POOL_AT_START = Share(Fraction(1, 4))
 """With what a pool of a device starts, as a part of what it may grow to."""

@@ -6,13 +6,17 @@ a process of its own, so that a broken stack takes nothing down with it.
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 
+from forge_gpu._version import __version__
 from forge_gpu.hardware.gpus import GPUs
+from forge_gpu.hardware.rates import read_rates, with_entry, write_rates
 
 LIBRARIES = {  # a library -> the distributions that provide it
     "cudf": ("cudf-cu12", "cudf-cu13", "cudf"),
@@ -21,6 +25,8 @@ LIBRARIES = {  # a library -> the distributions that provide it
     "rmm": ("rmm-cu12", "rmm-cu13", "rmm"),
     "dask-cuda": ("dask-cuda",),
 }
+OF_WORKERS = {"dask-cuda"}
+"""What only jobs with workers on GPUs need: they say so themselves."""
 REQUIREMENTS = {  # an extra -> least driver branch, least compute capability; cudf 26.10
     "cu13": (580, (7, 5)),
     "cu12": (535, (7, 0)),
@@ -39,6 +45,12 @@ class Stack:
 
     @property
     def missing(self) -> list[str]:
+        """The libraries without which no engine runs on a GPU."""
+        return [name for name in self.absent if name not in OF_WORKERS]
+
+    @property
+    def absent(self) -> list[str]:
+        """All libraries of the GPU path that are not installed."""
         return [library for library, version in self.versions.items() if version is None]
 
     @property
@@ -107,3 +119,29 @@ def start_stack(code: str | None = None, timeout: float = 120.0) -> str | None:
         return f"the GPU libraries end the process with signal {-done.returncode}"
     lines = done.stderr.strip().splitlines()
     return f"the GPU libraries do not start: {lines[-1] if lines else f'exit code {done.returncode}'}"
+
+
+def start_stack_once(gpus: GPUs, stack: Stack, start: Callable[[], str | None] = start_stack) -> str | None:
+    """As `start_stack`, which takes some ten seconds, and is not asked again after it was well: with the same
+    driver, GPUs of the same kinds, and versions. What is not well is asked again each time."""
+    key = _start_key(gpus, stack)
+    if key in read_rates().starts:
+        return None
+    fault = start()
+    rates = read_rates()  # a run beside this one may have written
+    if fault is None:
+        write_rates(rates.model_copy(update={"starts": with_entry(rates.starts, key, time.time())}))
+    return fault
+
+
+def forget_starts() -> None:
+    """The next one is to try the libraries again: they have failed here."""
+    rates = read_rates()
+    if rates.starts:
+        write_rates(rates.model_copy(update={"starts": {}}))
+
+
+def _start_key(gpus: GPUs, stack: Stack) -> str:
+    kinds = sorted({(gpu.name, gpu.compute_capability, gpu.is_mig) for gpu in gpus.devices}, key=repr)
+    parts = (gpus.driver, kinds, sorted(stack.versions.items()), __version__, sys.version, sys.prefix)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

@@ -163,20 +163,23 @@ def open_job(
         make_engine.watch(
             lambda rows: listener(Halved("engine", rows)), lambda why: listener(FellBack("engine", why))
         )
-    budget = _with_chunk_size(spec.config, budget, inputs, make_engine)
-    evaluation = read_evaluation(spec.config, against, spool, make_engine, listener)
+    own_engine = make_engine  # what this process opens: where workers have the GPUs, nothing on these
+    if spec.workers is not None and isinstance(make_engine, EngineFactory):
+        own_engine = make_engine.on_host()
+    budget = _with_chunk_size(spec.config, budget, inputs, own_engine)
+    evaluation = read_evaluation(spec.config, against, spool, own_engine, listener)
 
     columns = input_columns(spec.config)
     scans = None if spec.on_cluster else HeldScans(shares.SCANS.of(budget.bytes))
 
     def make_workspace() -> Workspace:
-        made = Workspace(spec.config, make_engine, listener, columns, evaluation, scans, expansions)
+        made = Workspace(spec.config, own_engine, listener, columns, evaluation, scans, expansions)
         facts.workspaces.append(made)
         return made
 
     pool: Executor[Workspace]
     if spec.on_cluster:
-        work = worker_job(spec, files, against, checkpoint.spool_folder, make_engine)
+        work = worker_job(spec, files, against, checkpoint.spool_folder, make_engine, budget.threads)
         pool = ClusterPool(spec, work, make_workspace())
     else:
         threads = min(budget.threads, max(len(inputs.items), 1))

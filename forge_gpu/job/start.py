@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from forge_gpu.engine.choose import EngineFactory, engine_factory
 from forge_gpu.hardware.budget import Budget, cpu_budget
+from forge_gpu.hardware.gpus import most_free
 from forge_gpu.hardware.host import read_cores, read_memory
 from forge_gpu.job.events.dispatch import Dispatcher
 from forge_gpu.job.events.retry import telling
@@ -39,6 +40,8 @@ def engines_for(spec: JobSpec, files: JobFiles) -> tuple[Budget, EngineFactory]:
     memory = spec.config.preprocessing.memory
     host = read_memory()
     engines = engine_factory(spec.config.preprocessing.engine, lambda: files.size)
+    if spec.workers is not None:
+        engines.gpus = most_free(engines.gpus, max(spec.workers, 1))  # a worker takes one
     available = host.available if host is not None and memory.budget == "auto" else None
     budget = cpu_budget(host, read_cores(), memory.budget, memory.threads)
     return engines.budget(budget, available), engines

@@ -11,6 +11,7 @@ import os
 import platform
 import stat
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
@@ -46,8 +47,13 @@ def cache_folder() -> Path:
 @cache
 def sources() -> str:
     """A digest of all that the machine code of the CPU's kernels depends on."""
+    return digest_of(path for path in KERNELS.rglob("*.py") if not _is_apart(path))
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """Of the names and contents of some sources of kernels."""
     digest = hashlib.sha256()
-    for source in sorted(path for path in KERNELS.rglob("*.py") if not _is_apart(path)):
+    for source in sorted(files):
         digest.update(source.relative_to(KERNELS).as_posix().encode() + b"\0")
         digest.update(source.read_bytes() + b"\0")
     return digest.hexdigest()

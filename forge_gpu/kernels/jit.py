@@ -6,8 +6,9 @@ The folder is set only while a kernel is decorated: no other numba user of the p
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numba
@@ -95,6 +96,17 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
             return self._load_overload(sig, target_context)
 
 
+@contextmanager
+def kept_in(folder: Path) -> Iterator[None]:
+    """Numba's caches that are made meanwhile lie in a folder."""
+    before = numba_config.CACHE_DIR
+    numba_config.CACHE_DIR = str(folder)
+    try:
+        yield
+    finally:
+        numba_config.CACHE_DIR = before
+
+
 OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": CHECKED}
 
 KERNELS: dict[str, Any] = {}
@@ -106,12 +118,8 @@ def kernel(function: Callable[..., Any]) -> Any:
     dispatcher = numba.njit(**OPTIONS)(function)
     if is_ours(function):
         KERNELS[name_of(function)] = dispatcher
-    before = numba_config.CACHE_DIR
-    numba_config.CACHE_DIR = str(cache_folder())
-    try:
+    with kept_in(cache_folder()):
         dispatcher._cache = _KernelCache(function)
-    finally:
-        numba_config.CACHE_DIR = before
     return _without_extensions(dispatcher)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from forge_gpu.engine.choose import WORTH_BYTES
 from forge_gpu.errors import ForgeError
 from forge_gpu.hardware.describe import brief
 from forge_gpu.hardware.probe import Hardware
@@ -26,20 +25,20 @@ def decide_engine(engine: str, hardware: Hardware, stack: Stack, size: int | Non
         return True, "the GPU, as asked for"
     if obstacle:
         return False, f"the CPU: {obstacle}"
-    worth = worth_gpu(read_rates(), WORTH_BYTES)
+    rates = read_rates()
+    worth = worth_gpu(rates, hardware.cores.allowed if hardware.cores else 1)
     if size is not None and size < worth:
         much = f"{size / 2**20:.0f} MiB of input is less than a GPU is worth starting for"
-        return False, f"the CPU: {much} ({_how_much(worth)})"
+        return False, f"the CPU: {much} ({_how_much(worth, 'gpu' in rates.engines)})"
     gpu = hardware.best_gpu
     return True, f"the GPU: {gpu.name if gpu else ''} can be used and its libraries are installed"
 
 
-def _how_much(worth: int) -> str:
-    if worth == WORTH_BYTES:
-        return "1 GiB"
+def _how_much(worth: int, has_run: bool) -> str:
+    """has_run: whether a run here has used the GPU."""
     if worth >= NEVER:
         return "runs here were no faster on it"
-    return f"{worth / 2**30:.1f} GiB, as runs here tell"
+    return f"{worth / 2**30:.1f} GiB, {'as runs here tell' if has_run else 'by what a GPU could save'}"
 
 
 def _obstacle(hardware: Hardware, stack: Stack) -> str | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from forge_gpu.engine.choose import WORTH_BYTES, engine_factory
+from forge_gpu.engine.choose import engine_factory
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.gpu.budget import gpu_budget
 from forge_gpu.errors import ConfigError, ForgeError
@@ -19,7 +21,7 @@ WHOLE = Stack({"cudf": "26.10", "cupy": "14.2"}, "cu13", None)
 HOST = Budget(2**27, 4, 2**20, "a test")
 
 
-def never() -> str | None:
+def never(*_: object) -> str | None:
     raise AssertionError("nothing is to be started here")
 
 
@@ -30,7 +32,7 @@ def never() -> str | None:
         (GPUs(notes=("no GPU: NVML did not start (x)",)), WHOLE, never, "NVML did not start"),
         (FOUND, Stack({}, None, "driver 470 is below"), never, "driver 470 is below"),
         (FOUND, Stack({"cudf": None}, "cu13", None), never, "pip install 'forge-gpu[cu13]'"),
-        (FOUND, WHOLE, lambda: "the GPU libraries do not start: boom", "boom"),
+        (FOUND, WHOLE, lambda *_: "the GPU libraries do not start: boom", "boom"),
     ],
 )
 def test_what_stands_against_a_gpu(gpus, stack, start, why) -> None:
@@ -44,7 +46,7 @@ def test_what_stands_against_a_gpu(gpus, stack, start, why) -> None:
 
 def test_a_gpu_that_can_be_used_is_taken() -> None:
     for required in ("auto", "gpu"):
-        result = engine_factory(required, lambda: WORTH_BYTES, lambda: FOUND, lambda _: WHOLE, lambda: None)
+        result = engine_factory(required, lambda: 2**50, lambda: FOUND, lambda _: WHOLE, lambda *_: None)
         assert result.name == "gpu" and "a GPU" in result.reason
 
 
@@ -55,13 +57,13 @@ def test_a_wish_for_the_cpu_asks_nothing() -> None:
 
 
 def test_small_input_starts_nothing() -> None:
-    result = engine_factory("auto", lambda: WORTH_BYTES - 1, lambda: FOUND, lambda _: WHOLE, never)
+    result = engine_factory("auto", lambda: 2**30, lambda: FOUND, lambda _: WHOLE, never)
     assert result.name == "cpu" and "1024 MiB of input" in result.reason
 
 
 def test_an_engine_that_cannot_be_made_is_the_cpus_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "cupy", None)
-    result = engine_factory("gpu", lambda: None, lambda: FOUND, lambda _: WHOLE, lambda: None)
+    result = engine_factory("gpu", lambda: None, lambda: FOUND, lambda _: WHOLE, lambda *_: None)
     reported: list[str] = []
     result.watch(lambda rows: None, reported.append)
     assert isinstance(result(), CpuEngine) and isinstance(result(), CpuEngine)
@@ -83,9 +85,24 @@ def test_chunks_follow_the_free_memory_of_the_gpu() -> None:
 
 
 def test_chunks_stay_within_the_hosts_memory() -> None:
-    result = engine_factory("gpu", lambda: None, lambda: FOUND, lambda _: WHOLE, lambda: None)
+    result = engine_factory("gpu", lambda: None, lambda: FOUND, lambda _: WHOLE, lambda *_: None)
     as_set = result.budget(HOST, None)
     assert as_set.bytes == HOST.bytes
     wide = result.budget(HOST, 64 * GIB)
     assert wide.chunk_bytes > as_set.chunk_bytes and wide.bytes == 16 * GIB
     assert result.pools == gpu_budget([79 * GIB], 5).pools
+
+
+def test_engines_of_one_process_are_on_what_cuda_shows_it() -> None:
+    instances = [replace(H100, uuid=f"MIG-{n}", is_mig=True, vram_free=(n + 1) * 8 * GIB) for n in range(3)]
+    found = replace(FOUND, devices=(H100, *instances))
+    result = engine_factory("gpu", lambda: None, lambda: found, lambda _: WHOLE, lambda *_: None)
+    result.budget(HOST, 64 * GIB)
+    assert result.pools == gpu_budget([8 * GIB], 5).pools
+    assert result.gpus == found.devices, "workers may have the others"
+
+
+def test_where_workers_have_the_gpus_their_process_opens_none() -> None:
+    result = engine_factory("gpu", lambda: None, lambda: FOUND, lambda _: WHOLE, lambda *_: None)
+    own = result.on_host()
+    assert isinstance(own(), CpuEngine) and own.gpus == () and result.opened == {}

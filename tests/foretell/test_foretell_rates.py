@@ -13,6 +13,8 @@ import forge_gpu
 from forge_gpu.config.schema import Config
 from forge_gpu.foretell.launch import launch, seen_now
 from forge_gpu.hardware.rates import (
+    GPU_START,
+    GPU_TAKES,
     MOST_BYTES,
     MOST_ENTRIES,
     Engine,
@@ -117,15 +119,16 @@ def test_a_launch_is_a_process_that_loads_what_a_job_needs():
 
 
 def test_a_gpu_is_worth_its_start_from_where_it_has_saved_it():
-    assert worth_gpu(Rates(), 7) == 7
-    rates = with_engine(Rates(), "cpu", 2**30, 1.0, 10.0)
-    assert worth_gpu(rates, 7) == 7
-    both = with_engine(rates, "gpu", 2**30, 6.0, 5.0)
+    both = with_engine(with_engine(Rates(), "cpu", 2**30, 1.0, 10.0), "gpu", 2**30, 6.0, 5.0)
     assert worth_gpu(both, 7) == 2**30
-    slow = rates.model_copy(
-        update={"engines": rates.engines | {"gpu": Engine(start=6, seconds_per_byte=1e-6)}}
-    )
+    slow = both.model_copy(update={"engines": both.engines | {"gpu": Engine(start=6, seconds_per_byte=1e-6)}})
     assert worth_gpu(slow, 7) > 2**60
+
+
+def test_where_no_gpu_has_run_what_it_could_save_has_to_be_more_than_its_start():
+    assert worth_gpu(Rates(), 16) // worth_gpu(Rates(), 1) in (15, 16), "more cores leave it less to save"
+    rates = with_engine(Rates(), "cpu", 2**30, 1.0, 100.0)
+    assert worth_gpu(rates, 1) == worth_gpu(rates, 16) == int(GPU_START / (GPU_TAKES * 100 / 2**30))
 
 
 def test_every_run_leaves_its_rates_without_names_or_texts(tmp_path):

@@ -1,9 +1,10 @@
 import os
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 
-from forge_gpu.hardware.gpus import read_gpus
+from forge_gpu.hardware.gpus import GPU, in_one_process, most_free, read_gpus
 
 GIB = 2**30
 
@@ -32,6 +33,7 @@ class Device:
     memory: Memory = field(default_factory=lambda: Memory(80 * GIB, 70 * GIB))
     processes: list[Process] = field(default_factory=list)
     mig: list["Device | None"] | None = None
+    pci: str = "00000000:3B:00.0"
 
 
 class FakeNvml:
@@ -78,6 +80,9 @@ class FakeNvml:
     def nvmlDeviceGetMemoryInfo(self, device):
         return device.memory
 
+    def nvmlDeviceGetPciInfo(self, device):
+        return SimpleNamespace(busId=device.pci.encode())
+
     def nvmlDeviceGetComputeRunningProcesses(self, device):
         return device.processes
 
@@ -115,6 +120,16 @@ def test_mig_instances_are_the_devices():
         ("MIG-2", 40 * GIB, True),
     ]
     assert {gpu.architecture for gpu in result.devices} == {"Hopper"}
+    assert {gpu.pci for gpu in result.devices} == {"00000000:3B:00.0"}, "of the GPU that they are parts of"
+
+
+def test_one_process_sees_all_gpus_or_one_instance():
+    whole = [GPU(n, "a GPU", f"GPU-{n}", None, None, 0, n * GIB, 0) for n in range(3)]
+    parts = [GPU(3, "a part", f"MIG-{n}", None, None, 0, GIB, 0, True) for n in range(2)]
+    assert in_one_process(whole) == tuple(whole)
+    assert in_one_process([whole[0], *parts]) == (parts[0],)
+    assert in_one_process([]) == ()
+    assert most_free(whole, 2) == (whole[2], whole[1])
 
 
 FUNCTIONS = [name for name in dir(FakeNvml) if name.startswith("nvml")]

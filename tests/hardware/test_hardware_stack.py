@@ -5,7 +5,14 @@ import pytest
 from forge_gpu.hardware.describe import describe, describe_stack
 from forge_gpu.hardware.gpus import GPU, GPUs
 from forge_gpu.hardware.probe import probe
-from forge_gpu.hardware.stack import Stack, installed, read_stack, start_stack
+from forge_gpu.hardware.stack import (
+    Stack,
+    forget_starts,
+    installed,
+    read_stack,
+    start_stack,
+    start_stack_once,
+)
 
 
 def gpus(driver: str | None, capability: tuple[int, int] | None) -> GPUs:
@@ -88,3 +95,36 @@ def test_a_probe_that_fails_is_a_line(tmp_path, monkeypatch):
     result = probe(tmp_path)
     assert result.memory is None
     assert any("memory could not be read" in line for line in describe(result))
+
+
+def test_a_stack_without_dask_cuda_runs_engines():
+    stack = Stack({"cudf": "26.10.2", "dask-cuda": None}, "cu13", None)
+    assert stack.missing == [] and stack.absent == ["dask-cuda"]
+    lines = describe_stack(stack, None)
+    assert "the GPU libraries start" in lines and "not installed: dask-cuda" in lines
+    assert "dask-cuda is for --workers on GPUs alone: pip install 'forge-gpu[cu13]'" in lines
+
+
+def test_what_has_started_is_not_tried_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("FORGE_RATES", str(tmp_path / "rates.json"))
+    faults = iter(["boom", None, None, None, None])
+    asked: list[str | None] = []
+
+    def start() -> str | None:
+        asked.append(next(faults))
+        return asked[-1]
+
+    here, stack = gpus("580.1", (9, 0)), Stack({"cudf": "26.10.2"}, "cu13", None)
+    assert start_stack_once(here, stack, start) == "boom", "a fault is not kept"
+    assert start_stack_once(here, stack, start) is None
+    assert start_stack_once(here, stack, never) is None
+    start_stack_once(gpus("590.1", (9, 0)), stack, start)
+    start_stack_once(here, Stack({"cudf": "26.12.0"}, "cu13", None), start)
+    assert len(asked) == 4, "another driver and another version are tried"
+    forget_starts()
+    start_stack_once(here, stack, start)
+    assert len(asked) == 5
+
+
+def never() -> str | None:
+    raise AssertionError("it has started before")

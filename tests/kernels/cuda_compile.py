@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from numba import cuda, types
 from numba.cuda import dispatcher
 
+from forge_gpu.kernels.cache import cache_folder
 from forge_gpu.kernels.cuda import device
 
 MODULES = ("pieces", "render", "hashing", "dedup", "statistics", "shingles", "minhash", "utf8")
@@ -31,7 +34,7 @@ i64, u64 = types.int64, types.uint64
 PROGRAM = (TABLE, I64, TABLE, I64, I64, U8, I32, I64, I64, i64)
 
 SIGNATURES: dict[str, list[tuple[Any, ...]]] = {
-    "pieces.measure": [(U8, I64, I64)],
+    "pieces.measure": [(U8, U64, I64, I64)],
     "pieces.write": [(U8, U64, I64, I64, U8, U64)],
     "render.count": [(*PROGRAM, I64, I64)],
     "render.describe": [(U8, i64, I64, *PROGRAM, I64, I64, I64)],
@@ -50,12 +53,12 @@ SIGNATURES: dict[str, list[tuple[Any, ...]]] = {
 }
 
 
-def ptxas_path() -> str | None:
-    """ptxas of the nvidia packages, or of the PATH."""
+def tool_path(name: str) -> str | None:
+    """A tool of the nvidia packages, or of the PATH."""
     for folder in sys.path:
-        for result in Path(folder).glob("nvidia/**/bin/ptxas") if folder else ():
+        for result in Path(folder).glob(f"nvidia/**/bin/{name}") if folder else ():
             return str(result)
-    return shutil.which("ptxas")
+    return shutil.which(name)
 
 
 class StandIn:
@@ -65,33 +68,48 @@ class StandIn:
         self.compute_capability = capability
 
 
-def compile_all(capability: tuple[int, int]) -> None:
+def compiled(capability: tuple[int, int]) -> Iterator[tuple[str, int, str]]:
+    """(kernel, which of its signatures, PTX) of all kernels."""
     dispatcher.get_current_device = lambda: StandIn(capability)
     for module in MODULES:
         importlib.import_module(f"forge_gpu.kernels.cuda.{module}")
     missing = set(device.KERNELS) ^ set(SIGNATURES)
     if missing:
         raise SystemExit(f"kernels and signatures differ: {sorted(missing)}")
-    ptxas = ptxas_path()
     for name, signatures in SIGNATURES.items():
         for number, signature in enumerate(signatures):
             ptx, _ = cuda.compile_ptx(device.KERNELS[name], types.void(*signature), cc=capability)
-            result = {"kernel": name, "types": number, "capability": capability}
-            print(json.dumps(result | _assemble(ptxas, ptx, capability)), flush=True)
+            yield name, number, ptx
 
 
-def _assemble(ptxas: str | None, ptx: str, capability: tuple[int, int]) -> dict[str, object]:
+def compile_all(capability: tuple[int, int]) -> None:
+    for name, number, ptx in compiled(capability):
+        result = {"kernel": name, "types": number, "capability": capability, "kept": _is_kept(name)}
+        print(json.dumps(result | _judged(ptx, capability)), flush=True)
+
+
+def _is_kept(name: str) -> bool:
+    """Whether what a kernel is compiled to stays on disk, in the folder keyed by all kernels' sources."""
+    module, kernel = name.split(".")
+    dispatcher = getattr(importlib.import_module(f"forge_gpu.kernels.cuda.{module}"), kernel)
+    return Path(dispatcher._cache.cache_path).is_relative_to(cache_folder())
+
+
+def assembled(ptx: str, capability: tuple[int, int], target: Path) -> subprocess.CompletedProcess[str]:
+    """What ptxas says of a kernel; its machine code is in `target`."""
+    ptxas = tool_path("ptxas")
     if ptxas is None:
         raise SystemExit("ptxas was not found: pip install 'forge-gpu[cuda-compile]'")
     architecture = f"sm_{capability[0]}{capability[1]}"
     with tempfile.NamedTemporaryFile("w", suffix=".ptx") as source:
         source.write(ptx)
         source.flush()
-        done = subprocess.run(
-            [ptxas, "-v", f"-arch={architecture}", source.name, "-o", "/dev/null"],
-            capture_output=True,
-            text=True,
-        )
+        command = [ptxas, "-v", f"-arch={architecture}", source.name, "-o", str(target)]
+        return subprocess.run(command, capture_output=True, text=True)
+
+
+def _judged(ptx: str, capability: tuple[int, int]) -> dict[str, object]:
+    done = assembled(ptx, capability, Path(os.devnull))
     if done.returncode:
         return {"error": done.stderr.strip()}
     report = done.stderr
@@ -105,7 +123,13 @@ def _assemble(ptxas: str | None, ptx: str, capability: tuple[int, int]) -> dict[
         )
     )
     registers = max(int(count) for count in re.findall(r"Used (\d+) registers", report))
-    return {"registers": registers, "stack": stack, "spills": stores + loads, "local": ptx.count(".local")}
+    return {
+        "registers": registers,
+        "stack": stack,
+        "spills": stores + loads,
+        "local": ptx.count(".local"),
+        "wide_shared_atomics": len(re.findall(r"atom\.shared\.add\.[us]64", ptx)),
+    }
 
 
 if __name__ == "__main__":

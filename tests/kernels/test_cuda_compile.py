@@ -33,6 +33,7 @@ def test_every_kernel_compiles(capability: str) -> None:
         print(kernel)
     assert {kernel["kernel"] for kernel in result} >= COPY_KERNELS
     for kernel in result:
-        assert "error" not in kernel, kernel
+        assert "error" not in kernel and kernel["kept"], kernel
         assert kernel["registers"] <= MOST_REGISTERS, kernel
         assert kernel["spills"] == kernel["stack"] == 0, kernel
+        assert kernel["wide_shared_atomics"] == 0, "an addition of 64 bits in shared memory is a loop of CAS"

@@ -94,6 +94,15 @@ def test_blocks_end_between_tokens(kernels: Kernels, kind: int) -> None:
     assert_renders(kernels, table, np.zeros(len(values), np.int32), [texts], np.arange(len(values)))
 
 
+@pytest.mark.parametrize("kind", [PLAIN, ESCAPED, JSON])
+def test_marks_at_every_place_of_a_word(kernels: Kernels, kind: int) -> None:
+    marks = [b'"#', b"\\n]", b"\x1f ", b"\n\x0b", b"\r\x0e"]  # each before the byte that a borrow would mark
+    values = [(kind, b"\xfe" * k + mark + b"#]\x7f\x80") for k in range(9) for mark in marks]
+    texts = column(values)
+    table = pack([(Slot("v"),)])
+    assert_renders(kernels, table, np.zeros(len(values), np.int32), [texts], np.arange(len(values)))
+
+
 @pytest.mark.parametrize("at", range(0, 9, 2))
 def test_copies_at_every_alignment(kernels: Kernels, at: int) -> None:
     sizes = [0, 1, 7, 8, 9, 31, 32, 33, 40, 63, 64, 255, 1100]

@@ -1,4 +1,4 @@
-"""pyproject.toml, conda-env.yml and the images name the same packages, versions and extras."""
+"""pyproject.toml, the conda environments and the images name the same packages, versions and extras."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 DOCKERFILES = sorted((ROOT / "docker").glob("Dockerfile.*"))
 CONDA_ONLY = {"pip", "cuda-version"}
-CONDA_NAMES = {"cudf-cu13": "cudf", "dask-cudf-cu13": "dask-cudf", "cupy-cuda13x": "cupy"}
+CONDA = {"13": "conda-env.yml", "12": "conda-env-cu12.yml"}
+"""By the version of CUDA."""
 
 
 def parsed(requirement: str) -> tuple[str, frozenset[str]]:
@@ -27,24 +28,27 @@ def parsed(requirement: str) -> tuple[str, frozenset[str]]:
     return match[1], frozenset(bounds)
 
 
-def conda() -> tuple[dict[str, frozenset[str]], list[str]]:
-    listed = YAML(typ="safe", pure=True).load((ROOT / "conda-env.yml").read_text())["dependencies"]
+def conda(cuda: str) -> tuple[dict[str, frozenset[str]], list[str]]:
+    listed = YAML(typ="safe", pure=True).load((ROOT / CONDA[cuda]).read_text())["dependencies"]
     pip = next(entry["pip"] for entry in listed if isinstance(entry, dict))
     return dict(parsed(entry) for entry in listed if isinstance(entry, str)), pip
 
 
-def test_conda_has_the_base_dependencies_and_the_extra_of_cuda_13():
-    result, _ = conda()
+@pytest.mark.parametrize("cuda", CONDA)
+def test_conda_has_the_base_dependencies_and_the_extra_of_its_cuda(cuda):
+    result, _ = conda(cuda)
     required = dict(map(parsed, PROJECT["dependencies"]))
-    for requirement in PROJECT["optional-dependencies"]["cu13"]:
+    for requirement in PROJECT["optional-dependencies"][f"cu{cuda}"]:
         name, bounds = parsed(requirement)
-        required[CONDA_NAMES.get(name, name)] = bounds
+        required[name.removesuffix(f"-cu{cuda}").removesuffix(f"-cuda{cuda}x")] = bounds
     required["python"] = parsed("python" + PROJECT["requires-python"])[1]
     assert {name: bounds for name, bounds in result.items() if name not in CONDA_ONLY} == required
+    assert result["cuda-version"] == {f"=={cuda}.*"}
 
 
-def test_conda_installs_this_version():
-    assert conda()[1] == [f"{PROJECT['name']}=={forge_gpu.__version__}"]
+@pytest.mark.parametrize("cuda", CONDA)
+def test_conda_installs_this_version(cuda):
+    assert conda(cuda)[1] == [f"{PROJECT['name']}=={forge_gpu.__version__}"]
     assert PROJECT["dynamic"] == ["version"]
     assert PYPROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "forge_gpu._version.__version__"}
 

@@ -11,6 +11,7 @@ from forge_gpu.engine.gpu.cudf_adapter import CudfParquet
 from forge_gpu.engine.gpu.device import CupyDevice
 from forge_gpu.engine.gpu.engine import GpuEngine
 from forge_gpu.engine.gpu.pool import BudgetedPool
+from forge_gpu.errors import ForgeError
 from forge_gpu.hardware.gpus import GPU
 
 
@@ -35,14 +36,46 @@ def current_gpu(gpus: Sequence[GPU]) -> GPU:
 
     runtime = cupy.cuda.runtime
     current = runtime.getDevice()
-    return next((gpu for gpu in gpus if ordinal(gpu, runtime) == current), gpus[0])
+    return next((gpu for gpu in gpus if current in _numbers(gpu, runtime)), gpus[0])
 
 
 def ordinal(gpu: GPU, runtime: Any) -> int:
-    """CUDA's number of a device: it counts by speed, NVML by slot, so the UUID decides."""
-    required = gpu.uuid.removeprefix("GPU-").replace("-", "").lower()
-    for number in range(runtime.getDeviceCount()):
-        uuid = runtime.getDeviceProperties(number).get("uuid", b"")
-        if bytes(uuid).hex() == required:
-            return number
-    return 0  # a MIG instance has a UUID of its own, and CUDA shows one instance to a process
+    """CUDA's number of a device. Raises ForgeError where CUDA shows no such device, or cannot tell it from
+    another."""
+    numbers = _numbers(gpu, runtime)
+    if len(numbers) != 1:
+        shown = "does not show" if not numbers else "cannot tell from another"
+        raise ForgeError(f"CUDA {shown} GPU {gpu.index}, {gpu.uuid or 'no UUID'}, {gpu.pci or 'no slot'}")
+    return numbers[0]
+
+
+def _numbers(gpu: GPU, runtime: Any) -> list[int]:
+    """CUDA's numbers of the devices that this may be: not NVML's, for CUDA counts by speed and NVML by slot.
+
+    The UUID decides. CuPy gives it as a C string, which ends before a byte that is zero; where that leaves
+    several, or CUDA has another UUID for an instance of MIG, the slot of the GPU does.
+    """
+    every = range(runtime.getDeviceCount())
+    uuid = _c_string(_uuid_bytes(gpu.uuid))
+    same = [n for n in every if uuid and uuid == _c_string(runtime.getDeviceProperties(n).get("uuid", b""))]
+    if len(same) == 1:
+        return same
+    slot = _slot(gpu.pci)
+    return [n for n in same or every if slot and slot == _slot(runtime.deviceGetPCIBusId(n))]
+
+
+def _uuid_bytes(uuid: str) -> bytes:
+    """The 16 bytes of a UUID of NVML's; none of what is spelled otherwise, as instances of MIG once were."""
+    try:
+        return bytes.fromhex(uuid.removeprefix("GPU-").removeprefix("MIG-").replace("-", ""))
+    except ValueError:
+        return b""
+
+
+def _c_string(value: Any) -> bytes:
+    return bytes(value).split(b"\0")[0]
+
+
+def _slot(pci: str) -> tuple[int, ...]:
+    """Domain, bus, device and function: NVML writes eight digits of a domain, CUDA four."""
+    return tuple(int(part, 16) for part in pci.replace(".", ":").split(":") if part)

@@ -11,10 +11,12 @@ import copy
 import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -39,7 +41,7 @@ Made = TypeVar("Made")
 Result = TypeVar("Result")
 
 AHEAD = 2
-"""Ranges in flight for each worker: one to work on, one to have at hand."""
+"""Ranges in flight for each thread of a worker: one to work on, one to have at hand."""
 
 CONNECT = 30
 """Seconds that a scheduler may take to answer."""
@@ -86,7 +88,8 @@ class ClusterPool:
             raise ForgeError(
                 f"no Dask scheduler answers at {where}: {' '.join(str(fault).split())}"
             ) from None
-        self.threads = max(2, AHEAD * len(self._client.scheduler_info(n_workers=-1)["workers"]))
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        self.threads = max(2, AHEAD * sum(worker["nthreads"] for worker in workers))
 
     def map(
         self,
@@ -162,17 +165,19 @@ def worker_job(
     against: Sequence[InputFile],
     spool_folder: Path,
     make_engine: Callable[[], Engine],
+    threads: int,
 ) -> WorkerJob:
     """The job as its workers are told of it, with folders by their whole names.
 
     Workers of this machine have the engine that was chosen for the job; those of a running cluster choose
-    their own, as the plan asks. Raises ConfigError where there are fewer GPUs than workers.
+    their own, as the plan asks. threads: of the job; workers on GPUs divide them. Raises ConfigError where
+    there are fewer GPUs than workers.
     """
     engine: str = spec.config.preprocessing.engine
     cuda = None
     if spec.workers is not None and isinstance(make_engine, EngineFactory):
         engine = make_engine.name
-        cuda = CudaWorkers.of(spec.workers, make_engine.gpus) if engine == "gpu" else None
+        cuda = CudaWorkers.of(spec.workers, make_engine.gpus, threads) if engine == "gpu" else None
     folder = spool_folder.absolute()
     return WorkerJob(uuid4().hex, spec, tuple(files), tuple(against), folder, engine, cuda)
 
@@ -185,22 +190,39 @@ class _Raised:
 
 
 class _Opened:
-    """A job as a worker has it open."""
+    """A job as a worker has it open: each of its threads takes a workspace for a task."""
 
     def __init__(self, job: WorkerJob) -> None:
-        engines = engine_factory(job.engine, gpus=own_gpu if job.cuda else read_gpus)
+        self.users = 0
+        self._job = job
+        self._engines = engine_factory(job.engine, gpus=own_gpu if job.cuda else read_gpus)
         if job.cuda is not None:
-            engines.pools = (job.cuda.engine_pool,)
+            self._engines.pools = (job.cuda.pool,)
         spool = Spool(job.spool_folder)
         self.inputs: JobInputs = open_inputs(job.spec, job.files, spool, True, _ignore)
-        evaluation = read_evaluation(job.spec.config, job.against, spool, engines, _ignore)
+        self._evaluation = read_evaluation(job.spec.config, job.against, spool, self._engines, _ignore)
         self._expansions = open_expansions(job.spec, job.spool_folder)
-        self.workspace = Workspace(
-            job.spec.config,
-            engines,
+        self._idle: list[Workspace] = []
+
+    @contextmanager
+    def workspace(self) -> Iterator[Workspace]:
+        try:
+            taken = self._idle.pop()
+        except IndexError:
+            taken = self._made()
+        try:
+            yield taken
+        finally:
+            self._idle.append(taken)
+
+    def _made(self) -> Workspace:
+        config = self._job.spec.config
+        return Workspace(
+            config,
+            self._engines,
             _ignore,
-            input_columns(job.spec.config),
-            evaluation,
+            input_columns(config),
+            self._evaluation,
             expansions=self._expansions,
         )
 
@@ -216,19 +238,32 @@ def own_gpu() -> GPUs:
 
 
 _opened: dict[str, _Opened] = {}
+_OPENING = Lock()
+
+
+@contextmanager
+def _in_hand(job: WorkerJob) -> Iterator[_Opened]:
+    """The job, opened by the first of a worker's threads that needs it, which closes those in no hand."""
+    with _OPENING:
+        if job.token not in _opened:
+            for token in [token for token, other in _opened.items() if not other.users]:
+                _opened.pop(token).close()
+            _opened[job.token] = _Opened(job)
+        opened = _opened[job.token]
+        opened.users += 1
+    try:
+        yield opened
+    finally:
+        with _OPENING:
+            opened.users -= 1
 
 
 def _run(job: WorkerJob, step: Callable[..., Any], number: int, keywords: dict[str, Any]) -> Any:
-    """One task on a worker of one thread. The result is a copy: the workspace goes to the next task."""
+    """One task on a thread of a worker. The result is a copy: the workspace goes to another task."""
     try:
-        if job.token not in _opened:
-            for other in _opened.values():
-                other.close()
-            _opened.clear()
-            _opened[job.token] = _Opened(job)
-        opened = _opened[job.token]
-        made = step(opened.workspace, item=opened.inputs.items[number], **keywords)
-        return list(map(copy.deepcopy, made)) if isinstance(made, Iterator) else copy.deepcopy(made)
+        with _in_hand(job) as opened, opened.workspace() as workspace:
+            made = step(workspace, item=opened.inputs.items[number], **keywords)
+            return list(map(copy.deepcopy, made)) if isinstance(made, Iterator) else copy.deepcopy(made)
     except Exception as error:  # what a step raises is the job's to judge, not a failure of the worker
         return _Raised(error)
 

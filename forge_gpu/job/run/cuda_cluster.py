@@ -9,45 +9,42 @@ from typing import Any
 
 from forge_gpu.engine.gpu.budget import gpu_budget
 from forge_gpu.errors import ConfigError, ForgeError
-from forge_gpu.hardware import shares
-from forge_gpu.hardware.gpus import GPU
-
-GRAIN = 256  # bytes: what RMM aligns pools to
+from forge_gpu.hardware.gpus import GPU, most_free
 
 
 @dataclass(frozen=True)
 class CudaWorkers:
-    """One worker on each of `gpus`. engine_pool: bytes of device memory that a worker's engine may take;
-    cudf_pool: bytes that cuDF may take beside it, before it spills to the host."""
+    """One worker on each of `gpus`, of `threads` threads with an engine each. pool: bytes of device memory
+    that a worker's engines share; there is no other pool on its GPU."""
 
     gpus: tuple[GPU, ...]
-    engine_pool: int
-    cudf_pool: int
+    threads: int
+    pool: int
 
     @classmethod
-    def of(cls, workers: int, gpus: Sequence[GPU]) -> CudaWorkers:
+    def of(cls, workers: int, gpus: Sequence[GPU], threads: int) -> CudaWorkers:
         """As many workers as are asked for, on the GPUs with most free memory, all with the share of the
-        one that has least. Raises ConfigError where there are fewer GPUs, or too little memory."""
+        one that has least. threads: of the job, which are dealt out to its workers. Raises ConfigError where
+        there are fewer GPUs, or too little memory."""
         if workers > len(gpus):
             raise ConfigError(
                 f"workers is {workers}, but a worker takes a GPU of its own and {len(gpus)} can be used: "
                 f"ask for {len(gpus)}, or set preprocessing.engine to cpu"
             )
-        chosen = sorted(gpus, key=lambda gpu: -gpu.vram_free)[:workers]
-        pool = min(gpu_budget([gpu.vram_free for gpu in chosen], workers).pools) // GRAIN * GRAIN
-        return cls(tuple(chosen), pool, shares.CUDF_BESIDE_ENGINE.of(pool) // GRAIN * GRAIN)
+        chosen = most_free(gpus, workers)
+        of_each = max(threads // workers, 1)
+        budget = gpu_budget([gpu.vram_free for gpu in chosen], workers * (of_each + 1))
+        return cls(chosen, of_each, min(budget.pools))
 
     def arguments(self) -> dict[str, Any]:
-        """Those of LocalCUDACluster. Memory of the host is bounded by the job's own budget, not by Dask."""
+        """Those of LocalCUDACluster. Memory of the host and the devices is bounded by the job's own budget,
+        not by Dask: results are arrays of the host, and cuDF works in the engines' pool."""
         return {
             "CUDA_VISIBLE_DEVICES": [gpu.uuid or str(gpu.index) for gpu in self.gpus],
             "n_workers": len(self.gpus),
-            "threads_per_worker": 1,
+            "threads_per_worker": self.threads,
             "memory_limit": 0,
-            "device_memory_limit": self.cudf_pool,
-            "enable_cudf_spill": True,
-            "rmm_pool_size": max(shares.POOL_AT_START.of(self.cudf_pool) // GRAIN * GRAIN, GRAIN),
-            "rmm_maximum_pool_size": self.cudf_pool,
+            "device_memory_limit": None,
         }
 
     def start(self, **options: Any) -> Any:

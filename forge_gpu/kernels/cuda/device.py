@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numba import cuda
 
+from forge_gpu.kernels.cuda.cache import keep
+
 WARP = 32
 OVER_READ = 16
 """Readable bytes that a byte buffer on a device has behind its last (see memory)."""
@@ -26,8 +28,9 @@ def function(definition: Callable[..., Any]) -> Any:
 
 
 def kernel(definition: Callable[..., Any]) -> Any:
-    """A kernel, compiled at its first launch for the types and the device at hand."""
+    """A kernel, compiled at its first launch for the types and the device at hand, and kept on disk."""
     made = cuda.jit(definition)
+    keep(made, definition)
     KERNELS[f"{definition.__module__.rpartition('.')[2]}.{definition.__name__}"] = definition
     return made
 

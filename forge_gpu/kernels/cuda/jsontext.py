@@ -5,12 +5,16 @@ spelled as a whole: one byte, an escape of 2, 6 or 12 bytes, a run of line break
 the place between two tokens where a block ends, so that every block can be read without its neighbours; only
 where a backslash (or white space) stands close before the place does it have to read the block from its
 start. A token's output is at most 6 bytes and is carried in one word.
+
+Bytes are read eight at a time, and those before the first that is not written as it is pass together: blocks
+of neighbouring threads are BLOCK bytes apart, so a load costs a warp 32 sectors however wide it is.
 """
 
 import numpy as np
+from numba import cuda
 
 from forge_gpu.kernels.cuda.device import function
-from forge_gpu.kernels.cuda.memory import byte
+from forge_gpu.kernels.cuda.memory import LAST_BIT, ONE, THREE, byte, word
 from forge_gpu.kernels.reference.jsontext import REPLACEMENT
 
 # What is done with the bytes of a piece of output.
@@ -20,6 +24,11 @@ BLOCK = 128
 LONGEST = 12  # bytes of the longest escape, a pair of surrogates
 BACKSLASH, LETTER_U = ord("\\"), ord("u")
 NONE = np.int64(-1)
+
+EACH = np.uint64(0x0101010101010101)
+HIGH_BITS, ALL_BITS = EACH * np.uint64(0x80), np.uint64(0xFFFFFFFFFFFFFFFF)
+SPACES, QUOTES, BACKSLASHES = EACH * np.uint64(0x20), EACH * np.uint64(0x22), EACH * np.uint64(BACKSLASH)
+LINE_FEEDS, RETURNS = EACH * np.uint64(10), EACH * np.uint64(13)
 
 
 @function
@@ -191,45 +200,86 @@ def cut(work, memory, start, required, end):
 
 
 @function
-def measure(work, memory, start, count):
+def _equal(bits, eight):
+    """The high bit of each byte of `bits` that is one of `eight` equal ones. Exact up to the lowest that is
+    set: behind that a byte's borrow may set others."""
+    other = bits ^ eight
+    return (other - EACH) & ~other & HIGH_BITS
+
+
+@function
+def _as_it_is(work, words, i, end):
+    """(the bytes at i, zeros behind them, how many they are): those that are written as they are, up to the
+    first that is not, to `end`, or eight."""
+    bits = word(words, i)
+    if work == ESCAPE:
+        marks = _equal(bits, QUOTES) | _equal(bits, BACKSLASHES) | (bits - SPACES) & ~bits & HIGH_BITS
+    elif work == COMPACT:
+        marks = _equal(bits, LINE_FEEDS) | _equal(bits, RETURNS)
+    else:
+        marks = _equal(bits, BACKSLASHES)
+    before = np.int64(cuda.popc((marks - ONE) & ~marks)) >> 3  # zeros under the lowest mark: 64 without one
+    count = min(before, end - i)
+    if count < 8:
+        bits &= ~(ALL_BITS << (np.uint64(count) << THREE))
+    return bits, count
+
+
+@function
+def measure(work, memory, words, start, count):
     """(bytes that the block of `count` bytes becomes, whether they are the block's own bytes)."""
     end = start + count
     total = np.int64(0)
     same = True
     i = start
     while i < end:
-        _, made, size = token(work, memory, i, end)
-        same = same and made == size and size < 6  # \u001F keeps its size, not its spelling
-        total += made
-        i += size
+        _, passed = _as_it_is(work, words, i, end)
+        i += passed
+        total += passed
+        if passed < 8 and i < end:
+            _, made, size = token(work, memory, i, end)
+            same = same and made == size and size < 6  # \u001F keeps its size, not its spelling
+            total += made
+            i += size
     return total, same
 
 
 @function
-def write(work, memory, start, count, target, target_words, at):
+def write(work, memory, words, start, count, target, target_words, at):
     """The output of a block to target[at:], by one thread: aligned words, but for the ends."""
     end = start + count
     begin = at
     held = np.uint64(0)
     i = start
     while i < end:
-        bits, made, size = token(work, memory, i, end)
-        i += size
-        for _ in range(made):
-            held |= (bits & np.uint64(255)) << (np.uint64(at & 7) << np.uint64(3))
-            bits >>= np.uint64(8)
-            at += 1
-            if at & 7 == 0:
-                if at - 8 >= begin:
-                    target_words[np.uint64(at >> 3) - np.uint64(1)] = held
-                else:
-                    _put(target, begin, at, held)
-                held = np.uint64(0)
+        bits, passed = _as_it_is(work, words, i, end)
+        i += passed
+        at, held = _append(target, target_words, begin, at, held, bits, passed)
+        if passed < 8 and i < end:
+            bits, made, size = token(work, memory, i, end)
+            i += size
+            at, held = _append(target, target_words, begin, at, held, bits, made)
     _put(target, max(begin, at & ~7), at, held)
+
+
+@function
+def _append(target, target_words, begin, at, held, bits, count):
+    """(at, held) after `count` more bytes, at most eight: what fills an aligned word is written, what lies
+    behind it is held. `bits` are zero behind these bytes."""
+    shift = np.uint64(at & 7) << THREE
+    held |= bits << shift
+    following = at + count
+    if following >> 3 != at >> 3:
+        if at & ~7 >= begin:
+            target_words[np.uint64(at >> 3)] = held
+        else:
+            _put(target, begin, (at | 7) + 1, held)
+        held = bits >> ONE >> (LAST_BIT - shift)
+    return following, held
 
 
 @function
 def _put(target, begin, end, held):
     """Bytes begin ... end-1 of one aligned word, whose value is `held`."""
     for k in range(begin, end):
-        target[np.uint64(k)] = np.uint8(held >> (np.uint64(k & 7) << np.uint64(3)) & np.uint64(255))
+        target[np.uint64(k)] = np.uint8(held >> (np.uint64(k & 7) << THREE) & np.uint64(255))

@@ -84,16 +84,20 @@ def copy_by_warp(memory, words, start, target, target_words, begin, end, lane):
         target[np.uint64(8 * last + lane)] = memory[np.uint64(start + 8 * last - begin + lane)]
     k = first + lane
     source = start - begin
-    while k + 3 * WARP < last:
+    while k < last:  # all loads of a step before its stores: none waits for another
         a = word(words, source + 8 * k)
-        b = word(words, source + 8 * k + 8 * WARP)
-        c = word(words, source + 8 * k + 16 * WARP)
-        d = word(words, source + 8 * k + 24 * WARP)
+        b = c = d = np.uint64(0)
+        if k + WARP < last:
+            b = word(words, source + 8 * k + 8 * WARP)
+        if k + 2 * WARP < last:
+            c = word(words, source + 8 * k + 16 * WARP)
+        if k + 3 * WARP < last:
+            d = word(words, source + 8 * k + 24 * WARP)
         target_words[np.uint64(k)] = a
-        target_words[np.uint64(k + WARP)] = b
-        target_words[np.uint64(k + 2 * WARP)] = c
-        target_words[np.uint64(k + 3 * WARP)] = d
+        if k + WARP < last:
+            target_words[np.uint64(k + WARP)] = b
+        if k + 2 * WARP < last:
+            target_words[np.uint64(k + 2 * WARP)] = c
+        if k + 3 * WARP < last:
+            target_words[np.uint64(k + 3 * WARP)] = d
         k += 4 * WARP
-    while k < last:
-        target_words[np.uint64(k)] = word(words, source + 8 * k)
-        k += WARP

@@ -40,10 +40,10 @@ def work_of(number):
 
 
 @kernel
-def measure(memory, source, size):
+def measure(memory, words, source, size):
     """size[p] = bytes that piece p writes, a thread a piece; those that write their own bytes become copies.
 
-    memory: uint8[]. source, size: int64[p]; in `size`, a copy has its size already.
+    memory: uint8[], words: uint64[] (see memory). source, size: int64[p]; a copy's size is there already.
     """
     p = np.uint64(thread())
     if p >= np.uint64(len(source)):
@@ -53,7 +53,7 @@ def measure(memory, source, size):
     if work == COPY:
         return
     address, count = number & ADDRESS, number >> ADDRESS_BITS & COUNT
-    total, same = jsontext.measure(work, memory, address, count)
+    total, same = jsontext.measure(work, memory, words, address, count)
     size[p] = total
     if same:
         source[p] = address
@@ -76,7 +76,7 @@ def write(memory, words, source, offsets, target, target_words):
             number = source[np.uint64(mine)]
             if at >= low and at < high and work_of(number) != COPY:
                 address, count = number & ADDRESS, number >> ADDRESS_BITS & COUNT
-                jsontext.write(work_of(number), memory, address, count, target, target_words, at)
+                jsontext.write(work_of(number), memory, words, address, count, target, target_words, at)
         for q in range(p, min(p + WARP, pieces)):
             at = offsets[np.uint64(q)]
             if at >= high:
@@ -91,7 +91,7 @@ def write(memory, words, source, offsets, target, target_words):
 
 def write_all(memory, words, source, size, first, device) -> Text:
     """The text of rows whose pieces are first[r] ... first[r + 1] - 1: int64[n + 1], on the device."""
-    device.launch(measure, len(source), memory, source, size)
+    device.launch(measure, len(source), memory, words, source, size)
     offsets = offsets_of(device, size)
     total = scalar(device, offsets, -1)
     target = device.bytes(total)

@@ -11,7 +11,7 @@ import numpy as np
 from numba import cuda, types
 
 from forge_gpu.kernels.cuda.device import WARP, Device, function, kernel
-from forge_gpu.kernels.cuda.hashing import text_offsets
+from forge_gpu.kernels.cuda.hashing import HALF_BITS, LOW_HALF, text_offsets
 from forge_gpu.kernels.cuda.memory import byte, row_at, thread, word
 from forge_gpu.kernels.layout import Text
 from forge_gpu.kernels.reference.statistics import (
@@ -121,7 +121,7 @@ def _counted(memory, i, end, images, harmless):
 @kernel
 def count(memory, base, offsets, images, harmless, counts):
     """Add to counts[:4] what the bytes of a tile are; a block, of one warp, a tile. counts: int64[6, n]."""
-    shared = cuda.shared.array(1, dtype=types.uint64)
+    shared = cuda.shared.array(2, dtype=types.uint32)  # two halves: an addition of 64 bits is a loop of CAS
     lane = np.int64(cuda.threadIdx.x)
     rows = np.int64(len(offsets) - 1)
     low = offsets[0] + np.int64(cuda.blockIdx.x) * TILE
@@ -129,17 +129,18 @@ def count(memory, base, offsets, images, harmless, counts):
     r = row_at(offsets, rows, low)
     while r < rows and offsets[r] < high:  # the same for all lanes, as the barriers want it
         begin, end = max(offsets[r], low), offsets[r + 1]
-        if lane == 0:
-            shared[0] = np.uint64(0)
+        if lane < 2:
+            shared[lane] = np.uint32(0)
         cuda.syncthreads()
         result = np.uint64(0)
         for i in range(begin + lane, min(end, high), WARP):
             result += _counted(memory, base + i, base + end, images, harmless)
-        if result != 0:
-            cuda.atomic.add(shared, 0, result)
+        cuda.atomic.add(shared, 0, np.uint32(result & LOW_HALF))
+        if result >> HALF_BITS != 0:  # controls and mojibake are rare
+            cuda.atomic.add(shared, 1, np.uint32(result >> HALF_BITS))
         cuda.syncthreads()
         if lane < 4:
-            part = shared[0] >> np.uint64(lane) * FIELD & FIELD_MASK
+            part = np.uint64(shared[lane >> 1]) >> np.uint64(lane & 1) * FIELD & FIELD_MASK
             if part != 0:
                 cuda.atomic.add(counts, (lane, r), np.int64(part))
         cuda.syncthreads()
