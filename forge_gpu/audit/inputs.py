@@ -201,7 +201,7 @@ class _Look:
         near = workspace.near
         if near is not None:
             once = live[~again]
-            bands = near.settings.band_hashes(near.text.of(rows, once))
+            bands = workspace.engine.band_hashes(near.text.of(rows, once), near.settings.signing)
             self._similar.add(once[self._near.seen(bands)].tolist(), example)
 
     def report(self, files: Sequence[FileReport]) -> QualityReport:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.dedup.buckets import marks_in_parts, pairs_of_band
+from forge_gpu.dedup.grouped import pairs_by_sorting
 from forge_gpu.dedup.pairs import Pairs
 from forge_gpu.dedup.threads import in_turn
 from forge_gpu.errors import ConfigError
 from forge_gpu.hardware import shares
+from forge_gpu.kernels.arrays import HOST, Arrays, Decide, on_host
 from forge_gpu.kernels.layout import U64
 
 Number = TypeVar("Number", np.int64, np.uint64)
@@ -79,13 +82,14 @@ def candidates(
     budget_bytes: int,
     threads: int = 1,
     folder: Path | None = None,
+    decided: Decide = on_host,
 ) -> Pairs:
     """Pairs of rows that share a bucket of any band, to be closed by the caller.
 
     live: bool[n]; other rows are in no bucket. threads: work on a band each, where so many bands have room at
-    once. folder: see Pairs. The pairs depend on none of the last three. Memory: `budget_bytes`, and what
-    `pairs_of_band` says of a large bucket. Raises ValueError for more rows than pairs can name, OSError where
-    the disk does not take them.
+    once. folder: see Pairs. decided: where bands may be sorted. The pairs depend on none of the last four.
+    Memory: `budget_bytes`, and what `pairs_of_band` says of a large bucket. Raises ValueError for more rows
+    than pairs can name, OSError where the disk does not take them.
     """
     n = len(live)
     if n > 2**32:
@@ -102,8 +106,18 @@ def candidates(
         for some in pairs_of_band(lambda: read_band(band), alive, room // at_once):
             pairs.add(some)
 
-    for _ in in_turn(work_on, range(bands), at_once):
-        pass
+    def work_there(arrays: Arrays) -> bool:
+        """Whether bands are not the host's; what is added twice is there once."""
+        if arrays is HOST:
+            return False
+        for band in range(bands):
+            for some in pairs_by_sorting(partial(read_band, band), alive, arrays, arrays.room(room)):
+                pairs.add(some)
+        return True
+
+    if not decided(work_there, n):
+        for _ in in_turn(work_on, range(bands), at_once):
+            pass
     return pairs
 
 

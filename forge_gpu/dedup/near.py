@@ -22,8 +22,9 @@ from forge_gpu.dedup.shingling import Shingling
 from forge_gpu.dedup.threads import in_turn
 from forge_gpu.errors import ConfigError
 from forge_gpu.hardware import shares
+from forge_gpu.kernels.arrays import Decide, on_host
 from forge_gpu.kernels.layout import I64, U64, Text
-from forge_gpu.kernels.reference.minhash import multipliers
+from forge_gpu.kernels.reference.minhash import Signing, multipliers
 from forge_gpu.kernels.scratch import Scratch
 
 F64 = npt.NDArray[np.float64]
@@ -63,17 +64,17 @@ class NearDuplicates:
     def bands(self) -> Bands:
         return self.banding or Bands.choose(self.threshold, self.permutations)
 
-    def band_hashes(self, text: Text) -> U64:
-        """One hash a band of each row: uint64[rows, bands.count]. See kernels.reference.minhash.
+    @property
+    def signing(self) -> Signing:
+        """How band hashes are made of what is compared: a row's chosen contents, joined by newlines."""
+        bands, factors = self.bands, multipliers(self.permutations, self.seed)
+        return Signing(*self.shingling.arguments(), factors, bands.count, bands.rows)
 
-        The text of a row is what is compared: its chosen contents, joined by newlines.
-        """
+    def band_hashes(self, text: Text) -> U64:
+        """One hash a band of each row, by the CPU: uint64[rows, bands.count]; see `signing`."""
         from forge_gpu.kernels.cpu.minhash import band_hashes
 
-        bands, factors = self.bands, multipliers(self.permutations, self.seed)
-        hashes: U64 = band_hashes(
-            text.data, text.offsets, *self.shingling.arguments(), factors, bands.count, bands.rows
-        )
+        hashes: U64 = band_hashes(text.data, text.offsets, *self.signing)
         return hashes
 
 
@@ -118,17 +119,20 @@ def find_clusters(
     threads: int = 1,
     folder: Path | None = None,
     fetch: Callable[[I64], None] = _nothing_to_fetch,
+    decided: Decide = on_host,
 ) -> Clusters:
     """Clusters of near-duplicates among the live rows.
 
     read_band: band hashes of all n rows (see lsh.ReadBand); live: bool[n]; text_bytes: int64[n], the size of
     each row's text (may be a mapped file); read_rows: the texts of candidate rows, by any of `threads`
-    threads. folder: see Pairs. fetch: is given all candidate rows, ascending, before one is read. The result
-    depends on no budget and no threads. Memory: Clusters' 24 bytes a row, one more, and `budget_bytes` within
-    the bounds that `candidates` and `compare` state.
+    threads. folder: see Pairs. fetch: is given all candidate rows, ascending, before one is read. decided:
+    where bands may be sorted. The result depends on neither budget nor threads nor that. Memory: Clusters' 24
+    bytes a row, one more, and `budget_bytes` within the bounds that `candidates` and `compare` state.
     """
     clusters = Clusters(len(live))
-    with closing(candidates(read_band, settings.bands.count, live, budget_bytes, threads, folder)) as pairs:
+    with closing(
+        candidates(read_band, settings.bands.count, live, budget_bytes, threads, folder, decided)
+    ) as pairs:
         in_order = pairs.in_order()
         first = next(in_order)  # from here on `pairs.rows` is whole
         fetch(np.flatnonzero(pairs.rows))

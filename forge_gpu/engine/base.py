@@ -8,11 +8,13 @@ that lies on a device (`lazy.LazySpans`) may be given to any engine.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from forge_gpu.kernels.arrays import Arrays, Result
 from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
+from forge_gpu.kernels.reference.minhash import Signing
 from forge_gpu.kernels.reference.statistics import Statistics
 
 
@@ -86,6 +88,9 @@ class Engine(Protocol):
     def hash64(self, text: Text, seed: int) -> U64:
         """XXH3-64 with a seed: uint64[n]."""
 
+    def band_hashes(self, text: Text, signing: Signing) -> U64:
+        """A hash for each band of each text: uint64[n, bands] (see kernels.reference.minhash)."""
+
     def statistics(self, text: Text, repetition: bool) -> Statistics:
         """What the quality checks want to know of each text (see kernels.reference.statistics)."""
 
@@ -98,6 +103,9 @@ class Engine(Protocol):
 
     def first_occurrence(self, hashes: U64, live: U8) -> I64:
         """The first live row with the same hash (see kernels.reference.dedup); an array of its own."""
+
+    def decided(self, work: Callable[[Arrays], Result], rows: int) -> Result:
+        """What a decision about so many rows makes of them (see kernels.arrays.Decide)."""
 
     def memory(self) -> int:
         """Bytes that this engine's buffers hold now."""

@@ -19,7 +19,9 @@ from forge_gpu.engine import halving
 from forge_gpu.engine.base import Engine, RowGroups
 from forge_gpu.engine.lazy import LazySpans, LazyText
 from forge_gpu.errors import ForgeError, InputError
+from forge_gpu.kernels.arrays import Arrays
 from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
+from forge_gpu.kernels.reference.minhash import Signing
 from forge_gpu.kernels.reference.statistics import Statistics
 
 Result = TypeVar("Result")
@@ -139,6 +141,12 @@ class ResilientEngine:
 
         return self._call(lambda engine: engine.hash64(text, seed), len(text), part, np.concatenate)
 
+    def band_hashes(self, text: Text, signing: Signing) -> U64:
+        def part(rows: slice) -> U64:
+            return self.band_hashes(halving.part_of_text(text, rows), signing)
+
+        return self._call(lambda engine: engine.band_hashes(text, signing), len(text), part, np.concatenate)
+
     def statistics(self, text: Text, repetition: bool) -> Statistics:
         def part(rows: slice) -> Statistics:
             return self.statistics(halving.part_of_text(text, rows), repetition)
@@ -175,6 +183,9 @@ class ResilientEngine:
 
     def first_occurrence(self, hashes: U64, live: U8) -> I64:
         return self._call(lambda engine: engine.first_occurrence(hashes, live), len(live))
+
+    def decided(self, work: Callable[[Arrays], Result], rows: int) -> Result:
+        return self._call(lambda engine: engine.decided(work, rows), rows)
 
     def memory(self) -> int:
         return self._safe.memory() + (0 if self._health.failure else self._fast.memory())

@@ -26,7 +26,7 @@ from forge_gpu.fates import name as spelled
 from forge_gpu.frames import rendering
 from forge_gpu.frames.applying import Applied, apply
 from forge_gpu.frames.base import Frame, Frames, Series
-from forge_gpu.frames.comparing import all_of, of_columns, of_roles
+from forge_gpu.frames.comparing import Then, all_of, of_columns, of_roles, on_host, signed
 from forge_gpu.frames.judging import MALFORMED, by_role, judged, one_by_one
 from forge_gpu.frames.passes import GivenMapping, Names, OfProcess, Passes, Work, engine_there
 from forge_gpu.frames.rendering import Recipe
@@ -43,7 +43,8 @@ from forge_gpu.frames.workers import Stats
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.job.facts.near import numbers_of
 from forge_gpu.job.rows.near import settings_of
-from forge_gpu.kernels.layout import I64, U64, Text
+from forge_gpu.kernels.arrays import Arrays, Result
+from forge_gpu.kernels.layout import I64, U64
 from forge_gpu.quality.checks import REASONS
 from forge_gpu.split import mixture
 from forge_gpu.templates.strata import hashes_of
@@ -244,7 +245,8 @@ class FrameEngine(Generic[Frame, Series]):
             )
             grouped = () if group is None else self.passes.columns(frame, group)
             whole = self._hashed(frame, grouped, groups_hashed)
-            fates = by_key(asked, sizes, hashes, stratum, whole, memory)
+            work = partial(by_key, asked, sizes, hashes, stratum, whole, memory)
+            fates = self._decided(work, len(hashes))
         return {spelled(fate): self._frames.take(frame, np.flatnonzero(fates == fate)) for fate in SPLITS}
 
     def apply(self, frame: Frame, plan: Config | str | Path) -> Applied[Frame]:
@@ -279,15 +281,16 @@ class FrameEngine(Generic[Frame, Series]):
         near = near_settings({**settings, "keep": keep})
         texts = self._compared(columns, mapping, near.roles)
         rules = settings_of(near, seed)
-        result = [(rules.band_hashes(text), np.diff(text.offsets)) for text in texts(frame)]
+        result = list(texts(frame, partial(signed, rules.signing)))
         length = np.concatenate([np.zeros(0, np.int64), *(size for _, size in result)])
         clusters = find_clusters(
             rules,
             lambda band: (hashes[:, band] for hashes, _ in result),
             length > 0,
             length,
-            lambda rows: all_of(texts(self._frames.take(frame, rows))),
+            lambda rows: all_of(texts(self._frames.take(frame, rows), on_host)),
             self.passes.budget.bytes,
+            decided=self._decided,
         )
         own = {"first": None, "longest": length}
         score = own[keep] if keep in own else self._numbers(frame, keep)
@@ -318,8 +321,8 @@ class FrameEngine(Generic[Frame, Series]):
         texts = self._compared(columns, mapping, QUERIES)
         words = None if ngram is None else Shingling("words", ngram, punctuation=True)
         near = None if threshold is None else NearDuplicates(threshold)
-        known = Against(all_of(texts(evaluation)), Decontamination(words, near))
-        result = [known.check(text) for text in texts(frame)]
+        known = Against(all_of(texts(evaluation, on_host)), Decontamination(words, near))
+        result = [known.check(text) for text in texts(frame, on_host)]
         matched = np.concatenate(
             [np.zeros(0, np.int64), *(np.where(one.ngram >= 0, one.ngram, one.near) for one in result)]
         )
@@ -359,7 +362,8 @@ class FrameEngine(Generic[Frame, Series]):
         source = np.repeat(np.arange(len(frames), dtype=np.uint32), sizes)
         every = np.concatenate([np.zeros((0, 2), np.uint64), *hashes])
         live = np.ones(len(every), np.bool_)
-        used = mixture.sample(source, every, live, shares, seed, self.passes.budget.bytes)
+        sample = partial(mixture.sample, source, every, live, shares, seed, self.passes.budget.bytes)
+        used = self._decided(sample, len(every))
         parts = np.split(used, np.cumsum(sizes)[:-1])
         return {
             name: self._frames.take(frame, np.flatnonzero(part))
@@ -433,13 +437,20 @@ class FrameEngine(Generic[Frame, Series]):
 
     def _compared(
         self, columns: Names, mapping: GivenMapping, roles: Sequence[str]
-    ) -> Callable[[Frame], Iterator[Text]]:
-        """Gives the texts of a frame that are compared, block by block."""
+    ) -> Callable[[Frame, Then[Any]], Iterator[Any]]:
+        """Gives what becomes of the texts of a frame that are compared, block by block."""
         if columns is not None and mapping is not None:
             raise ConfigError("name columns or a mapping, not both")
         if columns is None:
-            return lambda frame: self.passes.by_role(partial(of_roles, roles), frame, mapping)
-        return lambda frame: self.passes.each(frame, self.passes.columns(frame, columns), of_columns)
+            return lambda frame, then: self.passes.by_role(partial(of_roles, roles, then), frame, mapping)
+        return lambda frame, then: self.passes.each(
+            frame, self.passes.columns(frame, columns), partial(of_columns, then)
+        )
+
+    def _decided(self, work: Callable[[Arrays], Result], rows: int) -> Result:
+        """See kernels.arrays.Decide."""
+        with self.passes.workers.borrow() as worker:
+            return worker.engine.decided(work, rows)
 
     def _hashed(self, frame: Frame, columns: Sequence[str], work: Work[U64]) -> U64 | None:
         """What `work` makes of each row; None where there are no columns to look at."""

@@ -12,6 +12,7 @@ from forge_gpu.errors import ConfigError, InputError
 from forge_gpu.frames.base import Bools
 from forge_gpu.frames.blocks import Columns
 from forge_gpu.frames.workers import Worker
+from forge_gpu.kernels.arrays import Arrays
 from forge_gpu.kernels.layout import I64, U8, U64
 from forge_gpu.split import exact, groups, temporal, threshold
 from forge_gpu.split.fractions import Splits
@@ -71,18 +72,24 @@ def fractions_of(train: float | None, validation: float | None, test: float | No
 
 
 def by_key(
-    asked: Asked, sizes: Splits, hashes: U64, stratum: U64 | None, group: U64 | None, memory: int
+    asked: Asked,
+    sizes: Splits,
+    hashes: U64,
+    stratum: U64 | None,
+    group: U64 | None,
+    memory: int,
+    arrays: Arrays,
 ) -> U8:
     """The split of each row, by its key: uint8[n]. group: 0 for rows that have none."""
     live = np.ones(len(hashes), np.bool_)
     if asked.mode == "threshold":
-        return threshold.assign(hashes, live, sizes, asked.seed)
+        return threshold.assign(hashes, live, sizes, asked.seed, arrays)
     if group is None:
-        return exact.assign(stratum, hashes, live, sizes, asked.seed, memory)
+        return exact.assign(stratum, hashes, live, sizes, asked.seed, memory, arrays)
     if len(group) and not group.any():
         raise InputError(f"no row has a value in the column {asked.group!r}: choose another one for group")
     whole = groups.groups_of(group, group != 0)
-    return groups.assign(whole, stratum, hashes, live, sizes, asked.seed, memory).fates
+    return groups.assign(whole, stratum, hashes, live, sizes, asked.seed, memory, arrays).fates
 
 
 def by_time(column: str, sizes: Splits, blocks: Iterable[tuple[I64, Bools]]) -> U8:

@@ -61,5 +61,7 @@ TEXTS = Share(Fraction(3, 4))
 # Of the host's available memory, and of a device's.
 HOST_OF_GPU_JOB = Share(Fraction(1, 4))
 """What a job on a GPU takes of the host, where the plan does not say."""
+DECISION_ON_DEVICE = Share(Fraction(1, 8))
+"""What the arrays of a decision may take of an engine's pool."""
 POOL_AT_START = Share(Fraction(1, 4))
 """With what a pool of a device starts, as a part of what it may grow to."""

@@ -273,7 +273,7 @@ def _decide(
         texts,
         job.mixture,
         [item.file for item in items],
-        job.pool.first.engine.first_occurrence,
+        job.pool.first.engine,
         telling_how_far("decide", job.listener, check_stop),
         splits if any(splits) else (),
         tokens,

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.fates import Fate
+from forge_gpu.kernels.arrays import HOST, Arrays
 from forge_gpu.kernels.layout import I64, U8, U64
 from forge_gpu.split.fractions import Splits
 from forge_gpu.split.mixer import Stream
@@ -34,6 +35,7 @@ def assign(
     fractions: Splits,
     seed: int,
     budget_bytes: int,
+    arrays: Arrays = HOST,
 ) -> U8:
     """The split of each row: uint8[n] of Fate.TRAIN, VALIDATION or TEST; NOT_LIVE where not live.
 
@@ -42,7 +44,7 @@ def assign(
     the result: `budget_bytes` or 24 MiB, whichever is more, and 32 bytes a distinct stratum. The result
     does not depend on the budget.
     """
-    rows = Rows(stratum, hashes, live, seed, Stream.SPLIT)
+    rows = Rows(stratum, hashes, live, seed, Stream.SPLIT, arrays)
     values, counts = count_strata(rows)
     tests, validations = quotas(counts, fractions)
     return FATES[draw(rows, values, counts, tests, validations, budget_bytes)]

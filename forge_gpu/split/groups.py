@@ -8,17 +8,18 @@ split. Rows that are alone then fill up what is missing, and with enough of them
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.fates import Fate, name
+from forge_gpu.kernels.arrays import HOST, Arrays
 from forge_gpu.kernels.layout import I64, U8, U64
 from forge_gpu.split.exact import FATES, quotas
 from forge_gpu.split.fractions import Splits
-from forge_gpu.split.mixer import Stream, mix
+from forge_gpu.split.mixer import Stream
 from forge_gpu.split.quota import NOT_LIVE, Rows, count_strata, draw
 
 TOLERANCE = 0.01
@@ -27,6 +28,8 @@ TOLERANCE = 0.01
 _SPLITS = (Fate.TEST, Fate.VALIDATION, Fate.TRAIN)  # in the order of quota.FIRST, SECOND, REST
 
 Bool = npt.NDArray[np.bool_]
+FirstOccurrence = Callable[[U64, U8], I64]
+"""See kernels.reference.dedup.first_occurrence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,14 @@ class GroupSplit:
     reasons: tuple[str, ...]
 
 
-def groups_of(keys: U64, present: Bool) -> I64:
+def groups_of(keys: U64, present: Bool, first_occurrence: FirstOccurrence | None = None) -> I64:
     """The group of each row, as its smallest row: int64[n]. keys: uint64[n], equal within a group; rows that
-    are not `present` (the column is null or missing) are groups of their own. Memory: 60 bytes a row."""
-    from forge_gpu.kernels.cpu.dedup import first_occurrence
+    are not `present` (the column is null or missing) are groups of their own. first_occurrence: an engine's;
+    the CPU's kernel where none is given. Memory: 60 bytes a row."""
+    from forge_gpu.kernels.cpu import dedup
 
     pairs = np.stack((keys, np.zeros_like(keys)), axis=1)
-    first: I64 = first_occurrence(pairs, present.astype(np.uint8))
+    first: I64 = (first_occurrence or dedup.first_occurrence)(pairs, present.astype(np.uint8))
     return np.where(first < 0, np.arange(len(keys)), first)
 
 
@@ -71,6 +75,7 @@ def assign(
     fractions: Splits,
     seed: int,
     budget_bytes: int,
+    arrays: Arrays = HOST,
 ) -> GroupSplit:
     """Splits in which no group is torn.
 
@@ -78,7 +83,7 @@ def assign(
     live: bool[n]. Sizes come as near to those of `exact.quotas` as the groups allow, in every stratum and in
     total. Memory: about 100 bytes a row of a group of several rows, 17 a row otherwise, and `budget_bytes`.
     """
-    rows = Rows(stratum, hashes, live, seed, Stream.SPLIT)
+    rows = Rows(stratum, hashes, live, seed, Stream.SPLIT, arrays)
     values, counts = count_strata(rows)
     tests, validations = quotas(counts, fractions)
     lacking = np.stack((tests, validations, counts - tests - validations))
@@ -87,7 +92,7 @@ def assign(
     several = live & (size[group] > 1)
     fates = np.full(len(live), NOT_LIVE, np.uint8)
     _deal(fates, group, several, rows, values, lacking)
-    alone = Rows(stratum, hashes, live & ~several, seed, Stream.SPLIT)
+    alone = Rows(stratum, hashes, live & ~several, seed, Stream.SPLIT, arrays)
     given = required - lacking.sum(axis=1)
     single_values, single_counts = count_strata(alone)
     shares = _shares(lacking[:, np.searchsorted(values, single_values)], single_counts, required - given)
@@ -100,19 +105,22 @@ def _deal(fates: U8, group: I64, several: Bool, rows: Rows, values: U64, lacking
     """Assign the groups of several rows, and take their rows off `lacking`, int64[3, strata]."""
     from forge_gpu.kernels.cpu.deal import deal
 
+    arrays, xp = rows.arrays, rows.arrays.xp
     row = np.flatnonzero(several)
-    labels, index, sizes = np.unique(group[row], return_inverse=True, return_counts=True)
-    order = np.lexsort((labels, -sizes))
-    place = np.argsort(order)[index]
-    column = np.zeros(len(row), np.int64)
+    labels, index, sizes = xp.unique(arrays.there(group[row]), return_inverse=True, return_counts=True)
+    order = arrays.ascending(-sizes)  # of equal size the smallest label, which comes first
+    rank = xp.empty_like(order)
+    rank[order] = xp.arange(len(order))
+    place = rank[index]
+    cell = place * max(len(values), 1)
     if rows.stratum is not None:
-        column = np.searchsorted(values, np.asarray(rows.stratum[row]))
-    cells, times = np.unique(place * len(values) + column, return_counts=True)
+        cell += xp.searchsorted(arrays.there(values), arrays.there(rows.stratum[row]))
+    cells, times = map(arrays.here, xp.unique(cell, return_counts=True))
     at, column = np.divmod(cells, max(len(values), 1))
     bounds = np.searchsorted(at, np.arange(len(labels) + 1))
-    keys = mix(np.asarray(rows.hashes[labels[order]]), rows.seed, rows.stream)
+    keys = arrays.here(rows.keys(arrays.here(labels[order])))
     codes: U8 = deal(bounds, column, times, keys, lacking)
-    fates[row] = np.array(_SPLITS, np.uint8)[codes[place]]
+    fates[row] = np.array(_SPLITS, np.uint8)[codes[arrays.here(place)]]
 
 
 def _shares(lacking: I64, counts: I64, required: I64) -> I64:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.errors import ConfigError
+from forge_gpu.kernels.arrays import HOST, Arrays
 from forge_gpu.kernels.layout import I64, U64
 from forge_gpu.split.fractions import rounded
 from forge_gpu.split.mixer import Stream
@@ -55,6 +56,7 @@ def sample(
     required: Sequence[int],
     seed: int,
     budget_bytes: int,
+    arrays: Arrays = HOST,
 ) -> npt.NDArray[np.bool_]:
     """Which live rows are used: bool[n], required[s] rows of each source s, by seeded hash of their key.
 
@@ -62,7 +64,7 @@ def sample(
     mapped files. The rows of a source that a smaller share would use are among those of a larger one.
     Memory beyond twice the result: `budget_bytes` or 24 MiB, whichever is more.
     """
-    rows = Rows(source, hashes, live, seed, Stream.SAMPLE)
+    rows = Rows(source, hashes, live, seed, Stream.SAMPLE, arrays)
     values, counts = count_strata(rows)
     first = np.array([required[value] for value in values.tolist()], np.int64)
     drawn = draw(rows, values, counts, np.minimum(first, counts), np.zeros_like(first), budget_bytes)
@@ -101,6 +103,7 @@ def sample_repeated(
     sources: int,
     seed: int,
     budget_bytes: int,
+    arrays: Arrays = HOST,
 ) -> tuple[Passes, I64]:
     """(how often live rows are used; what each source offers: int64[sources], the sum of its rows' sizes).
 
@@ -112,7 +115,7 @@ def sample_repeated(
     """
 
     def drawn(rows: Sequence[int]) -> tuple[npt.NDArray[np.bool_], I64]:
-        used = sample(source, hashes, live, rows, seed, budget_bytes)
+        used = sample(source, hashes, live, rows, seed, budget_bytes, arrays)
         return used, available(source, used, sources) if size is None else sums_of(
             source, size, used, sources
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from forge_gpu.kernels.arrays import HOST, Arrays
 from forge_gpu.kernels.layout import I64, U8, U64
 from forge_gpu.split import select
 from forge_gpu.split.mixer import Stream, mix
@@ -18,8 +19,6 @@ NOT_LIVE = 255
 FIRST, SECOND, REST = 0, 1, 2
 
 _LARGEST = np.uint64(2**64 - 1)
-_IN_CACHE = 1 << 15
-"""Rows at once where what is made of them is soon forgotten."""
 
 BYTES_A_ROW = 72
 """Peak of sorting a group of strata: row, stratum, hash, order, rank, and the copies that sorting makes."""
@@ -40,10 +39,12 @@ class Rows:
     live: Bool
     seed: int
     stream: Stream
+    arrays: Arrays = HOST
 
     def keys(self, rows: I64) -> U64:
-        """The seeded hashes by which rows are ordered."""
-        return mix(np.take(np.asarray(self.hashes), rows, axis=0), self.seed, self.stream)
+        """The seeded hashes by which rows are ordered, there."""
+        hashes = self.arrays.there(np.take(np.asarray(self.hashes), rows, axis=0))
+        return mix(hashes, self.seed, self.stream)
 
 
 def count_strata(rows: Rows) -> tuple[U64, I64]:
@@ -57,14 +58,19 @@ def count_strata(rows: Rows) -> tuple[U64, I64]:
         if rows.stratum is None:
             result, times = np.zeros(1, np.uint64), np.array([np.count_nonzero(live)])
         else:
-            result, times = np.unique(np.asarray(rows.stratum[block])[live], return_counts=True)
-            result = result.astype(np.uint64)
+            result, times = _distinct(rows.arrays, np.asarray(rows.stratum[block])[live])
         merged = np.union1d(values, result)
         total = np.zeros(len(merged), np.int64)
         total[np.searchsorted(merged, values)] += counts
         total[np.searchsorted(merged, result)] += times
         values, counts = merged, total
     return values, counts
+
+
+def _distinct(arrays: Arrays, values: npt.NDArray[np.unsignedinteger]) -> tuple[U64, I64]:
+    """Different values of the host in ascending order, and how often each is there; on the host."""
+    result, times = arrays.xp.unique(arrays.there(values), return_counts=True)
+    return arrays.here(result).astype(np.uint64), arrays.here(times)
 
 
 def draw(rows: Rows, values: U64, counts: I64, first: I64, second: I64, budget_bytes: int) -> U8:
@@ -76,11 +82,11 @@ def draw(rows: Rows, values: U64, counts: I64, first: I64, second: I64, budget_b
     large for it is cut by selection. The result does not depend on the budget.
     """
     drawn = np.full(len(rows.live), NOT_LIVE, np.uint8)
-    at_once = max(budget_bytes // BYTES_A_ROW, select.BLOCK)
+    at_once = max(rows.arrays.room(budget_bytes) // BYTES_A_ROW, select.BLOCK)
     for start, end in _groups(counts, at_once):
         if rows.stratum is None or counts[start] > at_once:
             pieces = _Pieces(rows, values[start], keep=counts[start] <= at_once)
-            _draw_by_selection(drawn, pieces, int(first[start]), int(second[start]))
+            _draw_by_selection(drawn, pieces, int(first[start]), int(second[start]), rows.arrays)
         else:
             group = slice(start, end)
             _draw_by_sorting(drawn, rows, values[group], counts[group], first[group], second[group])
@@ -105,33 +111,36 @@ def _draw_by_sorting(drawn: U8, rows: Rows, values: U64, counts: I64, first: I64
     """
     total = first + second
     bound = _likely_bound(total, counts)
-    row, index, keys = _below(drawn, rows, values, bound)
-    result = np.bincount(index, minlength=len(values))
+    row, index, keys, result = _below(drawn, rows, values, bound)
     if (result < total).any():
         bound[result < total] = _LARGEST
-        row, index, keys = _below(drawn, rows, values, bound)
-        result = np.bincount(index, minlength=len(values))
+        row, index, keys, result = _below(drawn, rows, values, bound)
     times = np.stack((first, second, result - total), axis=1).reshape(-1)
     code = np.repeat(np.tile(np.array([FIRST, SECOND, REST], np.uint8), len(values)), times)
-    drawn[row[_by_stratum(index, keys, len(values))]] = code
+    drawn[row[rows.arrays.here(rows.arrays.ascending_by(index, keys))]] = code
 
 
-def _below(drawn: U8, rows: Rows, values: U64, bound: U64) -> tuple[I64, I64, U64]:
+def _below(drawn: U8, rows: Rows, values: U64, bound: U64) -> tuple[I64, I64, U64, I64]:
     """The rows of the strata `values` whose key does not exceed their stratum's bound, in order: their
-    numbers, the index of their stratum, their keys. All rows of the strata become REST."""
+    numbers, there the index of their stratum and their keys, and how many of each stratum there are. All rows
+    of the strata become REST."""
     assert rows.stratum is not None
+    arrays, xp = rows.arrays, rows.arrays.xp
+    values_there, bound_there = arrays.there(values), arrays.there(bound)
     result: list[tuple[I64, I64, U64]] = []
-    for block in select.blocks(len(rows.live), _IN_CACHE):
+    for block in select.blocks(len(rows.live), arrays.at_once):
         stratum = np.asarray(rows.stratum[block])
         inside = np.asarray(rows.live[block]) & (stratum >= values[0]) & (stratum <= values[-1])
         at = np.flatnonzero(inside)
-        row, index = at + block.start, np.searchsorted(values, stratum[at])
+        row, index = at + block.start, xp.searchsorted(values_there, arrays.there(stratum[at]))
         keys = rows.keys(row)
-        below = np.flatnonzero(keys <= bound[index])
-        result.append((row[below], index[below], keys[below]))
+        below = keys <= bound_there[index]
+        result.append((row[arrays.here(below)], index[below], keys[below]))
         drawn[row] = REST
-    row, index, keys = (np.concatenate(parts) for parts in zip(*result, strict=True))
-    return row, index, keys
+    rows_of, indices, keys_of = zip(*result, strict=True)
+    index = xp.concatenate(indices)
+    counts = arrays.here(xp.bincount(index, minlength=len(values)))
+    return np.concatenate(rows_of), index, xp.concatenate(keys_of), counts
 
 
 def _likely_bound(required: I64, counts: I64) -> U64:
@@ -142,15 +151,6 @@ def _likely_bound(required: I64, counts: I64) -> U64:
     bound = np.full(len(counts), _LARGEST)
     bound[share < 1] = share[share < 1] * 2.0**64
     return bound
-
-
-def _by_stratum(index: I64, keys: U64, strata: int) -> I64:
-    """The order of rows by (stratum, key, row)."""
-    # One sort by both, of as many bits of the key as fit beside the stratum.
-    bits = (strata - 1).bit_length()
-    both = index.astype(np.uint64) << np.uint64(64 - bits) | keys >> np.uint64(bits) if bits else keys
-    order = select.order_of_different(both)
-    return np.lexsort((keys, index)) if order is None else order
 
 
 class _Pieces:
@@ -173,17 +173,17 @@ class _Pieces:
             yield row, rows.keys(row)
 
 
-def _draw_by_selection(drawn: U8, pieces: _Pieces, first: int, second: int) -> None:
+def _draw_by_selection(drawn: U8, pieces: _Pieces, first: int, second: int, arrays: Arrays) -> None:
     """All rows of one stratum of any size: the keys at the two cuts are selected, ties go by row."""
     for row, _ in pieces:
         drawn[row] = REST
     for count, code in ((first + second, SECOND), (first, FIRST)):
         if count == 0:
             continue
-        cut = select.select(lambda: (keys for _, keys in pieces), count - 1)
+        cut = select.select(lambda: (keys for _, keys in pieces), count - 1, arrays)
         ties = count - cut.below
         for row, keys in pieces:
-            tied = row[keys == np.uint64(cut.key)][:ties]
+            tied = row[arrays.here(keys == np.uint64(cut.key))][:ties]
             ties -= len(tied)
-            drawn[row[keys < np.uint64(cut.key)]] = code
+            drawn[row[arrays.here(keys < np.uint64(cut.key))]] = code
             drawn[tied] = code

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forge_gpu.kernels.layout import I64, U64
+from forge_gpu.kernels.arrays import HOST, Arrays
+from forge_gpu.kernels.layout import U64
 
 BLOCK = 1 << 18
 """Rows that are read at once from arrays that may be mapped files."""
@@ -30,24 +31,10 @@ def blocks(n: int, size: int = BLOCK) -> Iterator[slice]:
         yield slice(start, min(start + size, n))
 
 
-def order_of_different(keys: U64) -> I64 | None:
-    """The order of keys; None where two are equal. numpy's unstable sort is five times as fast as its stable
-    one, and of hashes hardly ever are two equal."""
-    order = np.argsort(keys)
-    ordered = keys[order]
-    return None if (ordered[1:] == ordered[:-1]).any() else order
-
-
-def ascending(keys: U64) -> I64:
-    """The stable order of keys: equal ones stay as they are."""
-    order = order_of_different(keys)
-    return np.argsort(keys, kind="stable") if order is None else order
-
-
-def select(keys: Callable[[], Iterator[U64]], rank: int) -> Selected:
+def select(keys: Callable[[], Iterator[U64]], rank: int, arrays: Arrays = HOST) -> Selected:
     """The key at 0-based `rank` of the sorted keys.
 
-    keys: starts a pass over all keys, in pieces of uint64[m]; must give more than `rank` of them. Four
+    keys: starts a pass over all keys, in pieces of uint64[m] there; must give more than `rank` of them. Four
     passes, each counting 16 bits of the keys that share the bits found so far: 512 KiB, whatever n is.
     """
     prefix, below = 0, 0
@@ -57,7 +44,7 @@ def select(keys: Callable[[], Iterator[U64]], rank: int) -> Selected:
             if shift < 64 - _DIGIT:
                 piece = piece[piece >> np.uint64(shift + _DIGIT) == np.uint64(prefix)]
             digit = (piece >> np.uint64(shift)) & np.uint64((1 << _DIGIT) - 1)
-            counts += np.bincount(digit.astype(np.int64), minlength=1 << _DIGIT)
+            counts += arrays.here(arrays.xp.bincount(digit.astype(np.int64), minlength=1 << _DIGIT))
         ends = np.cumsum(counts)
         result = int(np.searchsorted(ends, rank - below, side="right"))
         below += int(ends[result] - counts[result])

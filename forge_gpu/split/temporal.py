@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.fates import Fate
+from forge_gpu.kernels.arrays import HOST, Arrays
 from forge_gpu.kernels.layout import I64, U8, U64
 from forge_gpu.split.fractions import Splits
 from forge_gpu.split.quota import NOT_LIVE
@@ -16,7 +17,7 @@ from forge_gpu.split.select import blocks, select
 _SIGN = np.uint64(1 << 63)
 
 
-def assign(times: I64, live: npt.NDArray[np.bool_], fractions: Splits) -> U8:
+def assign(times: I64, live: npt.NDArray[np.bool_], fractions: Splits, arrays: Arrays = HOST) -> U8:
     """The split of each row: uint8[n] of Fate.TRAIN, VALIDATION or TEST; NOT_LIVE where not live.
 
     times: int64[n], may be a mapped file. The wanted cuts of the n rows in order of time lie before the
@@ -27,12 +28,13 @@ def assign(times: I64, live: npt.NDArray[np.bool_], fractions: Splits) -> U8:
 
     def keys() -> Iterator[U64]:
         for block in blocks(len(live)):
-            yield np.asarray(times[block])[np.asarray(live[block])].view(np.uint64) ^ _SIGN
+            now = np.asarray(times[block])[np.asarray(live[block])]
+            yield arrays.there(now.view(np.uint64)) ^ _SIGN
 
-    n = sum(len(piece) for piece in keys())
+    n = sum(int(np.count_nonzero(live[block])) for block in blocks(len(live)))
     validation, test = fractions.counts(n)
     fates = np.full(len(live), NOT_LIVE, np.uint8)
-    bounds = [_bound(keys, n, n - test - validation), _bound(keys, n, n - test)]
+    bounds = [_bound(keys, n, cut, arrays) for cut in (n - test - validation, n - test)]
     for block in blocks(len(live)):
         now = np.asarray(times[block])
         fate = np.full(len(now), Fate.TRAIN, np.uint8)
@@ -43,11 +45,11 @@ def assign(times: I64, live: npt.NDArray[np.bool_], fractions: Splits) -> U8:
     return fates
 
 
-def _bound(keys: Callable[[], Iterator[U64]], n: int, cut: int) -> int | None:
+def _bound(keys: Callable[[], Iterator[U64]], n: int, cut: int, arrays: Arrays) -> int | None:
     """The first time after the cut that is wanted before position `cut`; None when no row comes after."""
     if cut == n:
         return None
-    result = select(keys, cut)
+    result = select(keys, cut, arrays)
     time = result.key - 2**63
     if cut - result.below <= result.below + result.equal - cut:
         return time

@@ -10,12 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from forge_gpu.dedup import grouped
 from forge_gpu.dedup.lsh import RECALL, Bands, candidates
 from forge_gpu.dedup.near import BYTES_A_BYTE, Clusters, NearDuplicates, compare, find_clusters, survivors
 from forge_gpu.dedup.shingling import Shingling
+from forge_gpu.engine.gpu.arrays import DeviceArrays
 from forge_gpu.errors import ConfigError
+from forge_gpu.kernels.arrays import on_host
 from forge_gpu.kernels.reference import union
 from tests.dedup.generated_texts import column, edited_pairs, jaccard, shingle_set
+from tests.kernels.host_device import HostDevice
 
 RATES = [0.005, 0.01, 0.02, 0.04, 0.08, 0.15]
 
@@ -80,9 +84,11 @@ def words_of(pairs):
     return np.array([larger << 32 | smaller for smaller, larger in pairs], np.uint64)
 
 
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("threads", [1, 3, "device"])
 @pytest.mark.parametrize("budget", [1, 20_000, 200_000, 2**30])
-def test_candidates_are_the_pairs_of_all_buckets_whatever_room_there_is(tmp_path, budget, threads):
+def test_candidates_are_the_pairs_of_all_buckets_whatever_room_there_is(
+    tmp_path, budget, threads, monkeypatch
+):
     random = np.random.default_rng(2)
     bands = random.integers(0, 4000, (6000, 3)).astype(np.uint64) * np.uint64(2**52)
     bands[::3, 1] = 7  # a bucket of very many rows
@@ -93,10 +99,16 @@ def test_candidates_are_the_pairs_of_all_buckets_whatever_room_there_is(tmp_path
     def read(band):
         return [bands[:2500, band], bands[2500:2500, band], bands[2500:, band]]
 
-    with closing(candidates(read, 3, live, budget, threads, tmp_path)) as pairs:
+    at_once, decided, device = threads, on_host, HostDevice()
+    if threads == "device":
+        at_once, decided = 1, lambda work, rows: work(DeviceArrays(device, 300_000))
+        monkeypatch.setattr(grouped, "_PAIRS_AT_ONCE", 1000)
+        monkeypatch.setattr(grouped, "_LEAST_ROWS", 100)
+    with closing(candidates(read, 3, live, budget, at_once, tmp_path, decided)) as pairs:
         assert list(tmp_path.iterdir()) == []  # what is on the disk has no name
         pieces = list(pairs.in_order())
     assert np.array_equal(np.concatenate(pieces), expected)  # each once, in order
+    assert (device.made > 100) == (threads == "device") and device.held == 0
     assert (len(pieces) > 3) == (budget < 2**30)  # of small budgets the file is needed
     assert np.array_equal(np.flatnonzero(pairs.rows), np.unique(expected.view(np.uint32)))
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from forge_gpu.engine.base import RowGroups
 from forge_gpu.engine.cpu.engine import CpuEngine
+from forge_gpu.engine.gpu.arrays import DeviceArrays
 from forge_gpu.engine.lazy import LazySpans, LazyText
+from forge_gpu.kernels.arrays import Arrays, Result
 from forge_gpu.kernels.layout import I32, I64, U8, U64, ProgramTable, Spans, Text, spans_of_offsets
+from forge_gpu.kernels.reference.minhash import Signing
 from forge_gpu.kernels.reference.statistics import Statistics
+from tests.kernels.host_device import DeviceLost, HostDevice
 from tests.kernels.simulated_parquet import SimulatedParquet
-
-
-class DeviceLost(RuntimeError):
-    """What a driver says when a GPU has gone."""
 
 
 class Allocator:
@@ -77,6 +77,9 @@ class FaultyEngine(CpuEngine):
     def hash64(self, text: Text, seed: int) -> U64:
         return super().hash64(self._there(text), seed)
 
+    def band_hashes(self, text: Text, signing: Signing) -> U64:
+        return super().band_hashes(self._there(text), signing)
+
     def statistics(self, text: Text, repetition: bool) -> Statistics:
         return super().statistics(self._there(text), repetition)
 
@@ -93,6 +96,10 @@ class FaultyEngine(CpuEngine):
     def first_occurrence(self, hashes: U64, live: U8) -> I64:
         self._allocator.grant(hashes.nbytes)
         return super().first_occurrence(hashes, live)
+
+    def decided(self, work: Callable[[Arrays], Result], rows: int) -> Result:
+        self._allocator.grant(8 * rows)
+        return work(DeviceArrays(HostDevice(), 1 << 20))
 
     def _room(self, size: int) -> U8:
         self._allocator.grant(size)

@@ -23,7 +23,10 @@ from tests.kernels.cuda_backends import SIMULATED, open_device, run_simulated
 from tests.kernels.simulated_engine import Entered
 
 BACKENDS = [pytest.param("sim", marks=pytest.mark.sim), pytest.param("gpu", marks=pytest.mark.gpu)]
-CHATML = {"output": {"columns": ["score"]}, "preprocessing": {"split": {"stratify": "category"}}}
+CHATML = {
+    "output": {"columns": ["score"], "order": "shuffled"},
+    "preprocessing": {"split": {"stratify": "category"}, "dedup": {"near": {"permutations": 32}}},
+}
 
 
 @pytest.fixture(params=BACKENDS)

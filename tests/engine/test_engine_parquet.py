@@ -22,10 +22,11 @@ from forge_gpu.errors import InputError
 from forge_gpu.io import faults
 from forge_gpu.io.row_groups import RowGroups
 from forge_gpu.job.events.events import FellBack, Halved
-from tests.engine.faulty_engines import Allocator, DeviceLost, FaultyEngine
+from tests.engine.faulty_engines import Allocator, FaultyEngine
 from tests.engine.parquet_jobs import CHAT, FLAT, GROUPS, LONG, SOURCE, plan, run, table, write
 from tests.job.jobs import content, read_lines
 from tests.kernels.cuda_backends import SIMULATED, open_device, run_simulated
+from tests.kernels.host_device import DeviceLost
 from tests.kernels.simulated_engine import Entered
 from tests.kernels.simulated_parquet import SimulatedParquet
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from forge_gpu.dedup.near import NearDuplicates
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.halving import halves, joined_texts
 from forge_gpu.engine.resilient import Health, ResilientEngine, out_of_memory
@@ -49,6 +50,7 @@ def everything(engine: object) -> list[object]:
     decoded = engine.text(texts)
     hashes = engine.hash128(decoded)
     result += [hashes.tolist(), engine.hash64(decoded, 7).tolist()]
+    result.append(engine.band_hashes(decoded, NearDuplicates().signing).tolist())
     live = np.array([1, 1, 0, 1, 1, 1, 0], np.uint8)
     result.append(engine.first_occurrence(np.concatenate([hashes, hashes]), np.tile(live, 2)).tolist())
     result += [[field.tolist() for field in engine.statistics(decoded, True)], rows_of(decoded)]

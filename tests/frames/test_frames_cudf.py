@@ -178,6 +178,24 @@ def test_texts_never_come_to_the_host(on: OnDevice) -> None:
     assert on.back(text) == listed(CPU.render(made, "{query}|{response}|{bytes}"))
 
 
+def test_near_duplicates_and_splits_bring_the_texts_of_candidates_alone(on: OnDevice) -> None:
+    same(on, "near_duplicates", frame().drop(columns="bytes"), ["query", "response"], threshold=0.5)
+    same(on, "split", frame().drop(columns="bytes"), 0.5, 0.5, group="group", columns="query")
+    made = pd.DataFrame({"text": texts([f"{n} of its own {n}" * 2 for n in (1, 22, 345, 6789)])})
+    brought: list[int] = []
+    download = on.device.device.download
+
+    def counted(array: Any) -> Any:
+        brought.append(array.nbytes if array.dtype == np.uint8 else 0)
+        return download(array)
+
+    on.device.device.download = counted
+    same(on, "near_duplicates", made, "text", threshold=0.9)
+    same(on, "split", made, 0.5, 0.5, columns="text")
+    same(on, "deduplicate", made, "text")
+    assert brought and max(brought) <= len(made)  # a byte a row: which are UTF-8
+
+
 def test_pandas_goes_in_and_comes_out_as_well(on: OnDevice) -> None:
     text = on.engine.render(frame(), "chatml")
     assert type(text) is pd.Series and listed(text) == listed(CPU.render(frame(), "chatml"))

@@ -197,6 +197,15 @@ def test_without_weights_all_is_repeated_and_a_stream_gives_the_same(folder: Pat
     assert (mixed["lines"], mixed["tokens"]) == (train["lines"], train["tokens"])
 
 
+def test_a_mixture_that_uses_no_row_has_no_packs(folder: Path, tmp_path: Path) -> None:
+    config = repeating(folder, tmp_path, "lines", weights=[1.0, 1.0], repeats=[4, None])
+    output = config.output.model_copy(update={"packing": "bfd", "pack_length": 200})
+    (tmp_path / "chat.jsonl").write_text("")
+    result = jobs.run(config.model_copy(update={"output": output}), tmp_path / "out")
+    assert result.counts["train"] == 0 < result.counts["unsampled"]
+    assert len(pq.read_table(tmp_path / "out/ledger.parquet")) == result.counts["unsampled"]
+
+
 def test_texts_are_not_repeated(folder: Path) -> None:
     config = jobs.plan(data={"inputs": ["a", "b"], "repeats": [1, 2]}, output={"form": "text"})
     assert [rule.name for rule, _ in broken(config, ())] == ["data.repeats"]

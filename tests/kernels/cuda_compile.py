@@ -47,7 +47,7 @@ SIGNATURES: dict[str, list[tuple[Any, ...]]] = {
     "statistics.blank": [(U8, i64, I64, U8)],
     "statistics.repeated_windows": [(U64, i64, I64, TABLE)],
     "shingles.units": [(U8, i64, I64, i64, U32, units, I64) for units in (U32, U64)],
-    "minhash.signatures_of_units": [(units, I64, I64, i64, i64, U64, U32, U32, BITS) for units in (U32, U64)],
+    "minhash.signatures_of_units": [(units, I64, I64, i64, i64, U64, U32, BITS) for units in (U32, U64)],
     "minhash.bands_of_signatures": [(BITS, i64, U64, HASHES)],
     "utf8.find_faults": [(U8, U64, i64, I64, I64, U8)],
 }

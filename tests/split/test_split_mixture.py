@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge_gpu.errors import ConfigError
@@ -69,6 +69,7 @@ def test_sample_is_of_exact_size_and_grows_with_its_share(monkeypatch, block):
     assert 150 < np.count_nonzero(fates == 0) < 280  # the sample's hashes are not those of the split
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_shares_of_sizes_are_searched(seed):
     """Against adding rows one by one, in the order in which shares of rows use them."""

@@ -69,14 +69,16 @@ def test_threshold_moves_no_row_when_data_is_added_and_is_near_its_fractions():
     assert np.array_equal(partly, np.where(live, whole, NOT_LIVE))
 
 
-def test_threshold_bounds_are_whole():
-    ends = np.array([0, 2**63 - 1, 2**63, 2**64 - 1], np.uint64)
-    assert threshold._below(ends, 0).tolist() == [False] * 4
-    assert threshold._below(ends, 2**63).tolist() == [True, True, False, False]
-    assert threshold._below(ends, 2**64).all()
+def test_threshold_bounds_are_whole(monkeypatch):
     assert (threshold.assign(KEYS, LIVE, Splits(0, 0, 1), 0) == Fate.TEST).all()
     assert (threshold.assign(KEYS, LIVE, Splits(0, 1, 0), 0) == Fate.VALIDATION).all()
     assert (threshold.assign(KEYS, LIVE, Splits(1, 0, 0), 0) == Fate.TRAIN).all()
+    ends = np.array([[0, 0], [2**63 - 1, 0], [2**63, 0], [2**64 - 1, 0]], np.uint64)
+    monkeypatch.setattr(threshold, "mix", lambda hashes, *_: hashes[:, 0])
+    halves = [Fate.TEST, Fate.TEST, Fate.TRAIN, Fate.TRAIN]
+    assert threshold.assign(ends, np.ones(4, bool), Splits(0.5, 0, 0.5), 0).tolist() == halves
+    assert (threshold.assign(ends, np.ones(4, bool), Splits(0, 0, 1), 0) == Fate.TEST).all()
+    assert (threshold.assign(ends, np.ones(4, bool), Splits(1, 0, 0), 0) == Fate.TRAIN).all()
 
 
 def nearest_cuts(times: list[int], cut: int) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from forge_gpu.engine.base import RowGroups
-from forge_gpu.kernels.cpu import dedup, hashing, jsontext, messages, render, scan, statistics
+from forge_gpu.kernels.arrays import HOST, Arrays, Result
+from forge_gpu.kernels.cpu import dedup, hashing, jsontext, messages, minhash, render, scan, statistics
 from forge_gpu.kernels.cpu.utf8 import valid_utf8
 from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
+from forge_gpu.kernels.reference.minhash import Signing
 from forge_gpu.kernels.reference.statistics import Statistics
 from forge_gpu.kernels.scratch import Scratch
 
@@ -64,6 +66,9 @@ class CpuEngine:
     def hash64(self, text: Text, seed: int) -> U64:
         return hashing.xxh3_64(text, seed, self._hash)
 
+    def band_hashes(self, text: Text, signing: Signing) -> U64:
+        return minhash.band_hashes(text.data, text.offsets, *signing)
+
     def statistics(self, text: Text, repetition: bool) -> Statistics:
         return statistics.text_statistics(text, self._statistics, repetition)
 
@@ -75,6 +80,9 @@ class CpuEngine:
 
     def first_occurrence(self, hashes: U64, live: U8) -> I64:
         return dedup.first_occurrence(hashes, live)
+
+    def decided(self, work: Callable[[Arrays], Result], rows: int) -> Result:
+        return work(HOST)
 
     def memory(self) -> int:
         scratches = (self._scan, self._messages, self._text, *self._renders, self._hash, self._statistics)

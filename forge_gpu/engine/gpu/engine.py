@@ -13,10 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from forge_gpu.engine.base import Engine, RowGroups
+from forge_gpu.engine.gpu.arrays import DeviceArrays
 from forge_gpu.engine.gpu.cudf_adapter import TextBlock
 from forge_gpu.engine.gpu.device import ChunkDevice
 from forge_gpu.engine.lazy import LazySpans, LazyText
-from forge_gpu.kernels.cuda import dedup, hashing, render, statistics
+from forge_gpu.kernels.arrays import Arrays, Result
+from forge_gpu.kernels.cuda import dedup, hashing, minhash, render, statistics
 from forge_gpu.kernels.cuda.utf8 import valid_utf8
 from forge_gpu.kernels.layout import (
     I32,
@@ -31,6 +33,7 @@ from forge_gpu.kernels.layout import (
     Text,
     spans_of_offsets,
 )
+from forge_gpu.kernels.reference.minhash import Signing
 from forge_gpu.kernels.reference.statistics import Statistics
 
 LEAST_ROWS = 256
@@ -54,7 +57,7 @@ class ParquetDecoder(Protocol):
 class GpuEngine:
     """See `engine.base.Engine`. What it returns is on the host, or comes there by itself (LazyText).
 
-    decoder: None where Parquet is for the host.
+    decoder: None where Parquet is for the host. room_bytes: of the device, for a decision.
     """
 
     name = "gpu"
@@ -65,11 +68,13 @@ class GpuEngine:
         host: Engine,
         least_rows: int = LEAST_ROWS,
         decoder: ParquetDecoder | None = None,
+        room_bytes: int = 1 << 28,
     ) -> None:
         self._device = device
         self._host = host
         self._least_rows = least_rows
         self._decoder = decoder
+        self._arrays = DeviceArrays(device, room_bytes)
 
     def scan(self, data: U8, form: str, keys: Sequence[str], max_row_bytes: int) -> Records:
         self._device.forget()  # the memory of the chunk before may hold another one now
@@ -122,6 +127,15 @@ class GpuEngine:
             hashes: U64 = self._device.download(hashing.xxh3_64(_there(text), seed, self._device))
             return hashes
 
+    def band_hashes(self, text: Text, signing: Signing) -> U64:
+        if len(text) < self._least_rows:
+            return self._host.band_hashes(text, signing)
+        there = _there(text)
+        with self._device:
+            made = minhash.band_hashes(there.data, there.offsets, *signing, self._device)
+            hashes: U64 = self._device.download(made)
+            return hashes
+
     def statistics(self, text: Text, repetition: bool) -> Statistics:
         if len(text) < self._least_rows:
             return self._host.statistics(text, repetition)
@@ -152,6 +166,12 @@ class GpuEngine:
         with self._device:
             rows: I64 = self._device.download(dedup.first_occurrence(hashes, live, self._device))
             return rows
+
+    def decided(self, work: Callable[[Arrays], Result], rows: int) -> Result:
+        if rows < self._least_rows:
+            return self._host.decided(work, rows)
+        with self._device:
+            return work(self._arrays)
 
     def memory(self) -> int:
         return self._host.memory()

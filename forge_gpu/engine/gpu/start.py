@@ -12,6 +12,7 @@ from forge_gpu.engine.gpu.device import CupyDevice
 from forge_gpu.engine.gpu.engine import GpuEngine
 from forge_gpu.engine.gpu.pool import BudgetedPool
 from forge_gpu.errors import ForgeError
+from forge_gpu.hardware import shares
 from forge_gpu.hardware.gpus import GPU
 
 
@@ -27,7 +28,12 @@ def open_engine(gpu: GPU, pool_bytes: int | None, pools: dict[int, Any]) -> GpuE
         with cupy.cuda.Device(number):
             pools[number] = BudgetedPool(number, pool_bytes or gpu_budget([gpu.vram_free], 1).pools[0])
     pool = pools[number]
-    return GpuEngine(CupyDevice(number, pool.allocator), CpuEngine(), decoder=CudfParquet(pool))
+    return GpuEngine(
+        CupyDevice(number, pool.allocator),
+        CpuEngine(),
+        decoder=CudfParquet(pool),
+        room_bytes=shares.DECISION_ON_DEVICE.of(pool.budget),
+    )
 
 
 def current_gpu(gpus: Sequence[GPU]) -> GPU:

@@ -15,6 +15,7 @@ from forge_gpu.io.disk import output_fault
 from forge_gpu.job.decide.candidates import CandidateTexts
 from forge_gpu.job.facts.near import BANDS
 from forge_gpu.job.state import index
+from forge_gpu.kernels.arrays import Decide, on_host
 from forge_gpu.kernels.layout import I64, U64
 
 
@@ -36,6 +37,7 @@ def find_clusters(
     texts: CandidateTexts,
     budget_bytes: int,
     threads: int = 1,
+    decided: Decide = on_host,
 ) -> Clusters:
     """Clusters of near-duplicates among the live rows; as dedup.near.find_clusters, but the texts of all
     candidates are read from the input together. Raises OutputError."""
@@ -50,6 +52,7 @@ def find_clusters(
             threads,
             texts.folder,
             texts.fetch,
+            decided,
         )
     except OSError as fault:
         if fault.filename is not None:

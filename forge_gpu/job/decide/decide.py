@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from forge_gpu.config.schema import Config
-from forge_gpu.dedup.exact import FirstOccurrence
+from forge_gpu.engine.base import Engine
+from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.hardware import shares
 from forge_gpu.job.decide.candidates import CandidateTexts
 from forge_gpu.job.decide.gathered import Gathered
@@ -58,7 +59,7 @@ def decide(
     texts: CandidateTexts | None = None,
     mixture: Mixture | None = None,
     files: Sequence[int] = (),
-    first_occurrence: FirstOccurrence | None = None,
+    engine: Engine | None = None,
     on_step: OnStep = _ignore,
     splits: Sequence[str] = (),
     tokens: np.ndarray | None = None,
@@ -79,7 +80,7 @@ def decide(
             lambda done: on_step("reading the index", done, len(ranges)),
         )
         case = Case(
-            config, facts, budget_bytes, texts, mixture, files, first_occurrence, splits, tokens, threads
+            config, facts, budget_bytes, texts, mixture, files, engine or CpuEngine(), splits, tokens, threads
         )
         verdict = Verdict.none_yet(facts) if before is None else Verdict.taken_up(facts, before)
         for number, step in enumerate(steps):

@@ -13,6 +13,7 @@ from forge_gpu.config.schema import DataConfig
 from forge_gpu.errors import ConfigError
 from forge_gpu.io import urls
 from forge_gpu.io.inputs import InputFile
+from forge_gpu.kernels.arrays import HOST, Arrays
 from forge_gpu.kernels.layout import U64
 from forge_gpu.split import mixture
 
@@ -43,6 +44,7 @@ class Mixture:
         seed: int,
         budget_bytes: int,
         trained: Counts | None = None,
+        arrays: Arrays = HOST,
     ) -> tuple[Bool, Counts | None]:
         """(which live rows are used: bool[n]; how often each is, uint32[n], where the plan repeats any).
         source: of each row. trained: uint32[n], tokens of each row by which weights are meant; None where
@@ -51,10 +53,9 @@ class Mixture:
         if self.repeats is None and trained is None:
             there = mixture.available(source, live, number).tolist()
             required = mixture.shares(there, self.weights, self.caps)
-            return mixture.sample(source, hashes, live, required, seed, budget_bytes), None
-        passes, _ = mixture.sample_repeated(
-            source, hashes, live, trained, self.weights, self.caps, self.repeats, number, seed, budget_bytes
-        )
+            return mixture.sample(source, hashes, live, required, seed, budget_bytes, arrays), None
+        sizes = self.weights, self.caps, self.repeats, number
+        passes, _ = mixture.sample_repeated(source, hashes, live, trained, *sizes, seed, budget_bytes, arrays)
         return passes.used(source), None if self.repeats is None else passes.copies(source)
 
     def section(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from forge_gpu.fates import name
 from forge_gpu.job.decide.verdict import Case, Verdict
 from forge_gpu.job.rows.tokenizers import pack_length
 from forge_gpu.job.state.decisions import SPLITS
+from forge_gpu.kernels.arrays import Arrays
 from forge_gpu.kernels.layout import I64
 from forge_gpu.packs.places import PACKERS, groups_of, padded, section
 
@@ -25,7 +28,7 @@ def packs(case: Case, verdict: Verdict) -> None:
     for split in SPLITS:
         rows, copies = verdict.copies_of(verdict.fate == split)
         if verdict.rank is not None:
-            in_order = np.argsort(verdict.rank[copies])
+            in_order = case.decided(partial(_ascending, verdict.rank[copies]))
             rows, copies = rows[in_order], copies[in_order]
         lengths = np.asarray((case.beside + case.tokens["tokens"])[rows], np.uint32)
         groups = groups_of(output.pack_within, lengths, _files(case, rows))
@@ -34,6 +37,11 @@ def packs(case: Case, verdict: Verdict) -> None:
         splits[name(split)] = lengths, made
     verdict.rank = ranks
     verdict.sections["packs"] = section(output, most, splits)
+
+
+def _ascending(ranks: I64, arrays: Arrays) -> I64:
+    order: I64 = arrays.here(arrays.ascending(arrays.there(ranks)))
+    return order
 
 
 def _files(case: Case, rows: I64) -> I64:

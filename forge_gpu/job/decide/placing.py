@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from forge_gpu.errors import ConfigError
@@ -39,16 +41,15 @@ def _splits(case: Case, verdict: Verdict, open_rows: Bool) -> U8:
         0.0 if name(Fate.TEST) in case.splits else settings.test_split,
     )
     if settings.split.mode == "temporal":
-        return temporal.assign(facts["time"], open_rows, sizes)
+        return case.decided(partial(temporal.assign, facts["time"], open_rows, sizes))
     if settings.split.mode == "threshold":
-        return threshold.assign(
-            _hashes_of_records(facts["hashes"], verdict, open_rows), open_rows, sizes, settings.seed
-        )
+        hashes = _hashes_of_records(facts["hashes"], verdict, open_rows)
+        return case.decided(partial(threshold.assign, hashes, open_rows, sizes, settings.seed))
     drawn_by = facts["hashes"], open_rows, sizes, settings.seed, shares.DECIDER.of(case.budget_bytes)
     group = _groups(case, verdict, open_rows)
     if group is None:
-        return exact.assign(verdict.stratum, *drawn_by)
-    made = groups.assign(group, verdict.stratum, *drawn_by)
+        return case.decided(partial(exact.assign, verdict.stratum, *drawn_by))
+    made = case.decided(partial(groups.assign, group, verdict.stratum, *drawn_by))
     size = np.bincount(group[open_rows], minlength=1)
     verdict.sections["groups"] = {
         "groups_of_several_rows": int(np.count_nonzero(size > 1)),
@@ -72,9 +73,10 @@ def _groups(case: Case, verdict: Verdict, open_rows: Bool) -> I64 | None:
                 f"preprocessing.split.group: no row has a value in the column {settings.split.group!r}; "
                 "choose another column"
             )
-        groupings.append(groups.groups_of(group, present))
+        groupings.append(groups.groups_of(group, present, case.engine.first_occurrence))
     if verdict.record is not None and (np.bincount(verdict.record[open_rows]) > 1).any():
-        groupings.append(groups.groups_of(verdict.record.astype(np.uint64), open_rows))
+        of_record = verdict.record.astype(np.uint64)
+        groupings.append(groups.groups_of(of_record, open_rows, case.engine.first_occurrence))
     near = settings.dedup.near
     if verdict.clusters is not None and near is not None and near.action == "group":
         groupings.append(verdict.clusters.label)
@@ -126,10 +128,12 @@ def _ranks(case: Case, verdict: Verdict, rows: I64, copies: I64) -> I64:
     if verdict.first_copy is None:
         chosen = np.zeros(case.facts.rows, np.bool_)
         chosen[rows] = True
-        return order.shuffled_ranks(case.facts["hashes"], chosen, seed, budget_bytes)[rows]
+        hashes = case.facts["hashes"]
+        return case.decided(partial(order.shuffled_ranks, hashes, chosen, seed, budget_bytes))[rows]
     hashes = np.asarray(case.facts["hashes"])[rows]
     hashes[:, 1] += (copies - verdict.first_copy[rows]).astype(np.uint64)
-    return order.shuffled_ranks(hashes, np.ones(len(rows), np.bool_), seed, budget_bytes)
+    every = np.ones(len(rows), np.bool_)
+    return case.decided(partial(order.shuffled_ranks, hashes, every, seed, budget_bytes))
 
 
 def _first_lines(ranks: I64, lines: np.ndarray) -> I64:

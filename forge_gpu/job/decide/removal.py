@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 
@@ -47,7 +49,7 @@ def duplicate(case: Case, verdict: Verdict) -> None:
         return
     hashes, open_rows = case.facts["hashes"], verdict.open_rows
     budget_bytes = shares.DECIDER.of(case.budget_bytes)
-    duplicates(hashes, open_rows, budget_bytes, case.first_occurrence, verdict.duplicate_of)
+    duplicates(hashes, open_rows, budget_bytes, case.engine.first_occurrence, verdict.duplicate_of)
     verdict.settle(verdict.duplicate_of >= 0, Fate.DUPLICATE)
 
 
@@ -83,6 +85,7 @@ def _clusters(case: Case, open_rows: Bool, near: Near) -> Clusters:
             case.texts,
             shares.DECIDER.of(case.budget_bytes),
             case.threads,
+            case.engine.decided,
         )
     finally:
         case.texts.close()
@@ -106,11 +109,12 @@ def unsampled(case: Case, verdict: Verdict) -> None:
     """Rows that the mixture of the sources has no use for; the others are split source by source."""
     if case.mixture is None:
         return
+    mixture, hashes = case.mixture, case.facts["hashes"]
     source, trained = source_of_rows(case), case.weighed
     seed, open_rows = case.config.preprocessing.seed, verdict.open_rows
     decider = shares.DECIDER.of(case.budget_bytes)
-    used, verdict.copies = case.mixture.sample(
-        source, case.facts["hashes"], open_rows, seed, decider, trained
+    used, verdict.copies = case.decided(
+        partial(mixture.sample, source, hashes, open_rows, seed, decider, trained)
     )
     if verdict.copies is None:
         verdict.sections["mixture"] = case.mixture.section(source, open_rows, used.astype(np.uint32), trained)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.config.schema import Config
-from forge_gpu.dedup.exact import FirstOccurrence
 from forge_gpu.dedup.near import Clusters
+from forge_gpu.engine.base import Engine
+from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.fates import Fate
 from forge_gpu.job.decide.candidates import CandidateTexts
 from forge_gpu.job.decide.gathered import Gathered
@@ -19,6 +20,7 @@ from forge_gpu.job.decide.mixture import Mixture
 from forge_gpu.job.facts.media import beside
 from forge_gpu.job.state.decisions import Decisions
 from forge_gpu.job.state.index import PART
+from forge_gpu.kernels.arrays import Arrays, Result
 from forge_gpu.kernels.layout import I64, U8, U64
 
 Bool = npt.NDArray[np.bool_]
@@ -31,7 +33,7 @@ OPEN = 255
 class Case:
     """facts: of all rows. budget_bytes: of the job. texts: of rows that may be near-duplicates,
     where the plan looks for them. mixture: of the sources; files: the file of each range, by which it tells
-    them. first_occurrence: of the engine that finds duplicates, None for the CPU's. splits: of each file,
+    them. engine: decides where there is room for it. splits: of each file,
     where the data comes with them; else empty. tokens: `token_table.ROW` of all rows, where what becomes of
     them depends on that. threads: for what takes long."""
 
@@ -41,10 +43,14 @@ class Case:
     texts: CandidateTexts | None = None
     mixture: Mixture | None = None
     files: Sequence[int] = ()
-    first_occurrence: FirstOccurrence | None = None
+    engine: Engine = field(default_factory=CpuEngine)
     splits: Sequence[str] = ()
     tokens: np.ndarray | None = None
     threads: int = 1
+
+    def decided(self, work: Callable[[Arrays], Result]) -> Result:
+        """See kernels.arrays.Decide."""
+        return self.engine.decided(work, self.facts.rows)
 
     @property
     def weighed(self) -> npt.NDArray[np.uint32] | None:

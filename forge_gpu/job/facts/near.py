@@ -38,7 +38,7 @@ def _measured(workspace: Workspace, rows: Rows) -> tuple[U64, I64]:
         text = workspace.near.text.of(rows, good)
         settings = workspace.near.settings
         bands = np.zeros((settings.bands.count, len(rows)), np.uint64)
-        bands[:, good] = settings.band_hashes(text).T
+        bands[:, good] = rows.engine.band_hashes(text, settings.signing).T
         sizes = np.zeros(len(rows), np.int64)
         sizes[good] = np.diff(text.offsets)
         return bands.T, sizes

@@ -83,9 +83,12 @@ class Decisions:
 
     def first_of(self, of_copies: np.ndarray, rows: slice) -> np.ndarray:
         """Of rank or places what the first copy of each of some rows has; of a row in no split anything."""
-        if self.first_copy is None or not len(of_copies):
+        if self.first_copy is None:
             return np.asarray(of_copies[rows])
-        return np.asarray(of_copies)[np.minimum(self.first_copy[rows], len(of_copies) - 1)]
+        first = self.first_copy[rows]
+        if not len(of_copies):
+            return np.zeros((len(first), *of_copies.shape[1:]), of_copies.dtype)
+        return np.asarray(of_copies)[np.minimum(first, len(of_copies) - 1)]
 
     def line_counts(self, rows: int | None = None) -> dict[Fate, int]:
         """How many lines the rows of each fate become; of so many rows, the first ones, where it is given."""

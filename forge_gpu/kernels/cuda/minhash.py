@@ -1,31 +1,36 @@
 """MinHash signatures and band hashes (see reference/minhash.py).
 
-A block has a row: its threads hash a tile of shingles into shared memory, then each goes through the tile for
-permutations of its own, a product and a minimum each. Bound by those instructions, not by memory: about
-shingles x permutations x 4; of the device's copy bandwidth 2-4% is to be expected at 128 permutations.
+A block has a row, and each of its warps every fourth tile of the row's shingles. A lane hashes one shingle
+of the tile, then goes through all of them for one multiplier: a product and its four extremes, which are
+the values of four permutations. In sm_90's machine code that is 105 instructions for the 32 shingles of a
+tile (a multiplication, two minima or maxima of three, a quarter of a load each), and about 130 to hash a
+shingle of five characters: 0.8 and 1.9 for each shingle and permutation, all of 32 bits. They bound it, not
+memory: at 128 permutations an SM issues them in 1.9 cycles a shingle, so 3 to 4% of the device's copy
+bandwidth is to be expected.
 """
 
 import numpy as np
 from numba import cuda, types
 
 from forge_gpu.kernels.cuda import shingles
-from forge_gpu.kernels.cuda.device import Device, function, kernel
+from forge_gpu.kernels.cuda.device import WARP, Device, function, kernel
 from forge_gpu.kernels.cuda.hashing import text_offsets
 from forge_gpu.kernels.cuda.memory import thread
 from forge_gpu.kernels.layout import I64, U8, U64, Text
 from forge_gpu.kernels.reference.minhash import BAND_WEIGHTS, MASKS, NOTHING
 from forge_gpu.kernels.reference.shingles import CHARACTER_WEIGHTS, LENGTH_WEIGHT, U32, WORD_WEIGHTS, WORDS
 
-TILE = 128  # shingles, and threads of a block
-MASK32 = np.uint64(0xFFFFFFFF)
-LENGTH_FACTOR = np.uint64(LENGTH_WEIGHT)
+WARPS = 4
+BLOCK = WARPS * WARP
+EXTREMES = len(MASKS)  # of a product, so permutations of a multiplier
+ONE, LENGTH_FACTOR = np.uint64(1), np.uint64(LENGTH_WEIGHT)
 
 
 @function
 def _fmix32(h):
-    h = (h ^ h >> np.uint64(16)) * np.uint64(0x85EBCA6B) & MASK32
-    h = (h ^ h >> np.uint64(13)) * np.uint64(0xC2B2AE35) & MASK32
-    return h ^ h >> np.uint64(16)
+    h = np.uint32((h ^ h >> np.uint32(16)) * np.uint32(0x85EBCA6B))
+    h = np.uint32((h ^ h >> np.uint32(13)) * np.uint32(0xC2B2AE35))
+    return np.uint32(h ^ h >> np.uint32(16))
 
 
 @function
@@ -37,43 +42,69 @@ def _fmix64(h):
 
 @function
 def _low_half(units, at, count, kind, weights):
-    """The low 32 bits of the hash of the shingle of `count` units at `at`: all that MinHash reads."""
-    total = np.uint64(count) * LENGTH_FACTOR
-    for k in range(count):
-        total += np.uint64(units[at + k]) * weights[k]
+    """The low 32 bits of the hash of the shingle of `count` units at `at`: all that MinHash reads.
+
+    Places are unsigned here and below: of those nobody asks whether they count from the end."""
+    at, k, end = np.uint64(at), np.uint64(0), np.uint64(count)
     if kind == WORDS:
-        return _fmix64(total) & MASK32
-    return _fmix32(total & MASK32)
+        total = end * LENGTH_FACTOR
+        while k < end:
+            total += np.uint64(units[at + k]) * weights[k]
+            k += ONE
+        return np.uint32(_fmix64(total))
+    low = np.uint32(np.uint32(count) * np.uint32(LENGTH_FACTOR))
+    while k < end:
+        low = np.uint32(low + np.uint32(np.uint32(units[at + k]) * np.uint32(weights[k])))
+        k += ONE
+    return _fmix32(low)
 
 
 @kernel
-def signatures_of_units(units, offsets, counts, kind, n, weights, factors, masks, result):
-    """result[r, j] = the least (hash x factors[j] modulo 2^32) xor masks[j] of row r's shingles.
+def signatures_of_units(units, offsets, counts, kind, n, weights, multipliers, result):
+    """result[r, f·q + k] = the least (hash x multipliers[k] modulo 2^32) xor MASKS[f] of row r's shingles.
 
-    A block has a row. units, counts: see shingles.units; weights: uint64[32]; factors, masks: uint32[k];
-    result: uint32[rows, k].
+    A block has a row. units, counts: see shingles.units; weights: uint64[32]; multipliers: uint32[q];
+    result: uint32[rows, 4·q].
     """
-    tile = cuda.shared.array(TILE, dtype=types.uint32)
-    t = np.int64(cuda.threadIdx.x)
+    tiles = cuda.shared.array((WARPS, WARP), dtype=types.uint32)
+    least = cuda.shared.array((EXTREMES, WARPS, WARP), dtype=types.uint32)
+    lane = np.int64(cuda.threadIdx.x) % WARP
+    warp = np.int64(cuda.threadIdx.x) // WARP
     r = np.int64(cuda.blockIdx.x)
     first = offsets[r] - offsets[0]
     number = counts[r]
     size = min(np.int64(n), number)
     shingles_of_row = number - size + 1 if number > 0 else np.int64(0)
-    for j in range(t, (len(factors) + TILE - 1) // TILE * TILE, TILE):  # as often for every thread
-        factor = np.uint64(factors[j] if j < len(factors) else 0)
-        mask = np.uint64(masks[j] if j < len(factors) else 0)
-        least = np.uint64(NOTHING)
-        for begin in range(0, shingles_of_row, TILE):
-            mine = begin + t
-            if mine < shingles_of_row:
-                tile[t] = np.uint32(_low_half(units, first + mine, size, kind, weights))
+    for group in range(0, len(multipliers), WARP):
+        multiplier = multipliers[group + lane] if group + lane < len(multipliers) else np.uint32(0)
+        low, high = np.uint32(NOTHING), np.uint32(0)
+        low_signed, high_signed = np.int32(2**31 - 1), np.int32(-(2**31))
+        for begin in range(0, shingles_of_row, BLOCK):
+            tile = begin + warp * WARP
+            if tile < shingles_of_row:
+                mine = min(tile + lane, shingles_of_row - 1)  # the last one again changes no extreme
+                tiles[np.uint64(warp), np.uint64(lane)] = _low_half(units, first + mine, size, kind, weights)
             cuda.syncthreads()
-            for k in range(min(TILE, shingles_of_row - begin)):
-                least = min(least, (np.uint64(tile[k]) * factor & MASK32) ^ mask)
+            if tile < shingles_of_row and group + lane < len(multipliers):
+                for k in range(WARP):
+                    product = np.uint32(tiles[np.uint64(warp), np.uint64(k)] * multiplier)
+                    signed = np.int32(product)
+                    low = product if product < low else low
+                    high = product if product > high else high
+                    low_signed = signed if signed < low_signed else low_signed
+                    high_signed = signed if signed > high_signed else high_signed
             cuda.syncthreads()
-        if j < len(factors):
-            result[r, j] = np.uint32(least)
+        least[0, warp, lane] = np.uint32(low ^ np.uint32(MASKS[0]))
+        least[1, warp, lane] = np.uint32(high ^ np.uint32(MASKS[1]))
+        least[2, warp, lane] = np.uint32(np.uint32(low_signed) ^ np.uint32(MASKS[2]))
+        least[3, warp, lane] = np.uint32(np.uint32(high_signed) ^ np.uint32(MASKS[3]))
+        cuda.syncthreads()
+        if group + lane < len(multipliers):  # of the four extremes a warp each
+            value = least[warp, 0, lane]
+            for other in range(1, WARPS):
+                value = min(value, least[warp, other, lane])
+            result[r, warp * len(multipliers) + group + lane] = value
+        cuda.syncthreads()
 
 
 @kernel
@@ -105,11 +136,10 @@ def signatures(data: U8, offsets: I64, kind: int, n: int, fold: U32, multipliers
     counts = device.xp.zeros(rows, np.int64)
     device.launch(shingles.units, rows, memory, bases[0], offsets, kind, device.upload(fold), units, counts)
     weights = WORD_WEIGHTS if kind == WORDS else CHARACTER_WEIGHTS[0].astype(np.uint64)
-    factors, masks = np.tile(multipliers, len(MASKS)), np.repeat(np.uint32(MASKS), len(multipliers))
-    result = device.xp.empty((rows, len(factors)), np.uint32)
-    tables = device.upload(weights), device.upload(factors), device.upload(masks)
+    result = device.xp.empty((rows, EXTREMES * len(multipliers)), np.uint32)
+    tables = device.upload(weights), device.upload(multipliers)
     device.launch(
-        signatures_of_units, TILE * rows, units, offsets, counts, kind, n, *tables, result, block=TILE
+        signatures_of_units, BLOCK * rows, units, offsets, counts, kind, n, *tables, result, block=BLOCK
     )
     return result
 

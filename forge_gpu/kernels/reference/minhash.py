@@ -14,6 +14,8 @@ Bands after Indyk and Motwani (1998): rows that agree in all values of a band fa
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from forge_gpu.kernels.layout import I64, U8, U64
@@ -28,6 +30,17 @@ and, taken as signed, its least and its greatest."""
 
 BAND_WEIGHTS = np.array([z | 1 for z in splitmix64(1, 256)], np.uint64)
 """Odd 64-bit weights of a signature's values inside a band, and of the band's number (the last one)."""
+
+
+class Signing(NamedTuple):
+    """How band hashes are made: see `shingles` for kind, n and fold, `band_hashes` for the others."""
+
+    kind: int
+    n: int
+    fold: U32
+    multipliers: U32
+    bands: int
+    rows: int
 
 
 def multipliers(permutations: int, seed: int) -> U32:
