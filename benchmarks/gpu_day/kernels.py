@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import orjson
 
 from benchmarks.gpu_day.places import Stopwatch, kernel_device, kernel_seconds, seconds
 from benchmarks.gpu_day.row import Row, held
@@ -67,7 +68,7 @@ def copy_bandwidth(device: Any, size: int, dry: bool) -> float:
 
 def _works(device: Any, count: int, length: int) -> Iterator[tuple[str, Callable[[], object], int]]:
     """(name, what to time, bytes that it moves)."""
-    from forge_gpu.kernels.cuda import dedup, hashing, minhash, render, statistics, utf8
+    from forge_gpu.kernels.cuda import dedup, hashing, minhash, render, scan, statistics, utf8
 
     data = _sentences(count * length)
     resident = device.upload(data)
@@ -113,6 +114,10 @@ def _works(device: Any, count: int, length: int) -> Iterator[tuple[str, Callable
     )
     moved = int(few.offsets[-1])
     yield "minhash, 128 permutations", lambda: minhash.band_hashes(*arguments, device), moved
+    line = orjson.dumps({"text": _sentences(length).tobytes().decode()}) + b"\n"
+    lines = _padded(device, device.upload(np.frombuffer(line * count, np.uint8)))[: len(line) * count]
+    of_lines = 2 * len(lines) + len(lines) // 4 + 68 * count
+    yield "scan of JSON lines", lambda: scan.scan_lines(lines, ("text",), 2**40, device), of_lines
 
 
 def _padded(device: Any, data: Any) -> Any:

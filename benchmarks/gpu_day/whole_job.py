@@ -73,13 +73,15 @@ def _against(
 
 
 def _peaks(factory: EngineFactory, chunk: int | None) -> str:
-    """The peak of the pool, beside what peak_factors.yaml counts on for the engines' chunks."""
+    """The peak of the pool, what of it may have been held for the next pass, and what peak_factors.yaml
+    counts on for the engines' chunks."""
     if chunk is None:
         return ""
     factor = max(sum(stages.values()) for stages in peak_factors()["gpu"]["passes"].values())
     engines = read_cores().allowed + 1
     return "".join(
-        f"; peak {pool['peak'] / 2**20:,.0f} MiB, counted on {chunk * factor * engines / 2**20:,.0f}"
+        f"; peak {pool['peak'] / 2**20:,.0f} MiB, {pool['held'] / 2**20:,.0f} of it held, "
+        f"counted on {chunk * factor * engines / 2**20:,.0f} beside"
         for pool in factory.report()["gpus"]
     )
 

@@ -8,14 +8,17 @@ that lies on a device (`lazy.LazySpans`) may be given to any engine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from forge_gpu.kernels.arrays import Arrays, Result
 from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
 from forge_gpu.kernels.reference.minhash import Signing
 from forge_gpu.kernels.reference.statistics import Statistics
+
+if TYPE_CHECKING:
+    from forge_gpu.engine.held import HeldChunk
 
 
 class RowGroups(Protocol):
@@ -55,6 +58,21 @@ class Engine(Protocol):
 
     def scan(self, data: U8, form: str, keys: Sequence[str], max_row_bytes: int) -> Records:
         """The records of a chunk of JSON: `form` is "lines" or "array" (see kernels.reference.scan)."""
+
+    def pin(self, memory: bytearray) -> Callable[[], None]:
+        """Memory that chunks are read into goes to the device from where it is, until what this returns is
+        called; it must not move or end before."""
+
+    def hold(self, key: Hashable, records: Records, note: Any, host_room: int) -> None:
+        """Hold the chunk that was scanned last, with its records, on the device, as far as there is room.
+        note: goes with it. host_room: bytes of the host that all that is held may take."""
+
+    def held(self, key: Hashable) -> HeldChunk | None:
+        """A chunk that is held on this engine's device; None where it is not, or not any more."""
+
+    def take_up(self, chunk: HeldChunk, again: Callable[[BaseException], U8]) -> Records:
+        """The records of a held chunk, as a scan of it would give them. again: reads its bytes where the
+        device does not bring them, for this error."""
 
     def messages(self, column: Spans, roles: Sequence[str], role_key: str, content_key: str) -> Messages:
         """A column of JSON message lists, flattened (see kernels.reference.messages)."""

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 from forge_gpu.engine.base import Engine
+from forge_gpu.engine.held import HeldChunks
 from forge_gpu.engine.resilient import Health, ResilientEngine
 from forge_gpu.errors import ForgeError
 from forge_gpu.hardware import shares
@@ -20,7 +21,10 @@ from forge_gpu.hardware.stack import Stack, forget_starts, read_stack, start_sta
 
 
 class Pool(Protocol):
-    """Memory of a device that engines share. Bytes: `budget`, the most it may have; `peak`, what it had."""
+    """Memory of a device that engines share. Bytes: `budget`, the most it may have; `peak`, the most it had.
+    held: what lies in it from one pass to the next."""
+
+    held: HeldChunks
 
     @property
     def budget(self) -> int: ...
@@ -65,7 +69,7 @@ class EngineFactory:
             "engine_reason": self.reason,
             "rows_on_cpu": self.health.rows_on_cpu,
             "gpus": [
-                {"gpu": number, "pool": pool.budget, "peak": pool.peak}
+                {"gpu": number, "pool": pool.budget, "peak": pool.peak, "held": pool.held.peak}
                 for number, pool in sorted(self.opened.items())
             ],
         }

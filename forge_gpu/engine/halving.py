@@ -63,3 +63,11 @@ def joined_texts(parts: Sequence[Text]) -> Text:
 def joined_statistics(parts: Sequence[Statistics]) -> Statistics:
     """The statistics of all parts' rows."""
     return Statistics(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice, in the words of any of the GPU libraries."""
+    if isinstance(error, MemoryError):
+        return True
+    text = str(error).lower().replace("_", " ")
+    return "out of memory" in text or "bad alloc" in text or "memory allocation" in text

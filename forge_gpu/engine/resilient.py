@@ -7,7 +7,7 @@ same bytes. What has been asked of the failed engine before and is still on its 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
@@ -17,7 +17,9 @@ import numpy as np
 
 from forge_gpu.engine import halving
 from forge_gpu.engine.base import Engine, RowGroups
-from forge_gpu.engine.lazy import LazySpans, LazyText
+from forge_gpu.engine.halving import out_of_memory
+from forge_gpu.engine.held import HeldChunk
+from forge_gpu.engine.lazy import LazySpans, LazyText, here
 from forge_gpu.errors import ForgeError, InputError
 from forge_gpu.kernels.arrays import Arrays
 from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
@@ -84,6 +86,23 @@ class ResilientEngine:
     def scan(self, data: U8, form: str, keys: Sequence[str], max_row_bytes: int) -> Records:
         return self._call(lambda engine: engine.scan(data, form, keys, max_row_bytes))
 
+    def pin(self, memory: bytearray) -> Callable[[], None]:
+        return self._call(lambda engine: engine.pin(memory))
+
+    def hold(self, key: Hashable, records: Records, note: Any, host_room: int) -> None:
+        if not self._health.failure:
+            self._fast.hold(key, records, note, host_room)
+
+    def held(self, key: Hashable) -> HeldChunk | None:
+        return None if self._health.failure else self._fast.held(key)
+
+    def take_up(self, chunk: HeldChunk, again: Callable[[BaseException], U8]) -> Records:
+        def instead(error: BaseException) -> U8:
+            self._health.failed(error)
+            return again(error)
+
+        return self._fast.take_up(chunk, instead)
+
     def messages(self, column: Spans, roles: Sequence[str], role_key: str, content_key: str) -> Messages:
         return self._call(lambda engine: engine.messages(column, roles, role_key, content_key))
 
@@ -113,17 +132,14 @@ class ResilientEngine:
         return self._text(whole, len(rows), part)
 
     def keep(self, text: Text) -> Text:
-        engine, here = self._here(text)
-        return engine.keep(here)
+        return here(text) or self._in_use.keep(text)
 
     def own(self, text: Text) -> Text:
-        engine, here = self._here(text)
-        return engine.own(here)
+        return here(text) or self._in_use.own(text)
 
-    def _here(self, text: Text) -> tuple[Engine, Text]:
-        """A text on the host, and the engine that it is of: bringing it may show that the fast one failed."""
-        here = Text(text.data, text.offsets)
-        return (self._safe if self._health.failure else self._fast), here
+    @property
+    def _in_use(self) -> Engine:
+        return self._safe if self._health.failure else self._fast
 
     def release_result(self) -> None:
         self._safe.release_result()
@@ -213,7 +229,7 @@ class ResilientEngine:
             return made.data
         except Exception as error:
             self._health.failed(error)
-            return whole(self._safe).data
+            return halving.joined_texts([whole(self._safe)]).data  # what was fetched is the caller's for good
 
     def _call(
         self,
@@ -261,11 +277,3 @@ def _own(result: Result) -> Result:
     if isinstance(result, Statistics):
         return halving.joined_statistics([result])  # type: ignore[return-value]
     return result.copy() if isinstance(result, np.ndarray) else result
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory did not suffice, in the words of any of the GPU libraries."""
-    if isinstance(error, MemoryError):
-        return True
-    text = str(error).lower().replace("_", " ")
-    return "out of memory" in text or "bad alloc" in text or "memory allocation" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -240,18 +241,28 @@ ParquetTexts = Callable[["RowGroups"], tuple[int, dict[str, Spans] | None]]
 """See `engine.base.Engine.parquet_texts`."""
 
 
+Pin = Callable[[bytearray], Callable[[], None]]
+"""See `engine.base.Engine.pin`."""
+
+
 class ReadBuffer:
     """What a thread reads with: memory for JSON, kept between chunks and ranges (it grows, never shrinks),
-    and who is asked to decode texts of Parquet before the host does it, None where nobody."""
+    and who is asked to decode texts of Parquet before the host does it, None where nobody. pin: is told of
+    the memory."""
 
-    def __init__(self, parquet_texts: ParquetTexts | None = None) -> None:
+    def __init__(self, parquet_texts: ParquetTexts | None = None, pin: Pin | None = None) -> None:
         self.data = bytearray()
         self.parquet_texts = parquet_texts
+        self._pin = pin
+        self._unpin: Callable[[], object] = lambda: None
 
     def reserve(self, size: int) -> bytearray:
         """At least `size` bytes; what was in them is lost when it has to grow."""
         if len(self.data) < size:
+            self._unpin()
             self.data = bytearray(size)
+            if self._pin is not None:
+                self._unpin = weakref.finalize(self, self._pin(self.data))
         return self.data
 
 

@@ -37,17 +37,22 @@ def write_pass(job: Job, check_stop: Callable[[], None]) -> int:
     """Append the rows of every block to the outputs, in order, from where the checkpoint says; the rows of
     all of them."""
     passes.run(WritePass(job), job.pool, job.listener, check_stop)
-    _require_same_tables(job)
+    _require_same_files(job)
     return len(job.decisions.fate)
 
 
-def _require_same_tables(job: Job) -> None:
-    """Raise InputError for a table whose file is not the one that was resolved: a source watches what it has
-    opened, and the values of a table that a device has decoded have no digest."""
+def _require_same_files(job: Job) -> None:
+    """Raise InputError for a file that is not the one that was resolved, of those that no digest watches: a
+    source of tables watches what it has opened alone, and what a device holds is not read again."""
     spool = job.checkpoint.spool_folder.absolute()
+    on_device = job.pool.first.engine.name == "gpu"
     for item in {item.file: item for item in job.inputs.items}.values():
         file = item.source.file
-        if item.source.rows is not None and not Path(file.url).is_relative_to(spool) and has_changed(file):
+        if (
+            (on_device or item.source.rows is not None)
+            and not Path(file.url).is_relative_to(spool)
+            and has_changed(file)
+        ):
             raise changed(item)
 
 

@@ -96,6 +96,10 @@ class Spans:
         at = np.arange(int(length.sum())) + np.repeat(self.start[rows] - first, length)
         return self.data[at], first
 
+    def over(self, start: I64, length: I64, kind: U8) -> Spans:
+        """Other values in the same bytes."""
+        return Spans(self.data, start, length, kind)
+
     def window(self, low: int, high: int, start: I64, length: I64, kind: U8) -> Spans:
         """Values at other places, in bytes low ... high - 1 of the buffer, which stay where they are."""
         return Spans(self.data[low:high], start, length, kind)
@@ -114,7 +118,7 @@ class Spans:
         """The values with those that are refused ABSENT, as a scan of JSON leaves them."""
         keep = ~refused
         kind = np.where(keep, self.kind, ABSENT).astype(np.uint8)
-        return self.window(0, self.size, self.start * keep, self.length * keep, kind)
+        return self.over(self.start * keep, self.length * keep, kind)
 
 
 class Text:
@@ -157,6 +161,22 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.start)
+
+    def over(self, start: I64, length: I64, reason: U8, columns: dict[str, Spans]) -> Records:
+        """Other records of the same bytes."""
+        return Records(self.data, start, length, reason, columns)
+
+    def with_columns(self, columns: dict[str, Spans]) -> Records:
+        """The same records with other columns."""
+        return self.over(self.start, self.length, self.reason, columns)
+
+    def spans(self, kind: U8) -> Spans:
+        """The records themselves as a column."""
+        return Spans(self.data, self.start, self.length, kind)
+
+    def source(self, i: int) -> bytes:
+        """The bytes of record `i`."""
+        return self.data[self.start[i] : self.start[i] + self.length[i]].tobytes()
 
 
 ROLE_FIRST, CONTENT_FIRST, WITH_LISTS = 1, 2, 4

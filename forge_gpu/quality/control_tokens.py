@@ -51,7 +51,7 @@ class ControlTokens:
         rows = np.flatnonzero(suspects)
         spelled = np.zeros(len(rows), np.bool_)
         for column in columns if len(rows) else ():
-            some = Spans(column.data, column.start[rows], column.length[rows], column.kind[rows])
+            some = column.over(column.start[rows], column.length[rows], column.kind[rows])
             text = engine.text(some)
             spelled |= _holds(Text(text.data, text.offsets), self._tokens)
         suspects[rows] = spelled

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -115,7 +114,7 @@ class Paths:
             is_absent = own.kind == layout.ABSENT
             if is_absent.any():
                 columns[name] = chosen(~is_absent, own, _follow(columns[str(steps[0][1])], steps[1:]))
-        return replace(records, columns=columns)
+        return records.with_columns(columns)
 
 
 def _follow(column: Spans, steps: Sequence[tuple[str, Step]]) -> Spans:

@@ -122,8 +122,7 @@ def _of_role(conversations: Conversations, role: str, engine: Engine) -> Spans:
     said = count > 0
     if count.max() > 1:
         return _joined(conversations, mine, count, before, engine)
-    return Spans(
-        conversations.content.data,
+    return conversations.content.over(
         np.where(said, conversations.content.start[first], 0),
         np.where(said, conversations.content.length[first], 0),
         np.where(said, conversations.content.kind[first], layout.ABSENT).astype(np.uint8),
@@ -137,8 +136,7 @@ def _joined(conversations: Conversations, mine: Bools, count: I64, before: I64, 
     for number in counts.tolist():
         slots = [(Literal(b"\n"), Slot(CONTENT, element)) for element in range(number)]
         programs.append(tuple(part for pair in slots for part in pair)[1:])
-    said = Spans(
-        conversations.content.data,
+    said = conversations.content.over(
         conversations.content.start[mine],
         conversations.content.length[mine],
         conversations.content.kind[mine],

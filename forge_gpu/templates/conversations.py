@@ -311,7 +311,7 @@ class ListShape:
         if self.tools is None or self.roles:
             return column
         kind = np.where(columns[self.tools].length > 0, np.uint8(layout.ABSENT), column.kind)
-        return Spans(column.data, column.start, column.length, kind)
+        return column.over(column.start, column.length, kind)
 
     def _texts(
         self, column: Spans, reason: U8, engine: Engine

@@ -137,4 +137,4 @@ def _spelled(value: object, what: str) -> bytes:
 
 def _as_json(column: Spans) -> Spans:
     kind = np.where(column.kind == layout.PLAIN, np.uint8(layout.JSON), column.kind)
-    return Spans(column.data, column.start, column.length, kind)
+    return column.over(column.start, column.length, kind)

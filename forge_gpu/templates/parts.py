@@ -69,4 +69,4 @@ def _copy(messages: Messages) -> Messages:
 
 
 def _taken(column: Spans, at: I64) -> Spans:
-    return Spans(column.data, column.start[at], column.length[at], column.kind[at])
+    return column.over(column.start[at], column.length[at], column.kind[at])

@@ -130,7 +130,7 @@ def merged(column: Spans, other: Spans, where: Bools) -> Spans:
     of its own."""
     kind = np.where(where, np.where(other.length > 0, other.kind, np.uint8(layout.ABSENT)), column.kind)
     if column.kind.max(initial=layout.ABSENT) == layout.ABSENT:
-        return Spans(other.data, other.start, other.length, kind)
+        return other.over(other.start, other.length, kind)
     start = np.where(where, other.start + len(column.data), column.start)
     length = np.where(where, other.length, column.length)
     return Spans(np.concatenate([column.data, other.data]), start, length, kind)

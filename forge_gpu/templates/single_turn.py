@@ -138,4 +138,4 @@ def _gather(column: Spans, at: I64, where: Bools) -> Spans:
         column.length[at[where]],
         column.kind[at[where]],
     )
-    return Spans(column.data, start, length, kind)
+    return column.over(start, length, kind)

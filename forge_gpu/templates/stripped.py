@@ -72,7 +72,7 @@ class Stripped:
             trimmed = _trimmed(column, start, length)
             ends = _holds_at(column, start + trimmed - len(self.eos), trimmed, self.eos)
             length = np.where(ends, trimmed - len(self.eos), length)
-        return Spans(column.data, start, length, column.kind)
+        return column.over(start, length, column.kind)
 
     def _without_begin(self, program: Program, whole_texts: Collection[str]) -> Program:
         first, rest = program[0] if program else None, program[1:]

@@ -83,4 +83,4 @@ def as_text(column: Spans) -> Spans:
     if not (column.kind == layout.JSON).any():
         return column
     kind = np.where(column.kind == layout.JSON, np.uint8(layout.PLAIN), column.kind)
-    return Spans(column.data, column.start, column.length, kind)
+    return column.over(column.start, column.length, kind)

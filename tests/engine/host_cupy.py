@@ -115,6 +115,9 @@ runtime = SimpleNamespace(
     memcpyAsync=memcpy_async,
     memcpyHostToDevice=1,
     memcpyDeviceToHost=2,
+    hostRegister=lambda address, size, flags: None,
+    hostUnregister=lambda address: None,
+    CUDARuntimeError=RuntimeError,
 )
 cuda = SimpleNamespace(
     Device=Scope,

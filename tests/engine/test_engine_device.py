@@ -15,6 +15,7 @@ from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.resilient import ResilientEngine
 from forge_gpu.hardware.budget import Budget
+from forge_gpu.io.chunks import ReadBuffer
 from forge_gpu.job.prepare import prepare
 from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.kernels.layout import CLEAN, PADDING, Spans
@@ -89,12 +90,30 @@ def test_a_window_shows_every_buffer_sim(device: Any) -> None:
 def test_a_buffer_is_kept_while_its_array_lives_sim(device: Any) -> None:
     host = np.arange(100, dtype=np.uint8)
     with device:
-        first = device._resident(host)
-        assert device._resident(host) is first and device._resident(host.copy()) is not first
+        first = device.resident(host)
+        assert device.resident(host) is first and device.resident(host.copy()) is not first
         gc.collect()
         assert len(device._kept) == 1
         device.forget()
-        assert device._resident(host) is not first
+        assert device.resident(host) is not first
+
+
+def test_pinned_memory_goes_up_from_where_it_is_sim(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    copied: list[int] = []
+    monkeypatch.setattr(device._staging, "upload", lambda data, target: copied.append(len(data)))
+    buffer = ReadBuffer(pin=device.pin)
+    memory = np.frombuffer(buffer.reserve(600), np.uint8)
+    with device:
+        memory[100:] = 7
+        assert bytes(device.resident(memory[100:])[:500]) == b"\x07" * 500 and not copied
+        device.resident(np.zeros(30, np.uint8))
+        assert copied == [30]
+        buffer.reserve(601)
+        device.resident(memory[:40])
+        assert copied == [30, 40]
+    assert len(device._pinned) == 1
+    del buffer
+    assert not device._pinned
 
 
 def test_texts_have_room_behind_them_sim(device: Any) -> None:

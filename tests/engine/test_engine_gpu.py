@@ -12,6 +12,7 @@ from forge_gpu.dedup import exact
 from forge_gpu.engine.base import Engine
 from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.engine.cpu.engine import CpuEngine
+from forge_gpu.engine.held import HeldChunks
 from forge_gpu.engine.resilient import ResilientEngine
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.job.events.events import FellBack, Halved
@@ -37,7 +38,7 @@ def device(request: pytest.FixtureRequest) -> Entered:
 def gpu_engine(device: Entered) -> Engine:
     from forge_gpu.engine.gpu.engine import GpuEngine
 
-    return GpuEngine(device, CpuEngine(), least_rows=0)
+    return GpuEngine(device, CpuEngine(), least_rows=0, chunks=HeldChunks())
 
 
 def run(config: Any, output: Path, make: Any, events: list[Any]) -> None:

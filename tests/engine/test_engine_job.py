@@ -50,7 +50,7 @@ def test_a_device_with_little_memory(tmp_path: Path, limit: int, threads: int) -
     assert len(halved) == engines.health.halvings > 0
     run_facts = orjson.loads((tmp_path / "out" / "manifest.json").read_bytes())["run"]
     assert run_facts["halvings"] == len(halved) and run_facts["fell_back"] is None
-    assert run_facts["gpus"] == [{"gpu": 1, "pool": limit, "peak": allocator.peak}]
+    assert run_facts["gpus"] == [{"gpu": 1, "pool": limit, "peak": allocator.peak, "held": 0}]
     assert 0 < allocator.peak <= limit and run_facts["engine_reason"] == "a test"
     assert run_facts["rows_on_cpu"] == engines.health.rows_on_cpu
     assert run_facts["rows_on_cpu"] > 0 or limit > 20

@@ -7,8 +7,8 @@ import pytest
 
 from forge_gpu.dedup.near import NearDuplicates
 from forge_gpu.engine.cpu.engine import CpuEngine
-from forge_gpu.engine.halving import halves, joined_texts
-from forge_gpu.engine.resilient import Health, ResilientEngine, out_of_memory
+from forge_gpu.engine.halving import halves, joined_texts, out_of_memory
+from forge_gpu.engine.resilient import Health, ResilientEngine
 from forge_gpu.kernels.layout import ABSENT, AS_JSON, AS_TEXT, CLEAN, ESCAPED, PLAIN, Spans, Text
 from forge_gpu.templates.program import Literal, RawSlot, Slot, pack
 from tests.engine.faulty_engines import Allocator, FaultyEngine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,16 @@ class SimulatedDevice:
             raise MemoryError(f"{size} bytes of {self.limit}")
         # Not zeros: what a kernel does not write must be seen.
         return np.full((size + OVER_READ + 7) // 8, 0xA5A5A5A5A5A5A5A5, np.uint64).view(np.uint8)
+
+    def resident(self, buffer: Any) -> Any:
+        there = self.bytes(len(buffer))
+        there[: len(buffer)] = buffer
+        return there
+
+    def settle(self) -> None: ...
+
+    def pin(self, memory: bytearray) -> Callable[[], None]:
+        return lambda: None
 
     def window(self, buffers: Sequence[Any]) -> tuple[Any, Any, list[int]]:
         starts, at = [], 0

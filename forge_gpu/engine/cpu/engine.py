@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 from forge_gpu.engine.base import RowGroups
+from forge_gpu.engine.held import HeldChunk
 from forge_gpu.kernels.arrays import HOST, Arrays, Result
 from forge_gpu.kernels.cpu import dedup, hashing, jsontext, messages, minhash, render, scan, statistics
 from forge_gpu.kernels.cpu.utf8 import valid_utf8
@@ -30,6 +32,18 @@ class CpuEngine:
 
     def scan(self, data: U8, form: str, keys: Sequence[str], max_row_bytes: int) -> Records:
         return scan.scan_records(data, form, keys, max_row_bytes, self._scan)
+
+    def pin(self, memory: bytearray) -> Callable[[], None]:
+        return lambda: None
+
+    def hold(self, key: Hashable, records: Records, note: Any, host_room: int) -> None:
+        """Holds nothing: the host has no bytes to spare, and reads them fast."""
+
+    def held(self, key: Hashable) -> HeldChunk | None:
+        return None
+
+    def take_up(self, chunk: HeldChunk, again: Callable[[BaseException], U8]) -> Records:
+        raise NotImplementedError("the CPU's engine holds no chunk")
 
     def messages(self, column: Spans, roles: Sequence[str], role_key: str, content_key: str) -> Messages:
         return messages.scan_messages(column, roles, role_key, content_key, self._messages)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from threading import local
 from typing import Any, Protocol
 
@@ -30,6 +30,15 @@ class ChunkDevice(Device, Protocol):
 
     def forget(self) -> None:
         """Let go of all uploads that were kept."""
+
+    def resident(self, buffer: Any) -> Any:
+        """A byte buffer on the device, OVER_READ readable bytes behind it; kept while its array lives."""
+
+    def pin(self, memory: bytearray) -> Callable[[], None]:
+        """Uploads from this memory need no other, until what this returns is called."""
+
+    def settle(self) -> None:
+        """Return when all uploads are done."""
 
     def __enter__(self) -> ChunkDevice: ...
 
@@ -54,9 +63,11 @@ class CupyDevice:
         self._allocator = allocator
         with cupy.cuda.Device(number):
             self._stream = cupy.cuda.Stream()
-            self._staging = Staging([_pinned(SLOT_BYTES) for _ in range(SLOTS)], StreamCopies(self._stream))
+            self._copies = StreamCopies(self._stream)
+            self._staging = Staging([_pinned(SLOT_BYTES) for _ in range(SLOTS)], self._copies)
         self._entered = _Entered()
         self._kept: dict[int, tuple[weakref.ref[Any], Any]] = {}
+        self._pinned: list[tuple[int, int]] = []  # first and last + 1 address
 
     def __enter__(self) -> CupyDevice:
         with ExitStack() as entered:
@@ -101,7 +112,7 @@ class CupyDevice:
         return buffer.view(np.uint64)
 
     def window(self, buffers: Sequence[Any]) -> tuple[Any, Any, list[int]]:
-        there = [self._resident(buffer) for buffer in buffers]
+        there = [self.resident(buffer) for buffer in buffers]
         addresses = [int(buffer.data.ptr) for buffer in there]
         low = min(addresses) // ALIGNMENT * ALIGNMENT
         high = max(address + buffer.nbytes for address, buffer in zip(addresses, there, strict=True))
@@ -110,7 +121,7 @@ class CupyDevice:
         view = self.xp.ndarray(size, np.uint8, self.xp.cuda.MemoryPointer(memory, 0))
         return view, self.words(view), [address - low for address in addresses]
 
-    def _resident(self, buffer: Any) -> Any:
+    def resident(self, buffer: Any) -> Any:
         """A byte buffer on the device, readable OVER_READ bytes beyond its end."""
         if isinstance(buffer, self.xp.ndarray):
             return buffer
@@ -118,10 +129,38 @@ class CupyDevice:
         if resident is not None and resident[0]() is buffer:
             return resident[1]
         there = self.bytes(len(buffer))
-        self._staging.upload(np.ascontiguousarray(buffer), there.data.ptr)
+        self._copy(np.ascontiguousarray(buffer), there.data.ptr)
         key = id(buffer)
         self._kept[key] = weakref.ref(buffer, lambda _: self._kept.pop(key, None)), there
         return there
+
+    def _copy(self, data: U8, target: int) -> None:
+        """From pinned memory by one copy, which is not waited for; from all other by way of some."""
+        begin = data.ctypes.data
+        if any(low <= begin and begin + len(data) <= high for low, high in self._pinned):
+            self._copies.start(data, target)
+        else:
+            self._staging.upload(data, target)
+
+    def pin(self, memory: bytearray) -> Callable[[], None]:
+        runtime = self.xp.cuda.runtime
+        begin = np.frombuffer(memory, np.uint8).ctypes.data
+        extent = begin, begin + len(memory)
+        try:
+            runtime.hostRegister(begin, len(memory), 0)
+        except runtime.CUDARuntimeError:  # there may be a limit to it: then it goes by way of the slots
+            return lambda: None
+        self._pinned.append(extent)
+
+        def unpin() -> None:
+            self._pinned.remove(extent)
+            with suppress(runtime.CUDARuntimeError):  # of a device that is lost
+                runtime.hostUnregister(begin)
+
+        return unpin
+
+    def settle(self) -> None:
+        self._stream.synchronize()
 
     def launch(self, made: Any, threads: int, *arguments: Any, block: int | None = None) -> None:
         if threads <= 0:

@@ -1,12 +1,15 @@
 """The GPU engine: the kernels of `kernels/cuda` over one device; what needs a scan is done on the host.
 
-JSON is scanned by the CPU's kernels. A chunk's bytes go to the device once, with the spans that each call is
-about; texts that are made there stay there, and come to the host when their bytes are asked for.
+JSON is scanned by the CPU's kernels, or on the device as long as it holds all of a job. A chunk's bytes and
+spans go to the device once, and stay there from one pass to the next while there is room; texts that are made
+there stay there, and come to the host when their bytes are asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,13 +19,17 @@ from forge_gpu.engine.base import Engine, RowGroups
 from forge_gpu.engine.gpu.arrays import DeviceArrays
 from forge_gpu.engine.gpu.cudf_adapter import TextBlock
 from forge_gpu.engine.gpu.device import ChunkDevice
-from forge_gpu.engine.lazy import LazySpans, LazyText
+from forge_gpu.engine.halving import out_of_memory
+from forge_gpu.engine.held import Column, HeldChunk, HeldChunks, own_messages
+from forge_gpu.engine.lazy import LazyRecords, LazySpans, LazyText, here
 from forge_gpu.kernels.arrays import Arrays, Result
-from forge_gpu.kernels.cuda import dedup, hashing, minhash, render, statistics
+from forge_gpu.kernels.cuda import dedup, hashing, minhash, render, scan, statistics
+from forge_gpu.kernels.cuda.device import DeviceSpans
 from forge_gpu.kernels.cuda.utf8 import valid_utf8
 from forge_gpu.kernels.layout import (
     I32,
     I64,
+    NULL,
     PADDING,
     U8,
     U64,
@@ -57,7 +64,8 @@ class ParquetDecoder(Protocol):
 class GpuEngine:
     """See `engine.base.Engine`. What it returns is on the host, or comes there by itself (LazyText).
 
-    decoder: None where Parquet is for the host. room_bytes: of the device, for a decision.
+    decoder: None where Parquet is for the host. room_bytes: of the device, for a decision. chunks: what the
+    engines of the device hold; None where they hold nothing.
     """
 
     name = "gpu"
@@ -69,22 +77,118 @@ class GpuEngine:
         least_rows: int = LEAST_ROWS,
         decoder: ParquetDecoder | None = None,
         room_bytes: int = 1 << 28,
+        chunks: HeldChunks | None = None,
     ) -> None:
         self._device = device
         self._host = host
         self._least_rows = least_rows
         self._decoder = decoder
         self._arrays = DeviceArrays(device, room_bytes)
+        self._chunks = chunks
+        self._chunk: HeldChunk | None = None  # the one that calls are about, as far as it is on the device
 
     def scan(self, data: U8, form: str, keys: Sequence[str], max_row_bytes: int) -> Records:
+        """The bytes go up while the host scans them; then the spans, once for all calls about the chunk."""
+        self._chunk = None
         self._device.forget()  # the memory of the chunk before may hold another one now
-        return self._host.scan(data, form, keys, max_row_bytes)
+        with self._device:
+            source = self._there_if_it_fits(lambda: self._device.resident(data)[: len(data)])
+            scanned = None
+            if source is not None and form == "lines" and self._holds_all:
+                scanned = self._there_if_it_fits(
+                    lambda: self._scanned_there(data, source, tuple(dict.fromkeys(keys)), max_row_bytes)
+                )
+            records, columns = scanned or (self._host.scan(data, form, keys, max_row_bytes), None)
+            if source is None or len(records) < self._least_rows:
+                self._device.settle()
+                return records
+            if columns is None:
+                columns = {name: self._column(spans) for name, spans in records.columns.items()}
+            rows = Column(records.start, records.length, records.reason, None)
+            self._chunk = HeldChunk(source, rows, columns)
+            self._device.settle()  # the next chunk may be read into the same memory
+        whole = rows.over(source, self._fetch, records.data)
+        spans: dict[str, Spans] = {
+            name: column.over(source, self._fetch, records.data) for name, column in columns.items()
+        }
+        return LazyRecords(whole, records.reason, spans)
+
+    @property
+    def _holds_all(self) -> bool:
+        """Whether every chunk so far is still on the device: only then it scans too, as what is let go of is
+        read and scanned again, which the host does while the device has other work."""
+        return self._chunks is not None and self._chunks.let_go == 0
+
+    def _scanned_there(
+        self, data: U8, source: Any, keys: tuple[str, ...], max_row_bytes: int
+    ) -> tuple[Records, dict[str, Column]]:
+        """The records of JSON lines, found on the device; those that it hands over by the host, which puts
+        them among the others."""
+        there = scan.scan_lines(source, keys, max_row_bytes, self._device)
+        start, length, kind = map(self._device.download, there)
+        reason = np.zeros(len(kind[-1]), np.uint8)
+        handed = np.flatnonzero(kind[-1] == scan.HANDED)
+        if len(handed):
+            lines, first = _lines_of(data, start[-1, handed], length[-1, handed])
+            own = self._host.scan(lines, "lines", keys, max_row_bytes)
+            reason[handed] = own.reason
+            for k, spans in enumerate(own.columns.values()):
+                shift = np.where(spans.kind > NULL, start[-1, handed] - first, 0)
+                start[k, handed] = spans.start + shift
+                length[k, handed], kind[k, handed] = spans.length, spans.kind
+            there = tuple(map(self._device.upload, (start, length, kind)))
+        columns = {
+            key: Column(start[k], length[k], kind[k], tuple(array[k] for array in there))
+            for k, key in enumerate(keys)
+        }
+        values = {key: Spans(data, start[k], length[k], kind[k]) for k, key in enumerate(keys)}
+        return Records(data, start[-1], length[-1], reason, values), columns
+
+    def pin(self, memory: bytearray) -> Callable[[], None]:
+        with self._device:
+            return self._device.pin(memory)
+
+    def hold(self, key: Hashable, records: Records, note: Any, host_room: int) -> None:
+        chunk = self._chunk
+        if self._chunks is None or chunk is None or not isinstance(records, LazyRecords):
+            return
+        columns = {name: column.copy() for name, column in chunk.columns.items()}
+        held = HeldChunk(chunk.source, chunk.rows.copy(), columns, chunk.messages, note)
+        self._chunks.hold(key, held, host_room)
+
+    def held(self, key: Hashable) -> HeldChunk | None:
+        return None if self._chunks is None else self._chunks.find(key)
+
+    def take_up(self, chunk: HeldChunk, again: Callable[[BaseException], U8]) -> Records:
+        def fetch(column: LazySpans) -> U8:
+            try:
+                return self._fetch(column)
+            except Exception as error:
+                return again(error)[column.begin : column.begin + column.size]
+
+        self._device.forget()
+        self._chunk = chunk
+        return chunk.records(fetch)
 
     def messages(self, column: Spans, roles: Sequence[str], role_key: str, content_key: str) -> Messages:
-        return self._host.messages(column, roles, role_key, content_key)
+        """Those of a column of the chunk are found once: in the next pass they are where they were."""
+        name = self._name_of(column)
+        if name is None or self._chunk is None or not isinstance(column, LazySpans):
+            return self._host.messages(column, roles, role_key, content_key)
+        asked = name, (tuple(roles), role_key, content_key)
+        known = self._chunk.messages.get(asked)
+        if known is None:
+            made = own_messages(self._host.messages(column, roles, role_key, content_key))
+            with self._device:
+                known = made, self._column(made.content).copy()
+            self._chunk.messages[asked] = known
+        made, contents = known
+        content = column.over(contents.start, contents.length, contents.kind)
+        content.places = contents.places
+        return replace(own_messages(made), content=content)
 
     def text(self, column: Spans) -> Text:
-        if len(column) < self._least_rows:
+        if self._is_for_host(len(column), [column]):
             return self._host.text(column)
         with self._device:
             return self._lazy(render.decode(_bytes_there(column), self._device))
@@ -98,20 +202,20 @@ class GpuEngine:
         encoding: int,
         first: I64 | None = None,
     ) -> Text:
-        if len(rows) < self._least_rows:
+        if self._is_for_host(len(rows), columns):
             return self._host.render(table, program, columns, rows, encoding, first)
         there = [_bytes_there(column) for column in columns]
         with self._device:
             return self._lazy(render.render(table, program, there, rows, encoding, first, self._device))
 
     def keep(self, text: Text) -> Text:
-        return self.own(text)
+        return here(text) or self._host.keep(text)
 
     def own(self, text: Text) -> Text:
-        return Text(text.data.copy(), text.offsets.copy())
+        return here(text) or self._host.own(text)
 
     def release_result(self) -> None:
-        """What was kept has memory of its own."""
+        self._host.release_result()
 
     def hash128(self, text: Text) -> U64:
         if len(text) < self._least_rows:
@@ -155,9 +259,14 @@ class GpuEngine:
         if self._decoder is None or rows < self._least_rows or not self._decoder.takes(row_groups.codecs):
             return count, None
         with self._device:
-            blocks = self._decoder.texts(
-                row_groups.content, row_groups.groups, row_groups.columns, self._device.bytes
+            decode = partial(
+                self._decoder.texts,
+                row_groups.content,
+                row_groups.groups,
+                row_groups.columns,
+                self._device.bytes,
             )
+            blocks = decode() if self._chunks is None else self._chunks.in_room(decode)
         return count, {name: self._spans(name, blocks[name], rows) for name in row_groups.columns}
 
     def first_occurrence(self, hashes: U64, live: U8) -> I64:
@@ -175,6 +284,33 @@ class GpuEngine:
 
     def memory(self) -> int:
         return self._host.memory()
+
+    def _is_for_host(self, rows: int, columns: Sequence[Spans]) -> bool:
+        """Whether a call is about few rows, whose bytes the host has."""
+        away = any(isinstance(column, LazySpans) and not column.is_here for column in columns)
+        return rows < self._least_rows and not away
+
+    def _name_of(self, column: Spans) -> str | None:
+        """The name of a column of the chunk, as its scan gave it."""
+        if self._chunk is None or not isinstance(column, LazySpans) or column.places is None:
+            return None
+        columns = self._chunk.columns.items()
+        return next((name for name, known in columns if known.places is column.places), None)
+
+    def _column(self, spans: Spans) -> Column:
+        """Values with their places on the device, if these fit; while the device is entered."""
+        arrays = spans.start, spans.length, spans.kind
+        places = self._there_if_it_fits(lambda: tuple(map(self._device.upload, arrays)))
+        return Column(*arrays, places)
+
+    def _there_if_it_fits(self, upload: Callable[[], Any]) -> Any:
+        """What an upload gives; None where there is no room: calls take parts of it up, each its own."""
+        try:
+            return upload()
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            return None
 
     def _spans(self, name: str, block: TextBlock, rows: int) -> LazySpans:
         """A decoded column. Raises RuntimeError where it is not what it should be."""
@@ -203,6 +339,15 @@ class GpuEngine:
         return LazyText(offsets, text, fetch)
 
 
+def _lines_of(data: U8, start: I64, length: I64) -> tuple[U8, I64]:
+    """Some records as lines of their own, and where each begins there."""
+    joined, first = Spans(data, start, length, np.zeros(len(start), np.uint8)).joined(np.arange(len(start)))
+    number = np.arange(len(start))
+    lines = np.full(len(joined) + len(start), ord("\n"), np.uint8)
+    lines[np.arange(len(joined)) + np.repeat(number, length)] = joined
+    return lines, first + number
+
+
 def _there(text: Text) -> Text:
     """A text where it is: on the device, if it was made there."""
     return text.source if isinstance(text, LazyText) else text
@@ -211,7 +356,7 @@ def _there(text: Text) -> Text:
 def _bytes_there(column: Spans) -> Spans:
     """A column with its bytes where they are."""
     if isinstance(column, LazySpans):
-        return Spans(column.source, column.start, column.length, column.kind)
+        return DeviceSpans(column.source, column.start, column.length, column.kind, column.places)
     return column
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from threading import Condition
 from typing import Any
 
+from forge_gpu.engine.held import HeldChunks
 from forge_gpu.hardware import shares
 
 GRAIN = 256
@@ -29,7 +30,8 @@ _TURNS: dict[int, _Turn] = {}
 
 
 class BudgetedPool:
-    """At most `budget` bytes of one GPU. What does not fit raises MemoryError; `peak` is the most it had."""
+    """At most `budget` bytes of one GPU. What does not fit raises MemoryError; `peak` is the most it had.
+    held: what lies in it from one pass to the next."""
 
     def __init__(self, number: int, budget: int) -> None:
         import rmm.mr
@@ -42,6 +44,7 @@ class BudgetedPool:
         )
         self.number = number
         self.budget = budget
+        self.held = HeldChunks()
         self.resource = rmm.mr.StatisticsResourceAdaptor(pool)
 
     @property

@@ -29,10 +29,11 @@ def open_engine(gpu: GPU, pool_bytes: int | None, pools: dict[int, Any]) -> GpuE
             pools[number] = BudgetedPool(number, pool_bytes or gpu_budget([gpu.vram_free], 1).pools[0])
     pool = pools[number]
     return GpuEngine(
-        CupyDevice(number, pool.allocator),
+        CupyDevice(number, pool.held.allocator(pool.allocator)),
         CpuEngine(),
         decoder=CudfParquet(pool),
         room_bytes=shares.DECISION_ON_DEVICE.of(pool.budget),
+        chunks=pool.held,
     )
 
 

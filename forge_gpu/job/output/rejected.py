@@ -106,5 +106,4 @@ def source_blocks(rows: Rows, row: int) -> Iterator[bytes]:
     elif chunk.whole is not None:
         yield from chunk.whole()
     else:
-        start, length = rows.records.start[row], rows.records.length[row]
-        yield rows.records.data[start : start + length].tobytes()
+        yield rows.records.source(row)

@@ -206,10 +206,10 @@ def expand(
 def taken(records: Records, rows: I64) -> Records:
     """Some of the records, in this order."""
     columns = {
-        name: Spans(column.data, column.start[rows], column.length[rows], column.kind[rows])
+        name: column.over(column.start[rows], column.length[rows], column.kind[rows])
         for name, column in records.columns.items()
     }
-    return Records(records.data, records.start[rows], records.length[rows], records.reason[rows], columns)
+    return records.over(records.start[rows], records.length[rows], records.reason[rows], columns)
 
 
 def _replaced(records: Records, made: Expanded, order: I64) -> Records:
@@ -228,7 +228,7 @@ def _replaced(records: Records, made: Expanded, order: I64) -> Records:
             np.concatenate((column.length, nothing))[order],
             np.concatenate((column.kind, np.full(len(nothing), layout.ABSENT, np.uint8)))[order],
         )
-    return Records(records.data, records.start, records.length, records.reason, columns)
+    return records.with_columns(columns)
 
 
 def _standing(source: I64, number: I32) -> I64:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +19,7 @@ from forge_gpu.io.stray_marks import without_marks
 from forge_gpu.job.rows.converted import CONVERT, made_columns
 from forge_gpu.job.rows.expansion import DETAIL, PASSED_OVER, PLACE, Expansion, Parts, expand, taken
 from forge_gpu.job.rows.media import amiss, counts_tokens, detail_of, tokens_beside
+from forge_gpu.job.rows.scans import DeviceChunk
 from forge_gpu.job.rows.tokenizers import control_checks
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans, spans_of_offsets
@@ -104,7 +105,7 @@ class Rows:
         if self.parts is None:
             return record
         rows = self.parts.source
-        return Spans(record.data, record.start[rows], record.length[rows], record.kind[rows])
+        return record.over(record.start[rows], record.length[rows], record.kind[rows])
 
     def detail(self, row: int, reason: int = 0) -> str:
         """One line about why a row is rejected. reason: what was decided, where that is known."""
@@ -120,7 +121,7 @@ def record_column(engine: Engine, chunk: Chunk, records: Records) -> Spans:
     number = len(records)
     kind = np.full(number, layout.JSON, np.uint8)
     if chunk.form != "table":
-        return Spans(records.data, records.start, records.length, kind)
+        return records.spans(kind)
     text = engine.render(
         pack([_object_program(chunk.names)]),
         np.zeros(number, np.int32),
@@ -249,7 +250,7 @@ class RowReader:
         """Some rows of a chunk with another column, bound anew: what `rows` is bound to holds no longer.
         column: Spans[m], of these rows."""
         records = taken(rows.records, numbers)
-        records = replace(records, columns={**records.columns, name: column})
+        records = records.with_columns({**records.columns, name: column})
         bound = self.renderer.bind(records, self.engine)
         return Rows(self.engine, rows.chunk, rows.source, records, None, bound, bound.reason.copy(), {})
 
@@ -296,9 +297,11 @@ class RowReader:
             columns[PLACE] = _same_text(place, len(records))
         if self._takes_records:
             columns[RECORD] = record_column(self.engine, chunk, records)
-        return replace(records, columns=columns)
+        return records.with_columns(columns)
 
     def _records(self, chunk: Chunk) -> Records:
+        if isinstance(chunk, DeviceChunk):
+            return chunk.records
         if chunk.form == "table":
             return table_records(chunk, self.keys, self.engine)
         limit = self.config.data.max_row_bytes

@@ -1,12 +1,14 @@
 """Where the first pass found the records of JSON chunks, held for the second while it fits: a scan less.
 
-Held in memory alone: a run that is resumed, or whose workers are other processes, scans again.
+An engine on a device holds the bytes as well (engine/held.py): then there is nothing to be read either. Held
+in memory alone: a run that is resumed, or whose workers are other processes, scans again.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from threading import Lock
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -31,11 +33,57 @@ class _Scan:
     digest: int
 
 
-class HeldScans:
-    """Of all chunks of a job, at most `budget_bytes`. Several threads may hold and find."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the first pass found of a chunk that an engine holds on its device: its place in its file, the
+    digest of its records, its lines."""
 
-    def __init__(self, budget_bytes: int) -> None:
-        self._left = budget_bytes
+    form: Literal["lines", "array"]
+    offset: int
+    size: int
+    digest: int
+    lines: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.size
+
+
+class DeviceChunk(JsonChunk):
+    """A chunk that lies on an engine's device, with its records: nothing of it has to be read. Its bytes come
+    to the host when they are asked for."""
+
+    __slots__ = ("found", "records")
+
+    found: Found
+    records: Records
+
+    def __init__(self, found: Found, records: Records) -> None:
+        values = {"form": found.form, "offset": found.offset, "truncated": False, "whole": None}
+        for name, value in {**values, "found": found, "records": records}.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def data(self) -> U8:
+        return self.records.data
+
+    @property
+    def end(self) -> int:
+        return self.found.end
+
+    @property
+    def size(self) -> int:
+        return self.found.size
+
+    def lines(self, records: Records) -> int:
+        return self.found.lines
+
+
+class HeldScans:
+    """Of all chunks of a job, at most `budget` bytes. Several threads may hold and find."""
+
+    def __init__(self, budget: int) -> None:
+        self.budget = self._left = budget
         self._lock = Lock()
         self._held: dict[tuple[int, int, int], _Scan] = {}
 

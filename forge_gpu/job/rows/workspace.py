@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -11,9 +13,11 @@ import numpy as np
 
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
+from forge_gpu.engine.held import HeldChunk
 from forge_gpu.errors import InputError
 from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import Chunk, ReadBuffer
+from forge_gpu.io.json_source import OVERLAP
 from forge_gpu.io.row_bounds import bounded
 from forge_gpu.io.sinks.base import ListRows
 from forge_gpu.job.events.events import Listener
@@ -26,14 +30,14 @@ from forge_gpu.job.rows.expansions import required_expansions
 from forge_gpu.job.rows.media import DIGESTS, compares_media
 from forge_gpu.job.rows.near import NearText
 from forge_gpu.job.rows.rows import RowReader, Rows
-from forge_gpu.job.rows.scans import HeldScans
+from forge_gpu.job.rows.scans import DeviceChunk, Found, HeldScans
 from forge_gpu.job.rows.tokenizers import gives_lists, tokenizer_plan
 from forge_gpu.job.state.inputs import Item
 from forge_gpu.job.state.place import FOLDER as STAGED
 from forge_gpu.job.state.token_table import TokenRows, offsets_of, pieces_within
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.hashing import digest
-from forge_gpu.kernels.layout import I32, I64, ProgramTable, Spans, Text
+from forge_gpu.kernels.layout import I32, I64, U8, ProgramTable, Spans, Text
 from forge_gpu.records.identity import identity_of
 from forge_gpu.templates.forms import form_of
 from forge_gpu.templates.forms.tokens import answers_of
@@ -84,7 +88,7 @@ def _after(chunks: Iterable[Chunk], row: int) -> Iterator[Chunk]:
 
 
 def _taken(column: Spans, rows: I64) -> Spans:
-    return column.window(0, column.size, column.start[rows], column.length[rows], column.kind[rows])
+    return column.over(column.start[rows], column.length[rows], column.kind[rows])
 
 
 class Workspace:
@@ -108,13 +112,14 @@ class Workspace:
         self.against_text = compared_text()
         self._listener = listener
         self.engine = make_engine()
-        # A GPU engine scans every chunk: it then forgets what the memory of the chunk before held.
-        self._scans = scans if self.engine.name == "cpu" else None
+        self._scans = scans
+        self._chunk_follows = 0  # where the chunk before ended, or the range began
         self._expansions = Expansions(required_expansions(config)) if expansions is None else expansions
         declared = self._expansions.declared
         self.reader = RowReader(config, self.engine, columns, declared)
         self.chunks_read = 0
-        self._input = ReadBuffer(self.engine.parquet_texts if self.engine.name == "gpu" else None)
+        on_device = self.engine.name == "gpu"
+        self._input = ReadBuffer(self.engine.parquet_texts, self.engine.pin) if on_device else ReadBuffer()
         # What a device has decoded would have to be copied back to be digested: its files are watched alone.
         self._digests_tables = self._input.parquet_texts is None
         self._form = form_of(config)
@@ -146,9 +151,16 @@ class Workspace:
 
     def chunks(self, item: Item, chunk_bytes: int, records: int | None = None) -> Iterator[Chunk]:
         """The chunks of a range; each is valid until the next is asked for. Passing faults are retried.
-        records: how many the range has, where that is known."""
+        records: how many the range has, where that is known. What the engine holds of it is not read."""
+        held = self._held_chunks(item)
+        if held:
+            for chunk_there in held:
+                self.chunks_read += 1
+                again = partial(self._again, item, chunk_there)
+                yield DeviceChunk(chunk_there.note, self.engine.take_up(chunk_there, again))
+            return
 
-        done = item.range.begin
+        done = self._chunk_follows = item.range.begin
 
         def read(given: int) -> Iterator[Chunk]:
             chunks = item.source.read(item.range, chunk_bytes, self._input, self.reader.keys_of_tables)
@@ -160,20 +172,54 @@ class Workspace:
             for piece in (chunk,) if chunk.form == "table" else bounded(chunk, chunk_bytes, records):
                 self.chunks_read += 1
                 yield piece
+                self._chunk_follows = piece.end
+
+    def _held_chunks(self, item: Item) -> list[HeldChunk]:
+        """Those that a range is made of, where the engine holds all of them; else none."""
+        at, chunks = item.range.begin, []
+        while self._scans is not None and at < item.range.end:
+            chunk = self.engine.held((self._scans, item.file, at))
+            if chunk is None:
+                return []
+            chunks.append(chunk)
+            at = chunk.note.end
+        return chunks
+
+    def _again(self, item: Item, chunk: HeldChunk, error: BaseException) -> U8:
+        """The bytes of a chunk that the engine held, from its file. Raises InputError where that is another
+        now."""
+        found: Found = chunk.note
+        part = replace(item.range, begin=found.offset, end=found.end, size=found.size)
+        data = np.zeros(found.size, np.uint8)
+        for read in item.source.read(part, found.size + OVERLAP):
+            assert read.form != "table"
+            at = read.offset - found.offset
+            data[at : at + read.size] = read.data[: found.size - at]
+        if digest(data, chunk.rows.start, chunk.rows.length) != found.digest:
+            raise changed(item)
+        return data
 
     def judge(self, item: Item, chunk: Chunk) -> tuple[Rows, int]:
         """The rows of a chunk of a range, judged, and the digest of its source; the scan is held."""
         rows = self.reader.read(chunk, judge=True, place=folder_of(item))
         digest = self._digest(rows)
         if self._scans is not None and chunk.form != "table":
-            self._scans.hold(item.file, chunk, rows.source, digest)
+            if self.engine.name == "cpu":
+                self._scans.hold(item.file, chunk, rows.source, digest)
+            elif not chunk.truncated:
+                key = self._scans, item.file, self._chunk_follows
+                found = Found(chunk.form, chunk.offset, chunk.size, digest, rows.lines)
+                self.engine.hold(key, rows.source, found, self._scans.budget)
         return rows, digest
 
     def read_again(self, item: Item, chunk: Chunk, bind: bool = True) -> tuple[Rows, int]:
         """The rows of a chunk that was judged, and the digest of its source. bind: whether their texts are
         asked for. Raises InputError where what is held is of other bytes."""
         held = None
-        if self._scans is not None and chunk.form != "table":
+        if isinstance(chunk, DeviceChunk):
+            rows = self.reader.read(chunk, judge=False, bind=bind, place=folder_of(item))
+            return rows, chunk.found.digest
+        if self._scans is not None and chunk.form != "table" and self.engine.name == "cpu":
             held = self._scans.find(item.file, chunk, self.reader.keys)
         if held is None:
             rows = self.reader.read(chunk, judge=False, bind=bind, place=folder_of(item))

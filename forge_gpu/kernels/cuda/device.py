@@ -13,10 +13,25 @@ import numpy as np
 from numba import cuda
 
 from forge_gpu.kernels.cuda.cache import keep
+from forge_gpu.kernels.layout import I64, U8, Spans
 
 WARP = 32
 OVER_READ = 16
 """Readable bytes that a byte buffer on a device has behind its last (see memory)."""
+
+
+class DeviceSpans(Spans):
+    """A column whose bytes are on the device. places: its start, length and kind there; None where they are
+    on the host alone."""
+
+    __slots__ = ("places",)
+
+    def __init__(
+        self, data: Any, start: I64, length: I64, kind: U8, places: tuple[Any, Any, Any] | None
+    ) -> None:
+        super().__init__(data, start, length, kind)
+        self.places = places
+
 
 KERNELS: dict[str, Any] = {}
 """Every kernel by module and name, so that a test can compile them all."""

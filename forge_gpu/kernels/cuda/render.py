@@ -11,7 +11,7 @@ import numpy as np
 from numba import cuda
 
 from forge_gpu.kernels.cuda import jsontext, pieces
-from forge_gpu.kernels.cuda.device import Device, function, kernel, offsets_of, scalar
+from forge_gpu.kernels.cuda.device import Device, DeviceSpans, function, kernel, offsets_of, scalar
 from forge_gpu.kernels.cuda.jsontext import BLOCK
 from forge_gpu.kernels.cuda.memory import thread
 from forge_gpu.kernels.layout import (
@@ -247,21 +247,35 @@ def _on_device(
             )
         items[c] = base, len(column.data), values, n, table.level[c]
         values += n
-    spans = [
-        np.concatenate([np.zeros(0, dtype), *(getattr(column, name) for column in columns)]).astype(dtype)
-        for name, dtype in (("start", np.int64), ("length", np.int64), ("kind", np.uint8))
-    ]
     first = np.zeros(1, np.int64) if first is None else first
-    arrays = (
-        table.part.astype(np.int64).reshape(-1, 4),
-        table.program.astype(np.int64),
-        items,
-        *spans,
+    tables = (table.part.astype(np.int64).reshape(-1, 4), table.program.astype(np.int64), items)
+    of_rows = (
         np.asarray(program).astype(np.int32),
         np.asarray(rows).astype(np.int64),
         np.asarray(first).astype(np.int64),
     )
-    return tuple(device.upload(np.ascontiguousarray(array)) for array in arrays)
+    uploaded = [device.upload(np.ascontiguousarray(array)) for array in (*tables, *of_rows)]
+    return (*uploaded[:3], *_values(columns, device), *uploaded[3:])
+
+
+def _values(columns: Sequence[Spans], device: Device) -> list:
+    """start, length and kind of the values of all columns in turn, on the device; only those that are not
+    there yet go up."""
+    kinds = np.int64, np.int64, np.uint8
+    of_columns = [
+        places
+        if isinstance(column, DeviceSpans) and (places := column.places) is not None
+        else tuple(
+            device.upload(np.ascontiguousarray(array, kind))
+            for array, kind in zip((column.start, column.length, column.kind), kinds, strict=True)
+        )
+        for column in columns
+    ]
+    if len(of_columns) == 1:
+        return list(of_columns[0])
+    if not of_columns:
+        return [device.xp.zeros(0, kind) for kind in kinds]
+    return [device.xp.concatenate(arrays) for arrays in zip(*of_columns, strict=True)]
 
 
 _TEXT = np.array([[SLOT, -1, 0, 0]], np.int32)

@@ -1,0 +1,224 @@
+"""A device that is the host's memory, of so many bytes, with the CPU's kernels behind the engine's calls.
+
+Jobs run on the engine of a GPU as fast as on the CPU's, and it is counted what goes up and comes down.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter
+from collections.abc import Callable, Sequence
+from threading import RLock
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from forge_gpu.engine.choose import EngineFactory
+from forge_gpu.engine.cpu.engine import CpuEngine
+from forge_gpu.engine.held import HeldChunks
+from forge_gpu.engine.resilient import ResilientEngine
+from forge_gpu.kernels.cpu import dedup, hashing, jsontext, render, scan, statistics, utf8
+from forge_gpu.kernels.cuda import scan as cuda_scan
+from forge_gpu.kernels.layout import PADDING, Spans, Text
+from forge_gpu.kernels.scratch import Scratch
+from tests.kernels.host_device import DeviceLost
+
+KINDS = ("upload", "resident", "download", "settle", "pin", "kernel")
+"""What is asked of a device."""
+
+
+class HostPool:
+    """Memory of a device: at most `budget` bytes. peak: the most it had; held: chunks between passes.
+
+    calls: how often each kind of call was made; moved: bytes by kind; lost: whether a call, by its kind and
+    number among that kind and among all, finds the device gone.
+    """
+
+    def __init__(
+        self, budget: int = 2**40, lost: Callable[[str, int, int], bool] = lambda kind, of_kind, of_all: False
+    ) -> None:
+        self.budget, self.peak, self.used = budget, 0, 0
+        self.held = HeldChunks()
+        self.calls: Counter[str] = Counter()
+        self.moved: Counter[str] = Counter()
+        self._lost = lost
+        self._is_lost = False
+        self._lock = RLock()
+
+    def ask(self, kind: str, size: int = 0) -> None:
+        with self._lock:
+            self.calls[kind] += 1
+            self.moved[kind] += size
+            self._is_lost |= self._lost(kind, self.calls[kind], self.calls.total())
+            if self._is_lost:
+                raise DeviceLost("CUDA_ERROR_LAUNCH_FAILED: unspecified launch failure")
+
+    def allocate(self, size: int) -> Any:
+        with self._lock:
+            if self.used + size > self.budget:
+                raise MemoryError(f"std::bad_alloc: out_of_memory: {size} bytes, {self.used} in use")
+            self.used += size
+            self.peak = max(self.peak, self.used)
+        made = np.zeros(size + PADDING, np.uint8)
+        weakref.finalize(made, self._free, size)
+        return made
+
+    def _free(self, size: int) -> None:
+        with self._lock:
+            self.used -= size
+
+
+class HostDevice:
+    """See engine.gpu.device.ChunkDevice. Arrays of its own are marked by their memory: see `array`."""
+
+    xp = np
+
+    def __init__(self, pool: HostPool) -> None:
+        self.pool = pool
+        self._allocate = pool.held.allocator(pool.allocate)
+        self._kept: dict[int, tuple[Any, Any]] = {}
+
+    def __enter__(self) -> HostDevice:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def forget(self) -> None:
+        self._kept.clear()
+
+    def upload(self, array: Any) -> Any:
+        self.pool.ask("upload", array.nbytes)
+        return self.array(array)
+
+    def array(self, array: Any) -> Any:
+        """A copy in the device's memory."""
+        there = self._allocate(array.nbytes)[: array.nbytes].view(array.dtype).reshape(array.shape)
+        there[...] = array
+        return there
+
+    def download(self, array: Any) -> Any:
+        self.pool.ask("download", array.nbytes)
+        return np.array(array)
+
+    def bytes(self, size: int) -> Any:
+        self.pool.ask("bytes", size)
+        return self._allocate(size)
+
+    def resident(self, buffer: Any) -> Any:
+        known = self._kept.get(id(buffer))
+        if known is not None and known[0]() is buffer:
+            return known[1]
+        self.pool.ask("resident", len(buffer))
+        there = self.array(buffer)
+        self._kept[id(buffer)] = weakref.ref(buffer), there
+        return there
+
+    def settle(self) -> None:
+        self.pool.ask("settle")
+
+    def pin(self, memory: bytearray) -> Callable[[], None]:
+        self.pool.ask("pin", len(memory))
+        return lambda: None
+
+    def result(self, text: Text) -> Text:
+        """A text that a kernel has made, on the device."""
+        size = int(text.offsets[-1])
+        return Text(self.array(text.data[: size + PADDING]), self.array(text.offsets))
+
+
+def _there(column: Spans, device: HostDevice) -> Spans:
+    """A column as the kernels of the CPU take it; what is not on the device goes up."""
+    places = getattr(column, "places", None)
+    if places is None:
+        places = tuple(device.upload(array) for array in (column.start, column.length, column.kind))
+        return Spans(device.resident(column.data), *places)
+    return Spans(column.data, *places)
+
+
+def _render(
+    table: Any,
+    program: Any,
+    columns: Sequence[Spans],
+    rows: Any,
+    encoding: int,
+    first: Any,
+    device: HostDevice,
+) -> Text:
+    there = [_there(column, device) for column in columns]
+    device.upload(np.asarray(program)), device.upload(np.asarray(rows))
+    device.pool.ask("kernel")
+    return device.result(render.render(table, program, there, rows, encoding, first, Scratch()))
+
+
+def _decode(column: Spans, device: HostDevice) -> Text:
+    device.pool.ask("kernel")
+    return device.result(jsontext.decode(_there(column, device), Scratch()))
+
+
+def _valid_utf8(column: Spans, device: HostDevice) -> Any:
+    device.pool.ask("kernel")
+    return device.array(utf8.valid_utf8(_there(column, device)))
+
+
+def _hash(kernel: Any) -> Any:
+    def run(text: Text, *arguments: Any) -> Any:
+        *seeds, device = arguments
+        device.pool.ask("kernel")
+        return device.array(kernel(text, *seeds, Scratch()))
+
+    return run
+
+
+def _statistics(text: Text, device: HostDevice, repetition: bool) -> Any:
+    device.pool.ask("kernel")
+    result = statistics.text_statistics(text, Scratch(), repetition)
+    return type(result)(*map(device.array, result))
+
+
+def _first_occurrence(hashes: Any, live: Any, device: HostDevice) -> Any:
+    device.pool.ask("kernel")
+    return device.array(dedup.first_occurrence(hashes, live))
+
+
+def _scan_lines(data: Any, keys: Sequence[str], max_row_bytes: int, device: HostDevice) -> Any:
+    """As kernels.cuda.scan has it: what is not good is handed over; so is every 7th record."""
+    device.pool.ask("kernel")
+    records = scan.scan_records(data, "lines", keys, max_row_bytes, Scratch())
+    good = (records.reason == 0) & (np.arange(len(records)) % 7 != 0)
+    columns = records.columns.values()
+    kind = np.where(good, cuda_scan.GOOD, cuda_scan.HANDED).astype(np.uint8)
+    return (
+        device.array(np.array([*(column.start * good for column in columns), records.start])),
+        device.array(np.array([*(column.length * good for column in columns), records.length])),
+        device.array(np.array([*(column.kind * good for column in columns), kind])),
+    )
+
+
+@pytest.fixture
+def host_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU's kernels in the place of CUDA's in the engine of a GPU."""
+    from forge_gpu.engine.gpu import engine
+
+    for name, kernels in {
+        "render": SimpleNamespace(render=_render, decode=_decode),
+        "hashing": SimpleNamespace(xxh3_128=_hash(hashing.xxh3_128), xxh3_64=_hash(hashing.xxh3_64)),
+        "statistics": SimpleNamespace(text_statistics=_statistics),
+        "dedup": SimpleNamespace(first_occurrence=_first_occurrence),
+        "valid_utf8": _valid_utf8,
+        "scan": SimpleNamespace(scan_lines=_scan_lines, HANDED=cuda_scan.HANDED),
+    }.items():
+        monkeypatch.setattr(engine, name, kernels)
+
+
+def engines_on(pool: HostPool, least_rows: int = 0) -> EngineFactory:
+    """What makes the engines of a job on a host device with this memory."""
+    from forge_gpu.engine.gpu.engine import GpuEngine
+
+    def make(made: EngineFactory) -> ResilientEngine:
+        device: Any = HostDevice(pool)
+        engine = GpuEngine(device, CpuEngine(), least_rows, chunks=pool.held)
+        return ResilientEngine(engine, CpuEngine(), made.health)
+
+    return EngineFactory("gpu", "a test", make, opened={1: pool})
