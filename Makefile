@@ -56,14 +56,19 @@ lint: $(BIN)/forge ## Style, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-.venvs/trainers/.made: tests/trainers/requirements.txt pyproject.toml
+.venvs/trainers/.made: tests/trainers/requirements.txt tests/trainers/without_dependencies.txt pyproject.toml
 	$(PYTHON) -m venv .venvs/trainers
 	.venvs/trainers/bin/python -m pip install --quiet --upgrade pip
 	.venvs/trainers/bin/python -m pip install --quiet -r $< -e '.[tokens]'
+	.venvs/trainers/bin/python -m pip install --quiet --no-deps -r tests/trainers/without_dependencies.txt
 	@touch $@
 
 .PHONY: trainers
 trainers: .venvs/trainers/.made ## Make the pinned environment in which tests train on what Forge writes
+
+.PHONY: own-loaders
+own-loaders: install trainers ## Load what Forge writes with trainers' own loaders, each with its own packages
+	$(BIN)/python -m benchmarks.acceptance.own_loaders
 
 .venvs/docs/.made: tools/docs_site/requirements.txt
 	$(PYTHON) -m venv .venvs/docs
@@ -115,7 +120,7 @@ acceptance: install ## What takes too long for every commit, a script a subject;
 	$(BIN)/python -m benchmarks.acceptance.same_bytes $(BEFORE) examples
 	$(BIN)/python -m benchmarks.acceptance.templates
 	$(BIN)/python -m benchmarks.acceptance.masks
-	$(BIN)/python -m benchmarks.acceptance.tokens 100000
+	$(BIN)/python -m benchmarks.acceptance.tokens 100000 2
 	$(BIN)/python -m benchmarks.acceptance.faults 1000 300
 	docker/with-engine.sh $(BIN)/python -m benchmarks.acceptance.containers
 

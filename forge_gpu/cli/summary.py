@@ -54,7 +54,7 @@ def show(result: Result, verbose: bool = False) -> None:
         )
         for line in engine_lines(manifest["run"], verbose):
             print(line)
-    for line in _tokens(manifest):
+    for line in token_lines(manifest):
         print(line)
     for line in lines_for_trainers(manifest, result.output):
         print(line)
@@ -74,7 +74,7 @@ def _next_step(result: Result) -> str:
     return f"train on {result.output / files[0]}" if files else f"look at {result.output}"
 
 
-def _tokens(manifest: dict[str, Any]) -> list[str]:
+def token_lines(manifest: dict[str, Any]) -> list[str]:
     """How many tokens there are, and what was done with control tokens in contents."""
     tokens = manifest.get("tokens")
     if tokens is None:
@@ -88,6 +88,13 @@ def _tokens(manifest: dict[str, Any]) -> list[str]:
         lines.append(f"{tokens['repeated']:,} tokens are of rows that come again:")
         for entry in manifest["mixture"]:
             lines.append(f"  {entry['written']:,} lines of {entry['used']:,} rows of {entry['input']}")
+    for entry in manifest.get("mixture", ()):
+        suffice = entry.get("sufficient_repeats", 0)
+        if suffice > entry.get("repeats", 1):
+            lines.append(
+                f"{entry['input']} has too little for its share; with data.repeats {suffice:,} of it no row "
+                "of the other inputs would be left out"
+            )
     if tokens["control_text"]:
         treated = manifest["config"]["tokens"]["control_text"]
         done = "are control tokens" if treated == "keep" else "stay text"

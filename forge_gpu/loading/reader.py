@@ -45,12 +45,14 @@ class Reader:
             )
         self._lines, self._rank, self._world, self._seed = lines, rank, world, seed
         self._batch_tokens, self._shuffle, self._drop_last = batch_tokens, shuffle, drop_last
-        self._begin = self._now = (0, 0, 0)
+        self._begin = self._begun = self._now = (0, 0, 0)
+        self._batches: dict[int, int] = {}
+        """Of epochs that were counted."""
 
     def set_epoch(self, epoch: int) -> None:
         """Give this epoch from its beginning, or from where a state of it says that was loaded."""
         if epoch != self._begin[0]:
-            self._begin = self._now = (epoch, 0, 0)
+            self._begin = self._begun = self._now = (epoch, 0, 0)
 
     def state_dict(self) -> dict[str, int]:
         """Where it is. epoch; batch: of all ranks, from which on it gives its share; given: batches of all
@@ -60,20 +62,14 @@ class Reader:
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Go on where a state says. Raises ConfigError where it is none."""
-        values = tuple(state.get(key) for key in STATE)
-        if not all(type(value) is int and value >= 0 for value in values):
-            raise ConfigError(
-                f"{dict(state)} is not a state of a data set: it has {', '.join(STATE)}, as numbers"
-            )
-        epoch, batch, given = (int(value or 0) for value in values)
-        self._begin = self._now = (epoch, batch, given)
+        self._begin = self._begun = self._now = _values(state)
 
-    def state_after(self, batches: int) -> dict[str, int]:
-        """The state when every rank has taken so many batches since this one's beginning: for loaders whose
-        workers read ahead, and for another number of ranks from here on."""
-        epoch, batch, given = self._begin
+    def state_after(self, batches: int, since: Mapping[str, int] | None = None) -> dict[str, int]:
+        """The state when every rank has taken so many batches since a state; None: since this one's iteration
+        began. For loaders that read ahead, and for another number of ranks from here on."""
+        epoch, batch, given = self._begun if since is None else _values(since)
         batch += given + batches * self._world
-        if batch >= self._count(len(self._bounds_of(epoch)[1]) - 1):
+        if batch >= self._count(epoch):
             return dict(zip(STATE, (epoch + 1, 0, 0), strict=True))
         return dict(zip(STATE, (epoch, batch, 0), strict=True))
 
@@ -89,10 +85,9 @@ class Reader:
                 f"the state was left by other workers than {workers} of {self._world} ranks: load what "
                 "state_after gives, which is for any number of them"
             )
-        self._now = self._begin
+        self._begun = self._now = self._begin
         order, bounds = self._bounds_of(epoch)
-        count = self._count(len(bounds) - 1)
-        own = range(first + given + worker * self._world + self._rank, count, stride)
+        own = range(first + given + worker * self._world + self._rank, self._count(epoch), stride)
         for number, batch in enumerate(own):
             gone = given + (number + 1) * stride
             self._now = (epoch, first, gone) if workers > 1 else (epoch, first + gone, 0)
@@ -102,7 +97,24 @@ class Reader:
     def _bounds_of(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         count = len(self._lines)
         order = epoch_order(count, self._seed, epoch) if self._shuffle else np.arange(count, dtype=np.uint32)
-        return order, batch_bounds(self._lines.tokens()[order], self._batch_tokens)
+        bounds = batch_bounds(self._lines.tokens()[order], self._batch_tokens)
+        self._batches[epoch] = len(bounds) - 1
+        return order, bounds
 
-    def _count(self, batches: int) -> int:
+    def _count(self, epoch: int) -> int:
+        """The batches of an epoch, for all ranks."""
+        if epoch not in self._batches:
+            self._bounds_of(epoch)
+        batches = self._batches[epoch]
         return batches - batches % self._world if self._drop_last else batches
+
+
+def _values(state: Mapping[str, int]) -> tuple[int, int, int]:
+    """Raises ConfigError where it is no state."""
+    values = tuple(state.get(key) for key in STATE)
+    if not all(type(value) is int and value >= 0 for value in values):
+        raise ConfigError(
+            f"{dict(state)} is not a state of a data set: it has {', '.join(STATE)}, as numbers"
+        )
+    epoch, batch, given = (int(value or 0) for value in values)
+    return epoch, batch, given

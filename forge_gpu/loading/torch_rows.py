@@ -39,9 +39,9 @@ class TokenDataset(IterableDataset):  # type: ignore[misc]  # of a library witho
         self._reader.load_state_dict(state)
         self._epoch.fill_(state["epoch"])
 
-    def state_after(self, batches: int) -> dict[str, int]:
+    def state_after(self, batches: int, since: Mapping[str, int] | None = None) -> dict[str, int]:
         """See `Reader.state_after`."""
-        return self._reader.state_after(batches)
+        return self._reader.state_after(batches, since)
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         info = get_worker_info()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,22 @@ def shares(
         raise ConfigError("all weights of the mixture are 0: give at least one source a weight above 0")
     whole = min(Fraction(count) / weight for count, weight in zip(counts, exact, strict=True) if weight)
     return [rounded(1, whole * weight) for weight in exact]
+
+
+def sufficient_repeats(there: Sequence[int], weights: Sequence[float] | None) -> list[int]:
+    """How often each source would have to come, at least, so that the shares hold and no row of another is
+    left out: 1 or more, 0 where a source that has a share has nothing.
+
+    there: what each source offers once. weights: shares of their sum; None: all that there is is used.
+    """
+    exact = [Fraction(0) for _ in there] if weights is None else [_exactly(weight) for weight in weights]
+    whole = max(
+        (count / weight for count, weight in zip(there, exact, strict=True) if weight), default=Fraction(0)
+    )
+    return [
+        max(1, ceil(whole * weight / count)) if count else int(not weight)
+        for count, weight in zip(there, exact, strict=True)
+    ]
 
 
 def _exactly(weight: float) -> Fraction:

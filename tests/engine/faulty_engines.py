@@ -9,6 +9,7 @@ import numpy as np
 from forge_gpu.engine.base import RowGroups
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.gpu.arrays import DeviceArrays
+from forge_gpu.engine.held import HeldChunks
 from forge_gpu.engine.lazy import LazySpans, LazyText
 from forge_gpu.kernels.arrays import Arrays, Result
 from forge_gpu.kernels.layout import I32, I64, U8, U64, ProgramTable, Spans, Text, spans_of_offsets
@@ -21,7 +22,7 @@ from tests.kernels.simulated_parquet import SimulatedParquet
 class Allocator:
     """Grants up to `limit` bytes at once, and nothing any more after `calls` grants.
 
-    budget, peak: as a pool has them.
+    budget, peak, held: as a pool has them.
     """
 
     def __init__(self, limit: int | None = None, calls: int | None = None) -> None:
@@ -30,6 +31,7 @@ class Allocator:
         self.granted = 0
         self.budget = limit or 0
         self.peak = 0
+        self.held = HeldChunks()
 
     def grant(self, size: int) -> None:
         if self.calls is not None and self.granted >= self.calls:

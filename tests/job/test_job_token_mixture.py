@@ -13,6 +13,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from forge_gpu.audit.folder import verify_folder
+from forge_gpu.cli.summary import token_lines
 from forge_gpu.config.rules import broken
 from forge_gpu.config.schema import Config
 from forge_gpu.derive.mix import mix
@@ -204,6 +205,23 @@ def test_a_mixture_that_uses_no_row_has_no_packs(folder: Path, tmp_path: Path) -
     result = jobs.run(config.model_copy(update={"output": output}), tmp_path / "out")
     assert result.counts["train"] == 0 < result.counts["unsampled"]
     assert len(pq.read_table(tmp_path / "out/ledger.parquet")) == result.counts["unsampled"]
+
+
+def test_the_repeats_that_would_suffice_are_told(folder: Path, tmp_path: Path) -> None:
+    def run(output: str, repeats: int) -> dict[str, Any]:
+        settings = {"weights": [1.0, 1.0], "weights_by": "tokens", "repeats": [repeats, None]}
+        return jobs.run(repeating(folder, tmp_path, "lines", **settings), tmp_path / output).manifest
+
+    few = run("few", 1)
+    code, chat = few["mixture"]
+    suffice = code["sufficient_repeats"]
+    assert chat["used"] < chat["rows"] and suffice > 2 and chat["sufficient_repeats"] == 1
+    said = f"code.jsonl has too little for its share; with data.repeats {suffice} of it no row of the other"
+    assert said in "\n".join(token_lines(few))
+    assert run("almost", suffice - 1)["mixture"][1]["used"] < chat["rows"]
+    enough = run("enough", suffice)
+    assert all(entry["used"] == entry["rows"] for entry in enough["mixture"])
+    assert "too little" not in "\n".join(token_lines(enough))
 
 
 def test_texts_are_not_repeated(folder: Path) -> None:

@@ -119,6 +119,22 @@ def test_epochs_differ_and_an_epoch_is_the_same_again(folder: Path) -> None:
     assert lines_of(iter(other)) != zero
 
 
+def test_states_follow_each_other_batch_by_batch(folder: Path) -> None:
+    """For a loop that reads ahead, over the end of an epoch."""
+    state = {"epoch": 0, "batch": 4, "given": 0}
+    share = reader(folder, 1, 2, drop_last=True)
+    share.load_state_dict(state)
+    for epoch in range(2):
+        rest = lines_of(iter(share))
+        assert share.state_after(len(rest)) == {"epoch": epoch + 1, "batch": 0, "given": 0}
+        assert share.state_after(1) == share.state_after(1, state)
+        for _ in rest:
+            assert state["epoch"] == epoch
+            state = share.state_after(1, state)
+        assert state == {"epoch": epoch + 1, "batch": 0, "given": 0}
+        share.load_state_dict(state)
+
+
 def test_every_rank_has_as_many_where_the_last_are_dropped(folder: Path) -> None:
     whole = lines_of(iter(reader(folder)))
     shares = [lines_of(iter(reader(folder, rank, 3, drop_last=True))) for rank in range(3)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -99,3 +101,17 @@ def test_shares_of_sizes_are_searched(seed):
         expected += whole * sizes(number, most[number])[1] + sizes(number, more)[1]
     assert passes.copies(source).tolist() == expected.tolist()
     assert passes.used(source).tolist() == (expected > 0).tolist()
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_sufficient_repeats_are_the_fewest(seed):
+    random = np.random.default_rng(seed)
+    there, weights = random.integers(1, 500, 3).tolist(), [*random.integers(0, 9, 2).tolist(), 1]
+    suffice = mixture.sufficient_repeats(there, list(map(float, weights)))
+    exact = [each for each in zip(there, weights, suffice, strict=True) if each[1]]
+    whole = max(Fraction(count, weight) for count, weight, _ in exact)
+    for count, weight, few in exact:
+        assert Fraction(count * few, weight) >= whole
+        assert few == 1 or Fraction(count * (few - 1), weight) < whole
+    assert mixture.sufficient_repeats([0, 7], [1.0, 1.0]) == [0, 1]
+    assert mixture.sufficient_repeats([3, 7], None) == [1, 1]

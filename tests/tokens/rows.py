@@ -52,7 +52,7 @@ def content(chance: random.Random, spelled: Sequence[str]) -> str:
 
 def laid_out(rows: Sequence[Parts], trained: bool = False) -> tuple[Text, Runs]:
     """(the texts, the runs of their literals; or, where `trained`, the ranges of their contents)."""
-    data, offsets, bounds = b"", [0], [0]
+    data, offsets, bounds = bytearray(), [0], [0]
     ranges: list[tuple[int, int]] = []
     for parts in rows:
         for literal, text in parts:
@@ -67,5 +67,5 @@ def laid_out(rows: Sequence[Parts], trained: bool = False) -> tuple[Text, Runs]:
         offsets.append(len(data))
         bounds.append(len(ranges))
     pairs = np.array(ranges, np.int64).reshape(-1, 2)
-    laid = Text(np.frombuffer(data + bytes(PADDING), np.uint8), np.array(offsets, np.int64))
+    laid = Text(np.frombuffer(bytes(data) + bytes(PADDING), np.uint8), np.array(offsets, np.int64))
     return laid, Runs(np.array(bounds, np.int64), pairs[:, 0].copy(), pairs[:, 1].copy())

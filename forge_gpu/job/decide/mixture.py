@@ -26,6 +26,17 @@ _MIXER = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
+class Sampled:
+    """used: bool[n], live rows that are used. copies: uint32[n], how often each is, where the plan repeats
+    any. suffice: of each source, the repeats with which no row of another would be left out; None where rows
+    of texts are mixed, which are not repeated."""
+
+    used: Bool
+    copies: Counts | None = None
+    suffice: list[int] | None = None
+
+
+@dataclass(frozen=True)
 class Mixture:
     """inputs: as the plan names them, without what is secret in a URL, a source each. source: the number of
     each file's source. weights, caps, repeats: of each source; None where the plan has none."""
@@ -45,21 +56,28 @@ class Mixture:
         budget_bytes: int,
         trained: Counts | None = None,
         arrays: Arrays = HOST,
-    ) -> tuple[Bool, Counts | None]:
-        """(which live rows are used: bool[n]; how often each is, uint32[n], where the plan repeats any).
-        source: of each row. trained: uint32[n], tokens of each row by which weights are meant; None where
+    ) -> Sampled:
+        """source: of each row. trained: uint32[n], tokens of each row by which weights are meant; None where
         they are meant by rows."""
         number = len(self.inputs)
         if self.repeats is None and trained is None:
             there = mixture.available(source, live, number).tolist()
             required = mixture.shares(there, self.weights, self.caps)
-            return mixture.sample(source, hashes, live, required, seed, budget_bytes, arrays), None
+            return Sampled(mixture.sample(source, hashes, live, required, seed, budget_bytes, arrays))
         sizes = self.weights, self.caps, self.repeats, number
-        passes, _ = mixture.sample_repeated(source, hashes, live, trained, *sizes, seed, budget_bytes, arrays)
-        return passes.used(source), None if self.repeats is None else passes.copies(source)
+        passes, offered = mixture.sample_repeated(
+            source, hashes, live, trained, *sizes, seed, budget_bytes, arrays
+        )
+        suffice = mixture.sufficient_repeats(offered.tolist(), self.weights)
+        return Sampled(passes.used(source), None if self.repeats is None else passes.copies(source), suffice)
 
     def section(
-        self, source: Sources, live: Bool, copies: Counts, trained: Counts | None
+        self,
+        source: Sources,
+        live: Bool,
+        copies: Counts,
+        trained: Counts | None,
+        suffice: list[int] | None,
     ) -> list[dict[str, Any]]:
         """What the manifest says of it. live: rows that there were; copies: how often each is written."""
         number, used = len(self.inputs), copies != 0
@@ -70,6 +88,8 @@ class Mixture:
         if self.repeats is not None:
             columns["repeats"] = np.array(self.repeats, np.int64)
             columns["written"] = mixture.sums_of(source, copies, used, number)
+        if suffice is not None:
+            columns["sufficient_repeats"] = np.array(suffice, np.int64)
         if trained is not None:
             columns["trained"] = mixture.sums_of(source, trained, live, number)
             columns["trained_used"] = mixture.sums_of(

@@ -105,7 +105,7 @@ def repeat(case: Case, verdict: Verdict) -> None:
     verdict.first_copy = np.concatenate(([0], np.cumsum(verdict.copies, dtype=np.int64)))
     there = (verdict.fate <= max(SPLITS)) | (verdict.fate == Fate.UNSAMPLED)
     verdict.sections["mixture"] = case.mixture.section(
-        source_of_rows(case), there, verdict.copies, case.weighed
+        source_of_rows(case), there, verdict.copies, case.weighed, verdict.suffice
     )
 
 

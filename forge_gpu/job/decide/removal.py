@@ -113,11 +113,12 @@ def unsampled(case: Case, verdict: Verdict) -> None:
     source, trained = source_of_rows(case), case.weighed
     seed, open_rows = case.config.preprocessing.seed, verdict.open_rows
     decider = shares.DECIDER.of(case.budget_bytes)
-    used, verdict.copies = case.decided(
-        partial(mixture.sample, source, hashes, open_rows, seed, decider, trained)
-    )
+    sampled = case.decided(partial(mixture.sample, source, hashes, open_rows, seed, decider, trained))
+    used, verdict.copies, verdict.suffice = sampled.used, sampled.copies, sampled.suffice
     if verdict.copies is None:
-        verdict.sections["mixture"] = case.mixture.section(source, open_rows, used.astype(np.uint32), trained)
+        verdict.sections["mixture"] = case.mixture.section(
+            source, open_rows, used.astype(np.uint32), trained, verdict.suffice
+        )
     verdict.settle(open_rows & ~used, Fate.UNSAMPLED)
     verdict.stratum = strata(source, verdict.stratum)
 

@@ -76,6 +76,7 @@ class Verdict:
     one. copies: uint32[n], how often each row is written, and first_copy: int64[n + 1], of each row the
     number of its first copy; None where each is written once: else `rank` and `places` are of copies. places:
     uint32[n, 2], the pack of each row and its place there; None where rows are not packed.
+    suffice: of each source of a mixture, the repeats that would suffice; None where no row can be repeated.
     sections: of the manifest. warnings: a line each.
     """
 
@@ -90,6 +91,7 @@ class Verdict:
     copies: np.ndarray | None = None
     first_copy: I64 | None = None
     places: np.ndarray | None = None
+    suffice: list[int] | None = None
     sections: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
