@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from forge_gpu.hardware.unused import give_back_large
+
 
 def run(plan: dict[str, object], folder: Path) -> tuple[str, int]:
     """Whether a job of a plan ended or was refused, and its rows."""
@@ -46,6 +48,7 @@ def measured(plan: dict[str, object], folder: Path) -> dict[str, object]:
 
 def main() -> None:
     """A line asks for the small job; each line behind it for one that is measured."""
+    give_back_large()  # as the command line does
     request = json.loads(sys.stdin.readline())
     folder = Path(request["folder"])
     run(request["small"], folder / "small")

@@ -15,6 +15,7 @@ import typer
 
 from forge_gpu.cli import usage
 from forge_gpu.errors import ForgeError, exit_code_of, printable
+from forge_gpu.hardware.unused import give_back_large
 
 if TYPE_CHECKING:
     from forge_gpu.report.debug import Bundle
@@ -114,8 +115,9 @@ def forge(
 
 def main() -> None:
     """Entry point. --debug may stand anywhere before a `--`."""
-    # Arrow's own pools keep what they once took; a run's memory is to be what it needs.
+    # Arrow's own pools keep what they once took, and so does the C library; a run is to hold what it needs.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    give_back_large()
     _open_streams()
     arguments = sys.argv[1:]
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
