@@ -25,7 +25,7 @@ from forge_gpu.job.prepare import prepare
 from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.job.write_pass import WritePass
 from forge_gpu.kernels.layout import CLEAN, Spans
-from tests.engine.host_device import KINDS, HostPool, engines_on, host_kernels
+from tests.engine.held_device import KINDS, HostPool, engines_on, host_kernels
 from tests.job.jobs import content, plan, rows, write_lines
 
 __all__ = ["host_kernels"]
