@@ -186,7 +186,7 @@ def test_a_container_sees_no_more_than_its_mounts(source, tmp_path):
 
 def test_out_of_memory_is_told_with_its_stage(source, tmp_path, monkeypatch):
     """A limit below what the imports hold, which the rules of a plan refuse, reached by a way around them."""
-    monkeypatch.setattr("forge_gpu.container.run.memory_limit", lambda setting: 60_000_000)
+    monkeypatch.setattr("forge_gpu.container.run.memory_limit", lambda setting: 40_000_000)
     with pytest.raises(ContainerError) as raised:
         forge_gpu.prepare(jobs.plan(source), output=tmp_path / "out", settings=USE)
     assert raised.value.exit_code == 137 and "out of memory in stage open" in str(raised.value)

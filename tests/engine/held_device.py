@@ -19,7 +19,7 @@ from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.held import HeldChunks
 from forge_gpu.engine.resilient import ResilientEngine
-from forge_gpu.kernels.cpu import dedup, hashing, jsontext, render, scan, statistics, utf8
+from forge_gpu.kernels.cpu import dedup, hashing, jsontext, minhash, render, scan, statistics, utf8
 from forge_gpu.kernels.cuda import scan as cuda_scan
 from forge_gpu.kernels.layout import PADDING, Spans, Text
 from forge_gpu.kernels.scratch import Scratch
@@ -177,6 +177,12 @@ def _statistics(text: Text, device: HostDevice, repetition: bool) -> Any:
     return type(result)(*map(device.array, result))
 
 
+def _band_hashes(data: Any, offsets: Any, *arguments: Any) -> Any:
+    *signing, device = arguments
+    device.pool.ask("kernel")
+    return device.array(minhash.band_hashes(data, offsets, *signing))
+
+
 def _first_occurrence(hashes: Any, live: Any, device: HostDevice) -> Any:
     device.pool.ask("kernel")
     return device.array(dedup.first_occurrence(hashes, live))
@@ -204,6 +210,7 @@ def host_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, kernels in {
         "render": SimpleNamespace(render=_render, decode=_decode),
         "hashing": SimpleNamespace(xxh3_128=_hash(hashing.xxh3_128), xxh3_64=_hash(hashing.xxh3_64)),
+        "minhash": SimpleNamespace(band_hashes=_band_hashes),
         "statistics": SimpleNamespace(text_statistics=_statistics),
         "dedup": SimpleNamespace(first_occurrence=_first_occurrence),
         "valid_utf8": _valid_utf8,

@@ -57,8 +57,8 @@ def test_a_wish_for_the_cpu_asks_nothing() -> None:
 
 
 def test_small_input_starts_nothing() -> None:
-    result = engine_factory("auto", lambda: 2**30, lambda: FOUND, lambda _: WHOLE, never)
-    assert result.name == "cpu" and "1024 MiB of input" in result.reason
+    result = engine_factory("auto", lambda: 2**20, lambda: FOUND, lambda _: WHOLE, never)
+    assert result.name == "cpu" and "1 MiB of input" in result.reason
 
 
 def test_an_engine_that_cannot_be_made_is_the_cpus_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

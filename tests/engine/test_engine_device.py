@@ -13,6 +13,7 @@ import pytest
 
 from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.engine.cpu.engine import CpuEngine
+from forge_gpu.engine.held import HeldChunks
 from forge_gpu.engine.resilient import ResilientEngine
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.io.chunks import ReadBuffer
@@ -134,7 +135,8 @@ def test_a_job_writes_the_same_bytes_sim(device: Any, tmp_path: Path) -> None:
     def make(made: EngineFactory) -> ResilientEngine:
         return ResilientEngine(GpuEngine(device, CpuEngine(), 0), CpuEngine(), made.health)
 
-    engines = EngineFactory("gpu", "a test", make, opened={3: SimpleNamespace(budget=9, peak=8)})
+    pool = SimpleNamespace(budget=9, peak=8, held=HeldChunks())
+    engines = EngineFactory("gpu", "a test", make, opened={3: pool})
     budget = Budget(2**24, 1, 4096, "a test")
     for name, maker in (("cpu", CpuEngine), ("gpu", engines)):
         spec = JobSpec(config, tmp_path, tmp_path / name, range_bytes=8192)

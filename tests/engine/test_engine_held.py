@@ -133,7 +133,8 @@ def test_the_second_pass_reads_and_scans_and_uploads_nothing(
     moved = {name: after[name] - before[name] for name in ("read_into", "scan", "messages", "resident")}
     assert moved == {"read_into": 0, "scan": 0, "messages": 0, "resident": 0}
     lines = sum(len(part.read_bytes().splitlines()) for part in folder.glob("counted/*.jsonl"))
-    assert 0 < after["upload"] - before["upload"] < 40 * lines  # which rows go where, and their hashes
+    # Which rows go where; their hashes, once for what is decided.
+    assert 0 < after["upload"] - before["upload"] < 64 * lines
 
 
 def test_spans_go_up_once_a_chunk(expected: Any) -> None:
