@@ -89,7 +89,7 @@ def programs(folder: Path, count: int) -> dict[str, Any]:
 
 GROWN = (
     Grown("rows", rows, 100_000),
-    Grown("columns", columns, 50_000),
+    Grown("columns", columns, 100_000),
     Grown("members of a bucket of near-duplicates", bucket, 40_000),
     Grown("strata", strata, 50_000),
     Grown("groups", groups, 50_000),
