@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,6 +27,7 @@ import numba
 from numba.core import config as numba_config
 from numba.core import types
 
+from forge_gpu.kernels import cpu
 from forge_gpu.kernels.ahead import LIBRARY, SCALARS, TABLE, symbol
 from forge_gpu.kernels.cache import sources
 from forge_gpu.kernels.calls import call_the_rest
@@ -58,6 +60,7 @@ def build(folder: Path, features: Sequence[str] = (), like: dict[str, Any] | Non
         call_the_rest()
     else:
         for name, called in like.items():
+            import_module(f"{cpu.__name__}.{name.partition('.')[0]}")
             KERNELS[name].compile(tuple(_type(kind) for kind in called["arguments"]))
     with TemporaryDirectory(prefix="forge-kernels-") as name:
         objects = Path(name)

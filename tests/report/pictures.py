@@ -48,10 +48,11 @@ def main() -> None:
     with TemporaryDirectory() as name, Browser(Path(name) / "profile") as browser:
         folder = Path(name)
         shutil.copytree(ROOT / "examples", folder / "examples")
-        data = ["--data", "examples/support.jsonl", "--set", NEAR]
-        forge(folder, "plan", "support assistant", *data, "--template", "chatml")
-        shown = forge(folder, "prepare")
-        terminal(shown, PICTURES / "terminal.svg")
+        plan = ["plan", "support assistant", "--data", "examples/support.jsonl", "--template", "chatml"]
+        forge(folder, *plan)
+        terminal(forge(folder, "prepare"), PICTURES / "terminal.svg")  # the README's two commands
+        forge(folder, *plan, "--set", NEAR)
+        forge(folder, "prepare")
         for file, view in VIEWS.items():
             page = browser.open((folder / "prepared" / "report.html").as_uri(), *view)
             page.wait_for("How it ran")
