@@ -11,10 +11,9 @@ of neighbouring threads are BLOCK bytes apart, so a load costs a warp 32 sectors
 """
 
 import numpy as np
-from numba import cuda
 
 from forge_gpu.kernels.cuda.device import function
-from forge_gpu.kernels.cuda.memory import LAST_BIT, ONE, THREE, byte, word
+from forge_gpu.kernels.cuda.memory import LAST_BIT, ONE, THREE, byte, bytes_before, word
 from forge_gpu.kernels.reference.jsontext import REPLACEMENT
 
 # What is done with the bytes of a piece of output.
@@ -218,8 +217,7 @@ def _as_it_is(work, words, i, end):
         marks = _equal(bits, LINE_FEEDS) | _equal(bits, RETURNS)
     else:
         marks = _equal(bits, BACKSLASHES)
-    before = np.int64(cuda.popc((marks - ONE) & ~marks)) >> 3  # zeros under the lowest mark: 64 without one
-    count = min(before, end - i)
+    count = min(bytes_before(marks), end - i)
     if count < 8:
         bits &= ~(ALL_BITS << (np.uint64(count) << THREE))
     return bits, count

@@ -41,6 +41,12 @@ def half(words, i):
 
 
 @function
+def bytes_before(marks):
+    """How many bytes of a word lie below the lowest one whose highest bit is in `marks`; 8 where none is."""
+    return np.int64(cuda.popc((marks - ONE) & ~marks)) >> np.int64(3)
+
+
+@function
 def place():
     """(number of this thread's warp in the grid, lane)."""
     thread = np.int64(cuda.blockIdx.x) * np.int64(cuda.blockDim.x) + np.int64(cuda.threadIdx.x)

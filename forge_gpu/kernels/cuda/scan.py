@@ -24,7 +24,7 @@ import numpy as np
 from numba import cuda
 
 from forge_gpu.kernels.cuda.device import Device, function, kernel, offsets_of, scalar
-from forge_gpu.kernels.cuda.memory import byte, thread, word
+from forge_gpu.kernels.cuda.memory import byte, bytes_before, thread, word
 from forge_gpu.kernels.layout import CANONICAL, CLEAN, ESCAPED, JSON, NULL
 
 BLOCK = 64
@@ -81,7 +81,7 @@ def place_lines(words, base, size, first, ends):
     for at in range(BLOCK * t, min(BLOCK * (t + 1), size), 8):
         newlines = _newlines(words, base + at, size - at)
         while newlines != 0:
-            ends[i] = at + (np.int64(cuda.popc((newlines - ONE) & ~newlines)) >> 3)
+            ends[i] = at + bytes_before(newlines)
             newlines &= newlines - ONE
             i += 1
 
@@ -155,7 +155,7 @@ def _string_end(memory, words, p, end):
         if stops == 0:
             p += 8
             continue
-        p += np.int64(cuda.popc((stops - ONE) & ~stops)) >> 3
+        p += bytes_before(stops)
         if p >= end:
             break
         c = byte(memory, p)
