@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import baseline as earlier
 from benchmarks import compare as comparison
 from benchmarks import gates as gate_file
 from benchmarks import machine, results
@@ -111,6 +112,26 @@ def gates(
     for failure in held.failures:
         console.print(f"FAILED {failure}", markup=False)
     raise typer.Exit(0 if all(v.holds for v in verdicts) and not held.failures else 1)
+
+
+@app.command()
+def baseline(
+    commit: Annotated[str, typer.Option(help="Compare with this commit.")] = earlier.named_commit(),
+) -> None:
+    """Compare the user time of a few cases with an earlier commit; exit 1 when one is slower, twice."""
+    try:
+        with earlier.checkout_of(commit) as tree, progress.status("") as status:
+            compared = {held.where: held for held in earlier.compare(CASES, tree, status.update)}
+            again = frozenset(where for where, held in compared.items() if held.is_slower)
+            if again:
+                console.print(f"Measured once more: {', '.join(sorted(again))}", markup=False)
+                second = earlier.compare(CASES, tree, status.update, again)
+                compared |= {held.where: held for held in second}
+    except earlier.NoBaseline as problem:
+        raise typer.BadParameter(str(problem)) from None
+    for held in compared.values():
+        console.print(str(held), markup=False)
+    raise typer.Exit(1 if any(held.is_slower for held in compared.values()) else 0)
 
 
 def _cases(names: list[str] | None) -> list[Case]:

@@ -57,9 +57,9 @@ def can_do(contender: Contender, task: str) -> bool:
 
 
 class Process:
-    """A contender's live process, held to `cores`; use as a context."""
+    """A contender's live process, held to `cores`; use as a context. checkout: whose code it runs."""
 
-    def __init__(self, contender: Contender, cores: list[int]) -> None:
+    def __init__(self, contender: Contender, cores: list[int], checkout: Path = ROOT) -> None:
         self.contender = contender
         python = PEERS_PYTHON if contender.peer else Path(sys.executable)
         if not python.exists():
@@ -71,7 +71,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL if os.environ.get("BENCHMARKS_DEBUG") is None else None,
             text=True,
-            cwd=ROOT,
+            cwd=checkout,
             env=os.environ
             | settings
             | {"PYTHONHASHSEED": "0", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
@@ -86,7 +86,7 @@ class Process:
         self._ask({"do": "prepare", "task": self.contender.task or task, "arguments": arguments})
 
     def run(self) -> dict[str, Any]:
-        """Do the work once: {"seconds", "cpu", "peak", "result"}."""
+        """Do the work once: {"seconds", "cpu", "user", "peak", "result"}, what runner.measure says."""
         return self._ask({"do": "run"})
 
     def close(self) -> None:

@@ -27,13 +27,14 @@ from typing import Any, TextIO
 from benchmarks.command import Measured
 
 
+def user_and_system() -> tuple[float, float]:
+    """Seconds of this process, all its threads, and the children it has waited for."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime for usage in usages), sum(usage.ru_stime for usage in usages)
+
+
 def cpu_seconds() -> float:
-    """User and system time of this process, all its threads, and the children it has waited for."""
-    spent = 0.0
-    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
-        usage = resource.getrusage(who)
-        spent += usage.ru_utime + usage.ru_stime
-    return spent
+    return sum(user_and_system())
 
 
 def forget_peak() -> None:
@@ -62,17 +63,24 @@ def measure(work: Callable[[], Any]) -> dict[str, Any]:
     gc.collect()
     forget_peak()
     before = resident("VmRSS")
-    cpu = cpu_seconds()
+    user, system = user_and_system()
     began = time.perf_counter()
     result = work()
     seconds = time.perf_counter() - began
-    spent = cpu_seconds() - cpu
+    user_after, system_after = user_and_system()
     if isinstance(result, Measured):
         return {"seconds": result.seconds, "cpu": result.cpu, "peak": result.peak, "result": result.result}
     peak = resident()
     if callable(result):
         result = result()
-    return {"seconds": seconds, "cpu": spent, "peak": peak, "before": before, "result": result}
+    return {
+        "seconds": seconds,
+        "cpu": user_after - user + system_after - system,
+        "user": user_after - user,
+        "peak": peak,
+        "before": before,
+        "result": result,
+    }
 
 
 def serve(module_name: str, requests: TextIO, answers: TextIO) -> None:
