@@ -82,6 +82,7 @@ docs: .venvs/docs/.made ## Build the site of the documentation in build/site; fa
 .PHONY: test
 test: install lint docs trainers ## Everything that CI runs: lint, all tests, the commands of the docs
 	$(BIN)/python -m pytest -n 2 -m "not gpu" --durations=40
+	$(BIN)/python -m benchmarks baseline
 
 # What `quick` and `coverage` run.
 QUICK := "not (slow or gpu or dask or docker or sim)"

@@ -27,6 +27,10 @@ def burn(input, seconds):
     return work
 
 
+def add_up(input, numbers):
+    return lambda: sum(range(numbers))
+
+
 def hold(input, size):
     def work():
         held = bytearray(size)

@@ -10,7 +10,7 @@ from benchmarks import cli
     ("arguments", "reported"),
     [
         (["run", "whole_jobs"], "no case 'whole_jobs'; there are whole_job, read_jsonl"),
-        (["run", "--size", "huge"], "no size 'huge'; there are tiny, small, gates, full"),
+        (["run", "--size", "huge"], "no size 'huge'; there are tiny, small, baseline, gates, full"),
         (["run", "read_jsonl", "--only", "spark"], "no contender 'spark'; there are forge, polars"),
         (["gates", "whole_jobs"], "no case 'whole_jobs'"),
         (["gates", "--size", "huge"], "no size 'huge'"),
