@@ -110,7 +110,7 @@ bench-peers: .venvs/peers/.made ## Make the pinned environment of the peers that
 
 .PHONY: bench
 bench: install bench-peers ## Run all benchmarks at small sizes and write docs/performance.md
-	$(BIN)/python -m benchmarks run --size small --json benchmarks/results/latest.json --page docs/performance.md
+	$(BIN)/python -m benchmarks run --size small --json benchmarks/results/latest.json --page docs/performance.md --keep
 
 .PHONY: bench-gates
 bench-gates: install bench-peers ## Measure the ratios that must hold; fails when one has fallen

@@ -57,7 +57,7 @@ class Compared:
         """That so many rounds are beyond the bound where the median is not."""
         rounds = len(self.now)
         beyond = sum(ratio > SLOWER for ratio in self.ratios)
-        return sum(comb(rounds, count) for count in range(beyond, rounds + 1)) / 2**rounds
+        return float(sum(comb(rounds, count) for count in range(beyond, rounds + 1)) / 2**rounds)
 
     @property
     def is_slower(self) -> bool:

@@ -14,13 +14,14 @@ from rich.table import Table
 from benchmarks import baseline as earlier
 from benchmarks import compare as comparison
 from benchmarks import gates as gate_file
-from benchmarks import machine, results
+from benchmarks import history, machine, results
 from benchmarks.case import Case
 from benchmarks.cases import CASES
 from benchmarks.inputs import SIZES, InputProblem, Inputs
 from benchmarks.measure import run_case
 from benchmarks.report import OURS, show, write_page
 from benchmarks.results import Results
+from forge_gpu import __version__
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help=__doc__)
 console = Console(width=None if os.isatty(1) else 130)
@@ -41,7 +42,11 @@ def run(
     names: Annotated[list[str] | None, typer.Argument(help="Cases to run; all if none is named.")] = None,
     size: Annotated[str, typer.Option(help=f"One of {', '.join(SIZES)}.")] = "small",
     json: Annotated[Path | None, typer.Option(help="Write all figures to this file.")] = None,
-    page: Annotated[Path | None, typer.Option(help="Write a Markdown page to this file.")] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="Write a Markdown page to this file, and its picture into `pictures/` beside it."),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the figures as those of this version.")] = False,
     input: Annotated[
         Path | None, typer.Option(help="A real flat JSONL file instead of generated rows.")
     ] = None,
@@ -52,8 +57,13 @@ def run(
     held = _measure(cases, Inputs(_size(size), input), _contenders(cases, only))
     if json is not None:
         results.save(held, json)
+    if keep:
+        history.save(history.of(held, __version__))
     if page is not None:
         write_page(held, page)
+        picture = page.parent / "pictures" / "speed.svg"
+        picture.parent.mkdir(exist_ok=True)
+        picture.write_text(history.picture(history.load(), gate_file.load()))
     for failure in held.failures:
         console.print(f"FAILED {failure}", markup=False)
     raise typer.Exit(1 if held.failures else 0)

@@ -18,6 +18,11 @@ OURS = "forge"
 WIDTH = 118
 """Characters of a line of prose."""
 
+OVER_VERSIONS = (
+    "How many times as long as Forge others took, in each version's own run of this page. Below 1× they were "
+    "faster. The figures are those of `benchmarks/versions/`.\n\n![Over versions](pictures/speed.svg)"
+)
+
 HEAD = ("who", "seconds", "±", "times forge", "CPU s", "MB/s", "peak MB", "")
 
 
@@ -85,6 +90,7 @@ def page(results: Results) -> str:
     ]
     for case in results.cases:
         parts += list(_case(case))
+    parts += ["## Over versions", OVER_VERSIONS]
     parts += ["## Containers", (HERE / "containers.md").read_text().strip()]
     parts += ["## Imports and versions", *_imports(results)]
     return "\n\n".join(_wrapped(part) for part in parts) + "\n"
