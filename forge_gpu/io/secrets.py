@@ -27,6 +27,9 @@ _KNOWN_KEYS = re.compile(
     r"github_pat_\w{30,}|sk-[A-Za-z0-9_-]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|AIza[\w-]{35}|"
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
+# The quality check of this name: its setting, and how many rows it met.
+_CHECK = re.compile(r"(?:^|\.)secrets$")
+_OF_CHECK = re.compile(r"off|warn|reject|\d+")
 _SHORTEST = 6
 """A value of the environment that is shorter occurs in texts by chance."""
 _LONGEST_WORD = 64
@@ -35,6 +38,13 @@ _LONGEST_WORD = 64
 @lru_cache(4096)
 def is_secret_name(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
+
+
+def is_secret(name: str, value: object) -> bool:
+    """Whether what stands under this name must not be shown."""
+    if not value or not is_secret_name(name):
+        return False
+    return not (_CHECK.search(name) and _OF_CHECK.fullmatch(str(value)))
 
 
 def public(text: str) -> str:
@@ -79,9 +89,7 @@ def _public_within(value: object, secrets: tuple[str, ...]) -> object:
         return value
     if isinstance(value, Mapping):
         return {
-            _public(str(key), secrets): HIDDEN
-            if is_secret_name(str(key)) and of
-            else _public_within(of, secrets)
+            _public(str(key), secrets): HIDDEN if is_secret(str(key), of) else _public_within(of, secrets)
             for key, of in value.items()
         }
     if isinstance(value, list | tuple):
@@ -105,7 +113,7 @@ def command_line() -> list[str]:
 
 
 def _hide(match: re.Match[str]) -> str:
-    if not is_secret_name(match["name"]):
+    if not is_secret(match["name"], match["value"]):
         return match[0]
     return f"{match['name']}{match['sign']}{HIDDEN}"
 

@@ -264,6 +264,8 @@ def test_a_broken_ledger_is_one_line(tmp_path):
         ("s3://name:pass@host/x?X-Sig=1", "s3://host/x"),
         ("--set data.api_key=abc", "--set data.api_key=***"),
         ("password: hunter22, user: me", "password: ***, user: me"),
+        ("quality_checks.secrets=warn, secrets: 12", "quality_checks.secrets=warn, secrets: 12"),
+        ("secrets: warn4me", "secrets: ***"),
         ("hf_abcdefghijklmnopqrstuvwxyz and AKIAABCDEFGHIJKLMNOP", "*** and ***"),
         (
             "model.special_tokens.bos_token=<s> max_tokens=5 seed=3",
@@ -277,5 +279,7 @@ def test_what_is_secret_in_a_text(text, shown):
 
 def test_values_of_secret_variables_are_hidden(monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "zxcvbnm123")
+    counted = {"warned": {"secrets": 3}, "secrets": "reject", "my_secrets": 3, "password": 3}
+    assert secrets.public_within(counted) == counted | {"my_secrets": "***", "password": "***"}
     assert secrets.public("it is zxcvbnm123 here") == "it is *** here"
     assert secrets.public_command(["--password", "x", "--goal", "y"]) == ["--password", "***", "--goal", "y"]
