@@ -77,7 +77,7 @@ def plan(
 
 
 def prepare(
-    config: ForgeConfig | str | Path = PLAN_FILE,
+    config: ForgeConfig | Plan | str | Path = PLAN_FILE,
     *,
     data: Paths | FrameLike | None = None,
     against: Paths | FrameLike | None = None,
@@ -99,7 +99,7 @@ def prepare(
 ) -> Result:
     """Run a plan and return what came out.
 
-    - config: a ForgeConfig, or the path of a forge.yaml.
+    - config: a ForgeConfig, a Plan, or the path of a forge.yaml.
     - data: inputs instead of the plan's, or a frame, which is written to a temporary file of JSON lines.
     - against: evaluation files instead of the plan's, or a frame. Rows equal or near to theirs are left out.
     - output: a folder, or a URL of a store that fsspec knows.
@@ -197,8 +197,8 @@ def estimate(
     earlier runs on this machine took is used too. The only thing that stays is a note in the user's cache
     folder, by which `prepare` says where the estimate was off.
 
-    config: a ForgeConfig, a Plan, or the path of a forge.yaml. data, against, output, settings, threads: as
-    for `prepare`. seconds: about how long the look may take, without its start.
+    config, data, against, output, settings, threads: as for `prepare`. seconds: about how long the look may
+    take, without its start.
 
     Each figure of the result is an interval; `refusals` says what will not fit. Raises ForgeError.
     """
@@ -209,10 +209,9 @@ def estimate(
     with ExitStack() as stack:
         data, base = stack.enter_context(paths_of(data))
         against, against_from = stack.enter_context(paths_of(against, "against.jsonl"))
-        plan = config if isinstance(config, ForgeConfig | str | Path) else config.config
         folder, _ = place_of(output, None)
         spec, _, _ = job_spec(
-            plan,
+            config,
             data,
             folder,
             settings,
@@ -240,11 +239,10 @@ def tune(
 ) -> Tuning:
     """Choose settings of a plan by measuring them on a part of the data. Nothing is written.
 
-    config: a ForgeConfig, a Plan, or the path of a forge.yaml. only: some of max_length, pack_length, near,
-    mixture and speed; all by default. data, settings: as for `prepare`. coverage: the share of rows, 0 to 1,
-    that `model.max_length` leaves whole. same: the share of a text's words, 0 to 1, that may differ in a copy
-    of it. tokens: how many trained tokens a mixture should have. seconds: how long to measure what is
-    measured by the clock.
+    config, data, settings: as for `prepare`. only: some of max_length, pack_length, near, mixture and speed;
+    all by default. coverage: the share of rows, 0 to 1, that `model.max_length` leaves whole. same: the share
+    of a text's words, 0 to 1, that may differ in a copy of it. tokens: how many trained tokens a mixture
+    should have. seconds: how long to measure what is measured by the clock.
 
     The result has the tables of candidates, the settings that changed with their reasons, and both plans. The
     same data, plan and seed give the same result, except where `Trade.by_seconds`. Raises ForgeError.
@@ -255,13 +253,12 @@ def tune(
 
     with ExitStack() as stack:
         data, base = stack.enter_context(paths_of(data))
-        plan = config if isinstance(config, ForgeConfig | str | Path) else config.config
-        spec, _, _ = job_spec(plan, data, "prepared", settings, None, False, False, None, data_base=base)
+        spec, _, _ = job_spec(config, data, "prepared", settings, None, False, False, None, data_base=base)
         return ask(spec, only, Wishes(coverage, same, tokens, seconds))
 
 
 def stream(
-    config: ForgeConfig | str | Path = PLAN_FILE,
+    config: ForgeConfig | Plan | str | Path = PLAN_FILE,
     *,
     split: str = "train",
     form: str | None = None,
@@ -359,7 +356,7 @@ def open_engine(
 
 
 def job_spec(
-    config: ForgeConfig | str | Path,
+    config: ForgeConfig | Plan | str | Path,
     data: Sequence[str | Path] | str | Path | None,
     output: str | Path,
     settings: Sequence[str],
@@ -385,6 +382,8 @@ def job_spec(
     from forge_gpu.planner.check import check_inputs
 
     base = Path.cwd()
+    if not isinstance(config, ForgeConfig | str | Path):
+        config = config.config
     if isinstance(config, ForgeConfig):
         loaded = build([Layer(config.model_dump()), override_layer(settings)])
     else:

@@ -73,7 +73,7 @@ def _against(
 
 
 def _peaks(factory: EngineFactory, chunk: int | None) -> str:
-    """The peak of the pool, what of it may have been held for the next pass, and what peak_factors.yaml
+    """The peak of the pool, what of it may have been held for the next pass, and what peak_factors.toml
     counts on for the engines' chunks."""
     if chunk is None:
         return ""

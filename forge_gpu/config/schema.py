@@ -2,9 +2,9 @@
 
 What must hold between several keys stands in `rules`. A key says here whether a byte of what a job writes
 depends on it: where none does it is `Annotated` with WITHOUT_EFFECT, and so is a section of such keys.
-"""
 
-from __future__ import annotations
+Annotations are not postponed here: pydantic would compile each of them again, at every start.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal

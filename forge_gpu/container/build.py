@@ -57,7 +57,7 @@ def build(
         "MAKERS": made_by(here),
     }
     values |= {name: value.format(python=here[PYTHON]) for name, value in described.arguments.items()}
-    values |= {"PIP": OFFLINE} if offline else {}
+    values |= {"PIP": OFFLINE, "LINKER": ""} if offline else {}
     values |= arguments or {}
     words = [word for name, value in values.items() for word in ("--build-arg", f"{name}={value}")]
     if offline:

@@ -16,7 +16,7 @@ FORGE = "Forge's sources"
 LIBRARIES = ("jinja2", "orjson", "pyarrow")
 """They render templates and write JSON and Parquet. All else that makes bytes is Forge's own."""
 PYTHON, UNICODE = "Python", "Unicode"
-SUFFIXES = (".json", ".py", ".yaml")
+SUFFIXES = (".jinja", ".json", ".py", ".toml", ".yaml")
 
 
 def makers() -> dict[str, str]:

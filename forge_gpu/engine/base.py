@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from forge_gpu.kernels.arrays import Arrays, Result
 from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
 from forge_gpu.kernels.reference.minhash import Signing
-from forge_gpu.kernels.reference.statistics import Statistics
+from forge_gpu.kernels.reference.statistics import Judged
 
 if TYPE_CHECKING:
     from forge_gpu.engine.held import HeldChunk
@@ -109,8 +109,9 @@ class Engine(Protocol):
     def band_hashes(self, text: Text, signing: Signing) -> U64:
         """A hash for each band of each text: uint64[n, bands] (see kernels.reference.minhash)."""
 
-    def statistics(self, text: Text, repetition: bool) -> Statistics:
-        """What the quality checks want to know of each text (see kernels.reference.statistics)."""
+    def judge(self, column: Spans, limit: float | None) -> Judged:
+        """What the quality checks find in each value (see kernels.reference.statistics). limit: of repeated
+        windows; None: not looked for."""
 
     def valid_utf8(self, column: Spans) -> U8:
         """uint8[n]: 1 where the bytes of the value are UTF-8, whatever its kind."""

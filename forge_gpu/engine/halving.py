@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from forge_gpu.kernels.layout import I32, I64, PADDING, ProgramTable, Spans, Text
-from forge_gpu.kernels.reference.statistics import Statistics
+from forge_gpu.kernels.reference.statistics import Judged
 
 
 def halves(count: int) -> tuple[slice, slice]:
@@ -60,9 +60,9 @@ def joined_texts(parts: Sequence[Text]) -> Text:
     return Text(data, offsets)
 
 
-def joined_statistics(parts: Sequence[Statistics]) -> Statistics:
-    """The statistics of all parts' rows."""
-    return Statistics(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
+def joined_judged(parts: Sequence[Judged]) -> Judged:
+    """What was found in all parts' values."""
+    return Judged(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
 
 
 def out_of_memory(error: BaseException) -> bool:

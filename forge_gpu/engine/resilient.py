@@ -24,7 +24,7 @@ from forge_gpu.errors import ForgeError, InputError
 from forge_gpu.kernels.arrays import Arrays
 from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
 from forge_gpu.kernels.reference.minhash import Signing
-from forge_gpu.kernels.reference.statistics import Statistics
+from forge_gpu.kernels.reference.statistics import Judged
 
 Result = TypeVar("Result")
 
@@ -163,12 +163,12 @@ class ResilientEngine:
 
         return self._call(lambda engine: engine.band_hashes(text, signing), len(text), part, np.concatenate)
 
-    def statistics(self, text: Text, repetition: bool) -> Statistics:
-        def part(rows: slice) -> Statistics:
-            return self.statistics(halving.part_of_text(text, rows), repetition)
+    def judge(self, column: Spans, limit: float | None) -> Judged:
+        def part(rows: slice) -> Judged:
+            return self.judge(column.part(rows), limit)
 
         return self._call(
-            lambda engine: engine.statistics(text, repetition), len(text), part, halving.joined_statistics
+            lambda engine: engine.judge(column, limit), len(column), part, halving.joined_judged
         )
 
     def valid_utf8(self, column: Spans) -> U8:
@@ -274,6 +274,6 @@ def _kept(part: Callable[[slice], Text], rows: slice) -> Text:
 
 def _own(result: Result) -> Result:
     """A result in memory of its own, where the engine may use that of its arrays again."""
-    if isinstance(result, Statistics):
-        return halving.joined_statistics([result])  # type: ignore[return-value]
+    if isinstance(result, Judged):
+        return halving.joined_judged([result])  # type: ignore[return-value]
     return result.copy() if isinstance(result, np.ndarray) else result

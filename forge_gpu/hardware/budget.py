@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -37,12 +38,10 @@ class Budget:
 
 @cache
 def peak_factors() -> dict[str, Any]:
-    """The table of measured peaks, `peak_factors.yaml`."""
-    from ruamel.yaml import YAML
-
-    text = resources.files("forge_gpu.hardware").joinpath("peak_factors.yaml").read_text("utf-8")
-    table: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
-    return table
+    """The table of measured peaks, `peak_factors.toml`."""
+    return tomllib.loads(
+        resources.files("forge_gpu.hardware").joinpath("peak_factors.toml").read_text("utf-8")
+    )
 
 
 def cpu_budget(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -52,7 +54,7 @@ def read_gpus(nvml: Any = None, environ: Mapping[str, str] = os.environ) -> GPUs
     nvml: the pynvml module, or an object with its functions.
     """
     try:
-        nvml = importlib.import_module("pynvml") if nvml is None else nvml
+        nvml = _nvml() if nvml is None else nvml
         nvml.nvmlInit()
     except Exception as error:
         return GPUs(notes=(f"no GPU: NVML did not start ({_say(error)}); is an NVIDIA driver installed?",))
@@ -63,6 +65,13 @@ def read_gpus(nvml: Any = None, environ: Mapping[str, str] = os.environ) -> GPUs
             nvml.nvmlShutdown()
         except Exception:
             pass  # nothing was kept that a failed shutdown could spoil
+
+
+def _nvml() -> Any:
+    """The pynvml module. Raises OSError where there is no driver, before the import, which takes a while."""
+    if sys.platform == "linux":
+        ctypes.CDLL("libnvidia-ml.so.1")
+    return importlib.import_module("pynvml")
 
 
 def _read(nvml: Any) -> GPUs:

@@ -1,7 +1,7 @@
 """Which part of a job's memory may go to what. What is held at the same time is never more than the whole.
 
 The chunks in the workers' hands are no share: `budget` fits them by the peaks that were measured
-(`peak_factors.yaml`).
+(`peak_factors.toml`).
 """
 
 from __future__ import annotations

@@ -46,7 +46,6 @@ from forge_gpu.job.rows.rows import RowReader
 from forge_gpu.job.rows.scans import HeldScans
 from forge_gpu.job.rows.tokenizers import depends_on_lengths, tokenizer_plan
 from forge_gpu.job.rows.workspace import Workspace
-from forge_gpu.job.run.cluster import ClusterPool, worker_job
 from forge_gpu.job.run.opening import open_inputs
 from forge_gpu.job.run.pool import Executor, OrderedPool
 from forge_gpu.job.state import decisions as decided
@@ -179,6 +178,8 @@ def open_job(
 
     pool: Executor[Workspace]
     if spec.on_cluster:
+        from forge_gpu.job.run.cluster import ClusterPool, worker_job
+
         work = worker_job(spec, files, against, checkpoint.spool_folder, make_engine, budget.threads)
         pool = ClusterPool(spec, work, make_workspace())
     else:

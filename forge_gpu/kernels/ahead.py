@@ -83,14 +83,25 @@ class _Tuple:
         return [word for kind, item in zip(self.items, value, strict=True) for word in kind.words(item)]
 
 
-def _kind(spelled: Any) -> Any:
-    """Of a list, "int64" or "int64[2]": as the table has them."""
+def parsed(
+    spelled: Any,
+    scalar: Callable[[str], Any],
+    array: Callable[[str, int], Any],
+    many: Callable[[list[Any]], Any],
+) -> Any:
+    """What the table says of an argument or result, "int64", "int64[2]" or a list of such, as what is made of
+    a number's type, of an array's items and dimensions, and of several."""
     if isinstance(spelled, list):
-        return _Tuple([_kind(item) for item in spelled])
-    if spelled in SCALARS:
-        return SCALARS[spelled]
-    dtype, _, dimensions = spelled.rstrip("]").partition("[")
-    return _Array(np.dtype(dtype), int(dimensions))
+        return many([parsed(item, scalar, array, many) for item in spelled])
+    items, _, dimensions = spelled.rstrip("]").partition("[")
+    return array(items, int(dimensions)) if dimensions else scalar(items)
+
+
+def _kind(spelled: Any) -> Any:
+    def array(items: str, dimensions: int) -> _Array:
+        return _Array(np.dtype(items), dimensions)
+
+    return parsed(spelled, SCALARS.__getitem__, array, _Tuple)
 
 
 class _Kernel:

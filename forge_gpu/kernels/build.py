@@ -28,7 +28,7 @@ from numba.core import config as numba_config
 from numba.core import types
 
 from forge_gpu.kernels import cpu
-from forge_gpu.kernels.ahead import LIBRARY, SCALARS, TABLE, symbol
+from forge_gpu.kernels.ahead import LIBRARY, SCALARS, TABLE, parsed, symbol
 from forge_gpu.kernels.cache import sources
 from forge_gpu.kernels.calls import call_the_rest
 from forge_gpu.kernels.jit import KERNELS, OPTIONS
@@ -152,12 +152,15 @@ def _spelled(kind: Any) -> Any:
 
 def _type(spelled: Any) -> Any:
     """What `_spelled` was given, but for an array that may only be read."""
-    if isinstance(spelled, list):
-        return types.Tuple([_type(item) for item in spelled])
-    if "[" not in spelled:
-        return getattr(types, {"bool": "boolean"}.get(spelled, spelled))
-    dtype, _, dimensions = spelled.rstrip("]").partition("[")
-    return types.Array(_type(dtype), int(dimensions), "C")
+
+    def array(items: str, dimensions: int) -> Any:
+        return types.Array(_scalar(items), dimensions, "C")
+
+    return parsed(spelled, _scalar, array, types.Tuple)
+
+
+def _scalar(name: str) -> Any:
+    return getattr(types, {"bool": "boolean"}.get(name, name))
 
 
 def _link(objects: Sequence[Path], path: Path) -> None:

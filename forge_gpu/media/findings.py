@@ -1,4 +1,4 @@
-"""What is amiss with media, as reasons; each belongs to a check."""
+"""What is amiss with media, as reasons; `checks` says which check each belongs to."""
 
 from __future__ import annotations
 
@@ -7,18 +7,6 @@ from collections.abc import Iterator
 from forge_gpu.config.schema import Checks
 from forge_gpu.fates import Reason
 from forge_gpu.media.looker import Seen, is_of_kind
-
-CHECKS = {
-    Reason.MEDIA_MISSING: "media_missing",
-    Reason.MEDIA_OUTSIDE: "media_missing",
-    Reason.MEDIA_URL: "media_missing",
-    Reason.MEDIA_UNREADABLE: "media_files",
-    Reason.MEDIA_TYPE: "media_files",
-    Reason.MEDIA_BOMB: "media_files",
-    Reason.MEDIA_SIZE: "media_size",
-    Reason.MEDIA_DURATION: "media_size",
-}
-"""Reason -> the check of `preprocessing.quality_checks` that is about it; the first that holds is a row's."""
 
 _OF_STATES = {
     "missing": (Reason.MEDIA_MISSING, "there is no such file"),

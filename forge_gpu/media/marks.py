@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from ruamel.yaml import YAML
 
 from forge_gpu.config.schema import DataConfig
 from forge_gpu.kernels.layout import Spans
@@ -25,7 +25,7 @@ INNER = ("content", "value", "text", "parts")
 
 @dataclass(frozen=True)
 class Marks:
-    """Of one kind: see marks.yaml."""
+    """Of one kind: see marks.toml."""
 
     marks: tuple[str, ...]
     parts: frozenset[str]
@@ -47,8 +47,7 @@ class Marks:
 @cache
 def kinds() -> dict[str, Marks]:
     """Kind of media -> its marks."""
-    text = (files("forge_gpu.media") / "marks.yaml").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
+    loaded = tomllib.loads((files("forge_gpu.media") / "marks.toml").read_text(encoding="utf-8"))
     return {
         kind: Marks(tuple(said["marks"]), frozenset(said["parts"]), tuple(said["sources"]))
         for kind, said in loaded.items()

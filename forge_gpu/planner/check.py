@@ -10,10 +10,9 @@ from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.linked import Links
 from forge_gpu.job.rows.converted import conversion_of, made_columns
-from forge_gpu.planner.inspect import spread
 from forge_gpu.planner.linked import linked
 from forge_gpu.planner.names import missing_column
-from forge_gpu.planner.sample import sample
+from forge_gpu.planner.sample import sample, spread
 from forge_gpu.records.paths import root_of
 from forge_gpu.templates.choose import make_renderer
 

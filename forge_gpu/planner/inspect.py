@@ -17,11 +17,10 @@ from forge_gpu.planner.encodings import Encoding, find_encoding
 from forge_gpu.planner.linked import linked, links_of
 from forge_gpu.planner.mapping import FIELDS, Picked, pick
 from forge_gpu.planner.media import media_by_value
-from forge_gpu.planner.sample import Sample, sample
+from forge_gpu.planner.sample import Sample, sample, spread
 from forge_gpu.planner.unused import not_used, unused
 from forge_gpu.templates.shapes import SHAPES
 
-MOST_FILES = 32
 TEXTS = 8  # of each column, for recognising what it holds
 SCRIPTED = (
     "plan does not run the script of data.transform.script; if the script makes the columns, plan without "
@@ -122,13 +121,6 @@ def inspect(
 def nothing() -> Inspection:
     """Of a plan without data."""
     return Inspection([], [], {}, Picked({}, {}), None, False, [], [])
-
-
-def spread(files: list[InputFile]) -> list[InputFile]:
-    """At most MOST_FILES, evenly over the list."""
-    if len(files) <= MOST_FILES:
-        return files
-    return [files[i * (len(files) - 1) // (MOST_FILES - 1)] for i in range(MOST_FILES)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,17 @@ from forge_gpu.records.values import spelled_json
 
 PIECE = 2**16
 PLACES = (0.25, 0.5, 0.75)  # where a long file is looked at again: its head need not be like the rest
+MOST_FILES = 32
 MOST_RECORDS = 200
 MOST_BYTES = MAX_ROW_BYTES + 2**20
 """Of records that bring their media."""
+
+
+def spread(files: list[InputFile]) -> list[InputFile]:
+    """At most MOST_FILES, evenly over the list."""
+    if len(files) <= MOST_FILES:
+        return files
+    return [files[i * (len(files) - 1) // (MOST_FILES - 1)] for i in range(MOST_FILES)]
 
 
 @dataclass(slots=True)

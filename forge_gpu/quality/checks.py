@@ -29,7 +29,7 @@ from forge_gpu.config.schema import Checks
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.kernels.layout import I64, U8, Spans, Text
-from forge_gpu.kernels.reference.statistics import Statistics
+from forge_gpu.kernels.reference.statistics import BLANK, CONTROL, MOJIBAKE, REPEATS, REPLACED
 from forge_gpu.kernels.scratch import Scratch
 from forge_gpu.quality.filters import c4, gopher
 from forge_gpu.quality.language import detector
@@ -67,6 +67,13 @@ RULES: dict[str, Callable[[Text, Scratch], dict[str, Bools]]] = {
     "c4": c4,
 }
 """Check -> what gives the rows that fail it by rule or kind."""
+FOUND = {
+    "mojibake": MOJIBAKE,
+    "replacement_character": REPLACED,
+    "control_character": CONTROL,
+    "repetition": REPEATS,
+}
+"""Check -> the bit of what an engine finds in a text that fails it."""
 OF_ANSWERS = frozenset({"gopher", "c4"})
 """The checks of these that are about answers alone."""
 
@@ -139,24 +146,24 @@ def _failed(
     n = len(next(iter(texts.values())))
     failed = {name: np.zeros(n, np.bool_) for name in REASONS}
     prompt, answer = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    limit = None if settings.repetition == "off" else settings.max_repetition
     for name, spans in texts.items():
-        # The engine reuses its buffers: nothing of `text` or `result` may be kept beyond this turn.
-        text = engine.text(spans)
-        _apply_rules(name, text, rules, scratch)
-        if settings.language != "off" and name in ANSWERS:
-            failed["language"] |= detector().others(text, settings.languages)
-        result = engine.statistics(text, settings.repetition != "off")
+        # The engine reuses its buffers: nothing that it gives may be kept beyond this turn.
+        if rules or settings.language != "off":
+            text = engine.text(spans)
+            _apply_rules(name, text, rules, scratch)
+            if settings.language != "off" and name in ANSWERS:
+                failed["language"] |= detector().others(text, settings.languages)
+        characters, found = engine.judge(spans, limit)
         if name not in MAY_BE_EMPTY:
-            failed["empty"] |= result.blank != 0
+            failed["empty"] |= found & BLANK != 0
         if name in ANSWERS:
-            failed["too_short"] |= result.characters < settings.min_characters
-            np.maximum(answer, result.characters, out=answer)
+            failed["too_short"] |= characters < settings.min_characters
+            np.maximum(answer, characters, out=answer)
         else:
-            prompt += result.characters
-        failed["mojibake"] |= result.mojibake > 0
-        failed["replacement_character"] |= result.replacements > 0
-        failed["control_character"] |= result.controls > 0
-        failed["repetition"] |= _repeats(result, settings.max_repetition)
+            prompt += characters
+        for check, bit in FOUND.items():
+            failed[check] |= found & bit != 0
     for check, by_rule in rules.items():
         for rows in by_rule.values():
             failed[check] |= rows
@@ -169,7 +176,3 @@ def _apply_rules(field: str, text: Text, rules: dict[str, dict[str, Bools]], scr
         if field in ANSWERS or check not in OF_ANSWERS:
             for rule, rows in RULES[check](text, scratch).items():
                 by_rule[rule] = by_rule[rule] | rows if rule in by_rule else rows
-
-
-def _repeats(statistics: Statistics, limit: float) -> Bools:
-    return np.asarray(statistics.repeated > limit * statistics.windows, np.bool_)

@@ -38,7 +38,9 @@ class Chosen:
 
     def rows(self) -> I64:
         chosen = [*self.samples, *self.clusters, *self.members, *self.strata.values()]
-        return np.unique(np.array(chosen, np.int64))
+        return np.unique(np.array(chosen, np.int64), return_counts=True)[
+            0
+        ]  # without counts it imports numpy.ma
 
 
 def choose(decisions: Decisions) -> Chosen:

@@ -160,7 +160,8 @@ def _edges(lengths: Sequence[Lengths]) -> np.ndarray:
     """Edges of bars that stand evenly on a scale of logarithms."""
     longest = max(of.longest for of in lengths)
     shortest = max(min(of.at(0.001) for of in lengths), 1)
-    edges = np.unique(np.geomspace(shortest, max(longest, shortest + 1) + 1, BARS + 1).astype(np.int64))
+    edges = np.geomspace(shortest, max(longest, shortest + 1) + 1, BARS + 1).astype(np.int64)
+    edges, _ = np.unique(edges, return_counts=True)  # without counts it imports numpy.ma
     return np.concatenate([[0], edges]) if shortest > 1 else edges
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
@@ -16,13 +17,15 @@ from forge_gpu.errors import ConfigError, ForgeError
 from forge_gpu.io.chunks import JsonChunk
 from forge_gpu.job.events.events import Event
 from forge_gpu.job.rows.rows import RowReader
-from forge_gpu.job.rows.shown_tokens import ShownRow, ShownToken, TokenView
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.kernels.layout import PADDING
 from forge_gpu.report.shown import Segment
 from forge_gpu.templates.forms import form_of
 from forge_gpu.templates.forms.rendered import writes_turns
 from forge_gpu.templates.shapes import shape_of
+
+if TYPE_CHECKING:
+    from forge_gpu.job.rows.shown_tokens import ShownRow, ShownToken
 
 TRAINED, CONTROL, HEADING = 1, 2, 4
 """Flags of a segment. HEADING: a name of a part, which is not a text of the row."""
@@ -52,6 +55,8 @@ def _encoded(config: Config, sources: Sequence[bytes]) -> Iterator[list[Segment]
     """The tokens of rows, as they are written. Raises ConfigError where the plan makes none."""
     if not form_of(config).is_encoded:
         raise ConfigError("the plan makes no tokens")
+    from forge_gpu.job.rows.shown_tokens import TokenView
+
     config = config.model_copy(update={"model": config.model.model_copy(update={"compile": False})})
     engine = CpuEngine()
     reader = RowReader(config, engine)

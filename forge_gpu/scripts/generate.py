@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from forge_gpu._version import __version__
+from forge_gpu.config import keys
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ConfigError
 from forge_gpu.io.dialects import Dialect
@@ -94,53 +95,65 @@ def _headline(config: Config, analysis: Sequence[str]) -> str:
     return "\n".join(safe).replace("\\", "/").replace('"', "'")
 
 
+EXPRESSED = (
+    *("version", "data.format", "data.dialect", "data.mapping.query", "data.mapping.input"),
+    *("data.mapping.response", "model", "preprocessing.train_split", "preprocessing.validation_split"),
+    *(
+        "preprocessing.test_split",
+        "preprocessing.seed",
+        "preprocessing.dedup.exact",
+        "tokens",
+        "output.verify",
+    ),
+)
+"""Keys, and sections, that the plain script goes by, or that say nothing of a script for texts of a built-in
+template from lines of JSON."""
+
+
 def _beyond_plain(config: Config) -> Iterator[str]:
     """The keys of a plan that the plain script does not know."""
-    data, model, rows, output = config.data, config.model, config.preprocessing, config.output
-    checks = rows.quality_checks.model_dump()
-    lines = {
-        "data.mapping.shape": data.mapping.shape != "flat",
-        "data.mapping.system": data.mapping.system is not None,
-        "data.mapping.label": data.mapping.label is not None,
-        "data.encoding": data.encoding != "utf-8",
-        "data.on_corrupt": data.on_corrupt != "stop",
-        "data.weights": data.weights is not None,
-        "data.caps": data.caps is not None,
-        "data.against": bool(data.against),
-        "data.transform": data.transform.script is not None,
-        "data.linked": data.linked.parent is not None,
-        "data.convert": data.convert.by is not None,
-        "data.media": data.media.are_there,
-        "output.bos": output.bos != "keep",
-        "output.eos": output.eos != "keep",
-        "output.spans": output.spans,
-        "model.template_kind": model.template_kind != "builtin",
-        "preprocessing.dedup.near": rows.dedup.near is not None,
-        "preprocessing.dedup.key": rows.dedup.key != "rendered",
-        "preprocessing.split.mode": rows.split.mode != "exact",
-        "preprocessing.split.stratify": rows.split.stratify is not None,
-        "preprocessing.split.group": rows.split.group is not None,
-        "output.form": output.form != "text",
-        "output.format": output.format != "jsonl",
-        "output.order": output.order != "input",
-        "output.columns": bool(output.columns),
-        "output.rows_per_shard": output.rows_per_shard is not None,
-    }
-    yield from (key for key, is_beyond in lines.items() if is_beyond)
-    for check, action in checks.items():
-        if action == "reject" and check != "empty" and not check.startswith("media"):  # none are there
-            yield f"preprocessing.quality_checks.{check}"
+    if config.model.template_kind != "builtin":
+        yield "model.template_kind"
+    data, settings = config.data, keys.effective(config)
+    # Of these the plan's digest knows the files instead.
+    plain = Config().data
+    for name in ("against", "splits"):
+        if getattr(data, name) != getattr(plain, name):
+            yield f"data.{name}"
+    for path in _other_keys(settings, keys.effective(Config())):
+        key = ".".join(path)
+        if path[1:2] == ("quality_checks",):
+            if _value(settings, path) == "reject" and path[2] != "empty" and not path[2].startswith("media"):
+                yield key
+        elif not any(f"{key}.".startswith(f"{known}.") for known in EXPRESSED):
+            yield key
 
 
-def _differing(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """The values that are others than the defaults, sections as deep as they go."""
-    made = {}
+def _other_keys(
+    values: dict[str, Any], defaults: dict[str, Any], path: keys.Path = ()
+) -> Iterator[keys.Path]:
+    """The keys whose values are others than the defaults, in sections as deep as they go."""
     for key, value in values.items():
         default = defaults.get(key)
         if isinstance(value, dict) and isinstance(default, dict) and default:
-            value = _differing(value, default)
-            if value:
-                made[key] = value
+            yield from _other_keys(value, default, (*path, key))
         elif value != default:
-            made[key] = value
+            yield (*path, key)
+
+
+def _value(values: dict[str, Any], path: keys.Path) -> Any:
+    result: Any = values
+    for key in path:
+        result = result[key]
+    return result
+
+
+def _differing(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """The values that are others than the defaults, nested as they are."""
+    made: dict[str, Any] = {}
+    for *sections, key in _other_keys(values, defaults):
+        section = made
+        for name in sections:
+            section = section.setdefault(name, {})
+        section[key] = _value(values, (*sections, key))
     return made

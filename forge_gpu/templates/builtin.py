@@ -1,15 +1,14 @@
-"""The built-in templates, read from builtin.yaml."""
+"""The built-in templates, read from builtin.toml."""
 
 from __future__ import annotations
 
 import difflib
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
-
-from ruamel.yaml import YAML
 
 from forge_gpu.errors import TemplateError
 
@@ -40,8 +39,8 @@ class Builtin:
 @cache
 def builtins() -> dict[str, Builtin]:
     """All built-ins by name."""
-    text = (files("forge_gpu.templates") / "builtin.yaml").read_text(encoding="utf-8")
-    return {name: Builtin(name, **entry) for name, entry in YAML(typ="safe", pure=True).load(text).items()}
+    text = (files("forge_gpu.templates") / "builtin.toml").read_text(encoding="utf-8")
+    return {name: Builtin(name, **entry) for name, entry in tomllib.loads(text).items()}
 
 
 def builtin(name: str, others: Sequence[str] = ()) -> Builtin:

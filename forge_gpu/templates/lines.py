@@ -50,10 +50,10 @@ class Field:
 
     def is_sound(self, column: Spans) -> npt.NDArray[np.bool_]:
         """bool[n]: which values, read back from lines, are there, of the type, and not empty."""
-        kinds: tuple[int, ...] = (layout.JSON,) if self.is_json else layout.BODIES
-        sound: npt.NDArray[np.bool_] = np.isin(
-            column.kind, (*kinds, layout.NULL) if self.may_be_null else kinds
-        )
+        of_kind = np.zeros(layout.JSON + 1, np.bool_)  # as np.isin does, at a tenth of its time
+        of_kind[[layout.JSON] if self.is_json else list(layout.BODIES)] = True
+        of_kind[layout.NULL] = self.may_be_null
+        sound: npt.NDArray[np.bool_] = of_kind[column.kind]
         return sound if self.may_be_empty else sound & (column.length > 0)
 
 

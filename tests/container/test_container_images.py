@@ -12,6 +12,7 @@ from forge_gpu.container.engines import Image
 from forge_gpu.container.images import arch_of, get_container_for_arch, image_for, variants
 from forge_gpu.container.kernels import level_of, variables
 from forge_gpu.container.levels import best_level, levels
+from forge_gpu.container.makers import SUFFIXES
 from forge_gpu.hardware.gpus import GPU
 from forge_gpu.hardware.stack import REQUIREMENTS
 from tests.container.stand_in import IMAGE
@@ -106,3 +107,9 @@ def test_an_image_with_kernels_gets_no_volume(stand_in, source, tmp_path):
     forge_gpu.prepare(jobs.plan(source), output=tmp_path / "out", settings=["container.use=forge:cpu"])
     [words] = stand_in.calls("create")
     assert f"NUMBA_CPU_NAME={levels()[0]}" in words and not stand_in.calls("volume")
+
+
+@pytest.mark.parametrize("room", ["hardware", "media", "quality", "records", "templates"])
+def test_files_that_make_bytes_tell_one_image_from_another(room):
+    files = [path for path in (ROOT / "forge_gpu" / room).rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= {*SUFFIXES, ".pyc"}

@@ -14,7 +14,7 @@ from forge_gpu.engine.lazy import LazySpans, LazyText
 from forge_gpu.kernels.arrays import Arrays, Result
 from forge_gpu.kernels.layout import I32, I64, U8, U64, ProgramTable, Spans, Text, spans_of_offsets
 from forge_gpu.kernels.reference.minhash import Signing
-from forge_gpu.kernels.reference.statistics import Statistics
+from forge_gpu.kernels.reference.statistics import Judged
 from tests.kernels.host_device import DeviceLost, HostDevice
 from tests.kernels.simulated_parquet import SimulatedParquet
 
@@ -82,8 +82,9 @@ class FaultyEngine(CpuEngine):
     def band_hashes(self, text: Text, signing: Signing) -> U64:
         return super().band_hashes(self._there(text), signing)
 
-    def statistics(self, text: Text, repetition: bool) -> Statistics:
-        return super().statistics(self._there(text), repetition)
+    def judge(self, column: Spans, limit: float | None) -> Judged:
+        self._allocator.grant(len(column.data))
+        return super().judge(column, limit)
 
     def parquet_texts(self, required: RowGroups) -> tuple[int, dict[str, Spans] | None]:
         blocks = self._decoder.texts(required.content, required.groups, required.columns, self._room)

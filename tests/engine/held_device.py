@@ -19,9 +19,10 @@ from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.held import HeldChunks
 from forge_gpu.engine.resilient import ResilientEngine
-from forge_gpu.kernels.cpu import dedup, hashing, jsontext, minhash, render, scan, statistics, utf8
+from forge_gpu.kernels.cpu import dedup, hashing, jsontext, minhash, render, scan, utf8
 from forge_gpu.kernels.cuda import scan as cuda_scan
 from forge_gpu.kernels.layout import PADDING, Spans, Text
+from forge_gpu.kernels.reference import statistics
 from forge_gpu.kernels.scratch import Scratch
 from tests.kernels.host_device import DeviceLost
 

@@ -78,7 +78,7 @@ def test_duplicates_are_found_by_the_jobs_engine(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("calls", [0, 1, 40, 150])
+@pytest.mark.parametrize("calls", [0, 1, 40, 100])
 def test_a_device_that_is_lost_in_mid_run(tmp_path: Path, calls: int, threads: int) -> None:
     expected = run(tmp_path, CpuEngine, 1, [])
     events: list[Any] = []

@@ -53,7 +53,7 @@ def everything(engine: object) -> list[object]:
     result.append(engine.band_hashes(decoded, NearDuplicates().signing).tolist())
     live = np.array([1, 1, 0, 1, 1, 1, 0], np.uint8)
     result.append(engine.first_occurrence(np.concatenate([hashes, hashes]), np.tile(live, 2)).tolist())
-    result += [[field.tolist() for field in engine.statistics(decoded, True)], rows_of(decoded)]
+    result += [[field.tolist() for field in engine.judge(texts, 0.6)], rows_of(decoded)]
     return result
 
 

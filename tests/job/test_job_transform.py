@@ -18,7 +18,7 @@ import pytest
 
 from forge_gpu.errors import ConfigError, Interrupted
 from forge_gpu.job.output.result import Result
-from forge_gpu.job.rows.transformed import Transformer
+from forge_gpu.job.rows.transformer import Transformer
 from forge_gpu.sandbox.layers import SandboxError, read_layers
 from tests.job import jobs
 

@@ -44,6 +44,13 @@ def test_a_job_loads_only_what_its_plan_needs(source: Path, tmp_path: Path) -> N
     assert reported.stdout == "[]\n" and reported.stderr == ""
 
 
+def test_a_plan_is_prepared_as_its_settings_are(source: Path, tmp_path: Path) -> None:
+    plan = forge_gpu.plan("support assistant", data=source, template="chatml")
+    for given, name in ((plan, "whole"), (plan.config, "config")):
+        forge_gpu.prepare(given, output=tmp_path / name)
+    assert (tmp_path / "whole/train.jsonl").read_bytes() == (tmp_path / "config/train.jsonl").read_bytes()
+
+
 def test_every_public_name_is_there_and_no_other() -> None:
     for name in forge_gpu.__all__:
         assert getattr(forge_gpu, name) is not None

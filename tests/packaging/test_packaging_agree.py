@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -84,12 +86,51 @@ def test_an_image_runs_forge_without_rights_and_with_its_kernels(path):
     lines = [line.split("#")[0].strip() for line in text.splitlines()]
     instructions = [line for line in lines if re.match(r"[A-Z]+ ", line)]
     last = instructions[max(i for i, line in enumerate(instructions) if line.startswith("FROM ")) :]
-    user = last.index("USER 1000:1000")
-    warm = next(i for i, line in enumerate(last) if line.startswith("RUN forge warm"))
-    assert warm < user, "kernels are root's: what a run may not write, every user may load"
     assert [line for line in last if line.startswith("USER ")] == ["USER 1000:1000"]
-    assert last[warm].endswith("chmod -R a+rX /var/cache/forge")
     assert last[-1] == 'ENTRYPOINT ["forge"]'
+    commands = re.sub(r"\\\n", " ", text).splitlines()
+    warm = commands.index(next(line for line in commands if "forge warm" in line))
+    user = commands.index("USER 1000:1000")
+    assert warm < user, "kernels are root's: what a run may not write, every user may load"
+    assert "forge warm --levels && chmod -R a+rX /var/cache/forge" in commands[warm]
+    copied = "COPY --from=build /var/cache/forge /var/cache/forge"
+    built_apart = len([line for line in instructions if line.startswith("FROM ")]) > 1
+    assert (copied in last) is built_apart
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+def test_an_image_has_a_linker_while_its_kernels_are_made_and_not_after(path):
+    """So that they are one library. The lines run here, with programs that only say what they were told."""
+    text = path.read_text()
+    assert "ARG LINKER=binutils\n" in text
+    commands = [line for line in re.sub(r"\\\n", " ", text).splitlines() if line.startswith("RUN ")]
+    made = next(i for i, line in enumerate(commands) if "forge warm" in line)
+    links = [
+        line.removeprefix("RUN ") for line in commands[: made + 1] if "LINKER" in line or "forge warm" in line
+    ]
+    installs = ["apt-get update", "apt-get install -y --no-install-recommends binutils"]
+    removes = [] if "AS build" in text else ["apt-get purge -y --auto-remove binutils"]
+    assert run_apart(links, "binutils", {"apt-get"}) == [*installs, *WARM, *removes]
+    for linker, there in (("", {"apt-get"}), ("binutils", {"ld", "apt-get"}), ("binutils", set())):
+        assert run_apart(links, linker, there) == WARM
+
+
+WARM = ["forge warm", "forge warm --levels"]
+
+
+def run_apart(commands: list[str], linker: str, there: set[str]) -> list[str]:
+    """What the programs of some lines of a Dockerfile were called with, in order. there: those that are."""
+    said = "".join(f"{name}() {{ echo {name} $@ >&3; }}\n" for name in ("apt-get", "forge"))
+    quiet = "chmod() { :; }\nrm() { :; }\n" + f'command() {{ [[ " {" ".join(there)} " == *" $2 "* ]]; }}\n'
+    lines = "\n".join(f"( {line} ) || exit 1" for line in commands)
+    done = subprocess.run(
+        ["bash", "-c", f"exec 3>&1 >/dev/null\n{said}{quiet}{lines}"],
+        env={"PATH": os.environ["PATH"], "LINKER": linker},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()
 
 
 def test_both_images_are_there():

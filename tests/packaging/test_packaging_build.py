@@ -74,7 +74,7 @@ def run(command: list, folder: Path) -> str:
 
 def files_of_the_package() -> set[str]:
     """Every file of forge_gpu that belongs into a package, by its name in a wheel."""
-    retained = {".py", ".yaml", ".typed"}
+    retained = {".py", ".toml", ".yaml", ".typed"}
     result = {path.relative_to(ROOT) for path in (ROOT / "forge_gpu").rglob("*") if path.suffix in retained}
     result.add(Path("forge_gpu/py.typed"))
     return {path.as_posix() for path in result if "__pycache__" not in path.parts}
@@ -86,7 +86,7 @@ def test_the_wheel_holds_every_file(built):
     assert files_of_the_package() - names == set()
     strangers = {name for name in names if not name.startswith(("forge_gpu/", "forge_gpu-"))}
     assert strangers == set()
-    for name in ("forge_gpu/kernels/layout.py", "forge_gpu/templates/builtin.yaml", "forge_gpu/py.typed"):
+    for name in ("forge_gpu/kernels/layout.py", "forge_gpu/templates/builtin.toml", "forge_gpu/py.typed"):
         assert name in names
 
 

@@ -12,9 +12,9 @@ from forge_gpu.config.schema import Checks
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.kernels.cpu.jsontext import decode
-from forge_gpu.kernels.cpu.statistics import text_statistics
+from forge_gpu.kernels.cpu.statistics import judge
 from forge_gpu.kernels.layout import ABSENT, NULL, PLAIN, Spans, Text
-from forge_gpu.kernels.reference.statistics import Statistics
+from forge_gpu.kernels.reference.statistics import Judged
 from forge_gpu.kernels.scratch import Scratch
 from forge_gpu.quality.checks import REASONS, Checked, check
 
@@ -27,14 +27,14 @@ class Kernels:
 
     def __init__(self) -> None:
         self.scratch = Scratch()
-        self.repetition_wanted: list[bool] = []
+        self.limits: list[float | None] = []
 
     def text(self, column: Spans) -> Text:
         return decode(column, self.scratch)
 
-    def statistics(self, text: Text, repetition: bool) -> Statistics:
-        self.repetition_wanted.append(repetition)
-        return text_statistics(text, self.scratch, repetition)
+    def judge(self, column: Spans, limit: float | None) -> Judged:
+        self.limits.append(limit)
+        return judge(column, limit, self.scratch)
 
 
 def as_engine(kernels: Kernels) -> Engine:
@@ -142,10 +142,10 @@ def test_checks_that_are_off_cost_nothing() -> None:
     kernels = Kernels()
     texts = {"text": spans([GOOD])}
     assert check(texts, Checks(**ALL_OFF), 1, as_engine(kernels)).warned == {}
-    assert kernels.repetition_wanted == []
+    assert kernels.limits == []
     check(texts, Checks(**{**ALL_OFF, "empty": "reject"}), None, as_engine(kernels))
     check(texts, Checks(), None, as_engine(kernels))
-    assert kernels.repetition_wanted == [False, True]
+    assert kernels.limits == [None, 0.6]
 
 
 def test_no_rows() -> None:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from forge_gpu.config.schema import Config
-from forge_gpu.kernels.layout import PLAIN, Spans
-from forge_gpu.quality import control_tokens
 from forge_gpu.quality.control_tokens import tokens_of_template
 from tests.job import jobs
 
@@ -95,27 +89,3 @@ def test_escapes_hide_nothing(tmp_path: Path) -> None:
     path.write_text("".join(f"{line}\n" for line in lines))
     config = jobs.plan(path, data={"mapping": {"shape": "flat", "query": "q", "response": "a"}})
     assert jobs.run(config, tmp_path / "out").manifest["warned"] == {"control_tokens": 1, "too_short": 1}
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    data=st.lists(st.sampled_from([b"a", b"<", b"|", b"x|>", b"<|x|>", b"\\u00", b"\\"]), max_size=30),
-    words=st.lists(st.sampled_from([b"<|x|>", b"\\u00", b"<", b"a<", b"xa"]), min_size=1, max_size=3),
-    edges=st.lists(st.integers(0, 40), min_size=1, max_size=8),
-    ordered=st.booleans(),
-)
-def test_words_are_found_in_the_values_that_hold_them_whole(
-    data: list[bytes], words: list[bytes], edges: list[int], ordered: bool
-) -> None:
-    """In values side by side with gaps, and in some that share their bytes; over the edges of blocks too."""
-    whole = b"".join(data)
-    cuts = sorted(min(edge, len(whole)) for edge in edges)
-    ranges = list(itertools.pairwise([0, *cuts, len(whole)]))
-    if not ordered:
-        ranges = [*ranges[::-1], (0, len(whole)), *ranges[:1]]
-    start, stop = np.array(ranges, np.int64).reshape(-1, 2).T
-    column = Spans(np.frombuffer(whole, np.uint8), start, stop - start, np.full(len(start), PLAIN, np.uint8))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(control_tokens, "SEARCHED", 7)
-        result = control_tokens.spelling(column, words)
-    assert result.tolist() == [any(word in whole[a:b] for word in words) for a, b in ranges]

@@ -12,7 +12,7 @@ from forge_gpu.kernels.cpu import dedup, hashing, jsontext, messages, minhash, r
 from forge_gpu.kernels.cpu.utf8 import valid_utf8
 from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
 from forge_gpu.kernels.reference.minhash import Signing
-from forge_gpu.kernels.reference.statistics import Statistics
+from forge_gpu.kernels.reference.statistics import Judged
 from forge_gpu.kernels.scratch import Scratch
 
 
@@ -83,8 +83,8 @@ class CpuEngine:
     def band_hashes(self, text: Text, signing: Signing) -> U64:
         return minhash.band_hashes(text.data, text.offsets, *signing)
 
-    def statistics(self, text: Text, repetition: bool) -> Statistics:
-        return statistics.text_statistics(text, self._statistics, repetition)
+    def judge(self, column: Spans, limit: float | None) -> Judged:
+        return statistics.judge(column, limit, self._statistics)
 
     def valid_utf8(self, column: Spans) -> U8:
         return valid_utf8(column)

@@ -41,7 +41,7 @@ from forge_gpu.kernels.layout import (
     spans_of_offsets,
 )
 from forge_gpu.kernels.reference.minhash import Signing
-from forge_gpu.kernels.reference.statistics import Statistics
+from forge_gpu.kernels.reference.statistics import Judged, Statistics, judged
 
 LEAST_ROWS = 256
 """Calls about fewer rows are done on the host, which is done before a device has started."""
@@ -240,12 +240,13 @@ class GpuEngine:
             hashes: U64 = self._device.download(made)
             return hashes
 
-    def statistics(self, text: Text, repetition: bool) -> Statistics:
-        if len(text) < self._least_rows:
-            return self._host.statistics(text, repetition)
+    def judge(self, column: Spans, limit: float | None) -> Judged:
+        if len(column) < self._least_rows:
+            return self._host.judge(column, limit)
+        text = self.text(column)
         with self._device:
-            result = statistics.text_statistics(_there(text), self._device, repetition)
-            return Statistics(*map(self._device.download, result))
+            result = statistics.text_statistics(_there(text), self._device, limit is not None)
+            return judged(Statistics(*map(self._device.download, result)), limit)
 
     def valid_utf8(self, column: Spans) -> U8:
         if not isinstance(column, LazySpans) or len(column) < self._least_rows:

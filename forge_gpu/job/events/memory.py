@@ -35,10 +35,14 @@ def anonymous_memory() -> int:
 def _of_status(name: str) -> int:
     """Bytes, as the system's status of this process has them; 0 where it has none (proc_pid_status(5))."""
     try:
-        lines = _STATUS.read_text().splitlines()
+        with open(
+            _STATUS, "rb", buffering=0
+        ) as file:  # without a buffer and a decoder: it is asked at every chunk
+            status = file.readall().decode("ascii", "replace")
     except OSError:
         return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), 0)
+    _, _, found = status.partition(f"\n{name}")
+    return int(found.split(None, 1)[0]) * 1024 if found else 0
 
 
 def shortage_of(budget_bytes: int) -> Callable[[], bool]:

@@ -26,7 +26,6 @@ from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.state.index import RangeFacts
 from forge_gpu.job.state.inputs import JobInputs
 from forge_gpu.job.state.started import libraries
-from forge_gpu.sandbox.layers import read_layers
 
 
 @dataclass
@@ -108,8 +107,14 @@ class RunFacts:
             **foretold,
             "machine": {"system": platform.platform(), "python": platform.python_version()},
             "libraries": libraries(),
-            **({"sandbox": read_layers().names} if config.data.transform.script else {}),
+            **(_sandbox() if config.data.transform.script else {}),
         }
+
+
+def _sandbox() -> dict[str, Any]:
+    from forge_gpu.sandbox.layers import read_layers
+
+    return {"sandbox": read_layers().names}
 
 
 def content(

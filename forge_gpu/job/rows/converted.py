@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,9 +13,11 @@ from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Fate
 from forge_gpu.job.rows.expansion import DETAIL, Expanded, Expansion
 from forge_gpu.kernels.layout import NULL, Records
-from forge_gpu.records.convert import Conversion
 from forge_gpu.records.refused import BadRecord
 from forge_gpu.records.values import ABSENT, GrowingColumn, values_of
+
+if TYPE_CHECKING:
+    from forge_gpu.records.convert import Conversion
 
 AT_ONCE = 256
 """Rows."""
@@ -29,6 +31,8 @@ def conversion_of(convert: Convert) -> Conversion:
 
 @lru_cache(maxsize=64)
 def _conversion(by: str, columns: tuple[tuple[str, str], ...], answers: str | None) -> Conversion:
+    from forge_gpu.records.convert import Conversion  # the converters are for plans that name one
+
     return Conversion(by, dict(columns), answers)
 
 

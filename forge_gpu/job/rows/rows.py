@@ -24,7 +24,7 @@ from forge_gpu.job.rows.tokenizers import control_checks
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans, spans_of_offsets
 from forge_gpu.kernels.scratch import Scratch
-from forge_gpu.media.findings import CHECKS
+from forge_gpu.media.checks import CHECKS
 from forge_gpu.media.marks import media_columns, unequal
 from forge_gpu.quality.checks import check, checks_made
 from forge_gpu.quality.language import detector
@@ -265,7 +265,7 @@ class RowReader:
         mapping = self.config.data.mapping
         raw = [records.columns[name] for name in (mapping.messages, mapping.tools) if name in records.columns]
         for tokens, action in self._control_checks:
-            spelled = tokens.spelled([*bound.texts.values(), *raw], self.engine)
+            spelled = tokens.spelled([*bound.texts.values(), *raw], self._scratch)
             _act(action, Reason.CONTROL_TOKENS, spelled, reason, warned)
 
     def _count_media(self, records: Records, reason: npt.NDArray[np.uint8], warned: Warned) -> None:

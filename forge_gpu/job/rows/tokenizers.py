@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from forge_gpu.config.schema import Action, Config
 from forge_gpu.errors import ConfigError
@@ -13,9 +14,10 @@ from forge_gpu.kernels.layout import I64, U8
 from forge_gpu.quality.control_tokens import ControlTokens, tokens_of_template
 from forge_gpu.templates.forms import form_of
 from forge_gpu.templates.forms.tokens import prompt_alone
-from forge_gpu.tokens.folder import find_tokenizer, read_tokenizer
-from forge_gpu.tokens.settings import Guard
-from forge_gpu.tokens.tokenizer import TokenizerPlan
+
+if TYPE_CHECKING:
+    from forge_gpu.tokens.settings import Guard
+    from forge_gpu.tokens.tokenizer import TokenizerPlan
 
 MOST_PLANS = 2
 """Tokenizers that a process keeps loaded: of one with a large vocabulary, some hundred megabytes."""
@@ -25,6 +27,9 @@ def tokenizer_plan(config: Config) -> TokenizerPlan | None:
     """The tokenizer of a plan; None where it makes no tokens. Raises ForgeError."""
     if not form_of(config).is_encoded:
         return None
+    from forge_gpu.tokens.folder import find_tokenizer
+    from forge_gpu.tokens.settings import Guard
+
     tokens = config.tokens
     if tokens.tokenizer is None:
         raise ConfigError(
@@ -101,6 +106,9 @@ def counted_rows(config: Config, fates: U8, reasons: U8, live: I64) -> I64:
 @lru_cache(MOST_PLANS)
 def _plan_of(file: Path, state: tuple[int, int], guard: Guard) -> TokenizerPlan:
     """Read once a process, as long as the file stays as it is and few others are asked for."""
+    from forge_gpu.tokens.folder import read_tokenizer
+    from forge_gpu.tokens.tokenizer import TokenizerPlan
+
     return TokenizerPlan.of(read_tokenizer(file), guard)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,8 +23,6 @@ from forge_gpu.io.row_bounds import bounded
 from forge_gpu.io.sinks.base import ListRows
 from forge_gpu.job.events.events import Listener
 from forge_gpu.job.events.retry import retrying
-from forge_gpu.job.rows.cuts import RowCutter
-from forge_gpu.job.rows.encoded import KEY_SPANS, KEY_TEXT, RowEncoder, table_of
 from forge_gpu.job.rows.evaluation import Evaluation, compared_text
 from forge_gpu.job.rows.expansion import Expansions
 from forge_gpu.job.rows.expansions import required_expansions
@@ -44,6 +43,9 @@ from forge_gpu.templates.forms.tokens import answers_of
 from forge_gpu.templates.lines import BODY_BYTES, SEPARATOR, Composer, column_key
 from forge_gpu.templates.program import Literal, Program, RawSlot, Slot
 from forge_gpu.templates.stripped import Stripped
+
+if TYPE_CHECKING:
+    from forge_gpu.job.rows.cuts import RowCutter
 
 
 def changed(item: Item) -> InputError:
@@ -134,14 +136,18 @@ class Workspace:
 
         plan = tokenizer_plan(config)
         self._keys_of_tokens = plan is not None and not answers_of(config)
-        key_fields: Sequence[Program] = ((Slot(KEY_TEXT),), (RawSlot(KEY_SPANS),))[: len(fields)]
+        self.encoder, key_fields = None, tuple[Program, ...]()
+        if plan is not None:
+            from forge_gpu.job.rows.encoded import KEY_SPANS, KEY_TEXT, RowEncoder
+
+            self.encoder = RowEncoder(config, self.engine, plan, self.reader.renderer)
+            key_fields = ((Slot(KEY_TEXT),), (RawSlot(KEY_SPANS),))[: len(fields)]
         self._keys = Composer(
             () if self._keys_of_tokens else fields,
             lambda programs: as_key(key_fields if self._keys_of_tokens else programs),
         )
         label = config.data.mapping.label
         self._compared = set(key) if key != "rendered" else {label} - set(columns)
-        self.encoder = None if plan is None else RowEncoder(config, self.engine, plan, self.reader.renderer)
         self._cutter = self._made_cutter()
         self._gives_lists = gives_lists(config)
         self._stripped = Stripped.of(config)
@@ -261,6 +267,8 @@ class Workspace:
     def encode_lines(self, rows: Rows, written: I64, counted: I64) -> np.ndarray:
         """Encode rows of a chunk that are to be written, in any order, and others that are counted alone.
         What is noted of all rows of the chunk: ROW[n]."""
+        from forge_gpu.job.rows.encoded import table_of
+
         assert self.encoder is not None
         chosen = np.concatenate((written, counted))
         tokens = self.encoder.encode(rows, chosen).tokens
@@ -309,6 +317,8 @@ class Workspace:
     def encode_cut(self, rows: Rows, retained: I64, counted: I64) -> TokenRows:
         """The tokens of rows of a chunk as they are to be written, cut where the plan cuts them, and of
         others their number alone. The columns of the rows hold no longer."""
+        from forge_gpu.job.rows.encoded import table_of
+
         assert self.encoder is not None
         chosen = np.union1d(retained, counted)
         tokens = self.encoder.encode(rows, chosen).tokens
@@ -329,6 +339,8 @@ class Workspace:
     def _made_cutter(self) -> RowCutter | None:
         if self.encoder is None or self.config.tokens.cut == "none":
             return None
+        from forge_gpu.job.rows.cuts import RowCutter
+
         return RowCutter(self.config, self.reader, self.encoder)
 
     def line_columns(self, rows: Rows) -> tuple[ProgramTable, I32, list[Spans], I64 | None]:

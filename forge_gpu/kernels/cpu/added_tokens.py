@@ -164,7 +164,7 @@ def _refine(data, source, count, target, starts, stops, within, args, mask, valu
             if within:
                 at, limit = max(starts[r], begin), min(stops[r], end)
             while True:
-                at = _next_lead(data, at, limit, begins, leads)
+                at = next_lead(data, at, limit, begins, leads)
                 if at >= limit:
                     break
                 number, stop = _match(data, at, limit, following, token, flags, mask, value)
@@ -207,7 +207,7 @@ def _refine(data, source, count, target, starts, stops, within, args, mask, valu
 
 
 @inner
-def _next_lead(data, at, limit, begins, leads):
+def next_lead(data, at, limit, begins, leads):
     """Where the next byte stands that a token begins with; `limit`, or behind it, where none does."""
     while len(leads) > 0 and at + BLOCK <= data[1] and at < limit:
         mask = np.int64(0)

@@ -145,8 +145,11 @@ structure_masks = _masks(
 )
 separator_masks = _masks(_is(ord("\n")), _is(ord(",")))
 ascii_masks = _masks(_from(0x80), _is_control)  # not ASCII; control characters but tab, line feed, return
-text_masks = _masks(
+telling_masks = _masks(  # a continuation byte; what begins all that text_masks are about
     _between(0x80, 0xBF),
+    lambda builder, block: builder.or_(_is_either(0xC2, 0xC3)(builder, block), _is(0xEF)(builder, block)),
+)
+text_masks = _masks(
     _between(0x80, 0x9F),
     _is(0xC2),
     _is(0xC3),

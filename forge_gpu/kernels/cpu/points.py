@@ -195,18 +195,35 @@ def _spaces(typing_context, points, at):
     return types.uint64(types.uint64, types.int64), generate
 
 
+def _blanked(builder, points, at):
+    """The LANES points from `at` on, SPACE as a blank."""
+    point = builder.load(vector_pointer(builder, points, at, VECTOR), align=4)
+    space = builder.icmp_unsigned("==", point, constant(SPACE))
+    return builder.select(space, constant(BLANK), point)
+
+
 @intrinsic
 def _keep_step(typing_context, points, at, retained, target):
     """Move those of the LANES points from `at` on that have a bit in `kept` to `target`; SPACE as a blank."""
 
     def generate(context, builder, signature, arguments):
         points, at, retained, target = arguments
-        point = builder.load(vector_pointer(builder, points, at, VECTOR), align=4)
-        space = builder.icmp_unsigned("==", point, constant(SPACE))
-        _compress(builder, builder.select(space, constant(BLANK), point), retained, points, target)
+        _compress(builder, _blanked(builder, points, at), retained, points, target)
         return context.get_dummy_value()
 
     return types.void(types.uint64, types.int64, types.uint64, types.int64), generate
+
+
+@intrinsic
+def _move_step(typing_context, points, at, target):
+    """As _keep_step, of all LANES points."""
+
+    def generate(context, builder, signature, arguments):
+        points, at, target = arguments
+        builder.store(_blanked(builder, points, at), vector_pointer(builder, points, target, VECTOR), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.uint64, types.int64, types.int64), generate
 
 
 @inner
@@ -234,7 +251,10 @@ def _fold(scratch, count, first, end, fold):
         if started == 0:
             followed &= ~((other & ~other + _ONE) - _ONE)  # not before the row's first point
         retained = other | followed
-        _keep_step(points, at, retained, count)
+        if retained == here:
+            _move_step(points, at, count)
+        else:
+            _keep_step(points, at, retained, count)
         count += count_ones(np.int64(retained))
         started |= np.uint64(other != 0)
         waiting = started & np.uint64(space > other)

@@ -1,30 +1,41 @@
-"""What the quality checks want to know of each text (see reference/statistics.py), in one pass over it.
+"""What the quality checks find in each value of a column (see reference/statistics.py), read where it lies.
 
 A block of ASCII without control characters costs one look. Any other block is counted by masks; what a
 pattern of several bytes began in one block is carried into the next. Only where a lead of mojibake is
-followed by a byte that can begin an image, which healthy text hardly has, are characters decoded.
+followed by a byte that can begin an image, which healthy text hardly has, are characters decoded. Windows
+are looked at until so many were unlike all before that no more than the limit can repeat: in healthy text
+that is the share that may not.
 """
 
 import numpy as np
 
 from forge_gpu.kernels.compiled import inner, kernel
-from forge_gpu.kernels.cpu.masks import ascii_masks, count_ones, text_masks
-from forge_gpu.kernels.cpu.memory import BLOCK, byte, item64, trailing_zeros, whole, word
-from forge_gpu.kernels.layout import Text
+from forge_gpu.kernels.cpu.jsontext import contiguous, unescape
+from forge_gpu.kernels.cpu.masks import ascii_masks, count_ones, telling_masks, text_masks
+from forge_gpu.kernels.cpu.memory import BLOCK, byte, item64, put_byte, put_word, trailing_zeros, whole, word
+from forge_gpu.kernels.layout import CANONICAL, ESCAPED, JSON, NULL, PADDING, Spans
 from forge_gpu.kernels.reference.statistics import (
+    BLANK,
+    CONTROL,
     HARMLESS,
     IMAGES,
     LEAST_SLOT_BITS,
     MAX_WINDOWS,
+    MOJIBAKE,
+    REPEATS,
+    REPLACED,
     SLOTS_A_WINDOW,
     WINDOW,
     WINDOW_FACTOR,
-    Statistics,
+    Judged,
 )
 from forge_gpu.kernels.scratch import Scratch
 
 FACTOR = np.uint64(WINDOW_FACTOR)
-SEEN_WORDS = SLOTS_A_WINDOW * MAX_WINDOWS // 64
+SLOTS = SLOTS_A_WINDOW * MAX_WINDOWS
+MARKS = 255
+LOOKED = 32
+"""Windows between two looks at whether enough are different."""
 
 NO_IMAGE, HARMLESS_IMAGE, TELLING_IMAGE = range(3)
 _IMAGE = np.zeros(max(map(ord, IMAGES)) + 1, np.uint8)  # by code point
@@ -111,8 +122,12 @@ def _count(data, start, end):
             c2 = c3 = c3_lead = ef = ef_bf = np.int64(0)
             i += BLOCK
             continue
-        continuation, below_a0, is_c2, is_c3, is_lead, is_ef, is_bf, is_bd, begins_image = text_masks(data, i)
+        continuation, telling = telling_masks(data, i)
         continuations += count_ones(continuation & inside)
+        if telling | c2 | c3 | c3_lead | ef | ef_bf == 0:
+            i += BLOCK
+            continue
+        below_a0, is_c2, is_c3, is_lead, is_ef, is_bf, is_bd, begins_image = text_masks(data, i)
         controls += count_ones((is_c2 << 1 | c2) & below_a0 & inside)
         after_ef_bf = (is_ef << 1 | ef) & is_bf
         replacements += count_ones((after_ef_bf << 1 | ef_bf) & is_bd & inside)
@@ -128,58 +143,83 @@ def _count(data, start, end):
 
 
 @inner
-def _repetition(data, start, end, seen):
-    """(windows like an earlier one, windows) of a row. seen: uint64[SEEN_WORDS], a bit a slot."""
+def _repeats(data, start, end, seen, mark, limit):
+    """Whether more than `limit` of a row's windows are like an earlier one. seen: a byte a slot, `mark` where
+    a window of this row has it."""
     count = end - start - WINDOW + 1
     if count <= 0:
-        return 0, 0
+        return False
     step = (count + MAX_WINDOWS - 1) // MAX_WINDOWS
     windows = (count + step - 1) // step
     bits = LEAST_SLOT_BITS
     while 1 << bits < SLOTS_A_WINDOW * windows:
         bits += 1
-    words = (1 << bits) // 64
-    for k in range(words):
-        seen[k] = 0
     shift = np.uint64(64 - bits)
-    for i in range(start, start + count, step):
-        slot = word(data, i) * FACTOR >> shift
-        seen[slot >> np.uint64(6)] |= np.uint64(1) << (slot & np.uint64(63))
+    enough = windows - np.int64(limit * windows)  # so many different ones: no more than the limit is left
     different = 0
-    for k in range(words):
-        different += count_ones(np.int64(seen[k]))
-    return windows - different, windows
+    i, last = start, start + count
+    while i < last:
+        stop = min(i + LOOKED * step, last)
+        while i < stop:
+            slot = np.int64(word(data, i) * FACTOR >> shift)
+            different += byte(seen, slot) != mark
+            put_byte(seen, slot, mark)
+            i += step
+        if different >= enough:
+            return False
+    return True
+
+
+@inner
+def _forget(seen):
+    for k in range(SLOTS // 8):
+        put_word(seen, 8 * k, np.uint64(0))
 
 
 @kernel
-def _statistics(data, offsets, counts, blank, seen, repetition):
-    """counts: int64[6, n]. Returns the first row outside the data, or -1."""
-    for r in range(len(blank)):
-        start, end = item64(offsets, r), item64(offsets, r + 1)
-        if start < 0 or end < start or end > data[1]:
+def _judge(source, start, length, kind, target, seen, limit, characters, found):
+    """target: room for an unescaped value. limit: below 0, repetition is not looked for. Returns the first
+    value that cannot be read, or -1."""
+    mark = np.int64(MARKS)
+    for r in range(len(found)):
+        i, size, what = item64(start, r), item64(length, r), byte(kind, r)
+        if i < 0 or size < 0 or size > source[1] or i > source[1] - size or what > JSON:
             return r
-        counts[0, r], counts[1, r], counts[2, r], counts[3, r] = _count(data, start, end)
-        blank[r] = _blank(data, start, end)
-        counts[4, r] = counts[5, r] = 0
-        if repetition:
-            counts[4, r], counts[5, r] = _repetition(data, start, end, seen)
+        data, end = source, i + size
+        if what == CANONICAL or what == ESCAPED:
+            end = unescape(target, np.int64(0), source, i, size)
+            data, i = target, np.int64(0)
+        elif what <= NULL:
+            end = i
+        characters[r], replacements, controls, mojibake = _count(data, i, end)
+        bits = BLANK * _blank(data, i, end) | REPLACED * (replacements > 0)
+        bits |= CONTROL * (controls > 0) | MOJIBAKE * (mojibake > 0)
+        if limit >= 0.0:
+            if mark == MARKS:
+                _forget(seen)
+                mark = np.int64(0)
+            mark += 1
+            bits |= REPEATS * _repeats(data, i, end, seen, mark, limit)
+        found[r] = bits
     return -1
 
 
-def text_statistics(text: Text, scratch: Scratch, repetition: bool = True) -> Statistics:
-    """The statistics of each row, valid until the next call with the same scratch.
+def judge(column: Spans, limit: float | None, scratch: Scratch) -> Judged:
+    """See reference/statistics.py; valid until the next call with the same scratch.
 
-    `repetition`: whether to look for repeated windows too, which takes longer than all else together.
-    Raises ValueError where a row lies outside the data. Bytes moved: the rows once, and 57 a row;
-    with repetition, eight times as many loads, and up to 8 KiB of slots that stay in the cache.
+    Raises ValueError where a value lies outside its buffer or has no known kind. Bytes moved: the values
+    once, escaped ones twice more, and 26 a value; for repetition, eight times as many loads as windows are
+    looked at, and up to 64 KiB of slots that stay in the cache.
     """
-    n = len(text)
-    data, offsets = np.ascontiguousarray(text.data, np.uint8), np.ascontiguousarray(text.offsets, np.int64)
-    counts = scratch.array("statistics.counts", 6 * n, np.int64).reshape(6, n)
-    blank = scratch.array("statistics.blank", n, np.uint8)
-    seen = scratch.array("statistics.seen", SEEN_WORDS, np.uint64)
-    bad = _statistics(whole(data), whole(offsets), counts, blank, seen, bool(repetition))
+    n = len(column)
+    data, start, length, kind = contiguous(column)
+    characters = scratch.array("judge.characters", n, np.int64)
+    found = scratch.array("judge.found", n, np.uint8)
+    longest = min(int(length.max(initial=0)), len(data))
+    target = scratch.array("judge.target", longest + PADDING, np.uint8)
+    seen = scratch.array("judge.seen", SLOTS, np.uint8)
+    spans = whole(data), whole(start), whole(length), whole(kind)
+    bad = _judge(*spans, whole(target), whole(seen), -1.0 if limit is None else limit, characters, found)
     if bad >= 0:
-        raise ValueError(f"row {bad} of a text lies outside its data")
-    characters, replacements, controls, mojibake, repeated, windows = counts
-    return Statistics(characters, replacements, controls, mojibake, blank, repeated, windows)
+        raise ValueError(f"value {bad} of a column lies outside its buffer or has an unknown kind")
+    return Judged(characters, found)

@@ -12,6 +12,8 @@ repeated, windows: of the windows of WINDOW bytes, taken at every byte, or evenl
     more than MAX_WINDOWS, how many are like an earlier one: have the same slot. Slots are at least
     SLOTS_A_WINDOW times the windows, so chance makes about 3% of them alike at most. The count is the
     windows less the different slots: it does not depend on their order.
+
+`judge` says of each value of a column what the checks do with these.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from forge_gpu.kernels.layout import I64, U8, Text
+from forge_gpu.kernels.layout import I64, U8, Spans, Text
+from forge_gpu.kernels.reference.jsontext import decode
 from forge_gpu.kernels.scratch import Scratch
 
 WINDOW = 8
@@ -30,6 +33,9 @@ SLOTS_A_WINDOW = 16
 LEAST_SLOT_BITS = 9
 WINDOW_FACTOR = 0x9E3779B97F4A7C15
 """A window's slot: the upper bits of (its bytes as a little-endian word x this, modulo 2^64)."""
+
+BLANK, REPLACED, CONTROL, MOJIBAKE, REPEATS = 1, 2, 4, 8, 16
+"""Bits of what is found in a value."""
 
 SURE_LEADS = "ÂÃ"
 HARMLESS = "\u00a0«»®°²³¹·–—‘’‚“”„…‹›™•ŠšŽž"
@@ -60,6 +66,33 @@ class Statistics(NamedTuple):
     blank: U8
     repeated: I64
     windows: I64
+
+
+class Judged(NamedTuple):
+    """Of n values. characters: int64[n]. found: uint8[n], the bits above that hold."""
+
+    characters: I64
+    found: U8
+
+
+def judge(column: Spans, limit: float | None, scratch: Scratch) -> Judged:
+    """What is found in each value, as its text. limit: REPEATS where more than this share of the windows is
+    like an earlier one; None: not looked for. Raises ValueError for a value that cannot be read."""
+    return judged(text_statistics(decode(column, scratch), scratch, limit is not None), limit)
+
+
+def judged(statistics: Statistics, limit: float | None) -> Judged:
+    """The statistics as the checks take them."""
+    found = statistics.blank * np.uint8(BLANK)
+    for bit, count in (
+        (REPLACED, statistics.replacements),
+        (CONTROL, statistics.controls),
+        (MOJIBAKE, statistics.mojibake),
+    ):
+        found |= (count > 0) * np.uint8(bit)
+    if limit is not None:
+        found |= (statistics.repeated > limit * statistics.windows) * np.uint8(REPEATS)
+    return Judged(statistics.characters, found)
 
 
 def text_statistics(text: Text, scratch: Scratch, repetition: bool = True) -> Statistics:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from forge_gpu.errors import ForgeError
-from forge_gpu.share.track.base import Tracker
+
+if TYPE_CHECKING:
+    from forge_gpu.share.track.base import Tracker
 
 NAMES = ("mlflow", "wandb")
 
