@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from forge_gpu.dedup.near import Clusters, NearDuplicates, find_clusters
+from forge_gpu.dedup.clusters import Clusters
+from forge_gpu.dedup.near import NearDuplicates, find_clusters
 from forge_gpu.dedup.shingling import Shingling
 from forge_gpu.kernels.layout import I64, PADDING, Text
 

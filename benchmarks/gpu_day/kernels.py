@@ -15,7 +15,7 @@ import orjson
 
 from benchmarks.gpu_day.places import Stopwatch, kernel_device, kernel_seconds, seconds
 from benchmarks.gpu_day.row import Row, held
-from forge_gpu.kernels.layout import AS_JSON, AS_TEXT, CLEAN, ESCAPED, PLAIN, Spans, Text
+from forge_gpu.kernels.layout import AS_JSON, AS_TEXT, CLEAN, ESCAPED, JSON, PLAIN, Spans, Text
 from forge_gpu.kernels.reference.minhash import multipliers
 from forge_gpu.kernels.reference.shingles import CHARACTERS, fold_table
 from forge_gpu.templates.program import Literal, Slot, pack
@@ -68,7 +68,18 @@ def copy_bandwidth(device: Any, size: int, dry: bool) -> float:
 
 def _works(device: Any, count: int, length: int) -> Iterator[tuple[str, Callable[[], object], int]]:
     """(name, what to time, bytes that it moves)."""
-    from forge_gpu.kernels.cuda import dedup, hashing, minhash, render, scan, statistics, utf8
+    from forge_gpu.kernels.cuda import (
+        dedup,
+        hashing,
+        messages,
+        minhash,
+        render,
+        scan,
+        sets,
+        statistics,
+        union,
+        utf8,
+    )
 
     data = _sentences(count * length)
     resident = device.upload(data)
@@ -114,9 +125,30 @@ def _works(device: Any, count: int, length: int) -> Iterator[tuple[str, Callable
     )
     moved = int(few.offsets[-1])
     yield "minhash, 128 permutations", lambda: minhash.band_hashes(*arguments, device), moved
+    shingling = CHARACTERS, 5, fold_table(True, True, False)
+    neighbours = np.stack((np.arange(1, len(few)), np.arange(len(few) - 1)), axis=1)
+    of_sets = 36 * moved + 32 * length * len(neighbours)
+    shared = sets.shared_shingles
+    yield "shared shingles", lambda: shared([few], neighbours, *shingling, device), of_sets
+    chain = np.stack((np.arange(1, count), np.arange(count - 1)), axis=1)
+    state = np.arange(count), np.full(count, -1), np.zeros(count)
+    alike = np.ones(count - 1)
+    yield "clusters", lambda: union.united(*state, chain, alike, device), (48 + 344) * count
     line = orjson.dumps({"text": _sentences(length).tobytes().decode()}) + b"\n"
     lines = _padded(device, device.upload(np.frombuffer(line * count, np.uint8)))[: len(line) * count]
     of_lines = 2 * len(lines) + len(lines) // 4 + 68 * count
+    turn = {"role": "user", "content": _sentences(length).tobytes().decode()}
+    item = orjson.dumps([turn, {**turn, "role": "assistant"}])
+    each = len(item)
+    lists = Spans(
+        _padded(device, device.upload(np.frombuffer(item * count, np.uint8))),
+        np.arange(count, dtype=np.int64) * each,
+        np.full(count, each, np.int64),
+        np.full(count, JSON, np.uint8),
+    )
+    asked = ("user", "assistant"), "role", "content"
+    of_lists = (2 * each + 106) * count
+    yield "message lists", lambda: messages.scan_messages(lists, *asked, device), of_lists
     yield "scan of JSON lines", lambda: scan.scan_lines(lines, ("text",), 2**40, device), of_lines
 
 

@@ -7,22 +7,24 @@ with `Clusters`, choose `survivors`. `find_clusters` runs all but the first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from sys import maxsize
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from forge_gpu.dedup.clusters import HOST, Clusters, Decider
 from forge_gpu.dedup.lsh import Bands, ReadBand, candidates, distinct
 from forge_gpu.dedup.shingling import Shingling
 from forge_gpu.dedup.threads import in_turn
 from forge_gpu.errors import ConfigError
 from forge_gpu.hardware import shares
-from forge_gpu.kernels.arrays import Decide, on_host
+from forge_gpu.kernels.arrays import HOST as ON_HOST
 from forge_gpu.kernels.layout import I64, U64, Text
 from forge_gpu.kernels.reference.minhash import Signing, multipliers
 from forge_gpu.kernels.scratch import Scratch
@@ -32,8 +34,17 @@ F64 = npt.NDArray[np.float64]
 ReadRows = Callable[[I64], Text]
 """Gives the texts of some rows, which are ascending and without repeats, in their order."""
 
+ReadTexts = Callable[[I64], Sequence[Text]]
+"""The same where the rows are, in as many texts as they come in; valid for good."""
+
 BYTES_A_BYTE = 12
 """Peak of comparing: a text, its shingle set of 8 bytes a byte, its pairs, and what kernels need."""
+
+BYTES_A_PAIR = 64
+"""Of a pair that a device compares, there and here: its rows, what they share, and what they have."""
+
+BYTES_A_BYTE_THERE = 32
+"""The same on a device: a text, twice while it is read there, its units, a table of two slots a shingle."""
 
 _FIRST_WINDOW = 4096
 _HALF, _LOWER = np.uint64(32), np.uint64(2**32 - 1)
@@ -78,33 +89,6 @@ class NearDuplicates:
         return hashes
 
 
-class Clusters:
-    """Connected components of near-duplicate pairs over n rows; 24 bytes a row.
-
-    label: int64[n], the smallest row of each row's component, final after `close`. partner: int64[n], the
-    row that this row was found most similar to (the smallest of several), -1 where there is none;
-    similarity: float64[n], that Jaccard similarity, 0 where there is none.
-    """
-
-    def __init__(self, n: int) -> None:
-        self.label = np.arange(n, dtype=np.int64)
-        self.partner = np.full(n, -1, np.int64)
-        self.similarity = np.zeros(n, np.float64)
-
-    def add(self, pairs: I64, similarity: F64) -> None:
-        """Join the rows of each pair: int64[m, 2] and float64[m]. The order of calls does not matter."""
-        from forge_gpu.kernels.cpu.union import keep_nearest, unite
-
-        unite(self.label, pairs)
-        keep_nearest(pairs, similarity, self.partner, self.similarity)
-
-    def close(self) -> None:
-        """Give every row its final label."""
-        from forge_gpu.kernels.cpu.union import flatten
-
-        flatten(self.label)
-
-
 def _nothing_to_fetch(rows: I64) -> None:
     """All texts are at hand."""
 
@@ -119,31 +103,31 @@ def find_clusters(
     threads: int = 1,
     folder: Path | None = None,
     fetch: Callable[[I64], None] = _nothing_to_fetch,
-    decided: Decide = on_host,
+    decider: Decider = HOST,
+    read_texts: ReadTexts | None = None,
 ) -> Clusters:
     """Clusters of near-duplicates among the live rows.
 
     read_band: band hashes of all n rows (see lsh.ReadBand); live: bool[n]; text_bytes: int64[n], the size of
     each row's text (may be a mapped file); read_rows: the texts of candidate rows, by any of `threads`
-    threads. folder: see Pairs. fetch: is given all candidate rows, ascending, before one is read. decided:
-    where bands may be sorted. The result depends on neither budget nor threads nor that. Memory: Clusters' 24
-    bytes a row, one more, and `budget_bytes` within the bounds that `candidates` and `compare` state.
+    threads. folder: see Pairs. fetch: is given all candidate rows, ascending, before one is read. decider:
+    where bands may be sorted, texts compared and pairs joined. read_texts: gives it the texts, if not the
+    host. The result depends on neither budget nor threads nor those. Memory: Clusters' 24 bytes a row, one
+    more, and `budget_bytes` within the bounds that `candidates` and `compare` state.
     """
-    clusters = Clusters(len(live))
+    for_texts = shares.TEXTS.of(budget_bytes)
+    there = decider.decided(lambda arrays: 0 if arrays is ON_HOST else arrays.room(maxsize), len(live))
+    waiting = shares.JOINED.of(for_texts) if there else 0
+    clusters = Clusters(len(live), decider, waiting)
     with closing(
-        candidates(read_band, settings.bands.count, live, budget_bytes, threads, folder, decided)
+        candidates(read_band, settings.bands.count, live, budget_bytes, threads, folder, decider.decided)
     ) as pairs:
         in_order = pairs.in_order()
         first = next(in_order)  # from here on `pairs.rows` is whole
         fetch(np.flatnonzero(pairs.rows))
-        compared = compare(
-            chain((first,), in_order),
-            text_bytes,
-            read_rows,
-            settings.shingling,
-            shares.TEXTS.of(budget_bytes),
-            threads,
-        )
+        every = chain((first,), in_order)
+        how = text_bytes, read_rows, settings.shingling, for_texts - waiting, threads
+        compared = compare_there(every, *how, decider, read_texts, there) if there else compare(every, *how)
         with closing(compared):
             for batch, similarity in compared:
                 held = similarity >= settings.threshold
@@ -172,13 +156,48 @@ def compare(
     yield from in_turn(lambda batch: _compared(batch, read_rows, shingling), batches, threads)
 
 
+def compare_there(
+    pieces: Iterable[U64],
+    text_bytes: I64,
+    read_rows: ReadRows,
+    shingling: Shingling,
+    budget_bytes: int,
+    threads: int,
+    decider: Decider,
+    read_texts: ReadTexts | None,
+    room_bytes: int,
+) -> Generator[tuple[I64, F64], None, None]:
+    """As `compare`, by the decider; what it gives back is compared here. room_bytes: for a batch there; its
+    pairs, and its texts if they are read here, fit in `budget_bytes` too."""
+    read = read_texts or (lambda rows: [read_rows(rows)])
+    room = shares.COMPARED.of(room_bytes) // BYTES_A_BYTE_THERE
+    most = room if read_texts else min(room, shares.COMPARED.of(budget_bytes))
+    pairs = max(shares.COMPARED.of(min(room_bytes, budget_bytes)) // BYTES_A_PAIR, 1)
+    some = (piece[start : start + pairs] for piece in pieces for start in range(0, len(piece), pairs))
+    for part in some:
+        for words in _batches(part, text_bytes, most):
+            batch, rows = _rows_of(words)
+            local = np.searchsorted(rows, batch)
+            made = decider.shared_shingles(read(rows), local, *shingling.arguments())
+            if made is None:
+                yield from compare((words,), text_bytes, read_rows, shingling, budget_bytes, threads)
+            else:
+                shared, both = made
+                yield batch, shared / np.maximum(both - shared, 1)
+
+
+def _rows_of(words: U64) -> tuple[I64, I64]:
+    """The pairs of a batch, int64[m, 2], and its rows, ascending."""
+    batch = words.view(np.uint32).reshape(-1, 2).astype(np.int64)
+    return batch, distinct(batch.flatten())
+
+
 def _compared(words: U64, read_rows: ReadRows, shingling: Shingling) -> tuple[I64, F64]:
     """The pairs of a batch, and their similarity."""
     from forge_gpu.kernels.cpu.shingles import distinct as distinct_shingles
     from forge_gpu.kernels.cpu.shingles import intersections
 
-    batch = words.view(np.uint32).reshape(-1, 2).astype(np.int64)
-    rows = distinct(batch.flatten())
+    batch, rows = _rows_of(words)
     text = read_rows(rows)
     first = _first_equal(text)
     different = np.flatnonzero(first == np.arange(len(first)))

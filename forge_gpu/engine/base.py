@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from forge_gpu.kernels.arrays import Arrays, Result
 from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
 from forge_gpu.kernels.reference.minhash import Signing
+from forge_gpu.kernels.reference.shingles import U32
 from forge_gpu.kernels.reference.statistics import Judged
+from forge_gpu.kernels.reference.union import F64
 
 if TYPE_CHECKING:
     from forge_gpu.engine.held import HeldChunk
@@ -122,6 +124,19 @@ class Engine(Protocol):
 
     def first_occurrence(self, hashes: U64, live: U8) -> I64:
         """The first live row with the same hash (see kernels.reference.dedup); an array of its own."""
+
+    def shared_shingles(
+        self, texts: Sequence[Text], pairs: I64, kind: int, n: int, fold: U32
+    ) -> tuple[I64, I64] | None:
+        """How many shingles both rows of a pair share, and how many they have, one by one: int64[m] each (see
+        kernels.reference.shingles). texts: valid for good, their rows counted through; pairs: int64[m, 2].
+        None instead: the caller's threads are to compare these on the host."""
+
+    def united(
+        self, parent: I64, partner: I64, nearest: F64, pairs: I64, similarity: F64
+    ) -> tuple[I64, I64, F64] | None:
+        """(parent, partner, nearest) once some pairs have come, each component's rows under its smallest one
+        (see kernels.reference.union). None instead: the caller is to join them on the host."""
 
     def decided(self, work: Callable[[Arrays], Result], rows: int) -> Result:
         """What a decision about so many rows makes of them (see kernels.arrays.Decide)."""

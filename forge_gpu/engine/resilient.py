@@ -24,7 +24,9 @@ from forge_gpu.errors import ForgeError, InputError
 from forge_gpu.kernels.arrays import Arrays
 from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
 from forge_gpu.kernels.reference.minhash import Signing
+from forge_gpu.kernels.reference.shingles import U32
 from forge_gpu.kernels.reference.statistics import Judged
+from forge_gpu.kernels.reference.union import F64
 
 Result = TypeVar("Result")
 
@@ -200,6 +202,16 @@ class ResilientEngine:
     def first_occurrence(self, hashes: U64, live: U8) -> I64:
         return self._call(lambda engine: engine.first_occurrence(hashes, live), len(live))
 
+    def shared_shingles(
+        self, texts: Sequence[Text], pairs: I64, kind: int, n: int, fold: U32
+    ) -> tuple[I64, I64] | None:
+        return self._or_none(lambda engine: engine.shared_shingles(texts, pairs, kind, n, fold))
+
+    def united(
+        self, parent: I64, partner: I64, nearest: F64, pairs: I64, similarity: F64
+    ) -> tuple[I64, I64, F64] | None:
+        return self._or_none(lambda engine: engine.united(parent, partner, nearest, pairs, similarity))
+
     def decided(self, work: Callable[[Arrays], Result], rows: int) -> Result:
         return self._call(lambda engine: engine.decided(work, rows), rows)
 
@@ -216,6 +228,17 @@ class ResilientEngine:
             return row_groups.text_bytes(name)[lost.begin : lost.begin + lost.size]
 
         return column.guarded(instead)
+
+    def _or_none(self, call: Callable[[Engine], Result | None]) -> Result | None:
+        """A call that the caller can do without: None where it does not fit, or the engine fails."""
+        if self._health.failure:
+            return None
+        try:
+            return call(self._fast)
+        except Exception as error:
+            if not out_of_memory(error):
+                self._health.failed(error)
+            return None
 
     def _text(self, whole: Callable[[Engine], Text], rows: int, part: Callable[[slice], Text]) -> Text:
         """A call that makes a text: its bytes are still to be had when the engine fails before they are."""

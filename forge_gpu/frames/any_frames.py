@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from forge_gpu.frames.base import Bools, Frames, kind_of, library_of
 from forge_gpu.kernels.layout import I64, Spans, Text
+
+if TYPE_CHECKING:
+    from forge_gpu.frames.lists import Lists
 
 STREAM = "__arrow_c_stream__"
 
@@ -100,6 +103,9 @@ class AnyFrames:
 
     def spans(self, frame: Any, column: str, start: int, stop: int) -> Spans:
         return self._of(frame).spans(frame, column, start, stop)
+
+    def lists(self, frame: Any, column: str, start: int, stop: int) -> Lists | None:
+        return self._of(frame).lists(frame, column, start, stop)
 
     def is_text(self, frame: Any, column: str) -> bool:
         return self._of(frame).is_text(frame, column)

@@ -8,13 +8,16 @@ so may a column that goes to one (`engine.lazy`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.errors import InputError
 from forge_gpu.kernels.layout import I64, Spans, Text
+
+if TYPE_CHECKING:
+    from forge_gpu.frames.lists import Lists
 
 Bools = npt.NDArray[np.bool_]
 
@@ -41,6 +44,10 @@ class Frames(Protocol[Frame, Series]):
         """The values of rows start ... stop - 1, without a copy where the frame holds Arrow text: text is
         PLAIN, null NULL, any other value JSON. A value with no UTF-8 is PLAIN with bytes that are none.
         Raises InputError, with the column's name, for values that have no JSON form."""
+
+    def lists(self, frame: Frame, column: str, start: int, stop: int) -> Lists | None:
+        """Rows start ... stop - 1 of a column of lists of records of texts that lies on a device; None of all
+        other columns."""
 
     def is_text(self, frame: Frame, column: str) -> bool:
         """Whether each value is a text or null, by the type of the column, and lies on the host."""

@@ -40,17 +40,24 @@ def ranges(rows: int, threads: int, most_rows: int) -> list[Rows]:
 
 
 def blocks(
-    frames: Frames[Any, Any], frame: Any, columns: Sequence[str], rows: Rows, most_bytes: int
+    frames: Frames[Any, Any], engine: Engine, frame: Any, columns: Sequence[str], rows: Rows, most_bytes: int
 ) -> Iterator[tuple[Columns, int]]:
     """The named columns of a range of rows in blocks of at most so many bytes, or of one row; with each, its
-    bytes."""
+    bytes. engine: of the thread that asks."""
     start, stop = rows
-    spans = {column: frames.spans(frame, column, start, stop) for column in columns}
+    spans = {column: _spans(frames, engine, frame, column, start, stop) for column in columns}
     length = sum((column.length for column in spans.values()), np.zeros(stop - start, np.int64))
     edges = _edges(length, most_bytes)
     for begin, end in pairwise(edges):
         part = slice(begin, end)
         yield {name: _part(column, part) for name, column in spans.items()}, int(length[part].sum())
+
+
+def _spans(frames: Frames[Any, Any], engine: Engine, frame: Any, column: str, start: int, stop: int) -> Spans:
+    """Some rows of a column, where it lies if the engine can work there."""
+    lists = frames.lists(frame, column, start, stop)
+    spans = None if lists is None else lists.as_json(engine)
+    return frames.spans(frame, column, start, stop) if spans is None else spans
 
 
 def _part(column: Spans, rows: slice) -> Spans:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from forge_gpu.engine.lazy import LazyText
 from forge_gpu.errors import ConfigError
 from forge_gpu.frames.blocks import Columns, records_of
 from forge_gpu.frames.rendering import Recipe, bind
@@ -46,6 +47,11 @@ def of_columns(then: Then[Made], worker: Worker, columns: Columns) -> Made:
 def on_host(worker: Worker, text: Text) -> Text:
     """A text in memory of its own, on the host."""
     return joined([text])
+
+
+def where_it_is(worker: Worker, text: Text) -> Text:
+    """A text that is valid for good: where it was made, if that is on a device."""
+    return text if isinstance(text, LazyText) else joined([text])
 
 
 def signed(signing: Signing, worker: Worker, text: Text) -> tuple[U64, I64]:

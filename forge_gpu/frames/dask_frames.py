@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib import import_module
 from threading import Lock
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from forge_gpu.frames.base import Bools, Frames, kind_of
 from forge_gpu.kernels.layout import I64, Spans, Text
+
+if TYPE_CHECKING:
+    from forge_gpu.frames.lists import Lists
 
 Made = TypeVar("Made")
 
@@ -130,6 +133,9 @@ class DaskFrames:
 
     def spans(self, frame: Any, column: str, start: int, stop: int) -> Spans:
         return self._parts.spans(self.opened(frame).between(start, stop), column, 0, stop - start)
+
+    def lists(self, frame: Any, column: str, start: int, stop: int) -> Lists | None:
+        return None  # of a partition they are asked for where it is
 
     def is_text(self, frame: Any, column: str) -> bool:
         return self._parts.is_text(self.opened(frame).meta, column)

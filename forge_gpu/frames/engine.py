@@ -26,7 +26,9 @@ from forge_gpu.fates import name as spelled
 from forge_gpu.frames import rendering
 from forge_gpu.frames.applying import Applied, apply
 from forge_gpu.frames.base import Frame, Frames, Series
-from forge_gpu.frames.comparing import Then, all_of, of_columns, of_roles, on_host, signed
+from forge_gpu.frames.comparing import Then, all_of, of_columns, of_roles, on_host, signed, where_it_is
+from forge_gpu.frames.dask_frames import Partitioned
+from forge_gpu.frames.deciding import Borrowed
 from forge_gpu.frames.judging import MALFORMED, by_role, judged, one_by_one
 from forge_gpu.frames.passes import GivenMapping, Names, OfProcess, Passes, Work, engine_there
 from forge_gpu.frames.rendering import Recipe
@@ -43,8 +45,7 @@ from forge_gpu.frames.workers import Stats
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.job.facts.near import numbers_of
 from forge_gpu.job.rows.near import settings_of
-from forge_gpu.kernels.arrays import Arrays, Result
-from forge_gpu.kernels.layout import I64, U64
+from forge_gpu.kernels.layout import I64, U64, Text
 from forge_gpu.quality.checks import REASONS
 from forge_gpu.split import mixture
 from forge_gpu.templates.strata import hashes_of
@@ -84,6 +85,7 @@ class FrameEngine(Generic[Frame, Series]):
         self._engines = engines
         self._frames = frames
         self.passes = Passes(engines, frames, budget, of_process)
+        self._decider = Borrowed(self.passes.workers)
 
     @property
     def name(self) -> str:
@@ -246,7 +248,7 @@ class FrameEngine(Generic[Frame, Series]):
             grouped = () if group is None else self.passes.columns(frame, group)
             whole = self._hashed(frame, grouped, groups_hashed)
             work = partial(by_key, asked, sizes, hashes, stratum, whole, memory)
-            fates = self._decided(work, len(hashes))
+            fates = self._decider.decided(work, len(hashes))
         return {spelled(fate): self._frames.take(frame, np.flatnonzero(fates == fate)) for fate in SPLITS}
 
     def apply(self, frame: Frame, plan: Config | str | Path) -> Applied[Frame]:
@@ -282,15 +284,20 @@ class FrameEngine(Generic[Frame, Series]):
         texts = self._compared(columns, mapping, near.roles)
         rules = settings_of(near, seed)
         result = list(texts(frame, partial(signed, rules.signing)))
+
+        def taken(then: Then[Text], rows: I64) -> list[Text]:
+            return list(texts(self._frames.take(frame, rows), then))
+
         length = np.concatenate([np.zeros(0, np.int64), *(size for _, size in result)])
         clusters = find_clusters(
             rules,
             lambda band: (hashes[:, band] for hashes, _ in result),
             length > 0,
             length,
-            lambda rows: all_of(texts(self._frames.take(frame, rows), on_host)),
+            lambda rows: all_of(taken(on_host, rows)),
             self.passes.budget.bytes,
-            decided=self._decided,
+            decider=self._decider,
+            read_texts=None if isinstance(frame, Partitioned) else partial(taken, where_it_is),
         )
         own = {"first": None, "longest": length}
         score = own[keep] if keep in own else self._numbers(frame, keep)
@@ -363,7 +370,7 @@ class FrameEngine(Generic[Frame, Series]):
         every = np.concatenate([np.zeros((0, 2), np.uint64), *hashes])
         live = np.ones(len(every), np.bool_)
         sample = partial(mixture.sample, source, every, live, shares, seed, self.passes.budget.bytes)
-        used = self._decided(sample, len(every))
+        used = self._decider.decided(sample, len(every))
         parts = np.split(used, np.cumsum(sizes)[:-1])
         return {
             name: self._frames.take(frame, np.flatnonzero(part))
@@ -446,11 +453,6 @@ class FrameEngine(Generic[Frame, Series]):
         return lambda frame, then: self.passes.each(
             frame, self.passes.columns(frame, columns), partial(of_columns, then)
         )
-
-    def _decided(self, work: Callable[[Arrays], Result], rows: int) -> Result:
-        """See kernels.arrays.Decide."""
-        with self.passes.workers.borrow() as worker:
-            return worker.engine.decided(work, rows)
 
     def _hashed(self, frame: Frame, columns: Sequence[str], work: Work[U64]) -> U64 | None:
         """What `work` makes of each row; None where there are no columns to look at."""

@@ -142,7 +142,7 @@ class Passes(Generic[Frame, Series]):
         most_rows = rows if rows <= LEAST_ROWS else most_bytes // self._sample(frame, columns).row_bytes()
 
         def over(worker: Worker, part: Rows) -> Iterator[Made]:
-            for block, size in blocks(self.frames, frame, columns, part, most_bytes):
+            for block, size in blocks(self.frames, worker.engine, frame, columns, part, most_bytes):
                 yield work(worker, block)
                 self.workers.count(worker, len(next(iter(block.values()))), size)
 

@@ -57,6 +57,10 @@ MEETING = Share(Fraction(1, 2))
 """Of a band's: rows that may share a bucket."""
 TEXTS = Share(Fraction(3, 4))
 """The texts of those that are compared at once, once no band is worked on."""
+COMPARED = Share(Fraction(1, 2))
+"""Of what a GPU may take to compare: texts, and as much for their pairs."""
+JOINED = Share(Fraction(1, 2))
+"""Of that, where a GPU compares: pairs that are alike, until there are enough to be joined there."""
 
 # Of the host's available memory, and of a device's.
 HOST_OF_GPU_JOB = Share(Fraction(1, 4))

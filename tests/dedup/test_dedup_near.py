@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge_gpu.dedup import grouped
+from forge_gpu.dedup.clusters import Clusters
 from forge_gpu.dedup.lsh import RECALL, Bands, candidates
-from forge_gpu.dedup.near import BYTES_A_BYTE, Clusters, NearDuplicates, compare, find_clusters, survivors
+from forge_gpu.dedup.near import BYTES_A_BYTE, NearDuplicates, compare, find_clusters, survivors
 from forge_gpu.dedup.shingling import Shingling
 from forge_gpu.engine.gpu.arrays import DeviceArrays
 from forge_gpu.errors import ConfigError
 from forge_gpu.kernels.arrays import on_host
+from forge_gpu.kernels.cpu.shingles import distinct, intersections
 from forge_gpu.kernels.reference import union
 from tests.dedup.generated_texts import column, edited_pairs, jaccard, shingle_set
 from tests.kernels.host_device import HostDevice
@@ -24,7 +26,39 @@ from tests.kernels.host_device import HostDevice
 RATES = [0.005, 0.01, 0.02, 0.04, 0.08, 0.15]
 
 
-def clusters_of(texts, settings, budget=2**30, chunks=(0, None), live=None, threads=1):
+class Elsewhere:
+    """Decides away from the host, with so many bytes of room; gives every second question back."""
+
+    def __init__(self, room: int) -> None:
+        self.arrays = DeviceArrays(HostDevice(), room)
+        self.asked = {"compared": 0, "joined": 0}
+
+    def decided(self, work, rows):
+        return work(self.arrays)
+
+    def _takes(self, what: str) -> bool:
+        self.asked[what] += 1
+        return self.asked[what] % 2 == 1
+
+    def shared_shingles(self, texts, pairs, kind, n, fold):
+        (text,) = texts
+        if not self._takes("compared"):
+            return None
+        values, offsets = distinct(text.data, text.offsets, kind, n, fold)
+        shared = intersections(values, offsets, values, offsets, pairs)
+        return shared, np.diff(offsets)[pairs].sum(axis=1)
+
+    def united(self, parent, partner, nearest, pairs, similarity):
+        if not self._takes("joined"):
+            return None
+        made = parent.copy(), partner.copy(), nearest.copy()
+        union.unite(made[0], pairs)
+        union.flatten(made[0])
+        union.keep_nearest(pairs, similarity, *made[1:])
+        return made
+
+
+def clusters_of(texts, settings, budget=2**30, chunks=(0, None), live=None, threads=1, **there):
     """All steps, with band hashes made in chunks and given to the search in pieces."""
     bounds = [len(texts) if end is None else end for end in chunks]
     pieces = [settings.band_hashes(column(texts[a:b])) for a, b in pairwise(bounds)]
@@ -37,7 +71,20 @@ def clusters_of(texts, settings, budget=2**30, chunks=(0, None), live=None, thre
         lambda rows: column([texts[row] for row in rows]),
         budget,
         threads,
+        **there,
     )
+
+
+@pytest.mark.parametrize("room", [2**12, 2**30])
+@pytest.mark.parametrize("read_there", [True, False])
+def test_clusters_that_are_found_elsewhere(texts, room, read_there):
+    expected = clusters_of(texts, NearDuplicates())
+    decider = Elsewhere(room)
+    read = (lambda rows: [column([texts[row] for row in rows])]) if read_there else None
+    result = clusters_of(texts, NearDuplicates(), room, decider=decider, read_texts=read)
+    assert min(decider.asked.values()) > (1 if room == 2**12 else 0)
+    for name in ("label", "partner", "similarity"):
+        assert getattr(result, name).tolist() == getattr(expected, name).tolist()
 
 
 @pytest.fixture(scope="module")

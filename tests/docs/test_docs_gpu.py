@@ -12,8 +12,6 @@ from forge_gpu.engine.gpu.engine import GpuEngine
 PAGE = (Path(__file__).parents[2] / "docs" / "gpu.md").read_text(encoding="utf-8")
 OF_MEMORY = {"name", "keep", "own", "release_result", "memory", "pin", "hold", "held", "take_up"}
 """Of an engine's methods, those that do nothing to rows."""
-FOUND_BY_HOST = {"messages": "host"}
-"""Only where they are goes up."""
 
 
 def table() -> dict[str, str]:
@@ -30,4 +28,4 @@ def where(method: str) -> str:
 
 def test_the_table_of_operations_is_true_of_the_code() -> None:
     methods = {name for name in vars(Engine) if not name.startswith("_")} - OF_MEMORY
-    assert table() == {method: where(method) for method in methods} | FOUND_BY_HOST
+    assert table() == {method: where(method) for method in methods}

@@ -17,10 +17,25 @@ import pytest
 
 from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.engine.cpu.engine import CpuEngine
+from forge_gpu.engine.halving import joined_texts
 from forge_gpu.engine.held import HeldChunks
 from forge_gpu.engine.resilient import ResilientEngine
-from forge_gpu.kernels.cpu import dedup, hashing, jsontext, minhash, render, scan, utf8
+from forge_gpu.fates import Reason
+from forge_gpu.kernels.cpu import (
+    dedup,
+    hashing,
+    jsontext,
+    messages,
+    minhash,
+    render,
+    scan,
+    shingles,
+    union,
+    utf8,
+)  # fmt: skip
+from forge_gpu.kernels.cuda import messages as cuda_messages
 from forge_gpu.kernels.cuda import scan as cuda_scan
+from forge_gpu.kernels.cuda.device import DeviceSpans
 from forge_gpu.kernels.layout import PADDING, Spans, Text
 from forge_gpu.kernels.reference import statistics
 from forge_gpu.kernels.scratch import Scratch
@@ -131,11 +146,11 @@ class HostDevice:
 
 def _there(column: Spans, device: HostDevice) -> Spans:
     """A column as the kernels of the CPU take it; what is not on the device goes up."""
+    data = column.data if isinstance(column, DeviceSpans) else device.resident(column.data)
     places = getattr(column, "places", None)
     if places is None:
         places = tuple(device.upload(array) for array in (column.start, column.length, column.kind))
-        return Spans(device.resident(column.data), *places)
-    return Spans(column.data, *places)
+    return Spans(data, *places)
 
 
 def _render(
@@ -189,6 +204,29 @@ def _first_occurrence(hashes: Any, live: Any, device: HostDevice) -> Any:
     return device.array(dedup.first_occurrence(hashes, live))
 
 
+def _shared_shingles(texts: Sequence[Text], pairs: Any, *arguments: Any) -> Any:
+    *settings, device = arguments
+    device.pool.ask("kernel")
+    device.upload(pairs)
+    for text in texts:
+        device.resident(text.data)
+    whole = joined_texts(texts)
+    device.bytes(20 * int(whole.offsets[-1]))
+    values, offsets = shingles.distinct(whole.data, whole.offsets, *settings)
+    shared = shingles.intersections(values, offsets, values, offsets, pairs)
+    return device.array(shared), device.array(np.diff(offsets)[pairs].sum(axis=1))
+
+
+def _united(parent: Any, partner: Any, nearest: Any, pairs: Any, similarity: Any, device: HostDevice) -> Any:
+    device.pool.ask("kernel")
+    made = tuple(map(device.upload, (parent, partner, nearest)))
+    there = device.upload(pairs), device.upload(similarity)
+    union.unite(made[0], there[0])
+    union.flatten(made[0])
+    union.keep_nearest(*there, *made[1:])
+    return made
+
+
 def _scan_lines(data: Any, keys: Sequence[str], max_row_bytes: int, device: HostDevice) -> Any:
     """As kernels.cuda.scan has it: what is not good is handed over; so is every 7th record."""
     device.pool.ask("kernel")
@@ -203,11 +241,32 @@ def _scan_lines(data: Any, keys: Sequence[str], max_row_bytes: int, device: Host
     )
 
 
+def _scan_messages(
+    column: Spans, roles: Sequence[str], role_key: str, content_key: str, device: HostDevice
+) -> Any:
+    """As kernels.cuda.messages has it: what is at fault is handed over; so is every 7th row."""
+    device.pool.ask("kernel")
+    found = messages.scan_messages(_there(column, device), roles, role_key, content_key, Scratch())
+    at_fault = found.reason == Reason.BAD_MESSAGES
+    handed = at_fault | (np.arange(len(found.reason)) % 7 == 0)
+    count = np.diff(found.first)
+    mine = np.repeat(~handed, count)
+    first = np.concatenate(([0], np.cumsum(count * ~handed)))
+    contents = (found.content.start, found.content.length, found.content.kind)
+    of_messages = (values[mine] for values in (found.role, *contents))
+    of_rows = found.plain * ~handed, np.where(handed, cuda_messages.HANDED, found.reason).astype(np.uint8)
+    return cuda_messages.FlatLists(*map(device.array, (first, *of_messages, *of_rows)))
+
+
 @pytest.fixture
 def host_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """The CPU's kernels in the place of CUDA's in the engine of a GPU."""
-    from forge_gpu.engine.gpu import engine
+    from forge_gpu.engine.gpu import engine, structure
 
+    monkeypatch.setattr(structure, "scan", SimpleNamespace(scan_lines=_scan_lines, HANDED=cuda_scan.HANDED))
+    monkeypatch.setattr(
+        structure, "messages", SimpleNamespace(scan_messages=_scan_messages, HANDED=cuda_messages.HANDED)
+    )
     for name, kernels in {
         "render": SimpleNamespace(render=_render, decode=_decode),
         "hashing": SimpleNamespace(xxh3_128=_hash(hashing.xxh3_128), xxh3_64=_hash(hashing.xxh3_64)),
@@ -215,7 +274,8 @@ def host_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
         "statistics": SimpleNamespace(text_statistics=_statistics),
         "dedup": SimpleNamespace(first_occurrence=_first_occurrence),
         "valid_utf8": _valid_utf8,
-        "scan": SimpleNamespace(scan_lines=_scan_lines, HANDED=cuda_scan.HANDED),
+        "sets": SimpleNamespace(shared_shingles=_shared_shingles),
+        "union": SimpleNamespace(united=_united),
     }.items():
         monkeypatch.setattr(engine, name, kernels)
 

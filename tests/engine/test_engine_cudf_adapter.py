@@ -92,6 +92,59 @@ def test_bytes_are_the_columns_own_where_they_may_be_read_behind(adapter: CudfAd
     assert rows(block) == ["abc", "de"] and block.data.ctypes.data != column.ptr
 
 
+TURNS = [("user", "a"), ("assistant", None), ("", "två"), ("x" * 40, "中"), ("user", ""), ("end", "z" * 30)]
+ENDS = [0, 2, 2, 5, 6]
+"""Of four lists over the turns; the second has none, the third is null."""
+
+
+def list_series(adapter: CudfAdapter, offset: int, skipped: int, null_record: bool = False) -> Any:
+    """Lists from `offset` on, of records that are a slice: before it lie `skipped` values of each field."""
+    import cudf
+    import pylibcudf as plc
+
+    turns = [("before", "before")] * skipped + TURNS
+    fields = [
+        series(adapter, list(values), np.int32)._column.plc_column for values in zip(*turns, strict=True)
+    ]
+    mask = plc.gpumemoryview(on_device(packed_mask(np.arange(len(turns)) != skipped + 1)))
+    null = (mask, 1) if null_record else (None, 0)
+    records = plc.Column(plc.DataType(plc.TypeId.STRUCT), len(TURNS), None, *null, skipped, fields)
+    edges = on_device(np.array(ENDS, np.int32))
+    of_lists = plc.Column(plc.DataType(plc.TypeId.INT32), len(ENDS), plc.gpumemoryview(edges), None, 0, 0, [])
+    valid = plc.gpumemoryview(on_device(packed_mask(np.array([True, True, False, True]))))
+    lists = plc.DataType(plc.TypeId.LIST)
+    size = len(ENDS) - 1 - offset
+    return cudf.Series.from_pylibcudf(plc.Column(lists, size, None, valid, 1, offset, [of_lists, records]))
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+@pytest.mark.parametrize("skipped", [0, 3])
+def test_lists_of_records_are_read_in_place(adapter: CudfAdapter, offset: int, skipped: int) -> None:
+    made = list_series(adapter, offset, skipped)
+    valid, ends = [True, True, False, True][offset:], ENDS[offset:]
+    for start, stop in ((0, len(valid)), (1, len(valid)), (0, 1), (1, 1)):
+        block = adapter.list_block(made, start, stop)
+        assert block is not None
+        low, high = ends[start], ends[stop]
+        assert block.first.tolist() == [end - low for end in ends[start : stop + 1]]
+        there = np.ones(stop - start, np.bool_) if block.valid is None else block.valid
+        assert there.tolist() == valid[start:stop]
+        assert [rows(texts) for texts in block.fields.values()] == [
+            list(values) for values in zip(*TURNS[low:high], strict=True)
+        ] or low == high
+
+
+def test_lists_that_are_not_of_whole_records_of_texts(adapter: CudfAdapter) -> None:
+    import cudf
+    import pylibcudf as plc
+
+    assert adapter.list_block(series(adapter, VALUES, np.int32), 0, 3) is None
+    assert adapter.list_block(list_series(adapter, 0, 2, null_record=True), 0, 4) is None
+    made = list_series(adapter, 0, 0)._column.plc_column
+    of_texts = plc.Column(made.type(), 4, None, None, 0, 0, [made.child(0), made.child(1).child(0)])
+    assert adapter.list_block(cudf.Series.from_pylibcudf(of_texts), 0, 4) is None
+
+
 def test_an_empty_column_has_no_offsets(adapter: CudfAdapter) -> None:
     import cudf
     import pylibcudf as plc

@@ -17,7 +17,9 @@ import numpy as np
 import orjson
 import pytest
 
+from forge_gpu.dedup import near
 from forge_gpu.engine.cpu.engine import CpuEngine
+from forge_gpu.engine.gpu.engine import GpuEngine
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.io import stores
 from forge_gpu.job.events.events import FellBack, StageStarted
@@ -27,6 +29,7 @@ from forge_gpu.job.write_pass import WritePass
 from forge_gpu.kernels.layout import CLEAN, Spans
 from tests.engine.held_device import KINDS, HostPool, engines_on, host_kernels
 from tests.job.jobs import content, plan, rows, write_lines
+from tests.kernels.host_device import DeviceLost
 
 __all__ = ["host_kernels"]
 pytestmark = pytest.mark.usefixtures("host_kernels")
@@ -35,6 +38,7 @@ CHATS: dict[str, Any] = {"data": {"mapping": {"shape": "conversation", "messages
 JOBS: dict[str, dict[str, Any]] = {
     "flat": {"output": {"columns": ["score"]}, "preprocessing": {"split": {"stratify": "category"}}},
     "chats": CHATS,
+    "parts": {"data": {"mapping": {**CHATS["data"]["mapping"], "tools": "tools"}}},
     "near": {"preprocessing": {"dedup": {"near": {"threshold": 0.7}}}},
     "rejected": {"model": {"chat_template": "chatml", "template_kind": "builtin", "max_length": 16}},
     "array": {},
@@ -50,13 +54,26 @@ def chats(count: int) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def parts(count: int) -> list[dict[str, Any]]:
+    """Conversations whose contents are texts, lists of parts, or what no template takes; some have tools."""
+    result = []
+    for number, record in enumerate(chats(count)):
+        for message in record["messages"] if number % 3 else ():
+            message["content"] = [{"type": "text", "text": part} for part in (message["content"], "\u00e9")]
+        if number % 11 == 0:
+            record["messages"] = [record["messages"], [1], "x", None][number // 11 % 4]
+        result.append({**record, "tools": [{"name": "f", "parameters": {}}] if number % 5 == 0 else None})
+    return result
+
+
 def source_of(kind: str, folder: Path) -> Path:
     path = folder / f"{kind}.jsonl"
     if kind == "array":
         path.with_suffix(".json").write_text(json.dumps(rows(500), indent=1))
         return path.with_suffix(".json")
     if not path.exists():
-        write_lines(path, chats(400) if kind == "chats" else rows(500))
+        made = {"chats": chats, "parts": parts}.get(kind)
+        write_lines(path, made(400) if made else rows(500))
         if kind == "rejected":
             with path.open("a") as file:
                 file.write('{"instruction": "a\n\n\ufeff{"output": "\\ud800"}\n[1]\n')
@@ -99,7 +116,7 @@ def test_jobs_write_the_same_bytes_with_less_memory(kind: str, expected: Any) ->
         assert pool.held.let_go > 0 and pool.peak <= full.peak // parts
 
 
-@pytest.mark.parametrize("kind", ["flat", "chats"])
+@pytest.mark.parametrize("kind", ["flat", "chats", "parts"])
 def test_the_second_pass_reads_and_scans_and_uploads_nothing(
     kind: str, expected: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,7 +128,7 @@ def test_the_second_pass_reads_and_scans_and_uploads_nothing(
         real = getattr(owner, name)
 
         def counted(*arguments: Any) -> Any:
-            count[name] += size(*arguments)
+            count[f"{owner.__name__}.{name}"] += size(*arguments)
             return real(*arguments)
 
         monkeypatch.setattr(owner, name, counted)
@@ -119,6 +136,7 @@ def test_the_second_pass_reads_and_scans_and_uploads_nothing(
     counting(stores.FileStore, "read_into", lambda store, target, offset: len(target))
     counting(CpuEngine, "scan", lambda engine, data, *rest: len(data))
     counting(CpuEngine, "messages", lambda engine, column, *rest: len(column))
+    counting(GpuEngine, "messages", lambda engine, column, *rest: len(column))
     pool, at_stage = HostPool(), {}
 
     def listen(event: Any) -> None:
@@ -128,13 +146,19 @@ def test_the_second_pass_reads_and_scans_and_uploads_nothing(
     assert run(kind, folder, "counted", engines_on(pool), listen) == bytes_of_cpu
     before, after = at_stage["decide"], at_stage["finish"]
     size = source.stat().st_size
-    assert before["read_into"] >= size and before["resident"] >= size
-    assert 0 < before["scan"] < size / 4  # what the device hands over
-    moved = {name: after[name] - before[name] for name in ("read_into", "scan", "messages", "resident")}
-    assert moved == {"read_into": 0, "scan": 0, "messages": 0, "resident": 0}
+    assert before["FileStore.read_into"] >= size and before["resident"] >= size
+    # What the device hands over.
+    assert 0 < before["CpuEngine.scan"] < size / 4
+    assert before["CpuEngine.messages"] <= before["GpuEngine.messages"] / 4
+    moved = after - before
+    assert moved["FileStore.read_into"] == moved["CpuEngine.scan"] == 0
+    # Lists of parts are looked into once more, on the device.
+    assert moved["CpuEngine.messages"] <= (moved["GpuEngine.messages"] / 4 if kind == "parts" else 0)
+    # Of what a program made of a chunk, parts of it go up again to be put into lines.
+    assert moved["resident"] <= (size / 4 if kind == "parts" else 0)
     lines = sum(len(part.read_bytes().splitlines()) for part in folder.glob("counted/*.jsonl"))
-    # Which rows go where; their hashes, once for what is decided.
-    assert 0 < after["upload"] - before["upload"] < 64 * lines
+    # Which rows go where; their hashes, once for what is decided. Where the parts of each row are, too.
+    assert 0 < moved["upload"] < (size if kind == "parts" else 64 * lines)
 
 
 def test_spans_go_up_once_a_chunk(expected: Any) -> None:
@@ -164,15 +188,55 @@ def test_a_device_lost_at_any_kind_of_call(kind_of_call: str, expected: Any) -> 
             assert len([event for event in events if isinstance(event, FellBack)]) == 1
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(21))
 def test_a_device_lost_anywhere(seed: int, expected: Any) -> None:
-    kind = ("flat", "chats", "rejected", "array", "source")[seed % 5]
+    kind = ("flat", "chats", "parts", "near", "rejected", "array", "source")[seed % 7]
     folder, bytes_of_cpu = expected(kind)
     at = random.Random(seed).randint(1, 300)
     pool = HostPool(lost=lambda name, of_kind, of_all: of_all == at)
     assert run(kind, folder, "lost", engines_on(pool), threads=seed % 2 + 1) == bytes_of_cpu
     told = orjson.loads((folder / "lost" / "manifest.json").read_bytes())["run"]
     assert ("DeviceLost" in (told["fell_back"] or "")) == (pool.calls.total() >= at)
+
+
+def test_candidates_are_compared_and_joined_on_the_device(
+    expected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, bytes_of_cpu = expected("near")
+    pool, compared = HostPool(), []
+    monkeypatch.setattr(near, "_compared", lambda *_: pytest.fail("the host compares"))
+
+    def noting(real: Any) -> Any:
+        def there(engine: GpuEngine, *arguments: Any) -> Any:
+            compared.append(real(engine, *arguments))
+            return compared[-1]
+
+        return there
+
+    for name in ("shared_shingles", "united"):
+        monkeypatch.setattr(GpuEngine, name, noting(getattr(GpuEngine, name)))
+    assert run("near", folder, "compared", engines_on(pool)) == bytes_of_cpu
+    assert len(compared) > 1 and None not in compared
+
+
+@pytest.mark.parametrize("name", ["shared_shingles", "united"])
+@pytest.mark.parametrize("fault", [MemoryError("out of memory"), DeviceLost("unspecified launch failure")])
+def test_what_the_device_cannot_compare_or_join_the_host_does(
+    name: str, fault: Exception, expected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, bytes_of_cpu = expected("near")
+    real, calls = getattr(GpuEngine, name), []
+
+    def failing(engine: GpuEngine, *arguments: Any) -> Any:
+        calls.append(name)
+        if len(calls) == 1:
+            raise fault
+        return real(engine, *arguments)
+
+    monkeypatch.setattr(GpuEngine, name, failing)
+    factory = engines_on(HostPool())
+    assert run("near", folder, "failing", factory) == bytes_of_cpu
+    assert calls and (factory.health.failure is None) == isinstance(fault, MemoryError)
 
 
 def test_a_file_that_changes_under_what_is_held_ends_the_run(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from forge_gpu.engine.gpu.cudf_adapter import TextBlock, packed_mask
+from forge_gpu.engine.gpu.cudf_adapter import ListBlock, TextBlock, packed_mask
 from forge_gpu.engine.lazy import LazyText
 from forge_gpu.io.columns import arrow_spans
 from forge_gpu.kernels.layout import NULL, PLAIN, Text
@@ -53,6 +53,21 @@ class SimulatedAdapter:
         offsets = np.concatenate([[0], np.cumsum(spans.length)])
         data = np.frombuffer(b"".join(spans.raw(i) for i in range(len(spans))), np.uint8)
         return TextBlock(data, offsets, None if (spans.kind == PLAIN).all() else spans.kind == PLAIN)
+
+    def list_block(self, series: Any, start: int, stop: int) -> ListBlock | None:
+        lists = pa.array(series.iloc[start:stop], from_pandas=True)
+        lists = lists.combine_chunks() if isinstance(lists, pa.ChunkedArray) else lists
+        if not pa.types.is_list(lists.type) or not pa.types.is_struct(lists.type.value_type):
+            return None
+        records = lists.flatten()
+        if records.null_count or not all(pa.types.is_string(field.type) for field in records.type):
+            return None
+        length = lists.value_lengths().fill_null(0).to_numpy()
+        columns = [pd.Series(pd.arrays.ArrowExtensionArray(column)) for column in records.flatten()]
+        texts = [self.text_block(column, 0, len(records)) for column in columns]
+        fields = dict(zip((field.name for field in records.type), texts, strict=True))
+        valid = None if lists.null_count == 0 else lists.is_valid().to_numpy(zero_copy_only=False)
+        return ListBlock(np.concatenate(([0], np.cumsum(length))).astype(np.int64), valid, fields)
 
     def to_host(self, data: Any) -> Any:
         self.brought += len(data)

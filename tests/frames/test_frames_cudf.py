@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from forge_gpu.frames.any_frames import AnyFrames
 from forge_gpu.frames.choose import frames_for
 from forge_gpu.frames.cudf_frames import CudfFrames
 from forge_gpu.frames.engine import FrameEngine
+from forge_gpu.io.columns import arrow_spans
 from tests.frames.simulated_cudf import SimulatedAdapter, SimulatedFrame
 from tests.kernels.cuda_backends import SIMULATED, open_device, run_simulated
 from tests.kernels.simulated_engine import Entered
@@ -68,6 +71,26 @@ class OnDevice:
         )
         host = result if self.name == "sim" else result.to_pandas()
         return listed(host)
+
+
+@contextmanager
+def counted(device: Any, adapter: Any, came: list[int]) -> Iterator[None]:
+    """Counts the bytes, and not the numbers, that come to the host."""
+    download, bring = device.download, adapter.to_host
+
+    def downloaded(array: Any) -> Any:
+        came[0] += array.nbytes if array.dtype == np.uint8 else 0
+        return download(array)
+
+    def brought(data: Any) -> Any:
+        came[0] += len(data)
+        return bring(data)
+
+    device.download, adapter.to_host = downloaded, brought
+    try:
+        yield
+    finally:
+        device.download, adapter.to_host = download, bring
 
 
 def listed(result: Any) -> Any:
@@ -129,6 +152,67 @@ def test_messages_in_columns_of_lists(on: OnDevice) -> None:
     same(on, "render", made, JINJA)
 
 
+def message(role: str | None, content: str | None, **more: str | None) -> dict[str, str | None]:
+    return {"role": role, "content": content, **more}
+
+
+CHATS = {"shape": "conversation", "messages": "messages"}
+CONVERSATIONS: list[Any] = [
+    [message("user", 'quoted "é"\n\t\\ /'), message("assistant", "\u2028 中 \x01")], [], None,
+    [message("system", ""), message("user", "x" * 300), message("assistant", "y")],
+    [message("user", None), message("assistant", "a call")], [message("robot", "?")],
+]  # fmt: skip
+
+
+def lists(rows: list[Any], *fields: str) -> pd.DataFrame:
+    kind = pa.list_(pa.struct(dict.fromkeys(("role", "content", *fields), pa.string())))
+    return pd.DataFrame({"messages": pd.array(rows, pd.ArrowDtype(kind))})
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lists(CONVERSATIONS),
+        lists([*CONVERSATIONS, [message(None, "of nobody")]]),
+        lists([[message("user", "x", name="n"), message("assistant", "y", name="")]], "name"),
+        lists([[None, message("user", "x")], [message("user", "x", name=None)]], "name"),
+        lists([None, []]),
+    ],
+)
+def test_the_json_of_lists_is_that_of_arrow(on: OnDevice, made: pd.DataFrame) -> None:
+    expected = arrow_spans(pa.array(made["messages"], from_pandas=True))
+    frames, engine, moved = CudfFrames(on.adapter), on.engine.passes.workers, on.moved(made)
+    with engine.borrow() as worker:
+        (whole,) = [block for block, _ in blocks.blocks(
+            frames, worker.engine, moved, ["messages"], (0, len(made)), 10**9
+        )]  # fmt: skip
+    column = whole["messages"]
+    assert column.kind.tolist() == expected.kind.tolist()
+    assert [column.raw(i) for i in range(len(made))] == [expected.raw(i) for i in range(len(made))]
+    same(on, "render", made, "chatml", mapping=CHATS)
+    same(on, "reasons", made, JINJA, mapping=CHATS)
+
+
+def test_lists_with_bytes_that_are_no_utf8_go_by_the_host(on: OnDevice) -> None:
+    values = ([b"user", b"user"], [b"a", b"\xff"])
+    texts = [pa.array(value, pa.binary()).view(pa.string()) for value in values]
+    records = pa.StructArray.from_arrays(texts, ["role", "content"])
+    array = pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), records)
+    same(on, "reasons", pd.DataFrame({"messages": pd.arrays.ArrowExtensionArray(array)}), "chatml")
+
+
+def test_texts_of_lists_never_come_to_the_host(on: OnDevice) -> None:
+    rows = [[message("user", f"{i} asks " * 9), message("assistant", f"{i} says " * 20)] for i in range(64)]
+    made, came = lists(rows), [0]
+    device, moved = on.device.device, on.moved(made)
+    with counted(device, on.adapter, came):
+        text = on.engine.render(moved, "chatml", mapping=CHATS)
+    size = sum(len(turn["content"] or "") for row in rows for turn in row)
+    # One value, in which keys are looked at; the rows that the guard compares; of each message role and kind.
+    assert 0 < came[0] < size / 4
+    assert on.back(text) == listed(CPU.render(made, "chatml"))
+
+
 def test_deduplicate_and_split(on: OnDevice) -> None:
     made = frame().drop(columns="bytes")
     same(on, "duplicate_of", made, ["query", "response"])
@@ -178,10 +262,12 @@ def test_texts_never_come_to_the_host(on: OnDevice) -> None:
     assert on.back(text) == listed(CPU.render(made, "{query}|{response}|{bytes}"))
 
 
-def test_near_duplicates_and_splits_bring_the_texts_of_candidates_alone(on: OnDevice) -> None:
+def test_near_duplicates_and_splits_bring_no_text(on: OnDevice) -> None:
     same(on, "near_duplicates", frame().drop(columns="bytes"), ["query", "response"], threshold=0.5)
     same(on, "split", frame().drop(columns="bytes"), 0.5, 0.5, group="group", columns="query")
-    made = pd.DataFrame({"text": texts([f"{n} of its own {n}" * 2 for n in (1, 22, 345, 6789)])})
+    own = [f"{n} of its own {n} " * 2 for n in (1, 22, 345, 6789)]
+    made = pd.DataFrame({"text": texts([*own, *(text + "!" for text in own), own[2]])})
+    assert CPU.near_duplicates(made, "text", threshold=0.9).notna().sum() == len(own) + 1
     brought: list[int] = []
     download = on.device.device.download
 

@@ -25,7 +25,10 @@ from numba.cuda import dispatcher
 from forge_gpu.kernels.cache import cache_folder
 from forge_gpu.kernels.cuda import device
 
-MODULES = ("pieces", "render", "hashing", "dedup", "statistics", "shingles", "minhash", "utf8", "scan")
+MODULES = (
+    "pieces", "render", "hashing", "dedup", "statistics", "shingles", "minhash", "utf8", "scan", "messages",
+    "sets", "union",
+)  # fmt: skip
 U8, I32, U32, I64, U64 = (
     kind[::1] for kind in (types.uint8, types.int32, types.uint32, types.int64, types.uint64)
 )
@@ -49,9 +52,16 @@ SIGNATURES: dict[str, list[tuple[Any, ...]]] = {
     "shingles.units": [(U8, i64, I64, i64, U32, units, I64) for units in (U32, U64)],
     "minhash.signatures_of_units": [(units, I64, I64, i64, i64, U64, U32, BITS) for units in (U32, U64)],
     "minhash.bands_of_signatures": [(BITS, i64, U64, HASHES)],
+    "sets.fill": [(units, I64, I64, i64, i64, U64, I64, U64, I64) for units in (U32, U64)],
+    "sets.meet": [(U64, I64, TABLE, I64)],
+    "union.unite": [(I64, TABLE)],
+    "union.flatten": [(I64,)],
+    "union.raise_nearest": [(TABLE, I64, I64)],
+    "union.name_nearest": [(TABLE, I64, I64, I64)],
     "scan.count_lines": [(U64, i64, i64, I64)],
     "scan.place_lines": [(U64, i64, i64, I64, I64)],
     "scan.walk": [(U8, U64, i64, I64, U8, I64, i64, TABLE, TABLE, types.uint8[:, ::1])],
+    "messages.walk": [(U8, U64, i64, I64, I64, U8, U8, I64, U8, I64, i64, I64, U8, U8, U8, I64, I64, U8)],
     "utf8.find_faults": [(U8, U64, i64, I64, I64, U8)],
 }
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 
 import numpy as np
-from numba import config
+from numba import config, cuda
 from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
+from numba.cuda.simulator.kernelapi import FakeCUDAModule
 
 from forge_gpu.kernels.cuda.device import OVER_READ, WARP
 
@@ -67,4 +71,28 @@ class SimulatedDevice:
         self.launches += 1
         block = block or WARP
         wrapped = [FakeCUDAArray(item) if isinstance(item, np.ndarray) else item for item in arguments]
-        made[-(-threads // block), block](*wrapped)
+        grid = -(-threads // block)
+        with _simulating(grid, block):
+            made[grid, block](*wrapped)
+
+
+_ONE_LAUNCH = RLock()
+
+
+@contextmanager
+def _simulating(grid: int, block: int) -> Iterator[None]:
+    """Kernels and the functions that they call find the simulator under the name `cuda`, in all modules
+    and for a whole launch. numba puts it there for a call, and takes it away under another thread's feet."""
+    simulator = FakeCUDAModule((grid, 1, 1), (block, 1, 1), 0)
+    with _ONE_LAUNCH:
+        modules = [
+            module for name, module in sys.modules.items()
+            if name.startswith("forge_gpu.kernels.cuda.") and getattr(module, "cuda", None) is cuda
+        ]  # fmt: skip
+        for module in modules:
+            module.cuda = simulator  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            for module in modules:
+                module.cuda = cuda  # type: ignore[attr-defined]

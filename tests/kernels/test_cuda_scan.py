@@ -88,7 +88,8 @@ def test_strings_that_end_at_every_place_of_a_word(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_records_that_are_long_or_deep_are_handed_over(backend: str) -> None:
-    from forge_gpu.kernels.cuda.scan import DEEPEST, GOOD, HANDED, scan_lines
+    from forge_gpu.kernels.cuda.grammar import DEEPEST
+    from forge_gpu.kernels.cuda.scan import GOOD, HANDED, scan_lines
 
     device = open_device(backend)
     at = [b'{"a":' + b"[" * n + b"]" * n + b"}" for n in (DEEPEST, DEEPEST + 1)]

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import forge_gpu
+from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.frames import blocks
 from forge_gpu.frames.objects import object_spans
 from forge_gpu.frames.pandas_frames import PandasFrames
@@ -166,7 +167,10 @@ def test_a_block_holds_no_more_of_a_column_than_its_rows() -> None:
     frame = pd.DataFrame({"a": texts})
     result: list[Any] = []
     ranges = [(start, min(start + 7, 100)) for start in range(0, 100, 7)]
-    parts = [part for rows in ranges for part in blocks.blocks(PandasFrames(), frame, ["a"], rows, 20)]
+    engine = CpuEngine()
+    parts = [
+        part for rows in ranges for part in blocks.blocks(PandasFrames(), engine, frame, ["a"], rows, 20)
+    ]
     assert len(parts) > len(ranges)
     for block, size in parts:
         column = block["a"]

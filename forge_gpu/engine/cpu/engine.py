@@ -12,7 +12,9 @@ from forge_gpu.kernels.cpu import dedup, hashing, jsontext, messages, minhash, r
 from forge_gpu.kernels.cpu.utf8 import valid_utf8
 from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
 from forge_gpu.kernels.reference.minhash import Signing
+from forge_gpu.kernels.reference.shingles import U32
 from forge_gpu.kernels.reference.statistics import Judged
+from forge_gpu.kernels.reference.union import F64
 from forge_gpu.kernels.scratch import Scratch
 
 
@@ -94,6 +96,16 @@ class CpuEngine:
 
     def first_occurrence(self, hashes: U64, live: U8) -> I64:
         return dedup.first_occurrence(hashes, live)
+
+    def shared_shingles(
+        self, texts: Sequence[Text], pairs: I64, kind: int, n: int, fold: U32
+    ) -> tuple[I64, I64] | None:
+        return None
+
+    def united(
+        self, parent: I64, partner: I64, nearest: F64, pairs: I64, similarity: F64
+    ) -> tuple[I64, I64, F64] | None:
+        return None
 
     def decided(self, work: Callable[[Arrays], Result], rows: int) -> Result:
         return work(HOST)

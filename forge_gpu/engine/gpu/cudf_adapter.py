@@ -54,6 +54,19 @@ class TextBlock:
     valid: Bools | None
 
 
+@dataclass(frozen=True, slots=True)
+class ListBlock:
+    """Some rows of a column of lists of records of texts: row r has records first[r] ... first[r + 1] - 1.
+
+    first: int64[n + 1], from 0, and valid: bool[n], None where no row is null; both on the host. fields: the
+    texts of all these records by name.
+    """
+
+    first: I64
+    valid: Bools | None
+    fields: Mapping[str, TextBlock]
+
+
 class TextColumns:
     """Columns of strings of pylibcudf's (`plc`) as blocks. Copies are made on cupy's current stream."""
 
@@ -71,6 +84,28 @@ class TextColumns:
         offsets = self._offsets(column, first, rows)
         data = self._bytes(column.data(), int(offsets[0]), int(offsets[-1]), room, in_place)
         return TextBlock(data, offsets - offsets[0], valid)
+
+    def list_block(
+        self, column: Any, names: Sequence[str], start: int, rows: int, room: Room, in_place: bool = True
+    ) -> ListBlock | None:
+        """Rows start ... start + rows - 1 of lists of records with fields of these names; None where a field
+        is no text, or a record is null. A slice of records is none of their fields: these begin before it."""
+        if column.num_children() == 0:  # so it has no rows
+            return None
+        records = column.child(1)
+        fields = [records.child(k) for k in range(records.num_children())]
+        if len(fields) != len(names) or not all(map(self.is_text, fields)):
+            return None
+        first = column.offset() + start
+        offsets = self._offsets(column, first, rows)
+        begin, count = records.offset() + int(offsets[0]), int(offsets[-1] - offsets[0])
+        if self._valid(records, begin, count) is not None:
+            return None
+        texts = {
+            name: self.block(field, begin, count, room, in_place)
+            for name, field in zip(names, fields, strict=True)
+        }
+        return ListBlock(offsets - offsets[0], self._valid(column, first, rows), texts)
 
     def array(self, buffer: Any, at: int, items: int, dtype: Any) -> Any:
         """Items of a buffer, which has `ptr` and `size`, from byte `at` on; it lives as long as they do."""
@@ -208,6 +243,20 @@ class CudfAdapter:
         with series._column.access(mode="read", scope="internal") as held:
             in_place = not self._cudf.get_option("spill")
             block = self._columns.block(held.plc_column, start, stop - start, self._room, in_place)
+            self._settle()
+        return block
+
+    def list_block(self, series: Any, start: int, stop: int) -> ListBlock | None:
+        """Rows start ... stop - 1 of a series of lists of records of texts, as `text_block` gives texts; None
+        of any other series, and where a record is null."""
+        fields = getattr(getattr(series.dtype, "element_type", None), "fields", None)
+        if not fields:
+            return None
+        self._settle()
+        with series._column.access(mode="read", scope="internal") as held:
+            in_place = not self._cudf.get_option("spill")
+            column, rows = held.plc_column, stop - start
+            block = self._columns.list_block(column, tuple(fields), start, rows, self._room, in_place)
             self._settle()
         return block
 

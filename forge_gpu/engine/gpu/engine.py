@@ -1,8 +1,9 @@
 """The GPU engine: the kernels of `kernels/cuda` over one device; what needs a scan is done on the host.
 
-JSON is scanned by the CPU's kernels, or on the device as long as it holds all of a job. A chunk's bytes and
-spans go to the device once, and stay there from one pass to the next while there is room; texts that are made
-there stay there, and come to the host when their bytes are asked for.
+JSON is scanned by the CPU's kernels, or on the device as long as it holds all of a job; message lists in it
+are flattened where their bytes are. A chunk's bytes and spans go to the device once, and stay there from one
+pass to the next while there is room; texts that are made there stay there, and come to the host when their
+bytes are asked for.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from forge_gpu.engine.base import Engine, RowGroups
+from forge_gpu.engine.gpu import structure
 from forge_gpu.engine.gpu.arrays import DeviceArrays
 from forge_gpu.engine.gpu.cudf_adapter import TextBlock
 from forge_gpu.engine.gpu.device import ChunkDevice
@@ -23,13 +25,12 @@ from forge_gpu.engine.halving import out_of_memory
 from forge_gpu.engine.held import Column, HeldChunk, HeldChunks, own_messages
 from forge_gpu.engine.lazy import LazyRecords, LazySpans, LazyText, here
 from forge_gpu.kernels.arrays import Arrays, Result
-from forge_gpu.kernels.cuda import dedup, hashing, minhash, render, scan, statistics
+from forge_gpu.kernels.cuda import dedup, hashing, minhash, render, sets, statistics, union
 from forge_gpu.kernels.cuda.device import DeviceSpans
 from forge_gpu.kernels.cuda.utf8 import valid_utf8
 from forge_gpu.kernels.layout import (
     I32,
     I64,
-    NULL,
     PADDING,
     U8,
     U64,
@@ -41,10 +42,16 @@ from forge_gpu.kernels.layout import (
     spans_of_offsets,
 )
 from forge_gpu.kernels.reference.minhash import Signing
+from forge_gpu.kernels.reference.shingles import U32
 from forge_gpu.kernels.reference.statistics import Judged, Statistics, judged
+from forge_gpu.kernels.reference.union import F64
 
 LEAST_ROWS = 256
 """Calls about fewer rows are done on the host, which is done before a device has started."""
+
+ROWS_A_PAIR = 32
+"""With more rows for each pair that is joined, the host has joined them before its arrays have gone up and
+come down: it takes 40 ns a pair, and the way of a row 1 or 2."""
 
 
 class ParquetDecoder(Protocol):
@@ -96,7 +103,9 @@ class GpuEngine:
             scanned = None
             if source is not None and form == "lines" and self._holds_all:
                 scanned = self._there_if_it_fits(
-                    lambda: self._scanned_there(data, source, tuple(dict.fromkeys(keys)), max_row_bytes)
+                    lambda: structure.records_of(
+                        data, source, tuple(dict.fromkeys(keys)), max_row_bytes, self._device, self._host
+                    )
                 )
             records, columns = scanned or (self._host.scan(data, form, keys, max_row_bytes), None)
             if source is None or len(records) < self._least_rows:
@@ -118,31 +127,6 @@ class GpuEngine:
         """Whether every chunk so far is still on the device: only then it scans too, as what is let go of is
         read and scanned again, which the host does while the device has other work."""
         return self._chunks is not None and self._chunks.let_go == 0
-
-    def _scanned_there(
-        self, data: U8, source: Any, keys: tuple[str, ...], max_row_bytes: int
-    ) -> tuple[Records, dict[str, Column]]:
-        """The records of JSON lines, found on the device; those that it hands over by the host, which puts
-        them among the others."""
-        there = scan.scan_lines(source, keys, max_row_bytes, self._device)
-        start, length, kind = map(self._device.download, there)
-        reason = np.zeros(len(kind[-1]), np.uint8)
-        handed = np.flatnonzero(kind[-1] == scan.HANDED)
-        if len(handed):
-            lines, first = _lines_of(data, start[-1, handed], length[-1, handed])
-            own = self._host.scan(lines, "lines", keys, max_row_bytes)
-            reason[handed] = own.reason
-            for k, spans in enumerate(own.columns.values()):
-                shift = np.where(spans.kind > NULL, start[-1, handed] - first, 0)
-                start[k, handed] = spans.start + shift
-                length[k, handed], kind[k, handed] = spans.length, spans.kind
-            there = tuple(map(self._device.upload, (start, length, kind)))
-        columns = {
-            key: Column(start[k], length[k], kind[k], tuple(array[k] for array in there))
-            for k, key in enumerate(keys)
-        }
-        values = {key: Spans(data, start[k], length[k], kind[k]) for k, key in enumerate(keys)}
-        return Records(data, start[-1], length[-1], reason, values), columns
 
     def pin(self, memory: bytearray) -> Callable[[], None]:
         with self._device:
@@ -172,20 +156,30 @@ class GpuEngine:
 
     def messages(self, column: Spans, roles: Sequence[str], role_key: str, content_key: str) -> Messages:
         """Those of a column of the chunk are found once: in the next pass they are where they were."""
-        name = self._name_of(column)
-        if name is None or self._chunk is None or not isinstance(column, LazySpans):
+        if not isinstance(column, LazySpans) or self._is_for_host(len(column), [column]):
             return self._host.messages(column, roles, role_key, content_key)
-        asked = name, (tuple(roles), role_key, content_key)
-        known = self._chunk.messages.get(asked)
-        if known is None:
-            made = own_messages(self._host.messages(column, roles, role_key, content_key))
+        name = self._name_of(column)
+        known = {} if name is None or self._chunk is None else self._chunk.messages
+        key = name or "", (tuple(roles), role_key, content_key)
+        if key not in known:
             with self._device:
-                known = made, self._column(made.content).copy()
-            self._chunk.messages[asked] = known
-        made, contents = known
+                known[key] = self._found(column, roles, role_key, content_key)
+        made, contents = known[key]
         content = column.over(contents.start, contents.length, contents.kind)
         content.places = contents.places
         return replace(own_messages(made), content=content)
+
+    def _found(
+        self, column: LazySpans, roles: Sequence[str], role_key: str, content_key: str
+    ) -> tuple[Messages, Column]:
+        """Messages of a column, in memory of their own; by the host where the device has no room."""
+        found: tuple[Messages, Column] | None = self._there_if_it_fits(
+            lambda: structure.messages_of(column, roles, role_key, content_key, self._device, self._host)
+        )
+        if found is not None:
+            return found
+        made = own_messages(self._host.messages(column, roles, role_key, content_key))
+        return made, self._column(made.content).copy()
 
     def text(self, column: Spans) -> Text:
         if self._is_for_host(len(column), [column]):
@@ -277,6 +271,27 @@ class GpuEngine:
             rows: I64 = self._device.download(dedup.first_occurrence(hashes, live, self._device))
             return rows
 
+    def shared_shingles(
+        self, texts: Sequence[Text], pairs: I64, kind: int, n: int, fold: U32
+    ) -> tuple[I64, I64] | None:
+        if len(pairs) < self._least_rows and not any(isinstance(text, LazyText) for text in texts):
+            return None
+        there = [Text(_there(text).data, text.offsets) for text in texts]
+        with self._device:
+            made = sets.shared_shingles(there, pairs, kind, n, fold, self._device)
+            shared, both = map(self._device.download, made)
+            return shared, both
+
+    def united(
+        self, parent: I64, partner: I64, nearest: F64, pairs: I64, similarity: F64
+    ) -> tuple[I64, I64, F64] | None:
+        if len(pairs) < max(self._least_rows, len(parent) // ROWS_A_PAIR):
+            return None
+        with self._device:
+            made = union.united(parent, partner, nearest, pairs, similarity, self._device)
+            roots, partners, most = map(self._device.download, made)
+            return roots, partners, most
+
     def decided(self, work: Callable[[Arrays], Result], rows: int) -> Result:
         if rows < self._least_rows:
             return self._host.decided(work, rows)
@@ -338,15 +353,6 @@ class GpuEngine:
             return _padded(data)
 
         return LazyText(offsets, text, fetch)
-
-
-def _lines_of(data: U8, start: I64, length: I64) -> tuple[U8, I64]:
-    """Some records as lines of their own, and where each begins there."""
-    joined, first = Spans(data, start, length, np.zeros(len(start), np.uint8)).joined(np.arange(len(start)))
-    number = np.arange(len(start))
-    lines = np.full(len(joined) + len(start), ord("\n"), np.uint8)
-    lines[np.arange(len(joined)) + np.repeat(number, length)] = joined
-    return lines, first + number
 
 
 def _there(text: Text) -> Text:

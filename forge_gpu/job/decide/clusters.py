@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.dedup import near
-from forge_gpu.dedup.near import Clusters, NearDuplicates
+from forge_gpu.dedup.clusters import HOST, Clusters, Decider
+from forge_gpu.dedup.near import NearDuplicates
 from forge_gpu.io.disk import output_fault
 from forge_gpu.job.decide.candidates import CandidateTexts
 from forge_gpu.job.facts.near import BANDS
 from forge_gpu.job.state import index
-from forge_gpu.kernels.arrays import Decide, on_host
 from forge_gpu.kernels.layout import I64, U64
 
 
@@ -37,7 +37,7 @@ def find_clusters(
     texts: CandidateTexts,
     budget_bytes: int,
     threads: int = 1,
-    decided: Decide = on_host,
+    decider: Decider = HOST,
 ) -> Clusters:
     """Clusters of near-duplicates among the live rows; as dedup.near.find_clusters, but the texts of all
     candidates are read from the input together. Raises OutputError."""
@@ -52,7 +52,7 @@ def find_clusters(
             threads,
             texts.folder,
             texts.fetch,
-            decided,
+            decider,
         )
     except OSError as fault:
         if fault.filename is not None:

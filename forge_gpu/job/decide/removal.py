@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.config.schema import Near
+from forge_gpu.dedup.clusters import Clusters
 from forge_gpu.dedup.exact import duplicates
-from forge_gpu.dedup.near import Clusters, survivors
+from forge_gpu.dedup.near import survivors
 from forge_gpu.errors import ConfigError
 from forge_gpu.fates import Fate
 from forge_gpu.hardware import shares
@@ -85,7 +86,7 @@ def _clusters(case: Case, open_rows: Bool, near: Near) -> Clusters:
             case.texts,
             shares.DECIDER.of(case.budget_bytes),
             case.threads,
-            case.engine.decided,
+            case.engine,
         )
     finally:
         case.texts.close()

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.config.schema import Config
-from forge_gpu.dedup.near import Clusters
+from forge_gpu.dedup.clusters import Clusters
 from forge_gpu.engine.base import Engine
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.fates import Fate

@@ -92,3 +92,12 @@ def scalar(device: Device, array: Any, i: int) -> int:
     """Item i of an array of the device."""
     n = len(array)
     return int(device.download(array[i % n : i % n + 1])[0])
+
+
+def places_there(column: Spans, device: Device) -> tuple[Any, Any, Any]:
+    """start, length and kind of a column on the device; they go up unless they are there."""
+    if isinstance(column, DeviceSpans) and column.places is not None:
+        return column.places
+    arrays = zip((column.start, column.length, column.kind), (np.int64, np.int64, np.uint8), strict=True)
+    start, length, kind = (device.upload(np.ascontiguousarray(array, dtype)) for array, dtype in arrays)
+    return start, length, kind

@@ -16,28 +16,14 @@ from forge_gpu.kernels.cuda import shingles
 from forge_gpu.kernels.cuda.device import WARP, Device, function, kernel
 from forge_gpu.kernels.cuda.hashing import text_offsets
 from forge_gpu.kernels.cuda.memory import thread
+from forge_gpu.kernels.cuda.shingles import LENGTH_FACTOR, ONE, fmix32, fmix64
 from forge_gpu.kernels.layout import I64, U8, U64, Text
 from forge_gpu.kernels.reference.minhash import BAND_WEIGHTS, MASKS, NOTHING
-from forge_gpu.kernels.reference.shingles import CHARACTER_WEIGHTS, LENGTH_WEIGHT, U32, WORD_WEIGHTS, WORDS
+from forge_gpu.kernels.reference.shingles import CHARACTER_WEIGHTS, U32, WORD_WEIGHTS, WORDS
 
 WARPS = 4
 BLOCK = WARPS * WARP
 EXTREMES = len(MASKS)  # of a product, so permutations of a multiplier
-ONE, LENGTH_FACTOR = np.uint64(1), np.uint64(LENGTH_WEIGHT)
-
-
-@function
-def _fmix32(h):
-    h = np.uint32((h ^ h >> np.uint32(16)) * np.uint32(0x85EBCA6B))
-    h = np.uint32((h ^ h >> np.uint32(13)) * np.uint32(0xC2B2AE35))
-    return np.uint32(h ^ h >> np.uint32(16))
-
-
-@function
-def _fmix64(h):
-    h = (h ^ h >> np.uint64(33)) * np.uint64(0xFF51AFD7ED558CCD)
-    h = (h ^ h >> np.uint64(33)) * np.uint64(0xC4CEB9FE1A85EC53)
-    return h ^ h >> np.uint64(33)
 
 
 @function
@@ -51,12 +37,12 @@ def _low_half(units, at, count, kind, weights):
         while k < end:
             total += np.uint64(units[at + k]) * weights[k]
             k += ONE
-        return np.uint32(_fmix64(total))
+        return np.uint32(fmix64(total))
     low = np.uint32(np.uint32(count) * np.uint32(LENGTH_FACTOR))
     while k < end:
         low = np.uint32(low + np.uint32(np.uint32(units[at + k]) * np.uint32(weights[k])))
         k += ONE
-    return _fmix32(low)
+    return fmix32(low)
 
 
 @kernel
@@ -118,7 +104,7 @@ def bands_of_signatures(signature, rows, weights, result):
     total = np.uint64(band) * weights[len(weights) - 1]
     for k in range(rows):
         total += np.uint64(signature[r, band * rows + k]) * weights[k]
-    result[r, band] = _fmix64(total)
+    result[r, band] = fmix64(total)
 
 
 def signatures(data: U8, offsets: I64, kind: int, n: int, fold: U32, multipliers: U32, device: Device) -> U32:

@@ -11,7 +11,7 @@ import numpy as np
 from numba import cuda
 
 from forge_gpu.kernels.cuda import jsontext, pieces
-from forge_gpu.kernels.cuda.device import Device, DeviceSpans, function, kernel, offsets_of, scalar
+from forge_gpu.kernels.cuda.device import Device, function, kernel, offsets_of, places_there, scalar
 from forge_gpu.kernels.cuda.jsontext import BLOCK
 from forge_gpu.kernels.cuda.memory import thread
 from forge_gpu.kernels.layout import (
@@ -261,20 +261,11 @@ def _on_device(
 def _values(columns: Sequence[Spans], device: Device) -> list:
     """start, length and kind of the values of all columns in turn, on the device; only those that are not
     there yet go up."""
-    kinds = np.int64, np.int64, np.uint8
-    of_columns = [
-        places
-        if isinstance(column, DeviceSpans) and (places := column.places) is not None
-        else tuple(
-            device.upload(np.ascontiguousarray(array, kind))
-            for array, kind in zip((column.start, column.length, column.kind), kinds, strict=True)
-        )
-        for column in columns
-    ]
+    of_columns = [places_there(column, device) for column in columns]
     if len(of_columns) == 1:
         return list(of_columns[0])
     if not of_columns:
-        return [device.xp.zeros(0, kind) for kind in kinds]
+        return [device.xp.zeros(0, kind) for kind in (np.int64, np.int64, np.uint8)]
     return [device.xp.concatenate(arrays) for arrays in zip(*of_columns, strict=True)]
 
 

@@ -1,18 +1,16 @@
 """Records of a chunk of JSON lines, on the device (see reference/scan.py): those that are plainly good.
 
 Newlines are found by a thread each 64 bytes, eight bytes at once, and put together by a sum over counts. Then
-a thread walks a line from left to right: strings eight bytes at once up to the next quote, backslash, control
-or byte beyond ASCII, all else byte by byte, with the grammar of RFC 8259 and UTF-8 checked to the last byte.
-What it does not fully understand it hands over: a line with a fault of any kind, one that is too long, nested
-more than DEEPEST deep or with an escape in a key. So nothing is refused here, and no reason is given.
+a thread walks a line from left to right (see grammar). What it does not fully understand it hands over: a
+line with a fault of any kind, one that is too long, nested too deep or with an escape in a key. So nothing is
+refused here, and no reason is given.
 
 The structure of a line is never stored: of a record come its place and those of the values asked for.
 Bytes moved: the chunk twice, 16 for every 64 of it, and 34 a line and value. Expected: a thread waits for its
 loads; so a chunk of 64 MiB, whose lines of 1 kB are 16 warps for each SM of an H200, takes about a tenth of
 the time in which its bytes arrive; one line of 1 MB takes about 3 ms.
 
-Source of the masks: Hacker's Delight, 2nd ed., 6-1 (zero bytes of a word); of the grammar:
-`kernels/cpu/grammar.py`.
+Source of the grammar: `kernels/cpu/grammar.py`.
 """
 
 from __future__ import annotations
@@ -24,23 +22,16 @@ import numpy as np
 from numba import cuda
 
 from forge_gpu.kernels.cuda.device import Device, function, kernel, offsets_of, scalar
+from forge_gpu.kernels.cuda.grammar import ONE, after_blank, member_end, names_there
 from forge_gpu.kernels.cuda.memory import byte, bytes_before, thread, word
-from forge_gpu.kernels.layout import CANONICAL, CLEAN, ESCAPED, JSON, NULL
+from forge_gpu.kernels.layout import NULL
 
 BLOCK = 64
 """Bytes in which a thread looks for newlines."""
-DEEPEST = 60
-"""Brackets inside a record that a walk remembers, a bit each."""
-
 BLANK_LINE, GOOD, HANDED = 0, 1, 2
 """What a walk finds of a line; HANDED: the host is to scan it."""
 
-HAS_ESCAPE, HAS_FOREIGN = 1, 2
-ESCAPES = np.uint64(sum(1 << (ord(c) - 64) for c in "\\bfnrt"))  # letters, all above 63; a bit each
-LOW, HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
-SEVENS, QUOTES = np.uint64(0x7F7F7F7F7F7F7F7F), np.uint64(0x2222222222222222)
-BACKSLASHES, SPACES = np.uint64(0x5C5C5C5C5C5C5C5C), np.uint64(0x2020202020202020)
-NEWLINES, ONE = np.uint64(0x0A0A0A0A0A0A0A0A), np.uint64(1)
+SEVENS, NEWLINES = np.uint64(0x7F7F7F7F7F7F7F7F), np.uint64(0x0A0A0A0A0A0A0A0A)
 
 
 @function
@@ -87,267 +78,20 @@ def place_lines(words, base, size, first, ends):
 
 
 @function
-def _after_blank(memory, p, end):
-    while p < end:
-        c = byte(memory, p)
-        if c != 32 and c != 9 and c != 13:
-            break
-        p += 1
-    return p
-
-
-@function
-def _unit(memory, p, end):
-    """The UTF-16 unit of the four hexadecimal digits at p, or -1."""
-    if p + 4 > end:
-        return np.int64(-1)
-    unit = np.int64(0)
-    for k in range(4):
-        c = byte(memory, p + k)
-        letter = c | 32
-        if c >= 48 and c <= 57:
-            unit = unit << 4 | (c - 48)
-        elif letter >= 97 and letter <= 102:
-            unit = unit << 4 | (letter - 87)
-        else:
-            return np.int64(-1)
-    return unit
-
-
-@function
-def _character_end(memory, p, end):
-    """Index after the UTF-8 character whose first byte, above 0x7F, is at p; -1 where it is none (Unicode 15,
-    table 3-7)."""
-    lead = byte(memory, p)
-    if lead < 0xC2 or lead > 0xF4 or p + 1 >= end:
-        return np.int64(-1)
-    second = byte(memory, p + 1)
-    least, most = np.int64(0x80), np.int64(0xBF)
-    if lead == 0xE0:
-        least = np.int64(0xA0)
-    elif lead == 0xF0:
-        least = np.int64(0x90)
-    elif lead == 0xED:
-        most = np.int64(0x9F)
-    elif lead == 0xF4:
-        most = np.int64(0x8F)
-    if second < least or second > most:
-        return np.int64(-1)
-    p += 2
-    more = np.int64(0) + (lead >= 0xE0) + (lead >= 0xF0)
-    while more > 0:
-        if p >= end or byte(memory, p) & 0xC0 != 0x80:
-            return np.int64(-1)
-        p += 1
-        more -= 1
-    return p
-
-
-@function
-def _string_end(memory, words, p, end):
-    """(index of the quote that ends the string whose body begins at p, or -1; marks)."""
-    marks = np.int64(0)
-    while p < end:
-        w = word(words, p)
-        quotes, slashes = w ^ QUOTES, w ^ BACKSLASHES
-        # Of each mask the lowest bit is exact, and no other is looked at.
-        stops = ((quotes - LOW) & ~quotes | (slashes - LOW) & ~slashes | (w - SPACES) & ~w | w) & HIGH
-        if stops == 0:
-            p += 8
-            continue
-        p += bytes_before(stops)
-        if p >= end:
-            break
-        c = byte(memory, p)
-        if c == 34:
-            return p, marks
-        if c >= 0x80:
-            p = _character_end(memory, p, end)
-            if p < 0:
-                break
-        elif c != 92 or p + 1 >= end:
-            break
-        else:
-            c = byte(memory, p + 1)
-            marks |= HAS_ESCAPE
-            if c == 117:
-                marks |= HAS_FOREIGN
-                unit = _unit(memory, p + 2, end)
-                p += 6
-                if unit < 0 or (unit >= 0xDC00 and unit < 0xE000):
-                    break
-                if unit >= 0xD800 and unit < 0xDC00:
-                    if p + 6 > end or byte(memory, p) != 92 or byte(memory, p + 1) != 117:
-                        break
-                    unit = _unit(memory, p + 2, end)
-                    if unit < 0xDC00 or unit >= 0xE000:
-                        break
-                    p += 6
-            else:
-                if c == 47:
-                    marks |= HAS_FOREIGN
-                elif c != 34 and (c < 64 or c >= 128 or ESCAPES >> np.uint64(c - 64) & ONE == 0):
-                    break
-                p += 2
-    return np.int64(-1), marks
-
-
-@function
-def _digits_end(memory, p, end):
-    while p < end and byte(memory, p) >= 48 and byte(memory, p) <= 57:
-        p += 1
-    return p
-
-
-@function
-def _is_word(memory, p, end, letters, count):
-    """Whether the bytes at p are `count` letters, the first one lowest in a number."""
-    if p + count > end:
-        return False
-    for k in range(count):
-        if byte(memory, p + k) != letters >> (8 * k) & 255:
-            return False
-    return True
-
-
-@function
-def _scalar_end(memory, p, end):
-    """Index after the number, true, false or null at p, or -1."""
-    c = byte(memory, p)
-    if c == 110:
-        return p + 4 if _is_word(memory, p, end, np.int64(0x6C6C756E), 4) else np.int64(-1)
-    if c == 116:
-        return p + 4 if _is_word(memory, p, end, np.int64(0x65757274), 4) else np.int64(-1)
-    if c == 102:
-        return p + 5 if _is_word(memory, p, end, np.int64(0x65736C6166), 5) else np.int64(-1)
-    if c == 45:
-        p += 1
-    after = _digits_end(memory, p, end)
-    if after == p or (after > p + 1 and byte(memory, p) == 48):
-        return np.int64(-1)
-    p = after
-    if p < end and byte(memory, p) == 46:
-        after = _digits_end(memory, p + 1, end)
-        if after == p + 1:
-            return np.int64(-1)
-        p = after
-    if p < end and byte(memory, p) | 32 == 101:
-        p += 1
-        if p < end and (byte(memory, p) == 43 or byte(memory, p) == 45):
-            p += 1
-        after = _digits_end(memory, p, end)
-        if after == p:
-            return np.int64(-1)
-        p = after
-    return p
-
-
-@function
-def _colon_end(memory, p, end):
-    """Index of what follows the colon of a key whose closing quote is just before p, or -1."""
-    p = _after_blank(memory, p, end)
-    if p >= end or byte(memory, p) != 58:
-        return np.int64(-1)
-    return _after_blank(memory, p + 1, end)
-
-
-@function
-def _value_end(memory, words, p, end):
-    """Index after the value at p, no string, wholly checked, or -1."""
-    depth, objects = np.int64(0), np.uint64(0)  # a bit for each open bracket, the innermost lowest
-    while p < end:
-        c = byte(memory, p)
-        is_open = c == 123 or c == 91
-        if is_open:
-            if depth == DEEPEST:
-                break
-            depth += 1
-            objects = objects << ONE | np.uint64(c == 123)
-            p = _after_blank(memory, p + 1, end)
-            is_open = p >= end or byte(memory, p) != c + 2  # else it is empty and closes below
-        elif c == 34:
-            p, _ = _string_end(memory, words, p + 1, end)
-            if p < 0:
-                break
-            p += 1
-        else:
-            p = _scalar_end(memory, p, end)
-            if p < 0:
-                break
-        while not is_open and depth > 0:
-            p = _after_blank(memory, p, end)
-            c = byte(memory, p) if p < end else np.int64(0)
-            if c == 44:
-                p = _after_blank(memory, p + 1, end)
-                break
-            if c != (125 if objects & ONE != 0 else 93):
-                return np.int64(-1)
-            objects >>= ONE
-            depth -= 1
-            p += 1
-        if depth == 0:
-            return p
-        if objects & ONE != 0:
-            if p >= end or byte(memory, p) != 34:
-                break
-            p, _ = _string_end(memory, words, p + 1, end)
-            if p < 0:
-                break
-            p = _colon_end(memory, p + 1, end)
-            if p < 0:
-                break
-    return np.int64(-1)
-
-
-@function
-def _name_of(memory, p, size, names, bounds):
-    """The number of the name whose bytes are those at p, or -1."""
-    for k in range(len(bounds) - 1):
-        if bounds[k + 1] - bounds[k] == size:
-            same = True
-            for j in range(size):
-                if byte(memory, p + j) != np.int64(names[bounds[k] + j]):
-                    same = False
-                    break
-            if same:
-                return np.int64(k)
-    return np.int64(-1)
-
-
-@function
 def _record_end(memory, words, base, p, end, names, bounds, line, start, length, kind):
     """Index after the object whose opening bracket is just before p, or -1; its values are noted."""
-    p = _after_blank(memory, p, end)
+    p = after_blank(memory, p, end)
     if p < end and byte(memory, p) == 125:
         return p + 1
     while p < end and byte(memory, p) == 34:
-        quote, marks = _string_end(memory, words, p + 1, end)
-        if quote < 0 or marks != 0:
-            break
-        k = _name_of(memory, p + 1, quote - p - 1, names, bounds)
-        p = _colon_end(memory, quote + 1, end)
-        if p < 0 or p >= end:
-            break
-        c = byte(memory, p)
-        if c == 34:
-            begin = p + 1
-            p, marks = _string_end(memory, words, begin, end)
-            after = p + 1
-            what = np.int64(CLEAN)
-            if marks != 0:
-                what = np.int64(ESCAPED if marks & HAS_FOREIGN != 0 else CANONICAL)
-        else:
-            begin = p
-            p = _value_end(memory, words, begin, end)
-            after = p
-            what = np.int64(NULL if c == 110 else JSON)
+        p, k, begin, size, what = member_end(memory, words, p, end, names, bounds)
         if p < 0:
             break
         if k >= 0:
             start[k, line] = begin - base if what != NULL else 0
-            length[k, line] = p - begin if what != NULL else 0
+            length[k, line] = size
             kind[k, line] = what
-        p = _after_blank(memory, after, end)
+        p = after_blank(memory, p, end)
         if p >= end:
             break
         c = byte(memory, p)
@@ -355,7 +99,7 @@ def _record_end(memory, words, base, p, end, names, bounds, line, start, length,
             return p + 1
         if c != 44:
             break
-        p = _after_blank(memory, p + 1, end)
+        p = after_blank(memory, p + 1, end)
     return np.int64(-1)
 
 
@@ -372,7 +116,7 @@ def walk(memory, words, base, ends, names, bounds, most, start, length, kind):
         return
     begin = base if line == 0 else base + ends[line - 1] + 1
     end = base + ends[line]
-    begin = _after_blank(memory, begin, end)
+    begin = after_blank(memory, begin, end)
     if begin >= end:
         return
     while byte(memory, end - 1) == 32 or byte(memory, end - 1) == 9 or byte(memory, end - 1) == 13:
@@ -404,9 +148,6 @@ def scan_lines(data: Any, keys: Sequence[str], max_row_bytes: int, device: Devic
     ends = device.xp.empty(lines + 1, np.int64)
     device.launch(place_lines, len(counts), words, bases[0], size, first, ends)
     ends[lines:] = size
-    spelled = [key.encode("utf-8", "surrogatepass") for key in keys]
-    bounds = np.cumsum([0, *map(len, spelled)]).astype(np.int64)
-    names = device.upload(np.frombuffer(b"".join(spelled) + b"\0", np.uint8))
     shape = len(keys) + 1, lines + 1
     start, length = device.xp.zeros(shape, np.int64), device.xp.zeros(shape, np.int64)
     kind = device.xp.zeros(shape, np.uint8)
@@ -417,8 +158,7 @@ def scan_lines(data: Any, keys: Sequence[str], max_row_bytes: int, device: Devic
         words,
         bases[0],
         ends,
-        names,
-        device.upload(bounds),
+        *names_there(keys, device),
         max_row_bytes,
         start,
         length,

@@ -9,9 +9,10 @@ import numpy as np
 
 from forge_gpu.kernels.cuda.device import function, kernel
 from forge_gpu.kernels.cuda.memory import byte, thread
-from forge_gpu.kernels.reference.shingles import SPACE, WORD_BASE, WORDS
+from forge_gpu.kernels.reference.shingles import LENGTH_WEIGHT, MAX_UNITS, SPACE, WORD_BASE, WORDS
 
-BASE = np.uint64(WORD_BASE)
+BASE, ONE, LENGTH_FACTOR = np.uint64(WORD_BASE), np.uint64(1), np.uint64(LENGTH_WEIGHT)
+HALF = np.uint64(32)
 GAP = np.int64(SPACE)
 
 
@@ -70,3 +71,37 @@ def units(memory, base, offsets, kind, fold, result, counts):
         result[at] = key
         at += 1
     counts[r] = at - first
+
+
+@function
+def fmix32(h):
+    h = np.uint32((h ^ h >> np.uint32(16)) * np.uint32(0x85EBCA6B))
+    h = np.uint32((h ^ h >> np.uint32(13)) * np.uint32(0xC2B2AE35))
+    return np.uint32(h ^ h >> np.uint32(16))
+
+
+@function
+def fmix64(h):
+    h = (h ^ h >> np.uint64(33)) * np.uint64(0xFF51AFD7ED558CCD)
+    h = (h ^ h >> np.uint64(33)) * np.uint64(0xC4CEB9FE1A85EC53)
+    return h ^ h >> np.uint64(33)
+
+
+@function
+def hash_of(units, at, count, kind, weights):
+    """The hash of the shingle of `count` units at `at`. weights: uint64[64]: those of words, or of the low
+    and the high half of characters."""
+    at, k, end = np.uint64(at), np.uint64(0), np.uint64(count)
+    if kind == WORDS:
+        total = end * LENGTH_FACTOR
+        while k < end:
+            total += np.uint64(units[at + k]) * weights[k]
+            k += ONE
+        return fmix64(total)
+    low = high = np.uint32(np.uint32(count) * np.uint32(LENGTH_FACTOR))
+    while k < end:
+        unit = np.uint32(units[at + k])
+        low = np.uint32(low + np.uint32(unit * np.uint32(weights[k])))
+        high = np.uint32(high + np.uint32(unit * np.uint32(weights[k + np.uint64(MAX_UNITS)])))
+        k += ONE
+    return np.uint64(fmix32(low)) | np.uint64(fmix32(high)) << HALF
