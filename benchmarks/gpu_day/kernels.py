@@ -18,9 +18,18 @@ from benchmarks.gpu_day.row import Row, held
 from forge_gpu.kernels.layout import AS_JSON, AS_TEXT, CLEAN, ESCAPED, JSON, PLAIN, Spans, Text
 from forge_gpu.kernels.reference.minhash import multipliers
 from forge_gpu.kernels.reference.shingles import CHARACTERS, fold_table
+from forge_gpu.kernels.vm_layout import VmProgram
+from forge_gpu.templates.environment import ChatTemplate
+from forge_gpu.templates.functions import strftime_of
 from forge_gpu.templates.program import Literal, Slot, pack
+from forge_gpu.templates.vm.program import compile_program
 
 ROW = 1024
+CODE = (
+    "{% if tools %}{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}{% endif %}"
+    "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}"
+    "{% for call in message.tool_calls or [] %}{{ call.function.arguments | tojson }}{% endfor %}{% endfor %}"
+)
 GOALS = {"render, copied": 0.5, "gather": 0.5, "XXH3-128": 0.6}
 
 
@@ -79,6 +88,7 @@ def _works(device: Any, count: int, length: int) -> Iterator[tuple[str, Callable
         statistics,
         union,
         utf8,
+        vm_rows,
     )
 
     data = _sentences(count * length)
@@ -150,6 +160,30 @@ def _works(device: Any, count: int, length: int) -> Iterator[tuple[str, Callable
     of_lists = (2 * each + 106) * count
     yield "message lists", lambda: messages.scan_messages(lists, *asked, device), of_lists
     yield "scan of JSON lines", lambda: scan.scan_lines(lines, ("text",), 2**40, device), of_lines
+    code, given = _code(device, count, length)
+    of_code = 4 * sum(int(column.length.sum()) for column in given)
+    yield "template with code", lambda: vm_rows.run_rows(code, given, order, device, 2**22 * length), of_code
+
+
+def _code(device: Any, count: int, length: int) -> tuple[VmProgram, list[Spans]]:
+    """A template that is code, and its columns: a call of a tool in about `length` bytes, the same tools."""
+    template = ChatTemplate(CODE, {}, {})
+    date = strftime_of(template.date)
+    compiled = compile_program(template.environment, CODE, template.fixed, {}, date)
+    call = {"type": "function", "function": {"name": "find", "arguments": {"words": ["a", 1, None]}}}
+    words = _sentences(length // 2).tobytes().decode()
+    messages = [
+        {"role": "user", "content": words},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": words},
+    ]
+    columns = []
+    for value in (messages, [{"type": "function", "function": {"name": "find", "parameters": {}}}]):
+        text = orjson.dumps(value)
+        data = _padded(device, device.upload(np.frombuffer(text * count, np.uint8)))
+        sizes = np.full(count, len(text), np.int64)
+        columns.append(Spans(data, np.cumsum(sizes) - sizes, sizes, np.full(count, JSON, np.uint8)))
+    return compiled.program, columns
 
 
 def _padded(device: Any, data: Any) -> Any:

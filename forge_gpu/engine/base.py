@@ -21,6 +21,7 @@ from forge_gpu.kernels.reference.union import F64
 
 if TYPE_CHECKING:
     from forge_gpu.engine.held import HeldChunk
+    from forge_gpu.kernels.cpu.vm_rows import Machine, Rendered
 
 
 class RowGroups(Protocol):
@@ -92,6 +93,10 @@ class Engine(Protocol):
         first: I64 | None = None,
     ) -> Text:
         """Run program[r] for each r of `rows`, in their order (see kernels.reference.render)."""
+
+    def run_code(self, machine: Machine, columns: Sequence[Spans], rows: I64) -> Rendered:
+        """What a template that is code makes of some rows (see kernels.reference.vm_run), without its marks;
+        valid until the machine's next run."""
 
     def keep(self, text: Text) -> Text:
         """What `render` has just given, as a text on the host that is valid until `release_result`."""

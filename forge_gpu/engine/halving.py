@@ -7,11 +7,16 @@ half of the memory, however large the chunk is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from forge_gpu.kernels.layout import I32, I64, PADDING, ProgramTable, Spans, Text
 from forge_gpu.kernels.reference.statistics import Judged
+
+if TYPE_CHECKING:
+    from forge_gpu.kernels.cpu.vm_rows import Rendered
 
 
 def halves(count: int) -> tuple[slice, slice]:
@@ -58,6 +63,28 @@ def joined_texts(parts: Sequence[Text]) -> Text:
         data[at : at + end - begin] = part.data[begin:end]
         at += end - begin
     return Text(data, offsets)
+
+
+def joined_rendered(parts: Sequence[Rendered]) -> Rendered:
+    """The rows of all parts, one after the other, their texts in new memory, without marks.
+
+    A machine writes its texts one behind the other, so what is between the first and the last is all of them.
+    """
+    ends = [int(part.text.length.sum()) for part in parts]
+    begins = [int(part.text.start[0]) for part in parts]
+    data = [part.text.data[begin : begin + end] for part, begin, end in zip(parts, begins, ends, strict=True)]
+    at = np.cumsum([0, *ends]) - [*begins, 0]
+    text = Spans(
+        np.concatenate([*data, np.zeros(PADDING, np.uint8)]),
+        np.concatenate([part.text.start + by for part, by in zip(parts, at, strict=False)]),
+        np.concatenate([part.text.length for part in parts]),
+        np.concatenate([part.text.kind for part in parts]),
+    )
+    outcome = np.concatenate([part.outcome for part in parts])
+    place = np.concatenate([part.place for part in parts])
+    none = np.zeros(len(outcome) + 1, np.int64)
+    marks = parts[0].marks[:0]
+    return replace(parts[0], outcome=outcome, place=place, text=text, mark_offsets=none, marks=marks)
 
 
 def joined_judged(parts: Sequence[Judged]) -> Judged:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from forge_gpu.kernels.reference.minhash import Signing
 from forge_gpu.kernels.reference.shingles import U32
 from forge_gpu.kernels.reference.statistics import Judged
 from forge_gpu.kernels.reference.union import F64
+
+if TYPE_CHECKING:
+    from forge_gpu.kernels.cpu.vm_rows import Machine, Rendered
 
 Result = TypeVar("Result")
 
@@ -132,6 +135,25 @@ class ResilientEngine:
             return engine.render(table, program, columns, rows, encoding, first)
 
         return self._text(whole, len(rows), part)
+
+    def run_code(self, machine: Machine, columns: Sequence[Spans], rows: I64) -> Rendered:
+        def part(of_rows: slice) -> Rendered:
+            chosen = rows[of_rows]
+            low, high = int(chosen.min()), int(chosen.max()) + 1
+            some = [column.part(slice(low, high)) for column in columns]
+            return halving.joined_rendered([self.run_code(machine, some, chosen - low)])
+
+        def instead(lost: LazySpans, error: BaseException) -> U8:
+            self._health.failed(error)
+            texts = halving.joined_rendered([self._safe.run_code(machine, columns, rows)]).text
+            return texts.data[lost.begin : lost.begin + lost.size]
+
+        made = self._call(
+            lambda engine: engine.run_code(machine, columns, rows), len(rows), part, halving.joined_rendered
+        )
+        if not isinstance(made.text, LazySpans):
+            return made
+        return replace(made, text=made.text.guarded(instead))
 
     def keep(self, text: Text) -> Text:
         return here(text) or self._in_use.keep(text)

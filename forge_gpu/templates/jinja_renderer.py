@@ -209,7 +209,7 @@ class _Chunk:
         from forge_gpu.kernels.cpu.vm_rows import same_texts
 
         sides = [
-            machine.texts(side, np.flatnonzero(left & (side.reason == GOOD)))
+            machine.texts(side, np.flatnonzero(left & (side.reason == GOOD)), self.engine)
             for machine, side in zip(machines, self.sides, strict=True)
         ]
         done, fields = sides[0].done, list(sides[0].fields)

@@ -140,7 +140,7 @@ def scattered(values: Spans, rows: I64, n: int) -> Spans:
     """The values of some rows as a column of n, ABSENT of others."""
     start, length, kind = np.zeros(n, np.int64), np.zeros(n, np.int64), np.full(n, layout.ABSENT, np.uint8)
     start[rows], length[rows], kind[rows] = values.start, values.length, values.kind
-    return Spans(values.data, start, length, kind)
+    return values.over(start, length, kind)
 
 
 def overlay(column: Spans, replaced: Mapping[int, bytes]) -> Spans:

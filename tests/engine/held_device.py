@@ -33,12 +33,15 @@ from forge_gpu.kernels.cpu import (
     union,
     utf8,
 )  # fmt: skip
+from forge_gpu.kernels.cpu.vm_rows import Machine
 from forge_gpu.kernels.cuda import messages as cuda_messages
 from forge_gpu.kernels.cuda import scan as cuda_scan
 from forge_gpu.kernels.cuda.device import DeviceSpans
-from forge_gpu.kernels.layout import PADDING, Spans, Text
+from forge_gpu.kernels.cuda.vm_rows import Written
+from forge_gpu.kernels.layout import CANONICAL, PADDING, Spans, Text
 from forge_gpu.kernels.reference import statistics
 from forge_gpu.kernels.scratch import Scratch
+from forge_gpu.kernels.vm_layout import Outcome
 from tests.kernels.host_device import DeviceLost
 
 KINDS = ("upload", "resident", "download", "settle", "pin", "kernel")
@@ -241,12 +244,11 @@ def _scan_lines(data: Any, keys: Sequence[str], max_row_bytes: int, device: Host
     )
 
 
-def _scan_messages(
-    column: Spans, roles: Sequence[str], role_key: str, content_key: str, device: HostDevice
-) -> Any:
+def _scan_messages(column: Spans, *arguments: Any) -> Any:
     """As kernels.cuda.messages has it: what is at fault is handed over; so is every 7th row."""
+    *asked, device = arguments
     device.pool.ask("kernel")
-    found = messages.scan_messages(_there(column, device), roles, role_key, content_key, Scratch())
+    found = messages.scan_messages(_there(column, device), *asked, Scratch())
     at_fault = found.reason == Reason.BAD_MESSAGES
     handed = at_fault | (np.arange(len(found.reason)) % 7 == 0)
     count = np.diff(found.first)
@@ -258,15 +260,36 @@ def _scan_messages(
     return cuda_messages.FlatLists(*map(device.array, (first, *of_messages, *of_rows)))
 
 
+def _run_rows(program: Any, columns: Sequence[Spans], rows: Any, device: HostDevice, room: int) -> Written:
+    """As kernels.cuda.vm_rows has it; every 7th row is given up."""
+    device.pool.ask("kernel")
+    made = Machine(program).run([_there(column, device) for column in columns], device.upload(rows))
+    done = (made.outcome == Outcome.DONE) & (np.arange(len(rows)) % 7 != 0)
+    text, escaped = made.text, made.text.kind == CANONICAL
+    outcome = np.where(done, Outcome.DONE, Outcome.TO_JINJA)
+    return Written(outcome, device.array(text.data), text.start, np.where(done, text.length, 0), escaped)
+
+
+def _together(written: Written, left: Any, others: Spans, device: HostDevice) -> Text:
+    device.pool.ask("kernel")
+    of_host = dict(zip(left.tolist(), range(len(left)), strict=True))
+    of_device = Spans(written.output, written.start, written.length, written.escaped)
+    count = len(written.outcome)
+    texts = [others.raw(of_host[k]) if k in of_host else of_device.raw(k) for k in range(count)]
+    data = np.frombuffer(b"".join(texts) + bytes(PADDING), np.uint8)
+    return device.result(Text(data, np.cumsum([0, *map(len, texts)])))
+
+
 @pytest.fixture
 def host_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """The CPU's kernels in the place of CUDA's in the engine of a GPU."""
-    from forge_gpu.engine.gpu import engine, structure
+    from forge_gpu.engine.gpu import code, engine, structure
 
     monkeypatch.setattr(structure, "scan", SimpleNamespace(scan_lines=_scan_lines, HANDED=cuda_scan.HANDED))
     monkeypatch.setattr(
         structure, "messages", SimpleNamespace(scan_messages=_scan_messages, HANDED=cuda_messages.HANDED)
     )
+    monkeypatch.setattr(code, "vm_rows", SimpleNamespace(run_rows=_run_rows, together=_together))
     for name, kernels in {
         "render": SimpleNamespace(render=_render, decode=_decode),
         "hashing": SimpleNamespace(xxh3_128=_hash(hashing.xxh3_128), xxh3_64=_hash(hashing.xxh3_64)),

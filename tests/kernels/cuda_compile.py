@@ -27,7 +27,7 @@ from forge_gpu.kernels.cuda import device
 
 MODULES = (
     "pieces", "render", "hashing", "dedup", "statistics", "shingles", "minhash", "utf8", "scan", "messages",
-    "sets", "union",
+    "sets", "union", "vm",
 )  # fmt: skip
 U8, I32, U32, I64, U64 = (
     kind[::1] for kind in (types.uint8, types.int32, types.uint32, types.int64, types.uint64)
@@ -62,8 +62,37 @@ SIGNATURES: dict[str, list[tuple[Any, ...]]] = {
     "scan.place_lines": [(U64, i64, i64, I64, I64)],
     "scan.walk": [(U8, U64, i64, I64, U8, I64, i64, TABLE, TABLE, types.uint8[:, ::1])],
     "messages.walk": [(U8, U64, i64, I64, I64, U8, U8, I64, U8, I64, i64, I64, U8, U8, U8, I64, I64, U8)],
+    "vm.sign": [(U8, I64, I64, I64, U8, I64, TABLE)],
+    "vm.run": [
+        (
+            U8,
+            I64,
+            I32,
+            I64,
+            I64,
+            I64,
+            U8,
+            I64,
+            I64,
+            I64,
+            i64,
+            types.boolean,
+            U8,
+            i64,
+            I64,
+            I64,
+            U8,
+            I64,
+            I64,
+            U8,
+        )
+    ],
     "utf8.find_faults": [(U8, U64, i64, I64, I64, U8)],
 }
+
+
+ONLY = {"vm.run": (9, 0)}
+"""Kernels that are compiled for one capability: this one takes NVVM most of a minute."""
 
 
 def tool_path(name: str) -> str | None:
@@ -90,6 +119,8 @@ def compiled(capability: tuple[int, int]) -> Iterator[tuple[str, int, str]]:
     if missing:
         raise SystemExit(f"kernels and signatures differ: {sorted(missing)}")
     for name, signatures in SIGNATURES.items():
+        if ONLY.get(name, capability) != capability:
+            continue
         for number, signature in enumerate(signatures):
             ptx, _ = cuda.compile_ptx(device.KERNELS[name], types.void(*signature), cc=capability)
             yield name, number, ptx
@@ -98,7 +129,7 @@ def compiled(capability: tuple[int, int]) -> Iterator[tuple[str, int, str]]:
 def compile_all(capability: tuple[int, int]) -> None:
     for name, number, ptx in compiled(capability):
         result = {"kernel": name, "types": number, "capability": capability, "kept": _is_kept(name)}
-        print(json.dumps(result | _judged(ptx, capability)), flush=True)
+        print(json.dumps(result | _judged(ptx, capability, device.REGISTERS.get(name))), flush=True)
 
 
 def _is_kept(name: str) -> bool:
@@ -108,8 +139,10 @@ def _is_kept(name: str) -> bool:
     return Path(dispatcher._cache.cache_path).is_relative_to(cache_folder())
 
 
-def assembled(ptx: str, capability: tuple[int, int], target: Path) -> subprocess.CompletedProcess[str]:
-    """What ptxas says of a kernel; its machine code is in `target`."""
+def assembled(
+    ptx: str, capability: tuple[int, int], target: Path, registers: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """What ptxas says of a kernel; its machine code is in `target`. registers: at most so many, None: any."""
     ptxas = tool_path("ptxas")
     if ptxas is None:
         raise SystemExit("ptxas was not found: pip install 'forge-gpu[cuda-compile]'")
@@ -117,12 +150,13 @@ def assembled(ptx: str, capability: tuple[int, int], target: Path) -> subprocess
     with tempfile.NamedTemporaryFile("w", suffix=".ptx") as source:
         source.write(ptx)
         source.flush()
-        command = [ptxas, "-v", f"-arch={architecture}", source.name, "-o", str(target)]
+        bound = [] if registers is None else [f"-maxrregcount={registers}"]
+        command = [ptxas, "-v", *bound, f"-arch={architecture}", source.name, "-o", str(target)]
         return subprocess.run(command, capture_output=True, text=True)
 
 
-def _judged(ptx: str, capability: tuple[int, int]) -> dict[str, object]:
-    done = assembled(ptx, capability, Path(os.devnull))
+def _judged(ptx: str, capability: tuple[int, int], registers: int | None) -> dict[str, object]:
+    done = assembled(ptx, capability, Path(os.devnull), registers)
     if done.returncode:
         return {"error": done.stderr.strip()}
     report = done.stderr
@@ -135,9 +169,9 @@ def _judged(ptx: str, capability: tuple[int, int]) -> dict[str, object]:
             strict=True,
         )
     )
-    registers = max(int(count) for count in re.findall(r"Used (\d+) registers", report))
+    used = max(int(count) for count in re.findall(r"Used (\d+) registers", report))
     return {
-        "registers": registers,
+        "registers": used,
         "stack": stack,
         "spills": stores + loads,
         "local": ptx.count(".local"),

@@ -13,8 +13,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COPY_KERNELS = {"pieces.measure", "pieces.write", "render.count", "render.describe"}
-MOST_REGISTERS = 64
-"""With more, an SM of sm_80 or sm_90 (65,536 registers) holds fewer than 32 warps."""
+PLAIN = {"registers": 64, "stack": 0, "spills": 0}
+"""With more registers, an SM of sm_80 or sm_90 (65,536 of them) holds fewer than 32 warps."""
+
+MACHINE = {"registers": 128, "stack": 640, "spills": 320}
+"""Of the template VM's kernels, the most: their large functions are called, with a frame each."""
 
 
 @pytest.mark.slow
@@ -31,9 +34,10 @@ def test_every_kernel_compiles(capability: str) -> None:
     result = [json.loads(line) for line in done.stdout.splitlines()]
     for kernel in result:
         print(kernel)
-    assert {kernel["kernel"] for kernel in result} >= COPY_KERNELS
+    names = {kernel["kernel"] for kernel in result}
+    assert names >= COPY_KERNELS and ("vm.run" in names) == (capability == "9.0")
     for kernel in result:
         assert "error" not in kernel and kernel["kept"], kernel
-        assert kernel["registers"] <= MOST_REGISTERS, kernel
-        assert kernel["spills"] == kernel["stack"] == 0, kernel
+        most = MACHINE if kernel["kernel"].startswith("vm.") else PLAIN
+        assert all(kernel[name] <= bound for name, bound in most.items()), kernel
         assert kernel["wide_shared_atomics"] == 0, "an addition of 64 bits in shared memory is a loop of CAS"

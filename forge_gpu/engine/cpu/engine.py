@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from forge_gpu.engine.base import RowGroups
 from forge_gpu.engine.held import HeldChunk
@@ -16,6 +16,9 @@ from forge_gpu.kernels.reference.shingles import U32
 from forge_gpu.kernels.reference.statistics import Judged
 from forge_gpu.kernels.reference.union import F64
 from forge_gpu.kernels.scratch import Scratch
+
+if TYPE_CHECKING:
+    from forge_gpu.kernels.cpu.vm_rows import Machine, Rendered
 
 
 class CpuEngine:
@@ -63,6 +66,9 @@ class CpuEngine:
         first: I64 | None = None,
     ) -> Text:
         return render.render(table, program, columns, rows, encoding, first, self._renders[self._kept])
+
+    def run_code(self, machine: Machine, columns: Sequence[Spans], rows: I64) -> Rendered:
+        return machine.run(columns, rows)
 
     def keep(self, text: Text) -> Text:
         self._kept += 1

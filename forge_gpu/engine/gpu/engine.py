@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -46,6 +46,9 @@ from forge_gpu.kernels.reference.shingles import U32
 from forge_gpu.kernels.reference.statistics import Judged, Statistics, judged
 from forge_gpu.kernels.reference.union import F64
 
+if TYPE_CHECKING:
+    from forge_gpu.kernels.cpu.vm_rows import Machine, Rendered
+
 LEAST_ROWS = 256
 """Calls about fewer rows are done on the host, which is done before a device has started."""
 
@@ -71,7 +74,8 @@ class ParquetDecoder(Protocol):
 class GpuEngine:
     """See `engine.base.Engine`. What it returns is on the host, or comes there by itself (LazyText).
 
-    decoder: None where Parquet is for the host. room_bytes: of the device, for a decision. chunks: what the
+    decoder: None where Parquet is for the host. room_bytes: of the device, for a decision, and for the
+    working memory of templates that are code. chunks: what the
     engines of the device hold; None where they hold nothing.
     """
 
@@ -91,6 +95,7 @@ class GpuEngine:
         self._least_rows = least_rows
         self._decoder = decoder
         self._arrays = DeviceArrays(device, room_bytes)
+        self._room_bytes = room_bytes
         self._chunks = chunks
         self._chunk: HeldChunk | None = None  # the one that calls are about, as far as it is on the device
 
@@ -201,6 +206,15 @@ class GpuEngine:
         there = [_bytes_there(column) for column in columns]
         with self._device:
             return self._lazy(render.render(table, program, there, rows, encoding, first, self._device))
+
+    def run_code(self, machine: Machine, columns: Sequence[Spans], rows: I64) -> Rendered:
+        if self._is_for_host(len(rows), columns):
+            return self._host.run_code(machine, columns, rows)
+        from forge_gpu.engine.gpu import code  # most jobs never need its kernels
+
+        there = [_bytes_there(column) for column in columns]
+        with self._device:
+            return code.run(machine, columns, there, rows, self._device, self._room_bytes, self._fetch)
 
     def keep(self, text: Text) -> Text:
         return here(text) or self._host.keep(text)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from numba import cuda
+from numba import config, cuda
 
 from forge_gpu.kernels.cuda.cache import keep
 from forge_gpu.kernels.layout import I64, U8, Spans
@@ -36,6 +36,9 @@ class DeviceSpans(Spans):
 KERNELS: dict[str, Any] = {}
 """Every kernel by module and name, so that a test can compile them all."""
 
+REGISTERS: dict[str, int] = {}
+"""How many registers a thread may have, of kernels for which that is said."""
+
 
 def function(definition: Callable[..., Any]) -> Any:
     """A function that kernels call."""
@@ -44,9 +47,28 @@ def function(definition: Callable[..., Any]) -> Any:
 
 def kernel(definition: Callable[..., Any]) -> Any:
     """A kernel, compiled at its first launch for the types and the device at hand, and kept on disk."""
-    made = cuda.jit(definition)
+    return _kept(cuda.jit(definition), definition)
+
+
+def kernel_of_registers(count: int) -> Callable[[Callable[..., Any]], Any]:
+    """As `kernel`, for one whose threads may have so many registers and no more."""
+
+    def decorate(definition: Callable[..., Any]) -> Any:
+        REGISTERS[name_of(definition)] = count
+        bound = {} if config.ENABLE_CUDASIM else {"max_registers": count}
+        return _kept(cuda.jit(**bound)(definition), definition)
+
+    return decorate
+
+
+def name_of(definition: Callable[..., Any]) -> str:
+    """A kernel's module and name."""
+    return f"{definition.__module__.rpartition('.')[2]}.{definition.__name__}"
+
+
+def _kept(made: Any, definition: Callable[..., Any]) -> Any:
     keep(made, definition)
-    KERNELS[f"{definition.__module__.rpartition('.')[2]}.{definition.__name__}"] = definition
+    KERNELS[name_of(definition)] = definition
     return made
 
 

@@ -255,10 +255,10 @@ def _on_device(
         np.asarray(first).astype(np.int64),
     )
     uploaded = [device.upload(np.ascontiguousarray(array)) for array in (*tables, *of_rows)]
-    return (*uploaded[:3], *_values(columns, device), *uploaded[3:])
+    return (*uploaded[:3], *values_there(columns, device), *uploaded[3:])
 
 
-def _values(columns: Sequence[Spans], device: Device) -> list:
+def values_there(columns: Sequence[Spans], device: Device) -> list:
     """start, length and kind of the values of all columns in turn, on the device; only those that are not
     there yet go up."""
     of_columns = [places_there(column, device) for column in columns]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from forge_gpu.engine.base import Engine
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.vm_rows import Machine, Rendered, same_texts
 from forge_gpu.kernels.layout import I64, Spans, empty_spans
@@ -86,13 +87,13 @@ class TextMachine:
     def nbytes(self) -> int:
         return sum(machine.nbytes for machine in self._machines.values())
 
-    def texts(self, conversations: Conversations, rows: I64) -> Texts:
+    def texts(self, conversations: Conversations, rows: I64, engine: Engine) -> Texts:
         """The texts of some rows of a chunk. They live until the next call."""
         spelled = conversations.spelled
         first, left = self._nothing(len(conversations)), rows
         if spelled is not None:
             stand = rows[spelled.rows[rows]]
-            first, other = self._run((spelled.messages, spelled.tools), stand, conversations, False)
+            first, other = self._run((spelled.messages, spelled.tools), stand, conversations, False, engine)
             left = np.union1d(rows[~spelled.rows[rows]], other)
         columns, left = _spelled_anew(conversations, left)
         if not len(left):
@@ -112,14 +113,24 @@ class TextMachine:
         return Texts(np.zeros(n, np.bool_), fields, {})
 
     def _run(
-        self, columns: Columns, rows: I64, conversations: Conversations, again: bool
+        self,
+        columns: Columns,
+        rows: I64,
+        conversations: Conversations,
+        again: bool,
+        engine: Engine | None = None,
     ) -> tuple[Texts, I64]:
-        """(the texts of some rows, those whose messages were of another form)."""
+        """(the texts of some rows, those whose messages were of another form). engine: runs the code where no
+        more than the texts is asked for; None: this thread."""
         n = len(conversations)
         if not len(rows):
             return self._nothing(n), rows
         machine = self._machine(0, again)
-        whole = machine.run(columns, rows)
+        with_marks = self.split or self._rule is not None
+        if engine is None or with_marks:
+            whole = machine.run(columns, rows)
+        else:
+            whole = engine.run_code(machine, columns, rows)
         done = whole.outcome == Outcome.DONE
         odd = (whole.outcome == Outcome.TO_JINJA) & (whole.place < 0)
         self._count(whole, ~done & ~(odd & (not again)))
@@ -224,7 +235,7 @@ def _body_bytes(text: str) -> int:
 
 
 def _some(texts: Spans, rows: Bools) -> Spans:
-    return Spans(texts.data, texts.start[rows], texts.length[rows], texts.kind[rows])
+    return texts.over(texts.start[rows], texts.length[rows], texts.kind[rows])
 
 
 def _joined(first: Texts, second: Texts) -> Texts:
