@@ -4,7 +4,8 @@
 
 FOLDER is as for `benchmarks.acceptance.templates`. Each template is rendered on every shape, and each kind of
 tokenizer, which knows the control tokens of all templates, encodes the texts. Hugging Face's rule trains a
-token that overlaps a trained span; where that says otherwise, there is a cause, or the exit status is 1.
+token that overlaps a trained span; where that says otherwise, there is a cause, or the exit status is 1. The
+library decodes the trained ids, too: they are the trained text.
 Prints a table of the tokenizers, and by name the templates that each cause is in.
 """
 
@@ -28,6 +29,7 @@ from forge_gpu.tokens.tokenizer import Tokenizer, TokenizerPlan
 from tests.templates.agent_shapes import SHAPES, rows_of
 from tests.templates.chat_support import all_templates, chat_template, render
 from tests.templates.differential import SHAPE
+from tests.tokens.decoded import differing
 from tests.tokens.made import MAKERS, document
 from tests.tokens.overlaps import laid_out, overlapping
 
@@ -115,6 +117,8 @@ def compare(
                 causes[WHITE_SPACE].add(row.template)
             else:
                 faults.append(f"{name}, {row.template}: token {token} of {row.text!r}")
+    sums["decoded"], differ = differing(name, tokenizer, tokens, [(row.text, row.spans) for row in rows])
+    faults += [f"{name}: the trained ids of {want!r} decode to {have!r}" for have, want in differ]
     sums["differ"] = len(faults)
     return sums, causes, faults
 
@@ -130,12 +134,13 @@ def main(folder: str | None) -> int:
             control |= tokens
     templates = {row.template for row in rows}
     print(f"{len(templates)} templates, {len(SHAPES)} shapes, {len(rows):,} rows\n")
-    print("| tokenizer | tokens | trained | differ by a cause | differ without |\n|---|---|---|---|---|")
+    print("| tokenizer | tokens | trained | rows decoded | differ by a cause | differ without |")
+    print("|---|---|---|---|---|---|")
     causes: dict[str, set[str]] = {NO_END: without_end(rows, control)}
     failed = False
     for name in MAKERS:
         sums, by_cause, faults = compare(name, rows, control)
-        columns = (f"{sums[key]:,}" for key in ("tokens", "trained", "by a cause", "differ"))
+        columns = (f"{sums[key]:,}" for key in ("tokens", "trained", "decoded", "by a cause", "differ"))
         print(f"| {name} | {' | '.join(columns)} |", flush=True)
         for cause, named in by_cause.items():
             causes[cause] = causes.get(cause, set()) | named

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from forge_gpu.io.disk import size_text
+from forge_gpu.job.decide.mixture import lacking_repeats
 from forge_gpu.job.output.result import PAGE, Result
 from forge_gpu.quality.checks import CHARACTERS_A_TOKEN
 from forge_gpu.report.trainers import lines_for_trainers
@@ -88,13 +89,11 @@ def token_lines(manifest: dict[str, Any]) -> list[str]:
         lines.append(f"{tokens['repeated']:,} tokens are of rows that come again:")
         for entry in manifest["mixture"]:
             lines.append(f"  {entry['written']:,} lines of {entry['used']:,} rows of {entry['input']}")
-    for entry in manifest.get("mixture", ()):
-        suffice = entry.get("sufficient_repeats", 0)
-        if suffice > entry.get("repeats", 1):
-            lines.append(
-                f"{entry['input']} has too little for its share; with data.repeats {suffice:,} of it no row "
-                "of the other inputs would be left out"
-            )
+    for path, repeats in lacking_repeats(manifest).items():
+        lines.append(
+            f"{path} has too little for its share; with data.repeats {repeats:,} of it no row of the other "
+            "inputs would be left out"
+        )
     if tokens["control_text"]:
         treated = manifest["config"]["tokens"]["control_text"]
         done = "are control tokens" if treated == "keep" else "stay text"

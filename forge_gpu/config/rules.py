@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from forge_gpu.config.keys import Path
 from forge_gpu.config.schema import Config
-from forge_gpu.io.sinks.registry import OF_TOKENS
+from forge_gpu.io.sinks.registry import OF_MESSAGES, OF_TOKENS
 from forge_gpu.templates.forms import form_of
 from forge_gpu.templates.forms.tokens import answers_of
 
@@ -294,9 +294,22 @@ def _ends_can_be_stripped(config: Config) -> str | None:
     return None
 
 
+def _messages_alone(config: Config) -> str | None:
+    """Whether conversations are lists of messages with a role and a text."""
+    output, mapping = config.output, config.data.mapping
+    if output.form != "messages":
+        return f"{output.format} holds conversations: it needs output.form messages, and it is {output.form}"
+    if mapping.shape == "prompt" or mapping.tools is not None:
+        what = "prompts without answers" if mapping.shape == "prompt" else "tools"
+        return f"{output.format} holds no {what}: set output.format to jsonl"
+    return None
+
+
 def _tokens_are_all(config: Config) -> str | None:
     """Whether a format of one trainer can say what is to be written."""
     output = config.output
+    if output.format in OF_MESSAGES:
+        return _messages_alone(config)
     holds = OF_TOKENS.get(output.format)
     if holds is None:
         return None
@@ -381,7 +394,15 @@ RULES = (
     ),
     Rule(
         "output.format",
-        ("output.format", "output.form", "tokens.train", "output.columns", "output.packing"),
+        (
+            "output.format",
+            "output.form",
+            "tokens.train",
+            "output.columns",
+            "output.packing",
+            "data.mapping.shape",
+            "data.mapping.tools",
+        ),
         _tokens_are_all,
     ),
     Rule("data.weights_by", ("data.weights_by", "data.weights", "output.form"), _weights_have_tokens),

@@ -346,6 +346,7 @@ class OutputConfig(_WithFor):
         "skyrl",
         "swift",
         "together",
+        "verl",
     ] = "jsonl"
     columns: list[str] = []  # noqa: RUF012 (of the input, to keep, spelled as they came)
     media: Literal["keep", "link", "copy", "embed"] = "keep"  # what becomes of files: see docs/media.md

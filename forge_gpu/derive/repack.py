@@ -41,7 +41,7 @@ from forge_gpu.kernels.cpu.token_rows import as_json
 from forge_gpu.kernels.layout import I64
 from forge_gpu.loading.mixture import is_mixture
 from forge_gpu.loading.opened import require_tokens
-from forge_gpu.packs.places import PACKERS, Packs, groups_of, padded, section
+from forge_gpu.packs.places import PACKERS, Packs, groups_of, padded, section, sums
 from forge_gpu.packs.sink import ByRows, ByTokens, Cut, PackingSink, Padding, lines_of
 from forge_gpu.share.prepared import Prepared, open_prepared, reading, require_sound
 from forge_gpu.templates.forms import form_of
@@ -285,13 +285,15 @@ def _manifest(
     document["config"] = before["config"] | {"output": keys.effective(config)["output"]}
     document["verified"] = (before["verified"] or {}) | verified
     if config.output.packing != "none":
-        nothing = PACKERS[config.output.packing](np.zeros(0, np.uint32), pack_length(config), None)
+        no_lengths, most = np.zeros(0, np.uint32), pack_length(config)
+        nothing = PACKERS[config.output.packing](no_lengths, most, None)
         packs = {
             split: (packed.rows.tokens.astype(np.uint32), packed.packs or nothing)
             for split, packed in splits.items()
         }
-        every = {split: packs.get(split, (np.zeros(0, np.uint32), nothing)) for split in EXACT}
-        document["packs"] = section(config.output, pack_length(config), every)
+        every = {split: packs.get(split, (no_lengths, nothing)) for split in EXACT}
+        of_splits = {split: sums(config.output, most, *packed) for split, packed in every.items()}
+        document["packs"] = section(config.output, most, of_splits)
     run = {
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
         "seconds": round(time.time() - began, 6),

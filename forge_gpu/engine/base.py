@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from forge_gpu.engine.marked import Unmarked
 from forge_gpu.kernels.arrays import Arrays, Result
 from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
 from forge_gpu.kernels.reference.minhash import Signing
@@ -115,6 +116,10 @@ class Engine(Protocol):
 
     def band_hashes(self, text: Text, signing: Signing) -> U64:
         """A hash for each band of each text: uint64[n, bands] (see kernels.reference.minhash)."""
+
+    def unmark(self, text: Text) -> Unmarked:
+        """What `render` has just given, without the marks of programs (see
+        kernels.reference.token_rows.unmark)."""
 
     def judge(self, column: Spans, limit: float | None) -> Judged:
         """What the quality checks find in each value (see kernels.reference.statistics). limit: of repeated

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from forge_gpu.engine import halving
+from forge_gpu.engine import halving, marked
 from forge_gpu.engine.base import Engine, RowGroups
 from forge_gpu.engine.halving import out_of_memory
 from forge_gpu.engine.held import HeldChunk
 from forge_gpu.engine.lazy import LazySpans, LazyText, here
+from forge_gpu.engine.marked import Unmarked
 from forge_gpu.errors import ForgeError, InputError
 from forge_gpu.kernels.arrays import Arrays
 from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
@@ -186,6 +187,12 @@ class ResilientEngine:
             return self.band_hashes(halving.part_of_text(text, rows), signing)
 
         return self._call(lambda engine: engine.band_hashes(text, signing), len(text), part, np.concatenate)
+
+    def unmark(self, text: Text) -> Unmarked:
+        def part(rows: slice) -> Unmarked:
+            return self.unmark(halving.part_of_text(text, rows))
+
+        return self._call(lambda engine: engine.unmark(text), len(text), part, marked.joined)
 
     def judge(self, column: Spans, limit: float | None) -> Judged:
         def part(rows: slice) -> Judged:

@@ -97,6 +97,12 @@ def _tokens(made: Estimate) -> Iterator[str]:
         yield f"cut off: {_text(tokens['cut'], _count)} tokens"
     if made.packs is not None:
         yield f"packs: {_text(made.packs['packs'], _count)}, {made.packs['fill'].value:.1%} full"
+    about = "" if made.sampled["share"] == 1 else "about "  # of each input the same share was looked at
+    for path, repeats in made.repeats.items():
+        yield (
+            f"{path} has too little for its share; with data.repeats {about}{repeats:,} of it no row of the "
+            "other inputs would be left out"
+        )
 
 
 def _text(number: Interval, text: Text) -> str:

@@ -11,6 +11,7 @@ from forge_gpu.foretell.interval import Interval, total
 from forge_gpu.foretell.sample import WORKING, Run, Sampled
 from forge_gpu.hardware import shares
 from forge_gpu.hardware.rates import Kind, Launch
+from forge_gpu.job.decide.mixture import lacking_repeats
 from forge_gpu.job.output.space import DECIDED_OF_A_ROW
 
 OUTSIDE = ("launch", "report")
@@ -40,9 +41,10 @@ class Estimate:
     memory: bytes that the process holds at most. disk: bytes of the files of rows; of all outputs; of index
     and spool while the job runs; of both together at the most. rows: by fate, and of all. duplicates: what
     goes as duplicates, between bounds that hold whatever a sample may see; known: whether an earlier run has
-    told it. tokens: written and trained, packs and how full they are (0 to 1); None for texts. vram: bytes
-    of GPU memory; None on the CPU. sampled: bytes, rows and seconds of the look. bytes: of input. refusals:
-    why it will not fit.
+    told it. tokens: written and trained, packs and how full they are (0 to 1); None for texts. repeats: of
+    inputs of a mixture that come less often than would suffice for all rows of the others, how often that is.
+    vram: bytes of GPU memory; None on the CPU. sampled: bytes, rows and seconds of the look. bytes: of input.
+    refusals: why it will not fit.
     """
 
     bytes: int
@@ -61,6 +63,7 @@ class Estimate:
     duplicates_known: bool
     tokens: dict[str, Interval] | None
     packs: dict[str, Interval] | None
+    repeats: dict[str, int]
     vram: Interval | None
     sampled: dict[str, float]
     notes: tuple[str, ...] = ()
@@ -114,6 +117,7 @@ def predict(
         duplicates_known=known is not None,
         tokens=whole.tokens(),
         packs=whole.packs(),
+        repeats=lacking_repeats(large.manifest),
         vram=_vram(sampled),
         sampled={
             "bytes": large.pieces.bytes,

@@ -12,17 +12,18 @@ import numpy.typing as npt
 from forge_gpu.config.schema import OutputConfig
 from forge_gpu.kernels.cpu.packing import best_fit
 from forge_gpu.kernels.layout import I64
+from forge_gpu.split.select import blocks
 
 U32 = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True)
 class Packs:
-    """places: uint32[n, 2], of each row its pack and its place there. ranks: int64[n], the row's place in the
-    order of (pack, place). count: of packs."""
+    """places: uint32[n, 2], of each row its pack and its place there. ranks: uint32[n], the row's place in
+    the order of (pack, place). count: of packs."""
 
     places: U32
-    ranks: I64
+    ranks: U32
     count: int
 
 
@@ -41,31 +42,31 @@ def groups_of(within: str, lengths: U32, files: I64) -> I64 | None:
 
 
 def padded(lengths: U32, multiple: int) -> U32:
-    """Lengths with what makes each a multiple of so many tokens."""
+    """Lengths with what makes each a multiple of so many tokens; as they are where that is one."""
+    if multiple == 1:
+        return lengths
     return ((lengths.astype(np.int64) + multiple - 1) // multiple * multiple).astype(np.uint32)
 
 
-def section(output: OutputConfig, length: int, splits: Mapping[str, tuple[U32, Packs]]) -> dict[str, Any]:
-    """What the manifest says of packs. length: of a pack; splits: the lengths of rows, and their packs."""
-    return {
-        "packing": output.packing,
-        "length": length,
-        "splits": {split: _sums(output, length, *packed) for split, packed in splits.items()},
-    }
+def section(output: OutputConfig, length: int, splits: Mapping[str, dict[str, int]]) -> dict[str, Any]:
+    """What the manifest says of packs. length: of a pack; splits: the sums of each."""
+    return {"packing": output.packing, "length": length, "splits": dict(splits)}
 
 
-def _sums(output: OutputConfig, length: int, lengths: U32, packs: Packs) -> dict[str, int]:
+def sums(output: OutputConfig, length: int, lengths: U32, packs: Packs) -> dict[str, int]:
+    """What the manifest says of the packs of a split. length: of a pack; lengths: of the rows."""
     tokens = int(lengths.sum(dtype=np.int64))
-    sums = {"packs": packs.count, "rows": len(lengths), "tokens": tokens}
+    made = {"packs": packs.count, "rows": len(lengths), "tokens": tokens}
     if (output.pad_rows_to, output.pad_to) == (1, 1):
-        return sums
+        return made
     if output.packing == "wrapped":
         of_packs = np.diff(np.minimum(np.arange(packs.count + 1) * length, tokens))
     else:
-        rows = padded(lengths, output.pad_rows_to)
-        of_packs = np.bincount(packs.places[:, 0], rows, packs.count).astype(np.int64)
+        of_packs = np.zeros(packs.count, np.int64)
+        for some in blocks(len(lengths)):
+            np.add.at(of_packs, packs.places[some, 0], padded(lengths[some], output.pad_rows_to))
     whole = -(-of_packs // output.pad_to) * output.pad_to
-    return sums | {"padding": int(whole.sum()) - tokens}
+    return made | {"padding": int(whole.sum()) - tokens}
 
 
 class Packer(Protocol):
@@ -79,10 +80,12 @@ def best_fit_packs(lengths: U32, most: int, groups: I64 | None = None) -> Packs:
     `most`."""
     if groups is None:
         places, counts = best_fit(lengths, most)
-        first = np.zeros(len(counts) + 1, np.int64)
-        np.cumsum(counts, out=first[1:])
-        return Packs(places, first[places[:, 0]] + places[:, 1], len(counts))
-    places, ranks = np.empty((len(lengths), 2), np.uint32), np.empty(len(lengths), np.int64)
+        first = np.cumsum(counts, dtype=np.uint32) - counts
+        ranks = np.empty(len(lengths), np.uint32)
+        for some in blocks(len(lengths)):
+            np.add(first[places[some, 0]], places[some, 1], out=ranks[some])
+        return Packs(places, ranks, len(counts))
+    places, ranks = np.empty((len(lengths), 2), np.uint32), np.empty(len(lengths), np.uint32)
     packs = done = 0
     for group in np.unique(groups):
         rows = np.flatnonzero(groups == group)
@@ -96,14 +99,18 @@ def best_fit_packs(lengths: U32, most: int, groups: I64 | None = None) -> Packs:
 def wrapped_packs(lengths: U32, most: int, groups: I64 | None = None) -> Packs:
     """Rows one behind the other, cut every `most` tokens: place is the token of its pack that a row begins
     at. Groups follow each other without a gap."""
-    order = np.arange(len(lengths)) if groups is None else np.argsort(groups, kind="stable")
-    ranks = np.empty(len(lengths), np.int64)
-    ranks[order] = np.arange(len(lengths))
-    ends = np.cumsum(lengths[order], dtype=np.int64)
-    begins = (ends - lengths[order])[ranks]
-    total = int(ends[-1]) if len(ends) else 0
-    places = np.stack([begins // most, begins % most], axis=1).astype(np.uint32)
-    return Packs(places, ranks, -(-total // most))
+    ranks = np.arange(len(lengths), dtype=np.uint32)
+    if groups is not None:
+        ranks[np.argsort(groups, kind="stable")] = np.arange(len(lengths), dtype=np.uint32)
+        lengths, given = np.empty_like(lengths), lengths
+        lengths[ranks] = given
+    places, total = np.empty((len(lengths), 2), np.uint32), 0
+    for some in blocks(len(lengths)):
+        ends = total + np.cumsum(lengths[some], dtype=np.int64)
+        begins = ends - lengths[some]
+        places[some, 0], places[some, 1] = begins // most, begins % most
+        total = int(ends[-1])
+    return Packs(places if groups is None else places[ranks], ranks, -(-total // most))
 
 
 PACKERS: dict[str, Packer] = {"bfd": best_fit_packs, "wrapped": wrapped_packs}

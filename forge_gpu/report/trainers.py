@@ -9,6 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from forge_gpu.io.sinks.base import OutputPath
+from forge_gpu.io.sinks.registry import OF_MESSAGES
 
 LOADERS = {"jsonl": "json", "parquet": "parquet"}
 """How `datasets` names a format; others are of one trainer, of the same name."""
@@ -32,13 +33,13 @@ def lines_for_trainers(manifest: dict[str, Any], folder: OutputPath) -> list[str
     folder: where the output is, as it is told to people.
     """
     output = manifest["config"]["output"]
-    if output["form"] != "tokens":
+    if output["form"] != "tokens" and output["format"] not in OF_MESSAGES:
         return _of_texts(manifest)
     text = (files("forge_gpu.report") / "trainers.yaml").read_text(encoding="utf-8")
     known = YAML(typ="safe", pure=True).load(text)
     train = [f"{folder}/{entry['file']}" for entry in manifest["outputs"] if entry["split"] == "train"]
     first = f"{folder}/{train[0].removeprefix(f'{folder}/').split('.', 1)[0]}"
-    last = [name for name, kind in manifest["columns"].items() if kind == "ids"][-1]
+    last = [name for name, kind in manifest["columns"].items() if kind in ("ids", "json")][-1]
     lines = []
     loader = LOADERS.get(output["format"])
     for trainer in (output["for"] or ["trl"]) if loader else [output["format"]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import orjson
 from forge_gpu.errors import InputError
 from forge_gpu.kernels.layout import I64, U8
 from forge_gpu.tokens.spelling import spelled
+from forge_gpu.tokens.stored import StoredJson, renamed
 
 SET_ASIDE = "\ufdd0{}"
 """Takes the place of an added token in a vocabulary: a text that no valid text holds."""
@@ -34,17 +36,16 @@ class AddedToken:
 
 @dataclass(frozen=True)
 class Definition:
-    """One tokenizer. text: its JSON, of which the whole is read again where it is asked for: as objects a
-    large vocabulary takes five times the room. outline: it without the words and merges of its model. path:
-    of the file that it is from. digest: SHA-256 of the JSON as it was given. unknown: the id of texts that
-    the model does not know. spelling: the bytes of all ids, and int64[ids + 1], where each begins; an id
-    without bytes that are known has none."""
+    """One tokenizer. stored: its JSON. path: of the file that it is from. digest: SHA-256 of the JSON as it
+    was given. unknown: the id of texts that the model does not know. special_words: words of the model that
+    texts may not become, with their ids. spelling: the bytes of all ids, and int64[ids + 1], where each
+    begins; an id without bytes that are known has none."""
 
-    text: bytes
-    outline: Mapping[str, Any]
+    stored: StoredJson
     path: Path
     digest: str
     unknown: int | None
+    special_words: Mapping[str, int]
     added: tuple[AddedToken, ...]
     spelling: tuple[U8, I64]
 
@@ -60,16 +61,19 @@ class Definition:
             raise InputError(f"{path} is no tokenizer: it has no model with a vocabulary")
         digest = hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
         added = _added(document, path)
-        spelling = _spelling(document, added, path)
-        unknown, compact = _unknown(model), orjson.dumps(document)
-        for large in ("vocab", "merges"):
-            model.pop(large, None)
-        return cls(compact, document, path, digest, unknown, added, spelling)
+        spelling, unknown, words = _spelling(document, added, path), _unknown(model), _special(model, added)
+        stored = StoredJson.of(document, ("vocab", "merges"))
+        return cls(stored, path, digest, unknown, words, added, spelling)
 
     @property
-    def kind(self) -> str:
-        """BPE, Unigram, WordPiece or WordLevel."""
-        return str(self.outline["model"].get("type") or "BPE")
+    def text(self) -> bytes:
+        """Its JSON."""
+        return self.stored.text()
+
+    @property
+    def outline(self) -> Mapping[str, Any]:
+        """Its JSON, without the words and merges of its model."""
+        return self.stored.outline
 
     def parts(self, *names: str) -> list[dict[str, Any]]:
         """What stands under `normalizer`, `pre_tokenizer`, `decoder`; what is inside sequences too."""
@@ -104,14 +108,21 @@ class Definition:
 
         first: for pieces that a row begins with, or all where it makes no difference.
         """
-        special = {token.content for token in self.added if token.special}
-        document = orjson.loads(self.text)
+        changes: dict[str, Any] = {"added_tokens": []} | dict.fromkeys(
+            ("post_processor", "truncation", "padding")
+        )
         if not first:
-            for part in _walk(document.get("pre_tokenizer")):
+            splits = deepcopy(self.outline.get("pre_tokenizer"))
+            for part in _walk(splits):
                 if part.get("type") == "Metaspace" and part.get("prepend_scheme") == "first":
                     part["prepend_scheme"] = "never"
-        document |= {"added_tokens": [], "model": _without(document["model"], self.kind, special)}
-        return orjson.dumps(document | dict.fromkeys(("post_processor", "truncation", "padding")))
+            changes["pre_tokenizer"] = splits
+        return self.stored.text(changes, self._words_apart())
+
+    def _words_apart(self) -> Mapping[str, bytes]:
+        """The vocabulary with other texts in place of its special words; ids stay as they are."""
+        words = {word: SET_ASIDE.format(number) for word, number in self.special_words.items()}
+        return {"vocab": renamed(self.stored.part("vocab"), words)} if words else {}
 
 
 def _added(document: Mapping[str, Any], path: Path) -> tuple[AddedToken, ...]:
@@ -161,24 +172,17 @@ def _walk(part: Any) -> Iterator[dict[str, Any]]:
                 yield from _walk(inner)
 
 
-def _without(model: Mapping[str, Any], kind: str, special: set[str]) -> Mapping[str, Any]:
-    """A model whose texts do not become special tokens; ids stay as they are. Of a BPE, those that merges
-    make are words of the text as well."""
-    vocabulary = model["vocab"]
+def _special(model: Mapping[str, Any], added: Sequence[AddedToken]) -> dict[str, int]:
+    """Words of a model that are special tokens as well, with their ids. Of a BPE, those that merges make are
+    words of the text as well, and stay."""
+    vocabulary, special = model["vocab"], {token.content for token in added if token.special}
     if isinstance(vocabulary, list):
-        entries = [
-            [SET_ASIDE.format(number), *entry[1:]]
-            if entry[0] in special and number != model.get("unk_id")
-            else entry
-            for number, entry in enumerate(vocabulary)
-        ]
-        return {**model, "vocab": entries}
-    words = (special & vocabulary.keys()) - {model.get("unk_token")}
-    if words and kind == "BPE":
+        words = {str(entry[0]): number for number, entry in enumerate(vocabulary)}
+        return {
+            word: words[word] for word in sorted(special & words.keys()) if words[word] != model.get("unk_id")
+        }
+    names = (special & vocabulary.keys()) - {model.get("unk_token")}
+    if names and str(model.get("type") or "BPE") == "BPE":
         pairs = model.get("merges") or ()
-        words -= {"".join(pair.split(" ", 1) if isinstance(pair, str) else pair) for pair in pairs}
-    if not words:
-        return model
-    others = {word: number for word, number in vocabulary.items() if word not in words}
-    set_aside = {SET_ASIDE.format(vocabulary[word]): vocabulary[word] for word in sorted(words)}
-    return {**model, "vocab": others | set_aside}
+        names -= {"".join(pair.split(" ", 1) if isinstance(pair, str) else pair) for pair in pairs}
+    return {word: vocabulary[word] for word in sorted(names)}

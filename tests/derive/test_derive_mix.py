@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,17 @@ import numpy as np
 import pytest
 
 import forge_gpu
+from forge_gpu.config.schema import Config
 from forge_gpu.derive.lengths import tokens_of_lines
 from forge_gpu.derive.mix import mix
 from forge_gpu.derive.repack import repack
 from forge_gpu.errors import ForgeError
 from forge_gpu.loading.mixture import INDEX, MIXTURE
 from forge_gpu.share.prepared import open_prepared
+from tests.job import jobs
+from tests.job.test_job_tokens import TEMPLATE, talks
 from tests.loading.made import tokens
+from tests.tokens.made import document
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +103,70 @@ def test_all_of_all_is_the_preparation_of_all(tmp_path: Path) -> None:
     mixed = Counter(tuple(batch.input_ids.tolist()) for batch in batches)
     assert mixed == Counter(tuple(row["input_ids"]) for folder in parts for row in train(folder))
     assert [entry["passes"] for entry in made["sources"]] == [1.0, 1.0]
+
+
+def halves(folder: Path) -> tuple[list[Path], list[Path]]:
+    """(two files of conversations that share none; a folder of tokens of each): every token is trained."""
+    (folder / "tokenizer.json").write_text(document("qwen"))
+    inputs = [jobs.write_lines(folder / f"{n}.jsonl", talks(60 * n)[60 * n - 60 :]) for n in (1, 2)]
+    for number, source in enumerate(inputs):
+        jobs.run(all_trained(folder, [source]), folder / f"part {number}")
+    return inputs, [folder / "part 0", folder / "part 1"]
+
+
+def all_trained(folder: Path, inputs: list[Path], **data: Any) -> Config:
+    return jobs.plan(
+        *inputs,
+        data={"mapping": {"shape": "conversation", "messages": "messages"}, **data},
+        model={"chat_template": TEMPLATE, "template_kind": "jinja"},
+        tokens={"tokenizer": str(folder), "train": "all"},
+        output={"form": "tokens"},
+        preprocessing={"train_split": 1.0, "validation_split": 0.0},
+    )
+
+
+def times_of(rows: Iterable[Sequence[int]]) -> Counter[tuple[int, ...]]:
+    return Counter(map(tuple, rows))
+
+
+@pytest.mark.parametrize("passes", [(1, 1), (2, 1), (1, 3), (3, 2)])
+def test_whole_passes_are_the_preparation_with_repeats(passes: tuple[int, int], tmp_path: Path) -> None:
+    """Each line as often as `forge prepare` writes it with `data.repeats`."""
+    inputs, parts = halves(tmp_path)
+    there = [sum(tokens_of_lines(open_prepared(part), "train").tolist()) for part in parts]
+    weights = [count * number for count, number in zip(there, passes, strict=True)]
+    mix(parts, tmp_path / "mixed", weights=weights, tokens=sum(weights))
+    jobs.run(all_trained(tmp_path, inputs, repeats=list(passes)), tmp_path / "scratch")
+    batches = forge_gpu.open(tmp_path / "mixed").reader("train")
+    mixed = times_of(batch.input_ids.tolist() for batch in batches)
+    assert mixed == times_of(row["input_ids"] for row in train(tmp_path / "scratch"))
+    assert {*mixed.values()} == {*passes}
+
+
+@pytest.mark.parametrize(
+    ("weights", "repeats"), [([0.5, 0.5], [1, 1]), ([0.8, 0.2], [3, 1]), ([1, 4], [1, 5])]
+)
+def test_shares_are_those_of_a_preparation_with_weights(
+    weights: list[float], repeats: list[int], tmp_path: Path
+) -> None:
+    """As many tokens of each, up to the rows that do not fit, and no row twice before all came once. Which
+    rows are in the last pass differs: a mixture draws lines, a plan draws rows by their content."""
+    inputs, parts = halves(tmp_path)
+    settings = {"weights": weights, "repeats": repeats, "weights_by": "tokens"}
+    jobs.run(all_trained(tmp_path, inputs, **settings), tmp_path / "scratch")
+    scratch = times_of(row["input_ids"] for row in train(tmp_path / "scratch"))
+    asked = sum(len(row) * number for row, number in scratch.items())
+    mix(parts, tmp_path / "mixed", weights=weights, tokens=asked)
+    batches = forge_gpu.open(tmp_path / "mixed").reader("train")
+    mixed = times_of(batch.input_ids.tolist() for batch in batches)
+    longest = max(map(len, [*scratch, *mixed]))
+    for part in parts:
+        own = [tuple(row["input_ids"]) for row in train(part)]
+        used = [sum(len(row) * times[row] for row in own) for times in (scratch, mixed)]
+        assert abs(used[0] - used[1]) < 3 * longest, used
+        for times in (scratch, mixed):
+            of_rows = [times[row] for row in own]
+            assert max(of_rows) - min(of_rows) <= 1
 
 
 def test_what_cannot_be_mixed_is_told(sources: list[Path], tmp_path: Path) -> None:

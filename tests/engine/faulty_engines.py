@@ -11,6 +11,7 @@ from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.gpu.arrays import DeviceArrays
 from forge_gpu.engine.held import HeldChunks
 from forge_gpu.engine.lazy import LazySpans, LazyText
+from forge_gpu.engine.marked import Unmarked
 from forge_gpu.kernels.arrays import Arrays, Result
 from forge_gpu.kernels.layout import I32, I64, U8, U64, ProgramTable, Spans, Text, spans_of_offsets
 from forge_gpu.kernels.reference.minhash import Signing
@@ -81,6 +82,9 @@ class FaultyEngine(CpuEngine):
 
     def band_hashes(self, text: Text, signing: Signing) -> U64:
         return super().band_hashes(self._there(text), signing)
+
+    def unmark(self, text: Text) -> Unmarked:
+        return super().unmark(self._there(text))
 
     def judge(self, column: Spans, limit: float | None) -> Judged:
         self._allocator.grant(len(column.data))

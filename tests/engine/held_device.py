@@ -19,6 +19,7 @@ from forge_gpu.engine.choose import EngineFactory
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.halving import joined_texts
 from forge_gpu.engine.held import HeldChunks
+from forge_gpu.engine.marked import Unmarked
 from forge_gpu.engine.resilient import ResilientEngine
 from forge_gpu.fates import Reason
 from forge_gpu.kernels.cpu import (
@@ -30,6 +31,7 @@ from forge_gpu.kernels.cpu import (
     render,
     scan,
     shingles,
+    token_rows,
     union,
     utf8,
 )  # fmt: skip
@@ -202,6 +204,14 @@ def _band_hashes(data: Any, offsets: Any, *arguments: Any) -> Any:
     return device.array(minhash.band_hashes(data, offsets, *signing))
 
 
+def _unmark(text: Text, device: HostDevice) -> Unmarked:
+    device.pool.ask("kernel")
+    made = Unmarked(*token_rows.unmark(text))
+    device.array(made.texts.data)
+    device.download(made.unknown)
+    return made
+
+
 def _first_occurrence(hashes: Any, live: Any, device: HostDevice) -> Any:
     device.pool.ask("kernel")
     return device.array(dedup.first_occurrence(hashes, live))
@@ -299,6 +309,7 @@ def host_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
         "valid_utf8": _valid_utf8,
         "sets": SimpleNamespace(shared_shingles=_shared_shingles),
         "union": SimpleNamespace(united=_united),
+        "tokens": SimpleNamespace(unmark=_unmark),
     }.items():
         monkeypatch.setattr(engine, name, kernels)
 

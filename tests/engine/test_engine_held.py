@@ -30,6 +30,7 @@ from forge_gpu.kernels.layout import CLEAN, Spans
 from tests.engine.held_device import KINDS, HostPool, engines_on, host_kernels
 from tests.job.jobs import content, plan, rows, write_lines
 from tests.kernels.host_device import DeviceLost
+from tests.tokens.made import document
 
 __all__ = ["host_kernels"]
 pytestmark = pytest.mark.usefixtures("host_kernels")
@@ -39,6 +40,7 @@ JOBS: dict[str, dict[str, Any]] = {
     "flat": {"output": {"columns": ["score"]}, "preprocessing": {"split": {"stratify": "category"}}},
     "chats": CHATS,
     "parts": {"data": {"mapping": {**CHATS["data"]["mapping"], "tools": "tools"}}},
+    "tokens": {"output": {"form": "tokens"}, **CHATS},
     "near": {"preprocessing": {"dedup": {"near": {"threshold": 0.7}}}},
     "rejected": {"model": {"chat_template": "chatml", "template_kind": "builtin", "max_length": 16}},
     "array": {},
@@ -72,7 +74,7 @@ def source_of(kind: str, folder: Path) -> Path:
         path.with_suffix(".json").write_text(json.dumps(rows(500), indent=1))
         return path.with_suffix(".json")
     if not path.exists():
-        made = {"chats": chats, "parts": parts}.get(kind)
+        made = {"chats": chats, "parts": parts, "tokens": chats}.get(kind)
         write_lines(path, made(400) if made else rows(500))
         if kind == "rejected":
             with path.open("a") as file:
@@ -83,7 +85,11 @@ def source_of(kind: str, folder: Path) -> Path:
 def run(
     kind: str, folder: Path, output: str, make: Any, listen: Any = None, threads: int = 1
 ) -> dict[str, str]:
-    config = plan(source_of(kind, folder), **JOBS[kind])
+    sections = JOBS[kind]
+    if kind == "tokens":
+        (folder / "tokenizer.json").write_text(document("qwen"))
+        sections = {**sections, "tokens": {"tokenizer": str(folder)}}
+    config = plan(source_of(kind, folder), **sections)
     budget = Budget(2**24, threads, 16384, "a test")
     spec = JobSpec(config, folder, folder / output, fresh=True, range_bytes=65536)
     prepare(spec, budget, make, listen or (lambda event: None), lambda: None)

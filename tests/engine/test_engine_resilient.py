@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,8 @@ from forge_gpu.engine.resilient import Health, ResilientEngine
 from forge_gpu.kernels.layout import ABSENT, AS_JSON, AS_TEXT, CLEAN, ESCAPED, PLAIN, Spans, Text
 from forge_gpu.templates.program import Literal, RawSlot, Slot, pack
 from tests.engine.faulty_engines import Allocator, FaultyEngine
+from tests.kernels.adversarial import edge_text
+from tests.kernels.test_kernels_token_rows import flat, marked_row
 
 VALUES = [b"a" * 40, b"", b"\\n\\u0041" * 3, b"c" * 200, b"d", b"e" * 39, b"f" * 40 + b"\xff"]
 KINDS = [CLEAN, ABSENT, ESCAPED, PLAIN, CLEAN, CLEAN, PLAIN]
@@ -54,7 +58,7 @@ def everything(engine: object) -> list[object]:
     live = np.array([1, 1, 0, 1, 1, 1, 0], np.uint8)
     result.append(engine.first_occurrence(np.concatenate([hashes, hashes]), np.tile(live, 2)).tolist())
     result += [[field.tolist() for field in engine.judge(texts, 0.6)], rows_of(decoded)]
-    return result
+    return [*result, flat(engine.unmark(edge_text([marked_row(random.Random(row)) for row in range(9)])))]
 
 
 @pytest.mark.parametrize("limit", [10_000, 100, 41, 40, 1])

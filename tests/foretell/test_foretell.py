@@ -12,6 +12,7 @@ import pyarrow.parquet
 import pytest
 
 import forge_gpu
+from forge_gpu.config.schema import Config
 from forge_gpu.errors import ForgeError, InputError, OutputError
 from forge_gpu.foretell.apart import has_compiled, sample_apart
 from forge_gpu.foretell.describe import describe, short
@@ -23,9 +24,11 @@ from forge_gpu.foretell.sample import LEAST, ranges_of, sample
 from forge_gpu.hardware.host import Memory
 from forge_gpu.hardware.rates import read_rates
 from forge_gpu.io.disk import is_in_memory
+from forge_gpu.job.decide.mixture import lacking_repeats
 from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.spec import JobSpec
 from tests.foretell import made
+from tests.tokens.made import document
 
 PART = 2**20
 
@@ -256,3 +259,25 @@ def test_what_is_said_of_it_names_time_memory_disk_and_rows(tmp_path):
     assert said.memory.value > 2**26
     assert list(said.workers) == [1, 2, 4, 8, 16]
     assert read_rates().foretold
+
+
+@pytest.mark.parametrize("rows", [400, 12_000])
+def test_repeats_that_would_suffice_are_told_before_a_run(tmp_path, rows):
+    """Of a small input exactly, of a part about."""
+    (tmp_path / "tokenizer.json").write_text(document("qwen"))
+    paths = [made.write(tmp_path / "few.jsonl", rows // 6, 1), made.write(tmp_path / "many.jsonl", rows, 2)]
+    plan = made.config(paths[1], form="tokens").model_dump()
+    plan["data"] |= {"inputs": list(map(str, paths)), "weights": [0.5, 0.5], "weights_by": "tokens"}
+    plan["data"]["repeats"] = [2, 1]
+    plan["tokens"]["tokenizer"] = str(tmp_path)
+    config = Config.model_validate(plan)
+    said = foretell(JobSpec(config, tmp_path, tmp_path / "prepared"), most=PART, note=False)
+    came = lacking_repeats(forge_gpu.prepare(config, output=tmp_path / "prepared").manifest)
+    assert came.keys() == said.repeats.keys() == {str(paths[0])}
+    [number] = said.repeats.values()
+    is_whole = said.sampled["share"] == 1
+    assert is_whole == (rows == 400)
+    assert abs(number - came[str(paths[0])]) <= (0 if is_whole else 1)
+    about = "" if is_whole else "about "
+    told = f"{paths[0]} has too little for its share; with data.repeats {about}{number} of it"
+    assert any(line.startswith(told) for line in short(said))

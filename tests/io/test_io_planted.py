@@ -18,7 +18,7 @@ from forge_gpu.config.write import save
 from forge_gpu.errors import OutputError
 from forge_gpu.io import atomic
 from forge_gpu.io.atomic import PARTIAL
-from forge_gpu.io.sinks.registry import NAMES, OF_TOKENS
+from forge_gpu.io.sinks.registry import NAMES, OF_MESSAGES, OF_TOKENS
 from forge_gpu.job.events.file import EventFile
 from forge_gpu.loading.mapped import MAPPED, mapped_split
 from forge_gpu.report import history
@@ -53,6 +53,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config_of(model: Path, format: str) -> Config:
     holds = OF_TOKENS.get(format)
     tokens: dict[str, Any] = {} if holds is None or holds.labels else {"train": "all"}
+    if format in OF_MESSAGES:
+        data = {"mapping": {"shape": "conversation", "messages": "messages"}}
+        return plan(model / "rows.jsonl", model, data=data, output={"form": "messages", "format": format})
     return plan(model / "rows.jsonl", model, tokens, output={"form": "tokens", "format": format})
 
 

@@ -19,7 +19,7 @@ from forge_gpu.audit.folder import verify_folder
 from forge_gpu.config.rules import broken
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import Interrupted, OutputError, ValidationError
-from forge_gpu.io.sinks.registry import NAMES, OF_TOKENS, format_of
+from forge_gpu.io.sinks.registry import NAMES, OF_MESSAGES, OF_TOKENS, format_of
 from forge_gpu.report.trainers import lines_for_trainers
 from forge_gpu.share.card.features import features_of
 from forge_gpu.share.prepared import open_prepared
@@ -60,7 +60,7 @@ def lines_of(config: Config, output: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def test_every_format_of_one_trainer_says_what_it_holds_and_has_a_reader() -> None:
-    assert OF_TOKENS.keys() == {*NAMES} - {"jsonl", "parquet"}
+    assert {*OF_TOKENS, *OF_MESSAGES} == {*NAMES} - {"jsonl", "parquet"}
     assert {*READERS, "megatron"} == OF_TOKENS.keys()
 
 

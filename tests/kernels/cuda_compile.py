@@ -27,7 +27,7 @@ from forge_gpu.kernels.cuda import device
 
 MODULES = (
     "pieces", "render", "hashing", "dedup", "statistics", "shingles", "minhash", "utf8", "scan", "messages",
-    "sets", "union", "vm",
+    "sets", "union", "vm", "token_marks",
 )  # fmt: skip
 U8, I32, U32, I64, U64 = (
     kind[::1] for kind in (types.uint8, types.int32, types.uint32, types.int64, types.uint64)
@@ -88,6 +88,9 @@ SIGNATURES: dict[str, list[tuple[Any, ...]]] = {
         )
     ],
     "utf8.find_faults": [(U8, U64, i64, I64, I64, U8)],
+    "token_marks.count_marks": [(U64, i64, i64, I64)],
+    "token_marks.place_marks": [(U64, i64, i64, I64, I64)],
+    "token_marks.find_ranges": [(U8, i64, I64, I64, I64, types.boolean, I64, I64, I64, I64, I64, I64, U8)],
 }
 
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from forge_gpu.engine.base import RowGroups
 from forge_gpu.engine.held import HeldChunk
+from forge_gpu.engine.marked import Unmarked
 from forge_gpu.kernels.arrays import HOST, Arrays, Result
 from forge_gpu.kernels.cpu import dedup, hashing, jsontext, messages, minhash, render, scan, statistics
+from forge_gpu.kernels.cpu.token_rows import unmark
 from forge_gpu.kernels.cpu.utf8 import valid_utf8
 from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
 from forge_gpu.kernels.reference.minhash import Signing
@@ -90,6 +92,9 @@ class CpuEngine:
 
     def band_hashes(self, text: Text, signing: Signing) -> U64:
         return minhash.band_hashes(text.data, text.offsets, *signing)
+
+    def unmark(self, text: Text) -> Unmarked:
+        return Unmarked(*unmark(Text(text.data, text.offsets)))
 
     def judge(self, column: Spans, limit: float | None) -> Judged:
         return statistics.judge(column, limit, self._statistics)

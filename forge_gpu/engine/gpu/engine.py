@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from forge_gpu.engine.base import Engine, RowGroups
-from forge_gpu.engine.gpu import structure
+from forge_gpu.engine.gpu import structure, tokens
 from forge_gpu.engine.gpu.arrays import DeviceArrays
 from forge_gpu.engine.gpu.cudf_adapter import TextBlock
 from forge_gpu.engine.gpu.device import ChunkDevice
 from forge_gpu.engine.halving import out_of_memory
 from forge_gpu.engine.held import Column, HeldChunk, HeldChunks, own_messages
 from forge_gpu.engine.lazy import LazyRecords, LazySpans, LazyText, here
+from forge_gpu.engine.marked import Unmarked
 from forge_gpu.kernels.arrays import Arrays, Result
 from forge_gpu.kernels.cuda import dedup, hashing, minhash, render, sets, statistics, union
 from forge_gpu.kernels.cuda.device import DeviceSpans
@@ -247,6 +248,12 @@ class GpuEngine:
             made = minhash.band_hashes(there.data, there.offsets, *signing, self._device)
             hashes: U64 = self._device.download(made)
             return hashes
+
+    def unmark(self, text: Text) -> Unmarked:
+        if len(text) < self._least_rows or not isinstance(text, LazyText):
+            return self._host.unmark(text)
+        with self._device:
+            return tokens.unmark(text.source, self._device)
 
     def judge(self, column: Spans, limit: float | None) -> Judged:
         if len(column) < self._least_rows:

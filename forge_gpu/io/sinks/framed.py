@@ -11,7 +11,6 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,8 @@ from forge_gpu.io.sinks.shards import ShardRows
 from forge_gpu.io.sinks.token_columns import IDS, LABELS, LENGTHS
 from forge_gpu.io.sinks.token_rows import Lists, TokenRows, lists_of
 from forge_gpu.io.sinks.trainer_parquet import Codec
-from forge_gpu.kernels.layout import I64
+from forge_gpu.kernels.cpu.token_rows import gather
+from forge_gpu.kernels.layout import I64, U8
 
 INDEX = "index.json"
 COLUMNS = (IDS, LABELS, LENGTHS)
@@ -91,8 +91,8 @@ class FramedShard(FolderShard):
             file.seek(int(ends[0][0]))
             for group in self._log.groups():
                 for batch in group.to_batches():
-                    pieces, sizes = _items(batch, self._framing)
-                    file.write(b"".join(pieces))
+                    items, sizes = _items(batch, self._framing)
+                    file.write(items.data)
                     ends.append(ends[-1][-1] + np.cumsum(sizes, dtype=np.int64))
             at = np.concatenate(ends)
             self._require_room(int(at[-1]))
@@ -111,21 +111,45 @@ class FramedShard(FolderShard):
         return (self._framing.index(shards, digest.hexdigest()),)
 
 
-def _items(batch: pa.RecordBatch, framing: Framing) -> tuple[list[bytes | memoryview], I64]:
-    """(the bytes of lines one behind the other, in pieces; how many each line has: int64[n])."""
-    columns: list[list[bytes | memoryview]] = []
-    sizes = []
-    for name in COLUMNS:
-        values, at = lists_of(batch[name])
-        bounds, view = (4 * at).tolist(), memoryview(values.astype("<i4").tobytes())
-        own = np.diff(at)
-        before = {count: framing.before(count) for count in set(own.tolist())}
-        heads: list[bytes | memoryview] = [before[count] for count in own.tolist()]
-        columns += [heads, [view[begin:end] for begin, end in pairwise(bounds)]]
-        sizes.append(4 * own + np.array([len(head) for head in heads], np.int64))
-    table = np.stack(sizes, 1).astype("<u4").tobytes()
-    told = [table[begin : begin + SIZES] for begin in range(0, len(table), SIZES)]
-    return list(chain.from_iterable(zip(told, *columns, strict=True))), SIZES + np.sum(sizes, 0)
+def _items(batch: pa.RecordBatch, framing: Framing) -> tuple[U8, I64]:
+    """(the bytes of lines one behind the other; how many each line has: int64[n])."""
+    lists = [lists_of(batch[name]) for name in COLUMNS]
+    counts = [np.diff(at) for _, at in lists]
+    heads = [_Heads.of(own, framing) for own in counts]
+    columns = [own.length + 4 * count for own, count in zip(heads, counts, strict=True)]
+    told = np.stack(columns, 1).astype("<u4")
+    # What lines are pieced together from: their sizes, and of each column the heads and the numbers.
+    sources, starts = [told.reshape(-1).view(np.uint8)], [SIZES * np.arange(len(told))]
+    sizes: list[I64 | int] = [SIZES]
+    for own, count, (values, at) in zip(heads, counts, lists, strict=True):
+        for source, start, size in (
+            (own.data, own.start, own.length),
+            (values.astype("<i4").view(np.uint8), 4 * at[:-1], 4 * count),
+        ):
+            starts.append(start + sum(map(len, sources)))
+            sizes.append(size)
+            sources.append(source)
+    pieces = np.stack([np.broadcast_to(size, len(told)) for size in sizes], 1)
+    offsets = np.concatenate(([0], np.cumsum(pieces, dtype=np.int64)))
+    return gather(np.concatenate(sources), np.stack(starts, 1).reshape(-1), offsets), pieces.sum(1)
+
+
+@dataclass(frozen=True)
+class _Heads:
+    """What stands before the numbers of a column of each line. data: uint8[b], that of each count once;
+    start, length: int64[n], where a line's stands in it."""
+
+    data: U8
+    start: I64
+    length: I64
+
+    @classmethod
+    def of(cls, counts: I64, framing: Framing) -> _Heads:
+        different, which = np.unique(counts, return_inverse=True)
+        heads = [framing.before(count) for count in different.tolist()]
+        length = np.array([len(head) for head in heads], np.int64)
+        data = np.frombuffer(b"".join(heads), np.uint8)
+        return cls(data, (np.cumsum(length) - length)[which], length[which])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,6 +40,9 @@ OF_TOKENS = {
 }
 """Those that hold tokens alone, for one trainer each."""
 
+OF_MESSAGES = ("verl",)
+"""Those that hold conversations, for trainers that apply a template themselves."""
+
 
 @cache
 def format_of(name: str) -> Format:

@@ -101,6 +101,15 @@ class Mixture:
         ]
 
 
+def lacking_repeats(manifest: Mapping[str, Any]) -> dict[str, int]:
+    """Inputs of a mixture that come less often than would suffice for all rows of the others, and how often
+    that is. manifest: of a job."""
+    entries = manifest.get("mixture", ())
+    suffice = {entry["input"]: entry.get("sufficient_repeats", 0) for entry in entries}
+    repeats = {entry["input"]: entry.get("repeats", 1) for entry in entries}
+    return {path: number for path, number in suffice.items() if number > repeats[path]}
+
+
 def strata(source: npt.NDArray[np.uint32], stratum: U64 | None) -> U64:
     """Strata that are parted by source as well: uint64[n]."""
     if stratum is None:

@@ -13,9 +13,11 @@ import orjson
 
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
+from forge_gpu.engine.marked import Unmarked
 from forge_gpu.io.sinks.base import ListRows
 from forge_gpu.io.sinks.token_columns import ATTENTION, IDS, IGNORED, LABELS, LENGTHS
 from forge_gpu.job.rows.answers import apart, lists_apart, longest_text, pairs
+from forge_gpu.job.rows.by_library import ComparedRows
 from forge_gpu.job.rows.by_reference import require_as_reference, shortest
 from forge_gpu.job.rows.origins import RowOrigins
 from forge_gpu.job.rows.rows import Rows
@@ -23,8 +25,8 @@ from forge_gpu.job.rows.thinking import without_thinking
 from forge_gpu.job.rows.tokenizers import min_trained
 from forge_gpu.job.state.token_table import nothing
 from forge_gpu.kernels import layout
-from forge_gpu.kernels.cpu.token_rows import as_json, bytes_of_characters, unmark
-from forge_gpu.kernels.layout import I64, U8, Spans, Text, spans_of_offsets
+from forge_gpu.kernels.cpu.token_rows import as_json, bytes_of_characters
+from forge_gpu.kernels.layout import I32, I64, U8, Spans, Text, spans_of_offsets
 from forge_gpu.kernels.token_layout import Runs
 from forge_gpu.templates.forms import form_of
 from forge_gpu.templates.forms.tokens import answers_of, prompt_alone
@@ -37,8 +39,6 @@ from forge_gpu.tokens.tokenizer import U32, Tokenizer, TokenizerPlan, Tokens
 if TYPE_CHECKING:
     from forge_gpu.templates.origins import Span
 
-CHECKED_ROWS = 4
-"""Rows of a chunk that are encoded by the library `tokenizers` as well, and compared."""
 SPANS = "spans"
 KEY_TEXT, KEY_SPANS = own("key's text"), own("key's spans")
 """Columns that a dedup key is made of."""
@@ -101,6 +101,7 @@ class RowEncoder:
         texts = texts or [whole]
         self._composers = [Composer(names, self._compose) for names in texts]
         """One for each text that a row stands for: of pairs two."""
+        self._compared = [ComparedRows() for _ in texts]
 
     @property
     def sides(self) -> range:
@@ -111,8 +112,8 @@ class RowEncoder:
 
         def make() -> Taught:
             live = rows.live
-            texts, _, marked_spans, _ = self._rendered(rows, live, side)
-            return Taught(live, texts, self._spans(rows, live, texts, marked_spans))
+            made, _ = self._rendered(rows, live, side)
+            return Taught(live, made.texts, self._spans(rows, live, made.texts, made.trained))
 
         return rows.once(f"taught {side}", make)
 
@@ -124,14 +125,13 @@ class RowEncoder:
         return replace(first, tokens=apart(first.tokens)) if self._answers else first
 
     def _encode(self, rows: Rows, chosen: I64, side: int) -> EncodedRows:
-        texts, literals, marked_spans, unknown = self._rendered(rows, chosen, side, check=True)
+        rendered, program = self._rendered(rows, chosen, side, check=True)
+        texts, literals, marked_spans, unknown = rendered
         own_tokens = self.origins.own_tokens(rows, chosen, texts, unknown, side) if unknown.any() else {}
         literals = _with_unknown(texts, literals, unknown, own_tokens)
         spans = self._trained(Taught(chosen, texts, self._spans(rows, chosen, texts, marked_spans)))
         tokens = self._tokenizer.encode(texts, literals, spans)
-        if len(chosen):
-            sample = np.unique(np.linspace(0, len(chosen) - 1, CHECKED_ROWS).astype(np.int64))
-            self._tokenizer.check(texts, tokens, sample.tolist())
+        self._tokenizer.check(texts, tokens, self._compared[side].choose(program, tokens.guarded))
         return EncodedRows(chosen, texts, literals, spans, tokens)
 
     def bytes_of(self, identity: int) -> bytes:
@@ -142,7 +142,9 @@ class RowEncoder:
         """Rows of which it cannot be told which control tokens the template wrote."""
 
         def of_side(side: int) -> I64:
-            return self.origins.unknown_rows(rows, lambda some: self._rendered(rows, some, side)[0], side)
+            return self.origins.unknown_rows(
+                rows, lambda some: self._rendered(rows, some, side)[0].texts, side
+            )
 
         return reduce(np.union1d, map(of_side, self.sides))
 
@@ -182,11 +184,9 @@ class RowEncoder:
         prompt, completion = (marked(program, self._whole_texts) for program in programs)
         return (*prompt, *trained(completion))
 
-    def _rendered(
-        self, rows: Rows, chosen: I64, side: int, check: bool = False
-    ) -> tuple[Text, Runs, Runs, U8]:
-        """(the texts, their literals, what is marked as trained, whose literals are not told apart). check:
-        compare one with the reference."""
+    def _rendered(self, rows: Rows, chosen: I64, side: int, check: bool = False) -> tuple[Unmarked, I32]:
+        """(the texts and what was marked in them, what program wrote each). check: compare one with the
+        reference."""
         self._whole_texts = rows.bound.whole_texts
         table, program = self._composers[side].table(rows.bound)
         columns = [rows.column(name) for name in table.columns]
@@ -195,7 +195,7 @@ class RowEncoder:
             first = rows.bound.first
             require_as_reference(self._engine, table, program, columns, first, short, layout.AS_TEXT)
         text = self._engine.render(table, program, columns, chosen, layout.AS_TEXT, rows.bound.first)
-        return unmark(Text(text.data, text.offsets))
+        return self._engine.unmark(text), program[chosen]
 
     def _spans(self, rows: Rows, chosen: I64, texts: Text, marked_spans: Runs) -> Runs:
         """What the assistant wrote, in bytes of the texts: as a row's list says it, or its marks do."""
