@@ -54,6 +54,18 @@ def job(inputs: Inputs) -> list[Point]:
     return [Point(*inputs.job())]
 
 
+def gzipped(inputs: Inputs) -> list[Point]:
+    return [Point(*inputs.packed(".jsonl.gz"))]
+
+
+def zstandard(inputs: Inputs) -> list[Point]:
+    return [Point(*inputs.packed(".jsonl.zst"))]
+
+
+def parquet(inputs: Inputs) -> list[Point]:
+    return [Point(*inputs.packed(".parquet"))]
+
+
 def near(inputs: Inputs) -> list[Point]:
     return [Point(*inputs.near())]
 
@@ -122,6 +134,33 @@ CASES: tuple[Case, ...] = (
         ),
         job,
         oracle.job,
+        writes=True,
+    ),
+    Case(
+        "gzip_job",
+        "The same whole job from JSON lines compressed with gzip.",
+        "whole_job",
+        (FORGE, POLARS, DUCKDB, DATASETS, READ),
+        gzipped,
+        oracle.job,
+        writes=True,
+    ),
+    Case(
+        "zstd_job",
+        "The same from lines compressed with Zstandard, which datasets reads with one more library.",
+        "whole_job",
+        (FORGE, POLARS, DUCKDB, READ),
+        zstandard,
+        oracle.job,
+        writes=True,
+    ),
+    Case(
+        "parquet_job",
+        "The same whole job from Parquet (Snappy, groups of 20,000 rows) to Parquet (Zstandard, level 1).",
+        "whole_job_to_parquet",
+        (FORGE, POLARS, DUCKDB, DATASETS, READ),
+        parquet,
+        oracle.job_to_parquet,
         writes=True,
     ),
     frame_case("read_jsonl", "From JSONL to columns of text.", oracle.columns, SIMDJSON, READ),

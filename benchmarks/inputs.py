@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import generate, work
+from benchmarks import generate, packed, work
 
 FOLDER = Path(__file__).parent / "data"
 MAKE = 1
@@ -39,6 +39,14 @@ class Inputs:
     def job(self) -> tuple[Path, int]:
         """(path, rows) of the file for the whole job."""
         return self._flat("job")
+
+    def packed(self, suffix: str) -> tuple[Path, int]:
+        """The file for the whole job as ".jsonl.gz", ".jsonl.zst" or ".parquet"; see `packed.py`."""
+        lines, rows = self.job()
+        path = FOLDER / f"{lines.stem}-{lines.stat().st_size}{suffix}"
+        if not path.exists():
+            packed.write(lines, path)
+        return path, rows
 
     def flat(self) -> tuple[Path, int]:
         """(path, rows) of the flat file for single steps."""

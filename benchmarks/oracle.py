@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from benchmarks import generate, work
@@ -20,7 +23,14 @@ Row = dict[str, Any]
 
 
 def rows_of(path: Path) -> Iterator[Row]:
-    with open(path, "rb") as lines:
+    """Those of JSON lines, compressed or not, or of Parquet, by the file's suffix."""
+    if path.suffix == ".parquet":
+        with pq.ParquetFile(path) as table:
+            for batch in table.iter_batches(2**13):
+                yield from batch.to_pylist()
+        return
+    compression = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix)
+    with pa.input_stream(str(path), compression) as stream, BufferedReader(stream, 2**20) as lines:
         for line in lines:
             if line.strip():
                 yield orjson.loads(line)
@@ -111,9 +121,18 @@ def strata(result: Any, point: Point, folder: Path) -> dict[str, float]:
 
 
 def job(result: Any, point: Point, folder: Path) -> dict[str, float]:
-    """Both files together hold each text once, and validation its share of every category."""
+    """Both files of JSON lines together hold each text once, and validation its share of every category."""
+    return _job(point, folder, ".jsonl")
+
+
+def job_to_parquet(result: Any, point: Point, folder: Path) -> dict[str, float]:
+    """The same of two files of Parquet."""
+    return _job(point, folder, ".parquet")
+
+
+def _job(point: Point, folder: Path, suffix: str) -> dict[str, float]:
     required, categories = _unique_texts(point.input)
-    parts = {name: list(rows_of(folder / f"{name}.jsonl")) for name in work.SPLITS}
+    parts = {name: list(rows_of(folder / (name + suffix))) for name in work.SPLITS}
     expect(work.facts(row["text"] for part in parts.values() for row in part), required, "the texts written")
     chosen = Counter(row["category"] for row in parts["validation"])
     _within_one(chosen, categories)

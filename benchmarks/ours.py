@@ -246,7 +246,17 @@ def chat_texts(input: str, template: str, make_engine: type[CpuEngine]) -> Calla
 
 def whole_job(input: str, folder: str, plan: str = "bare") -> Callable[[], Any]:
     """`prepare`, as a program calls it, by one of benchmarks/plans, read before: a peer's is its code."""
-    config = load(Path(__file__).parent / "plans" / f"{plan}.yaml").config
+    return _job(load(Path(__file__).parent / "plans" / f"{plan}.yaml").config, input, folder)
+
+
+def whole_job_to_parquet(input: str, folder: str) -> Callable[[], Any]:
+    """The same, to two files of Parquet."""
+    config = load(Path(__file__).parent / "plans" / "bare.yaml").config
+    output = config.output.model_copy(update={"format": "parquet"})
+    return _job(config.model_copy(update={"output": output}), input, folder)
+
+
+def _job(config: Config, input: str, folder: str) -> Callable[[], Any]:
     threads = len(os.sched_getaffinity(0))
 
     def work() -> Callable[[], Any]:

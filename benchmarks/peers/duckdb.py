@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -105,17 +106,26 @@ def split(input: str) -> Callable[[], Any]:
 
 
 def whole_job(input: str, folder: str) -> Callable[[], Any]:
+    return _whole_job(_lines(input), output_paths(folder), "FORMAT json")
+
+
+def whole_job_to_parquet(input: str, folder: str) -> Callable[[], Any]:
+    paths = [str(Path(path).with_suffix(".parquet")) for path in output_paths(folder)]
+    how = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
+    return _whole_job(f"read_parquet({_quoted(input)})", paths, how)
+
+
+def _whole_job(source: str, paths: Sequence[str], how: str) -> Callable[[], Any]:
     connection = _connect()
-    train, validation = output_paths(folder)
 
     def work() -> None:
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE kept AS SELECT DISTINCT ON (text) text, category, "
-            f"hash(text, {SEED}) AS order_hash FROM (SELECT {TEXT} AS text, category FROM {_lines(input)})"
+            f"hash(text, {SEED}) AS order_hash FROM (SELECT {TEXT} AS text, category FROM {source})"
         )
         connection.execute(f"CREATE OR REPLACE TEMP TABLE chosen AS {CHOSEN}")
-        for join, path in (("ANTI", train), ("SEMI", validation)):
+        for join, path in zip(("ANTI", "SEMI"), paths, strict=True):
             rows = f"SELECT text, category FROM kept {join} JOIN chosen ON kept.rowid = place"
-            connection.execute(f"COPY ({rows}) TO {_quoted(path)} (FORMAT json)")
+            connection.execute(f"COPY ({rows}) TO {_quoted(path)} ({how})")
 
     return work

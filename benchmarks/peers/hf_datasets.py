@@ -7,7 +7,8 @@ have read nothing.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -38,7 +39,8 @@ datasets.disable_progress_bars()
 
 
 def _load(input: str, cache: str) -> datasets.Dataset:
-    return datasets.load_dataset("json", data_files=input, split="train", cache_dir=cache)
+    kind = "parquet" if input.endswith(".parquet") else "json"
+    return datasets.load_dataset(kind, data_files=input, split="train", cache_dir=cache)
 
 
 def _in_memory(input: str) -> datasets.Dataset:
@@ -117,15 +119,29 @@ def split(input: str) -> Callable[[], Any]:
 
 def whole_job(input: str, folder: str) -> Callable[[], Any]:
     """Tuned: Arrow batches, everything in memory, indices from numpy, the best sizes of batches."""
-    train, validation = output_paths(folder)
+    return _whole_job(
+        input, output_paths(folder), lambda rows, path: rows.to_json(path, batch_size=WRITE_BATCH)
+    )
+
+
+def whole_job_to_parquet(input: str, folder: str) -> Callable[[], Any]:
+    """The same, from and to Parquet, which it compresses as it does by itself."""
+    paths = [str(Path(path).with_suffix(".parquet")) for path in output_paths(folder)]
+    return _whole_job(input, paths, lambda rows, path: rows.to_parquet(path))
+
+
+def _whole_job(
+    input: str, paths: Sequence[str], write: Callable[[datasets.Dataset, str], object]
+) -> Callable[[], Any]:
+    train, validation = paths
 
     def work() -> None:
         with tempfile.TemporaryDirectory() as cache:
             rows = _render_all(_load(input, cache))
             first = _first_of_each(rows)
             chosen = _in_validation(rows.data.table["category"].take(first))
-            rows.select(first[~chosen]).to_json(train, batch_size=WRITE_BATCH)
-            rows.select(first[chosen]).to_json(validation, batch_size=WRITE_BATCH)
+            write(rows.select(first[~chosen]), train)
+            write(rows.select(first[chosen]), validation)
 
     return work
 

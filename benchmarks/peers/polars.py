@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -98,6 +99,19 @@ def whole_job(input: str, folder: str) -> Callable[[], Any]:
 def whole_job_hashed(input: str, folder: str) -> Callable[[], Any]:
     """Equality of texts by their 64-bit hash: faster, and some day drops a row that is no duplicate."""
     return _whole_job(input, folder, lambda rows: rows.filter(pl.col("text").hash(SEED).is_first_distinct()))
+
+
+def whole_job_to_parquet(input: str, folder: str) -> Callable[[], Any]:
+    train, validation = (Path(path).with_suffix(".parquet") for path in output_paths(folder))
+
+    def work() -> None:
+        scanned = pl.scan_parquet(input).select(_text(), "category")
+        rows = scanned.unique("text", keep="any").collect(engine="streaming")
+        chosen = rows.select(_in_validation()).to_series()
+        for part, path in ((rows.filter(~chosen), train), (rows.filter(chosen), validation)):
+            part.lazy().sink_parquet(path, compression="zstd", compression_level=1)
+
+    return work
 
 
 def _whole_job(input: str, folder: str, unique: Callable[[pl.LazyFrame], pl.LazyFrame]) -> Callable[[], Any]:

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from forge_gpu.dedup.buckets import marks_in_parts, pairs_of_band
 from forge_gpu.dedup.grouped import pairs_by_sorting
 from forge_gpu.dedup.pairs import Pairs
-from forge_gpu.dedup.threads import in_turn
 from forge_gpu.errors import ConfigError
 from forge_gpu.hardware import shares
+from forge_gpu.in_turn import by_threads
 from forge_gpu.kernels.arrays import HOST, Arrays, Decide, on_host
 from forge_gpu.kernels.layout import U64
 
@@ -116,7 +116,7 @@ def candidates(
         return True
 
     if not decided(work_there, n):
-        for _ in in_turn(work_on, range(bands), at_once):
+        for _ in by_threads(work_on, range(bands), at_once):
             pass
     return pairs
 

@@ -21,9 +21,9 @@ import numpy.typing as npt
 from forge_gpu.dedup.clusters import HOST, Clusters, Decider
 from forge_gpu.dedup.lsh import Bands, ReadBand, candidates, distinct
 from forge_gpu.dedup.shingling import Shingling
-from forge_gpu.dedup.threads import in_turn
 from forge_gpu.errors import ConfigError
 from forge_gpu.hardware import shares
+from forge_gpu.in_turn import by_threads
 from forge_gpu.kernels.arrays import HOST as ON_HOST
 from forge_gpu.kernels.layout import I64, U64, Text
 from forge_gpu.kernels.reference.minhash import Signing, multipliers
@@ -153,7 +153,7 @@ def compare(
     """
     most = budget_bytes // threads // BYTES_A_BYTE
     batches = (batch for piece in pieces for batch in _batches(piece, text_bytes, most))
-    yield from in_turn(lambda batch: _compared(batch, read_rows, shingling), batches, threads)
+    yield from by_threads(lambda batch: _compared(batch, read_rows, shingling), batches, threads)
 
 
 def compare_there(

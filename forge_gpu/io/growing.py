@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from forge_gpu.errors import OutputError
@@ -20,6 +22,9 @@ BEGIN_EVERY = 16 * 2**20
 RESERVE_SHARE, RESERVE_MOST = 8, 64 * 2**20
 """Room is kept for an eighth of what a file has, and for so many bytes at most: a full disk is not in sight
 of the check before a job while it is not nearly full."""
+
+Write = Callable[[], None]
+"""Writes bytes that have their place; by any thread, while they are as they were. Raises OutputError."""
 
 
 def _open_own(path: Path, resume_at: int) -> int:
@@ -63,20 +68,32 @@ class GrowingFile:
 
     def write(self, data: bytes | memoryview | U8) -> None:
         """Append bytes."""
+        self.place(data)()
+
+    def place(self, data: bytes | memoryview | U8) -> Write:
+        """Give bytes their place behind all others, and what writes them there: until it has, the file may
+        have a hole."""
         view = memoryview(data).cast("B")  # type: ignore[arg-type]
-        if self._position - self._begun >= BEGIN_EVERY:
-            self.begin_sync()
-        if self._position + len(view) > self._reserved and self._position >= BEGIN_EVERY:
-            size = max(len(view), min(self._position // RESERVE_SHARE, RESERVE_MOST))
-            reserve(self._descriptor, self._position, size)
-            self._reserved = self._position + size
+        at, hints = self._position, []
+        if at - self._begun >= BEGIN_EVERY:
+            hints.append(partial(begin_writeback, self._descriptor, self._begun, at - self._begun))
+            self._begun = at
+        if at + len(view) > self._reserved and at >= BEGIN_EVERY:
+            size = max(len(view), min(at // RESERVE_SHARE, RESERVE_MOST))
+            hints.append(partial(reserve, self._descriptor, at, size))
+            self._reserved = at + size
+        self._position += len(view)
+        return partial(self._write_at, at, view, hints)
+
+    def _write_at(self, at: int, view: memoryview, hints: Sequence[Callable[[], None]]) -> None:
+        for hint in hints:
+            hint()
         while view:
             try:
-                count = os.pwrite(self._descriptor, view[: 2**30], self._position)
+                count = os.pwrite(self._descriptor, view[: 2**30], at)
             except OSError as fault:
                 raise output_fault(fault, self._of, len(view)) from fault
-            view = view[count:]
-            self._position += count
+            view, at = view[count:], at + count
 
     def overwrite(self, begin: int, data: bytes) -> None:
         """Write bytes over as many that were written before."""
@@ -89,7 +106,7 @@ class GrowingFile:
             raise output_fault(fault, self._of) from fault
 
     def position(self) -> int:
-        """Bytes written: what `resume_at` takes, once `sync` has returned."""
+        """Bytes that have a place: what `resume_at` takes, once all are written and `sync` has returned."""
         return self._position
 
     def truncate(self, position: int) -> None:

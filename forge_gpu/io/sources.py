@@ -20,7 +20,7 @@ from forge_gpu.io.loss import Loss
 from forge_gpu.io.samples import fault_of, write_lines
 from forge_gpu.io.spool import Spool, Spooled, SpoolFile
 from forge_gpu.io.stores import ByteStore, MemoryStore, RemoteStore, open_store
-from forge_gpu.io.streams import decoded_blocks
+from forge_gpu.io.streams import ahead, decoded_blocks
 from forge_gpu.io.tar import TarFault
 
 if TYPE_CHECKING:
@@ -122,9 +122,9 @@ class _Opening:
 
     def _blocks(self, encoding: str | None, losses: list[Loss]) -> Iterator[bytes]:
         keep_prefix = self.origin.keep_prefix
-        return decoded_blocks(
-            self.file, self.format.compression, encoding, keep_prefix, losses, self.on_retry
-        )
+        compression = self.format.compression
+        blocks = decoded_blocks(self.file, compression, encoding, keep_prefix, losses, self.on_retry)
+        return blocks if compression is None else ahead(blocks)
 
     def decoded(self) -> Spooled:
         """The file's decoded bytes, spooled."""

@@ -5,10 +5,15 @@ from __future__ import annotations
 import codecs
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from importlib import import_module
+from itertools import repeat
 from typing import Any, BinaryIO
 
 from forge_gpu.errors import ConfigError, InputError
+from forge_gpu.in_turn import in_turn
 from forge_gpu.io.faults import OnRetry, ignore_retry
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.loss import Loss
@@ -86,10 +91,23 @@ def decoded_blocks(
     """
     try:
         with file.open(on_retry) as handle:
-            blocks = _undamaged(decompressed(handle, compression, file), file, keep_prefix, losses)
+            if compression == "gzip" and not keep_prefix:
+                plain = _gunzip_fast(handle, lambda: file.open(on_retry))
+            else:
+                plain = decompressed(handle, compression, file)
+            blocks = _undamaged(plain, file, keep_prefix, losses)
             yield from blocks if encoding is None else _without_mark(as_utf8(blocks, encoding))
     except OSError as fault:
         raise InputError(f"{file.path}: reading failed: {fault.strerror or fault}") from fault
+
+
+def ahead(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same blocks, of which a thread makes the next two while one is worked on."""
+    with ThreadPoolExecutor(1, "forge-decode") as pool:
+        for block in in_turn(lambda _: pool.submit(next, blocks, None), repeat(None), lambda: 2):
+            if block is None:
+                return
+            yield block
 
 
 def raw_blocks(handle: BinaryIO) -> Iterator[bytes]:
@@ -126,11 +144,50 @@ def _whole(handle: BinaryIO, file: InputFile) -> Iterator[bytes]:
         raise Damaged(done, f"the file ends early ({file.size} bytes were announced)")
 
 
-def _gunzip(handle: BinaryIO) -> Iterator[bytes]:
+def _gunzip_fast(handle: BinaryIO, again: Callable[[], BinaryIO]) -> Iterator[bytes]:
+    """As `_gunzip`, in half the time or less where isal is installed. What that cannot decode zlib reads once
+    more from the beginning, by `again`: it says what is damaged, and where, or goes on."""
+    isal = _isal()
+    if isal is None:
+        yield from _gunzip(handle)
+        return
+    given = 0
+    try:
+        for piece in _gunzip(handle, partial(isal.decompressobj, wbits=31), _pieces):
+            yield piece
+            given += len(piece)
+        return
+    except (isal.IsalError, Damaged):
+        pass
+    with again() as anew:
+        for piece in _gunzip(anew):
+            yield piece[given:]
+            given = max(given - len(piece), 0)
+
+
+@cache
+def _isal() -> Any:
+    """The module of isal that takes the place of zlib; None where it is not installed."""
+    try:
+        return import_module("isal.isal_zlib")
+    except ImportError:
+        return None
+
+
+Member = Any
+"""What decompresses a member of a gzip file: an object of zlib, or of a library that does as that does."""
+
+
+def _gunzip(
+    handle: BinaryIO,
+    begin: Callable[[], Member] | None = None,
+    inflate: Callable[[Member, bytes, int], Iterator[bytes]] | None = None,
+) -> Iterator[bytes]:
     """All members of a gzip file, as RFC 1952 has it; zeros after a member are padding. A file without a
     member is cut short: even nothing, compressed, has one."""
+    begin, inflate = begin or partial(zlib.decompressobj, wbits=31), inflate or _inflate
     done = 0  # compressed bytes used
-    member: Any = None
+    member: Member = None
     for block in raw_blocks(handle):
         while block:
             if member is None:
@@ -141,8 +198,8 @@ def _gunzip(handle: BinaryIO) -> Iterator[bytes]:
                     break
                 if done and not GZIP.startswith(block[:2]):
                     raise Damaged(done, "what follows the gzip data is not gzip")
-                member = zlib.decompressobj(wbits=31)
-            yield from _inflate(member, block, done)
+                member = begin()
+            yield from inflate(member, block, done)
             done += len(block) - len(member.unused_data)
             block = member.unused_data
             if member.eof:
@@ -151,7 +208,14 @@ def _gunzip(handle: BinaryIO) -> Iterator[bytes]:
         raise Damaged(done, "the gzip data is cut short")
 
 
-def _inflate(member: Any, block: bytes, done: int) -> Iterator[bytes]:
+def _pieces(member: Member, block: bytes, done: int) -> Iterator[bytes]:
+    """Decompress in bounded pieces."""
+    while block:
+        yield member.decompress(block, 4 * BLOCK)
+        block = member.unconsumed_tail
+
+
+def _inflate(member: Member, block: bytes, done: int) -> Iterator[bytes]:
     """Decompress in bounded pieces; at damage, everything before the damaged byte is still given."""
     before = member.copy()
     given, rest = 0, block
@@ -167,7 +231,7 @@ def _inflate(member: Any, block: bytes, done: int) -> Iterator[bytes]:
         raise Damaged(done + at, f"the gzip data is damaged ({str(fault).rpartition(': ')[2]})") from fault
 
 
-def _until_damage(member: Any, block: bytes) -> tuple[bytes, int]:
+def _until_damage(member: Member, block: bytes) -> tuple[bytes, int]:
     """What a damaged block gives, and its byte that cannot be read: in large steps, then in single bytes."""
     pieces: list[bytes] = []
     at = 0

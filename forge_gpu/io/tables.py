@@ -113,6 +113,7 @@ class ParquetSource(_Table):
         self._require_unchanged()
         super().__init__(origin, self._metadata.schema.to_arrow_schema().names)
         self._texts = text_columns(self._metadata)
+        self._heaviest_of: dict[tuple[int, tuple[str, ...]], int] = {}
         counts = [self._metadata.row_group(i).num_rows for i in range(self._metadata.num_row_groups)]
         sizes = [self._metadata.row_group(i).total_byte_size for i in range(self._metadata.num_row_groups)]
         self._groups = list(range(len(counts)))
@@ -128,23 +129,32 @@ class ParquetSource(_Table):
         return any(part.size > LARGE_GROUP * range_bytes for part in self.ranges)
 
     def _batches(self, part: Range, chunk_bytes: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        for groups, rows in self._evenly(self._groups_of(self._numbers(part)), part, chunk_bytes, columns):
-            yield from _gathered(groups.batches(rows, columns), chunk_bytes, rows)
+        usual = _rows_at_once(part, chunk_bytes, len(columns))
+        for groups, rows in self._evenly(self._groups_of(self._numbers(part)), usual, chunk_bytes, columns):
+            yield from _gathered(groups.batches(rows, columns), chunk_bytes, usual)
 
     def _evenly(
-        self, groups: RowGroups, part: Range, chunk_bytes: int, columns: list[str]
+        self, groups: RowGroups, usual: int, chunk_bytes: int, columns: list[str]
     ) -> Iterator[tuple[RowGroups, int]]:
-        """Consecutive ones of some groups, with how many rows of them are decoded at once."""
-        usual = _rows_at_once(part, chunk_bytes, len(columns))
+        """Consecutive ones of some groups, with how many rows of them are decoded at once: `usual`, or fewer
+        where each may be as long as the longest that their dictionaries have."""
         begin, before = 0, usual
         for i in range(len(groups.groups)):
-            rows = min(usual, max(1, chunk_bytes // max(groups.part(slice(i, i + 1)).heaviest(columns), 1)))
+            heaviest = self._heaviest(groups.part(slice(i, i + 1)), columns)
+            rows = min(usual, max(1, chunk_bytes // max(heaviest, 1)))
             if i and rows != before:
                 yield groups.part(slice(begin, i)), before
                 begin = i
             before = rows
         if groups.groups:
             yield groups.part(slice(begin, None)), before
+
+    def _heaviest(self, group: RowGroups, columns: list[str]) -> int:
+        """Bytes of a row of one group at most, about: found once, for each pass asks for it."""
+        key = group.groups[0], tuple(columns)
+        if key not in self._heaviest_of:
+            self._heaviest_of[key] = group.heaviest(columns)
+        return self._heaviest_of[key]
 
     def _chunks(
         self, part: Range, chunk_bytes: int, columns: list[str], decode: ParquetTexts | None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -52,10 +53,14 @@ def finish(job: Job, check_stop: Callable[[], None]) -> Result:
         on_progress = telling_how_far("finish", listener, check_stop)
         outputs.begin_sync()
         # While the disk takes the rows:
-        _write_ledger(job, decisions, workspace.evaluation, partial(on_progress, "ledger"))
-        room = shares.BUCKET.of(job.budget.bytes)
-        files = _files(spec.output, outputs.finish(room, partial(on_progress, "shuffle")))
+        with _meanwhile(partial(_leaks, job, decisions), job.budget.threads) as leaks_found:
+            _write_ledger(job, decisions, workspace.evaluation, partial(on_progress, "ledger"))
+            room = shares.BUCKET.of(job.budget.bytes)
+            files = _files(spec.output, outputs.finish(room, partial(on_progress, "shuffle")))
+            found = leaks_found()
         done(len(decisions.fate))
+    if found["keys_in_several_splits"]:
+        listener(Warned("verify", leaks.message(found["keys_in_several_splits"])))
     verified: dict[str, Any] = {}
     if spec.config.output.verify:
         with stage("verify", listener, sum(file.bytes for file in files)) as done:
@@ -70,7 +75,7 @@ def finish(job: Job, check_stop: Callable[[], None]) -> Result:
         _reasons(decisions),
         files,
         job.columns,
-        verified | _leaks(job, decisions),
+        verified | found,
         job.facts.section(spec.config, workspace.engine.name, job.budget, job.inputs, ranges, compared),
         decisions.sections
         | tokens
@@ -125,10 +130,17 @@ def _leaks(job: Job, decisions: Decisions) -> dict[str, Any]:
     grouped = settings.split.group is not None
     is_whole = settings.split.mode != "temporal"
     budget = shares.LEAKS.of(job.budget.bytes)
-    result = leaks.check(indexed, decisions, settings.dedup.exact, grouped, is_whole, budget)
-    if result["keys_in_several_splits"]:
-        job.listener(Warned("verify", leaks.message(result["keys_in_several_splits"])))
-    return result
+    return leaks.check(indexed, decisions, settings.dedup.exact, grouped, is_whole, budget)
+
+
+@contextmanager
+def _meanwhile(work: Callable[[], dict[str, Any]], threads: int) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Asks for what `work` makes: another thread does it meanwhile, or, where it is alone, the caller's."""
+    if threads == 1:
+        yield work
+        return
+    with ThreadPoolExecutor(1, "forge-beside") as beside:
+        yield beside.submit(work).result
 
 
 def _reasons(decisions: Decisions) -> dict[Reason, int]:
@@ -185,6 +197,7 @@ def _write_ledger(
         output.rows_per_shard,
         evaluation,
         on_progress,
+        job.budget.threads,
     )
 
 

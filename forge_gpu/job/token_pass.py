@@ -3,12 +3,13 @@ how many tokens they have."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
+from forge_gpu.io.growing import Write
 from forge_gpu.job.block_pass import BlockPass
 from forge_gpu.job.decide.verdict import OPEN
 from forge_gpu.job.job import Job
@@ -51,8 +52,9 @@ class TokenPass(BlockPass[TokenRows]):
             chunk_bytes=self._job.budget.chunk_bytes,
         )
 
-    def append(self, chunk: TokenRows) -> None:
+    def append(self, chunk: TokenRows) -> Sequence[Write]:
         self._job.token_writer.append(chunk)
+        return ()
 
     def note(self, blocks: int) -> None:
         writer, state = self._job.token_writer, self._checkpoint.state

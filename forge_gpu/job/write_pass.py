@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from forge_gpu.fates import Fate, Reason, name
+from forge_gpu.io.growing import Write
 from forge_gpu.io.inputs import has_changed
 from forge_gpu.io.sinks.base import ListRows
 from forge_gpu.job.block_pass import BlockPass
@@ -98,13 +99,13 @@ class WritePass(BlockPass["ChunkLines"]):
             seen=self._seen[slice(*np.searchsorted(self._seen, (rows.start, rows.stop)))] - rows.start,
         )
 
-    def append(self, chunk: ChunkLines) -> None:
-        for piece in chunk.pieces():
-            self._job.outputs.append(piece)
+    def append(self, chunk: ChunkLines) -> list[Write]:
+        writes = [self._job.outputs.append(piece) for piece in chunk.pieces()]
         if chunk.counts is not None:
             self._job.token_writer.append(TokenRows(chunk.counts, *_NO_IDS))
         if chunk.seen and self._job.collector is not None:
             self._job.collector.take(chunk.seen)
+        return writes
 
     def note(self, blocks: int) -> None:
         self._checkpoint.state.positions = self._job.outputs.sync()
@@ -112,7 +113,7 @@ class WritePass(BlockPass["ChunkLines"]):
             self._job.token_writer.sync()
         self._checkpoint.state.written_blocks = blocks
 
-    def fates(self, unit: PlacedBlock, taken: None) -> dict[str, int]:
+    def fates(self, unit: PlacedBlock, taken: list[Write]) -> dict[str, int]:
         counts = np.bincount(self._decisions.fate[unit.rows], minlength=len(Fate))
         return {name(fate): int(counts[fate]) for fate in Fate if counts[fate]}
 

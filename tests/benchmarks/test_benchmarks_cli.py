@@ -9,7 +9,7 @@ from benchmarks import cli
 @pytest.mark.parametrize(
     ("arguments", "reported"),
     [
-        (["run", "whole_jobs"], "no case 'whole_jobs'; there are whole_job, read_jsonl"),
+        (["run", "whole_jobs"], "no case 'whole_jobs'; there are whole_job, gzip_job"),
         (["run", "--size", "huge"], "no size 'huge'; there are tiny, small, baseline, gates, full"),
         (["run", "read_jsonl", "--only", "spark"], "no contender 'spark'; there are forge, polars"),
         (["gates", "whole_jobs"], "no case 'whole_jobs'"),

@@ -169,3 +169,15 @@ def test_space(tmp_path: Path) -> None:
         "1.0 KiB",
         "1.5 GiB",
     ]
+
+
+def test_what_has_its_place_is_written_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growing, "BEGIN_EVERY", 16)
+    file = GrowingFile(tmp_path / "lines")
+    lines = [b"%d" % number * (number % 5) + b"\n" for number in range(100)]
+    writes = [file.place(line) for line in lines]
+    assert file.position() == sum(map(len, lines))
+    for write in reversed(writes):
+        write()
+    file.close()
+    assert (tmp_path / "lines").read_bytes() == b"".join(lines)

@@ -139,3 +139,50 @@ def test_a_pool_that_is_left_early_has_taken_some_of_the_first_and_is_at_rest(th
     time.sleep(0.02)
     assert taken == at_rest == list(range(len(taken)))
     assert 3 <= len(taken) < 40
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_what_is_left_of_a_task_is_done_out_of_turn_and_before_it_is_given(threads: int) -> None:
+    both = threading.Barrier(2)
+    done: list[int] = []
+
+    def make(workspace: Workspace, number: int) -> tuple[Workspace, int]:
+        workspace.user = number
+        return workspace, number
+
+    def complete(taken: tuple[Workspace, int]) -> None:
+        workspace, number = taken
+        if threads == 2:
+            both.wait(60)  # two are here at once, so none of them holds a turn
+        assert workspace.user == number
+        done.append(number)
+
+    pool = OrderedPool(threads, Workspace)
+    tasks = (partial(make, number=number) for number in range(40))
+    for number, (_, given) in enumerate(pool.map(tasks, as_it_is, None, complete)):
+        assert given == number and number in done
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_a_failure_out_of_turn_is_raised_in_its_place_and_ends_the_turns(threads: int) -> None:
+    taken: list[int] = []
+
+    def complete(number: int | None) -> None:
+        if taken and number == 5:
+            raise ValueError("five")
+
+    def take(number: int) -> int:
+        taken.append(number)
+        return number
+
+    def make(workspace: Workspace, number: int) -> int:
+        time.sleep(0.002)
+        return number
+
+    given = []
+    pool = OrderedPool(threads, Workspace)
+    with pytest.raises(ValueError, match="five"):
+        for number in pool.map((partial(make, number=n) for n in range(40)), take, None, complete):
+            given.append(number)
+    assert given == [0, 1, 2, 3, 4]
+    assert taken == list(range(len(taken))) and len(taken) <= 6 + threads

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 from forge_gpu.errors import InputError, Interrupted, OutputError
 from forge_gpu.io.lock import FolderLock
 from forge_gpu.job.events.events import ChunkDone, Event, Progressed, Warned
+from forge_gpu.job.state.checkpoint import Checkpoint
 from tests.job import jobs
 
 ROOT = Path(__file__).parents[2]
@@ -250,4 +253,61 @@ def test_a_job_stops_within_its_decisions_and_its_end(
     assert len(asked) == 1 and not (tmp_path / "out/manifest.json").exists()
     jobs.run(config, tmp_path / "out")
     jobs.run(config, tmp_path / "whole")
+    assert jobs.content(tmp_path / "out") == jobs.content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_what_a_checkpoint_notes_is_written_whatever_is_written_meanwhile(
+    threads: int, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = jobs.plan(source)
+    jobs.run(config, tmp_path / "whole")
+    chance, write, save = random.Random(threads), os.pwrite, Checkpoint.save
+    noted: list[dict[str, bytes]] = []
+
+    def late(descriptor: int, data: bytes, offset: int) -> int:
+        time.sleep(chance.choice([0, 0, 0.003]))
+        return write(descriptor, data, offset)
+
+    def kept(checkpoint: Checkpoint) -> None:
+        sizes = checkpoint.state.positions
+        noted.append({name: (tmp_path / "out" / name).read_bytes()[:size] for name, size in sizes.items()})
+        save(checkpoint)
+
+    stopper = Stopper(60)
+    with monkeypatch.context() as patched:
+        patched.setattr("forge_gpu.job.block_pass.SAVE_EVERY", 0.0)
+        patched.setattr("forge_gpu.job.state.index.BLOCK_BYTES", 1)
+        patched.setattr(os, "pwrite", late)
+        patched.setattr(Checkpoint, "save", kept)
+        with pytest.raises(Interrupted):
+            jobs.run(config, tmp_path / "out", threads, 1000, listener=stopper, check_stop=stopper.check)
+    assert len(noted) > 5 and any(noted[-1].values())
+    for files in noted:
+        for name, begin in files.items():
+            assert (tmp_path / "whole" / name.removesuffix(".partial")).read_bytes().startswith(begin)
+    jobs.run(config, tmp_path / "out", threads)
+    assert jobs.content(tmp_path / "out") == jobs.content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_a_write_that_fails_out_of_turn_is_told_and_nothing_behind_it_is_noted(
+    threads: int, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = jobs.plan(source)
+    jobs.run(config, tmp_path / "whole")
+    writes, write = count(), os.pwrite
+
+    def full(descriptor: int, data: bytes, offset: int) -> int:
+        if next(writes) == 9:
+            raise OSError(errno.ENOSPC, "no space")
+        return write(descriptor, data, offset)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("forge_gpu.job.block_pass.SAVE_EVERY", 0.0)
+        patched.setattr("forge_gpu.job.state.index.BLOCK_BYTES", 1)
+        patched.setattr(os, "pwrite", full)
+        with pytest.raises(OutputError, match="no space left to write"):
+            jobs.run(config, tmp_path / "out", threads, 1000)
+    jobs.run(config, tmp_path / "out", threads)
     assert jobs.content(tmp_path / "out") == jobs.content(tmp_path / "whole")

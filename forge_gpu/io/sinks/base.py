@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from forge_gpu.io.growing import Write
 from forge_gpu.io.remote import RemotePath
 from forge_gpu.kernels.layout import I64, Spans, Text
 
@@ -96,6 +98,31 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Close what is open, after a failure too; the files stay as they are."""
+
+
+class PlacingSink(ABC):
+    """A sink that knows where rows go before it writes them."""
+
+    def append(self, lines: Text) -> None:
+        """See `Sink.append`."""
+        self.place(lines)()
+
+    @abstractmethod
+    def place(self, lines: Text) -> Write:
+        """Add rows, as `append` does, but leave the writing to the caller: it is done before `begin_sync`,
+        `sync` or `finish` is called, in any order."""
+
+
+def placed(sink: Sink, lines: Text) -> Write:
+    """Add rows to any sink, and what is left to do for them; see `PlacingSink.place`."""
+    if isinstance(sink, PlacingSink):
+        return sink.place(lines)
+    sink.append(lines)
+    return is_written
+
+
+def is_written() -> None:
+    """Nothing is left to do."""
 
 
 class ListSink(Sink, Protocol):

@@ -15,10 +15,12 @@ import pyarrow as pa
 
 from forge_gpu.errors import ValidationError
 from forge_gpu.io.atomic import PARTIAL
+from forge_gpu.io.growing import Write
 from forge_gpu.io.sinks.base import (
     Field,
     OnBlock,
     OutputPath,
+    PlacingSink,
     Positions,
     Sink,
     Written,
@@ -33,15 +35,15 @@ SUFFIX = ".jsonl"
 NEWLINE = 10
 
 
-class JsonlFile:
+class JsonlFile(PlacingSink):
     """One file of lines, written under another name until it is whole."""
 
     def __init__(self, path: Path, rows: int, positions: Positions) -> None:
         self.path, self._rows = path, rows
         self._file = UnfinishedFile(path, positions)
 
-    def append(self, lines: Text) -> None:
-        self._file.write(lines.data[lines.offsets[0] : lines.offsets[-1]])
+    def place(self, lines: Text) -> Write:
+        return self._file.place(lines.data[lines.offsets[0] : lines.offsets[-1]])
 
     def begin_sync(self) -> None:
         self._file.begin_sync()

@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from forge_gpu.io.growing import Write
 from forge_gpu.io.sinks.base import (
     FileFormat,
     ListRows,
     ListSink,
+    PlacingSink,
     Positions,
     Sink,
     SplitRows,
     Written,
+    is_written,
+    placed,
     shard_stems,
 )
 from forge_gpu.kernels.layout import Text
@@ -24,7 +28,7 @@ OpenShard = Callable[[str, int, Positions], Sink]
 """The sink of a shard, by its stem, the rows it is to have, and the positions of an earlier run."""
 
 
-class Shards:
+class Shards(PlacingSink):
     """Rows in the shards that they belong to, one of them open at a time. One alone is a shard as well."""
 
     def __init__(self, open_shard: OpenShard, split: SplitRows, positions: Positions) -> None:
@@ -41,6 +45,15 @@ class Shards:
     def append(self, lines: Text) -> None:
         for sink, begin, end in self._places(len(lines)):
             sink.append(Text(lines.data, lines.offsets[begin : end + 1]))
+
+    def place(self, lines: Text) -> Write:
+        """See `base.PlacingSink`. A full shard is synced before the next one begins: rows that go to one of
+        several are written at once."""
+        if self._rows_per_shard is not None or not len(lines):
+            self.append(lines)
+            return is_written
+        ((sink, _, _),) = self._places(len(lines))
+        return placed(sink, lines)
 
     def append_lists(self, rows: ListRows) -> None:
         for sink, begin, end in self._places(len(rows)):

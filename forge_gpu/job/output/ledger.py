@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from forge_gpu.config.schema import Config
 from forge_gpu.fates import Fate, name
+from forge_gpu.in_turn import by_threads
 from forge_gpu.io.atomic import replacing
 from forge_gpu.io.to_arrow import texts_to_arrow
 from forge_gpu.job.events.stages import OnProgress, ignore_progress
@@ -25,6 +26,9 @@ from forge_gpu.job.state.decisions import SPLITS, Decisions
 from forge_gpu.job.state.index import PART
 
 ROWS_AT_ONCE = 1 << 16
+
+MOST_FILLING = 2
+"""Threads that fill row groups: one writes them all, and takes as long."""
 
 
 def schema_of(config: Config) -> pa.Schema:
@@ -74,11 +78,13 @@ def write_ledger(
     rows_per_shard: int | None,
     evaluation: Evaluation | None = None,
     on_progress: OnProgress = ignore_progress,
+    threads: int = 1,
 ) -> None:
     """Write ledger.parquet in row groups of ROWS_AT_ONCE rows; the file appears whole or not at all.
 
     shards_of: the names of a split's shards, for so many rows. on_progress: hears how many rows of how many
-    are written; it may raise to stop.
+    are written; it may raise to stop. threads: where there are several, some fill the next row groups while
+    the caller's writes one.
     """
     schema, columns = schema_of(config), required_columns(config)
     counts = decisions.file_counts()
@@ -90,10 +96,15 @@ def write_ledger(
     starts = np.concatenate([[0], np.cumsum(rows_of_file)]).astype(np.int64)
     with ledger_writer(path, schema) as writer:
         places = Files(files, starts, decisions.record, decisions.facts.get(PART))
-        for rows in _rows(decisions, places, texts_to_arrow(shards), first_shard, rows_per_shard, evaluation):
-            on_progress(rows.begin, len(decisions.fate))
+        groups = _rows(decisions, places, texts_to_arrow(shards), first_shard, rows_per_shard, evaluation)
+
+        def fill(rows: LedgerRows) -> tuple[int, pa.RecordBatch]:
             arrays = [array for declared in columns for array in declared.fill(rows)]
-            writer.write_batch(pa.record_batch(arrays, schema=schema))
+            return rows.begin, pa.record_batch(arrays, schema=schema)
+
+        for begin, batch in by_threads(fill, groups, min(threads, MOST_FILLING)):
+            on_progress(begin, len(decisions.fate))
+            writer.write_batch(batch)
 
 
 def _rows(

@@ -1,4 +1,5 @@
-"""The outputs of a job while they grow: pieces are appended in order, noted, and at last made files.
+"""The outputs of a job while they grow: pieces get their places in order, are noted once they are
+written, and at last made files.
 
 Rows of a split go to the sink of the plan's format; where they are shuffled, through buckets first. Rejected
 rows have a sink of their own.
@@ -12,7 +13,17 @@ from pathlib import Path
 from typing import cast
 
 from forge_gpu.fates import Fate, name
-from forge_gpu.io.sinks.base import Format, ListRows, ListSink, Sink, SplitRows, Written
+from forge_gpu.io.growing import Write
+from forge_gpu.io.sinks.base import (
+    Format,
+    ListRows,
+    ListSink,
+    Sink,
+    SplitRows,
+    Written,
+    is_written,
+    placed,
+)
 from forge_gpu.io.sinks.registry import format_of
 from forge_gpu.job.events.stages import OnProgress, ignore_progress
 from forge_gpu.job.output.result import REJECTED_FORMAT
@@ -76,13 +87,15 @@ class Outputs:
         rejected = SplitRows(name(Fate.REJECTED), counts[Fate.REJECTED], None, {}, rows.get(Fate.REJECTED, 0))
         self._sinks[Fate.REJECTED] = format_of(REJECTED_FORMAT).open(folder, rejected, positions)
 
-    def append(self, piece: Piece) -> None:
+    def append(self, piece: Piece) -> Write:
+        """Give rows their place, and what is left to write of them; see `PlacingSink.place`."""
         if isinstance(piece.lines, ListRows):
             cast(ListSink, self._sinks[piece.fate]).append_lists(piece.lines)
         elif piece.rank is not None:
             self._buckets[piece.fate].append(piece.lines, piece.rank)
         else:
-            self._sinks[piece.fate].append(piece.lines)
+            return placed(self._sinks[piece.fate], piece.lines)
+        return is_written
 
     def begin_sync(self) -> None:
         """Have the disk take everything, without waiting for it."""

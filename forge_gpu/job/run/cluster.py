@@ -33,7 +33,7 @@ from forge_gpu.job.rows.expansions import open_expansions
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.run.cuda_cluster import CudaWorkers
 from forge_gpu.job.run.opening import open_inputs
-from forge_gpu.job.run.pool import Hold
+from forge_gpu.job.run.pool import Hold, is_complete
 from forge_gpu.job.state.inputs import JobInputs
 from forge_gpu.job.state.spec import JobSpec
 
@@ -96,9 +96,16 @@ class ClusterPool:
         tasks: Iterable[Callable[[Workspace], Made]],
         take: Callable[[Made], Result],
         hold: Hold | None = None,
+        complete: Callable[[Result], None] = is_complete,
     ) -> Generator[Result, None, None]:
         """Run every task on some worker; see Executor. What travels is a copy: nothing is to `hold`."""
         waiting: deque[Any] = deque()
+
+        def taken(future: Any) -> Result:
+            result = take(self._result(future))
+            complete(result)
+            return result
+
         try:
             for task in tasks:
                 assert isinstance(task, partial)
@@ -106,9 +113,9 @@ class ClusterPool:
                 number = keywords.pop("item").number
                 waiting.append(self._client.submit(_run, self._job, task.func, number, keywords, pure=False))
                 if len(waiting) >= self.threads:
-                    yield take(self._result(waiting.popleft()))
+                    yield taken(waiting.popleft())
             while waiting:
-                yield take(self._result(waiting.popleft()))
+                yield taken(waiting.popleft())
         finally:
             for future in waiting:
                 future.release()

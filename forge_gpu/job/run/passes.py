@@ -44,6 +44,9 @@ class Pass(ABC, Generic[Unit, Made, Taken]):
     def take(self, made: Made) -> Taken:
         """Take what was made of the next unit, while its workspace is still its own: see `Executor.map`."""
 
+    def complete(self, taken: Taken) -> None:
+        """Do what is left of a unit that was taken, by its thread but out of its turn."""
+
     @abstractmethod
     def save(self, unit: Unit, taken: Taken) -> int:
         """Leave what was made of a unit where later steps find it; its rows. In the order of the units."""
@@ -77,7 +80,7 @@ def run(
     units = [unit for unit in work.units if not work.is_done(unit)]
     began = time.monotonic()
     stopped: BaseException | None = None
-    with closing(pool.map(map(work.task, units), work.take, work.hold)) as results:
+    with closing(pool.map(map(work.task, units), work.take, work.hold, work.complete)) as results:
         for unit, taken in zip(units, results, strict=True):
             rows = work.save(unit, taken)
             now = time.monotonic()

@@ -6,14 +6,20 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any, Generic, Protocol, TypeVar
+
+from forge_gpu.in_turn import in_turn
 
 Workspace = TypeVar("Workspace")
 Made = TypeVar("Made")
 Result = TypeVar("Result")
 Given = TypeVar("Given", covariant=True)
 Hold = Callable[[Any, Any], Any]
+
+
+def is_complete(result: object) -> None:
+    """Where nothing is left to do once a result is taken."""
 
 
 class Executor(Protocol[Given]):
@@ -34,6 +40,7 @@ class Executor(Protocol[Given]):
         tasks: Iterable[Callable[[Given], Made]],
         take: Callable[[Made], Result],
         hold: Hold | None = None,
+        complete: Callable[[Result], None] = is_complete,
     ) -> Generator[Result, None, None]:
         """Run every task with a workspace, and give what `take` makes of each of their results.
 
@@ -41,9 +48,10 @@ class Executor(Protocol[Given]):
         whose turn has not come, `hold(workspace, item)` gives the same as lasts until the task's end.
 
         `take` is called in this process with one result at a time, in the order of the tasks, while the
-        workspace that the result may point into is still the task's. An exception of a task, or of `take`, is
-        raised in its place. Once the generator is closed nothing runs any more: `take` was called for some
-        of the first tasks and for no other.
+        workspace that the result may point into is still the task's. `complete` is called with what it made
+        before that is given, by several threads in no order, while the workspace is still the task's as well.
+        An exception of any of the three is raised in its place. Once the generator is closed nothing runs any
+        more: `take` was called for some of the first tasks and for no other.
         """
 
     def close(self) -> None: ...
@@ -77,11 +85,14 @@ class OrderedPool(Generic[Workspace]):
         tasks: Iterable[Callable[[Workspace], Made]],
         take: Callable[[Made], Result],
         hold: Hold | None = None,
+        complete: Callable[[Result], None] = is_complete,
     ) -> Generator[Result, None, None]:
         """See Executor."""
         if self.threads == 1:
             for task in tasks:
-                yield take(task(self.first))
+                result = take(task(self.first))
+                complete(result)
+                yield result
             return
         turns = _Turns()
         own = threading.local()
@@ -97,21 +108,20 @@ class OrderedPool(Generic[Workspace]):
                     made = [hold(own.workspace, item) for item in made]
                 turns.wait_for(number)
                 result = take(made)
+                turns.end(number)
+                complete(result)
             except BaseException:
                 turns.fail(number)
                 raise
-            turns.end(number)
             return result
 
         executor = ThreadPoolExecutor(self.threads, "forge", claim)
-        waiting: deque[Future[Result]] = deque()
         try:
-            for number, task in enumerate(tasks):
-                waiting.append(executor.submit(run, number, task))
-                while len(waiting) > self.threads or (waiting and self._is_memory_short()):
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            yield from in_turn(
+                lambda numbered: executor.submit(run, *numbered),
+                enumerate(tasks),
+                lambda: 0 if self._is_memory_short() else self.threads,
+            )
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
 
@@ -141,7 +151,7 @@ class _Turns:
             self._changed.notify_all()
 
     def fail(self, number: int) -> None:
-        """The task has failed, in its turn or before."""
+        """The task has failed."""
         with self._changed:
             self._failed = min(self._failed, number)
             self._changed.notify_all()
