@@ -60,7 +60,16 @@ def wheels_in(folder: Path) -> Path:
     wheels = folder / "wheels"
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
     wanted = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
-    download = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:", "--dest", wheels]
+    download: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--only-binary=:all:",
+        "--dest",
+        wheels,
+    ]
     subprocess.run([*download, *wanted], check=True)
     return wheels
 

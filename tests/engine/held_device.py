@@ -254,11 +254,12 @@ def _scan_lines(data: Any, keys: Sequence[str], max_row_bytes: int, device: Host
     )
 
 
-def _scan_messages(column: Spans, *arguments: Any) -> Any:
+def _scan_messages(
+    column: Spans, roles: Sequence[str], role_key: str, content_key: str, device: HostDevice
+) -> Any:
     """As kernels.cuda.messages has it: what is at fault is handed over; so is every 7th row."""
-    *asked, device = arguments
     device.pool.ask("kernel")
-    found = messages.scan_messages(_there(column, device), *asked, Scratch())
+    found = messages.scan_messages(_there(column, device), roles, role_key, content_key, Scratch())
     at_fault = found.reason == Reason.BAD_MESSAGES
     handed = at_fault | (np.arange(len(found.reason)) % 7 == 0)
     count = np.diff(found.first)
@@ -283,7 +284,7 @@ def _run_rows(program: Any, columns: Sequence[Spans], rows: Any, device: HostDev
 def _together(written: Written, left: Any, others: Spans, device: HostDevice) -> Text:
     device.pool.ask("kernel")
     of_host = dict(zip(left.tolist(), range(len(left)), strict=True))
-    of_device = Spans(written.output, written.start, written.length, written.escaped)
+    of_device = Spans(written.output, written.start, written.length, written.escaped.view(np.uint8))
     count = len(written.outcome)
     texts = [others.raw(of_host[k]) if k in of_host else of_device.raw(k) for k in range(count)]
     data = np.frombuffer(b"".join(texts) + bytes(PADDING), np.uint8)

@@ -285,12 +285,12 @@ def test_lines_are_written_while_the_next_chunk_renders(
             rendering.add(threading.get_ident())
         ask(kind, size)
 
-    def slow(self: WritePass, chunk: Any) -> None:
+    def slow(self: WritePass, chunk: Any) -> Any:
         end = time.monotonic() + 20
         while not beside and rendering <= {threading.get_ident()} and time.monotonic() < end:
             time.sleep(0.001)
         beside.append(not rendering <= {threading.get_ident()})
-        append(self, chunk)
+        return append(self, chunk)
 
     def listen(event: Any) -> None:
         if isinstance(event, StageStarted) and event.stage == "write":

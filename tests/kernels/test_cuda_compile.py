@@ -16,7 +16,7 @@ COPY_KERNELS = {"pieces.measure", "pieces.write", "render.count", "render.descri
 PLAIN = {"registers": 64, "stack": 0, "spills": 0}
 """With more registers, an SM of sm_80 or sm_90 (65,536 of them) holds fewer than 32 warps."""
 
-MACHINE = {"registers": 128, "stack": 640, "spills": 320}
+MACHINE = {"registers": 168, "stack": 512, "spills": 0}
 """Of the template VM's kernels, the most: their large functions are called, with a frame each."""
 
 

@@ -16,7 +16,7 @@ from forge_gpu.kernels.cuda import shingles
 from forge_gpu.kernels.cuda.device import WARP, Device, function, kernel
 from forge_gpu.kernels.cuda.hashing import text_offsets
 from forge_gpu.kernels.cuda.memory import thread
-from forge_gpu.kernels.cuda.shingles import LENGTH_FACTOR, ONE, fmix32, fmix64
+from forge_gpu.kernels.cuda.shingles import LENGTH_FACTOR, ONE, fmix32, fmix64, hash_of_words
 from forge_gpu.kernels.layout import I64, U8, U64, Text
 from forge_gpu.kernels.reference.minhash import BAND_WEIGHTS, MASKS, NOTHING
 from forge_gpu.kernels.reference.shingles import CHARACTER_WEIGHTS, U32, WORD_WEIGHTS, WORDS
@@ -33,11 +33,7 @@ def _low_half(units, at, count, kind, weights):
     Places are unsigned here and below: of those nobody asks whether they count from the end."""
     at, k, end = np.uint64(at), np.uint64(0), np.uint64(count)
     if kind == WORDS:
-        total = end * LENGTH_FACTOR
-        while k < end:
-            total += np.uint64(units[at + k]) * weights[k]
-            k += ONE
-        return np.uint32(fmix64(total))
+        return np.uint32(hash_of_words(units, at, end, weights))
     low = np.uint32(np.uint32(count) * np.uint32(LENGTH_FACTOR))
     while k < end:
         low = np.uint32(low + np.uint32(np.uint32(units[at + k]) * np.uint32(weights[k])))

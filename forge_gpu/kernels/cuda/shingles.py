@@ -88,16 +88,22 @@ def fmix64(h):
 
 
 @function
+def hash_of_words(units, at, count, weights):
+    """The hash of the shingle of `count` words at `at`: uint64 both. weights: uint64[count] or more."""
+    k, total = np.uint64(0), count * LENGTH_FACTOR
+    while k < count:
+        total += np.uint64(units[at + k]) * weights[k]
+        k += ONE
+    return fmix64(total)
+
+
+@function
 def hash_of(units, at, count, kind, weights):
     """The hash of the shingle of `count` units at `at`. weights: uint64[64]: those of words, or of the low
     and the high half of characters."""
     at, k, end = np.uint64(at), np.uint64(0), np.uint64(count)
     if kind == WORDS:
-        total = end * LENGTH_FACTOR
-        while k < end:
-            total += np.uint64(units[at + k]) * weights[k]
-            k += ONE
-        return fmix64(total)
+        return hash_of_words(units, at, end, weights)
     low = high = np.uint32(np.uint32(count) * np.uint32(LENGTH_FACTOR))
     while k < end:
         unit = np.uint32(units[at + k])

@@ -119,7 +119,7 @@ def put_variables(variables, shape, window, start, length, kind):
         put_item64(variables, at + 7, item64(shape, given + 4))
 
 
-@kernel_of_registers(128)  # so that an SM has 16 warps; left alone, it has 174
+@kernel_of_registers(168)  # so that three blocks fit an SM; left alone, two would
 def run(
     memory, shapes, code, constants, start, length, kind, rows, record_of, records, record_words, leads,
     record_text, threads, scratch, room, output, outcome, size, escaped,
