@@ -90,7 +90,7 @@ def test_lines_for_trainers_name_the_files(named: list[str], format: str) -> Non
 )
 def test_what_a_tokenizer_adds_to_texts_is_told(stripped: bool, has: bool, said: str) -> None:
     manifest = {
-        "config": {"output": {"form": "text"}},
+        "config": {"output": {"form": "text", "format": "jsonl"}},
         "special_tokens": {"bos": {"token": "<s>", "in_texts": has, "stripped": stripped}},
     }
     lines = lines_for_trainers(manifest, Path("out"))
