@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from forge_gpu.engine.base import Engine
 from forge_gpu.engine.lazy import LazySpans, LazyText
-from forge_gpu.frames.base import Bools
 from forge_gpu.io.columns import KEPT_NULL
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, U8, ProgramTable, Spans
@@ -28,7 +28,7 @@ class Lists:
     such a column to the host."""
 
     first: I64
-    valid: Bools
+    valid: npt.NDArray[np.bool_]
     fields: Mapping[str, LazySpans]
     bring: Callable[[LazySpans], U8]
 

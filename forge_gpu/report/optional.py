@@ -10,6 +10,7 @@ EXTRAS = {  # extra -> the distribution that tells of it, and what it is for
     "tokens": ("gigatoken", "output.form tokens"),
     "write": ("httpx", "transform write"),
     "encodings": ("chardet", "plan finds the encoding of text that is not UTF-8"),
+    "gzip": ("isal", "gzip is decoded in less than half the time"),
     "language": ("py3langid", "the check language; forge check counts languages"),
     "gguf": ("gguf", "plan --model and --template read GGUF files"),
     "media": ("pillow", "images and sounds that rows refer to"),

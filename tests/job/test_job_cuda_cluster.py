@@ -145,7 +145,7 @@ def test_a_job_on_workers_opens_no_engine_on_their_gpus(
             assert job.cuda is not None and first.engine.name == "cpu"
             raise ForgeError("seen")
 
-    monkeypatch.setattr("forge_gpu.job.prepare.ClusterPool", Pool)
+    monkeypatch.setattr("forge_gpu.job.run.cluster.ClusterPool", Pool)
     engines = EngineFactory("gpu", "a test", make, GPUS)
     against = tmp_path / "eval.jsonl"
     against.write_text('{"instruction": "a question of an evaluation"}\n')

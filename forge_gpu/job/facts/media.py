@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from forge_gpu.job.facts.columns import Column, Columns, LedgerRows
 from forge_gpu.job.facts.fact import Fact
-from forge_gpu.job.rows.media import counts_tokens, tokens_beside
+from forge_gpu.job.rows.media_found import counts_tokens, tokens_beside
 from forge_gpu.job.rows.rows import Rows
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.kernels.layout import I64

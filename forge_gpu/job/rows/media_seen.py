@@ -14,7 +14,7 @@ from forge_gpu.engine.base import Engine
 from forge_gpu.errors import OutputError
 from forge_gpu.io.sinks.base import Sink
 from forge_gpu.job.rows.expansion import PLACE, Expanded
-from forge_gpu.job.rows.media import Found, Hidden, found_in, kinds_of_columns
+from forge_gpu.job.rows.media_found import Found, Hidden, found_in, kinds_of_columns
 from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Records, Spans

@@ -18,7 +18,7 @@ from forge_gpu.io.sinks.base import ListRows
 from forge_gpu.io.stray_marks import without_marks
 from forge_gpu.job.rows.converted import CONVERT, made_columns
 from forge_gpu.job.rows.expansion import DETAIL, PASSED_OVER, PLACE, Expansion, Parts, expand, taken
-from forge_gpu.job.rows.media import amiss, counts_tokens, detail_of, tokens_beside
+from forge_gpu.job.rows.media_found import amiss, counts_tokens, detail_of, tokens_beside
 from forge_gpu.job.rows.scans import DeviceChunk
 from forge_gpu.job.rows.tokenizers import control_checks
 from forge_gpu.kernels import layout

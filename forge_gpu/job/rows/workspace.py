@@ -26,7 +26,7 @@ from forge_gpu.job.events.retry import retrying
 from forge_gpu.job.rows.evaluation import Evaluation, compared_text
 from forge_gpu.job.rows.expansion import Expansions
 from forge_gpu.job.rows.expansions import required_expansions
-from forge_gpu.job.rows.media import DIGESTS, compares_media
+from forge_gpu.job.rows.media_found import DIGESTS, compares_media
 from forge_gpu.job.rows.near import NearText
 from forge_gpu.job.rows.rows import RowReader, Rows
 from forge_gpu.job.rows.scans import DeviceChunk, Found, HeldScans
