@@ -45,10 +45,10 @@ class StoredJson:
 
     def text(self, changes: Mapping[str, Any] = {}, parts: Mapping[str, bytes] = {}) -> bytes:
         """The JSON of the whole. changes: other values of the outline. parts: other large parts."""
-        left, made = orjson.dumps({**self.outline, **(changes or {})}), []
+        left, made = orjson.dumps({**self.outline, **changes}), []
         for name in self.large:
             before, left = left.split(_entry(name), 1)
-            made += [before, _key(name), (parts or {}).get(name) or self.part(name)]
+            made += [before, _key(name), parts.get(name) or self.part(name)]
         return b"".join([*made, left])
 
 

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from forge_gpu.kernels.cuda.device import Device, function
-from forge_gpu.kernels.cuda.memory import byte, bytes_before, word
+from forge_gpu.kernels.cuda.jsontext import BACKSLASHES, QUOTES, SPACES
+from forge_gpu.kernels.cuda.memory import EACH, HIGH_BITS, ONE, byte, bytes_before, word
 from forge_gpu.kernels.layout import CANONICAL, CLEAN, ESCAPED, JSON, NULL
 
 DEEPEST = 60
@@ -23,9 +24,6 @@ DEEPEST = 60
 
 HAS_ESCAPE, HAS_FOREIGN = 1, 2
 ESCAPES = np.uint64(sum(1 << (ord(c) - 64) for c in "\\bfnrt"))  # letters, all above 63; a bit each
-LOW, HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
-QUOTES, BACKSLASHES = np.uint64(0x2222222222222222), np.uint64(0x5C5C5C5C5C5C5C5C)
-SPACES, ONE = np.uint64(0x2020202020202020), np.uint64(1)
 
 
 @function
@@ -93,7 +91,7 @@ def string_end(memory, words, p, end):
         w = word(words, p)
         quotes, slashes = w ^ QUOTES, w ^ BACKSLASHES
         # Of each mask the lowest bit is exact, and no other is looked at.
-        stops = ((quotes - LOW) & ~quotes | (slashes - LOW) & ~slashes | (w - SPACES) & ~w | w) & HIGH
+        stops = ((quotes - EACH) & ~quotes | (slashes - EACH) & ~slashes | (w - SPACES) & ~w | w) & HIGH_BITS
         if stops == 0:
             p += 8
             continue

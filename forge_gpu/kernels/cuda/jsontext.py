@@ -13,7 +13,17 @@ of neighbouring threads are BLOCK bytes apart, so a load costs a warp 32 sectors
 import numpy as np
 
 from forge_gpu.kernels.cuda.device import function
-from forge_gpu.kernels.cuda.memory import LAST_BIT, ONE, THREE, byte, bytes_before, word
+from forge_gpu.kernels.cuda.memory import (
+    ALL_BITS,
+    EACH,
+    HIGH_BITS,
+    LAST_BIT,
+    ONE,
+    THREE,
+    byte,
+    bytes_before,
+    word,
+)
 from forge_gpu.kernels.reference.jsontext import REPLACEMENT
 
 # What is done with the bytes of a piece of output.
@@ -24,8 +34,6 @@ LONGEST = 12  # bytes of the longest escape, a pair of surrogates
 BACKSLASH, LETTER_U = ord("\\"), ord("u")
 NONE = np.int64(-1)
 
-EACH = np.uint64(0x0101010101010101)
-HIGH_BITS, ALL_BITS = EACH * np.uint64(0x80), np.uint64(0xFFFFFFFFFFFFFFFF)
 SPACES, QUOTES, BACKSLASHES = EACH * np.uint64(0x20), EACH * np.uint64(0x22), EACH * np.uint64(BACKSLASH)
 LINE_FEEDS, RETURNS = EACH * np.uint64(10), EACH * np.uint64(13)
 

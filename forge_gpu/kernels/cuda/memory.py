@@ -15,6 +15,9 @@ from numba import cuda
 from forge_gpu.kernels.cuda.device import WARP, function
 
 ONE, EIGHT, WORD_BITS = np.uint64(1), np.uint64(8), np.uint64(64)
+EACH = np.uint64(0x0101010101010101)
+HIGH_BITS, ALL_BITS = EACH * np.uint64(0x80), np.uint64(0xFFFFFFFFFFFFFFFF)
+"""Of each byte of a word: its lowest bit, its highest, all."""
 LAST_BIT = np.uint64(63)
 SEVEN, THREE = np.uint64(7), np.uint64(3)
 

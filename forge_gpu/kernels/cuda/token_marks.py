@@ -12,16 +12,24 @@ from numba import cuda
 
 from forge_gpu.kernels.cuda import pieces
 from forge_gpu.kernels.cuda.device import Device, function, kernel, offsets_of, scalar
-from forge_gpu.kernels.cuda.memory import byte, bytes_before, thread, word
+from forge_gpu.kernels.cuda.memory import (
+    ALL_BITS,
+    EACH,
+    EIGHT,
+    HIGH_BITS,
+    ONE,
+    byte,
+    bytes_before,
+    thread,
+    word,
+)
 from forge_gpu.kernels.layout import Text
 from forge_gpu.kernels.token_layout import RUN, RUN_END, TRAINED, TRAINED_END, UNKNOWN, Runs
 
 STRIDE = 128
 """Bytes of a thread: a line of the first cache, which holds those of a warp."""
-HIGH_BITS, LOW_BITS = np.uint64(0x8080808080808080), np.uint64(0x7F7F7F7F7F7F7F7F)
-CARRIES = np.uint64(0x0101010101010101 * (0x100 - TRAINED_END))
+LOW_BITS, CARRIES = ~HIGH_BITS, EACH * np.uint64(0x100 - TRAINED_END)
 """Added to the low seven bits of each byte: that sets the highest bit from TRAINED_END on, the least mark."""
-ALL_BITS, ONE, EIGHT = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(1), np.uint64(8)
 
 
 @function

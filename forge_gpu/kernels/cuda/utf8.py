@@ -10,12 +10,11 @@ read) for ASCII in rows of 1 kB and more, about 10% where no byte is ASCII.
 import numpy as np
 
 from forge_gpu.kernels.cuda.device import WARP, Device, function, kernel, offsets_of, scalar
-from forge_gpu.kernels.cuda.memory import byte, place, row_at, word
+from forge_gpu.kernels.cuda.memory import ALL_BITS, HIGH_BITS, byte, place, row_at, word
 from forge_gpu.kernels.layout import U8, Spans
 
 TILE = 4096
 STEP = 8 * WARP
-HIGH_BITS, ALL_BITS = np.uint64(0x8080808080808080), np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @function

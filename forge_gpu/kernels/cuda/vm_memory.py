@@ -14,8 +14,8 @@ from forge_gpu.kernels.cuda.buffers import (
     put_item64,
 )
 from forge_gpu.kernels.cuda.device import function
-from forge_gpu.kernels.cuda.jsontext import BACKSLASHES, EACH, HIGH_BITS, QUOTES
-from forge_gpu.kernels.cuda.memory import LAST_BIT, ONE, SEVEN, THREE
+from forge_gpu.kernels.cuda.jsontext import BACKSLASHES, QUOTES
+from forge_gpu.kernels.cuda.memory import EACH, HIGH_BITS, LAST_BIT, ONE, SEVEN, THREE
 from forge_gpu.kernels.vm_layout import Word
 
 BLOCK = 8
