@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 
-from forge_gpu.kernels.layout import I64, U8, U64
+from forge_gpu.kernels.layout import I64, U64
+from forge_gpu.kernels.reference.dedup import FirstOccurrence
 
 BLOCK = 1 << 18
 """Rows that are read at once from arrays that may be mapped files."""
 
 BYTES_A_ROW = 72
 """Peak of one part: row, key, hash table of up to 32 bytes a row, and the result."""
-
-
-FirstOccurrence = Callable[[U64, U8], I64]
-"""See kernels.reference.dedup.first_occurrence."""
 
 
 def duplicates(

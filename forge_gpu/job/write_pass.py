@@ -46,7 +46,7 @@ def _require_same_files(job: Job) -> None:
     """Raise InputError for a file that is not the one that was resolved, of those that no digest watches: a
     source of tables watches what it has opened alone, and what a device holds is not read again."""
     spool = job.checkpoint.spool_folder.absolute()
-    on_device = job.pool.first.engine.name == "gpu"
+    on_device = job.pool.first.on_device
     for item in {item.file: item for item in job.inputs.items}.values():
         file = item.source.file
         if (

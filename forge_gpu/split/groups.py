@@ -8,7 +8,7 @@ split. Rows that are alone then fill up what is missing, and with enough of them
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from forge_gpu.fates import Fate, name
 from forge_gpu.kernels.arrays import HOST, Arrays
 from forge_gpu.kernels.layout import I64, U8, U64
+from forge_gpu.kernels.reference.dedup import FirstOccurrence
 from forge_gpu.split.exact import FATES, quotas
 from forge_gpu.split.fractions import Splits
 from forge_gpu.split.mixer import Stream
@@ -28,8 +29,6 @@ TOLERANCE = 0.01
 _SPLITS = (Fate.TEST, Fate.VALIDATION, Fate.TRAIN)  # in the order of quota.FIRST, SECOND, REST
 
 Bool = npt.NDArray[np.bool_]
-FirstOccurrence = Callable[[U64, U8], I64]
-"""See kernels.reference.dedup.first_occurrence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,8 +120,10 @@ class Workspace:
         declared = self._expansions.declared
         self.reader = RowReader(config, self.engine, columns, declared)
         self.chunks_read = 0
-        on_device = self.engine.name == "gpu"
-        self._input = ReadBuffer(self.engine.parquet_texts, self.engine.pin) if on_device else ReadBuffer()
+        self.on_device = self.engine.name == "gpu"
+        self._input = (
+            ReadBuffer(self.engine.parquet_texts, self.engine.pin) if self.on_device else ReadBuffer()
+        )
         # What a device has decoded would have to be copied back to be digested: its files are watched alone.
         self._digests_tables = self._input.parquet_texts is None
         self._form = form_of(config)
@@ -210,7 +212,7 @@ class Workspace:
         rows = self.reader.read(chunk, judge=True, place=folder_of(item))
         digest = self._digest(rows)
         if self._scans is not None and chunk.form != "table":
-            if self.engine.name == "cpu":
+            if not self.on_device:
                 self._scans.hold(item.file, chunk, rows.source, digest)
             elif not chunk.truncated:
                 key = self._scans, item.file, self._chunk_follows
@@ -225,7 +227,7 @@ class Workspace:
         if isinstance(chunk, DeviceChunk):
             rows = self.reader.read(chunk, judge=False, bind=bind, place=folder_of(item))
             return rows, chunk.found.digest
-        if self._scans is not None and chunk.form != "table" and self.engine.name == "cpu":
+        if self._scans is not None and chunk.form != "table" and not self.on_device:
             held = self._scans.find(item.file, chunk, self.reader.keys)
         if held is None:
             rows = self.reader.read(chunk, judge=False, bind=bind, place=folder_of(item))

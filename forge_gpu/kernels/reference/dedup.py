@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from forge_gpu.kernels.layout import I64, U8, U64
+
+FirstOccurrence = Callable[[U64, U8], I64]
+"""`first_occurrence`, here or as an engine has it."""
 
 
 def first_occurrence(hashes: U64, live: U8) -> I64:
