@@ -99,14 +99,22 @@ quick: $(BIN)/forge ## The fast tests only
 coverage: $(BIN)/forge .venvs/coverage/.made ## The fast tests, and which lines they run
 	PYTHONPATH=.venvs/coverage $(BIN)/python -m pytest -n 2 -m $(QUICK) --cov --cov-report=term:skip-covered
 
-.venvs/peers/.made: benchmarks/peers/requirements.txt
-	$(PYTHON) -m venv .venvs/peers
-	.venvs/peers/bin/python -m pip install --quiet --upgrade pip
-	.venvs/peers/bin/python -m pip install --quiet -r $<
+# Peers that cannot live in one environment, or are too large for most who run the benchmarks, have one of their own.
+PEERS := peers data-juicer text-dedup
+$(PEERS:%=.venvs/%/.made): .venvs/%/.made: benchmarks/peers/%.txt
+	$(PYTHON) -m venv .venvs/$*
+	.venvs/$*/bin/python -m pip install --quiet --upgrade pip
+	.venvs/$*/bin/python -m pip install --quiet --no-deps -r $<
 	@touch $@
 
 .PHONY: bench-peers
 bench-peers: .venvs/peers/.made ## Make the pinned environment of the peers that benchmarks compare with
+
+.PHONY: bench-data-juicer
+bench-data-juicer: .venvs/data-juicer/.made ## Make that of Data-Juicer, which `make bench` takes in where it is there
+
+.PHONY: bench-text-dedup
+bench-text-dedup: .venvs/text-dedup/.made ## Make that of text-dedup, likewise
 
 .PHONY: bench
 bench: install bench-peers ## Run all benchmarks at small sizes and write docs/performance.md

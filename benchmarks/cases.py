@@ -192,6 +192,8 @@ CASES: tuple[Case, ...] = (
             Contender("rensa", "benchmarks.peers.rensa"),
             Contender("datasketch", "benchmarks.peers.datasketch"),
             Contender("datatrove", "benchmarks.peers.datatrove"),
+            Contender("Data-Juicer", "benchmarks.peers.data_juicer", environment="data-juicer"),
+            Contender("text-dedup", "benchmarks.peers.text_dedup", environment="text-dedup"),
         ),
         near,
         oracle.near_duplicates,

@@ -14,13 +14,16 @@ from types import TracebackType
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PEERS_PYTHON = ROOT / ".venvs" / "peers" / "bin" / "python"
-"""Where `make bench-peers` puts the peers' pinned environment."""
 
 THREAD_SETTINGS = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
     "POLARS_MAX_THREADS", "RAYON_NUM_THREADS",
 )  # fmt: skip
+
+
+def python_of(environment: str) -> Path:
+    """The Python of a pinned environment: `make bench-peers` makes that of `peers`, and so on."""
+    return ROOT / ".venvs" / environment / "bin" / "python"
 
 
 class ContenderError(Exception):
@@ -33,13 +36,16 @@ class Missing(ContenderError):
 
 @dataclass(frozen=True)
 class Contender:
-    """name: as shown. module: holds its tasks, one function a case. peer: lives in the peers' environment."""
+    """name: as shown. module: holds its tasks, one function a case. peer: lives in the peers' environment,
+    or in another one under .venvs.
+    """
 
     name: str
     module: str
     peer: bool = True
     task: str | None = None  # the function, where it is not named as the case's is
     arguments: Mapping[str, Any] = field(default_factory=dict)  # of its own, beside the point's
+    environment: str = "peers"
     floor: bool = False  # not the case's work, but what the machine takes for its bytes: nothing to check
 
 
@@ -61,9 +67,9 @@ class Process:
 
     def __init__(self, contender: Contender, cores: list[int], checkout: Path = ROOT) -> None:
         self.contender = contender
-        python = PEERS_PYTHON if contender.peer else Path(sys.executable)
+        python = python_of(contender.environment) if contender.peer else Path(sys.executable)
         if not python.exists():
-            raise Missing(f"no peers' environment at {python.relative_to(ROOT)}: run 'make bench-peers'")
+            raise Missing(f"no {python.relative_to(ROOT)}: run 'make bench-{contender.environment}'")
         settings = dict.fromkeys(THREAD_SETTINGS, str(len(cores)))
         self._child = subprocess.Popen(
             [str(python), "-m", "benchmarks.runner", contender.module, *map(str, cores)],

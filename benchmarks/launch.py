@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.command import Measured, spawn, spawn_and_kill
-from benchmarks.contenders import PEERS_PYTHON, THREAD_SETTINGS
+from benchmarks.contenders import THREAD_SETTINGS, python_of
 from benchmarks.work import output_paths
 
 FORGE = str(Path(sys.executable).with_name("forge"))
@@ -32,7 +32,9 @@ def whole_job(input: str, folder: str, module: str, task: str = "whole_job") -> 
     output_paths(folder)
     request = json.dumps({"input": input, "folder": folder})
     settings = dict.fromkeys(THREAD_SETTINGS, str(len(os.sched_getaffinity(0))))
-    return lambda: spawn([str(PEERS_PYTHON), "-m", "benchmarks.script", module, task, request], settings)
+    return lambda: spawn(
+        [str(python_of("peers")), "-m", "benchmarks.script", module, task, request], settings
+    )
 
 
 def prepare(input: str, folder: str, plan: str) -> Callable[[], Measured]:
