@@ -26,6 +26,10 @@ FRAMES = (POLARS, DUCKDB, PANDAS, DATASETS)
 READ = Contender("floor: read the file", "benchmarks.floors", peer=False, task="read_file", floor=True)
 COPY = Contender("floor: copy the file", "benchmarks.floors", peer=False, task="copy_file", floor=True)
 MEMCPY = Contender("floor: memcpy its bytes", "benchmarks.floors", peer=False, task="memcpy", floor=True)
+GUNZIP = Contender("floor: isal", "benchmarks.floors", peer=False, task="gunzip", floor=True)
+UNZSTD = Contender("floor: zstd", "benchmarks.floors", peer=False, task="unzstd", floor=True)
+DECODE = Contender("floor: Arrow decodes", "benchmarks.floors", peer=False, task="decode_parquet", floor=True)
+ENCODE = Contender("floor: Arrow encodes", "benchmarks.floors", peer=False, task="encode_parquet", floor=True)
 SIMDJSON = Contender("floor: simdjson parse", "benchmarks.peers.simdjson", task="parse", floor=True)
 
 
@@ -140,7 +144,7 @@ CASES: tuple[Case, ...] = (
         "gzip_job",
         "The same whole job from JSON lines compressed with gzip.",
         "whole_job",
-        (FORGE, POLARS, DUCKDB, DATASETS, READ),
+        (FORGE, POLARS, DUCKDB, DATASETS, GUNZIP, READ),
         gzipped,
         oracle.job,
         writes=True,
@@ -149,7 +153,7 @@ CASES: tuple[Case, ...] = (
         "zstd_job",
         "The same from lines compressed with Zstandard, which datasets reads with one more library.",
         "whole_job",
-        (FORGE, POLARS, DUCKDB, READ),
+        (FORGE, POLARS, DUCKDB, UNZSTD, READ),
         zstandard,
         oracle.job,
         writes=True,
@@ -158,7 +162,7 @@ CASES: tuple[Case, ...] = (
         "parquet_job",
         "The same whole job from Parquet (Snappy, groups of 20,000 rows) to Parquet (Zstandard, level 1).",
         "whole_job_to_parquet",
-        (FORGE, POLARS, DUCKDB, DATASETS, READ),
+        (FORGE, POLARS, DUCKDB, DATASETS, DECODE, ENCODE, READ),
         parquet,
         oracle.job_to_parquet,
         writes=True,

@@ -10,6 +10,7 @@ from forge_gpu.foretell.duplicates import duplicates
 from forge_gpu.foretell.interval import Interval, total
 from forge_gpu.foretell.sample import WORKING, Run, Sampled
 from forge_gpu.hardware import shares
+from forge_gpu.hardware.host import read_memory
 from forge_gpu.hardware.rates import Kind, Launch
 from forge_gpu.job.decide.mixture import lacking_repeats
 from forge_gpu.job.output.space import DECIDED_OF_A_ROW
@@ -251,7 +252,13 @@ class Whole:
             fixed = max(small.work_disk - max(slope, 0.0) * small.pieces.share, 0.0)
             fixed = min(fixed, run.work_disk)
         work = Interval.within(fixed + (run.work_disk - fixed) / self.share, 0.0 if self.is_whole else 0.15)
+        work += self._kept()
         return {"files": lines, "outputs": outputs, "work": work, "peak": outputs + work}
+
+    def _kept(self) -> Interval:
+        """Bytes of tables that are kept as they were decoded, where there is room: a job can do without."""
+        most = min(self.run.kept / self.share, shares.KEPT.of(read_memory().available))
+        return Interval(most, 0.0, most)
 
     def tokens(self) -> dict[str, Interval] | None:
         sums = self.run.manifest.get("tokens")

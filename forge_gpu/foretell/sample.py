@@ -16,12 +16,14 @@ from forge_gpu.foretell.pieces import Pieces, sizes_of, take
 from forge_gpu.hardware import shares
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.io.inputs import InputFile
+from forge_gpu.io.kept import kept_bytes
 from forge_gpu.job.events.events import Event, JobStarted, StageDone, StageStarted
 from forge_gpu.job.events.memory import resident_memory
 from forge_gpu.job.events.processors import cpu_seconds
 from forge_gpu.job.output.result import LEDGER, PAGE
 from forge_gpu.job.prepare import prepare
 from forge_gpu.job.start import engines_for
+from forge_gpu.job.state.checkpoint import Checkpoint
 from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.place import FOLDER
 from forge_gpu.job.state.spec import JobSpec
@@ -46,7 +48,8 @@ class Run:
 
     stages: seconds, of each stage; cpu: those of processors, of all threads. imports: bytes of memory as it
     began; peak: the most that was seen. decoded: bytes of the ranges that the job made of its input.
-    work_disk: the most bytes below `.forge`. outputs: bytes of the rows' files, of the ledger, of the page.
+    work_disk: the most bytes below `.forge`, without those `kept` of decoded tables. outputs: bytes of the
+    rows' files, of the ledger, of the page.
     manifest: its own.
     """
 
@@ -58,6 +61,7 @@ class Run:
     peak: int = 0
     decoded: int = 0
     work_disk: int = 0
+    kept: int = 0
     outputs: int = 0
     ledger: int = 0
     page: int = 0
@@ -229,7 +233,7 @@ def _measured(
 ) -> Run:
     from forge_gpu.report.collect import ReportCollector
 
-    at_start = 0.0
+    at_start, spool = 0.0, Checkpoint(spec.output).spool_folder
     collector = ReportCollector([]) if spec.config.output.report else None
 
     def listen(event: Event) -> None:
@@ -240,11 +244,12 @@ def _measured(
             case JobStarted():
                 run.imports = resident_memory()
             case StageStarted(stage=stage, total_bytes=total):
-                run.work_disk = max(run.work_disk, bytes_of(spec.output / FOLDER))
+                run.work_disk = max(run.work_disk, bytes_of(spec.output / FOLDER) - kept_bytes(spool))
                 run.decoded = (total or 0) if stage == "index" else run.decoded
                 at_start = cpu_seconds()
             case StageDone(stage=stage, seconds=seconds):
-                run.work_disk = max(run.work_disk, bytes_of(spec.output / FOLDER))
+                run.kept = max(run.kept, kept := kept_bytes(spool))
+                run.work_disk = max(run.work_disk, bytes_of(spec.output / FOLDER) - kept)
                 run.stages[stage] = run.stages.get(stage, 0.0) + seconds
                 run.cpu[stage] = run.cpu.get(stage, 0.0) + cpu_seconds() - at_start
         run.peak = max(run.peak, resident_memory())

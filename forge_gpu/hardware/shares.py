@@ -63,6 +63,8 @@ JOINED = Share(Fraction(1, 2))
 """Of that, where a GPU compares: pairs that are alike, until there are enough to be joined there."""
 
 # Of the host's available memory, and of a device's.
+KEPT = Share(Fraction(1, 8))
+"""Decoded input in a file: less than what Linux lets wait for the disk before it slows writers down."""
 HOST_OF_GPU_JOB = Share(Fraction(1, 4))
 """What a job on a GPU takes of the host, where the plan does not say."""
 DECISION_ON_DEVICE = Share(Fraction(1, 8))

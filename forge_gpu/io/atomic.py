@@ -38,7 +38,7 @@ def write_checked(path: Path, content: bytes) -> None:
     Nothing waits for the disk: a loss of power may leave it torn, a killed process cannot.
     Raises OutputError.
     """
-    beside = _beside(path)
+    beside = name_beside(path)
     try:
         _create(beside)
         _fill(beside, content)
@@ -65,7 +65,7 @@ def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
 @contextmanager
 def written_beside(path: Path, lasts: bool = True) -> Iterator[Path]:
     """As `replacing`, for what is no output. lasts: synced; else a power cut may take it. Raises OSError."""
-    beside = _beside(path)
+    beside = name_beside(path)
     try:
         _create(beside)
         yield beside
@@ -85,7 +85,7 @@ def write_several(files: Mapping[Path, Callable[[Path], None]]) -> None:
 
     Raises OutputError, and what a function raises. A file that has its name is whole, and lasts.
     """
-    besides = {path: _beside(path) for path in files}
+    besides = {path: name_beside(path) for path in files}
 
     def write(path: Path) -> None:
         beside = besides[path]
@@ -119,8 +119,8 @@ def _forget(beside: Path) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _beside(path: Path) -> Path:
-    """A name that nobody can foresee."""
+def name_beside(path: Path) -> Path:
+    """A name that nobody can foresee, of a file that `remove_temporary` removes."""
     return path.with_name(f"{path.name}.{secrets.token_hex(8)}{PARTIAL}")
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from forge_gpu.io.formats import Format
     from forge_gpu.io.inputs import InputFile
+    from forge_gpu.io.kept import KeptRows
     from forge_gpu.io.row_groups import RowGroups
 
 RANGE_BYTES = 16 * 2**20
@@ -42,7 +43,8 @@ class Range:
 class Origin:
     """What a source is made from: a file, what it is, and how the job reads it.
 
-    keep_prefix: what comes before damage is kept. losses: what was lost to damage so far.
+    keep_prefix: what comes before damage is kept. losses: what was lost to damage so far. kept: where rows
+    that take long to decode are kept for the next pass; None for nowhere.
     """
 
     file: InputFile
@@ -51,6 +53,7 @@ class Origin:
     max_row_bytes: int
     keep_prefix: bool = False
     losses: tuple[Loss, ...] = ()
+    kept: KeptRows | None = None
 
     def after(self, losses: Sequence[Loss]) -> Origin:
         """The same, with more that was lost."""

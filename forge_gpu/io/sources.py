@@ -24,6 +24,7 @@ from forge_gpu.io.streams import ahead, decoded_blocks
 from forge_gpu.io.tar import TarFault
 
 if TYPE_CHECKING:
+    from forge_gpu.io.kept import KeptRows
     from forge_gpu.io.tables import IpcSource
 
 MAX_ROW_BYTES = 64 * 2**20
@@ -44,6 +45,7 @@ def open_source(
     on_retry: OnRetry = ignore_retry,
     dialect: Dialect | None = None,
     links: Links | None = None,
+    kept: KeptRows | None = None,
 ) -> Source:
     """Open one input, spooling it first where it cannot be read twice or cut where it lies.
 
@@ -51,6 +53,7 @@ def open_source(
     read a remote file where it lies, if it can be, each part when it is needed: where several machines read
     it, a copy on one of them would be in their way. on_retry: is told where a remote file is asked for again.
     dialect: of tables of text; None to tell it from the content. links: by which its records are made trees.
+    kept: see `Origin`.
 
     Raises InputError (with the offset where a file is damaged, unless on_corrupt is "keep_prefix"),
     OutputError where the spool has no room.
@@ -58,7 +61,7 @@ def open_source(
     if file.is_stream:
         file = spool.capture(file)
     result = format if isinstance(format, Format) else detect(file, format, encoding, on_retry, dialect)
-    origin = Origin(file, result, range_bytes, max_row_bytes, on_corrupt == "keep_prefix")
+    origin = Origin(file, result, range_bytes, max_row_bytes, on_corrupt == "keep_prefix", kept=kept)
     if result.kind == "empty" and result.compression is None:
         return LinesSource(origin, MemoryStore(b""))
     if by_parts and links is None and file.size is not None and has_parts(file, result):

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 _ROWS_TRIED = 256
 """Rows that are decoded at once to see whether a row group is whole."""
 
+KEPT_TIMES = 2
+"""Times the bytes of its row groups that a range is kept with: what grows by more has dictionaries, and is
+quickly decoded."""
+
 LARGE_GROUP = 8
 """A row group or a compressed batch of more than this many ranges is spooled, for it cannot be cut."""
 
@@ -113,6 +117,7 @@ class ParquetSource(_Table):
         self._require_unchanged()
         super().__init__(origin, self._metadata.schema.to_arrow_schema().names)
         self._texts = text_columns(self._metadata)
+        self._kept = origin.kept if _is_compressed(self._metadata) else None
         self._heaviest_of: dict[tuple[int, tuple[str, ...]], int] = {}
         counts = [self._metadata.row_group(i).num_rows for i in range(self._metadata.num_row_groups)]
         sizes = [self._metadata.row_group(i).total_byte_size for i in range(self._metadata.num_row_groups)]
@@ -129,6 +134,13 @@ class ParquetSource(_Table):
         return any(part.size > LARGE_GROUP * range_bytes for part in self.ranges)
 
     def _batches(self, part: Range, chunk_bytes: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        if self._kept is None:
+            return self._decoded(part, chunk_bytes, columns)
+        key = self.file.url, part.begin, part.end, *columns
+        decoded = self._decoded(part, chunk_bytes, columns)
+        return self._kept.find(key) or self._kept.keep(key, decoded, KEPT_TIMES * part.size)
+
+    def _decoded(self, part: Range, chunk_bytes: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
         usual = _rows_at_once(part, chunk_bytes, len(columns))
         for groups, rows in self._evenly(self._groups_of(self._numbers(part)), usual, chunk_bytes, columns):
             yield from _gathered(groups.batches(rows, columns), chunk_bytes, usual)
@@ -266,6 +278,14 @@ def open_parquet(file: InputFile, content: Path | bytes) -> tuple[Any, Any]:
             f"{file.path}: the Parquet file has no complete footer, so it cannot be read "
             f"({one_line(fault)}); fetch or write it again"
         ) from fault
+
+
+def _is_compressed(metadata: Any) -> bool:
+    """Whether decoding takes more than copying: by the first row group."""
+    first = metadata.row_group(0) if metadata.num_row_groups else None
+    return first is not None and any(
+        first.column(i).compression != "UNCOMPRESSED" for i in range(first.num_columns)
+    )
 
 
 def _grouped(starts: list[int], sizes: list[int], range_bytes: int) -> tuple[Range, ...]:

@@ -37,7 +37,9 @@ MOST_SEEN = 2**17
 def write_pass(job: Job, check_stop: Callable[[], None]) -> int:
     """Append the rows of every block to the outputs, in order, from where the checkpoint says; the rows of
     all of them."""
+    job.inputs.kept.seal()
     passes.run(WritePass(job), job.pool, job.listener, check_stop)
+    job.inputs.kept.close()
     _require_same_files(job)
     return len(job.decisions.fate)
 

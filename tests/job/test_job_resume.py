@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from forge_gpu.errors import InputError, Interrupted, OutputError
+from forge_gpu.io.kept import KeptRows
 from forge_gpu.io.lock import FolderLock
 from forge_gpu.job.events.events import ChunkDone, Event, Progressed, Warned
 from forge_gpu.job.state.checkpoint import Checkpoint
@@ -68,6 +71,35 @@ def test_a_stopped_job_goes_on_to_the_same_bytes(shape: str, source: Path, tmp_p
         jobs.run(config, output, threads=1 + chunks % 2, chunk_bytes=1000)
         assert jobs.content(output) == jobs.content(tmp_path / "whole")
         assert not list(output.glob("*.partial"))
+
+
+def test_rows_kept_from_the_first_pass_make_no_difference(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "rows.parquet"
+    rows = [json for json in map(orjson.loads, source.read_bytes().splitlines()) if len(json) > 1]
+    pq.write_table(pa.Table.from_pylist(rows), table, row_group_size=40)
+    config, folders = jobs.plan(table, **SHAPES["parquet"]), []
+    seal = KeptRows.seal
+
+    def noted(kept: KeptRows) -> None:
+        folders.append([path.name for path in kept._path.parent.iterdir()])
+        seal(kept)
+
+    monkeypatch.setattr(KeptRows, "seal", noted)
+    jobs.run(config, tmp_path / "whole")
+    assert [name.startswith("decoded.") for name in folders.pop()] == [True]
+    for chunks in (2, 12):  # in the first pass, and in the second, which a new run has nothing kept for
+        stopper = Stopper(chunks)
+        with pytest.raises(Interrupted):
+            jobs.run(config, tmp_path / "out", listener=stopper, check_stop=stopper.check)
+    jobs.run(config, tmp_path / "out", threads=2)
+    assert folders[-1] == []
+    monkeypatch.setattr("forge_gpu.job.prepare.room_to_keep", lambda *_: 0)
+    jobs.run(config, tmp_path / "twice")
+    assert folders[-1] == []
+    for name in ("out", "twice"):
+        assert jobs.content(tmp_path / name) == jobs.content(tmp_path / "whole")
 
 
 RUN = """

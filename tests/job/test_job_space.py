@@ -6,11 +6,13 @@ import os
 import shutil
 from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from forge_gpu.errors import Interrupted, OutputError
 from forge_gpu.job.events.events import ChunkDone, Event, StageDone, StageStarted
+from forge_gpu.job.output.space import room_to_keep
 from tests.job import jobs
 
 Usage = namedtuple("Usage", "total used free")
@@ -158,3 +160,28 @@ def opens_below(link: Path, folder: Path) -> bool:
         return Path(os.readlink(link)).is_relative_to(folder)
     except OSError:
         return False
+
+
+def test_a_copy_of_decoded_input_takes_what_nothing_else_needs(source, tmp_path, monkeypatch) -> None:
+    room, kept = Disk(monkeypatch, 10**8), []
+
+    def noted(*job) -> int:
+        kept.append(room_to_keep(*job))
+        return 0
+
+    monkeypatch.setattr("forge_gpu.job.prepare.room_to_keep", noted)
+    jobs.run(jobs.plan(source), tmp_path / "much", listener=room)
+    with pytest.raises(OutputError) as error:
+        room.free = 0
+        jobs.run(jobs.plan(source), tmp_path / "little", listener=room)
+    needed = float(str(error.value).split("needs ")[1].split()[0]) * 1024
+    room.free = int(needed) + 5000
+    jobs.run(jobs.plan(source), tmp_path / "little", listener=room)
+    monkeypatch.setattr("forge_gpu.job.output.space.is_in_memory", lambda path: True)
+    jobs.run(jobs.plan(source), tmp_path / "in memory", listener=room)
+    assert kept == [pytest.approx(10**8 - needed, abs=100), pytest.approx(5000, abs=100), 0]
+    monkeypatch.setattr("forge_gpu.job.output.space.is_in_memory", lambda path: False)
+    memory = SimpleNamespace(available=800)
+    monkeypatch.setattr("forge_gpu.job.output.space.read_memory", lambda: memory)
+    jobs.run(jobs.plan(source), tmp_path / "no memory", listener=room)
+    assert kept[-1] == 100

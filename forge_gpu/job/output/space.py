@@ -9,8 +9,10 @@ from collections.abc import Sequence
 
 from forge_gpu.config.schema import Config
 from forge_gpu.fates import Fate, name
+from forge_gpu.hardware import shares
+from forge_gpu.hardware.host import read_memory
 from forge_gpu.io.atomic import PARTIAL
-from forge_gpu.io.disk import output_fault, require_space
+from forge_gpu.io.disk import free_space, is_in_memory, output_fault, require_space
 from forge_gpu.io.growing import GrowingFile
 from forge_gpu.io.sinks.registry import format_of, is_unfinished
 from forge_gpu.job.facts.registry import required_facts
@@ -59,11 +61,26 @@ def cut_unsaved(spec: JobSpec, checkpoint: Checkpoint) -> None:
 def require_for_job(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, expansions: Expansions) -> None:
     """Raise OutputError where all that is written will not fit; with a limit what is read is not known."""
     if spec.limit is None:
-        lines = _of_lines(inputs.total_bytes, spec.config) - _written(checkpoint)
-        indexed = _of_index(spec, inputs, checkpoint, expansions)
-        spooled = checkpoint.state.encoded_tokens * BYTES_OF_A_TOKEN
-        tokens = max(_of_tokens(inputs.total_bytes, spec.config) - spooled, 0)
-        require_space(spec.output, indexed + tokens + lines, "preparing this input")
+        needed = _of_job(spec, inputs, checkpoint, expansions)
+        require_space(spec.output, needed, "preparing this input")
+
+
+def room_to_keep(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, expansions: Expansions) -> int:
+    """Bytes that a copy of decoded input may take, which a job can do without: of what is free and not needed
+    for all else, and so few that the system's cache has them. None in a folder that lies in memory."""
+    memory = read_memory()
+    if is_in_memory(spec.output):
+        return 0
+    left = free_space(spec.output) - _of_job(spec, inputs, checkpoint, expansions)
+    return max(min(left, shares.KEPT.of(memory.available)), 0)
+
+
+def _of_job(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, expansions: Expansions) -> int:
+    """What is still to be written of a job: index, tokens and outputs."""
+    lines = _of_lines(inputs.total_bytes, spec.config) - _written(checkpoint)
+    spooled = checkpoint.state.encoded_tokens * BYTES_OF_A_TOKEN
+    tokens = max(_of_tokens(inputs.total_bytes, spec.config) - spooled, 0)
+    return _of_index(spec, inputs, checkpoint, expansions) + tokens + lines
 
 
 def require_for_index(

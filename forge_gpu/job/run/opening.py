@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.inputs import InputFile
+from forge_gpu.io.kept import KeptRows
 from forge_gpu.io.linked import Links
 from forge_gpu.io.loss import Loss
 from forge_gpu.io.sources import open_source
@@ -20,7 +21,7 @@ from forge_gpu.job.state.spec import JobSpec
 def open_inputs(
     spec: JobSpec, files: Sequence[InputFile], spool: Spool, streamed: bool, listener: Listener
 ) -> JobInputs:
-    data = spec.config.data
+    data, kept = spec.config.data, KeptRows(spool.folder)
     with stage("open", listener) as done:
         sources = [
             open_source(
@@ -36,6 +37,7 @@ def open_inputs(
                 on_retry=telling("open", listener),
                 dialect=Dialect.of(data.dialect),
                 links=Links.of(data.linked),
+                kept=kept,
             )
             for file in files
         ]
@@ -43,7 +45,7 @@ def open_inputs(
             for loss in source.losses:
                 listener(Warned("open", f"{source.file.path}: {_loss_text(loss)}"))
         done(0)
-    return JobInputs(sources, streamed)
+    return JobInputs(sources, streamed, kept)
 
 
 def _loss_text(loss: Loss) -> str:

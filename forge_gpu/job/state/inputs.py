@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from forge_gpu.io.chunks import Range, Source
+from forge_gpu.io.kept import KeptRows
 from forge_gpu.job.state.index import Block, RangeFacts
 
 
@@ -85,11 +86,12 @@ def places(items: Sequence[Item], before: Sequence[RangeFacts]) -> list[Place]:
 class JobInputs:
     """All sources, in the order that gives rows their identity.
 
-    streamed: they are read from their files in both passes, not held in memory between them.
+    streamed: they are read from their files in both passes, not held in memory between them. kept: rows that
+    are decoded in the first pass alone.
     """
 
-    def __init__(self, sources: Sequence[Source], streamed: bool) -> None:
-        self.streamed = streamed
+    def __init__(self, sources: Sequence[Source], streamed: bool, kept: KeptRows) -> None:
+        self.streamed, self.kept = streamed, kept
         self.sources = tuple(sources)
         self.items: list[Item] = []
         for file, source in enumerate(self.sources):
@@ -115,3 +117,4 @@ class JobInputs:
     def close(self) -> None:
         for source in self.sources:
             source.close()
+        self.kept.close()
