@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from forge_gpu.plain import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Deprecation:
     """kind: name or module (of the library), command, or plan. rather: what takes its place. until: the
     version that no longer has it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,6 +35,7 @@ from forge_gpu.io.spool import Spool
 from forge_gpu.job.output.rejected import LineCounter, rejected_record
 from forge_gpu.job.rows.rows import Rows
 from forge_gpu.job.rows.workspace import Workspace
+from forge_gpu.plain import mutable
 from forge_gpu.planner.columns import columns_of
 from forge_gpu.planner.inspect import inspect
 from forge_gpu.planner.mapping import Picked
@@ -98,7 +99,7 @@ def _config(picked: Picked, columns: Sequence[str]) -> Config:
     )
 
 
-@dataclass(slots=True)
+@mutable
 class _Found:
     """rows, and the first few of them."""
 

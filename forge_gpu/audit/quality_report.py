@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
+from forge_gpu.plain import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Example:
     """A row that shows a finding. file: as it was named. row: in it, from 0. line: from 1, of JSON lines.
     what: a few words about it; never a secret or a whole row."""
@@ -17,7 +19,7 @@ class Example:
     what: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """How many rows something was found in, and a few of them."""
 
@@ -25,7 +27,7 @@ class Finding:
     examples: tuple[Example, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ColumnReport:
     """present: rows that have the column. null: of those, rows in which it is null. kinds: what its values
     are -> rows: text, empty, number, bool, list, object. mean, longest: bytes of its texts in UTF-8."""
@@ -38,7 +40,7 @@ class ColumnReport:
     longest: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileReport:
     """bytes: None where the size is not known. losses: what could not be read, in words."""
 
@@ -50,7 +52,7 @@ class FileReport:
     losses: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QualityReport:
     """One look at everything.
 

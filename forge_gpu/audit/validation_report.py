@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
+from forge_gpu.plain import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Check:
     """One thing that was derived anew. detail: what is amiss, or what was counted."""
 
@@ -15,7 +17,7 @@ class Check:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ValidationReport:
     """folder: that was looked at. checks: in the order in which they were made. rows: of the ledger."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from contextlib import suppress
@@ -114,11 +113,6 @@ def forge(
     """Prepare data for fine-tuning language models, at the speed of the hardware."""
 
 
-NEW_OBJECTS = 20_000
-"""Python looks for cycles each time there are so many new containers. Imports make hundreds of thousands of
-them; with Python's own 700 a start takes a twentieth longer."""
-
-
 def main() -> NoReturn:
     """Run a command, and end with its exit code."""
     sys.exit(run())
@@ -126,7 +120,6 @@ def main() -> NoReturn:
 
 def run() -> int:
     """Run a command; its exit code. --debug may stand anywhere before a `--`."""
-    gc.set_threshold(NEW_OBJECTS)
     # Arrow's own pools keep what they once took, and so does the C library; a run is to hold what it needs.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     os.environ.setdefault(

@@ -6,10 +6,11 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
 from forge_gpu.cli.usage import STDOUT
+from forge_gpu.plain import mutable
 
 if TYPE_CHECKING:
     from forge_gpu.job.events.encode import EntryListener
@@ -22,7 +23,7 @@ class Finishing(Protocol):
         """The job is done, and this is what came out."""
 
 
-@dataclass
+@mutable
 class Listeners:
     """all: those of the job. at_end: those who hear of the result as well."""
 

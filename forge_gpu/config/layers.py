@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,10 +15,11 @@ from forge_gpu.config.rules import Rule, broken
 from forge_gpu.config.schema import Config, PreprocessingConfig
 from forge_gpu.errors import ConfigError
 from forge_gpu.io.faults import without_secrets
+from forge_gpu.plain import frozen, mutable
 from forge_gpu.templates.named import spell_out
 
 
-@dataclass(slots=True)
+@mutable
 class Layer:
     """Values of one origin, nested as in the file. where: key path -> what names the origin in a message."""
 
@@ -27,7 +28,7 @@ class Layer:
     faults: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Loaded:
     """warnings: one line each. where: the origin of every key that is not a default."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -11,6 +11,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from forge_gpu.config import keys
 from forge_gpu.errors import ConfigError
+from forge_gpu.plain import mutable
 
 MOST_NODES = 100_000
 MOST_DEPTH = 50
@@ -24,7 +25,7 @@ PLAIN_WORDS = {  # for the commonest faults
 PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "timestamp")}
 
 
-@dataclass(slots=True)
+@mutable
 class Parsed:
     """values: plain dicts, lists and scalars. lines: key path -> line, from 1. faults: one line each."""
 

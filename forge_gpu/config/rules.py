@@ -6,16 +6,16 @@ from __future__ import annotations
 import codecs
 import datetime
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 
 from forge_gpu.config.keys import Path
 from forge_gpu.config.schema import Config
 from forge_gpu.io.sinks.registry import OF_MESSAGES, OF_TOKENS
+from forge_gpu.plain import frozen
 from forge_gpu.templates.forms import form_of
 from forge_gpu.templates.forms.tokens import answers_of
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rule:
     """name: the key or section that its fault is told of. keys: dotted. fault: what is amiss, or None."""
 

@@ -6,16 +6,17 @@ depends on it: where none does it is `Annotated` with WITHOUT_EFFECT, and so is 
 Annotations are not postponed here: pydantic would compile each of them again, at every start.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from forge_gpu.plain import frozen
 
 VERSION = 1
 """Version of the schema. A change that an old file does not fit adds one, and a step in `migrate`."""
 
 
-@dataclass(frozen=True)
+@frozen
 class WithoutEffect:
     """The mark of a key that changes how a job runs, but not one byte of its output."""
 

@@ -11,7 +11,6 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import IO
 
 from forge_gpu.container.engines import ContainerEngine, State
@@ -19,6 +18,7 @@ from forge_gpu.container.protocol import Failed, Finished, Hello, Message, read_
 from forge_gpu.errors import ContainerError, Interrupted
 from forge_gpu.job.events.encode import Entry
 from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.plain import frozen
 
 POLL = 0.2
 """Seconds between two looks at whether to stop."""
@@ -27,7 +27,7 @@ TAIL = 40
 """Lines of standard error that are retained."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Ending:
     """How a container ended. code: of the engine's command line. last: its last message, None where it had
     none. state: what the engine says of it, None where it does not answer. said_hello: whether the job began.

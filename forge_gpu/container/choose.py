@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from forge_gpu.config.schema import Config
 from forge_gpu.container.engines import ContainerEngine, Image
@@ -11,9 +11,10 @@ from forge_gpu.container.images import CPU, VARIANT_LABEL, Choice, get_container
 from forge_gpu.errors import ContainerError
 from forge_gpu.hardware.gpus import GPU, read_gpus
 from forge_gpu.hardware.stack import REQUIREMENTS
+from forge_gpu.plain import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Found:
     """An image that is on this machine. gpus: those that the container gets."""
 

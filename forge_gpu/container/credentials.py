@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
 from forge_gpu.io import urls
 from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.plain import frozen
 
 ALIASES = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az", "adl": "az"}
 
 
-@dataclass(frozen=True)
+@frozen
 class Credentials:
     """variables: names that the container gets with the values they have here. files: to mount."""
 

@@ -7,11 +7,11 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from forge_gpu.errors import ContainerError
+from forge_gpu.plain import frozen
 
 NAMES = ("docker", "podman")
 PATIENCE = 60.0
@@ -19,7 +19,7 @@ PATIENCE = 60.0
 CDI_FOLDERS = (Path("/etc/cdi"), Path("/var/run/cdi"))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class State:
     """Of a container. exit_code: means something once it runs no more. oom: the kernel killed something in it
     for memory, though not always the job."""
@@ -33,7 +33,7 @@ class State:
         return self.status in ("running", "restarting", "paused")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Image:
     """id: the digest of its content. labels: what its Dockerfile says of it."""
 
@@ -41,7 +41,7 @@ class Image:
     labels: Mapping[str, str]
 
 
-@dataclass(frozen=True)
+@frozen
 class ContainerEngine:
     """One that answers. is_rootless: root in a container is the user who runs the engine. gives_gpus: whether
     NVIDIA's toolkit, or a CDI description of the GPUs, is there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from forge_gpu.hardware.gpus import GPU, GPUs
 from forge_gpu.hardware.stack import REQUIREMENTS, read_stack
+from forge_gpu.plain import frozen
 
 REPOSITORY = "forge"
 CPU = "cpu"
@@ -47,7 +48,7 @@ def variants() -> dict[str, Variant]:
     return {name: Variant.model_validate(values) for name, values in table.items()}
 
 
-@dataclass(frozen=True)
+@frozen
 class Choice:
     """An image for a machine. variant: which one it must be. gpus: those that it can use."""
 

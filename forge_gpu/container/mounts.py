@@ -11,7 +11,6 @@ import io
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from forge_gpu.container.engines import socket_of
@@ -20,6 +19,7 @@ from forge_gpu.io import urls
 from forge_gpu.io.inputs import STDIN, InputFile
 from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.plain import frozen
 
 SYSTEM = tuple(
     Path(name)
@@ -36,7 +36,7 @@ MOST = 200
 """Mounts of one container; each takes the engine some milliseconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mount:
     """source: resolved, on the host. target: the absolute name in the container."""
 

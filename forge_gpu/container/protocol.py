@@ -6,7 +6,7 @@ In: the job as one line of JSON; what follows is the job's standard input. Out, 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 import orjson
@@ -18,11 +18,12 @@ from forge_gpu.config.schema import Config
 from forge_gpu.container.makers import FORGE, differing, makers
 from forge_gpu.errors import ContainerError, ForgeError, Interrupted, exit_code_of
 from forge_gpu.job.events.encode import Entry, from_line
+from forge_gpu.plain import frozen
 
 PROTOCOL = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hello:
     """The first line, before the job is sent. makers: see `makers.makers`."""
 
@@ -50,7 +51,7 @@ class Hello:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finished:
     """The last line of a job that is done. manifest: the whole of manifest.json."""
 
@@ -58,7 +59,7 @@ class Finished:
     was_finished: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Failed:
     """The last line of a job that ended with an error. kind: the name of its class."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from forge_gpu.container.engines import ContainerEngine
@@ -12,6 +12,7 @@ from forge_gpu.container.kernels import VOLUME
 from forge_gpu.container.mounts import Mount
 from forge_gpu.hardware.gpus import GPU
 from forge_gpu.hardware.host import read_cores, read_memory
+from forge_gpu.plain import frozen
 
 OWNER_LABEL = "forge.owner"
 """Who made a container: host, process and when that started, so that leftovers are known."""
@@ -20,7 +21,7 @@ SCRATCH = "64m"
 INSIDE = ("python3", "-P", "-m", "forge_gpu.report.inside")
 
 
-@dataclass(frozen=True)
+@frozen
 class Surroundings:
     """All of a container but its engine. variables: names of the environment that it gets as they are here.
     environment: values of its own. volume: of kernels, mounted at VOLUME."""

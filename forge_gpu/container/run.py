@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from forge_gpu.container import failures
 from forge_gpu.container.attached import Attached, Ending
@@ -28,6 +28,7 @@ from forge_gpu.job.events.events import FellBack, JobEnded, JobFailed, JobStarte
 from forge_gpu.job.output.result import Result
 from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.plain import mutable
 
 STAGE = "container"
 BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0)
@@ -70,7 +71,7 @@ def run(
     return None
 
 
-@dataclass
+@mutable
 class ContainedJob:
     """One job, in one container after another until it has a result."""
 

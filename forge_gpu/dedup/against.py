@@ -9,7 +9,7 @@ evaluation row's, checked exactly. The evaluation side is kept in memory, so eac
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from forge_gpu.dedup.shingling import Shingling
 from forge_gpu.kernels.layout import I64, U64, Text
 from forge_gpu.kernels.reference.shingles import Lookup, lookup
 from forge_gpu.kernels.reference.union import SMALL_BUCKET
+from forge_gpu.plain import frozen
 
 _FILTER_BITS = 20
 
@@ -27,7 +28,7 @@ def _thirteen_words() -> Shingling:
     return Shingling(unit="words", size=13, punctuation=True)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Decontamination:
     """The rules in force; None switches one off."""
 
@@ -35,7 +36,7 @@ class Decontamination:
     near: NearDuplicates | None = field(default_factory=NearDuplicates)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Contamination:
     """What each row of a chunk matched, as row numbers of the evaluation text; -1 where nothing.
 

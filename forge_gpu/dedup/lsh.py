@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +18,7 @@ from forge_gpu.hardware import shares
 from forge_gpu.in_turn import by_threads
 from forge_gpu.kernels.arrays import HOST, Arrays, Decide, on_host
 from forge_gpu.kernels.layout import U64
+from forge_gpu.plain import frozen
 
 Number = TypeVar("Number", np.int64, np.uint64)
 
@@ -31,7 +31,7 @@ ReadBand = Callable[[int], Iterable[U64]]
 """Gives band b's hashes of all rows in row order, in pieces of uint64[m]; called anew for each pass."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bands:
     """`count` bands of `rows` values of a signature each."""
 

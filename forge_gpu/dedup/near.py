@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain
 from pathlib import Path
 from sys import maxsize
@@ -28,6 +28,7 @@ from forge_gpu.kernels.arrays import HOST as ON_HOST
 from forge_gpu.kernels.layout import I64, U64, Text
 from forge_gpu.kernels.reference.minhash import Signing, multipliers
 from forge_gpu.kernels.scratch import Scratch
+from forge_gpu.plain import frozen
 
 F64 = npt.NDArray[np.float64]
 
@@ -50,7 +51,7 @@ _FIRST_WINDOW = 4096
 _HALF, _LOWER = np.uint64(32), np.uint64(2**32 - 1)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NearDuplicates:
     """What a near-duplicate is: rows whose shingle sets have a Jaccard similarity of at least `threshold`.
 

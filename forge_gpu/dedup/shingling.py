@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
 from forge_gpu.errors import ConfigError
 from forge_gpu.kernels.reference.shingles import CHARACTERS, MAX_UNITS, U32, WORDS, fold_table
+from forge_gpu.plain import frozen
 
 Arguments = tuple[int, int, U32]
 """(kind, n, fold): see kernels.reference.shingles."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shingling:
     """Shingles of `size` consecutive code points or words, after normalisation.
 

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ from forge_gpu.loading.mixture import is_mixture
 from forge_gpu.loading.opened import require_tokens
 from forge_gpu.packs.places import PACKERS, Packs, groups_of, padded, section, sums
 from forge_gpu.packs.sink import ByRows, ByTokens, Cut, PackingSink, Padding, lines_of
+from forge_gpu.plain import frozen
 from forge_gpu.share.prepared import Prepared, open_prepared, reading, require_sound
 from forge_gpu.templates.forms import form_of
 
@@ -51,7 +52,7 @@ TOKENS_AT_ONCE = 2**20
 EXACT = ("train", "validation", "test")
 
 
-@dataclass(frozen=True)
+@frozen
 class Repacked:
     """warnings: what differs from a preparation with that plan, a line each."""
 
@@ -94,7 +95,7 @@ def repack(
     return Repacked(Result.of(target, document), tuple(_warnings(prepared, config)))
 
 
-@dataclass(frozen=True)
+@frozen
 class _Split:
     """A split with its new packs; None where there are to be none."""
 

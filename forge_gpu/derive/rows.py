@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -13,12 +12,13 @@ from forge_gpu.job.output.ledger import open_ledger
 from forge_gpu.kernels.layout import I64
 from forge_gpu.loading.lines import Slices
 from forge_gpu.loading.mapped import I32, MappedSplit, mapped_split
+from forge_gpu.plain import frozen
 from forge_gpu.share.prepared import Prepared, reading
 
 COLUMNS = ("file", "fate", "shard", "line", "tokens")
 
 
-@dataclass(frozen=True)
+@frozen
 class SplitRows:
     """Rows in the order that they have without packs. rows: int64[n], the number of each in the ledger.
     begin: int64[n], where its tokens begin in the mapped files; tokens: int64[n], how many it has. file:
@@ -40,7 +40,7 @@ class SplitRows:
         return list(zip(chosen.tolist(), begin.tolist(), end.tolist(), strict=True))
 
 
-@dataclass(frozen=True)
+@frozen
 class Ledger:
     """The columns of a folder's ledger that say where rows are."""
 

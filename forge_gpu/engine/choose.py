@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import cycle
 from threading import Lock
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from forge_gpu.hardware.gpus import GPU, GPUs, in_one_process, read_gpus
 from forge_gpu.hardware.host import read_cores
 from forge_gpu.hardware.rates import read_rates, worth_gpu
 from forge_gpu.hardware.stack import Stack, forget_starts, read_stack, start_stack_once
+from forge_gpu.plain import mutable
 
 
 class Pool(Protocol):
@@ -33,7 +34,7 @@ class Pool(Protocol):
     def peak(self) -> int: ...
 
 
-@dataclass
+@mutable
 class EngineFactory:
     """Makes engines, one for each thread. name: cpu or gpu; reason: one line, why it is that.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from threading import Lock
 from typing import Any
 
@@ -12,13 +12,14 @@ import numpy as np
 from forge_gpu.engine.halving import out_of_memory
 from forge_gpu.engine.lazy import LazyRecords, LazySpans
 from forge_gpu.kernels.layout import U8, Messages, Spans
+from forge_gpu.plain import frozen, mutable
 
 Fetch = Callable[[LazySpans], U8]
 Asked = tuple[Sequence[str], str, str]
 """With what a column's messages were asked for: roles, role key, content key."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Column:
     """Values of a chunk: start, length, kind on the host, in memory of their own, and on the device."""
 
@@ -39,7 +40,7 @@ class Column:
         return int(self.start.nbytes + self.length.nbytes + self.kind.nbytes)
 
 
-@dataclass(slots=True)
+@mutable
 class HeldChunk:
     """A scanned chunk: its bytes on a device, its records, their columns, and the message lists in them.
     note: what its holder knows of it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,6 +28,7 @@ from forge_gpu.kernels.reference.minhash import Signing
 from forge_gpu.kernels.reference.shingles import U32
 from forge_gpu.kernels.reference.statistics import Judged
 from forge_gpu.kernels.reference.union import F64
+from forge_gpu.plain import mutable
 
 if TYPE_CHECKING:
     from forge_gpu.kernels.cpu.vm_rows import Machine, Rendered
@@ -43,7 +44,7 @@ def no_reason(reason: str) -> None:
     """Hears of a failure and does nothing."""
 
 
-@dataclass
+@mutable
 class Health:
     """What happened to the engines of one run: shared by those of all threads.
 

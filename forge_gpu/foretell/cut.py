@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from forge_gpu.plain import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Cut:
     """What was written of a file: the bytes of it that this stands for, the places they are from, and whether
     it is its beginning alone."""

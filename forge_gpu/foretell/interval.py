@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import sqrt
 
+from forge_gpu.plain import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Interval:
     """low <= value <= high: in about nine of ten jobs it lies between low and high."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +19,7 @@ from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.formats import Format, detect
 from forge_gpu.io.inputs import InputFile, resolve
 from forge_gpu.io.sources import is_in_place
+from forge_gpu.plain import frozen
 
 PIECE = 2**13
 """Bytes of a piece, at least."""
@@ -28,7 +29,7 @@ MOST_FILES = 256
 """That are looked into, evenly, where there are more."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Pieces:
     """files: what the job reads instead. share: of the rows of all inputs. bytes: of the inputs that they
     are. places: that they are taken from. whole: whether they are the inputs themselves. heads: inputs of

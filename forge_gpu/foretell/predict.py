@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from forge_gpu.foretell.duplicates import duplicates
@@ -14,6 +14,7 @@ from forge_gpu.hardware.host import read_memory
 from forge_gpu.hardware.rates import Kind, Launch
 from forge_gpu.job.decide.mixture import lacking_repeats
 from forge_gpu.job.output.space import DECIDED_OF_A_ROW
+from forge_gpu.plain import frozen
 
 OUTSIDE = ("launch", "report")
 """Stages that a run does not see when it compares itself with what was said."""
@@ -32,7 +33,7 @@ UNSEEN = 0.02
 """What a sample does not see of lengths, beside chance."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Estimate:
     """What a job will take, and what will come of it.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,6 +27,7 @@ from forge_gpu.job.state.checkpoint import Checkpoint
 from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.place import FOLDER
 from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.plain import frozen, mutable
 
 LEAST = 2**18
 """Bytes of the first look where a chunk of the job takes too long."""
@@ -42,7 +43,7 @@ TELLING = 2
 """Times the bytes of another look that one needs for their difference to tell what bytes take."""
 
 
-@dataclass
+@mutable
 class Run:
     """One job over a part, of about so many bytes as were `asked` for.
 
@@ -77,7 +78,7 @@ class Run:
         return sum(self.stages.get(stage, 0.0) for stage in WORKING)
 
 
-@dataclass(frozen=True)
+@frozen
 class Sampled:
     """first: as the process met the job, its start included. small: the same again. large: more of it, or the
     whole. All three are one run where the first is of the whole. total: bytes of all inputs. ranges: bytes
@@ -157,7 +158,7 @@ def _worth(budget: Budget) -> int:
     return RANGES * budget.threads * budget.chunk_bytes
 
 
-@dataclass
+@mutable
 class Sampler:
     """Runs a job over parts of its inputs. inflation: bytes that the job makes ranges of, for each byte of
     input, as the last run had it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Generic
@@ -18,10 +17,11 @@ from forge_gpu.frames.passes import Passes
 from forge_gpu.job.events.dispatch import Dispatcher
 from forge_gpu.job.start import run
 from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.plain import frozen
 from forge_gpu.planner.complete import complete
 
 
-@dataclass(frozen=True)
+@frozen
 class Applied(Generic[Frame]):
     """splits: train, validation and test, those that the plan writes. ledger: a row for each of the frame's,
     in their order; docs/outputs.md says what its columns are."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib import import_module
 from threading import Lock
@@ -18,6 +17,7 @@ import numpy as np
 
 from forge_gpu.frames.base import Bools, Frames, kind_of
 from forge_gpu.kernels.layout import I64, Spans, Text
+from forge_gpu.plain import mutable
 
 if TYPE_CHECKING:
     from forge_gpu.frames.lists import Lists
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 
 
-@dataclass
+@mutable
 class Partitioned:
     """A Dask frame, and what is known of its rows, which are counted over all partitions."""
 

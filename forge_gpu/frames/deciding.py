@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from forge_gpu.frames.workers import Workers
 from forge_gpu.kernels.arrays import Arrays, Result
 from forge_gpu.kernels.layout import I64, Text
 from forge_gpu.kernels.reference.shingles import U32
 from forge_gpu.kernels.reference.union import F64
+from forge_gpu.plain import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Borrowed:
     """See dedup.clusters.Decider."""
 

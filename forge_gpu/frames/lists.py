@@ -7,7 +7,6 @@ JSON is that of `io.columns.arrow_spans`, byte by byte.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +17,11 @@ from forge_gpu.engine.lazy import LazySpans, LazyText
 from forge_gpu.io.columns import KEPT_NULL
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, U8, ProgramTable, Spans
+from forge_gpu.plain import frozen
 from forge_gpu.templates.program import Literal, Part, RawSlot, pack
 
 
-@dataclass(frozen=True)
+@frozen
 class Lists:
     """Row r has the records first[r] ... first[r + 1] - 1, or is null where not valid. first: int64[n + 1],
     from 0. fields: the texts of all records by name, in their order, PLAIN or NULL. bring: bytes of

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from forge_gpu.frames.json_text import lists_as_json
 from forge_gpu.frames.workers import Worker
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, PADDING, U8, Text
+from forge_gpu.plain import frozen
 from forge_gpu.templates.choose import make_renderer
 from forge_gpu.templates.lines import Composer
 from forge_gpu.templates.renderer import Bound, Renderer, plain_spans
@@ -27,7 +27,7 @@ NULL_BYTES = len("null")
 """Of spans that are not known; no list of spans is as long."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Recipe:
     """What renders a frame. key: all that it hangs on. columns: those that it reads."""
 
@@ -36,7 +36,7 @@ class Recipe:
     columns: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class Rendered:
     """One block: the texts of each field, empty where a row is refused; why rows are, and a line on each."""
 
@@ -45,7 +45,7 @@ class Rendered:
     detail: Callable[[int], str]
 
 
-@dataclass(frozen=True)
+@frozen
 class Prepared:
     """A template as one worker runs it: it learns programs as rows come, and retains them."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -14,6 +13,7 @@ from forge_gpu.frames.blocks import Columns
 from forge_gpu.frames.workers import Worker
 from forge_gpu.kernels.arrays import Arrays
 from forge_gpu.kernels.layout import I64, U8, U64
+from forge_gpu.plain import frozen
 from forge_gpu.split import exact, groups, temporal, threshold
 from forge_gpu.split.fractions import Splits
 from forge_gpu.split.times import parse_times
@@ -22,7 +22,7 @@ TOLERANCE = Fraction(1, 10**9)
 DEFAULT = Splits(0.9, 0.1, 0.0)
 
 
-@dataclass(frozen=True)
+@frozen
 class Asked:
     """How rows are to be split: modes exact, threshold, or, where `time` is a column, by time."""
 

@@ -12,12 +12,12 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any, TypeVar
 
 from forge_gpu.engine.base import Engine
 from forge_gpu.errors import ForgeError
+from forge_gpu.plain import frozen
 
 CLOSED = "this engine is closed; open another with forge_gpu.open_engine()"
 
@@ -48,7 +48,7 @@ class Worker:
         return result
 
 
-@dataclass(frozen=True)
+@frozen
 class Stats:
     """What an engine has done so far. rows, and bytes of their columns (characters of their texts, where they
     were few), that went through it, each as often as it did; peak: the most bytes that its buffers held at

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
 from forge_gpu.errors import ConfigError
 from forge_gpu.hardware.host import Cores, Memory
+from forge_gpu.plain import frozen
 
 BESIDE_BUDGET = 64 * 2**20
 """Bytes that a job may take beside libraries and budget, whatever its input: a row group of the output that
@@ -23,7 +23,7 @@ ROW_BYTES = 160
 texts, what a template adds to them."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Budget:
     """bytes: anonymous memory beyond the imports' own, for everything that a pass holds at once.
 

@@ -7,8 +7,10 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+from forge_gpu.plain import frozen
 
 ARCHITECTURES = {
     5: "Maxwell",
@@ -21,7 +23,7 @@ ARCHITECTURES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPU:
     """A device that work can run on: a whole GPU, or one MIG instance of one. Memory in bytes."""
 
@@ -37,7 +39,7 @@ class GPU:
     pci: str = ""  # the slot of the GPU, as domain:bus:device.function; empty where it is not known
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUs:
     """`devices` are those that CUDA_VISIBLE_DEVICES leaves; `hidden` counts the others."""
 

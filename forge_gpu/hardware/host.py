@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from forge_gpu.hardware import cgroup
+from forge_gpu.plain import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cores:
     """`allowed` is what may run at once: the affinity mask, cut by the group's quota, at least 1."""
 
@@ -21,7 +19,7 @@ class Cores:
     quota: float | None  # cores' worth of time, of the control group
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Memory:
     """Bytes. `total` and `available` heed the control group's limit, where there is one."""
 
@@ -30,7 +28,7 @@ class Memory:
     limit: int | None  # of the control group; None: none, or above what the machine has
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Disk:
     folder: str
     free: int  # bytes
@@ -47,11 +45,26 @@ def read_cores(root: Path = Path("/")) -> Cores:
 
 def read_memory(root: Path = Path("/")) -> Memory:
     """Raises OSError or psutil.Error where the system does not say."""
-    machine = psutil.virtual_memory()
+    total, available = _of_machine()
     limit, headroom = cgroup.memory_limit(root), cgroup.memory_headroom(root)
-    if limit is None or headroom is None or limit >= machine.total:
-        return Memory(machine.total, machine.available, None)
-    return Memory(limit, min(machine.available, headroom), limit)
+    if limit is None or headroom is None or limit >= total:
+        return Memory(total, available, None)
+    return Memory(limit, min(available, headroom), limit)
+
+
+def _of_machine() -> tuple[int, int]:
+    """Bytes of memory, and those that are available: as Linux says, or elsewhere psutil, whose import takes
+    longer than all that is asked here."""
+    try:
+        said = Path("/proc/meminfo").read_text()
+        lines = dict(line.split(":", 1) for line in said.splitlines())
+        total, available = (int(lines[name].split()[0]) << 10 for name in ("MemTotal", "MemAvailable"))
+    except (OSError, LookupError, ValueError):
+        import psutil
+
+        machine = psutil.virtual_memory()
+        return machine.total, machine.available
+    return total, available
 
 
 def read_disk(folder: Path) -> Disk:

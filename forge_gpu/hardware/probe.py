@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from forge_gpu.hardware.gpus import GPU, GPUs, read_gpus
 from forge_gpu.hardware.host import Cores, Disk, Memory, read_cores, read_disk, read_memory
+from forge_gpu.plain import frozen
 
 Reading = TypeVar("Reading")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hardware:
     """`cores`, `memory` and `disk` are None where they could not be read; `notes` says why."""
 

@@ -5,8 +5,6 @@ is as if there were none. No row, path or setting is in it, only digests and num
 machine, and no byte of an output depends on it.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 import tempfile
@@ -40,7 +38,7 @@ Value = TypeVar("Value")
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)  # all at once, by `Rates`
 
 
 class Kind(_Part):

@@ -6,15 +6,16 @@ The chunks in the workers' hands are no share: `budget` fits them by the peaks t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
+
+from forge_gpu.plain import frozen
 
 Stage = Literal["index", "decide", "rank", "write", "finish"]
 ALL: tuple[Stage, ...] = ("index", "decide", "rank", "write", "finish")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Share:
     """A part of some bytes. stages: of a job, in which it is held; none for a part of another share."""
 

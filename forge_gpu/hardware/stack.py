@@ -11,12 +11,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import metadata
 
 from forge_gpu._version import __version__
 from forge_gpu.hardware.gpus import GPUs
 from forge_gpu.hardware.rates import read_rates, with_entry, write_rates
+from forge_gpu.plain import frozen
 
 LIBRARIES = {  # a library -> the distributions that provide it
     "cudf": ("cudf-cu12", "cudf-cu13", "cudf"),
@@ -35,7 +35,7 @@ PROBE = "forge_gpu.engine.gpu.probe"
 """The module that uses each library; it is only ever run, in a process of its own."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stack:
     """versions: library -> version, None where not installed. extra: what to install; None: nothing fits."""
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, Protocol
 
 from forge_gpu.errors import InputError
 from forge_gpu.fates import Reason
 from forge_gpu.io.loss import Loss
 from forge_gpu.kernels.layout import I64, U8, Records, Spans
+from forge_gpu.plain import frozen
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,7 +26,7 @@ RANGE_BYTES = 16 * 2**20
 """Default length of a range. A constant of the format of checkpoints: never of memory or threads."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Range:
     """A fixed part of an input, the unit of checkpoints: a function of the input alone.
 
@@ -39,7 +40,7 @@ class Range:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Origin:
     """What a source is made from: a file, what it is, and how the job reads it.
 
@@ -60,7 +61,7 @@ class Origin:
         return replace(self, losses=(*self.losses, *losses)) if losses else self
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JsonChunk:
     """Whole records as the (decoded) file spells them.
 
@@ -110,7 +111,7 @@ class JsonChunk:
         return separators(self.data[begin:end])[0]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BadRow:
     """A row that the reader of a table refused: why, and its source text where the table has it not."""
 

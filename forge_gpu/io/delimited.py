@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,7 @@ from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.loss import Loss
 from forge_gpu.kernels.layout import U8
 from forge_gpu.kernels.reference.delimited import GOOD, Split
+from forge_gpu.plain import frozen
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +33,7 @@ def largest_block(max_row_bytes: int) -> int:
     return min(2 * max(max_row_bytes, 32 * 2**20), 2**30)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fields:
     """A table of text. names: of its columns; the last is BAD_COLUMN. blocks: of rows, in order: the values
     of each column, one column after the other, in one array of large_binary. A column that nobody asks for

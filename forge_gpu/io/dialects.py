@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from forge_gpu.config.schema import TableDialect
 from forge_gpu.kernels.layout import U8
 from forge_gpu.kernels.reference.delimited import GOOD, MALFORMED, NONE, Signs, Split
+from forge_gpu.plain import frozen
 
 SAMPLE_RECORDS = 200
 DELIMITERS = (",", "\t", ";", "|")
@@ -21,7 +22,7 @@ LONGEST_NAME = 100
 """Bytes of a name of a column: what is longer is a value, and the file has no header."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dialect:
     """quote: what stands around a field, None where quotes mean nothing. escape: what stands before a quote
     in a field, None where it is doubled. blanks: those after a delimiter are no part of a field. header:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -28,6 +28,7 @@ from forge_gpu.io.streams import (
     plain_encoding,
 )
 from forge_gpu.io.tar import is_tar
+from forge_gpu.plain import frozen
 
 Kind = Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow", "arrow_stream", "tar", "empty"]
 HEAD_BYTES = 2**20
@@ -61,7 +62,7 @@ _FOREIGN = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Head:
     """The first bytes of a file, decompressed; whether they are all of it; its compression; the damage that
     ended them. first_line: its size, where it is longer than these bytes; follows: the bytes after it."""
@@ -74,7 +75,7 @@ class Head:
     follows: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Format:
     """kind: "jsonl" lines, "json" an array of records, tables, "tar" (files of one key are a record), or
     "empty" (no rows). compression: "gzip",

@@ -10,7 +10,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
@@ -18,6 +18,7 @@ from forge_gpu.errors import InputError
 from forge_gpu.io import faults, urls
 from forge_gpu.io.faults import OnRetry, ignore_retry
 from forge_gpu.io.remote import RemoteFile
+from forge_gpu.plain import frozen
 
 STDIN = "-"
 DATA_SUFFIXES = frozenset(
@@ -37,7 +38,7 @@ DATA_SUFFIXES = frozenset(
     }
 )
 COMPRESSED_SUFFIXES = frozenset({".gz", ".gzip", ".zst", ".zstd"})
-NOT_DATA = re.compile(
+NOT_DATA = (
     r"(dataset_(info|infos|dict)|state|(generation_|tokenizer_|preprocessor_|adapter_)?config|tokenizer"
     r"|special_tokens_map|package(-lock)?|tsconfig|manifest)\.json"
 )
@@ -46,7 +47,7 @@ _EDGE = 64 * 2**10  # bytes of head and tail that go into a fingerprint
 OnSkip = Callable[[str, str], None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InputFile:
     """One file to read.
 
@@ -269,7 +270,7 @@ def _not_data(name: str) -> str | None:
     path = PurePosixPath(name.lower())
     if name.startswith((".", "_")):
         return "hidden"
-    if NOT_DATA.fullmatch(path.name):
+    if re.fullmatch(NOT_DATA, path.name):
         return "describes a data set, a model or a package"
     suffix = path.suffix if path.suffix not in COMPRESSED_SUFFIXES else PurePosixPath(path.stem).suffix
     if suffix not in DATA_SUFFIXES:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from forge_gpu.io.identity import OpenFile
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.loss import Loss
 from forge_gpu.io.weights import pieces
+from forge_gpu.plain import frozen
 
 _FIELDS = b"forge: columns of the fields"
 """What of a schema says that its one column holds those of all, and their names."""
@@ -30,7 +30,7 @@ _FIELDS = b"forge: columns of the fields"
 _FILE_START = 8  # bytes of the magic before the stream that an IPC file holds
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Batches:
     """The record batches of an IPC file or stream.
 

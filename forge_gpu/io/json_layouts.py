@@ -7,19 +7,19 @@ for line ends between them, which become carriage returns.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from forge_gpu.io.json_cursor import Cursor, JsonFault, text_of
 from forge_gpu.io.json_stream import stream_records
 from forge_gpu.io.stores import ByteStore, MemoryStore
+from forge_gpu.plain import frozen
 
 Kind = Literal["stream", "list", "ids", "columns", "numbered", "split"]
 ID = b'"id"'
 """The column that holds the key under which a record stood."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Layout:
     """stream: records one after another, however they are separated. list: the elements of a list. ids: the
     members of an object. columns: an object of lists, one a column. numbered: an object of objects, one a

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from forge_gpu.plain import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Loss:
     """Part of a damaged file that `on_corrupt: keep_prefix` left out. offset: byte of the file as it lies
     on disk where it went wrong; rows: how many are lost, where that is known."""

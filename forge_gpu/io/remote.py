@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from forge_gpu.errors import ForgeError, InputError
 from forge_gpu.io import faults, urls
 from forge_gpu.io.faults import OnRetry, ignore_retry
+from forge_gpu.plain import frozen
 
 READ_AHEAD = 8 * 2**20
 """Bytes that one request asks for at least."""
@@ -133,7 +133,7 @@ class RemoteFile(io.RawIOBase):
                 pass  # it is given up already
 
 
-@dataclass(frozen=True)
+@frozen
 class RemotePath:
     """A file or a folder at a URL, with what readers of output files ask of a `pathlib.Path`."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ from forge_gpu.io.columns import arrow_spans
 from forge_gpu.io.faults import persist
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.kernels.layout import U8
+from forge_gpu.plain import frozen
 
 BATCH_ROWS = 1 << 13
 """Rows that are decoded at once where only their bytes are wanted."""
 
 
-@dataclass(frozen=True)
+@frozen
 class RowGroups:
     """Some row groups of a file. See `engine.base.RowGroups`, which this is to an engine.
 

@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ from forge_gpu.io.disk import output_fault, require_space, size_text
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.loss import Loss
 from forge_gpu.io.streams import raw_blocks
+from forge_gpu.plain import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Spooled:
     """A whole spooled input, in memory or in a file, and what of its source was lost to damage."""
 

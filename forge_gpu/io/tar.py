@@ -7,7 +7,8 @@ devices) or lie about its size (sparse files) is refused; names are texts alone,
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from forge_gpu.plain import frozen
 
 BLOCK = 512
 MOST_NAME = 4096
@@ -26,7 +27,7 @@ class TarFault(Exception):
         self.offset, self.what, self.is_end = offset, what, is_end
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Member:
     """A file. offset: of its header in the archive. pieces: its bytes, to be taken before the next member
     is asked for; what is not taken is passed over."""

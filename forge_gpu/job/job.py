@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 
@@ -31,10 +31,11 @@ from forge_gpu.job.state.inputs import JobInputs, PlacedBlock, placed_blocks
 from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.job.state.token_table import TokenTable, TokenWriter
 from forge_gpu.packs.sink import ByRows, ByTokens, Cut, Padding
+from forge_gpu.plain import mutable
 from forge_gpu.templates.forms import form_of
 
 
-@dataclass
+@mutable
 class Job:
     """Its inputs, its checkpoint, its threads."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +57,7 @@ from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.job.state.started import job_started
 from forge_gpu.job.token_pass import token_pass
 from forge_gpu.job.write_pass import write_pass
+from forge_gpu.plain import frozen
 
 MakeEngine = Callable[[], Engine]
 
@@ -216,7 +217,7 @@ def _with_chunk_size(config: Config, budget: Budget, inputs: JobInputs, make_eng
     return replace(budget, chunk_bytes=min(chunk_bytes, budget.chunk_bytes))
 
 
-@dataclass(frozen=True)
+@frozen
 class Step:
     """A pass over the input, or decisions between two. run: does it, from where an earlier run left it, and
     returns the rows it worked on; what it makes is in the checkpoint. done_bytes: of a pass, the bytes of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from forge_gpu.job.state.decisions import SPLITS, Decisions
 from forge_gpu.job.state.inputs import Item, PlacedBlock
 from forge_gpu.job.state.token_table import SpooledRows, TokenRows
 from forge_gpu.kernels.layout import AS_JSON, I64, U8, Text
+from forge_gpu.plain import frozen
 from forge_gpu.templates.forms import form_of
 
 MOST_SEEN = 2**17
@@ -120,7 +121,7 @@ class WritePass(BlockPass["ChunkLines"]):
         return {name(fate): int(counts[fate]) for fate in Fate if counts[fate]}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChunkLines:
     """The lines of a chunk: those of each split together, rendered by one call into memory that the next one
     uses again; where rows are lists alone, these in their place. splits: which of them are a split's, and

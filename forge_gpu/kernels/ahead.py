@@ -16,13 +16,14 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from forge_gpu.kernels.cache import CHECKED, KERNELS, cache_folder, own_processor, sources
+from forge_gpu.plain import frozen
 
 LIBRARY, TABLE = "kernels.so", "kernels.json"
 
@@ -30,7 +31,7 @@ SHIPPED = "ahead"
 """The folder of the package in which a wheel carries libraries, a folder for each level of processors."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Scalar:
     """An argument or result that is a number: what Python makes it, and how C takes it."""
 
@@ -53,7 +54,7 @@ SCALARS = {
 """By the table's name, which is numba's."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Array:
     """An argument that is a C-contiguous array."""
 
@@ -70,7 +71,7 @@ class _Array:
         return [None, None, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Tuple:
     """An argument that is a tuple, or all arguments."""
 
@@ -105,28 +106,35 @@ def _kind(spelled: Any) -> Any:
 
 
 class _Kernel:
-    """A kernel of the library: called as the function of numba is."""
+    """A kernel of the library: called as the function of numba is, and made ready when it first is."""
 
     def __init__(self, function: Any, arguments: list[Any], result: Any) -> None:
-        self._function, self._arguments, self._many = function, _kind(arguments), isinstance(result, list)
+        self._function, self._spelled, self._many = function, (arguments, result), isinstance(result, list)
+
+    @cached_property
+    def _forms(self) -> tuple[_Tuple, type[ctypes.Structure], list[str]]:
+        """(its arguments, what its results are written to, their fields)."""
+        arguments, result = self._spelled
+        taken: _Tuple = _kind(arguments)
         kinds = [] if result is None else [_kind(item) for item in (result if self._many else [result])]
         fields = [(f"item{k}", kind.c) for k, kind in enumerate(kinds)] or [("none", ctypes.c_void_p)]
-        self._fields = [name for name, _ in fields[: len(kinds)]]
-        self._result = type("Result", (ctypes.Structure,), {"_fields_": fields})
-        function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, *self._arguments.c_types()]
-        function.restype = ctypes.c_int32
+        self._function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, *taken.c_types()]
+        self._function.restype = ctypes.c_int32
+        written = type("Result", (ctypes.Structure,), {"_fields_": fields})
+        return taken, written, [name for name, _ in fields[: len(kinds)]]
 
     def __call__(self, *arguments: Any) -> Any:
-        result, fault = self._result(), ctypes.c_void_p()
-        words = self._arguments.words(arguments)
+        taken, written, fields = self._forms
+        result, fault = written(), ctypes.c_void_p()
+        words = taken.words(arguments)
         status = self._function(ctypes.byref(result), ctypes.byref(fault), *words)
         if status:
             raise RuntimeError(f"a kernel ended with status {status}")
-        items = tuple(getattr(result, field) for field in self._fields)
+        items = tuple(getattr(result, field) for field in fields)
         return items if self._many else items[0] if items else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Library:
     """A library that fits this version's kernels and this processor."""
 

@@ -7,6 +7,7 @@ digest of every kernel source, the versions of numba and LLVM, the processor and
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import platform
 import stat
@@ -90,19 +91,17 @@ def _is_trusted(folder: Path) -> bool:
     try:
         real = folder.resolve(strict=True)
         above = all(_is_ours(path, is_above=True) for path in (*folder.parents, *real.parents))
-        inside = [path for where, *names in os.walk(real) for path in _paths(where, *names)]
+        inside = [
+            os.path.join(where, name) for where, *names in os.walk(real) for name in itertools.chain(*names)
+        ]
         closed = not real.stat().st_mode & 0o077  # whatever the files' modes, nobody else comes to them
         return above and _is_ours(real) and all(_is_ours(path, may_share=closed) for path in inside)
     except OSError:
         return False
 
 
-def _paths(where: str, folders: list[str], files: list[str]) -> list[Path]:
-    return [Path(where, name) for name in (*folders, *files)]
-
-
-def _is_ours(path: Path, is_above: bool = False, may_share: bool = False) -> bool:
-    status = path.stat() if is_above else path.lstat()
+def _is_ours(path: Path | str, is_above: bool = False, may_share: bool = False) -> bool:
+    status = os.stat(path, follow_symlinks=is_above)
     ours = status.st_uid in (os.geteuid(), 0) and not stat.S_ISLNK(status.st_mode)
     if may_share or (is_above and status.st_mode & stat.S_ISVTX):
         return ours

@@ -13,6 +13,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from forge_gpu.plain import frozen
+
 U8 = npt.NDArray[np.uint8]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
@@ -144,7 +146,7 @@ class Text:
         return self.data[self.offsets[i] : self.offsets[i + 1]].tobytes()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Records:
     """What a scan of one chunk finds: n records and their wanted columns.
 
@@ -183,7 +185,7 @@ ROLE_FIRST, CONTENT_FIRST, WITH_LISTS = 1, 2, 4
 """How the messages of a plain row spell their two keys: templates that write messages as JSON show it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Messages:
     """Conversations, flattened: row r has the messages first[r] ... first[r+1]-1.
 

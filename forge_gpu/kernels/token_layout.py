@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.kernels.layout import I32, I64, U8
+from forge_gpu.plain import frozen
 
 # Flags of an added token.
 GUARDED = 1  # counts only where a literal of the template wrote it
@@ -39,7 +38,7 @@ PLAIN = -1
 WORD_BITS = 0x110000 // 8
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AddedTokens:
     """t added tokens, as a trie over their UTF-8 bytes.
 
@@ -56,7 +55,7 @@ class AddedTokens:
     word: U8
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Runs:
     """Ranges of bytes of n rows. offsets: int64[n + 1]; row i has start[k], stop[k], k from offsets[i] on."""
 
@@ -65,7 +64,7 @@ class Runs:
     stop: I64
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pieces:
     """Texts cut at added tokens: m pieces of n rows, without gaps but for the ranges of no byte.
 
@@ -86,7 +85,7 @@ class Pieces:
         return len(self.id)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EncodedPieces:
     """The ids of the m pieces that are text. ids: uint32[t]; piece i has those from begin[i] to end[i] - 1:
     int64[m]. amiss: uint8[m], of the flags above. given: int64[m], -1 where the ids spell the piece; else
@@ -101,7 +100,7 @@ class EncodedPieces:
     last: I64
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Spelling:
     """What ids spell. data: the bytes of all; of id i from offsets[i] on: int64[ids + 1]. entries:
     uint64[ids, 2], what is asked of each id in one place: its first eight bytes, with zeros behind a shorter

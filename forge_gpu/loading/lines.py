@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +11,10 @@ import numpy.typing as npt
 from forge_gpu.io.sinks.token_columns import IGNORED, positions_in
 from forge_gpu.kernels.layout import I64
 from forge_gpu.loading.mapped import I32, MappedSplit
+from forge_gpu.plain import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Batch:
     """Rows one behind the other. lines: int64[k], the numbers of the lines that they are of.
 
@@ -32,7 +33,7 @@ class Batch:
         return positions_in(self.lengths)
 
 
-@dataclass(frozen=True)
+@frozen
 class Lines:
     """index: uint32[n, 2], the source and the line there of each line; None where there is one source, all of
     which is taken in its order."""

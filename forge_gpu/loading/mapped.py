@@ -12,7 +12,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from forge_gpu.io.sinks.token_columns import IDS, LABELS, LENGTHS
 from forge_gpu.job.state.place import FOLDER
 from forge_gpu.kernels.cache import cache_folder
 from forge_gpu.kernels.layout import I64
+from forge_gpu.plain import frozen
 from forge_gpu.share.prepared import Prepared, reading, require_sound
 
 I32 = npt.NDArray[np.int32]
@@ -39,7 +39,7 @@ MAPPED = "mapped"
 BATCH_ROWS = 8192
 
 
-@dataclass(frozen=True)
+@frozen
 class MappedSplit:
     """The files of one split. It may travel to another process, which maps them anew."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +12,14 @@ from forge_gpu.loading.lines import Lines
 from forge_gpu.loading.mapped import mapped_split
 from forge_gpu.loading.mixture import Mixture, is_mixture
 from forge_gpu.loading.reader import Reader
+from forge_gpu.plain import frozen
 from forge_gpu.share.prepared import Prepared, open_prepared
 
 if TYPE_CHECKING:
     from forge_gpu.loading.torch_rows import TokenDataset
 
 
-@dataclass(frozen=True)
+@frozen
 class PreparedTokens:
     """What `open` gives. splits: how many lines each has."""
 

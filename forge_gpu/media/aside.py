@@ -6,15 +6,15 @@ The name of a file is written into one of its own: a link would lead out of the 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from forge_gpu.io.atomic import make_folder, write_checked
+from forge_gpu.plain import frozen
 
 NAMED = ".path"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Content:
     """file: that has it. is_of_record: whether its bytes were put aside."""
 

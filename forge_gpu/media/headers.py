@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from importlib.resources import files
@@ -17,6 +16,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from forge_gpu.errors import ConfigError
+from forge_gpu.plain import frozen
 from forge_gpu.sandbox.contract import Loaded, Script, contract
 from forge_gpu.sandbox.layers import SandboxError
 from forge_gpu.sandbox.sandbox import Bounds, Sandbox
@@ -28,7 +28,7 @@ BOUNDS = Bounds(seconds=20.0, memory=2**30)
 """Of one frame of headers, and of the worker."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Header:
     """A file as the worker sees it: kind (images or audios), size in bytes, its first and its last ones."""
 

@@ -7,7 +7,7 @@ import os
 import stat
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cache
 from importlib.resources import files
 from io import BufferedReader
@@ -21,6 +21,7 @@ from forge_gpu.media.aside import put_aside
 from forge_gpu.media.headers import Header, HeaderReader
 from forge_gpu.media.references import FILES
 from forge_gpu.media.sources import Bytes, File, Source, Url
+from forge_gpu.plain import frozen
 
 EDGE = 2**16
 """Bytes of the beginning and of the end of a file that are looked at first."""
@@ -35,7 +36,7 @@ READ = ("images", "audios")
 """Kinds whose headers are read. Of a video it is looked at that it is one."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Seen:
     """What a source is. state: ok, missing, outside, url, unreadable. path: of a file, or of bytes that were
     put aside; empty without any. kind: by its content, empty where that is not known. suffix: of a copy.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from forge_gpu.config.schema import DataConfig
 from forge_gpu.kernels.layout import Spans
+from forge_gpu.plain import frozen
 from forge_gpu.records.values import ABSENT, json_text, values_of
 
 SHARED = ("query", "messages", "input", "system", "response", "text")
@@ -23,7 +23,7 @@ INNER = ("content", "value", "text", "parts")
 """Keys of a message, or of a part, in which more texts and parts stand."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Marks:
     """Of one kind: see marks.toml."""
 

@@ -8,11 +8,11 @@ Conventions: paths and URLs as texts; `{"bytes", "path"}` of `datasets`; parts o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from forge_gpu.media.marks import INNER, kinds
+from forge_gpu.plain import frozen
 from forge_gpu.records.values import ABSENT, json_text, spelled_json
 
 CONTENTS = ("bytes", "base64", "data")
@@ -23,7 +23,7 @@ FILES = "files"
 """The kind of what may be any of them."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reference:
     """kind: a key of data.media, or FILES. text: a path, a URL or a data URL; where is_content, base64 alone,
     and `name` what the file is called, if it is."""

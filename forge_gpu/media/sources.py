@@ -7,11 +7,11 @@ import re
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from forge_gpu.media.references import Reference
+from forge_gpu.plain import frozen
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _DATA_URL = re.compile(r"data:([\w.+-]*/?[\w.+-]*)((?:;[\w.+=-]+)*?)(;base64)?,", re.IGNORECASE)
@@ -20,19 +20,19 @@ _LONG_BASE64 = re.compile(r"[A-Za-z0-9+/\s]{64,}={0,2}\s*")
 _LONGEST_PATH = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bytes:
     """content: None where it is not what it says it is."""
 
     content: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Url:
     """It is never fetched."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class File:
     """path: resolved, of what may be a file; None where nothing of that name may be looked at."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -16,6 +15,7 @@ from forge_gpu.config.schema import ModelConfig
 from forge_gpu.errors import ConfigError
 from forge_gpu.media.looker import Seen
 from forge_gpu.media.token_rules import RULES
+from forge_gpu.plain import frozen
 
 KINDS = ("images", "audios")
 
@@ -72,7 +72,7 @@ def _is_setting(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 2**31
 
 
-@dataclass(frozen=True)
+@frozen
 class TokenCounter:
     """The rules of a family. rules: kind -> the rule, what it takes, and the tokens around."""
 

@@ -6,7 +6,6 @@ Estimates, shown with their sums: the formulas and their sources stand in memory
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from typing import Any, Literal
 from ruamel.yaml import YAML
 
 from forge_gpu.models.registry import Model, models, table
+from forge_gpu.plain import frozen
 
 Method = Literal["full", "lora", "qlora"]
 GIB = 2**30
@@ -21,7 +21,7 @@ ADAPTERS: tuple[Method, ...] = ("lora", "qlora")  # the better first
 LARGEST_BATCH = 64
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Need:
     """Bytes of fine-tuning: what does not depend on the batch, and what one sequence adds."""
 
@@ -34,7 +34,7 @@ class Need:
         return self.fixed + batch * self.per_sequence
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Choice:
     """model: the best that fits, None if none does. arithmetic: one line, the sum that decided."""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from forge_gpu.errors import InputError
 from forge_gpu.models.gguf_file import GgufFile, is_gguf
 from forge_gpu.models.links import require_own
 from forge_gpu.models.several import template_of
+from forge_gpu.plain import frozen
 
 MOST_BYTES = 64 * 2**20
 FILES = (
@@ -33,7 +33,7 @@ TEXT_PARTS = ("text_config", "llm_config", "language_config")  # of a model that
 UNBOUNDED = 10**9  # tokenizers write a huge number where the model sets no bound
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelFolder:
     """templates: by name, with `default` and `tool_use` the usual ones. sources: name -> file it is from.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -12,9 +11,10 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from forge_gpu.errors import TemplateError
+from forge_gpu.plain import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Model:
     """One entry. parameters: in billions. context: tokens. template: a built-in's name, or None."""
 
@@ -32,7 +32,7 @@ class Model:
     uses: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Family:
     """template: the built-in that comes near, or None. names: words of a model's name, in lower case."""
 
@@ -41,7 +41,7 @@ class Family:
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Match:
     """What a name means. model is None where only the family is known. exact: the name is the entry's own."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,12 +11,13 @@ import numpy.typing as npt
 from forge_gpu.config.schema import OutputConfig
 from forge_gpu.kernels.cpu.packing import best_fit
 from forge_gpu.kernels.layout import I64
+from forge_gpu.plain import frozen
 from forge_gpu.split.select import blocks
 
 U32 = npt.NDArray[np.uint32]
 
 
-@dataclass(frozen=True)
+@frozen
 class Packs:
     """places: uint32[n, 2], of each row its pack and its place there. ranks: uint32[n], the row's place in
     the order of (pack, place). count: of packs."""

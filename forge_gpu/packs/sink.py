@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +15,7 @@ from forge_gpu.io.sinks.token_columns import ATTENTION, IGNORED, LABELS, LENGTHS
 from forge_gpu.kernels.cpu.token_rows import as_json
 from forge_gpu.kernels.layout import I64, U8, Text
 from forge_gpu.packs.places import U32
+from forge_gpu.plain import frozen
 
 Lists = tuple[np.ndarray, I64]
 """The lists of a column: their numbers, int32[t], and where each begins, int64[n + 1]."""
@@ -65,7 +65,7 @@ class ByTokens:
         """It cuts everywhere alike."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Padding:
     """Rows, and then packs, are padded to multiples of so many tokens: with `token`, which is not trained and
     not read. What is put behind the rows of a pack is a row of its own in `seq_lengths`."""

@@ -10,7 +10,6 @@ from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.linked import Links
 from forge_gpu.job.rows.converted import conversion_of, made_columns
-from forge_gpu.planner.linked import linked
 from forge_gpu.planner.names import missing_column
 from forge_gpu.planner.sample import sample, spread
 from forge_gpu.records.paths import root_of
@@ -62,5 +61,8 @@ def _names(file: InputFile, config: Config) -> Collection[str]:
     except InputError:
         return ()
     links = Links.of(data.linked)
-    records = looked_at.records if links is None else linked(looked_at, links).records
-    return dict.fromkeys(name for record in records for name in record)
+    if links is not None:
+        from forge_gpu.planner.linked import linked
+
+        looked_at = linked(looked_at, links)
+    return dict.fromkeys(name for record in looked_at.records for name in record)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import orjson
 
+from forge_gpu.plain import mutable
 from forge_gpu.records.kinds import is_transcript, kind_of_list, kind_of_object
 from forge_gpu.records.paths import value_at
 from forge_gpu.records.values import ABSENT, json_text
@@ -26,7 +27,7 @@ LONG = 40
 """Characters of a text, on average, from which on it looks like what teaches."""
 
 
-@dataclass(slots=True)
+@mutable
 class Column:
     """present: records that have the key. kinds: kind -> how many. held: the same of texts that hold JSON, or
     a transcript. characters: of all texts together. answered: lists of messages that end with an answer;

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from forge_gpu.config import schema
 from forge_gpu.errors import InputError
 from forge_gpu.media.marks import kinds
+from forge_gpu.plain import frozen, mutable
 from forge_gpu.planner.columns import messages_in
 from forge_gpu.planner.mapping import Picked
 from forge_gpu.records.paths import value_at
@@ -24,7 +25,7 @@ from forge_gpu.templates.values import ABSENT
 MOST = 100
 
 
-@dataclass(slots=True)
+@mutable
 class SampledConversations:
     """every: the conversations; records that are none are left out. The counts are of `every`."""
 
@@ -63,7 +64,7 @@ def read_conversations(records: Sequence[dict[str, Any]], picked: Picked) -> Sam
     return sampled
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SampledRecord:
     """A record of a sample, as `templates.conversations.Record`."""
 

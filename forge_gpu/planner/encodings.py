@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from forge_gpu.errors import InputError
 from forge_gpu.io.formats import Head, read_head
 from forge_gpu.io.inputs import InputFile
+from forge_gpu.plain import frozen
 
 LEAST_CONFIDENCE = 0.1
 """Below this the detector has too little text to go by."""
@@ -20,7 +20,7 @@ TABLES = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff", b"\xff\xfe", b"\xfe\xff")
 """How files begin that are no text, or say themselves how they are encoded."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Encoding:
     """name: of all files, None where it is UTF-8 or cannot be told. notes: a line for each that is not."""
 

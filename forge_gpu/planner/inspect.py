@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from forge_gpu.errors import InputError
 from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.inputs import InputFile, resolve
 from forge_gpu.io.linked import Links
+from forge_gpu.plain import frozen, mutable
 from forge_gpu.planner.columns import Column, columns_of, with_paths
 from forge_gpu.planner.convert import converted, made_columns
 from forge_gpu.planner.encodings import Encoding, find_encoding
@@ -29,7 +30,7 @@ SCRIPTED = (
 )
 
 
-@dataclass(slots=True)
+@mutable
 class Inspection:
     """What plan knows of the data. rows: of all files, None where it cannot be told. columns: of the records
     as they are, the paths that are named in them, and what a converter makes. records: those of the sample,
@@ -123,7 +124,7 @@ def nothing() -> Inspection:
     return Inspection([], [], {}, Picked({}, {}), None, False, [], [])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Asked:
     """What the user set: keys of data.mapping and of data.convert; whether any columns will do."""
 

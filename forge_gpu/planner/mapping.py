@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from forge_gpu.errors import InputError
+from forge_gpu.plain import mutable
 from forge_gpu.planner.columns import LISTS, LONG, TURNS, Column
 from forge_gpu.planner.names import folded, listed, missing_column, rules
 from forge_gpu.planner.recognise import Match, Recogniser
@@ -20,7 +21,7 @@ from forge_gpu.templates.shapes.base import SCALARS, Recognised, RecordShape
 FIELDS = ("query", "input", "response", "system", "messages", "tools", "chosen", "rejected", "text", "label")
 
 
-@dataclass(slots=True)
+@mutable
 class Picked:
     """values: keys of data.mapping. reasons: key -> why. media: column that texts refer to -> its kind, a
     key of data.media. convert: keys of data.convert, where a converter makes the records that are mapped."""

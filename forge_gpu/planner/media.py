@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from forge_gpu.media.looker import kind_of
 from forge_gpu.media.marks import kinds
 from forge_gpu.media.references import FILES, Reference, in_column, in_messages
 from forge_gpu.media.sources import File, source_of
+from forge_gpu.plain import frozen
 from forge_gpu.planner.mapping import Picked
 from forge_gpu.planner.sample import Sample
 from forge_gpu.records.paths import value_at
@@ -25,7 +25,7 @@ _EDGE = 64
 """Characters of base64 that tell what a file is."""
 
 
-@dataclass(frozen=True)
+@frozen
 class SampledMedia:
     """marked: kind -> the column that texts name by marks. beside: other columns of media -> their kind.
     parts: whether parts of messages bring their own. files: paths that were looked for; here: those that are

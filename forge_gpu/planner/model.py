@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from forge_gpu.models.folder import ModelFolder, read_folder, templates_in
 from forge_gpu.models.gguf_file import GgufFile, is_gguf
 from forge_gpu.models.locate import locate
 from forge_gpu.models.several import DEFAULT, TOOL_USE, template_of
+from forge_gpu.plain import frozen, mutable
 from forge_gpu.planner.fit import variables_of
 from forge_gpu.templates import builtin
 from forge_gpu.templates.named import JINJA_SUFFIXES, kind_of, user_templates
@@ -24,7 +25,7 @@ SPECIAL_TOKENS = {f"{kind}_token" for kind in ("bos", "eos", "pad", "unk", "sep"
 MOST_TEMPLATE_BYTES = 4 * 2**20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Template:
     """kind: builtin, format or jinja. text: its source, or the built-in's name. source: where it is from.
 
@@ -38,7 +39,7 @@ class Template:
     special_tokens: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@mutable
 class Decision:
     """values: keys of the section `model`. reasons: key -> why. entry: the registry's, where it is known.
     kind_of_model, processors: see `ModelFolder`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from forge_gpu.io.urls import is_url
 from forge_gpu.media.token_counts import family_of, settings_in
 from forge_gpu.models.choose import GIB, best_method, recommended_batch_size
 from forge_gpu.models.locate import locate
+from forge_gpu.plain import frozen
 from forge_gpu.planner import fit
 from forge_gpu.planner.conversations import SampledConversations, read_conversations
 from forge_gpu.planner.engine import decide_engine
@@ -47,7 +47,7 @@ from forge_gpu.templates.validate import validate_renderer, validate_template
 Values = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """config: what prepare runs. reasons: dotted key -> why. notes, warnings: one line each, for the user.
     probes: what the chat template does, where it is a Jinja template. trial: what came of the sample.

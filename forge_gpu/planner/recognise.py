@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from forge_gpu.plain import frozen
 from forge_gpu.planner.columns import Column
 from forge_gpu.records.conventions import Convention, Take, by_name, conventions
 
 
-@dataclass(frozen=True)
+@frozen
 class Match:
     """A convention, and the column of each thing that it takes."""
 

@@ -6,7 +6,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,6 +26,7 @@ from forge_gpu.io.spool import Spool
 from forge_gpu.io.streams import UTF8_BOM, Damaged, as_utf8, decoded_blocks
 from forge_gpu.io.tar import TarFault
 from forge_gpu.kernels.reference.delimited import GOOD
+from forge_gpu.plain import mutable
 from forge_gpu.records.values import spelled_json
 
 PIECE = 2**16
@@ -43,7 +44,7 @@ def spread(files: list[InputFile]) -> list[InputFile]:
     return [files[i * (len(files) - 1) // (MOST_FILES - 1)] for i in range(MOST_FILES)]
 
 
-@dataclass(slots=True)
+@mutable
 class Sample:
     """records: those that are objects. unreadable, others: rows looked at that were not JSON, or no object.
     lines: the rows as JSON lines, those of JSON lines as they are. amiss: why rows that have no line would be

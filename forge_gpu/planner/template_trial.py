@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +29,7 @@ from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Text
 from forge_gpu.kernels.reference.render import render as plain_render
 from forge_gpu.kernels.scratch import Scratch
+from forge_gpu.plain import mutable
 from forge_gpu.templates.guard import difference
 from forge_gpu.templates.program import (
     Literal,
@@ -46,7 +47,7 @@ CHUNK_BYTES = 8 * 2**20
 Render = Callable[[Rows, str, I64], Text]
 
 
-@dataclass
+@mutable
 class Trial:
     """What came of the rows. programs: field -> program -> rows. refused: (reason, detail) -> rows."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from forge_gpu.io.chunks import JsonChunk
 from forge_gpu.job.facts.registry import compute, input_columns
 from forge_gpu.job.rows.rows import Rows
 from forge_gpu.job.rows.workspace import Workspace
+from forge_gpu.plain import mutable
 from forge_gpu.planner.sample import Sample
 from forge_gpu.templates.forms import form_of
 from forge_gpu.templates.forms.source import RECORD
@@ -23,7 +24,7 @@ from forge_gpu.templates.forms.source import RECORD
 MOST_REASONS = 3
 
 
-@dataclass(slots=True)
+@mutable
 class Trial:
     """rows: that were tried. refused: why, in the job's words -> rows. personal: rows that hold personal
     data. shown: field -> text of one row."""

@@ -19,8 +19,8 @@ The exact rules are in kernels/reference/statistics.py, in quality/patterns.yaml
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import field
 
 import numpy as np
 import numpy.typing as npt
@@ -31,9 +31,7 @@ from forge_gpu.fates import Reason
 from forge_gpu.kernels.layout import I64, U8, Spans, Text
 from forge_gpu.kernels.reference.statistics import BLANK, CONTROL, MOJIBAKE, REPEATS, REPLACED
 from forge_gpu.kernels.scratch import Scratch
-from forge_gpu.quality.filters import c4, gopher
-from forge_gpu.quality.language import detector
-from forge_gpu.quality.patterns import personal_data, secrets
+from forge_gpu.plain import frozen
 
 Bools = npt.NDArray[np.bool_]
 
@@ -60,13 +58,8 @@ REASONS = {
 }
 """Check -> reason, in the order in which a row that fails several of them gets its reason."""
 
-RULES: dict[str, Callable[[Text, Scratch], dict[str, Bools]]] = {
-    "secrets": secrets,
-    "personal_data": personal_data,
-    "gopher": gopher,
-    "c4": c4,
-}
-"""Check -> what gives the rows that fail it by rule or kind."""
+BY_RULE = ("secrets", "personal_data", "gopher", "c4")
+"""The checks that `rules.RULES` has."""
 FOUND = {
     "mojibake": MOJIBAKE,
     "replacement_character": REPLACED,
@@ -78,7 +71,7 @@ OF_ANSWERS = frozenset({"gopher", "c4"})
 """The checks of these that are about answers alone."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Checked:
     """What the checks say of n rows.
 
@@ -113,7 +106,7 @@ def check(
     required = checks_made(settings, max_length)
     if not required:
         return Checked(reason, {})
-    rules: dict[str, dict[str, Bools]] = {name: {} for name in RULES if name in required}
+    rules: dict[str, dict[str, Bools]] = {name: {} for name in BY_RULE if name in required}
     failed, characters = _failed(texts, settings, engine, rules, scratch or Scratch())
     if max_length is not None:
         failed["too_long"] = characters > CHARACTERS_A_TOKEN * (max_length - beside)
@@ -142,7 +135,7 @@ def _failed(
     scratch: Scratch,
 ) -> tuple[dict[str, Bools], I64]:
     """Check -> bool[n]: rows that fail it; and the characters of each row's contents. rules: the checks of
-    RULES that are made, which are filled."""
+    BY_RULE that are made, which are filled."""
     n = len(next(iter(texts.values())))
     failed = {name: np.zeros(n, np.bool_) for name in REASONS}
     prompt, answer = np.zeros(n, np.int64), np.zeros(n, np.int64)
@@ -153,6 +146,8 @@ def _failed(
             text = engine.text(spans)
             _apply_rules(name, text, rules, scratch)
             if settings.language != "off" and name in ANSWERS:
+                from forge_gpu.quality.language import detector
+
                 failed["language"] |= detector().others(text, settings.languages)
         characters, found = engine.judge(spans, limit)
         if name not in MAY_BE_EMPTY:
@@ -172,6 +167,8 @@ def _failed(
 
 def _apply_rules(field: str, text: Text, rules: dict[str, dict[str, Bools]], scratch: Scratch) -> None:
     """Add the rows of which this field fails a rule."""
+    from forge_gpu.quality.rules import RULES
+
     for check, by_rule in rules.items():
         if field in ANSWERS or check not in OF_ANSWERS:
             for rule, rows in RULES[check](text, scratch).items():

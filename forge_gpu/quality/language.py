@@ -3,7 +3,6 @@ row."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from forge_gpu.errors import ConfigError
 from forge_gpu.kernels.layout import I64, Text
 from forge_gpu.kernels.reference.language import Model
+from forge_gpu.plain import frozen
 
 LEAST_CERTAINTY = 0.5
 """The probability of a language from which on a text is said to be in it."""
@@ -21,7 +21,7 @@ UNKNOWN = "und"
 """What ISO 639 calls a language that is not determined."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Detector:
     """names: of the languages, by number, as ISO 639-1 has them, or 639-3 where it has none."""
 

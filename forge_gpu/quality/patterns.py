@@ -6,7 +6,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
@@ -16,6 +15,7 @@ from ruamel.yaml import YAML
 
 from forge_gpu.kernels.layout import I64, U8, Text
 from forge_gpu.kernels.scratch import Scratch
+from forge_gpu.plain import frozen
 
 Bools = npt.NDArray[np.bool_]
 
@@ -29,7 +29,7 @@ RESERVED = re.compile(r"(^|[.@])(example(\.(com|net|org))?|test|invalid|localhos
 """Domains that RFC 2606 keeps for examples."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pattern:
     """One way to spell a kind. anchor: bytes that are in each match; or digits: how many at least are."""
 

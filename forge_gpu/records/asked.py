@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from forge_gpu.plain import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Asked:
     """columns: what the converter takes -> the column, or path, where it stands. answers: which of several
     to use: `each`, the `best`, `all` paths of a tree, or `pairs` of a better and a worse one."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from forge_gpu.plain import frozen
 from forge_gpu.records.keys import written
 
 SCALARS = frozenset({"text", "number", "bool"})
 
 
-@dataclass(frozen=True)
+@frozen
 class Take:
     """What a converter reads. names: of columns, the likeliest first; like: a key of data.mapping whose names
     come before them. kinds: of values. any_name: the only column of these kinds will do. unanswered: lists of
@@ -28,7 +28,7 @@ class Take:
     unanswered: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Convention:
     """makes: the shape of the records that come out. gives: key of data.mapping -> their column, and, after
     a question mark, what it is made of where that may be lacking. converter:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from forge_gpu.fates import Fate
 from forge_gpu.job.facts.split import stratum_name
 from forge_gpu.job.state.decisions import Decisions
 from forge_gpu.kernels.layout import I64, U8
+from forge_gpu.plain import frozen
 
 SAMPLES = {Fate.TRAIN: 8, Fate.VALIDATION: 4, Fate.TEST: 4, Fate.CONTAMINATED: 6, Fate.UNSAMPLED: 2}
 OF_A_REASON = 3
@@ -26,7 +26,7 @@ MOST_COUNTED = 2**16
 """Clusters that are counted at a time: where there are more, the smaller ones are let go."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Chosen:
     """samples: numbers of rows. clusters: the row that stayed -> rows that were left out for it. strata: of
     the largest the name in the ledger -> a row of it."""

@@ -20,17 +20,14 @@ from forge_gpu.job.output.collector import SeenRow
 from forge_gpu.job.output.result import LEDGER, MANIFEST, PAGE
 from forge_gpu.job.state.place import FOLDER
 from forge_gpu.kernels.layout import I64
-from forge_gpu.report.document import document
-from forge_gpu.report.measure import measure
-from forge_gpu.report.page import MOST_BYTES, html_page, write_page
-from forge_gpu.report.shown import Segment, shortened
 
 if TYPE_CHECKING:
     from forge_gpu.job.state.decisions import Decisions
+    from forge_gpu.report.shown import Segment
 
 ROWS = "report-rows.jsonl"
 RUN = "report-run.json"
-Shown = tuple[list[Segment], int]
+Shown = tuple[list["Segment"], int]
 """Segments of a row, and how many characters are left away."""
 
 TEXTS = (4000, 1500, 500, 120)
@@ -87,7 +84,7 @@ class ReportCollector:
                 if self._rows is not None:
                     self._run["segments"] = _segments(manifest, self._run["samples"], _read_rows(output))
                     (output / FOLDER / RUN).write_bytes(orjson.dumps(self._run))
-                write_page(output / PAGE, report_of(output, manifest))
+                _leave(output, manifest)
                 done(manifest["rows"])
         except Exception as fault:
             listener(Warned("report", f"{PAGE} was not made: {public_text(fault)}"))
@@ -101,12 +98,22 @@ def make_report(output: Path) -> Path:
             raise ValueError
     except (OSError, ValueError, TypeError):
         raise InputError(f"{output}: holds no finished output of forge prepare") from None
-    write_page(output / PAGE, report_of(output, manifest))
+    _leave(output, manifest)
     return output / PAGE
+
+
+def _leave(output: Path, manifest: dict[str, Any]) -> None:
+    from forge_gpu.report.page import write_page
+
+    write_page(output / PAGE, report_of(output, manifest))
 
 
 def report_of(output: Path, manifest: dict[str, Any]) -> bytes:
     """The page of an output."""
+    from forge_gpu.report.document import document
+    from forge_gpu.report.measure import measure
+    from forge_gpu.report.page import MOST_BYTES, html_page
+
     run, seen = _read_run(output), _read_rows(output)
     if "segments" not in run:
         run["segments"] = _segments(manifest, run.get("samples", []), seen)
@@ -126,6 +133,7 @@ def _segments(
     They are noted with the run, since rendering needs all that a job needs.
     """
     from forge_gpu.report.samples import segments_of
+    from forge_gpu.report.shown import shortened
 
     numbers = [number for number in samples if number in seen]
     made = segments_of(Config.model_validate(manifest["config"]), [seen[number].source for number in numbers])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from forge_gpu.errors import InputError
 from forge_gpu.io.faults import first_line
 from forge_gpu.kernels.layout import I64
+from forge_gpu.plain import mutable
 
 EXACT_BITS = 13
 EXACT = 2**EXACT_BITS
@@ -30,7 +31,7 @@ COUNTED = ("file", "fate", "reason", *UNITS, "stratum", "matched_file", "matched
 MOST_STRATA = 2**16
 
 
-@dataclass
+@mutable
 class Lengths:
     """How often each length occurs."""
 
@@ -84,7 +85,7 @@ def _values() -> I64:
     return np.concatenate([np.arange(EXACT), long])
 
 
-@dataclass
+@mutable
 class Measures:
     """fates: (file, fate) -> rows. reasons: (file, reason) -> rows. lengths: unit -> fate -> theirs. strata:
     (stratum, fate) -> rows. matched: (evaluation file, rule) -> rows. rows: the ledger's line of each row

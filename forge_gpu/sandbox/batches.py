@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,7 @@ from forge_gpu.kernels.cpu.render import render
 from forge_gpu.kernels.cpu.scan import scan_records
 from forge_gpu.kernels.layout import I64, PADDING, U8, ProgramTable, Records, Spans, Text
 from forge_gpu.kernels.scratch import Scratch
+from forge_gpu.plain import frozen
 from forge_gpu.sandbox.inside.columns import BOOL, FLOAT, INT, JSON, SIZE, TEXT, TYPES, decode
 from forge_gpu.sandbox.inside.frames import REJECTION, ROW
 
@@ -43,7 +43,7 @@ FLOAT_BYTES = np.isin(np.arange(256), np.frombuffer(b".eE", np.uint8))
 """By byte, whether a number with it is no integer."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Given:
     """Rows that go to a script at once. places: int64[n], where they stand among the rows of the piece."""
 

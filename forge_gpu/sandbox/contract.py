@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from forge_gpu.errors import ConfigError
+from forge_gpu.plain import frozen
 
 MAX_SCRIPT = 2**20
 """Bytes of a script."""
@@ -40,7 +40,7 @@ def _folders() -> dict[str, str]:
     return result
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Loaded:
     """What a worker loads before its code. packages: besides the standard library, each with the folder that
     it lies in. modules: what the code may import. companions: what those load later. batches: whether the
@@ -52,7 +52,7 @@ class Loaded:
     batches: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Script:
     """A transform script: where it was read from, and its text."""
 

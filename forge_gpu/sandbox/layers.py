@@ -16,7 +16,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -24,6 +23,7 @@ from types import MappingProxyType
 from typing import Any
 
 from forge_gpu.errors import ForgeError
+from forge_gpu.plain import frozen
 
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 LANDLOCK_CREATE, LANDLOCK_VERSION = 444, 1
@@ -34,7 +34,7 @@ class SandboxError(ForgeError):
     """A transform that cannot be run, or that ended its process, took too long, too much, or lied."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Layers:
     """filter: a file of `filters`, None where there is none for this machine. landlock: its version, 0 where
     it is not there. bubblewrap: its path, None where it is not there or cannot run."""

@@ -10,12 +10,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from forge_gpu.plain import frozen
 from forge_gpu.sandbox.contract import Script, contract
 from forge_gpu.sandbox.inside.frames import BY_BATCH, BY_ROW, DONE, FAULT, HEAD, ROWS, START, frame
 from forge_gpu.sandbox.layers import Layers, SandboxError, bubblewrap_command, python, read_layers
@@ -34,7 +35,7 @@ LAST_WORDS = 300
 FORGED = "it wrote to the pipe of its answers"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bounds:
     """seconds: for one answer, and for the script's own top level. memory: bytes of address space."""
 

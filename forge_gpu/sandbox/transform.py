@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from forge_gpu.fates import Reason, name
 from forge_gpu.kernels.cpu.scan import scan_records
 from forge_gpu.kernels.layout import I32
 from forge_gpu.kernels.scratch import Scratch
+from forge_gpu.plain import frozen
 from forge_gpu.sandbox.inside.frames import BATCH, REJECTED, ROWS, SIZE
 from forge_gpu.sandbox.layers import SandboxError
 from forge_gpu.sandbox.sandbox import MAX_ANSWER, Sandbox
@@ -31,7 +31,7 @@ ODD_ROWS = 7
 """Rows of the batches that a script gets when it is tried again: its results must not depend on them."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Transformed:
     """What came of rows, in their order.
 

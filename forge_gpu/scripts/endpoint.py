@@ -6,11 +6,12 @@ import ipaddress
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from urllib.parse import urlsplit
 
 from forge_gpu.errors import ConfigError, ForgeError
+from forge_gpu.plain import frozen, mutable
 
 Messages = Sequence[dict[str, str]]
 MAX_ANSWER = 4 * 2**20
@@ -26,7 +27,7 @@ class EndpointError(ForgeError):
     exit_code = 69
 
 
-@dataclass(frozen=True)
+@frozen
 class Endpoint:
     """url: up to /chat/completions, https or of this machine. key: the bearer's; never shown."""
 
@@ -97,7 +98,7 @@ class Endpoint:
         return text
 
 
-@dataclass
+@mutable
 class Recorded:
     """Answers of a model, given again in their order; nothing is reached."""
 

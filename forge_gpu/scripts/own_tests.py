@@ -5,18 +5,18 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from forge_gpu.plain import frozen
 from forge_gpu.scripts.lint import Fault
 
 NAME = "TESTS"
 MOST = 100
 
 
-@dataclass(frozen=True)
+@frozen
 class OwnTest:
     """expected: what the script makes of the row: rows, none where it is dropped; None where it is rejected.
     reason: the text that a rejection has, None for any."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from forge_gpu.plain import frozen
 
 NAMES = {str: "text", bool: "true or false", int: "number", float: "number", dict: "object", list: "list"}
 
 
-@dataclass(frozen=True)
+@frozen
 class Profile:
     """One column. rows: those looked at; present, nulls: of them. lengths: of its texts, in characters."""
 

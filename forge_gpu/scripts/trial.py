@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from forge_gpu.config.schema import Config
 from forge_gpu.errors import InputError
 from forge_gpu.io.dialects import Dialect
 from forge_gpu.io.inputs import resolve
+from forge_gpu.plain import frozen
 from forge_gpu.planner.sample import sample
 from forge_gpu.sandbox.contract import Script
 from forge_gpu.sandbox.layers import SandboxError
@@ -25,7 +25,7 @@ from forge_gpu.scripts.own_tests import OwnTest, own_tests
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@frozen
 class Outcome:
     """A row, and what came of it: rows, or why it was rejected."""
 
@@ -41,7 +41,7 @@ class Outcome:
         return ("dropped", "changed")[len(self.made)] if len(self.made) < 2 else "made several"
 
 
-@dataclass(frozen=True)
+@frozen
 class Trial:
     """faults: why the script is not to be used; empty where it is. public: the same, without a word of a row.
     outcomes: of the rows, in their order."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
 from forge_gpu.errors import ConfigError
+from forge_gpu.plain import frozen
 from forge_gpu.sandbox.contract import Script
 from forge_gpu.sandbox.sandbox import Bounds
 from forge_gpu.scripts.endpoint import Endpoint, EndpointError, Recorded
@@ -20,7 +20,7 @@ BLOCK = re.compile(r"^```(?:python|py)?[ \t]*\n(.*?)^```[ \t]*$", re.DOTALL | re
 MOST_FAULTS = 10
 
 
-@dataclass(frozen=True)
+@frozen
 class Written:
     """trial: of the script that passed. prompt, answers: what was said, for the record."""
 

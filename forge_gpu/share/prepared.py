@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,10 @@ from forge_gpu.io.atomic import inside
 from forge_gpu.io.faults import first_line
 from forge_gpu.job.output.result import LEDGER, MANIFEST, OutputFile, Split
 from forge_gpu.job.state.place import FOLDER
+from forge_gpu.plain import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Prepared:
     """config: the settings that the output depends on. outputs: the files of splits, and of rejected rows."""
 

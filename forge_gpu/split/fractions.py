@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 
+from forge_gpu.plain import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Splits:
     """Fractions of train, validation and test, as written in forge.yaml.
 

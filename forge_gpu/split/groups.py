@@ -9,7 +9,6 @@ split. Rows that are alone then fill up what is missing, and with enough of them
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,7 @@ from forge_gpu.fates import Fate, name
 from forge_gpu.kernels.arrays import HOST, Arrays
 from forge_gpu.kernels.layout import I64, U8, U64
 from forge_gpu.kernels.reference.dedup import FirstOccurrence
+from forge_gpu.plain import frozen
 from forge_gpu.split.exact import FATES, quotas
 from forge_gpu.split.fractions import Splits
 from forge_gpu.split.mixer import Stream
@@ -31,7 +31,7 @@ _SPLITS = (Fate.TEST, Fate.VALIDATION, Fate.TRAIN)  # in the order of quota.FIRS
 Bool = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GroupSplit:
     """fates: uint8[n], codes of fates.Fate, NOT_LIVE where not live. reasons: a line for each split whose
     share is off by more than TOLERANCE."""

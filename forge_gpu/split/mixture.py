@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from forge_gpu.errors import ConfigError
 from forge_gpu.kernels.arrays import HOST, Arrays
 from forge_gpu.kernels.layout import I64, U64
+from forge_gpu.plain import frozen
 from forge_gpu.split.fractions import rounded
 from forge_gpu.split.mixer import Stream
 from forge_gpu.split.quota import FIRST, Rows, count_strata, draw
@@ -89,7 +89,7 @@ def sample(
     return used
 
 
-@dataclass(frozen=True)
+@frozen
 class Passes:
     """How often rows are used. whole: bool[n], rows that a source offers; count: int64[sources], how often
     all of these are used; rest: bool[n], rows of them that are used once more."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.kernels.arrays import HOST, Arrays
 from forge_gpu.kernels.layout import I64, U8, U64
+from forge_gpu.plain import frozen
 from forge_gpu.split import select
 from forge_gpu.split.mixer import Stream, mix
 
@@ -26,7 +26,7 @@ BYTES_A_ROW = 72
 Bool = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rows:
     """What a sample is drawn from. Arrays may be mapped files: they are read in blocks.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from forge_gpu.kernels.arrays import HOST, Arrays
 from forge_gpu.kernels.layout import U64
+from forge_gpu.plain import frozen
 
 BLOCK = 1 << 18
 """Rows that are read at once from arrays that may be mapped files."""
@@ -16,7 +16,7 @@ BLOCK = 1 << 18
 _DIGIT = 16
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Selected:
     """The key of a rank: `below` keys are smaller than it and `equal` keys are equal to it."""
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
@@ -23,6 +22,7 @@ from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from forge_gpu.errors import TemplateError
+from forge_gpu.plain import frozen
 
 _STEPS_BETWEEN_CLOCKS = 1024
 _PADDING_METHODS = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs"})
@@ -30,7 +30,7 @@ _GROWING_FILTERS = ("replace", "join", "format", "indent", "center", "wordwrap",
 _DIGITS = re.compile(r"\d+")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bounds:
     """What one rendering of one conversation may take. size: characters of a text, items of a list; memory:
     bytes."""

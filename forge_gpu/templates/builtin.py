@@ -5,18 +5,19 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from forge_gpu.errors import TemplateError
+from forge_gpu.plain import frozen
 
 if TYPE_CHECKING:
     from forge_gpu.templates.environment import ChatTemplate
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Builtin:
     """template: one turn, a format string over {query} and {response}. eos: the end-of-sequence token of its
     family. chat: the file of a Jinja template that writes any conversation, given these variables."""

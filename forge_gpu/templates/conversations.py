@@ -7,7 +7,7 @@ a text, nothing else. `read` gives any row, plain or not, as the Python objects 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from forge_gpu.engine.base import Engine
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, U8, Messages, Records, Spans, empty_spans, spans_of_offsets
+from forge_gpu.plain import frozen, mutable
 from forge_gpu.templates.fields import query_parts
 from forge_gpu.templates.parts import STYLES, unfold
 from forge_gpu.templates.program import pack
@@ -37,7 +38,7 @@ Bools = npt.NDArray[np.bool_]
 UNKNOWN_ROLE = 255
 
 
-@dataclass
+@mutable
 class Conversation:
     """One row as a chat template takes it. tools: ABSENT, or what the record has there."""
 
@@ -45,7 +46,7 @@ class Conversation:
     tools: object = ABSENT
 
 
-@dataclass(frozen=True)
+@frozen
 class Spelled:
     """The JSON of the messages and tools of each row. rows: those that have their conversation there."""
 
@@ -54,7 +55,7 @@ class Spelled:
     rows: Bools
 
 
-@dataclass
+@mutable
 class Conversations:
     """n conversations of m messages in all; of m texts, where some are `parted`.
 
@@ -121,7 +122,7 @@ class Record(Protocol):
         """The same as text: a value that is none is its JSON, null and absent are empty."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChunkRecord:
     """A row of a chunk."""
 
@@ -141,7 +142,7 @@ def query_of(record: Record, query: str, input_column: str | None) -> str:
     return f"{record.text(query)}\n{extra}" if extra else record.text(query)
 
 
-@dataclass(frozen=True)
+@frozen
 class FlatShape:
     """Columns of a record of one turn; `response` None makes a prompt without its answer."""
 
@@ -244,7 +245,7 @@ def _chosen(where: Bools, one: Spans, other: Spans) -> Spans:
     )
 
 
-@dataclass(frozen=True)
+@frozen
 class ListShape:
     """Columns of a record with a list of messages.
 
@@ -345,7 +346,7 @@ class ListShape:
         return with_columns(messages, record, self.system, self.tools)
 
 
-@dataclass(frozen=True)
+@frozen
 class PromptList(ListShape):
     """The same of messages that wait for an answer: those that end with one are refused."""
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.kernels.layout import I32, U8, Records, Spans
+from forge_gpu.plain import mutable
 from forge_gpu.templates.program import Literal, LiteralIfText, Part, Program, Slot
 from forge_gpu.templates.renderer import Bound
 from forge_gpu.templates.values import GOOD, has_text, lacking, missing, no_text
 
 
-@dataclass
+@mutable
 class ColumnsRenderer:
     """One program a field, the same for every row.
 

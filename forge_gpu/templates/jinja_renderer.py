@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from forge_gpu.errors import TemplateError
 from forge_gpu.fates import Reason
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans
+from forge_gpu.plain import mutable
 from forge_gpu.templates.contents import Contents, texts_by_role
 from forge_gpu.templates.conversations import Bools, Conversation, Conversations, Shape
 from forge_gpu.templates.environment import ChatTemplate, Refused
@@ -26,7 +27,7 @@ from forge_gpu.templates.program import Literal, Part, Program, RawSlot, Slot, T
 from forge_gpu.templates.records import BadRecord
 from forge_gpu.templates.renderer import Bound, own, sparse_spans
 from forge_gpu.templates.tracing.columns import CONTENT, TextColumns, needs_of
-from forge_gpu.templates.tracing.compiler import EAGER, TOO_RARE, Compiler, Patience
+from forge_gpu.templates.tracing.compiler import EAGER, PATIENT, TOO_RARE, Compiler, Patience
 from forge_gpu.templates.tracing.cutover import Cutover
 from forge_gpu.templates.tracing.expressions import Expression, Mark, Text, evaluate
 from forge_gpu.templates.tracing.fields import Compiled, Refusal
@@ -47,7 +48,7 @@ TELLING_ROWS = 8
 """Of a program: one whose answer is empty does not tell where answers begin and end."""
 
 
-@dataclass
+@mutable
 class Counts:
     """Rows by the way they took, over all chunks, for the report."""
 
@@ -57,14 +58,14 @@ class Counts:
     refused: int = 0
 
 
-@dataclass
+@mutable
 class MachineRows:
     """How many rows the machine has made, for the guard."""
 
     rows: int = 0
 
 
-@dataclass
+@mutable
 class JinjaRenderer:
     """`fields`: ("text",), ("text", "spans"), ("prompt",) without an answer, ("prompt", "completion")
     or ("prompt", "chosen", "rejected"); for the last, `shapes` are the two sides of the pair, else the one
@@ -80,7 +81,7 @@ class JinjaRenderer:
     shapes: tuple[Shape, ...]
     fields: tuple[str, ...]
     compiled: bool = True
-    patience: Patience = Patience()  # noqa: RUF009 (it never changes)
+    patience: Patience = PATIENT
     roles: frozenset[str] = ASSISTANT
     only_last: bool = False
     rejects_unknown: bool = False

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from forge_gpu.plain import mutable
 from forge_gpu.templates.conversations import Conversation
 from forge_gpu.templates.environment import ChatTemplate, Refused
 from forge_gpu.templates.turns.finder import SpanRule, rule_of
@@ -53,7 +53,7 @@ def render_fields(template: ChatTemplate, conversation: Conversation, split: boo
     return split_turn(template, conversation) if split else (template.render(conversation),)
 
 
-@dataclass
+@mutable
 class JinjaRows:
     """Rows of one template by Jinja, each rendered once in this process however often it is asked for.
 

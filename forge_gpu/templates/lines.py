@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal as OneOf
 
 import numpy as np
@@ -12,6 +12,7 @@ import orjson
 
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I32, I64, ProgramTable, Spans
+from forge_gpu.plain import frozen
 from forge_gpu.templates.program import (
     Literal,
     LiteralIfPresent,
@@ -35,7 +36,7 @@ BODY_BYTES = 6
 """At most so many bytes does one byte become in `json_body`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Field:
     """A field of the output. type: as the manifest's `columns` names it; Arrow's types are made from that."""
 

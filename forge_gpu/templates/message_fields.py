@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I32, Records, Spans
+from forge_gpu.plain import mutable
 from forge_gpu.templates.contents import Contents, texts_by_role
 from forge_gpu.templates.conversations import Conversations, Shape
 from forge_gpu.templates.fields import message_list
@@ -23,7 +23,7 @@ from forge_gpu.templates.values import ABSENT, value_of
 CONTENT, REWRITTEN, TOOLS = own("content"), own("messages"), own("tools")
 
 
-@dataclass
+@mutable
 class MessagesRenderer:
     """Plain rows are programs over contents, one for each sequence of roles; other rows are spelled anew. So
     one spelling is written, whatever the input's: equal conversations are equal bytes.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from forge_gpu.engine.base import Engine
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import Records, Spans
+from forge_gpu.plain import frozen
 from forge_gpu.templates.conversations import (
     Bools,
     ChunkRecord,
@@ -25,7 +25,7 @@ from forge_gpu.templates.records import BadRecord, Message, messages_of
 from forge_gpu.templates.values import as_text, missing, no_text
 
 
-@dataclass(frozen=True)
+@frozen
 class PairShape:
     """A prompt and one answer to it, `side`: the column of the chosen or of the rejected answers.
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import datetime
 import os.path
 import re
-from dataclasses import dataclass
 from itertools import pairwise
 
+from forge_gpu.plain import frozen
 from forge_gpu.templates.conversations import Conversation
 from forge_gpu.templates.environment import ChatTemplate, Refused
 from forge_gpu.templates.records import Message
@@ -30,7 +30,7 @@ TOOL = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Probes:
     """None where the template gave no answer."""
 

@@ -7,21 +7,21 @@ its own; so one render kernel serves built-ins, format strings, compiled Jinja a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from forge_gpu.kernels import layout
+from forge_gpu.plain import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Literal:
     """Bytes written as they are; for a JSON render they are encoded already (see `json_body`)."""
 
     text: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Slot:
     """The text of a column. `element` is the number of the message for a column of message level."""
 
@@ -29,7 +29,7 @@ class Slot:
     element: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LiteralIfText:
     """Bytes written where the column has a text that is not empty."""
 
@@ -38,7 +38,7 @@ class LiteralIfText:
     element: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RawSlot:
     """A column as a JSON value, spelled as the input spells it, quotes included; nothing for ABSENT."""
 
@@ -46,7 +46,7 @@ class RawSlot:
     element: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LiteralIfPresent:
     """Bytes written where the record has the column at all, null included."""
 
@@ -55,7 +55,7 @@ class LiteralIfPresent:
     element: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrainedMark:
     """Where what the model is to learn begins, or ends. It writes nothing, but where marks are asked for
     (see marks.py)."""

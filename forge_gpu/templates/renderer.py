@@ -21,7 +21,7 @@ Bound holds lives until the next `bind`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -30,6 +30,7 @@ import numpy as np
 from forge_gpu.engine.base import Engine
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I32, I64, U8, Records, Spans
+from forge_gpu.plain import mutable
 from forge_gpu.templates.program import Program
 
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
@@ -44,7 +45,7 @@ def no_detail(row: int) -> str:
     return ""
 
 
-@dataclass
+@mutable
 class Bound:
     """One chunk of n rows, bound to programs.
 

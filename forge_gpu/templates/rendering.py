@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property, lru_cache
 from types import CodeType
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import jinja2
 
 from forge_gpu.errors import TemplateError
+from forge_gpu.plain import frozen
 from forge_gpu.templates.bounds import BoundedEnvironment, Bounds
 from forge_gpu.templates.functions import OPTIONS, install, to_json
 from forge_gpu.templates.small import Beyond, SmallEnvironment
@@ -104,7 +105,7 @@ class Rendering:
             raise Refused(f"{type(error).__name__}: {error}") from None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Alike:
     """An environment, equal to all that make the same code of a source."""
 

@@ -37,8 +37,8 @@ def role_aliases(configured: Mapping[str, str]) -> dict[str, str]:
 
 
 DEVELOPER = "developer"
-_COMPARED = re.compile(r"""role['"]?\]?\s*(?:==|!=|not in|in)\s*(\[[^\]]*\]|\([^)]*\)|'[^']*'|"[^"]*")""")
-_QUOTED = re.compile(r"""['"]([^'"]+)['"]""")
+_COMPARED = r"""role['"]?\]?\s*(?:==|!=|not in|in)\s*(\[[^\]]*\]|\([^)]*\)|'[^']*'|"[^"]*")"""
+_QUOTED = r"""['"]([^'"]+)['"]"""
 
 
 def own_roles(model: ModelConfig) -> frozenset[str]:
@@ -50,7 +50,9 @@ def own_roles(model: ModelConfig) -> frozenset[str]:
 
 @cache
 def _own_roles(source: str) -> frozenset[str]:
-    return frozenset(name for compared in _COMPARED.findall(source) for name in _QUOTED.findall(compared))
+    return frozenset(
+        name for compared in re.findall(_COMPARED, source) for name in re.findall(_QUOTED, compared)
+    )
 
 
 def role_names(configured: Mapping[str, str], own: Collection[str]) -> dict[str, str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.kernels.layout import I64, Records, Spans
+from forge_gpu.plain import mutable
 from forge_gpu.templates.conversations import (
     UNKNOWN_ROLE,
     Bools,
@@ -25,7 +24,7 @@ from forge_gpu.templates.roles import ROLES
 from forge_gpu.templates.values import ABSENT, text_of_span
 
 
-@dataclass
+@mutable
 class SingleTurnRenderer:
     """One program a field over `query` and `answers`: ("response",), or ("chosen", "rejected") with two
     shapes, one a side. name: the template's, for what a refused row is told."""

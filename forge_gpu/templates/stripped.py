@@ -7,7 +7,6 @@ Behind the token at the end, white space goes too, for a trainer asks whether a 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from forge_gpu.config.schema import Config
 from forge_gpu.errors import ConfigError
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Spans
+from forge_gpu.plain import frozen
 from forge_gpu.templates.builtin import builtin
 from forge_gpu.templates.lines import Field
 from forge_gpu.templates.program import Literal, Part, Program, Slot
@@ -24,7 +24,7 @@ WITHOUT_BEGIN, WITHOUT_END = " without what it begins with", " without what it e
 WHITE = np.frombuffer(b" \t\r\n", np.uint8)
 
 
-@dataclass(frozen=True)
+@frozen
 class Stripped:
     """bos, eos: what is taken from the begin of the first field, and from the end of the last ones; empty
     where they stay."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import orjson
 
 from forge_gpu.errors import InputError
 from forge_gpu.kernels.layout import I64, U8
+from forge_gpu.plain import frozen
 from forge_gpu.tokens.spelling import spelled
 from forge_gpu.tokens.stored import StoredJson, renamed
 
@@ -23,7 +23,7 @@ SET_ASIDE = "\ufdd0{}"
 """Takes the place of an added token in a vocabulary: a text that no valid text holds."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AddedToken:
     content: str
     id: int
@@ -34,7 +34,7 @@ class AddedToken:
     normalized: bool
 
 
-@dataclass(frozen=True)
+@frozen
 class Definition:
     """One tokenizer. stored: its JSON. path: of the file that it is from. digest: SHA-256 of the JSON as it
     was given. unknown: the id of texts that the model does not know. special_words: words of the model that

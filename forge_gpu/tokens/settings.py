@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from forge_gpu.kernels.token_layout import (
@@ -14,13 +13,14 @@ from forge_gpu.kernels.token_layout import (
     AddedTokens,
     added_tokens,
 )
+from forge_gpu.plain import frozen
 from forge_gpu.tokens.definition import AddedToken, Definition
 from forge_gpu.tokens.differing import word_points
 
 Treatment = Literal["keep", "plain", "reject"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Guard:
     """control: what is done where a row's contents spell a special token; markup: another added token; keep:
     it is that token. allow: tokens that contents may write."""

@@ -4,17 +4,18 @@ again. As objects they take five times their room, and leave holes in memory whe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
+
+from forge_gpu.plain import frozen
 
 CODEC = "zstd"
 _MARK = "\ufdd0{}\ufdd0"
 """Takes the place of a large part in the outline: a text that nothing else in it is."""
 
 
-@dataclass(frozen=True)
+@frozen
 class StoredJson:
     """outline: the document, with marks in place of the large parts of its model. large: of each of these the
     size and the compressed bytes of its JSON, in the order of the document."""

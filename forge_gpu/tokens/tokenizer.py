@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 import numpy as np
@@ -27,6 +27,7 @@ from forge_gpu.kernels.token_layout import (
     Spelling,
     spelling,
 )
+from forge_gpu.plain import frozen, mutable
 from forge_gpu.tokens.agreement import why_not_gigatoken
 from forge_gpu.tokens.definition import Definition
 from forge_gpu.tokens.differing import differing_points
@@ -37,7 +38,7 @@ from forge_gpu.tokens.settings import Guard, layout_of
 U32 = npt.NDArray[np.uint32]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tokens:
     """The tokens of n rows. ids: uint32[t]; weights: uint8[t], 1 where trained; those of row i are
     offsets[i] ... offsets[i + 1] - 1. trained: int64[n], of each row. straddling: int64[n], trained tokens
@@ -82,7 +83,7 @@ class Tokens:
         return Tokens(**pairs, offsets=np.concatenate((self.offsets, self.offsets[-1] + others.offsets[1:])))
 
 
-@dataclass(frozen=True)
+@frozen
 class TokenizerPlan:
     """What all threads share: the definition, what guards it, and which library encodes.
 
@@ -124,7 +125,7 @@ class TokenizerPlan:
         return f"{self.definition.digest}, {named}"
 
 
-@dataclass
+@mutable
 class Tokenizer:
     """Belongs to one thread."""
 

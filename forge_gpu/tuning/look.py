@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +27,7 @@ from forge_gpu.job.start import engines_for
 from forge_gpu.job.state.files import JobFiles
 from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.kernels.layout import I64, Text
+from forge_gpu.plain import frozen
 
 LOOK_BYTES = 8 * 2**20
 """Of input, at least, that is looked at."""
@@ -35,7 +36,7 @@ MOST_TEXTS = 2000
 U32 = npt.NDArray[np.uint32]
 
 
-@dataclass(frozen=True)
+@frozen
 class Lengths:
     """Of the rows that would be written, in the order of the input. tokens, trained: uint32[n]. file:
     int64[n], the number of each row's input file. given: of each file the number of its entry in

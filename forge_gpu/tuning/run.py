@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from forge_gpu.config.edit import nested_of
@@ -11,6 +11,7 @@ from forge_gpu.config.layers import Layer, build
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ConfigError, InputError
 from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.plain import frozen
 from forge_gpu.tuning import lengths, mixture, near, speed
 from forge_gpu.tuning.look import Look
 from forge_gpu.tuning.trade import Settings, Trade, Wishes
@@ -27,7 +28,7 @@ QUESTIONS: dict[str, tuple[WhyNot, Ask]] = {
 }
 
 
-@dataclass(frozen=True)
+@frozen
 class Tuning:
     """What was asked, and what came of it. passed_over: name of a question -> why it was not asked. before,
     after: the plan as it was, and with all that was chosen. settings: what differs, by dotted key. reasons:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from forge_gpu.foretell.sample import Run
 from forge_gpu.hardware.host import read_cores
 from forge_gpu.io.disk import size_text
+from forge_gpu.plain import mutable
 from forge_gpu.tuning.look import Look
 from forge_gpu.tuning.trade import Candidate, Trade, Wishes
 
@@ -28,7 +28,7 @@ WORTH = 0.05
 MIB = 2**20
 
 
-@dataclass
+@mutable
 class _Try:
     threads: int | str
     chunk: int | str

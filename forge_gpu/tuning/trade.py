@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from forge_gpu.plain import frozen
 
 Goal = Literal["most", "least"]
 Settings = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@frozen
 class Candidate:
     """settings: dotted keys of a plan -> values. measures: what came of them, by name."""
 
@@ -18,7 +19,7 @@ class Candidate:
     measures: dict[str, float]
 
 
-@dataclass(frozen=True)
+@frozen
 class Trade:
     """One question and its answers. goals: of each measure that counts, which end of it is better. chosen:
     the place of one in `candidates`. by_seconds: whether time was measured, which no seed repeats."""
@@ -71,7 +72,7 @@ def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
     return one != other and all(ours <= theirs for ours, theirs in zip(one, other, strict=True))
 
 
-@dataclass(frozen=True)
+@frozen
 class Wishes:
     """What the user wants of the choices. coverage: the share of rows that `max_length` leaves whole.
     same: of the words of a text those that may differ in a copy of it. tokens: that a mixture is to have.

@@ -14,7 +14,7 @@ import forge_gpu
 from forge_gpu.cli.summary import show
 from forge_gpu.errors import InputError, Interrupted
 from forge_gpu.io import secrets
-from forge_gpu.report import collect
+from forge_gpu.report import page
 from forge_gpu.report.collect import make_report
 from forge_gpu.report.measure import EXACT, Lengths, measure
 from tests.job import jobs
@@ -232,7 +232,7 @@ def test_bytes_do_not_depend_on_the_report(rows, tmp_path):
 def test_texts_are_shortened_until_the_page_is_small(rows, tmp_path, monkeypatch):
     for row in rows:
         row["output"] = str(row.get("output")) + "<&" * 5000
-    monkeypatch.setattr(collect, "MOST_BYTES", 650_000)
+    monkeypatch.setattr(page, "MOST_BYTES", 650_000)
     result = prepared(tmp_path, jobs.plan(jobs.write_lines(tmp_path / "rows.jsonl", rows)))
     assert (result.output / "report.html").stat().st_size <= 650_000
     assert data_of(result.output / "report.html")["samples"][0]["more"]

@@ -9,7 +9,7 @@ from forge_gpu.engine.base import RowGroups
 from forge_gpu.engine.held import HeldChunk
 from forge_gpu.engine.marked import Unmarked
 from forge_gpu.kernels.arrays import HOST, Arrays, Result
-from forge_gpu.kernels.cpu import dedup, hashing, jsontext, messages, minhash, render, scan, statistics
+from forge_gpu.kernels.cpu import dedup, hashing, jsontext, messages, render, scan, statistics
 from forge_gpu.kernels.cpu.token_rows import unmark
 from forge_gpu.kernels.cpu.utf8 import valid_utf8
 from forge_gpu.kernels.layout import I32, I64, U8, U64, Messages, ProgramTable, Records, Spans, Text
@@ -91,6 +91,8 @@ class CpuEngine:
         return hashing.xxh3_64(text, seed, self._hash)
 
     def band_hashes(self, text: Text, signing: Signing) -> U64:
+        from forge_gpu.kernels.cpu import minhash
+
         return minhash.band_hashes(text.data, text.offsets, *signing)
 
     def unmark(self, text: Text) -> Unmarked:

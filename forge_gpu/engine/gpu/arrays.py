@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from forge_gpu.plain import frozen
 
-@dataclass(frozen=True)
+
+@frozen
 class DeviceArrays:
     """See kernels.arrays.Arrays; used while the device is entered. device: a kernels.cuda.device.Device.
     room_bytes: what a decision may take."""

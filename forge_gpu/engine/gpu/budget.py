@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from forge_gpu.errors import ConfigError
 from forge_gpu.hardware.budget import Budget, peak_factors, worker_factor
+from forge_gpu.plain import frozen
 
 GRAIN = 65536
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GpuBudget:
     """pools: bytes of each device. chunk_bytes: of input. reason: one line, why it is so much."""
 

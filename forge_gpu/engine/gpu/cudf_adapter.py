@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from forge_gpu.engine.lazy import LazyText
 from forge_gpu.errors import ForgeError
 from forge_gpu.kernels.cuda.device import OVER_READ
 from forge_gpu.kernels.layout import I64, U8, Text
+from forge_gpu.plain import frozen
 
 if TYPE_CHECKING:
     from forge_gpu.engine.gpu.pool import BudgetedPool
@@ -41,7 +41,7 @@ MASK_GRAIN = 64
 """Bytes that the size of a mask is a multiple of."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TextBlock:
     """Some rows of a column of text.
 
@@ -54,7 +54,7 @@ class TextBlock:
     valid: Bools | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ListBlock:
     """Some rows of a column of lists of records of texts: row r has records first[r] ... first[r + 1] - 1.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import Condition
 from typing import Any
 
 from forge_gpu.engine.held import HeldChunks
 from forge_gpu.hardware import shares
+from forge_gpu.plain import mutable
 
 GRAIN = 256
 
@@ -17,7 +17,7 @@ GRAIN = 256
 _CHANGED = Condition()
 
 
-@dataclass
+@mutable
 class _Turn:
     """A pool that is a device's current resource: whose it is, for how many, and what was before it."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from forge_gpu.kernels.layout import U8
+from forge_gpu.plain import mutable
 
 SLOTS = 2
 SLOT_BYTES = 4 * 2**20
@@ -25,7 +25,7 @@ class Copies(Protocol):
         """Return when all before the mark is done."""
 
 
-@dataclass
+@mutable
 class _Slot:
     memory: U8
     used: int = 0

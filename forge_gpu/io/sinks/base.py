@@ -6,7 +6,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from forge_gpu.io.growing import Write
 from forge_gpu.io.remote import RemotePath
 from forge_gpu.kernels.layout import I64, Spans, Text
+from forge_gpu.plain import frozen
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +31,7 @@ OnBlock = Callable[[int, int], None]
 """Is called with the rows and the bytes that were just read of a file; raises to stop."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Written:
     """A finished file. rows: those that count as its own; 0 where it only goes with another one."""
 
@@ -52,7 +52,7 @@ class Field(Protocol):
         """bool[n], for the values of scanned lines."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ListRows:
     """n rows whose columns are all lists of numbers. columns: of each its numbers, int32[t], and where the
     lists begin in them, int64[n + 1]."""
@@ -132,7 +132,7 @@ class ListSink(Sink, Protocol):
         """Add rows as numbers, where no lines are added."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SplitRows:
     """The rows of a split. stem: what the names of its files begin with. rows: how many were decided;
     written: how many of them an earlier run left. columns: as in the manifest; {} for lines of other keys."""
@@ -185,7 +185,7 @@ class Format(Protocol):
         """
 
 
-@dataclass(frozen=True)
+@frozen
 class FileFormat:
     """What formats share whose rows lie in one file, or in a file for each so many rows.
 

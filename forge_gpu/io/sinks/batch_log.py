@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import pyarrow as pa
 
 from forge_gpu.io.growing import GrowingFile
 from forge_gpu.kernels.layout import I64, U8
+from forge_gpu.plain import frozen
 
 GROUP_ROWS = 16384
 GROUP_BYTES = 6 * 2**20
@@ -24,7 +24,7 @@ _HEAD = np.dtype([("length", "<i8"), ("rows", "<i8"), ("bytes", "<i8"), ("capaci
 in no batch yet; bytes of a block of lines."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Entry:
     begin: int
     length: int

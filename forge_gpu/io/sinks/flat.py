@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import KW_ONLY
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +29,13 @@ from forge_gpu.io.sinks.shards import ShardedFormat, ShardRows
 from forge_gpu.io.sinks.token_rows import TokenRows, batch_of, labels_where, one_row_a_line, rows_of
 from forge_gpu.io.sinks.unfinished import UnfinishedFile
 from forge_gpu.kernels.layout import I64, Text
+from forge_gpu.plain import frozen
 
 LENGTHS = ".lengths"
 BLOCK = 16 * 2**20
 
 
-@dataclass(frozen=True)
+@frozen
 class Layout:
     """suffix: of the file of ids. index: of the file that is made of the rows' lengths at the end, int64[n],
     and what it holds; lengths: what they are by the content of the two files. mask: of a file of a byte a
@@ -116,10 +117,11 @@ class FlatFiles:
             file.close()
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Flat(ShardedFormat):
     """See `base.Format`."""
 
+    _: KW_ONLY
     layout: Layout
 
     def names(self, stem: str, rows: int, rows_per_shard: int | None) -> list[tuple[str, ...]]:

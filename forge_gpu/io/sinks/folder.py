@@ -10,7 +10,6 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,12 @@ from forge_gpu.io.sinks.base import Field, OnBlock, OutputPath, Written, shard_s
 from forge_gpu.io.sinks.shards import ShardRows
 from forge_gpu.io.sinks.token_rows import TokenRows, batch_of
 from forge_gpu.io.sinks.trainer_parquet import Codec, CodedFile, TrainerParquet
+from forge_gpu.plain import frozen
 
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<shard>\d{5,})-of-(?P<shards>\d{5,})")
 
 
-@dataclass(frozen=True)
+@frozen
 class Place:
     """Where a shard lies: its split's folder, its number and how many there are."""
 
@@ -77,7 +77,7 @@ class FolderShard(CodedFile):
         """What stands in the small files of the split. data: the last shard's."""
 
 
-@dataclass(frozen=True)
+@frozen
 class FolderFormat(TrainerParquet):
     """See `base.Format`. suffix: of a shard's data."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from forge_gpu.io.sinks.token_rows import Lists, TokenRows, lists_of
 from forge_gpu.io.sinks.trainer_parquet import Codec
 from forge_gpu.kernels.cpu.token_rows import gather
 from forge_gpu.kernels.layout import I64, U8
+from forge_gpu.plain import frozen
 
 INDEX = "index.json"
 COLUMNS = (IDS, LABELS, LENGTHS)
@@ -37,7 +38,7 @@ _MOST_HEAD = 4 + SIZES + 7 * len(COLUMNS)
 """Bytes that an item has at most beside its numbers: its place, and what its columns are preceded by."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Shard:
     """name: its file. bytes, rows: what it has."""
 
@@ -46,7 +47,7 @@ class Shard:
     rows: int
 
 
-@dataclass(frozen=True)
+@frozen
 class Framing:
     """suffix: of a shard. name: of a shard by its number. head: what stands before the items. before: the
     bytes before so many numbers of a column; numbers: of a column's bytes, those that are its numbers.
@@ -134,7 +135,7 @@ def _items(batch: pa.RecordBatch, framing: Framing) -> tuple[U8, I64]:
     return gather(np.concatenate(sources), np.stack(starts, 1).reshape(-1), offsets), pieces.sum(1)
 
 
-@dataclass(frozen=True)
+@frozen
 class _Heads:
     """What stands before the numbers of a column of each line. data: uint8[b], that of each count once;
     start, length: int64[n], where a line's stands in it."""
@@ -152,10 +153,11 @@ class _Heads:
         return cls(data, (np.cumsum(length) - length)[which], length[which])
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class FramedFolder(FolderFormat):
     """See `base.Format`."""
 
+    _: KW_ONLY
     framing: Framing
 
     def place_names(self, place: Place) -> tuple[str, ...]:

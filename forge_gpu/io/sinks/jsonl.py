@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from forge_gpu.io.sinks.shards import ShardedFormat, ShardRows
 from forge_gpu.io.sinks.unfinished import UnfinishedFile
 from forge_gpu.kernels.layout import Text
 from forge_gpu.kernels.scratch import Scratch
+from forge_gpu.plain import frozen
 
 SUFFIX = ".jsonl"
 NEWLINE = 10
@@ -61,7 +61,7 @@ class JsonlFile(PlacingSink):
         self._file.close()
 
 
-@dataclass(frozen=True)
+@frozen
 class Jsonl(ShardedFormat):
     """See `base.Format`."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -29,6 +28,7 @@ from forge_gpu.io.sinks.batch_log import GROUP_ROWS, BatchLog
 from forge_gpu.io.sinks.lines import BLOCK_BYTES, Blocks, LinesToArrow, lists_batch, schema_of
 from forge_gpu.io.sinks.shards import ShardedFormat, ShardRows
 from forge_gpu.kernels.layout import U8, Text
+from forge_gpu.plain import frozen
 
 SUFFIX = ".parquet"
 LOG = SUFFIX + ".batches"
@@ -117,7 +117,7 @@ def _repeating(schema: pa.Schema) -> list[str]:
     return [field.name for field in schema if not pa.types.is_list(field.type)]
 
 
-@dataclass(frozen=True)
+@frozen
 class Parquet(ShardedFormat):
     """See `base.Format`."""
 

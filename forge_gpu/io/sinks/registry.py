@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import get_args
 
 from forge_gpu.config.schema import OutputConfig
 from forge_gpu.io.sinks.base import Format
+from forge_gpu.plain import frozen
 
 NAMES: tuple[str, ...] = get_args(OutputConfig.model_fields["format"].annotation)
 
 
-@dataclass(frozen=True)
+@frozen
 class OfTokens:
     """What a format says of tokens beside their ids. labels: which are trained. packs: where the rows of a
     pack begin. firsts: whether the first token of a row is trained, which nothing predicts."""

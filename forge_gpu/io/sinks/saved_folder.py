@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from forge_gpu.io.sinks.parquet import LOG
 from forge_gpu.io.sinks.shards import ShardRows
 from forge_gpu.io.sinks.token_rows import TokenRows, lists_of
 from forge_gpu.io.sinks.trainer_parquet import Codec
+from forge_gpu.plain import frozen
 
 SUFFIX, STATE, INFO = ".arrow", "state.json", "dataset_info.json"
 
@@ -69,7 +69,7 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
     return {"dtype": str(kind), "_type": "Value"}
 
 
-@dataclass(frozen=True)
+@frozen
 class SavedFolder(FolderFormat):
     """See `base.Format`."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -23,6 +22,7 @@ from forge_gpu.io.sinks.base import (
     shard_stems,
 )
 from forge_gpu.kernels.layout import Text
+from forge_gpu.plain import frozen
 
 OpenShard = Callable[[str, int, Positions], Sink]
 """The sink of a shard, by its stem, the rows it is to have, and the positions of an earlier run."""
@@ -109,7 +109,7 @@ class Shards(PlacingSink):
         self.close()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ShardRows:
     """The rows of one shard. stem: what the names of its files in the folder begin with. rows: how many it is
     to have. columns: as in the manifest. positions: those of an earlier run."""

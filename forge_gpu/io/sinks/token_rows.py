@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +11,14 @@ import pyarrow as pa
 from forge_gpu.io.sinks.lines import schema_of
 from forge_gpu.io.sinks.token_columns import ATTENTION, IDS, IGNORED, LABELS, LENGTHS, positions_in
 from forge_gpu.kernels.layout import I64
+from forge_gpu.plain import frozen
 
 I32 = npt.NDArray[np.int32]
 Lists = tuple[np.ndarray, I64]
 """Numbers of all lists one behind the other, and where each list begins: int64[n + 1]."""
 
 
-@dataclass(frozen=True)
+@frozen
 class TokenRows:
     """n lines. ids, labels: int32[t]; a label stands at the place of its token, and is -100 where that is not
     trained. at: int64[n + 1], where each line begins. lengths: of the rows in the lines, and where those of

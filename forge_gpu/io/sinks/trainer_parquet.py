@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import KW_ONLY
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,10 @@ from forge_gpu.io.sinks.parquet import LOG, SUFFIX, Parquet, ParquetFile
 from forge_gpu.io.sinks.shards import ShardRows
 from forge_gpu.io.sinks.token_rows import Lists, TokenRows, arrow_of, batch_of, lists_of, rows_of
 from forge_gpu.kernels.layout import Spans
+from forge_gpu.plain import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Codec:
     """types: of the numbers in each column's lists; null for a column that is empty. encode: rows as those
     columns; decode: the other way."""
@@ -46,7 +47,7 @@ class Codec:
         return pa.record_batch(arrays, schema=self.schema)
 
 
-@dataclass(frozen=True)
+@frozen
 class OwnField:
     """A column of the trainer, which every row has."""
 
@@ -71,10 +72,11 @@ class CodedFile(ParquetFile):
         ParquetFile._append_batch(self, self._codec.batch(batch))
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class TrainerParquet(Parquet):
     """See `base.Format`."""
 
+    _: KW_ONLY
     codec: Codec
 
     def shard(self, shard: ShardRows) -> Sink:

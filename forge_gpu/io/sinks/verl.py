@@ -7,7 +7,6 @@ messages lack would be null in them, and a template may write that.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import orjson
@@ -21,6 +20,7 @@ from forge_gpu.io.sinks.base import OutputPath, Sink
 from forge_gpu.io.sinks.lines import schema_of
 from forge_gpu.io.sinks.parquet import LOG, SUFFIX, Parquet, ParquetFile
 from forge_gpu.io.sinks.shards import ShardRows
+from forge_gpu.plain import frozen
 
 MESSAGES = "messages"
 _NESTED = pa.field(MESSAGES, pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])))
@@ -69,7 +69,7 @@ def text_bytes(texts: pa.LargeStringArray) -> pa.Buffer:
     return data.slice(int(bounds[0]), int(bounds[-1] - bounds[0])) if data is not None else pa.py_buffer(b"")
 
 
-@dataclass(frozen=True)
+@frozen
 class Verl(Parquet):
     """See `base.Format`."""
 

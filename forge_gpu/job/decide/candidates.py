@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from io import BufferedWriter
 from pathlib import Path
@@ -20,6 +19,7 @@ from forge_gpu.job.run.pool import Executor
 from forge_gpu.job.state.inputs import Item
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Text
+from forge_gpu.plain import frozen
 
 
 class CandidateTexts:
@@ -96,7 +96,7 @@ class CandidateTexts:
         self._path.unlink(missing_ok=True)
 
 
-@dataclass(frozen=True)
+@frozen
 class _RowsOfRange:
     """Rows of a range, by their number within it, ascending. sizes: of the text of each."""
 

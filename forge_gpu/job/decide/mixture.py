@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,6 +14,7 @@ from forge_gpu.io import urls
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.kernels.arrays import HOST, Arrays
 from forge_gpu.kernels.layout import U64
+from forge_gpu.plain import frozen
 from forge_gpu.split import mixture
 
 Number = TypeVar("Number")
@@ -25,7 +25,7 @@ Counts = npt.NDArray[np.uint32]
 _MIXER = np.uint64(0x9E3779B97F4A7C15)
 
 
-@dataclass(frozen=True)
+@frozen
 class Sampled:
     """used: bool[n], live rows that are used. copies: uint32[n], how often each is, where the plan repeats
     any. suffice: of each source, the repeats with which no row of another would be left out; None where rows
@@ -36,7 +36,7 @@ class Sampled:
     suffice: list[int] | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Mixture:
     """inputs: as the plan names them, without what is secret in a URL, a source each. source: the number of
     each file's source. weights, caps, repeats: of each source; None where the plan has none."""

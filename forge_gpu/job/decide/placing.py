@@ -13,7 +13,7 @@ from forge_gpu.job.decide.removal import source_of_rows
 from forge_gpu.job.decide.verdict import Bool, Case, Verdict
 from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.kernels.layout import I64, U8, U64
-from forge_gpu.split import exact, groups, order, temporal, threshold
+from forge_gpu.split import exact, groups
 from forge_gpu.split.fractions import Splits
 
 
@@ -41,8 +41,12 @@ def _splits(case: Case, verdict: Verdict, open_rows: Bool) -> U8:
         0.0 if name(Fate.TEST) in case.splits else settings.test_split,
     )
     if settings.split.mode == "temporal":
+        from forge_gpu.split import temporal
+
         return case.decided(partial(temporal.assign, facts["time"], open_rows, sizes))
     if settings.split.mode == "threshold":
+        from forge_gpu.split import threshold
+
         hashes = _hashes_of_records(facts["hashes"], verdict, open_rows)
         return case.decided(partial(threshold.assign, hashes, open_rows, sizes, settings.seed))
     drawn_by = facts["hashes"], open_rows, sizes, settings.seed, shares.DECIDER.of(case.budget_bytes)
@@ -124,6 +128,8 @@ def shuffle(case: Case, verdict: Verdict) -> None:
 def _ranks(case: Case, verdict: Verdict, rows: I64, copies: I64) -> I64:
     """The place of each of some rows when they are shuffled, or of each of their copies, which then do not
     stand together."""
+    from forge_gpu.split import order
+
     seed, budget_bytes = case.config.preprocessing.seed, shares.RANKS.of(case.budget_bytes)
     if verdict.first_copy is None:
         chosen = np.zeros(case.facts.rows, np.bool_)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.config.schema import Near
-from forge_gpu.dedup.clusters import Clusters
 from forge_gpu.dedup.exact import duplicates
-from forge_gpu.dedup.near import survivors
 from forge_gpu.errors import ConfigError
 from forge_gpu.fates import Fate
 from forge_gpu.hardware import shares
-from forge_gpu.job.decide import clusters as near_duplicates
 from forge_gpu.job.decide.gathered import Gathered
 from forge_gpu.job.decide.mixture import strata
 from forge_gpu.job.decide.verdict import Bool, Case, Verdict
@@ -23,6 +21,9 @@ from forge_gpu.job.rows.near import KEY, settings_of
 from forge_gpu.job.rows.rows import ranking_column
 from forge_gpu.job.state.index import F64, PART, ROW
 from forge_gpu.kernels.layout import I64
+
+if TYPE_CHECKING:
+    from forge_gpu.dedup.clusters import Clusters
 
 
 def rejected(case: Case, verdict: Verdict) -> None:
@@ -60,10 +61,13 @@ def near_duplicate(case: Case, verdict: Verdict) -> None:
     near = preprocessing.dedup.near
     if near is None:
         return
+    from forge_gpu.dedup.near import survivors
+    from forge_gpu.job.decide.clusters import section
+
     open_rows = verdict.open_rows
     clusters = verdict.clusters = _clusters(case, open_rows, near)
     settings = settings_of(near, preprocessing.seed)
-    verdict.sections["near_duplicates"] = near_duplicates.section(settings, clusters)
+    verdict.sections["near_duplicates"] = section(settings, clusters)
     if near.action == "remove":
         survivor = survivors(clusters.label, open_rows, _score(case.facts, open_rows, near))
         removed = np.flatnonzero(survivor >= 0)
@@ -72,13 +76,15 @@ def near_duplicate(case: Case, verdict: Verdict) -> None:
 
 
 def _clusters(case: Case, open_rows: Bool, near: Near) -> Clusters:
+    from forge_gpu.job.decide.clusters import find_clusters
+
     assert case.texts is not None
     facts, text_bytes = case.facts, case.facts["text_bytes"]
     settings = settings_of(near, case.config.preprocessing.seed)
     try:
         case.texts.begin(facts.starts, text_bytes)
         filled = open_rows & (text_bytes > 0)
-        return near_duplicates.find_clusters(
+        return find_clusters(
             settings,
             facts.ranges,
             filled,

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.config.schema import Config
-from forge_gpu.dedup.clusters import Clusters
 from forge_gpu.engine.base import Engine
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.fates import Fate
 from forge_gpu.job.decide.candidates import CandidateTexts
 from forge_gpu.job.decide.gathered import Gathered
-from forge_gpu.job.decide.mixture import Mixture
 from forge_gpu.job.facts.media import beside
 from forge_gpu.job.state.decisions import Decisions
 from forge_gpu.job.state.index import PART
 from forge_gpu.kernels.arrays import Arrays, Result
 from forge_gpu.kernels.layout import I64, U8, U64
+from forge_gpu.plain import frozen, mutable
+
+if TYPE_CHECKING:
+    from forge_gpu.dedup.clusters import Clusters
+    from forge_gpu.job.decide.mixture import Mixture
 
 Bool = npt.NDArray[np.bool_]
 
@@ -29,7 +32,7 @@ OPEN = 255
 """The fate of a row that no step has decided yet."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Case:
     """facts: of all rows. budget_bytes: of the job. texts: of rows that may be near-duplicates,
     where the plan looks for them. mixture: of the sources; files: the file of each range, by which it tells
@@ -65,7 +68,7 @@ class Case:
         return beside(self.facts.get)
 
 
-@dataclass
+@mutable
 class Verdict:
     """What the steps so far have decided.
 

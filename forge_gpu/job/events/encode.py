@@ -7,7 +7,7 @@ keys and events that it does not know.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from datetime import datetime
 from functools import cache
 from types import UnionType
@@ -18,9 +18,10 @@ import orjson
 from forge_gpu.io.secrets import public_values
 from forge_gpu.job.events import events
 from forge_gpu.job.events.events import SCHEMA, Event
+from forge_gpu.plain import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """An event as it is in a stream. job: digest of the job's key, None until it is known. run: of one call
     of `prepare` or `stream`. n: its number in this stream, from 0 without a gap. time: UTC, to the ms."""

@@ -7,21 +7,22 @@ of a row. One that changes gets another SCHEMA.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from forge_gpu.plain import frozen
 
 SCHEMA = 2
 """The version of what events say: `v` of each line."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Event:
     """Something that happened; `stage` is the stage it happened in."""
 
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobStarted(Event):
     """The inputs are resolved and the checkpoint is open: it is known which job this is."""
 
@@ -35,7 +36,7 @@ class JobStarted(Event):
     versions: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StageStarted(Event):
     """A stage begins. A total is None where it is not known."""
 
@@ -44,7 +45,7 @@ class StageStarted(Event):
     done_bytes: int = 0  # of the total: what an earlier run has done
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChunkDone(Event):
     """A chunk went through its stage. It may be left out for a listener that is slow: what came before it in
     the stage is in the totals, which the dispatcher fills in."""
@@ -61,7 +62,7 @@ class ChunkDone(Event):
     reasons_so_far: dict[str, int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Progressed(Event):
     """How far a stage is that reads no input. It may be left out, as ChunkDone may."""
 
@@ -70,7 +71,7 @@ class Progressed(Event):
     total: int  # of what `done` counts: rows, or steps
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StageDone(Event):
     """A stage ended: rows and seconds of this run."""
 
@@ -78,7 +79,7 @@ class StageDone(Event):
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sampled(Event):
     """What the process holds, once a second."""
 
@@ -88,14 +89,14 @@ class Sampled(Event):
     queue: int  # events that wait for the slowest listener
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Warned(Event):
     """Something that the user should know, in one line; the job goes on."""
 
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Retried(Event):
     """A read or write failed and is tried again. attempt: counted from 1."""
 
@@ -104,21 +105,21 @@ class Retried(Event):
     error: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Halved(Event):
     """A chunk did not fit into the memory of the GPU: it is done in two halves."""
 
     rows: int  # of the chunk that did not fit
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FellBack(Event):
     """The engine failed and the job goes on with the CPU engine."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobEnded(Event):
     """The job is done. was_finished: an earlier run had done it, and nothing changed since."""
 
@@ -127,7 +128,7 @@ class JobEnded(Event):
     was_finished: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobFailed(Event):
     """The job ended before it was done; `stage` is where."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from forge_gpu.job.events.events import ChunkDone
+from forge_gpu.plain import mutable
 
 
-@dataclass(slots=True)
+@mutable
 class Totals:
     """Of one stage, since it began in this run."""
 

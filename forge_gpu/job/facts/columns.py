@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -16,13 +15,14 @@ from forge_gpu.job.rows.evaluation import Evaluation
 from forge_gpu.job.rows.expansions import has_parts
 from forge_gpu.job.state.decisions import Decisions
 from forge_gpu.kernels.layout import I64
+from forge_gpu.plain import frozen
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
 
 Bool = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
+@frozen
 class Column:
     """type: of Arrow. doc: what it is, as `docs/outputs.md` says it. of_parts: there only where a plan makes
     several rows of one."""
@@ -34,7 +34,7 @@ class Column:
     of_parts: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Columns:
     """Columns that are filled together. required: whether the ledger of a plan has them."""
 
@@ -84,7 +84,7 @@ class Files:
         return columns
 
 
-@dataclass(frozen=True)
+@frozen
 class LedgerRows:
     """Rows `begin` ... `end` - 1 of a job. files: of the input. shards: names of the output files. shard,
     line: of each row its place in them, where it is in a split. evaluation: what the rows were compared with.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from forge_gpu.config.schema import Config
 from forge_gpu.job.facts.columns import Columns
+from forge_gpu.plain import frozen
 
 if TYPE_CHECKING:
     from forge_gpu.job.rows.rows import Rows
@@ -29,7 +29,7 @@ def no_columns(config: Config) -> Sequence[str]:
     return ()
 
 
-@dataclass(frozen=True)
+@frozen
 class Fact:
     """What the first pass computes of each row.
 

@@ -17,7 +17,6 @@ from forge_gpu.job.rows.rows import Rows
 from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.kernels.layout import I64, U64
 from forge_gpu.records.identity import identity_of
-from forge_gpu.split.times import parse_times
 from forge_gpu.templates.strata import hashes_of
 
 
@@ -50,6 +49,8 @@ def _group(workspace: Workspace, rows: Rows) -> U64:
 
 def _time(workspace: Workspace, rows: Rows) -> I64:
     """Nanoseconds since 1970: int64[n]. Rejects rows that have no time."""
+    from forge_gpu.split.times import parse_times
+
     [column] = _time_column(workspace.config)
     time, parsed = parse_times(workspace.engine.text(rows.records.columns[column]))
     live = rows.live

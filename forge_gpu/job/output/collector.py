@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from forge_gpu.job.events.events import Listener
 from forge_gpu.kernels.layout import I64
+from forge_gpu.plain import frozen
 
 if TYPE_CHECKING:
     from forge_gpu.job.state.decisions import Decisions
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SeenRow:
     """A row by its number in the job, with its place in the input; source: its bytes there, or of a table the
     row as a JSON object."""

@@ -6,7 +6,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 from forge_gpu._version import __version__
@@ -26,9 +26,10 @@ from forge_gpu.job.rows.workspace import Workspace
 from forge_gpu.job.state.index import RangeFacts
 from forge_gpu.job.state.inputs import JobInputs
 from forge_gpu.job.state.started import libraries
+from forge_gpu.plain import mutable
 
 
-@dataclass
+@mutable
 class RunFacts:
     """What one run did, gathered from its events, engines and workspaces: the section `run`. cpu_before: what
     the process had taken of the processors as it started."""

@@ -8,7 +8,6 @@ rows have a sink of their own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -31,9 +30,10 @@ from forge_gpu.job.output.shuffle import Buckets
 from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.kernels.layout import I64, Text
 from forge_gpu.packs.sink import Cut, PackingSink, Padding
+from forge_gpu.plain import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Piece:
     """Lines of one fate, or rows that are lists alone; they need not begin where their buffer does. rank: the
     place of each in its split where the output is shuffled."""

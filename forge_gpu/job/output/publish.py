@@ -10,7 +10,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 
 import orjson
@@ -31,6 +31,7 @@ from forge_gpu.job.output.result import LEDGER, MANIFEST, PAGE, PAGE_BEGINNING, 
 from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.job.state.place import FOLDER, STAGING
 from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.plain import mutable
 
 STAGE = "upload"
 UPLOADED = "uploaded.json"
@@ -56,7 +57,7 @@ def _staging_folder(url: str) -> Path:
     return Path.cwd() / STAGING / f"{readable[-80:]}-{digest}"
 
 
-@dataclass
+@mutable
 class Uploaded:
     """What is on the store. url: of the folder; manifest: the SHA-256 of the one it belongs to; files: the
     fingerprint of each file there."""

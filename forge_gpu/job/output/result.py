@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 import orjson
 
 from forge_gpu.io.sinks.base import OutputPath
+from forge_gpu.plain import frozen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,7 @@ REJECTED_FORMAT = "jsonl"
 """Rejected rows are of no split: whatever format splits have, theirs is this one."""
 
 
-@dataclass(frozen=True)
+@frozen
 class OutputFile:
     """One file of the output: its name in the folder, its split (or "rejected"), rows and bytes.
 
@@ -45,7 +46,7 @@ class OutputFile:
     sha256: str | None
 
 
-@dataclass(frozen=True, repr=False)
+@frozen
 class Split:
     """The rows of one split, in its files. Nothing is read before a method asks for it."""
 
@@ -170,7 +171,7 @@ def _pandas_of(table: pa.Table) -> pd.DataFrame:
     return frame
 
 
-@dataclass(frozen=True)
+@frozen
 class Result:
     """What `prepare` made. counts: rows of every fate. used_streaming: whether the input was read from its
     files in both passes; what is small is read once and held in memory. peak_memory: bytes, the most this

@@ -7,7 +7,7 @@ tokenizer themselves, since many templates write a conversation otherwise that b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from forge_gpu.job.rows.message_list import MessageList, column_of, list_of
 from forge_gpu.job.rows.rows import RowReader, Rows
 from forge_gpu.job.state.token_table import pieces_within
 from forge_gpu.kernels.layout import I64, Spans
+from forge_gpu.plain import frozen, mutable
 from forge_gpu.templates.records import Message
 from forge_gpu.tokens.tokenizer import Tokens
 
@@ -26,7 +27,7 @@ Removed = tuple[int, int]
 INSTRUCTING = ("system", "developer")
 
 
-@dataclass(frozen=True)
+@frozen
 class CutRows:
     """Some rows of a chunk. tokens: what is left of them. cut_tokens, cut_messages: int64[n], what is not."""
 
@@ -121,7 +122,7 @@ class RowCutter:
         return tokens.followed_by(_too_many(self._most)).taken(place)
 
 
-@dataclass
+@mutable
 class _Search:
     """The search for the least that is to be left out of a row. place: its own among the chosen rows.
     choices: what may be left out, from the least to the most; more never makes a row longer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.token_rows import as_json, bytes_of_characters
 from forge_gpu.kernels.layout import I32, I64, U8, Spans, Text, spans_of_offsets
 from forge_gpu.kernels.token_layout import Runs
+from forge_gpu.plain import frozen
 from forge_gpu.templates.forms import form_of
 from forge_gpu.templates.forms.tokens import answers_of, prompt_alone
 from forge_gpu.templates.lines import Composer
@@ -47,7 +48,7 @@ _AS_LONG_AS_IT_IS = 2**62
 """Where a range ends that goes to the end of a row's text."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Taught:
     """rows: int64[n], numbers of rows of a chunk; their texts, and what the assistant wrote of these, in
     bytes of all texts."""
@@ -57,7 +58,7 @@ class Taught:
     spans: Runs
 
 
-@dataclass(frozen=True)
+@frozen
 class EncodedRows:
     """Some rows of a chunk. chosen: int64[n], their numbers. The others: as they were encoded; of a pair the
     texts with the chosen answer, and the tokens of both."""

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from forge_gpu.config.schema import Config, DataConfig, Decontamination, Mapping, ModelConfig, OutputConfig
-from forge_gpu.dedup.against import Against
-from forge_gpu.dedup.against import Decontamination as Rules
-from forge_gpu.dedup.near import NearDuplicates
-from forge_gpu.dedup.shingling import Shingling
 from forge_gpu.engine.base import Engine
 from forge_gpu.errors import ConfigError, InputError
 from forge_gpu.io.inputs import InputFile
@@ -22,7 +17,12 @@ from forge_gpu.job.events.events import Listener, Warned
 from forge_gpu.job.rows.compared import ComparedText, joined
 from forge_gpu.job.rows.rows import RowReader
 from forge_gpu.kernels.layout import I64, Text
+from forge_gpu.plain import frozen
 from forge_gpu.templates.shapes import shape_of
+
+if TYPE_CHECKING:
+    from forge_gpu.dedup.against import Against
+    from forge_gpu.dedup.against import Decontamination as Rules
 
 ROLES = ("query", "text")
 """Queries are compared; rows that are nothing but a text, by that."""
@@ -30,7 +30,7 @@ ROLES = ("query", "text")
 CHUNK_BYTES = 2**20
 
 
-@dataclass(frozen=True)
+@frozen
 class Evaluation:
     """The evaluation rows, indexed; read only, so threads may share it.
 
@@ -66,6 +66,8 @@ def read_evaluation(
     """Read and index the evaluation files; None where there are none. Raises InputError, ConfigError."""
     if not files:
         return None
+    from forge_gpu.dedup.against import Against
+
     rules = config.preprocessing.decontamination or Decontamination()
     if rules.ngram is None and rules.threshold is None:
         raise ConfigError(
@@ -83,6 +85,10 @@ def read_evaluation(
 
 
 def _rules(rules: Decontamination, seed: int) -> Rules:
+    from forge_gpu.dedup.against import Decontamination as Rules
+    from forge_gpu.dedup.near import NearDuplicates
+    from forge_gpu.dedup.shingling import Shingling
+
     return Rules(
         None if rules.ngram is None else Shingling("words", rules.ngram, punctuation=True),
         None if rules.threshold is None else NearDuplicates(rules.threshold, seed=seed),

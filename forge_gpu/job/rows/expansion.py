@@ -8,7 +8,7 @@ has none is one row still, which nothing is rendered of.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from forge_gpu.io.sinks.base import Sink
 from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, U8, Records, Spans
+from forge_gpu.plain import frozen
 from forge_gpu.templates.renderer import own
 
 I32 = npt.NDArray[np.int32]
@@ -42,7 +43,7 @@ PASSED_OVER = np.uint8(255)
 """In the place of a reason, while rows are bound: nothing is rendered of it, and yet it is not rejected."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Expanded:
     """What an expansion makes of n rows: m parts.
 
@@ -93,7 +94,7 @@ class Held(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True)
+@frozen
 class Expansion:
     """required: whether a plan asks for it. expand: from records that are not rejected. without_parts: the
     fate of a row of which it leaves nothing. inputs: columns of the input that it takes; RECORD is the whole
@@ -110,7 +111,7 @@ class Expansion:
     makes_parts: Callable[[Config], bool] = lambda config: True
 
 
-@dataclass(frozen=True)
+@frozen
 class Expansions:
     """Those of a plan, in their order; opened, each expands by what it holds."""
 
@@ -162,7 +163,7 @@ class Expansions:
             held.close()
 
 
-@dataclass(frozen=True)
+@frozen
 class Parts:
     """Where m final rows come from. source: int64[m], ascending: the record of the chunk. number: int32[m]:
     the place among the parts of that record; below 0 where it has none and this row stands for it."""

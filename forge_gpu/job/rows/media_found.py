@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from forge_gpu.fates import Reason
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Records, Spans
 from forge_gpu.media.marks import media_columns
+from forge_gpu.plain import mutable
 from forge_gpu.templates.renderer import own
 
 MEDIA = own("media")
@@ -22,7 +23,7 @@ DIGESTS = own("media by content")
 """A column that it makes: what the media of a row are, as text; empty where they are not compared."""
 
 
-@dataclass(slots=True)
+@mutable
 class Found:
     """Of a row. amiss: [reason, detail] of each fault; named: [SHA-256, name] of each file that is to lie
     in the output; media, urls: how many there are; tokens: that they become besides those of the text."""

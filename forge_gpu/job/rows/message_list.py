@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from forge_gpu.config.schema import Mapping
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, Spans
+from forge_gpu.plain import frozen
 from forge_gpu.templates.records import BadRecord, Message, messages_of
 from forge_gpu.templates.roles import role_aliases
 from forge_gpu.templates.values import text_of_span
@@ -19,7 +19,7 @@ WHITE = " \t\r\n"
 _DECODER = json.JSONDecoder()
 
 
-@dataclass(frozen=True)
+@frozen
 class MessageList:
     """text: the list as JSON. places: where each message begins and ends in it. messages: as they are
     read."""

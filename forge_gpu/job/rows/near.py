@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from forge_gpu.config.schema import Config
 from forge_gpu.config.schema import Near as NearSettings
-from forge_gpu.dedup.near import NearDuplicates
-from forge_gpu.dedup.shingling import Shingling
 from forge_gpu.job.rows.compared import ComparedText
+
+if TYPE_CHECKING:
+    from forge_gpu.dedup.near import NearDuplicates
 
 KEY = "preprocessing.dedup.near"
 
 
 def settings_of(near: NearSettings, seed: int) -> NearDuplicates:
     """What a near-duplicate is, by the plan."""
+    from forge_gpu.dedup.near import NearDuplicates
+    from forge_gpu.dedup.shingling import Shingling
+
     shingling = Shingling(near.unit, near.size, near.case, near.white_space, near.punctuation)
     return NearDuplicates(near.threshold, near.permutations, seed, shingling)
 

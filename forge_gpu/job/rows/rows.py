@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,8 +26,8 @@ from forge_gpu.kernels.layout import I64, Records, Spans, empty_spans, spans_of_
 from forge_gpu.kernels.scratch import Scratch
 from forge_gpu.media.checks import CHECKS
 from forge_gpu.media.marks import media_columns, unequal
+from forge_gpu.plain import mutable
 from forge_gpu.quality.checks import check, checks_made
-from forge_gpu.quality.language import detector
 from forge_gpu.records.paths import Paths
 from forge_gpu.templates.choose import make_renderer
 from forge_gpu.templates.forms import form_of
@@ -43,7 +43,7 @@ RANKED_BY_WORD = ("first", "longest")
 Warned = dict[Reason, npt.NDArray[np.bool_]]
 
 
-@dataclass(slots=True)
+@mutable
 class Rows:
     """One chunk, read and judged. source: its records as they are read. records: of the final rows, which
     are the same where the plan makes no parts. reason: uint8[n]: why each row is rejected; 0 where it is not.
@@ -189,6 +189,8 @@ class RowReader:
         self._counts_media = self._longest is not None and counts_tokens(config)
         self._judges = bool(checks_made(checks, self._longest) or self._control_checks)
         if checks.language != "off":
+            from forge_gpu.quality.language import detector
+
             detector().require(checks.languages)
         self._no_programs: list[Program] = []
 

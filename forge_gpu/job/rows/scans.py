@@ -6,7 +6,6 @@ in memory alone: a run that is resumed, or whose workers are other processes, sc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from threading import Lock
 from typing import Literal
 
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from forge_gpu.io.chunks import JsonChunk
 from forge_gpu.kernels.layout import U8, Records, Spans
+from forge_gpu.plain import frozen
 
 U32 = npt.NDArray[np.uint32]
 
@@ -22,7 +22,7 @@ REACH = 2**32
 """Chunks below so many bytes have places of 32 bits."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Scan:
     """start, length: uint32[k + 1, n], kind: uint8[k + 1, n]: of the k columns, then of the records, whose
     kind is the reason. digest: of the records' bytes."""
@@ -33,7 +33,7 @@ class _Scan:
     digest: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """What the first pass found of a chunk that an engine holds on its device: its place in its file, the
     digest of its records, its lines."""

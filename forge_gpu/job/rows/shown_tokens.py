@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from forge_gpu.config.schema import Config
@@ -13,9 +11,10 @@ from forge_gpu.job.rows.cuts import RowCutter
 from forge_gpu.job.rows.encoded import RowEncoder
 from forge_gpu.job.rows.rows import RowReader, Rows
 from forge_gpu.job.rows.tokenizers import tokenizer_plan
+from forge_gpu.plain import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ShownToken:
     """bytes: what it stands for; a character may be cut by its end."""
 
@@ -29,7 +28,7 @@ class ShownToken:
         return self.bytes.decode(errors="replace")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ShownRow:
     """tokens: as they are written. control_text: control tokens that its contents spell. cut_tokens,
     cut_messages: what was cut off. most: tokens of a piece, where rows are split into several; else None."""

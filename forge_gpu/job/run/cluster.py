@@ -12,7 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -36,6 +36,7 @@ from forge_gpu.job.run.opening import open_inputs
 from forge_gpu.job.run.pool import Hold, is_complete
 from forge_gpu.job.state.inputs import JobInputs
 from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.plain import frozen
 
 Made = TypeVar("Made")
 Result = TypeVar("Result")
@@ -47,7 +48,7 @@ CONNECT = 30
 """Seconds that a scheduler may take to answer."""
 
 
-@dataclass(frozen=True)
+@frozen
 class WorkerJob:
     """What a worker must know of a job. token: tells jobs apart; engine: what it asks for; cuda: workers on
     GPUs, None where they are not, or not of this job's making."""
@@ -189,7 +190,7 @@ def worker_job(
     return WorkerJob(uuid4().hex, spec, tuple(files), tuple(against), folder, engine, cuda)
 
 
-@dataclass(frozen=True)
+@frozen
 class _Raised:
     """What a step raised on a worker."""
 

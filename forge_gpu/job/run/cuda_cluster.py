@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from forge_gpu.engine.gpu.budget import gpu_budget
 from forge_gpu.errors import ConfigError, ForgeError
 from forge_gpu.hardware.gpus import GPU, most_free
+from forge_gpu.plain import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class CudaWorkers:
     """One worker on each of `gpus`, of `threads` threads with an engine each. pool: bytes of device memory
     that a worker's engines share; there is no other pool on its GPU."""

@@ -12,7 +12,7 @@ import hashlib
 import shutil
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,10 @@ from forge_gpu.io.modes import make_private
 from forge_gpu.job.state import arrays, index
 from forge_gpu.job.state.index import RowIndex
 from forge_gpu.job.state.place import FOLDER
+from forge_gpu.plain import frozen, mutable
 
 
-@dataclass(frozen=True)
+@frozen
 class JobKey:
     """What the output depends on. A checkpoint belongs to one key; any difference starts anew."""
 
@@ -98,7 +99,7 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-@dataclass
+@mutable
 class State:
     """The contents of job.json."""
 

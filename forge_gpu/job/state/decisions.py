@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,12 @@ from forge_gpu.io.disk import output_fault
 from forge_gpu.job.state.index import F64
 from forge_gpu.kernels.cpu.hashing import checksum
 from forge_gpu.kernels.layout import I64, U8
+from forge_gpu.plain import frozen
 
 SPLITS = (Fate.TRAIN, Fate.VALIDATION, Fate.TEST)
 
 
-@dataclass(frozen=True)
+@frozen
 class Decisions:
     """fate: uint8[n] of Fate. duplicate_of: int64[n], the surviving row, or -1. rank: int64[n], the place of
     a row within its split where the output is shuffled, or None. record: int64[n], the number in the job of

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ import orjson
 
 from forge_gpu.fates import Reason, name
 from forge_gpu.job.state import arrays as stored
+from forge_gpu.plain import frozen
 
 F64 = npt.NDArray[np.float64]
 
@@ -30,7 +31,7 @@ BLOCK_BYTES = 2**20
 """A block of JSON has so many bytes at least, but for the last of a range: small chunks share one."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Block:
     """Consecutive rows of a range, which the second pass writes by one task: what a chunk of the first held.
 
@@ -58,7 +59,7 @@ class Block:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RangeFacts:
     """What the index says of a range as a whole.
 
@@ -96,7 +97,7 @@ class RangeFacts:
         return sum(block.digest for block in self.blocks) % 2**64
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RowIndex:
     """The index of a chunk, or of a range.
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from forge_gpu.io.chunks import Range, Source
 from forge_gpu.io.kept import KeptRows
 from forge_gpu.job.state.index import Block, RangeFacts
+from forge_gpu.plain import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Item:
     """One range of one source. `number` counts the ranges of the whole job, `file` its sources."""
 
@@ -20,7 +21,7 @@ class Item:
     range: Range
 
 
-@dataclass(frozen=True)
+@frozen
 class Place:
     """Where the rows of a range, or of a block of one, stand: the job's row number of the first, and the
     number and the line in its file of the record that it is made of."""
@@ -34,7 +35,7 @@ class Place:
         return Place(self.first + rows.rows, self.first_in_file + rows.records, self.first_line + rows.lines)
 
 
-@dataclass(frozen=True)
+@frozen
 class PlacedBlock:
     """A block of a range. number: among all blocks with rows. item: the range's number. range: its bytes or
     rows, to be read as a range."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,9 +13,10 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from forge_gpu.config.schema import Config
 from forge_gpu.errors import ConfigError
 from forge_gpu.io.chunks import RANGE_BYTES
+from forge_gpu.plain import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class JobSpec:
     """config: the plan. base: the folder that relative inputs start from. output: the folder to write.
 

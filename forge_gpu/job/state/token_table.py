@@ -8,7 +8,6 @@ alone is there, and the second pass makes it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from forge_gpu.errors import OutputError
 from forge_gpu.io.growing import GrowingFile
 from forge_gpu.kernels.layout import I64, U8
+from forge_gpu.plain import frozen
 
 ROW = np.dtype(
     [
@@ -42,7 +42,7 @@ BYTES_OF_A_TOKEN = 5
 """In `ids` and `weights`."""
 
 
-@dataclass(frozen=True)
+@frozen
 class TokenRows:
     """Some consecutive rows. table: ROW[n], whose `at` counts from the first of the ids; ids: uint32[t];
     weights: uint8[t]."""
@@ -93,7 +93,7 @@ class TokenWriter:
             file.close()
 
 
-@dataclass(frozen=True)
+@frozen
 class TokenTable:
     """The files as they are read, once they are whole; it may travel to another process."""
 
@@ -137,7 +137,7 @@ class TokenTable:
             raise OutputError(f"{path}: is gone; start anew with --fresh") from None
 
 
-@dataclass(frozen=True)
+@frozen
 class SpooledRows:
     """Consecutive rows whose ids are in the files. table: their items."""
 

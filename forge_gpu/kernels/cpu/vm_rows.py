@@ -7,7 +7,6 @@ their bounds; a row that asks for more is Jinja's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +58,7 @@ from forge_gpu.kernels.vm_layout import (
     Word,
 )
 from forge_gpu.kernels.vm_tables import tables
+from forge_gpu.plain import frozen
 
 MESSAGES, PROMPT = int(Variable.MESSAGES), int(Variable.PROMPT)
 VARIABLE = 8  # words: what it is, its cell, its default's, starts, lengths, kinds, its data's place and size
@@ -240,7 +240,7 @@ def has_backslash(output, begin, end):
     return 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rendered:
     """What the machine made of n rows.
 

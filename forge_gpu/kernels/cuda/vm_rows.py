@@ -12,7 +12,6 @@ on too long or too deep, or that is Jinja's or refused.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from forge_gpu.kernels.cuda.vm_tools import OF_CELLS
 from forge_gpu.kernels.layout import I64, NULL, PADDING, U8, Spans, Text
 from forge_gpu.kernels.vm_layout import Outcome, VmProgram
 from forge_gpu.kernels.vm_tables import tables
+from forge_gpu.plain import frozen
 
 LEAST, LONGEST = 1 << 10, 1 << 16
 """Bytes of messages and tools: of rows of the first class, and the most of a row that is run here."""
@@ -40,7 +40,7 @@ BLOCK = 64
 """Threads of a block."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Written:
     """What the device made of n rows.
 
@@ -56,7 +56,7 @@ class Written:
     escaped: npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Records:
     """Of values of tools. of_row: int64[m], the record of each row or -1; words, text: of the device; each:
     words of a record."""

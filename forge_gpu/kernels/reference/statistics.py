@@ -52,8 +52,9 @@ def _image(byte: int) -> str:
 
 IMAGES = frozenset("".join(map(_image, range(0x80, 0xC0))))
 _ANY = "[" + "".join(sorted(IMAGES)) + "]"
-_MOJIBAKE = re.compile(f"[\u00c2-\u00df]{_ANY}|[\u00e0-\u00ef]{_ANY}{{2}}|[\u00f0-\u00f4]{_ANY}{{3}}")
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]")
+_MOJIBAKE = f"[\u00c2-\u00df]{_ANY}|[\u00e0-\u00ef]{_ANY}{{2}}|[\u00f0-\u00f4]{_ANY}{{3}}"
+_CONTROL = rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]"
+"""Not compiled here: every start imports this, and few call it. `re` keeps what it compiled."""
 
 
 class Statistics(NamedTuple):
@@ -102,7 +103,7 @@ def text_statistics(text: Text, scratch: Scratch, repetition: bool = True) -> St
     return Statistics(
         characters=np.array([sum(byte & 0xC0 != 0x80 for byte in row) for row in rows], np.int64),
         replacements=np.array([row.count(b"\xef\xbf\xbd") for row in rows], np.int64),
-        controls=np.array([len(_CONTROL.findall(row)) for row in rows], np.int64),
+        controls=np.array([len(re.findall(_CONTROL, row)) for row in rows], np.int64),
         mojibake=np.array([_mojibake(row) for row in rows], np.int64),
         blank=np.array([not row.decode("utf-8", "replace").strip() for row in rows], np.uint8),
         repeated=np.array([len(result) - len(set(result)) for result in spread], np.int64),
@@ -111,7 +112,7 @@ def text_statistics(text: Text, scratch: Scratch, repetition: bool = True) -> St
 
 
 def _mojibake(row: bytes) -> int:
-    result = _MOJIBAKE.findall(row.decode("utf-8", "replace"))
+    result = re.findall(_MOJIBAKE, row.decode("utf-8", "replace"))
     return sum(match[0] in SURE_LEADS or not set(match[1:]) <= set(HARMLESS) for match in result)
 
 

@@ -6,7 +6,7 @@ Without the bounds: the kernel may give a row up for want of fuel or room that r
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from markupsafe import Markup
@@ -44,19 +44,20 @@ from forge_gpu.kernels.vm_layout import (
     Variable,
     VmProgram,
 )
+from forge_gpu.plain import mutable
 
 Row = dict[Variable, bytes | None]
 """The JSON text of each variable; None where a row has none."""
 
 
-@dataclass
+@mutable
 class _Loop:
     members: list[Value]
     at: int = 0
     pairs: bool = False
 
 
-@dataclass
+@mutable
 class Run:
     """One run: cells, what is written, and the places of marks in it, in characters."""
 

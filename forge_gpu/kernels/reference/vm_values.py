@@ -16,6 +16,7 @@ from markupsafe import Markup
 from forge_gpu.kernels import vm_layout as layout
 from forge_gpu.kernels.reference.grammar import Fault, value_end
 from forge_gpu.kernels.vm_layout import VmProgram
+from forge_gpu.plain import frozen
 
 Value = Any
 
@@ -28,7 +29,7 @@ class Raised(Exception):
     """The template refuses the row."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Undefined:
     given: bool = True
     """False: an argument of a macro that a call left out."""
@@ -38,12 +39,12 @@ class BigInt(int):
     """An integer of more than 18 digits."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Macro:
     number: int
 
 
-@dataclass(frozen=True)
+@frozen
 class Function:
     pass
 

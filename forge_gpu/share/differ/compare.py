@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from forge_gpu.errors import OutputError
+from forge_gpu.plain import frozen
 from forge_gpu.share.differ.ledger import Ledger
 from forge_gpu.share.differ.row_hashes import write_hashes
 from forge_gpu.share.differ.rows import OnRow, RowChanges, RowComparison
@@ -24,7 +25,7 @@ from forge_gpu.share.differ.texts import TextChanges, compare_texts
 from forge_gpu.share.prepared import Prepared, open_prepared
 
 
-@dataclass(frozen=True)
+@frozen
 class Comparison:
     """a, b: the folders. columns: those that one alone has, or of another type. splits: those whose rows,
     bytes or files differ. renamed: inputs of A that have another path in B."""

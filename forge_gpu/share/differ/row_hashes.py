@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,14 @@ from forge_gpu.io.sinks.base import OutputPath
 from forge_gpu.kernels.cpu.hashing import xxh3_128
 from forge_gpu.kernels.layout import I64, PADDING, U8, U64, Text
 from forge_gpu.kernels.scratch import Scratch
+from forge_gpu.plain import frozen
 from forge_gpu.share.prepared import Prepared, reading
 
 ROWS_AT_ONCE = 8192
 HASH = np.dtype([("low", np.uint64), ("high", np.uint64)])
 
 
-@dataclass(frozen=True)
+@frozen
 class RowHashes:
     """Of all splits of a folder: mapped, HASH[n], so that they are in memory only where they are looked at.
 

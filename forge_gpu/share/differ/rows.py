@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from forge_gpu.kernels.layout import I64
+from forge_gpu.plain import mutable
 from forge_gpu.share.differ.ledger import PARTS, Ledger
 from forge_gpu.share.differ.row_hashes import HASH, RowHashes
 
@@ -23,7 +24,7 @@ INPUTS = {"duplicate_of_file", "cluster_file", "similar_file"}
 OnRow = Callable[[dict[str, Any]], None]
 
 
-@dataclass
+@mutable
 class Changed:
     """Rows that differ in one way, and where the first of them are."""
 
@@ -34,7 +35,7 @@ class Changed:
         return {"rows": self.rows, "examples": self.examples}
 
 
-@dataclass
+@mutable
 class RowChanges:
     """compared: rows in both. by: what differs, as `only_in_a`, `text`, `fate`, `tokens` -> the rows. moves:
     (fate in A, fate in B) -> rows, of those whose fate differs."""

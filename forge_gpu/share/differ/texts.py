@@ -6,7 +6,6 @@ grow with the rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from forge_gpu.fates import name
 from forge_gpu.io.disk import output_fault
 from forge_gpu.job.state.decisions import SPLITS
 from forge_gpu.kernels.layout import I64
+from forge_gpu.plain import frozen
 from forge_gpu.share.differ.row_hashes import HASH, RowHashes
 from forge_gpu.share.prepared import Prepared
 
@@ -25,7 +25,7 @@ NUMBERS = {name(split): number for number, split in enumerate(SPLITS)}
 ENTRY = np.dtype([("low", np.uint64), ("high", np.uint64), ("split", np.uint8), ("count", np.int64)])
 
 
-@dataclass(frozen=True)
+@frozen
 class TextChanges:
     """Rows of splits: whose text is in A alone, in B alone, in both in the same split, in both in another."""
 

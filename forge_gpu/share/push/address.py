@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from forge_gpu.errors import ConfigError
 from forge_gpu.io.secrets import public
+from forge_gpu.plain import frozen
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
 _ADDRESS = re.compile(
@@ -15,7 +15,7 @@ _ADDRESS = re.compile(
 MAIN = "main"
 
 
-@dataclass(frozen=True)
+@frozen
 class Address:
     """name: as `org/name`."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -12,11 +11,12 @@ from forge_gpu.audit.manifest import REJECTED
 from forge_gpu.io.atomic import inside
 from forge_gpu.job.output.output_guard import is_ours_by_name
 from forge_gpu.job.output.result import LEDGER, MANIFEST, PAGE
+from forge_gpu.plain import frozen
 from forge_gpu.share.card.write import CARD, is_own_card, make_card
 from forge_gpu.share.prepared import Prepared
 
 
-@dataclass(frozen=True)
+@frozen
 class Content:
     """A file to be there. source: a file here, or the content. sha256: what the manifest says of it."""
 

@@ -6,11 +6,11 @@ A push that was killed goes on: the hub has the large files by their content, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from forge_gpu.errors import ConfigError, ForgeError, OutputError
+from forge_gpu.plain import frozen
 from forge_gpu.share.card.write import CARD, is_license, is_own_text
 from forge_gpu.share.prepared import open_prepared
 from forge_gpu.share.push.address import MAIN, Address, parse
@@ -23,7 +23,7 @@ BYTES_AT_ONCE = 4 * 2**30
 KIND = "dataset"
 
 
-@dataclass(frozen=True)
+@frozen
 class Pushed:
     """files: those that are there now. removed: of an earlier push. left: files that look like those of an
     earlier push, under a card that is not Forge's. kept_card: the hub has a card of someone else's."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from forge_gpu.plain import frozen
 
-@dataclass(frozen=True)
+
+@frozen
 class Began:
     """name: of the output. run: the id of this call of prepare. parameters: the plan, dotted keys, without
     what is secret; null is left out."""
@@ -18,7 +19,7 @@ class Began:
     parameters: Mapping[str, str | int | float | bool]
 
 
-@dataclass(frozen=True)
+@frozen
 class Histogram:
     """rows[i] have a value from edges[i] to below edges[i + 1]."""
 
@@ -26,7 +27,7 @@ class Histogram:
     rows: Sequence[int]
 
 
-@dataclass(frozen=True)
+@frozen
 class DataSet:
     """digest: SHA-256 over the names and hashes of its files, so that equal data has an equal one. place:
     where it is. files: name, split, rows, bytes and SHA-256 of each. inputs: path, rows and bytes of what it
@@ -40,7 +41,7 @@ class DataSet:
     columns: Mapping[str, str]
 
 
-@dataclass(frozen=True)
+@frozen
 class Outcome:
     """metrics: counts and sizes by name. histograms: by name. texts: artifacts by their file names. files:
     more of them, which lie on this machine."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.kernels.layout import Records
+from forge_gpu.plain import mutable
 from forge_gpu.templates.contents import Contents, texts_by_role
 from forge_gpu.templates.conversations import Shape, detail_of
 from forge_gpu.templates.fields import ColumnsRenderer
@@ -50,7 +50,7 @@ class SourceForm(Form):
         return key_program((Field("record", "json"),), config.data.mapping.label, [column_key(columns)])
 
 
-@dataclass
+@mutable
 class SourceRenderer:
     """shapes: the conversation of a record, or the two sides of a preference pair. answers: a role each,
     none of a prompt."""

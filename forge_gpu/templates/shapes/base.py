@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from forge_gpu.config.schema import Mapping
 from forge_gpu.errors import ConfigError
+from forge_gpu.plain import frozen
 from forge_gpu.templates.conversations import Shape
 
 SCALARS = frozenset({"text", "number", "bool"})
@@ -39,7 +39,7 @@ class Columns(Protocol):
         """The column of message lists: by its name, else the only one, whatever its name."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Recognised:
     """Why the records are taken for this shape; key of the mapping -> column, None where there is none."""
 

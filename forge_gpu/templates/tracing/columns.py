@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from forge_gpu.engine.base import Engine
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.layout import I64, U8, Spans
+from forge_gpu.plain import frozen, mutable
 from forge_gpu.templates.conversations import Bools, Conversations
 from forge_gpu.templates.program import Literal, Slot, pack
 from forge_gpu.templates.renderer import own, plain_spans, sparse_spans
@@ -35,7 +36,7 @@ STRIPS = ("strip", "lstrip", "rstrip")
 """Made of all contents of a chunk at once: that costs less than an account of which ones are needed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Needs:
     """What some programs read beyond contents as they are. chains: the elements of each derived column.
     made: texts of row level."""
@@ -44,7 +45,7 @@ class Needs:
     made: tuple[Expression, ...]
 
 
-@dataclass
+@mutable
 class _Derived:
     """A column of message level that is filled in piece by piece.
 

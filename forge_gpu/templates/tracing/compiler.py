@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from forge_gpu.kernels.layout import I32, I64
+from forge_gpu.plain import frozen
 from forge_gpu.templates.conversations import Bools, Conversation, Conversations
 from forge_gpu.templates.environment import ChatTemplate
 from forge_gpu.templates.grouping import group_by_roles
@@ -35,7 +35,7 @@ FEW_GROUPS = 4
 TOO_RARE = Fallback("few rows have this shape: a program of its own would gain nothing")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Patience:
     """When a path is traced. A trace costs as much as some ten rows of Jinja.
 
@@ -45,6 +45,8 @@ class Patience:
     rows_before_trace: int = 16
     rows_a_trace: int = 64
 
+
+PATIENT = Patience()
 
 EAGER = Patience(0, 0)
 """Trace whatever comes: to look at programs, and to test them."""
@@ -57,7 +59,7 @@ class Compiler:
         self,
         template: ChatTemplate,
         split: bool,
-        patience: Patience = Patience(),
+        patience: Patience = PATIENT,
     ) -> None:
         self.patience = patience
         self._seen: Counter[Hashable] = Counter()

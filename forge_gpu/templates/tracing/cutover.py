@@ -5,15 +5,14 @@ Clocks decide only which way a row takes, never what it becomes: both ways give 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from forge_gpu.plain import mutable
 from forge_gpu.templates.jinja_rows import JinjaRows
 
 ALLOWANCE = 0.05
 """Share of Jinja's own time that may be spent on programs without a gain."""
 
 
-@dataclass
+@mutable
 class Cutover:
     """Seconds and rows of both ways. What programs cost beyond what Jinja would have cost for their rows
     stays within ALLOWANCE of what Jinja costs: so the whole is never slower by more than that."""

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import filters
 from markupsafe import escape
 
+from forge_gpu.plain import frozen
+
 Arguments = tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Text:
     """A text that is known."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Leaf:
     """A text of the row: `path` leads to it from the row's messages, e.g. (2, "content"). element: its number
     among the row's texts; what the columns count, where they hold the row."""
@@ -33,7 +34,7 @@ class Leaf:
     element: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Operation:
     """A text made of another one; see OPERATIONS."""
 
@@ -42,14 +43,14 @@ class Operation:
     arguments: Arguments = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Join:
     """Several texts, one after another; at least two, none of them a Join."""
 
     parts: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mark:
     """The start or the end of what the assistant wrote; an empty text."""
 
@@ -60,7 +61,7 @@ Expression = Text | Leaf | Operation | Join | Mark
 Lookup = Callable[[Leaf], str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Predicate:
     """A question that a branch asks about texts of the row; see PREDICATES."""
 

@@ -7,13 +7,14 @@ right for every row of the same shape that answers the same questions in the sam
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import count
 from typing import Any
 
 import jinja2
 
 from forge_gpu.errors import TemplateError
+from forge_gpu.plain import frozen, mutable
 from forge_gpu.templates.environment import ChatTemplate
 from forge_gpu.templates.rendering import compile_template
 from forge_gpu.templates.small import Beyond
@@ -34,21 +35,21 @@ CONCRETE_KEYS = frozenset(("role", "type"))
 """Keys whose texts templates branch on: they belong to a row's shape, not to its texts."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rendering:
     """The template's text as expressions, with the marks of generation tags among them."""
 
     parts: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Raised:
     """The template refuses the row with this message."""
 
     message: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fallback:
     """Rows of this path are rendered one by one; `why` is for the user."""
 
@@ -58,7 +59,7 @@ class Fallback:
 Outcome = Rendering | Raised | Fallback
 
 
-@dataclass
+@mutable
 class Questions:
     """Answers a trace's questions for one row, and keeps them in order."""
 

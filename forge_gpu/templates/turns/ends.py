@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os.path
 import re
-from dataclasses import dataclass
 
+from forge_gpu.plain import frozen
 from forge_gpu.templates.conversations import Conversation
 from forge_gpu.templates.environment import ChatTemplate, Refused
 from forge_gpu.templates.records import Message
@@ -17,7 +17,7 @@ TOKEN = r"<[^<>\s]+>|\[/?[A-Z_]+\]"
 TOKENS = re.compile(rf"(?:{TOKEN}|\s)+")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TurnEnds:
     """opening: what add_generation_prompt writes behind a question, "" where the model writes all of its
     turn. late: what ends the assistant's turn where the next message is written for, "" where nothing does.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 
+from forge_gpu.plain import mutable
 from forge_gpu.templates.conversations import Conversation
 from forge_gpu.templates.environment import ChatTemplate, Refused
 from forge_gpu.templates.final_message import as_given
@@ -21,7 +21,7 @@ Prompt = Callable[[int], Written | None]
 """The messages before one, with what add_generation_prompt writes."""
 
 
-@dataclass
+@mutable
 class SpanRule:
     """How spans of a template are found, whoever renders it. roles: whose messages are trained; only_last: of
     each conversation the last message alone."""

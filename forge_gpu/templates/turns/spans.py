@@ -10,9 +10,9 @@ from __future__ import annotations
 import os.path
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 
+from forge_gpu.plain import frozen
 from forge_gpu.templates.records import Message
 from forge_gpu.templates.turns.ends import TOKEN, TOKENS, TurnEnds
 from forge_gpu.templates.turns.trained import is_trained
@@ -25,7 +25,7 @@ _END = re.compile(r"\s*\S{1,64}\s*")
 Spans = list[Stretch]
 
 
-@dataclass(frozen=True)
+@frozen
 class Turns:
     """One conversation as a template writes it. roles: whose messages are trained; only_last: the last alone.
     opening: the opening of a message's turn, by its number. closed: the conversation up to a message and with

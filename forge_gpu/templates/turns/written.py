@@ -6,14 +6,15 @@ place in the text is marked; what a loop writes into a variable or a macro is wr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
+
+from forge_gpu.plain import frozen
 
 NO_MESSAGE = -1
 Stretch = tuple[int, int]
 
 
-@dataclass(frozen=True)
+@frozen
 class Written:
     """turns: (place in characters, number of the message whose turn begins there, or NO_MESSAGE), in
     order."""

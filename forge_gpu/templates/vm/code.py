@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from forge_gpu.kernels.vm_layout import (
     Variable,
     VmProgram,
 )
+from forge_gpu.plain import frozen, mutable
 
 LONGEST_LITERAL = 1 << 20  # bytes of one text
 MOST_INSTRUCTIONS = 1 << 16
@@ -37,12 +38,12 @@ class Unsupported(Exception):
     """The machine has no code for something: rows that reach it are Jinja's."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Constant:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Slot:
     """A cell that code writes."""
 
@@ -66,7 +67,7 @@ class Named:
 UNDEFINED_VALUE, NOT_GIVEN, A_FUNCTION = Named("undefined"), Named("not given"), Named("function")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MacroValue:
     number: int
 
@@ -76,7 +77,7 @@ Operand = Cell | Label | int | Callable[[], "Cell | int"]
 """A function is asked when the code is finished."""
 
 
-@dataclass(slots=True)
+@mutable
 class Instruction:
     op: Op
     operands: list[Operand]
@@ -84,7 +85,7 @@ class Instruction:
     why: str = ""  # of FAIL
 
 
-@dataclass
+@mutable
 class Code:
     """Instructions, and the cells that they name: constants first, then the row's variables and others."""
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from jinja2 import nodes
 
 from forge_gpu.kernels.vm_layout import ATTRIBUTES, Op
+from forge_gpu.plain import frozen, mutable
 from forge_gpu.templates.vm.code import (
     A_FUNCTION,
     UNDEFINED_VALUE,
@@ -25,7 +26,7 @@ from forge_gpu.templates.vm.frames import Frame, enter
 MOST_FOLDED = 4096  # characters or members of a constant that is worked out while compiling
 
 
-@dataclass
+@mutable
 class Macro:
     """A macro or the body of a call block. arguments: consecutive cells; `caller`: the cell of that name, if
     the body uses it. own: its first cell and the one after its last, known once its body is compiled."""
@@ -50,7 +51,7 @@ class Macro:
         return Slot(self.cells.number + number)
 
 
-@dataclass(frozen=True)
+@frozen
 class Tables:
     """Handlers by what they handle. A value's handler gives its cell; a writer writes `str()` of a node, of a
     node that must be a text where `strict`."""
@@ -62,7 +63,7 @@ class Tables:
     iterables: Mapping[type, Callable[[Compiler, Any], Cell | None]]
 
 
-@dataclass
+@mutable
 class Compiler:
     """One template while it is compiled. variables: what the row gives; fixed: what is the same for all rows;
     functions: the environment's globals."""

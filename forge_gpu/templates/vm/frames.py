@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from jinja2 import nodes
 from jinja2.idtracking import (
@@ -15,10 +15,11 @@ from jinja2.idtracking import (
 )
 
 from forge_gpu.kernels.vm_layout import Op
+from forge_gpu.plain import mutable
 from forge_gpu.templates.vm.code import UNDEFINED_VALUE, Cell, Code, Label, Slot, Unsupported
 
 
-@dataclass
+@mutable
 class Loop:
     """A loop whose body is compiled: its two cells, and where `continue` and `break` go."""
 
@@ -28,7 +29,7 @@ class Loop:
     captures: int
 
 
-@dataclass
+@mutable
 class Frame:
     """A scope. cells: Jinja's name of a variable -> its cell; the variable `loop` -> a Loop.
 

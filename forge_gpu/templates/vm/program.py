@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -13,6 +12,7 @@ from jinja2.idtracking import Symbols
 from jinja2.parser import Parser
 
 from forge_gpu.kernels.vm_layout import Op, Variable, VmProgram
+from forge_gpu.plain import frozen
 from forge_gpu.templates.vm.code import UNDEFINED_VALUE, Code, Unsupported
 from forge_gpu.templates.vm.compiler import Compiler, Tables
 from forge_gpu.templates.vm.conditions import CONDITIONS
@@ -34,7 +34,7 @@ class Marks(Enum):
     INEXACT = 2
 
 
-@dataclass(frozen=True)
+@frozen
 class CompiledTemplate:
     """program: for the machine, its variables in the order of VARIABLES. fails: instruction -> why rows that
     reach it are Jinja's, with the template's line. marks: what its generation tags are good for."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.vm_rows import Machine, Rendered, same_texts
 from forge_gpu.kernels.layout import I64, Spans, empty_spans
 from forge_gpu.kernels.vm_layout import MARK_BEGIN, Outcome, Variable
+from forge_gpu.plain import mutable
 from forge_gpu.templates.conversations import Bools, Conversations
 from forge_gpu.templates.environment import ChatTemplate
 from forge_gpu.templates.final_message import as_given
@@ -35,7 +36,7 @@ PROMPTED = {"add_generation_prompt": True}
 Found = dict[int, Stretches | None]
 
 
-@dataclass
+@mutable
 class Texts:
     """Of n rows. done: bool[n]. fields: Spans[n] each, the text, or prompt and completion; ABSENT where a row
     is not done. spans: of rows done, those of what is trained, in characters; None where they are not
