@@ -131,6 +131,7 @@ acceptance: install ## What takes too long for every commit, a script a subject;
 	$(BIN)/python -m benchmarks.acceptance.masks
 	$(BIN)/python -m benchmarks.acceptance.tokens 100000 2
 	$(BIN)/python -m benchmarks.acceptance.faults 1000 300
+	$(BIN)/python -m benchmarks.acceptance.arm
 	docker/with-engine.sh $(BIN)/python -m benchmarks.acceptance.containers
 
 .PHONY: fuzz

@@ -73,13 +73,15 @@ class Ended:
 
 
 class Checkout:
-    """A tree of the project, and a process that runs its commands in the tree's own root."""
+    """A tree of the project, and a process that runs its commands in the tree's own root.
 
-    def __init__(self, root: Path) -> None:
-        environment = os.environ | {"PYTHONPATH": str(root)}
+    python: another one than this, with its variables."""
+
+    def __init__(self, root: Path, python: str = sys.executable, **variables: str) -> None:
+        environment = os.environ | {"PYTHONPATH": str(root)} | variables
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
-            [sys.executable, "-c", COMMANDS], cwd=root, env=environment, stdin=pipe, stdout=pipe, text=True
+            [python, "-c", COMMANDS], cwd=root, env=environment, stdin=pipe, stdout=pipe, text=True
         )
 
     def forge(self, *arguments: str | Path) -> Ended:
@@ -157,13 +159,18 @@ def _keys(section: dict[str, Any], place: str) -> Iterator[str]:
 
 
 def compare(
-    before: Checkout, after: Checkout, path: Path, name: str, folder: Path
+    before: Checkout,
+    after: Checkout,
+    path: Path,
+    variant: Sequence[str],
+    folder: Path,
+    template: Path = TEMPLATE,
 ) -> tuple[str, list[str], list[str]]:
     """(same | other | passed over: why, the differences, the additions) of one input in one variant."""
-    settings = [word for setting in (*SETTINGS, *VARIANTS[name]) for word in ("--set", setting)]
+    settings = [word for setting in (*SETTINGS, *variant) for word in ("--set", setting)]
     plan = folder / "forge.yaml"
     planned = before.forge(
-        "plan", "comparison", "--data", path, "--template", TEMPLATE, "--output", plan, *settings
+        "plan", "comparison", "--data", path, "--template", template, "--output", plan, *settings
     )
     if planned.code:
         return f"passed over: {planned.last_line}", [], []
@@ -206,11 +213,11 @@ def main(
         before, after = Checkout(tree), Checkout(ROOT)
         try:
             for file in files:
-                for name in VARIANTS:
+                for name, variant in VARIANTS.items():
                     folder = Path(work) / "case"
                     shutil.rmtree(folder, ignore_errors=True)
                     folder.mkdir()
-                    outcome, result, added = compare(before, after, file, name, folder)
+                    outcome, result, added = compare(before, after, file, variant, folder)
                     kind = outcome.partition(":")[0]
                     counts[kind] = counts.get(kind, 0) + 1
                     seen |= set(added)

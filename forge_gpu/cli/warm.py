@@ -14,7 +14,7 @@ def warm(
         bool,
         typer.Option(
             "--levels",
-            help="For each level of x86-64 that this processor has, into a folder of its own: for images.",
+            help="For each level of processors that this one has, into a folder of its own: for images.",
         ),
     ] = False,
 ) -> None:

@@ -7,6 +7,7 @@ of each level is a folder of that name.
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,26 +17,31 @@ from pathlib import Path
 
 from forge_gpu.errors import ForgeError
 
+_NAMES_OF_LLVM = {"armv8-a": "generic"}
+"""Of the levels that LLVM calls otherwise."""
+
 
 @cache
-def flags_of_levels() -> dict[str, list[str]]:
-    """The flags of /proc/cpuinfo that each level adds to the one before, lowest level first."""
+def flags_of_levels() -> dict[str, dict[str, list[str]]]:
+    """By the kind of machine, as platform.machine() says it: the flags of /proc/cpuinfo that each level adds
+    to the one before, lowest level first."""
     from ruamel.yaml import YAML
 
     text = resources.files("forge_gpu.container").joinpath("levels.yaml").read_text("utf-8")
-    table: dict[str, list[str]] = YAML(typ="safe", pure=True).load(text)
+    table: dict[str, dict[str, list[str]]] = YAML(typ="safe", pure=True).load(text)
     return table
 
 
 def levels(root: Path = Path("/")) -> list[str]:
-    """The levels that this machine's processor has, lowest first; none where it is no x86-64."""
+    """The levels that this machine's processor has, lowest first; none where its kind has no levels."""
     try:
         lines = (root / "proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return []
-    flags = next((set(line.split(":", 1)[1].split()) for line in lines if line.startswith("flags")), set())
+        lines = []
+    told = (line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features")))
+    flags = set(next(told, ()))
     result = []
-    for level, needed in flags_of_levels().items():
+    for level, needed in flags_of_levels().get(platform.machine(), {}).items():
         if not flags.issuperset(needed):
             break
         result.append(level)
@@ -50,7 +56,7 @@ def best_level(held: Sequence[str], root: Path = Path("/")) -> str | None:
 def environment(level: str, caches: Path) -> dict[str, str]:
     """The variables that make a process compile for a level, and keep what it compiled below `caches`."""
     return {
-        "NUMBA_CPU_NAME": level,
+        "NUMBA_CPU_NAME": _NAMES_OF_LLVM.get(level, level),
         "NUMBA_CPU_FEATURES": "",  # those of the level
         "FORGE_CACHE_DIR": str(caches / level),
     }

@@ -15,6 +15,7 @@ import ctypes
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -181,11 +182,11 @@ def _fitting(folder: Path) -> Library | None:
     try:
         table = json.loads((folder / TABLE).read_bytes())
         path = folder / LIBRARY
-        content = path.read_bytes()
         fits = (
-            table["sources"] == sources()
-            and table["digest"] == hashlib.sha256(content).hexdigest()
+            table["machine"] == platform.machine()  # the flags of an emulated one may be those of its host
             and has_features(table["features"])
+            and table["sources"] == sources()
+            and table["digest"] == hashlib.sha256(path.read_bytes()).hexdigest()
         )
         # Opening fails in a process that lacks what the library calls.
         return Library(ctypes.CDLL(str(path)), path, table["kernels"]) if fits else None

@@ -2,9 +2,10 @@
 
 A kernel's LLVM IR, as numba has optimised it, is made position-independent code with its entry alone visible,
 and the objects are linked. What a kernel takes is known from its calls, or from the table of another library:
-then nothing is run, so it may be for a processor that this machine does not have.
+then nothing is run, so it may be for a processor that this machine does not have, or for machines of another
+kind.
 
-python -m forge_gpu.kernels.build FOLDER TABLE [FLAG ...]    # numba's variables name the processor
+python -m forge_gpu.kernels.build FOLDER TABLE MACHINE [FLAG ...]    # numba's variables name the processor
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -33,7 +35,10 @@ from forge_gpu.kernels.cache import sources
 from forge_gpu.kernels.calls import call_the_rest
 from forge_gpu.kernels.jit import KERNELS, OPTIONS
 
+HERE = platform.machine()
 LINKERS = ("ld", "ld.lld")
+OTHER_LINKERS = ("{}-linux-gnu-ld", "ld.lld")
+"""Those for machines of another kind."""
 
 _OUTSIDE = frozenset(("memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen", "exp", "sqrt"))
 """What a kernel may call: functions of the C library, which the process has."""
@@ -43,16 +48,34 @@ _OWNED = re.compile(r"^declare .*@NRT_MemInfo_call_dtor\(.*$", re.MULTILINE)
 """What lets go of an array's memory. Kernels are given arrays and make none, so none is theirs to let go."""
 
 
-def linker() -> str | None:
-    """The machine's linker; without one there can be no library."""
-    return next((found for found in map(shutil.which, LINKERS) if found), None)
+def linker(machine: str = HERE) -> str | None:
+    """This machine's linker for a kind of machines; without one there can be no library."""
+    return next((found for found in map(shutil.which, _linkers(machine)) if found), None)
 
 
-def build(folder: Path, features: Sequence[str] = (), like: dict[str, Any] | None = None) -> int:
+def _linkers(machine: str) -> list[str]:
+    return [name.format(machine) for name in (LINKERS if machine == HERE else OTHER_LINKERS)]
+
+
+def aim_at(machine: str) -> None:
+    """From here on this process compiles for another kind of machines with Linux, such as aarch64, and cannot
+    call what it compiles. Numba asks LLVM what the process runs on, and lowers and optimises for the answer.
+    Raises RuntimeError where LLVM does not know them."""
+    triple = f"{machine}-unknown-linux-gnu"
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    llvm.Target.from_triple(triple)
+    llvm.get_process_triple = lambda: triple
+
+
+def build(
+    folder: Path, features: Sequence[str] = (), like: dict[str, Any] | None = None, machine: str = HERE
+) -> int:
     """Write the library and its table into a folder; how many kernels it has.
 
     features: flags of /proc/cpuinfo that a processor needs for it, where it may come to another. like: the
-    kernels of another library's table; without it the jobs of `forge warm` have run. Raises RuntimeError for
+    kernels of another library's table; without it the jobs of `forge warm` have run. machine: what it is for,
+    as platform.machine() says it there; `aim_at` comes first where that is not here. Raises RuntimeError for
     a kernel that no call compiled, or that calls what no other process has, and where there is no linker or
     it fails.
     """
@@ -66,11 +89,12 @@ def build(folder: Path, features: Sequence[str] = (), like: dict[str, Any] | Non
         objects = Path(name)
         kernels = {kernel: _emit(kernel, compiled, objects) for kernel, compiled in KERNELS.items()}
         made = objects / LIBRARY
-        _link(sorted(objects.glob("*.o")), made)
+        _link(sorted(objects.glob("*.o")), made, machine)
         content = made.read_bytes()
     table = {
         "sources": sources(),
         "digest": hashlib.sha256(content).hexdigest(),
+        "machine": machine,
         "features": list(features),
         "kernels": kernels,
     }
@@ -163,10 +187,10 @@ def _scalar(name: str) -> Any:
     return getattr(types, {"bool": "boolean"}.get(name, name))
 
 
-def _link(objects: Sequence[Path], path: Path) -> None:
-    found = linker()
+def _link(objects: Sequence[Path], path: Path, machine: str = HERE) -> None:
+    found = linker(machine)
     if found is None:
-        raise RuntimeError(f"there is no linker ({', '.join(LINKERS)})")
+        raise RuntimeError(f"there is no linker ({', '.join(_linkers(machine))})")
     command = [found, "-shared", "-O1", "--gc-sections", "-z", "noexecstack", "-o", str(path)]
     done = subprocess.run([*command, *map(str, objects)], capture_output=True, text=True)
     if done.returncode:
@@ -174,5 +198,7 @@ def _link(objects: Sequence[Path], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    table = json.loads(Path(sys.argv[2]).read_bytes())
-    build(Path(sys.argv[1]), sys.argv[3:], table["kernels"])
+    folder, like, machine, *features = sys.argv[1:]
+    if machine != HERE:
+        aim_at(machine)
+    build(Path(folder), features, json.loads(Path(like).read_bytes())["kernels"], machine)

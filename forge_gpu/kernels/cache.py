@@ -1,7 +1,8 @@
 """Where compiled kernels are kept: a folder that nobody but the user and root can write to.
 
 Numba's own cache does not notice an edit in a file that a cached kernel calls, so the folder is keyed by a
-digest of every kernel source, the versions of numba and LLVM, the processor and the checked mode.
+digest of every kernel source, the versions of numba and LLVM, the machine with its processor, and the checked
+mode.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def cache_folder() -> Path:
     user and root can have put one there, and a fresh private one where that is not so.
     """
     digest = hashlib.sha256(sources().encode())
-    for part in (version("numba"), version("llvmlite"), platform.python_version(), processor()):
+    versions = version("numba"), version("llvmlite"), platform.python_version()
+    for part in (*versions, platform.machine(), processor()):
         digest.update(part.encode() + b"\0")
     name = digest.hexdigest()[:16] + ("-checked" if CHECKED else "")
     for root in _candidate_roots():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import forge_gpu
 from forge_gpu.container.engines import Image
 from forge_gpu.container.images import arch_of, get_container_for_arch, image_for, variants
 from forge_gpu.container.kernels import level_of, variables
-from forge_gpu.container.levels import best_level, levels
+from forge_gpu.container.levels import best_level, environment, levels
 from forge_gpu.container.makers import SUFFIXES
 from forge_gpu.hardware.gpus import GPU
 from forge_gpu.hardware.stack import REQUIREMENTS
@@ -26,7 +27,8 @@ def gpu(capability: tuple[int, int] | None, index: int = 0) -> GPU:
     return GPU(index, "a GPU", f"GPU-{index}", None, capability, 2**34, 2**34, 0)
 
 
-def machine(root: Path, flags: str) -> Path:
+def machine(monkeypatch: pytest.MonkeyPatch, root: Path, name: str, flags: str) -> Path:
+    monkeypatch.setattr(platform, "machine", lambda: name)
     (root / "proc").mkdir()
     (root / "proc" / "cpuinfo").write_text(f"processor: 0\nflags\t\t: {flags}\n")
     return root
@@ -61,18 +63,23 @@ def test_variants_are_those_of_the_stack_and_their_files_are_there():
     assert arch_of("10.0") == arch_of((10, 0)) == "sm_100" and arch_of(None) is None
 
 
-def test_levels_of_a_processor(tmp_path):
-    root = machine(tmp_path, V3)
+def test_levels_of_a_processor(tmp_path, monkeypatch):
+    root = machine(monkeypatch, tmp_path, "x86_64", V3)
     assert levels(root) == ["x86-64-v2", "x86-64-v3"]
     assert best_level(["x86-64-v2", "x86-64-v4"], root) == "x86-64-v2"
     assert best_level([], root) is None and best_level(["x86-64-v4"], root) is None
 
 
-def test_without_x86_there_is_no_level(tmp_path):
+def test_arm_has_a_level_of_its_own_whatever_the_flags_of_an_emulators_host(tmp_path, monkeypatch):
+    root = machine(monkeypatch, tmp_path, "aarch64", V3)
+    assert levels(root) == ["armv8-a"] and best_level(["x86-64-v3", "armv8-a"], root) == "armv8-a"
+    assert environment("armv8-a", tmp_path)["NUMBA_CPU_NAME"] == "generic"
+
+
+def test_other_machines_have_no_level(tmp_path, monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     assert levels(tmp_path) == []
-    (tmp_path / "proc").mkdir()
-    (tmp_path / "proc" / "cpuinfo").write_text("processor\t: 0\nFeatures\t: fp asimd\n")
-    assert levels(tmp_path) == []
+    assert levels(machine(monkeypatch, tmp_path, "riscv64", V3)) == []
 
 
 def test_kernels_come_from_the_image_or_else_from_a_volume():

@@ -15,6 +15,7 @@ import numba
 import numpy as np
 import pytest
 
+from forge_gpu.container.levels import environment
 from forge_gpu.kernels import ahead, build, compiled
 from forge_gpu.kernels.cache import KERNELS, cache_folder, sources
 from forge_gpu.kernels.jit import OPTIONS
@@ -24,6 +25,8 @@ LIBRARY = compiled.LIBRARY
 needs_library = pytest.mark.skipif(
     LIBRARY is None and "FORGE_REQUIRE_CC" not in os.environ, reason="needs `forge warm` and a linker"
 )
+AARCH64 = 183
+"""Of an ELF file's header: what machine it is for."""
 JOB = """
 import sys, forge_gpu
 forge_gpu.prepare(sys.argv[1], output=sys.argv[2])
@@ -31,7 +34,7 @@ print("numba" in sys.modules)
 """
 
 
-def run(code: str, *arguments: Path, **variables: str) -> str:
+def run(code: str, *arguments: Path | str, **variables: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         env=os.environ | variables,
@@ -99,7 +102,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def write_table(folder: Path, **changed: Any) -> None:
     digest = hashlib.sha256(b"machine code").hexdigest()
-    table = {"sources": sources(), "digest": digest, "features": [], "kernels": {}}
+    table = {"sources": sources(), "digest": digest, "machine": build.HERE, "features": [], "kernels": {}}
     (folder / ahead.TABLE).write_text(json.dumps(table | changed))
 
 
@@ -114,7 +117,13 @@ def test_one_that_fits_is_found(made: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    "changed", [{"sources": "others"}, {"digest": "another"}, {"features": ["an_instruction_of_tomorrow"]}]
+    "changed",
+    [
+        {"sources": "others"},
+        {"digest": "another"},
+        {"machine": "another"},
+        {"features": ["an_instruction_of_tomorrow"]},
+    ],
 )
 def test_one_that_does_not_fit_is_left_alone(made: Path, changed: dict[str, Any]) -> None:
     write_table(made, **changed)
@@ -210,6 +219,33 @@ class TestCalls:
         dispatcher(np.ones((1, 1), np.int64))
         with pytest.raises(RuntimeError, match="2 kinds of arguments"):
             build._emit("test.own", dispatcher, tmp_path)
+
+
+OF_ARM = """
+import json, sys
+from pathlib import Path
+from forge_gpu.kernels import build
+from forge_gpu.kernels.cpu import hashing
+build.aim_at("aarch64")
+name, arguments = "hashing._hash128_rows", json.loads(sys.argv[2])
+build.KERNELS[name].compile(tuple(build._type(kind) for kind in arguments))
+build._emit(name, build.KERNELS[name], Path(sys.argv[1]))
+"""
+
+
+@needs_library
+def test_a_kernel_for_arm_is_made_on_any_machine_and_calls_nothing_but_the_c_library(tmp_path: Path) -> None:
+    """All of them, emulated: benchmarks/acceptance/arm.py."""
+    assert LIBRARY is not None
+    name = "hashing._hash128_rows"
+    variables = environment("armv8-a", tmp_path) | {"FORGE_KERNELS": "jit"}
+    run(OF_ARM, tmp_path, json.dumps(LIBRARY.table[name]["arguments"]), **variables)
+    made = tmp_path / f"{name}.o"
+    assert int.from_bytes(made.read_bytes()[18:20], "little") == AARCH64
+    listed = subprocess.run(["nm", made], capture_output=True, text=True, check=True).stdout
+    symbols = [line.split()[-2:] for line in listed.splitlines()]
+    assert ["T", ahead.symbol(name)] in symbols
+    assert {called for kind, called in symbols if kind in "Uw"} <= build._OUTSIDE
 
 
 def test_a_read_only_cache_may_hold_a_library_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
