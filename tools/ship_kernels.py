@@ -32,10 +32,10 @@ def main(machines: Sequence[str] = (), shipped: Path = KERNELS / SHIPPED) -> int
         for level, added in flags_of_levels()[machine].items():
             flags += added
             folder = shipped / level
-            arguments = str(folder), str(LIBRARY.path.with_name(TABLE)), machine, *flags
+            arguments = machine, str(folder), str(LIBRARY.path.with_name(TABLE)), *flags
             with TemporaryDirectory() as caches:
                 subprocess.run(
-                    [sys.executable, "-m", "forge_gpu.kernels.build", *arguments],
+                    [sys.executable, "-m", "forge_gpu.kernels.cross", *arguments],
                     env=os.environ | environment(level, Path(caches)) | {"FORGE_KERNELS": "jit"},
                     check=True,
                 )

@@ -2,10 +2,7 @@
 
 A kernel's LLVM IR, as numba has optimised it, is made position-independent code with its entry alone visible,
 and the objects are linked. What a kernel takes is known from its calls, or from the table of another library:
-then nothing is run, so it may be for a processor that this machine does not have, or for machines of another
-kind.
-
-python -m forge_gpu.kernels.build FOLDER TABLE MACHINE [FLAG ...]    # numba's variables name the processor
+then nothing is run, so it may be for another machine (see `cross.py`).
 """
 
 from __future__ import annotations
@@ -17,7 +14,6 @@ import platform
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -40,7 +36,7 @@ LINKERS = ("ld", "ld.lld")
 OTHER_LINKERS = ("{}-linux-gnu-ld", "ld.lld")
 """Those for machines of another kind."""
 
-_OUTSIDE = frozenset(("memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen", "exp", "sqrt"))
+_OUTSIDE = frozenset(("memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen", "sqrt"))
 """What a kernel may call: functions of the C library, which the process has."""
 
 
@@ -57,17 +53,6 @@ def _linkers(machine: str) -> list[str]:
     return [name.format(machine) for name in (LINKERS if machine == HERE else OTHER_LINKERS)]
 
 
-def aim_at(machine: str) -> None:
-    """From here on this process compiles for another kind of machines with Linux, such as aarch64, and cannot
-    call what it compiles. Numba asks LLVM what the process runs on, and lowers and optimises for the answer.
-    Raises RuntimeError where LLVM does not know them."""
-    triple = f"{machine}-unknown-linux-gnu"
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    llvm.Target.from_triple(triple)
-    llvm.get_process_triple = lambda: triple
-
-
 def build(
     folder: Path, features: Sequence[str] = (), like: dict[str, Any] | None = None, machine: str = HERE
 ) -> int:
@@ -75,7 +60,7 @@ def build(
 
     features: flags of /proc/cpuinfo that a processor needs for it, where it may come to another. like: the
     kernels of another library's table; without it the jobs of `forge warm` have run. machine: what it is for,
-    as platform.machine() says it there; `aim_at` comes first where that is not here. Raises RuntimeError for
+    as platform.machine() says it there; see `cross.aim_at`. Raises RuntimeError for
     a kernel that no call compiled, or that calls what no other process has, and where there is no linker or
     it fails.
     """
@@ -195,10 +180,3 @@ def _link(objects: Sequence[Path], path: Path, machine: str = HERE) -> None:
     done = subprocess.run([*command, *map(str, objects)], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{found}: {done.stderr.strip()}")
-
-
-if __name__ == "__main__":
-    folder, like, machine, *features = sys.argv[1:]
-    if machine != HERE:
-        aim_at(machine)
-    build(Path(folder), features, json.loads(Path(like).read_bytes())["kernels"], machine)

@@ -7,9 +7,17 @@ import numpy as np
 from forge_gpu.kernels.compiled import inner, kernel
 from forge_gpu.kernels.cpu.memory import byte, item64, whole
 from forge_gpu.kernels.layout import Text
-from forge_gpu.kernels.reference.language import MOST_BYTES, Model
-
-_LOG = np.array([math.log1p(times) for times in range(MOST_BYTES + 1)])
+from forge_gpu.kernels.reference.language import (
+    COEFFICIENTS,
+    HALVES,
+    LOG,
+    LOG2,
+    LOG2_REST,
+    LOWEST,
+    MOST_BYTES,
+    PER_LOG2,
+    Model,
+)
 
 
 @inner
@@ -42,6 +50,18 @@ def _see(data, start, end, moves, row, feature, times, seen):
 
 
 @inner
+def _exponential(x):
+    if x < LOWEST:
+        return 0.0
+    halves = np.int64(0.5 - x * PER_LOG2)
+    rest = (x + halves * LOG2) + halves * LOG2_REST
+    result = 0.0
+    for k in range(len(COEFFICIENTS)):
+        result = result * rest + COEFFICIENTS[k]
+    return result * HALVES[halves]
+
+
+@inner
 def _decide(scores, label, shares, size):
     """(the language, its share) by the scores of the classes."""
     highest = scores[0]
@@ -50,7 +70,7 @@ def _decide(scores, label, shares, size):
     total, shares[:] = 0.0, 0.0
     root = math.sqrt(size)
     for k in range(len(scores)):
-        share = math.exp((scores[k] - highest) / root)
+        share = _exponential((scores[k] - highest) / root)
         shares[label[k]] += share
         total += share
     best = 0
@@ -78,7 +98,7 @@ def _languages(
             scores[k] = prior[k]
         for i in range(count):
             at = seen[i]
-            factor = _LOG[times[at]]
+            factor = LOG[times[at]]
             times[at] = 0
             for k in range(len(scores)):
                 scores[k] += factor * weight[at, k]
