@@ -21,6 +21,9 @@ PANDAS = Contender("pandas", "benchmarks.peers.pandas")
 DATASETS = Contender("datasets tuned", "benchmarks.peers.hf_datasets")
 JINJA = Contender("jinja", "benchmarks.peers.jinja")
 TRANSFORMERS = Contender("transformers", "benchmarks.peers.transformers")
+FORGE_CHECKED = Contender(
+    "forge, default checks", "benchmarks.ours", peer=False, task="whole_job", arguments={"plan": "checked"}
+)
 FRAMES = (POLARS, DUCKDB, PANDAS, DATASETS)
 
 READ = Contender("floor: read the file", "benchmarks.floors", peer=False, task="read_file", floor=True)
@@ -124,7 +127,7 @@ CASES: tuple[Case, ...] = (
         "whole_job",
         (
             FORGE,
-            Contender("forge, default checks", "benchmarks.ours", peer=False, arguments={"plan": "checked"}),
+            FORGE_CHECKED,
             POLARS,
             Contender("polars by hash", "benchmarks.peers.polars", task="whole_job_hashed"),
             DUCKDB,
@@ -261,7 +264,7 @@ CASES: tuple[Case, ...] = (
         "threads",
         "The whole job, warm, on more and more cores.",
         "whole_job",
-        (FORGE, POLARS, DUCKDB, DATASETS),
+        (FORGE, FORGE_CHECKED, POLARS, DUCKDB, DATASETS),
         over_cores,
         oracle.job,
         writes=True,

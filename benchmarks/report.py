@@ -88,6 +88,7 @@ def page(results: Results) -> str:
         "## How to read it",
         (HERE / "how_to_read.md").read_text().strip(),
     ]
+    parts += ["## What was wanted", (HERE / "goals.md").read_text().strip()]
     for case in results.cases:
         parts += list(_case(case))
     parts += ["## Over versions", OVER_VERSIONS]

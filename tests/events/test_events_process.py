@@ -77,7 +77,7 @@ def runs_of(entries: list[Entry]) -> list[list[Entry]]:
 
 
 SLOW = """
-import sys, time
+import dataclasses, sys, time
 from forge_gpu.cli import prepare as command, progress
 from forge_gpu.job import index_pass
 from forge_gpu.cli.app import main
@@ -86,10 +86,9 @@ def slow(workspace, item, chunk_bytes):
     time.sleep(0.05)
     return whole(workspace, item, chunk_bytes)
 index_pass.index_range = slow
-import forge_gpu.job.state.spec as spec
-spec.JobSpec.__init__.__defaults__ = tuple(
-    8192 if value == 16 * 2**20 else value for value in spec.JobSpec.__init__.__defaults__
-)
+from forge_gpu.job.state.spec import JobSpec
+for field in dataclasses.fields(JobSpec):
+    field.default = 8192 if field.default == 16 * 2**20 else field.default
 sys.argv = ["forge", "prepare", *sys.argv[1:]]
 main()
 """

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from forge_gpu.config.schema import Config
 from tests.job import jobs
 from tests.job.test_job_tokens import plan as plan_of_talks
@@ -28,6 +31,10 @@ FLAT: dict[str, dict[str, Any]] = {
     "messages": {"output": {"form": "messages", "format": "parquet"}},
     "source": {"output": {"form": "source"}},
 }
+TABLES: dict[str, dict[str, Any]] = {
+    "from Parquet": {"preprocessing": NEAR, "output": {"format": "parquet", "columns": ["category"]}},
+}
+"""Of compressed Parquet: rows that are decoded once."""
 PAIRS: dict[str, dict[str, Any]] = {
     "preference": {"output": {"form": "preference"}},
     "preference, as Parquet, in shards": {
@@ -65,15 +72,26 @@ def plans(folder: Path) -> dict[str, dict[str, Any]]:
     for number, (named, make) in enumerate(kinds):
         source = _source(folder / f"rows{number}.jsonl", (jobs.rows(ROWS), _pair_rows(), talks(ROWS))[number])
         made |= {name: make(source, **sections) for name, sections in named.items()}
+    table = _table(folder / "rows.parquet")
+    made |= {name: jobs.plan(table, **sections) for name, sections in TABLES.items()}
     return {name: plan.model_dump(mode="json") for name, plan in made.items()}
 
 
-NAMES = (*FLAT, *PAIRS, *TALKS)
+NAMES = (*FLAT, *PAIRS, *TALKS, *TABLES)
 
 
 def _source(path: Path, rows: list[dict[str, Any]]) -> Path:
     with jobs.write_lines(path, rows).open("a") as file:
         file.write("{broken\n" + json.dumps({"instruction": "no answer"}) + "\n")
+    return path
+
+
+def _table(path: Path) -> Path:
+    rows = [
+        {name: row[name] for name in ("instruction", "input", "output", "category")}
+        for row in jobs.rows(ROWS)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=20)
     return path
 
 

@@ -6,7 +6,6 @@ import hashlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -30,6 +29,7 @@ from forge_gpu.io.sinks.base import (
 )
 from forge_gpu.io.sinks.shards import Shards
 from forge_gpu.kernels.layout import Text
+from forge_gpu.plain import frozen
 from tests.job import jobs
 
 
@@ -61,7 +61,7 @@ class LengthsFile:
         self._file.close()
 
 
-@dataclass(frozen=True)
+@frozen
 class Lengths(FileFormat):
     def names(self, stem: str, rows: int, rows_per_shard: int | None) -> list[tuple[str, ...]]:
         shards = super().names(stem, rows, rows_per_shard)
