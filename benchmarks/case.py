@@ -38,8 +38,9 @@ class Case:
     """name: on the command line. about: one line. task: the function that a contender's module must have.
 
     cast: who takes part. writes: the task gets a folder to write into.
-    points: the inputs, from what the size gives. rounds: measured runs of each contender; budget: seconds for
-    them, beyond which a slow contender gets fewer, but one.
+    points: the inputs, from what the size gives. on_disk: what is written goes to the disk, not to memory.
+    rounds: measured runs of each contender; budget: seconds for them, beyond which a slow contender gets
+    fewer, but one.
     """
 
     name: str
@@ -49,5 +50,6 @@ class Case:
     points: Callable[[Inputs], list[Point]]
     check: Check
     writes: bool = False
+    on_disk: bool = False
     rounds: int = 5
     budget: float = 30.0

@@ -169,6 +169,7 @@ CASES: tuple[Case, ...] = (
         parquet,
         oracle.job_to_parquet,
         writes=True,
+        on_disk=True,
     ),
     frame_case("read_jsonl", "From JSONL to columns of text.", oracle.columns, SIMDJSON, READ),
     frame_case("render_flat", "From columns to one chatml text for each row.", oracle.texts, MEMCPY),

@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 OURS = "forge"
 """Name of the contender that others are held against; variants of it are "forge, ..."."""
 
-WIDTH = 118
+WIDTH = 120
 """Characters of a line of prose."""
 
 OVER_VERSIONS = (
