@@ -20,7 +20,8 @@ WIDTH = 120
 
 OVER_VERSIONS = (
     "How many times as long as Forge others took, in each version's own run of this page. Below 1× they were "
-    "faster. The figures are those of `benchmarks/versions/`.\n\n![Over versions](pictures/speed.svg)"
+    "faster. Figures are those of `benchmarks/versions/`. Processors differ: that of 0.6.0 has no AVX-512."
+    "\n\n![Over versions](pictures/speed.svg)"
 )
 
 HEAD = ("who", "seconds", "±", "times forge", "CPU s", "MB/s", "peak MB", "")
