@@ -68,11 +68,10 @@ def require_for_job(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, ex
 def room_to_keep(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, expansions: Expansions) -> int:
     """Bytes that a copy of decoded input may take, which a job can do without: of what is free and not needed
     for all else, and so few that the system's cache has them. None in a folder that lies in memory."""
-    memory = read_memory()
     if is_in_memory(spec.output):
         return 0
     left = free_space(spec.output) - _of_job(spec, inputs, checkpoint, expansions)
-    return max(min(left, shares.KEPT.of(memory.available)), 0)
+    return max(min(left, shares.KEPT.of(read_memory().available)), 0)
 
 
 def _of_job(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, expansions: Expansions) -> int:
