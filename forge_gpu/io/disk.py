@@ -18,26 +18,37 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 def free_space(path: Path) -> int:
     """Bytes that this user may still write on the disk of `path`, which need not exist yet."""
+    return shutil.disk_usage(_nearest(path)).free
+
+
+def _nearest(path: Path) -> Path:
+    """A path, or the nearest folder above it that exists."""
     folder = path.absolute()
     while not folder.exists():
         folder = folder.parent
-    return shutil.disk_usage(folder).free
+    return folder
 
 
 IN_MEMORY = ("tmpfs", "ramfs")
+MOUNTS = Path("/proc/self/mountinfo")
 
 
-def is_in_memory(path: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
+def is_in_memory(path: Path, mounts: Path = MOUNTS) -> bool:
     """Whether what is written to `path`, which need not exist yet, takes memory: its file system is no disk
     (Linux; False elsewhere)."""
+    return _is_memory(_nearest(path).stat().st_dev, mounts)
+
+
+def _is_memory(device: int, mounts: Path = MOUNTS) -> bool:
+    """Whether a file system, by the number of its device, keeps files in memory (proc_pid_mountinfo(5))."""
     try:
-        lines = [line.split() for line in mounts.read_text("utf-8", "surrogateescape").splitlines()]
+        lines = mounts.read_bytes().splitlines()
     except OSError:
         return False
-    place = path.absolute().resolve()
-    kinds = {Path(line[1].replace("\\040", " ")): line[2] for line in lines}  # the last one hides others
-    over = [point for point in kinds if place.is_relative_to(point)]
-    return bool(over) and kinds[max(over, key=lambda point: len(point.parts))] in IN_MEMORY
+    number = f"{os.major(device)}:{os.minor(device)}".encode()
+    halves = (line.partition(b" - ") for line in lines)
+    kinds = {about.split()[2]: kind.split()[0].decode() for about, _, kind in halves}
+    return kinds.get(number) in IN_MEMORY
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
@@ -105,11 +116,15 @@ def reserve(descriptor: int, offset: int, size: int) -> None:
 
     Only a hint: where there is no room, or no way to keep it, the write itself will tell. The file's size
     stays as it is; room that is not used in the end is given back where the file is truncated to its size.
+    A file system in memory would take the time to clear what is written over soon: there it does nothing.
     """
     _, keep = _hints()
-    if keep is not None:
+    if keep is not None and not _was_memory(os.fstat(descriptor).st_dev):
         keep(descriptor, FALLOC_FL_KEEP_SIZE, offset, size)
 
+
+_was_memory = cache(_is_memory)
+"""What a device was when it was first asked for, which will do for a hint."""
 
 Call = Callable[[int, int, int, int], int]
 

@@ -126,7 +126,7 @@ def _first_rejected(
     first = int(np.flatnonzero(reasons)[0])
     row, of_file, line = 0, place.first_in_file, place.first_line
     for chunk in workspace.chunks(item, chunk_bytes):
-        rows = workspace.reader.read(chunk, judge=False, place=folder_of(item))
+        rows = workspace.reader.read(chunk, judge=False, place=partial(folder_of, item))
         if first < row + len(rows):
             lines = LineCounter(rows, line) if item.source.format.kind == "jsonl" else None
             path, reason = item.source.file.path, reasons[first]

@@ -177,13 +177,18 @@ def test_a_folder_in_memory_is_told_of_and_counts_as_memory(tmp_path, monkeypatc
     assert "choose a folder on a disk" in line
 
 
-def test_the_last_of_several_mounts_says_what_a_folder_is(tmp_path):
+def test_the_file_system_of_the_nearest_folder_says_whether_it_is_memory(tmp_path):
+    device = tmp_path.stat().st_dev
+    own, other = (f"{os.major(device)}:{os.minor(device + more)}" for more in (0, 1))
+    line = "40 27 {} / /some\\040where rw,relatime shared:1 - {} none rw\n"
     mounts = tmp_path / "mounts"
-    mounts.write_text(
-        f"a / ext4 rw 0 0\nb {tmp_path}/fast tmpfs rw 0 0\nc {tmp_path}/fast/disk ext4 rw 0 0\n"
-    )
-    names = {"": False, "fast/new/one": True, "fast/disk/x": False, "faster": False}
-    assert {name: is_in_memory(tmp_path / name, mounts) for name in names} == names
+    for kinds, is_memory in [
+        ({own: "tmpfs", other: "ext4"}, True),
+        ({own: "ext4", other: "tmpfs"}, False),
+        ({other: "ramfs"}, False),
+    ]:
+        mounts.write_text("".join(line.format(*of) for of in kinds.items()))
+        assert is_in_memory(tmp_path, mounts) == is_in_memory(tmp_path / "new" / "one", mounts) == is_memory
     assert not is_in_memory(tmp_path, tmp_path / "none")
 
 

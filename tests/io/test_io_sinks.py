@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from forge_gpu.errors import OutputError
-from forge_gpu.io import growing
+from forge_gpu.io import disk, growing
 from forge_gpu.io.atomic import inside, make_folder, write_atomic
 from forge_gpu.io.disk import free_space, require_space, reserve, size_text
 from forge_gpu.io.growing import GrowingFile
@@ -127,6 +127,15 @@ def test_no_room_to_keep_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyP
         file.write(b"seven..\n")
     file.close()
     assert (tmp_path / "lines").read_bytes() == b"seven..\n" * 8
+
+
+def test_no_room_is_kept_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lines"
+    with path.open("wb") as file:
+        for is_memory in (True, False):
+            monkeypatch.setattr(disk, "_was_memory", {path.stat().st_dev: is_memory}.__getitem__)
+            reserve(file.fileno(), 0, 1 << 20)
+            assert not (is_memory and path.stat().st_blocks)
 
 
 def test_write_atomic(tmp_path: Path) -> None:

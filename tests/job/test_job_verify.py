@@ -1,17 +1,23 @@
 """The output is read back: what is not as it was written stops the job, whatever the number of threads."""
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from forge_gpu.errors import Interrupted, ValidationError
+from forge_gpu.io.sinks import jsonl
+from forge_gpu.io.sinks.lines import in_pieces
 from forge_gpu.job.events.events import ChunkDone, Event
 from forge_gpu.job.output.result import OutputFile
 from forge_gpu.job.output.verify import verify
 from forge_gpu.job.state.spec import JobSpec
+from forge_gpu.templates.forms import form_of
 from tests.job import jobs
 
 
@@ -121,3 +127,30 @@ def test_a_job_that_is_stopped_there_goes_on_from_there(tmp_path):
     again = jobs.run(config, tmp_path / "out", threads=2)
     assert again.counts == whole.counts
     assert jobs.content(tmp_path / "out") == jobs.content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("block", [64, 700, 2**20])
+@pytest.mark.parametrize("wrong", [(), (5, 6, 380), (6, 7), (380,)])
+def test_the_first_line_that_is_wrong_is_told_of(tmp_path, monkeypatch, threads, block, wrong):
+    """Whatever pieces lines are looked at in, and whichever piece is looked at first."""
+    monkeypatch.setattr(jsonl, "BLOCK_BYTES", block)
+    path = tmp_path / "train.jsonl"
+    lines = [b'{"text":"%s"}\n' % (b"x" * (1 + number % 97)) for number in range(1, 400)]
+    for number in wrong:
+        lines[number - 1] = b'{"text":""}\n'
+    path.write_bytes(b"".join(lines))
+    plan, seen = jobs.plan(path), [(0, 0)]
+    fields = form_of(plan).fields(plan)
+    fault = pytest.raises(ValidationError, match=f": line {wrong[0]} has no text") if wrong else nullcontext()
+    with ThreadPoolExecutor(2) if threads > 1 else nullcontext() as beside, fault:
+        rows, _ = jsonl.FORMAT.check(path, fields, lambda *of: seen.append(of), beside)
+        assert (rows, rows, path.stat().st_size) == (len(lines), *map(sum, zip(*seen, strict=True)))
+
+
+def test_lines_in_pieces_are_whole():
+    block = np.frombuffer(b"".join(b"x" * length + b"\n" for length in (0, 3, 90, 0, 1, 400, 2)), np.uint8)
+    for count in range(1, 9):
+        pieces = in_pieces(block, count)
+        assert len(pieces) == count and b"".join(piece.tobytes() for piece in pieces) == block.tobytes()
+        assert all(piece[-1] == ord("\n") for piece in pieces if len(piece))
+    assert [len(piece) for piece in in_pieces(block[:200], 2)] == [99, 101]

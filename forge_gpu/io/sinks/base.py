@@ -180,7 +180,7 @@ class Format(Protocol):
     ) -> tuple[int, str]:
         """Read a finished file; its rows and its SHA-256.
 
-        fields: columns that every row must have. beside: may be used to hash while rows are looked at.
+        fields: columns that every row must have. beside: may look at rows while the file is hashed.
         Raises ValidationError.
         """
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -24,15 +23,17 @@ from forge_gpu.io.sinks.base import (
     Sink,
     Written,
 )
-from forge_gpu.io.sinks.lines import LinesToArrow, blocks_of_lines, scan_lines
+from forge_gpu.io.sinks.lines import BLOCK_BYTES, LinesToArrow, blocks_of_lines, in_pieces, scan_lines
 from forge_gpu.io.sinks.shards import ShardedFormat, ShardRows
 from forge_gpu.io.sinks.unfinished import UnfinishedFile
-from forge_gpu.kernels.layout import Text
+from forge_gpu.kernels.layout import U8, Text
 from forge_gpu.kernels.scratch import Scratch
 from forge_gpu.plain import frozen
 
 SUFFIX = ".jsonl"
 NEWLINE = 10
+PIECES = 4
+"""Blocks of lines that are looked at at once, where there are threads for that."""
 
 
 class JsonlFile(PlacingSink):
@@ -87,34 +88,43 @@ class Jsonl(ShardedFormat):
         on_block: OnBlock,
         beside: Executor | None,
     ) -> tuple[int, str]:
-        names = tuple(field.name for field in fields)
-        scratch, digest = Scratch(), hashlib.sha256()
-        rows = 0
-        for block in blocks_of_lines(path):
-            with _meanwhile(beside, partial(digest.update, block.data)):
-                records = scan_lines(block, names, scratch, path)
-                for field in fields:
-                    is_sound = field.is_sound(records.columns[field.name])
-                    if not is_sound.all():
-                        row = rows + int(np.flatnonzero(~is_sound)[0])
-                        raise ValidationError(f"{path}: line {row + 1} has no {field.name}")
+        scratches = [Scratch() for _ in range(1 if beside is None else PIECES)]
+        digest, rows = hashlib.sha256(), 0
+        for block in blocks_of_lines(path, len(scratches) * BLOCK_BYTES):
+            before = rows
+            looks = [
+                _begun(beside, partial(_look, piece, fields, scratch, path))
+                for piece, scratch in zip(in_pieces(block, len(scratches)), scratches, strict=True)
+            ]
+            digest.update(block.data)
+            for look in looks:
+                count, unsound = look()
+                if unsound is not None:
+                    row, field = unsound
+                    raise ValidationError(f"{path}: line {rows + row + 1} has no {field}")
+                rows += count
             if block[-1] != NEWLINE:  # as only the last block's can be
                 raise ValidationError(f"{path}: its last line has no end")
-            rows += len(records)
-            on_block(len(records), len(block))
+            on_block(rows - before, len(block))
         return rows, digest.hexdigest()
 
 
-@contextmanager
-def _meanwhile(beside: Executor | None, work: Callable[[], None]) -> Iterator[None]:
-    """Work that is done beside what is done inside, and before it without an executor."""
-    if beside is None:
-        work()
-        yield
-        return
-    waiting = beside.submit(work)
-    yield
-    waiting.result()
+Look = tuple[int, tuple[int, str] | None]
+"""The rows of lines; the first of them that lacks a field, and that field's name."""
+
+
+def _look(lines: U8, fields: Sequence[Field], scratch: Scratch, path: Path) -> Look:
+    records = scan_lines(lines, tuple(field.name for field in fields), scratch, path)
+    for field in fields:
+        is_sound = field.is_sound(records.columns[field.name])
+        if not is_sound.all():
+            return len(records), (int(np.flatnonzero(~is_sound)[0]), field.name)
+    return len(records), None
+
+
+def _begun(beside: Executor | None, work: Callable[[], Look]) -> Callable[[], Look]:
+    """Waits for work that is done beside; without an executor, does it."""
+    return work if beside is None else beside.submit(work).result
 
 
 FORMAT = Jsonl(SUFFIX, (SUFFIX + PARTIAL,))

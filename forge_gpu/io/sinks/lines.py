@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -181,6 +182,12 @@ def blocks_of_lines(path: OutputPath, block_bytes: int = BLOCK_BYTES) -> Iterato
                 yield buffer[:whole]
                 buffer[: end - whole] = buffer[whole:end].copy()
             held = end - whole
+
+
+def in_pieces(block: U8, count: int) -> list[U8]:
+    """Lines in so many pieces of whole lines, about alike; where a line is long some have none."""
+    cuts = [_after_last_newline(block[: len(block) * number // count]) for number in range(1, count)]
+    return [block[begin:end] for begin, end in pairwise([0, *cuts, len(block)])]
 
 
 def _after_last_newline(data: U8) -> int:

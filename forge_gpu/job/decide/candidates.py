@@ -140,7 +140,7 @@ def read_texts(workspace: Workspace, item: Item, required: I64, chunk_bytes: int
     texts: list[Text] = []
     first = 0
     for chunk in workspace.chunks(item, chunk_bytes):
-        rows = workspace.reader.read(chunk, judge=False, place=folder_of(item))
+        rows = workspace.reader.read(chunk, judge=False, place=partial(folder_of, item))
         inside = required[(required >= first) & (required < first + len(rows))] - first
         if len(inside):
             texts.append(joined([workspace.near.text.of(rows, inside)]))

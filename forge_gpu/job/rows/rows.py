@@ -201,12 +201,12 @@ class RowReader:
         judge: bool,
         records: Records | None = None,
         bind: bool = True,
-        place: str = "",
+        place: Callable[[], str] = str,
     ) -> Rows:
         """The rows of a chunk. `judge` runs the quality checks, which only the first pass needs.
 
         records: those of the chunk, by `keys`, where they are known. bind: whether their texts are asked for.
-        place: the folder of the file that they are of.
+        place: the folder of the file that they are of, for expansions that ask for it.
         """
         source = records or self._records(chunk)
         records, parts = self._paths.resolved(source), None
@@ -292,11 +292,11 @@ class RowReader:
         """Columns to read of a table; None for all: the form, or an expansion, takes the whole record."""
         return None if self._takes_records or form_of(self.config).is_record else self.keys
 
-    def _for_expansions(self, chunk: Chunk, records: Records, place: str) -> Records:
+    def _for_expansions(self, chunk: Chunk, records: Records, place: Callable[[], str]) -> Records:
         """Records with what the expansions take beside columns of the input: the whole of each, its place."""
         columns = dict(records.columns)
         if self._takes_place:
-            columns[PLACE] = _same_text(place, len(records))
+            columns[PLACE] = _same_text(place(), len(records))
         if self._takes_records:
             columns[RECORD] = record_column(self.engine, chunk, records)
         return records.with_columns(columns)

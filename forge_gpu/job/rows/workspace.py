@@ -209,7 +209,7 @@ class Workspace:
 
     def judge(self, item: Item, chunk: Chunk) -> tuple[Rows, int]:
         """The rows of a chunk of a range, judged, and the digest of its source; the scan is held."""
-        rows = self.reader.read(chunk, judge=True, place=folder_of(item))
+        rows = self.reader.read(chunk, judge=True, place=partial(folder_of, item))
         digest = self._digest(rows)
         if self._scans is not None and chunk.form != "table":
             if not self.on_device:
@@ -225,15 +225,17 @@ class Workspace:
         asked for. Raises InputError where what is held is of other bytes."""
         held = None
         if isinstance(chunk, DeviceChunk):
-            rows = self.reader.read(chunk, judge=False, bind=bind, place=folder_of(item))
+            rows = self.reader.read(chunk, judge=False, bind=bind, place=partial(folder_of, item))
             return rows, chunk.found.digest
         if self._scans is not None and chunk.form != "table" and not self.on_device:
             held = self._scans.find(item.file, chunk, self.reader.keys)
         if held is None:
-            rows = self.reader.read(chunk, judge=False, bind=bind, place=folder_of(item))
+            rows = self.reader.read(chunk, judge=False, bind=bind, place=partial(folder_of, item))
             return rows, self._digest(rows)
         records, before = held
-        rows = self.reader.read(chunk, judge=False, records=records, bind=bind, place=folder_of(item))
+        rows = self.reader.read(
+            chunk, judge=False, records=records, bind=bind, place=partial(folder_of, item)
+        )
         if source_digest(rows) != before:
             raise changed(item)
         return rows, before
