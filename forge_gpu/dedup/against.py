@@ -14,11 +14,11 @@ from dataclasses import field
 import numpy as np
 import numpy.typing as npt
 
-from forge_gpu.dedup.near import F64, NearDuplicates
+from forge_gpu.dedup.near import NearDuplicates
 from forge_gpu.dedup.shingling import Shingling
 from forge_gpu.kernels.layout import I64, U64, Text
 from forge_gpu.kernels.reference.shingles import Lookup, lookup
-from forge_gpu.kernels.reference.union import SMALL_BUCKET
+from forge_gpu.kernels.reference.union import F64, SMALL_BUCKET
 from forge_gpu.plain import frozen
 
 _FILTER_BITS = 20

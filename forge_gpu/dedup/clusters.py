@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from forge_gpu.kernels.arrays import Arrays, Result, on_host
+from forge_gpu.kernels.arrays import Arrays, Result
 from forge_gpu.kernels.layout import I64, Text
 from forge_gpu.kernels.reference.shingles import U32
 from forge_gpu.kernels.reference.union import F64
@@ -30,32 +30,16 @@ class Decider(Protocol):
     ) -> tuple[I64, I64, F64] | None: ...
 
 
-class Host:
-    """Decides nothing elsewhere."""
-
-    def decided(self, work: Callable[[Arrays], Result], rows: int) -> Result:
-        return on_host(work, rows)
-
-    def shared_shingles(self, texts: Sequence[Text], pairs: I64, kind: int, n: int, fold: U32) -> None:
-        return None
-
-    def united(self, parent: I64, partner: I64, nearest: F64, pairs: I64, similarity: F64) -> None:
-        return None
-
-
-HOST = Host()
-
-
 class Clusters:
     """Connected components of near-duplicate pairs over n rows; 24 bytes a row.
 
     label: int64[n], the smallest row of each row's component, final after `close`. partner: int64[n], the
     row that this row was found most similar to (the smallest of several), -1 where there is none;
     similarity: float64[n], that Jaccard similarity, 0 where there is none. decider: where pairs may be
-    joined, once they take `room_bytes`.
+    joined, once they take `room_bytes`; None for the host alone.
     """
 
-    def __init__(self, n: int, decider: Decider = HOST, room_bytes: int = 0) -> None:
+    def __init__(self, n: int, decider: Decider | None = None, room_bytes: int = 0) -> None:
         self.label = np.arange(n, dtype=np.int64)
         self.partner = np.full(n, -1, np.int64)
         self.similarity = np.zeros(n, np.float64)
@@ -77,7 +61,9 @@ class Clusters:
         if len(self._waiting) > 1:
             pairs, similarity = (np.concatenate(arrays) for arrays in zip(*self._waiting, strict=True))
         self._waiting, self._held = [], 0
-        made = self._decider.united(self.label, self.partner, self.similarity, pairs, similarity)
+        made = None
+        if self._decider is not None:
+            made = self._decider.united(self.label, self.partner, self.similarity, pairs, similarity)
         if made is None:
             unite(self.label, pairs)
             keep_nearest(pairs, similarity, self.partner, self.similarity)

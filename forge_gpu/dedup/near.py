@@ -18,19 +18,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from forge_gpu.dedup.clusters import HOST, Clusters, Decider
+from forge_gpu.dedup.clusters import Clusters, Decider
 from forge_gpu.dedup.lsh import Bands, ReadBand, candidates, distinct
 from forge_gpu.dedup.shingling import Shingling
 from forge_gpu.errors import ConfigError
 from forge_gpu.hardware import shares
 from forge_gpu.in_turn import by_threads
-from forge_gpu.kernels.arrays import HOST as ON_HOST
+from forge_gpu.kernels.arrays import HOST, on_host
 from forge_gpu.kernels.layout import I64, U64, Text
 from forge_gpu.kernels.reference.minhash import Signing, multipliers
+from forge_gpu.kernels.reference.union import F64
 from forge_gpu.kernels.scratch import Scratch
 from forge_gpu.plain import frozen
-
-F64 = npt.NDArray[np.float64]
 
 ReadRows = Callable[[I64], Text]
 """Gives the texts of some rows, which are ascending and without repeats, in their order."""
@@ -104,7 +103,7 @@ def find_clusters(
     threads: int = 1,
     folder: Path | None = None,
     fetch: Callable[[I64], None] = _nothing_to_fetch,
-    decider: Decider = HOST,
+    decider: Decider | None = None,
     read_texts: ReadTexts | None = None,
 ) -> Clusters:
     """Clusters of near-duplicates among the live rows.
@@ -112,23 +111,27 @@ def find_clusters(
     read_band: band hashes of all n rows (see lsh.ReadBand); live: bool[n]; text_bytes: int64[n], the size of
     each row's text (may be a mapped file); read_rows: the texts of candidate rows, by any of `threads`
     threads. folder: see Pairs. fetch: is given all candidate rows, ascending, before one is read. decider:
-    where bands may be sorted, texts compared and pairs joined. read_texts: gives it the texts, if not the
-    host. The result depends on neither budget nor threads nor those. Memory: Clusters' 24 bytes a row, one
-    more, and `budget_bytes` within the bounds that `candidates` and `compare` state.
+    where bands may be sorted, texts compared and pairs joined; None for the host alone. read_texts: gives it
+    the texts, if not the host. The result depends on neither budget nor threads nor those. Memory: Clusters'
+    24 bytes a row, one more, and `budget_bytes` within the bounds that `candidates` and `compare` state.
     """
     for_texts = shares.TEXTS.of(budget_bytes)
-    there = decider.decided(lambda arrays: 0 if arrays is ON_HOST else arrays.room(maxsize), len(live))
+    decide = on_host if decider is None else decider.decided
+    there = decide(lambda arrays: 0 if arrays is HOST else arrays.room(maxsize), len(live))
     waiting = shares.JOINED.of(for_texts) if there else 0
     clusters = Clusters(len(live), decider, waiting)
     with closing(
-        candidates(read_band, settings.bands.count, live, budget_bytes, threads, folder, decider.decided)
+        candidates(read_band, settings.bands.count, live, budget_bytes, threads, folder, decide)
     ) as pairs:
         in_order = pairs.in_order()
         first = next(in_order)  # from here on `pairs.rows` is whole
         fetch(np.flatnonzero(pairs.rows))
         every = chain((first,), in_order)
         how = text_bytes, read_rows, settings.shingling, for_texts - waiting, threads
-        compared = compare_there(every, *how, decider, read_texts, there) if there else compare(every, *how)
+        if decider is None or not there:
+            compared = compare(every, *how)
+        else:
+            compared = compare_there(every, *how, decider, read_texts, there)
         with closing(compared):
             for batch, similarity in compared:
                 held = similarity >= settings.threshold

@@ -38,13 +38,10 @@ def write_checked(path: Path, content: bytes) -> None:
     Nothing waits for the disk: a loss of power may leave it torn, a killed process cannot.
     Raises OutputError.
     """
-    beside = name_beside(path)
     try:
-        _create(beside)
-        _fill(beside, content)
-        os.replace(beside, path)
+        with written_beside(path, lasts=False) as beside:
+            _fill(beside, content)
     except OSError as fault:
-        _forget(beside)
         raise output_fault(fault, path, len(content)) from fault
 
 

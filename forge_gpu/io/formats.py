@@ -9,12 +9,11 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Literal
 
-import orjson
-
 from forge_gpu.errors import InputError
-from forge_gpu.io.dialects import RFC_4180, Dialect, at_its_begin, dialect_of
+from forge_gpu.io.dialects import RFC_4180, SAMPLE_RECORDS, Dialect, at_its_begin, dialect_of
 from forge_gpu.io.faults import OnRetry, ignore_retry
 from forge_gpu.io.inputs import InputFile
+from forge_gpu.io.json_cursor import is_json
 from forge_gpu.io.json_guess import layout_of, lists_of_records
 from forge_gpu.io.json_layouts import Layout
 from forge_gpu.io.odd_texts import what_it_is, why_broken
@@ -35,7 +34,6 @@ HEAD_BYTES = 2**20
 MOST_FIRST_LINE = 2**28
 """How far the end of a first line is looked for."""
 _CONTROL = bytes(byte for byte in range(32) if byte not in b"\t\n\r\f\x1a\x1b")
-SAMPLE_RECORDS = 200
 _HOLE = re.compile(rb"\0{16,}")
 """What a writer that was cut off leaves where it had not written yet."""
 _MARKS = (
@@ -78,10 +76,9 @@ class Head:
 @frozen
 class Format:
     """kind: "jsonl" lines, "json" an array of records, tables, "tar" (files of one key are a record), or
-    "empty" (no rows). compression: "gzip",
-    "zstd" or None. encoding: of the text. mark: bytes of a UTF-8 byte order mark that begins a file which
-    is read where it lies. dialect: of csv and tsv. layout: where the records of JSON are, if it is neither
-    lines nor an array of them."""
+    "empty" (no rows). compression: "gzip", "zstd" or None. encoding: of the text. mark: bytes of a UTF-8 byte
+    order mark that begins a file which is read where it lies. dialect: of csv and tsv. layout: where the
+    records of JSON are, if it is neither lines nor an array of them."""
 
     kind: Kind
     compression: str | None = None
@@ -275,7 +272,7 @@ def _text_format(
     lines = [line for line in head.split(b"\n", 4 * SAMPLE_RECORDS)[: 4 * SAMPLE_RECORDS] if line.strip()]
     if format == "auto":
         first = head.lstrip()[:1]
-        if first == b"[" and not (_complete(lines[0]) and len(lines) > 1):
+        if first == b"[" and not (is_json(lines[0]) and len(lines) > 1):
             return replace(result, kind="json")
         objects = _objects_among(lines)
         if objects * 2 >= len(lines) or first == b"[":
@@ -285,7 +282,7 @@ def _text_format(
     dialect = _dialect(file, head, whole, format) if planned is None else at_its_begin(head, planned)
     if dialect is not None:
         return replace(result, kind="tsv" if dialect.delimiter == "\t" else "csv", dialect=dialect)
-    if format == "auto" and any(line.startswith(b"{") and _complete(line) for line in lines):
+    if format == "auto" and any(line.startswith(b"{") and is_json(line) for line in lines):
         return replace(result, kind="jsonl")
     raise InputError(
         f"{file.path}: not a data file: neither JSON, nor a table with the same number of fields in each "
@@ -297,7 +294,7 @@ def _objects_among(lines: list[bytes]) -> int:
     """How many lines are JSON objects; where they are half of all, no more are looked at."""
     objects = 0
     for line in lines:
-        objects += line.startswith(b"{") and _complete(line)
+        objects += line.startswith(b"{") and is_json(line)
         if objects * 2 >= len(lines):
             break
     return objects
@@ -319,14 +316,6 @@ def _objects(file: InputFile, lines: list[bytes], objects: int) -> Literal["json
         f"array of objects: jq -c . {name} > records.jsonl makes lines (or "
         "jq -c '.KEY[]' if the records are a list under a key)"
     )
-
-
-def _complete(line: bytes) -> bool:
-    try:
-        orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return False
-    return True
 
 
 def _dialect(file: InputFile, head: bytes, whole: bool, format: str) -> Dialect | None:

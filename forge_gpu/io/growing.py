@@ -23,18 +23,21 @@ RESERVE_SHARE, RESERVE_MOST = 8, 64 * 2**20
 """Room is kept for an eighth of what a file has, and for so many bytes at most: a full disk is not in sight
 of the check before a job while it is not nearly full."""
 
+AT_ONCE = 2**30
+"""Bytes that the system is asked to write or read in one call."""
+
 Write = Callable[[], None]
 """Writes bytes that have their place; by any thread, while they are as they were. Raises OutputError."""
 
 
-def _open_own(path: Path, resume_at: int) -> int:
+def _open_own(path: Path, resume_at: int, mode: int) -> int:
     """A descriptor of a file that is written under this name alone: through a link, or another name of the
     same file, someone else's would be. What is not gone on with is made anew. Raises OSError."""
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     if not resume_at:
         path.unlink(missing_ok=True)
-        return os.open(path, flags | os.O_CREAT | os.O_EXCL, file_mode(path.parent))
-    descriptor = os.open(path, flags | os.O_CREAT, file_mode(path.parent))
+        return os.open(path, flags | os.O_EXCL, mode)
+    descriptor = os.open(path, flags, mode)
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
         os.close(descriptor)
@@ -45,16 +48,18 @@ def _open_own(path: Path, resume_at: int) -> int:
 class GrowingFile:
     """A file at `path`, which is to become part of `of`, by whose name faults are told.
 
-    resume_at: bytes of an earlier run that stay; what follows them is cut off. Raises OutputError.
+    resume_at: bytes of an earlier run that stay; what follows them is cut off. lasts: it will be synced; else
+    it is for this run alone, nobody else may read it, and nothing has its disk begin. Raises OutputError.
     """
 
-    def __init__(self, path: Path, resume_at: int = 0, of: Path | None = None) -> None:
+    def __init__(self, path: Path, resume_at: int = 0, of: Path | None = None, *, lasts: bool = True) -> None:
         self.path = path
         self._of = of or path
+        self._lasts = lasts
         self._position = self._begun = self._reserved = resume_at
         make_folder(path.parent)
         try:
-            self._descriptor = _open_own(path, resume_at)
+            self._descriptor = _open_own(path, resume_at, file_mode(path.parent) if lasts else 0o600)
             size = os.fstat(self._descriptor).st_size
         except OSError as fault:
             raise output_fault(fault, self._of) from fault
@@ -74,36 +79,36 @@ class GrowingFile:
         """Give bytes their place behind all others, and what writes them there: until it has, the file may
         have a hole."""
         view = memoryview(data).cast("B")  # type: ignore[arg-type]
-        at, hints = self._position, []
-        if at - self._begun >= BEGIN_EVERY:
-            hints.append(partial(begin_writeback, self._descriptor, self._begun, at - self._begun))
-            self._begun = at
-        if at + len(view) > self._reserved and at >= BEGIN_EVERY:
-            size = max(len(view), min(at // RESERVE_SHARE, RESERVE_MOST))
-            hints.append(partial(reserve, self._descriptor, at, size))
-            self._reserved = at + size
+        at = self._position
+        hints = self._hints(at, len(view)) if self._lasts else ()
         self._position += len(view)
         return partial(self._write_at, at, view, hints)
 
-    def _write_at(self, at: int, view: memoryview, hints: Sequence[Callable[[], None]]) -> None:
+    def _hints(self, at: int, size: int) -> Sequence[Callable[[], None]]:
+        """What the disk is to do before so many bytes are written there."""
+        hints = []
+        if at - self._begun >= BEGIN_EVERY:
+            hints.append(partial(begin_writeback, self._descriptor, self._begun, at - self._begun))
+            self._begun = at
+        if at + size > self._reserved and at >= BEGIN_EVERY:
+            room = max(size, min(at // RESERVE_SHARE, RESERVE_MOST))
+            hints.append(partial(reserve, self._descriptor, at, room))
+            self._reserved = at + room
+        return hints
+
+    def _write_at(self, at: int, view: memoryview, hints: Sequence[Callable[[], None]] = ()) -> None:
         for hint in hints:
             hint()
         while view:
             try:
-                count = os.pwrite(self._descriptor, view[: 2**30], at)
+                count = os.pwrite(self._descriptor, view[:AT_ONCE], at)
             except OSError as fault:
                 raise output_fault(fault, self._of, len(view)) from fault
             view, at = view[count:], at + count
 
     def overwrite(self, begin: int, data: bytes) -> None:
         """Write bytes over as many that were written before."""
-        view = memoryview(data)
-        try:
-            while view:
-                count = os.pwrite(self._descriptor, view, begin)
-                view, begin = view[count:], begin + count
-        except OSError as fault:
-            raise output_fault(fault, self._of) from fault
+        self._write_at(begin, memoryview(data))
 
     def position(self) -> int:
         """Bytes that have a place: what `resume_at` takes, once all are written and `sync` has returned."""
@@ -130,15 +135,21 @@ class GrowingFile:
             raise output_fault(fault, self._of) from fault
 
     def content(self, begin: int, size: int) -> bytearray:
-        """Bytes that were written."""
+        """Bytes that were written. Raises OutputError where they are not all there."""
         data = bytearray(size)
-        view = memoryview(data)
-        try:
-            while view and (count := os.preadv(self._descriptor, [view[: 2**30]], begin)):
-                view, begin = view[count:], begin + count
-        except OSError as fault:
-            raise output_fault(fault, self._of) from fault
+        self.read_into(memoryview(data), begin)
         return data
+
+    def read_into(self, view: memoryview, begin: int) -> None:
+        """As `content`, into memory that is there."""
+        while view:
+            try:
+                count = os.preadv(self._descriptor, [view[:AT_ONCE]], begin)
+            except OSError as fault:
+                raise output_fault(fault, self._of) from fault
+            if not count:
+                raise OutputError(f"{self.path}: is shorter than what was written; check the disk")
+            view, begin = view[count:], begin + count
 
     def close(self) -> None:
         """Leave the file as it is, without the room that was kept behind it."""

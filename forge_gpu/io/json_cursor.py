@@ -173,3 +173,12 @@ class Cursor:
 def text_of(key: bytes) -> str:
     """What a spelled key says."""
     return str(orjson.loads(key))
+
+
+def is_json(text: bytes) -> bool:
+    """Whether a text is one value of JSON, whole and sound."""
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from forge_gpu.io.json_cursor import is_json
 from forge_gpu.io.json_layouts import Kind, Layout
 
 MOST_BYTES = 2**18
@@ -22,6 +23,8 @@ CONTAINERS = frozenset(
     ("data", "dataset", "entries", "examples", "items", "records", "results", "rows", "samples", "train")
 )
 """Keys under which files have their records."""
+_BETWEEN = b" \t\r\n\0\xef\xbb\xbf"
+"""What may stand between records beside a comma: blanks, zeros, byte order marks."""
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{},]', re.DOTALL)
 _CLOSING = {ord("["): b"]", ord("{"): b"}"}
 
@@ -41,7 +44,7 @@ def layout_of(head: bytes, whole: bool, follows: bytes = b"") -> Layout | None:
     except orjson.JSONDecodeError:
         return None
     rest = head[begin + end :] if end else b""
-    if end and rest.strip(b" \t\r\n,\0\xef\xbb\xbf"):
+    if end and rest.strip(_BETWEEN + b","):
         return Layout("stream") if _is_stream(text, head) else None
     if (not end and whole and len(head) <= MOST_BYTES) or follows.lstrip()[:1] == b"{":
         return None  # it is cut, or the first of several
@@ -79,22 +82,15 @@ def _is_stream(first: bytes, head: bytes) -> bool:
 
 
 def _begins_object(text: bytes) -> bool:
-    return text.lstrip(b" \t\r\n\0\xef\xbb\xbf")[:1] == b"{"
+    return text.lstrip(_BETWEEN)[:1] == b"{"
 
 
 def _holds_several(line: bytes) -> bool:
     """Whether a line holds one record after another."""
-    if not line.startswith(b"{") or _is_object(line):
+    if not line.startswith(b"{") or is_json(line):
         return False
     first, end = _closed(line[:MOST_BYTES])
-    return 0 < end < len(line) and _begins_object(line[end:].lstrip(b" \t,")) and _is_object(first)
-
-
-def _is_object(text: bytes) -> bool:
-    try:
-        return isinstance(orjson.loads(text), dict)
-    except orjson.JSONDecodeError:
-        return False
+    return 0 < end < len(line) and _begins_object(line[end:].lstrip(b" \t,")) and is_json(first)
 
 
 def _within(value: dict[str, Any], is_whole: bool, is_spread: bool) -> Layout | None:

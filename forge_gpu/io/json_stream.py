@@ -6,14 +6,12 @@ import re
 from collections.abc import Iterator
 
 import numpy as np
-import orjson
 
+from forge_gpu.io.json_cursor import NEVER, is_json
 from forge_gpu.io.stores import ByteStore
 from forge_gpu.kernels.layout import ENDED, I64
 
 BLOCK = 2**20
-NEVER = 2**62
-BLANK = b" \t\r\n\0\xef\xbb\xbf"
 _NEW_RECORD = re.compile(rb"[\r\n]\{")
 _LINE_END = re.compile(rb"[\r\n]")
 
@@ -73,7 +71,7 @@ def _until(data: bytes, begin: int, mark: re.Pattern[bytes], ahead: int, is_last
 
 def _sound(record: bytes) -> Iterator[bytes]:
     """One record; where it is not JSON and others seem to begin in it, the pieces."""
-    if _NEW_RECORD.search(record) is None or _is_json(record):
+    if _NEW_RECORD.search(record) is None or is_json(record):
         yield record
         return
     begin = 0
@@ -81,11 +79,3 @@ def _sound(record: bytes) -> Iterator[bytes]:
         yield record[begin : match.start()]
         begin = match.end() - 1
     yield record[begin:]
-
-
-def _is_json(text: bytes) -> bool:
-    try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return False
-    return True

@@ -6,14 +6,14 @@ So the file is never synced, and is removed by the job or the next run. It is th
 
 from __future__ import annotations
 
-import os
 from collections.abc import Hashable, Iterator
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from forge_gpu.io.atomic import make_folder, name_beside
-from forge_gpu.io.disk import output_fault
+from forge_gpu.errors import OutputError
+from forge_gpu.io.atomic import name_beside
+from forge_gpu.io.growing import GrowingFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,8 +33,7 @@ class KeptRows:
     def __init__(self, folder: Path) -> None:
         self._path = name_beside(folder / NAME)
         self.room = 0
-        self._file = -1
-        self._end = 0
+        self._file: GrowingFile | None = None
         self._is_full = False  # the disk, against what was asked before
         self._lock = Lock()
         self._places: dict[Hashable, tuple[pa.Schema, list[tuple[int, int]]]] = {}
@@ -76,9 +75,8 @@ class KeptRows:
         self._places.clear()
         self.room = 0
         with self._lock:
-            if self._file >= 0:
-                os.close(self._file)
-                self._file = -1
+            if self._file is not None:
+                self._file.close()
                 self._path.unlink(missing_ok=True)
 
     def _write(self, data: pa.Buffer) -> int | None:
@@ -87,37 +85,22 @@ class KeptRows:
             with self._lock:
                 if data.size > self.room:
                     return None
-                at, self._end, self.room = self._end, self._end + data.size, self.room - data.size
-                self._open()
-            view, place = memoryview(data), at
-            while view:
-                count = os.pwrite(self._file, view[: 2**30], place)
-                view, place = view[count:], place + count
-        except OSError:
+                self.room -= data.size
+                self._file = self._file or GrowingFile(self._path, lasts=False)
+                at, write = self._file.position(), self._file.place(memoryview(data))
+            write()
+        except OutputError:
             self._is_full, self.room = True, 0
             return None
         return at
 
-    def _open(self) -> None:
-        if self._file < 0:
-            make_folder(self._path.parent)
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._file = os.open(self._path, flags, 0o600)
-
     def _read(self, schema: pa.Schema, places: list[tuple[int, int]]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
+        assert self._file is not None
         for at, size in places:
             data = pa.allocate_buffer(size)
-            view = memoryview(data)
-            try:
-                while view:
-                    count = os.preadv(self._file, [view[: 2**30]], at)
-                    if not count:
-                        raise OSError(None, "is shorter than it was")
-                    view, at = view[count:], at + count
-            except OSError as fault:
-                raise output_fault(fault, self._path) from fault
+            self._file.read_into(memoryview(data), at)
             yield pa.ipc.read_record_batch(data, schema)
 
 

@@ -104,7 +104,7 @@ def _records(chunk: Chunk, max_row_bytes: int) -> Iterator[bytes]:
             bad = chunk.bad.get(row)
             yield chunk.source(row) if bad is None or bad.source is None else _as_text(bad.source)
         return
-    from forge_gpu.kernels.cpu.scan import scan_records  # it loads numba, which a plan does without
+    from forge_gpu.kernels.cpu.scan import scan_records  # a plan does without the kernels
 
     records = scan_records(chunk.data, chunk.form, (), max_row_bytes)
     for begin, size in zip(records.start.tolist(), records.length.tolist(), strict=True):

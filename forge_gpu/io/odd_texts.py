@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-import orjson
+from forge_gpu.io.json_cursor import is_json
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _HTML = re.compile(rb"\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
@@ -74,10 +74,4 @@ def _mend_commas(name: str, lines: list[bytes]) -> str | None:
 
 
 def _is_record(line: bytes) -> bool:
-    if not line.startswith(b"{"):
-        return False
-    try:
-        orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return False
-    return True
+    return line.startswith(b"{") and is_json(line)

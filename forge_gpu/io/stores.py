@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Protocol
 
 from forge_gpu.errors import InputError
 from forge_gpu.io import urls
+from forge_gpu.io.identity import OpenFile
 
 
 class ByteStore(Protocol):
@@ -17,38 +17,6 @@ class ByteStore(Protocol):
         """Fill `target` from byte `offset` on; all of it lies inside the store. Raises InputError."""
 
     def close(self) -> None: ...
-
-
-class FileStore:
-    """A file on this machine, through one descriptor without a position of its own."""
-
-    def __init__(self, path: Path, shown: str) -> None:
-        self._shown = shown
-        try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            self.size = os.fstat(self._descriptor).st_size
-        except OSError as fault:
-            raise InputError(f"{shown}: cannot be read: {fault.strerror}") from fault
-
-    def read_into(self, target: memoryview, offset: int) -> None:
-        while target:
-            try:
-                count = os.preadv(self._descriptor, [target], offset)
-            except OSError as fault:
-                raise InputError(
-                    f"{self._shown}: reading failed at byte {offset}: {fault.strerror}"
-                ) from fault
-            if count == 0:
-                raise InputError(
-                    f"{self._shown}: became shorter while it was read; run again when it is complete"
-                )
-            target = target[count:]
-            offset += count
-
-    def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
 
 
 class RemoteStore:
@@ -90,4 +58,4 @@ class MemoryStore:
 
 def open_store(content: bytes | Path, shown: str) -> ByteStore:
     """The bytes of a spooled input or of a file; `shown` is its name in messages."""
-    return MemoryStore(content) if isinstance(content, bytes) else FileStore(content, shown)
+    return MemoryStore(content) if isinstance(content, bytes) else OpenFile(content, shown)

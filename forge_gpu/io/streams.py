@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import io
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -299,30 +298,3 @@ def _without_mark(blocks: Iterator[bytes]) -> Iterator[bytes]:
             break
     yield first.removeprefix(UTF8_BOM)
     yield from blocks
-
-
-class BlockReader(io.RawIOBase):
-    """Blocks as a file that can be read from once, for readers that want one."""
-
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        self._blocks = blocks
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, target: Any) -> int:
-        view = memoryview(target).cast("B")
-        done = 0
-        while done < len(view):
-            if not self._rest:
-                block = next(self._blocks, None)
-                if block is None:
-                    break
-                self._rest = memoryview(block)
-                continue
-            count = min(len(self._rest), len(view) - done)
-            view[done : done + count] = self._rest[:count]
-            self._rest = self._rest[count:]
-            done += count
-        return done

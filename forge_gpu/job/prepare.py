@@ -39,7 +39,7 @@ from forge_gpu.job.output.manifest import RunFacts
 from forge_gpu.job.output.output_guard import require_own
 from forge_gpu.job.output.publish import find_finished, publish, require_own_store, require_store
 from forge_gpu.job.output.result import Result
-from forge_gpu.job.output.space import cut_unsaved, require_for_job, room_to_keep
+from forge_gpu.job.output.space import allot_room, cut_unsaved
 from forge_gpu.job.rows.evaluation import read_evaluation
 from forge_gpu.job.rows.expansions import open_expansions
 from forge_gpu.job.rows.rows import RowReader
@@ -97,9 +97,7 @@ def prepare(
             opened.collector = collector
             with closing(opened):
                 cut_unsaved(spec, opened.checkpoint)
-                written = spec, opened.inputs, opened.checkpoint, opened.expansions
-                require_for_job(*written)
-                opened.inputs.kept.room = room_to_keep(*written)
+                allot_room(spec, opened.inputs, opened.checkpoint, opened.expansions)
                 take_steps(opened, (*deciding(spec.config), *WRITING), check_stop)
                 result = finish(opened, check_stop)
         if collector is not None and isinstance(result.output, Path):

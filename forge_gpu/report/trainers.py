@@ -35,8 +35,7 @@ def lines_for_trainers(manifest: dict[str, Any], folder: OutputPath) -> list[str
     output = manifest["config"]["output"]
     if output["form"] != "tokens" and output["format"] not in OF_MESSAGES:
         return _of_texts(manifest)
-    text = (files("forge_gpu.report") / "trainers.yaml").read_text(encoding="utf-8")
-    known = YAML(typ="safe", pure=True).load(text)
+    known = templates()
     train = [f"{folder}/{entry['file']}" for entry in manifest["outputs"] if entry["split"] == "train"]
     first = f"{folder}/{train[0].removeprefix(f'{folder}/').split('.', 1)[0]}"
     last = [name for name, kind in manifest["columns"].items() if kind in ("ids", "json")][-1]
@@ -47,6 +46,13 @@ def lines_for_trainers(manifest: dict[str, Any], folder: OutputPath) -> list[str
         filled = template.format(loader=loader, train=json.dumps(train), first=first, folder=folder)
         lines += [f"for {trainer}:", *(f"  {line}" for line in filled.splitlines())]
     return lines
+
+
+def templates() -> dict[str, str]:
+    """What to write for a trainer, by its name; where it differs for the last column of ids, by both."""
+    text = (files("forge_gpu.report") / "trainers.yaml").read_text(encoding="utf-8")
+    known: dict[str, str] = YAML(typ="safe", pure=True).load(text)
+    return known
 
 
 def _of_texts(manifest: dict[str, Any]) -> list[str]:

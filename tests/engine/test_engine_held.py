@@ -21,7 +21,7 @@ from forge_gpu.dedup import near
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.gpu.engine import GpuEngine
 from forge_gpu.hardware.budget import Budget
-from forge_gpu.io import stores
+from forge_gpu.io import identity
 from forge_gpu.job.events.events import FellBack, StageStarted
 from forge_gpu.job.prepare import prepare
 from forge_gpu.job.state.spec import JobSpec
@@ -139,7 +139,7 @@ def test_the_second_pass_reads_and_scans_and_uploads_nothing(
 
         monkeypatch.setattr(owner, name, counted)
 
-    counting(stores.FileStore, "read_into", lambda store, target, offset: len(target))
+    counting(identity.OpenFile, "read_into", lambda store, target, offset: len(target))
     counting(CpuEngine, "scan", lambda engine, data, *rest: len(data))
     counting(CpuEngine, "messages", lambda engine, column, *rest: len(column))
     counting(GpuEngine, "messages", lambda engine, column, *rest: len(column))
@@ -152,12 +152,12 @@ def test_the_second_pass_reads_and_scans_and_uploads_nothing(
     assert run(kind, folder, "counted", engines_on(pool), listen) == bytes_of_cpu
     before, after = at_stage["decide"], at_stage["finish"]
     size = source.stat().st_size
-    assert before["FileStore.read_into"] >= size and before["resident"] >= size
+    assert before["OpenFile.read_into"] >= size and before["resident"] >= size
     # What the device hands over.
     assert 0 < before["CpuEngine.scan"] < size / 4
     assert before["CpuEngine.messages"] <= before["GpuEngine.messages"] / 4
     moved = after - before
-    assert moved["FileStore.read_into"] == moved["CpuEngine.scan"] == 0
+    assert moved["OpenFile.read_into"] == moved["CpuEngine.scan"] == 0
     # Lists of parts are looked into once more, on the device.
     assert moved["CpuEngine.messages"] <= (moved["GpuEngine.messages"] / 4 if kind == "parts" else 0)
     # Of what a program made of a chunk, parts of it go up again to be put into lines.

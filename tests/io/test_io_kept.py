@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from forge_gpu.errors import OutputError
+from forge_gpu.io import growing
 from forge_gpu.io.atomic import remove_temporary
 from forge_gpu.io.chunks import ArrowChunk
 from forge_gpu.io.inputs import resolve
-from forge_gpu.io.kept import KeptRows
+from forge_gpu.io.kept import KeptRows, kept_bytes
 from forge_gpu.io.row_groups import RowGroups
 from forge_gpu.io.sources import open_source
 from forge_gpu.io.spool import Spool
@@ -81,7 +83,7 @@ def test_what_has_no_room_is_decoded_again(kept: KeptRows, decoded: list[int], r
     kept.room = room
     rows = batches(kept, times=2)
     assert 6 + (room == 0) * 6 <= len(decoded) <= 12
-    assert kept._end <= room
+    assert kept_bytes(kept._path.parent) <= room
     assert pa.Table.from_batches(rows) == pa.concat_tables([TABLE, TABLE])
 
 
@@ -115,6 +117,26 @@ def test_a_full_disk_is_no_fault(kept: KeptRows, decoded: list[int], monkeypatch
     assert len(decoded) > 6
     kept.seal()
     assert not list(kept._path.parent.iterdir())  # its room is for what the job cannot do without
+
+
+def test_what_is_kept_is_for_this_run_alone(
+    kept: KeptRows, decoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growing, "BEGIN_EVERY", 16)
+    for hint in ("begin_writeback", "reserve"):
+        monkeypatch.setattr(growing, hint, lambda *_: pytest.fail("the disk is not to begin"))
+    monkeypatch.setattr(growing, "AT_ONCE", 100)
+    rows = batches(kept, times=2)
+    assert pa.Table.from_batches(rows) == pa.concat_tables([TABLE, TABLE]).combine_chunks()
+    assert len(decoded) == 6
+    assert kept._path.stat().st_mode & 0o777 == 0o600
+
+
+def test_kept_rows_that_are_gone_are_a_fault(kept: KeptRows) -> None:
+    batches(kept)
+    os.truncate(kept._path, kept._path.stat().st_size - 1)
+    with pytest.raises(OutputError, match="is shorter than what was written"):
+        batches(kept)
 
 
 def test_what_a_killed_run_left_is_removed(kept: KeptRows) -> None:

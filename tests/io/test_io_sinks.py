@@ -190,3 +190,19 @@ def test_what_has_its_place_is_written_in_any_order(tmp_path: Path, monkeypatch:
         write()
     file.close()
     assert (tmp_path / "lines").read_bytes() == b"".join(lines)
+
+
+def test_what_was_written_is_read_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growing, "AT_ONCE", 3)
+    file = GrowingFile(tmp_path / "lines")
+    file.write(b"0123456789")
+    file.overwrite(2, b"abcdef")
+    assert file.content(1, 8) == b"1abcdef8"
+    later = file.place(b"later")
+    with pytest.raises(OutputError, match="lines: is shorter than what was written"):
+        file.content(8, 5)
+    later()
+    assert file.content(8, 5) == b"89lat"
+    file.close()

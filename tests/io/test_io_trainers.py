@@ -6,10 +6,11 @@ from __future__ import annotations
 import multiprocessing
 import re
 import signal
+from collections.abc import Set
 from importlib import import_module
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -17,10 +18,10 @@ import pytest
 import forge_gpu
 from forge_gpu.audit.folder import verify_folder
 from forge_gpu.config.rules import broken
-from forge_gpu.config.schema import Config
+from forge_gpu.config.schema import Config, Trainer
 from forge_gpu.errors import Interrupted, OutputError, ValidationError
 from forge_gpu.io.sinks.registry import NAMES, OF_MESSAGES, OF_TOKENS, format_of
-from forge_gpu.report.trainers import lines_for_trainers
+from forge_gpu.report.trainers import LOADERS, lines_for_trainers, templates
 from forge_gpu.share.card.features import features_of
 from forge_gpu.share.prepared import open_prepared
 from tests.io import killed
@@ -59,9 +60,31 @@ def lines_of(config: Config, output: Path) -> dict[str, list[dict[str, Any]]]:
     return {split: jobs.read_lines(output / f"{split}.jsonl") for split in SPLITS}
 
 
-def test_every_format_of_one_trainer_says_what_it_holds_and_has_a_reader() -> None:
-    assert {*OF_TOKENS, *OF_MESSAGES} == {*NAMES} - {"jsonl", "parquet"}
-    assert {*READERS, "megatron"} == OF_TOKENS.keys()
+OF_ONE = {*NAMES} - LOADERS.keys()
+"""The formats of one trainer each."""
+
+
+@pytest.mark.parametrize(
+    ("needed", "there", "todo"),
+    [
+        (
+            OF_ONE,
+            {*OF_TOKENS, *OF_MESSAGES},
+            "OF_TOKENS or OF_MESSAGES of io/sinks/registry.py: what it holds",
+        ),
+        (OF_TOKENS.keys(), {*READERS, "megatron"}, "READERS of tests/io/trainer_readers.py: a reader"),
+        (
+            OF_ONE | {*get_args(Trainer)},
+            {key for key in templates() if " " not in key},
+            "report/trainers.yaml: what to write for the trainer",
+        ),
+    ],
+    ids=["what it holds", "reader", "lines for the trainer"],
+)
+def test_nothing_of_a_format_is_forgotten(needed: Set[str], there: Set[str], todo: str) -> None:
+    lacking, unknown = sorted(needed - there), sorted(there - needed)
+    assert not lacking, f"add {lacking} to {todo} (docs/development.md, 'To add a format')"
+    assert not unknown, f"no format or trainer has these names: {unknown} in {todo}"
 
 
 @pytest.mark.parametrize("format", READERS)

@@ -87,6 +87,7 @@ def test_rows_kept_from_the_first_pass_make_no_difference(
         seal(kept)
 
     monkeypatch.setattr(KeptRows, "seal", noted)
+    monkeypatch.setattr("forge_gpu.job.output.space.is_in_memory", lambda folder: False)
     jobs.run(config, tmp_path / "whole")
     assert [name.startswith("decoded.") for name in folders.pop()] == [True]
     for chunks in (2, 12):  # in the first pass, and in the second, which a new run has nothing kept for
@@ -95,7 +96,7 @@ def test_rows_kept_from_the_first_pass_make_no_difference(
             jobs.run(config, tmp_path / "out", listener=stopper, check_stop=stopper.check)
     jobs.run(config, tmp_path / "out", threads=2)
     assert folders[-1] == []
-    monkeypatch.setattr("forge_gpu.job.prepare.room_to_keep", lambda *_: 0)
+    monkeypatch.setattr("forge_gpu.job.output.space.room_to_keep", lambda *_: 0)
     jobs.run(config, tmp_path / "twice")
     assert folders[-1] == []
     for name in ("out", "twice"):

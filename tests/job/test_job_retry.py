@@ -12,7 +12,7 @@ import pytest
 
 from forge_gpu.errors import InputError
 from forge_gpu.io.faults import ATTEMPTS, FIRST_WAIT, is_passing
-from forge_gpu.io.stores import FileStore
+from forge_gpu.io.identity import OpenFile
 from forge_gpu.job.events.events import Event, Retried
 from forge_gpu.job.events.retry import retrying
 from tests.job import jobs
@@ -71,14 +71,14 @@ def test_a_job_survives_a_file_system_that_stumbles(tmp_path: Path, monkeypatch:
     jobs.run(jobs.plan(source), tmp_path / "calm")
     monkeypatch.setattr("forge_gpu.io.faults.FIRST_WAIT", 0.0)
     chance = random.Random(3)
-    read_into = FileStore.read_into
+    read_into = OpenFile.read_into
 
-    def stumbling(store: FileStore, target: memoryview, offset: int) -> None:
+    def stumbling(store: OpenFile, target: memoryview, offset: int) -> None:
         if chance.random() < 0.1:
             raise InputError("reading failed") from OSError(errno.EIO, os.strerror(errno.EIO))
         read_into(store, target, offset)
 
-    monkeypatch.setattr(FileStore, "read_into", stumbling)
+    monkeypatch.setattr(OpenFile, "read_into", stumbling)
     events: list[Event] = []
     result = jobs.run(jobs.plan(source), tmp_path / "stumbling", chunk_bytes=1500, listener=events.append)
     retries = sum(isinstance(event, Retried) for event in events)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections import namedtuple
 from pathlib import Path
 from types import SimpleNamespace
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from forge_gpu.errors import Interrupted, OutputError
+from forge_gpu.io.disk import size_text
 from forge_gpu.job.events.events import ChunkDone, Event, StageDone, StageStarted
+from forge_gpu.job.output import space
 from forge_gpu.job.output.space import room_to_keep
 from tests.job import jobs
 
@@ -163,25 +168,26 @@ def opens_below(link: Path, folder: Path) -> bool:
 
 
 def test_a_copy_of_decoded_input_takes_what_nothing_else_needs(source, tmp_path, monkeypatch) -> None:
-    room, kept = Disk(monkeypatch, 10**8), []
+    table, room, asked = tmp_path / "rows.parquet", Disk(monkeypatch, 10**8), []
+    pq.write_table(pa.table({"instruction": [f"row {i}" for i in range(400)], "output": ["x"] * 400}), table)
 
-    def noted(*job) -> int:
-        kept.append(room_to_keep(*job))
-        return 0
+    def noted(folder: Path, needed: int) -> int:
+        asked.append(needed)
+        return room_to_keep(folder, needed)
 
-    monkeypatch.setattr("forge_gpu.job.prepare.room_to_keep", noted)
-    jobs.run(jobs.plan(source), tmp_path / "much", listener=room)
-    with pytest.raises(OutputError) as error:
-        room.free = 0
-        jobs.run(jobs.plan(source), tmp_path / "little", listener=room)
-    needed = float(str(error.value).split("needs ")[1].split()[0]) * 1024
-    room.free = int(needed) + 5000
-    jobs.run(jobs.plan(source), tmp_path / "little", listener=room)
-    monkeypatch.setattr("forge_gpu.job.output.space.is_in_memory", lambda path: True)
-    jobs.run(jobs.plan(source), tmp_path / "in memory", listener=room)
-    assert kept == [pytest.approx(10**8 - needed, abs=100), pytest.approx(5000, abs=100), 0]
-    monkeypatch.setattr("forge_gpu.job.output.space.is_in_memory", lambda path: False)
-    memory = SimpleNamespace(available=800)
-    monkeypatch.setattr("forge_gpu.job.output.space.read_memory", lambda: memory)
-    jobs.run(jobs.plan(source), tmp_path / "no memory", listener=room)
-    assert kept[-1] == 100
+    monkeypatch.setattr(space, "room_to_keep", noted)
+    monkeypatch.setattr(space, "is_in_memory", lambda path: False)
+    jobs.run(jobs.plan(source), tmp_path / "lines", listener=room)
+    assert asked == []  # nothing of it is decoded
+    jobs.run(jobs.plan(table), tmp_path / "out", listener=room)
+    [needed] = asked
+    room.free = needed - 1
+    with pytest.raises(OutputError, match=f"needs {re.escape(size_text(needed))}"):
+        jobs.run(jobs.plan(table), tmp_path / "little", listener=room)
+    assert room_to_keep(tmp_path, needed) == 0
+    room.free = needed + 5000
+    assert room_to_keep(tmp_path, needed) == 5000
+    monkeypatch.setattr(space, "read_memory", lambda: SimpleNamespace(available=800))
+    assert room_to_keep(tmp_path, needed) == 100
+    monkeypatch.setattr(space, "is_in_memory", lambda path: True)
+    assert room_to_keep(tmp_path, needed) == 0

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forge_gpu.dedup import near
-from forge_gpu.dedup.clusters import HOST, Clusters, Decider
+from forge_gpu.dedup.clusters import Clusters, Decider
 from forge_gpu.dedup.near import NearDuplicates
 from forge_gpu.io.disk import output_fault
 from forge_gpu.job.decide.candidates import CandidateTexts
@@ -36,8 +36,8 @@ def find_clusters(
     text_bytes: I64,
     texts: CandidateTexts,
     budget_bytes: int,
-    threads: int = 1,
-    decider: Decider = HOST,
+    threads: int,
+    decider: Decider,
 ) -> Clusters:
     """Clusters of near-duplicates among the live rows; as dedup.near.find_clusters, but the texts of all
     candidates are read from the input together. Raises OutputError."""

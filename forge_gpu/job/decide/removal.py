@@ -119,8 +119,8 @@ def unsampled(case: Case, verdict: Verdict) -> None:
     mixture, hashes = case.mixture, case.facts["hashes"]
     source, trained = source_of_rows(case), case.weighed
     seed, open_rows = case.config.preprocessing.seed, verdict.open_rows
-    decider = shares.DECIDER.of(case.budget_bytes)
-    sampled = case.decided(partial(mixture.sample, source, hashes, open_rows, seed, decider, trained))
+    budget_bytes = shares.DECIDER.of(case.budget_bytes)
+    sampled = case.decided(partial(mixture.sample, source, hashes, open_rows, seed, budget_bytes, trained))
     used, verdict.copies, verdict.suffice = sampled.used, sampled.copies, sampled.suffice
     if verdict.copies is None:
         verdict.sections["mixture"] = case.mixture.section(

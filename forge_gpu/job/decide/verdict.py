@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
-from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.fates import Fate
 from forge_gpu.job.decide.candidates import CandidateTexts
 from forge_gpu.job.decide.gathered import Gathered
@@ -43,13 +42,13 @@ class Case:
     config: Config
     facts: Gathered
     budget_bytes: int
-    texts: CandidateTexts | None = None
-    mixture: Mixture | None = None
-    files: Sequence[int] = ()
-    engine: Engine = field(default_factory=CpuEngine)
-    splits: Sequence[str] = ()
-    tokens: np.ndarray | None = None
-    threads: int = 1
+    texts: CandidateTexts | None
+    mixture: Mixture | None
+    files: Sequence[int]
+    engine: Engine
+    splits: Sequence[str]
+    tokens: np.ndarray | None
+    threads: int
 
     def decided(self, work: Callable[[Arrays], Result]) -> Result:
         """See kernels.arrays.Decide."""

@@ -6,6 +6,7 @@ Estimates, from the size of the input: what a template adds and a row leaves out
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from forge_gpu.config.schema import Config
 from forge_gpu.fates import Fate, name
@@ -58,28 +59,25 @@ def cut_unsaved(spec: JobSpec, checkpoint: Checkpoint) -> None:
             raise output_fault(fault, path) from fault
 
 
-def require_for_job(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, expansions: Expansions) -> None:
-    """Raise OutputError where all that is written will not fit; with a limit what is read is not known."""
-    if spec.limit is None:
-        needed = _of_job(spec, inputs, checkpoint, expansions)
-        require_space(spec.output, needed, "preparing this input")
-
-
-def room_to_keep(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, expansions: Expansions) -> int:
-    """Bytes that a copy of decoded input may take, which a job can do without: of what is free and not needed
-    for all else, and so few that the system's cache has them. None in a folder that lies in memory."""
-    if is_in_memory(spec.output):
-        return 0
-    left = free_space(spec.output) - _of_job(spec, inputs, checkpoint, expansions)
-    return max(min(left, shares.KEPT.of(read_memory().available)), 0)
-
-
-def _of_job(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, expansions: Expansions) -> int:
-    """What is still to be written of a job: index, tokens and outputs."""
+def allot_room(spec: JobSpec, inputs: JobInputs, checkpoint: Checkpoint, expansions: Expansions) -> None:
+    """Raise OutputError where all that is written will not fit; with a limit what is read is not known. Where
+    tables are read, what is not needed may be taken by rows that are decoded once."""
     lines = _of_lines(inputs.total_bytes, spec.config) - _written(checkpoint)
     spooled = checkpoint.state.encoded_tokens * BYTES_OF_A_TOKEN
     tokens = max(_of_tokens(inputs.total_bytes, spec.config) - spooled, 0)
-    return _of_index(spec, inputs, checkpoint, expansions) + tokens + lines
+    needed = _of_index(spec, inputs, checkpoint, expansions) + tokens + lines
+    if spec.limit is None:
+        require_space(spec.output, needed, "preparing this input")
+    if any(source.rows is not None for source in inputs.sources):
+        inputs.kept.room = room_to_keep(spec.output, needed)
+
+
+def room_to_keep(folder: Path, needed: int) -> int:
+    """Bytes that a copy of decoded input may take, which a job can do without: of what is free and not needed
+    for all else, and so few that the system's cache has them. None in a folder that lies in memory."""
+    if is_in_memory(folder):
+        return 0
+    return max(min(free_space(folder) - needed, shares.KEPT.of(read_memory().available)), 0)
 
 
 def require_for_index(

@@ -227,7 +227,7 @@ class Workspace:
         if isinstance(chunk, DeviceChunk):
             rows = self.reader.read(chunk, judge=False, bind=bind, place=partial(folder_of, item))
             return rows, chunk.found.digest
-        if self._scans is not None and chunk.form != "table" and not self.on_device:
+        if self._scans is not None and chunk.form != "table":
             held = self._scans.find(item.file, chunk, self.reader.keys)
         if held is None:
             rows = self.reader.read(chunk, judge=False, bind=bind, place=partial(folder_of, item))
