@@ -16,7 +16,6 @@ from forge_gpu.engine.base import Engine
 from forge_gpu.errors import ForgeError, InputError
 from forge_gpu.fates import Fate, name
 from forge_gpu.hardware.budget import Budget
-from forge_gpu.io.sinks.lines import LinesToArrow, lists_batch, schema_of
 from forge_gpu.job.events.events import JobEnded, Listener
 from forge_gpu.job.job import Job
 from forge_gpu.job.output.read_back import require_rows
@@ -70,7 +69,7 @@ def _batches(
             take_steps(job, deciding(spec.config), lambda: None)
             decisions = job.decisions
             workspace = job.pool.first
-            to_arrow, schema = LinesToArrow(job.columns), schema_of(job.columns)
+            columns = workspace.columns(job.columns)
             first = 0
             for item, facts in zip(job.inputs.items, job.ranges, strict=True):
                 fates = np.asarray(decisions.fate[first : first + facts.rows])
@@ -90,11 +89,7 @@ def _batches(
                     if rows.line_rows is not None:
                         chosen = np.flatnonzero(np.isin(rows.line_rows, chosen))
                     row += len(rows)
-                    if rows.lists is not None:
-                        batch = lists_batch(workspace.lists(rows, chosen), schema)
-                    else:
-                        lines = workspace.lines(rows, chosen)
-                        batch = to_arrow.batch(lines.data[: lines.offsets[-1]])
+                    batch = columns.batch(rows, chosen)
                     for start in range(0, len(batch), batch_rows):
                         yield batch.slice(start, batch_rows)
                 if row != facts.rows or not is_same_source(item, digest, facts.digest):

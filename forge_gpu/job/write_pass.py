@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forge_gpu.config.schema import Config
 from forge_gpu.fates import Fate, Reason, name
 from forge_gpu.io.growing import Write
 from forge_gpu.io.inputs import has_changed
-from forge_gpu.io.sinks.base import ListRows
+from forge_gpu.io.sinks.registry import format_of
 from forge_gpu.job.block_pass import BlockPass
 from forge_gpu.job.job import Job
 from forge_gpu.job.output.collector import SeenRow
@@ -30,6 +32,9 @@ from forge_gpu.job.state.token_table import SpooledRows, TokenRows
 from forge_gpu.kernels.layout import AS_JSON, I64, U8, Text
 from forge_gpu.plain import frozen
 from forge_gpu.templates.forms import form_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MOST_SEEN = 2**17
 """Bytes of a row that a collector sees."""
@@ -70,6 +75,7 @@ class WritePass(BlockPass["ChunkLines"]):
         self.hold, self._decisions = held, job.decisions
         config = job.spec.config
         self._notes_tokens = form_of(config).is_encoded and not depends_on_lengths(config)
+        self._columns = job.columns if takes_columns(config) else None
         self._seen = np.zeros(0, np.int64)  # rows that the collector asks for
         if job.collector is not None:
             self._seen = job.collector.choose(job.spec.output, job.decisions, self._before > 0)
@@ -97,6 +103,7 @@ class WritePass(BlockPass["ChunkLines"]):
             else np.asarray(decisions.rank[decisions.copies_within(rows)]),
             chunk_bytes=self._job.budget.chunk_bytes,
             check=check,
+            columns=self._columns,
             spooled=spooled_rows(self._job, rows),
             copies=copies_of(decisions, rows),
             seen=self._seen[slice(*np.searchsorted(self._seen, (rows.start, rows.stop)))] - rows.start,
@@ -121,14 +128,20 @@ class WritePass(BlockPass["ChunkLines"]):
         return {name(fate): int(counts[fate]) for fate in Fate if counts[fate]}
 
 
+def takes_columns(config: Config) -> bool:
+    """Whether rows go to their files as columns: their format has some, and nothing is done with lines."""
+    output = config.output
+    in_order = output.order == "input" and output.packing == "none"
+    return in_order and output.media != "embed" and format_of(output.format).takes_columns
+
+
 @frozen
 class ChunkLines:
-    """The lines of a chunk: those of each split together, rendered by one call into memory that the next one
-    uses again; where rows are lists alone, these in their place. splits: which of them are a split's, and
-    their ranks. seen: rows for the collector."""
+    """The rows of a chunk, those of each split together: lines, rendered by one call into memory that the
+    next one uses again, or columns in memory of their own. splits: which of them are a split's, and their
+    ranks. seen: rows for the collector."""
 
-    lines: Text
-    lists: ListRows | None
+    rows: Text | pa.RecordBatch
     splits: Sequence[tuple[Fate, int, int, I64 | None]]
     rejected: Sequence[bytes]
     seen: Sequence[SeenRow] = ()
@@ -137,10 +150,10 @@ class ChunkLines:
 
     def pieces(self) -> Iterator[Piece]:
         for split, begin, end, rank in self.splits:
-            if self.lists is not None:
-                yield Piece(split, self.lists.between(begin, end), rank)
+            if isinstance(self.rows, Text):
+                yield Piece(split, Text(self.rows.data, self.rows.offsets[begin : end + 1]), rank)
             else:
-                yield Piece(split, Text(self.lines.data, self.lines.offsets[begin : end + 1]), rank)
+                yield Piece(split, self.rows.slice(begin, end - begin), rank)
         if self.rejected:
             yield Piece(Fate.REJECTED, _as_text(self.rejected), None)
 
@@ -162,8 +175,9 @@ def copies_of(decisions: Decisions, rows: slice) -> I64 | None:
 
 def held(workspace: Workspace, chunk: ChunkLines) -> ChunkLines:
     """The lines that a workspace has just rendered, until their block's turn is over."""
-    own = not chunk.splits or chunk.lists is not None
-    return chunk if own else replace(chunk, lines=workspace.engine.keep(chunk.lines))
+    if not chunk.splits or not isinstance(chunk.rows, Text):
+        return chunk
+    return replace(chunk, rows=workspace.engine.keep(chunk.rows))
 
 
 def write_block(
@@ -176,13 +190,14 @@ def write_block(
     chunk_bytes: int,
     check: bool,
     seen: I64,
+    columns: Mapping[str, str] | None = None,
     spooled: SpooledRows | None = None,
     copies: I64 | None = None,
 ) -> Iterator[ChunkLines]:
     """Render the rows of a block of a range, chunk by chunk. fates, reasons, ranks: its share of what was
     decided. check: compare a row with the reference. seen: numbers of rows of the block for the collector.
-    spooled: the tokens of its rows, where they are known. copies: how often each is written; ranks are then
-    of copies."""
+    columns: those of the output with their types, where rows are written as columns. spooled: the tokens of
+    its rows, where they are known. copies: how often each is written; ranks are then of copies."""
     row, record, line, digest = 0, 0, placed.place.first_line, 0
     first_copy = None if copies is None else np.concatenate(([0], np.cumsum(copies)))
     bind = spooled is None or _has_detail(reasons[fates == np.uint8(Fate.REJECTED)])
@@ -200,13 +215,13 @@ def write_block(
             counted = counted_rows(workspace.config, fate, reason, rows.live)
             counts = workspace.encode_lines(rows, _by_split(fate)[0], counted)[: len(fate)]
         if check:
-            check = not _check_sample(workspace, rows, fate)
+            check = not _check_sample(workspace, rows, fate, columns)
         workspace.written(rows, _by_split(fate)[0])
         own = slice(row, row + len(rows))
         if first_copy is not None:
             own = slice(first_copy[row], first_copy[min(row + len(rows), len(fates))])
         of_ranks = None if ranks is None else ranks[own]
-        lines, lists, splits = _split_lines(workspace, rows, fate, of_ranks)
+        written_rows, splits = _split_rows(workspace, rows, fate, of_ranks, columns)
         rejected: list[bytes] = []
         refused = np.flatnonzero(fate == np.uint8(Fate.REJECTED))
         if len(refused):
@@ -214,7 +229,7 @@ def write_block(
             first, path = placed.place.first_in_file + record, item.source.file.path
             rejected = list(rejected_lines(rows, refused, reason, path, first, first_line))
         looked_at = _seen_rows(rows, seen, row, record, item, placed)
-        yield ChunkLines(lines, lists, splits, rejected, looked_at, counts)
+        yield ChunkLines(written_rows, splits, rejected, looked_at, counts)
         row, record = row + len(rows), record + len(rows.source)
         line += rows.lines
     if row < placed.block.rows or not is_same_source(item, digest, placed.block.digest):
@@ -253,10 +268,10 @@ def _beginning(blocks: Iterator[bytes]) -> bytes:
     return source
 
 
-def _split_lines(
-    workspace: Workspace, rows: Rows, fate: U8, rank: I64 | None
-) -> tuple[Text, ListRows | None, list[tuple[Fate, int, int, I64 | None]]]:
-    """The lines of a chunk's rows, split by split, rendered by one call, or their lists; see ChunkLines."""
+def _split_rows(
+    workspace: Workspace, rows: Rows, fate: U8, rank: I64 | None, columns: Mapping[str, str] | None
+) -> tuple[Text | pa.RecordBatch, list[tuple[Fate, int, int, I64 | None]]]:
+    """A chunk's rows, split by split, as lines or columns; see ChunkLines."""
     if rows.line_rows is not None:
         fate = fate[rows.line_rows]
         if rank is not None:
@@ -264,15 +279,15 @@ def _split_lines(
             rank = rank[of_lines] + np.arange(len(of_lines)) - np.searchsorted(of_lines, of_lines)
     order, ends = _by_split(fate)
     if not len(order):
-        return _as_text([]), None, []
+        return _as_text([]), []
     splits = [
         (split, begin, end, None if rank is None else rank[order[begin:end]])
         for split, begin, end in zip(SPLITS, [0, *ends], ends, strict=False)
         if begin < end
     ]
-    if rows.lists is not None:
-        return _as_text([]), workspace.lists(rows, order), splits
-    return workspace.lines(rows, order), None, splits
+    if columns is not None:
+        return workspace.columns(columns).batch(rows, order), splits
+    return workspace.lines(rows, order), splits
 
 
 def _by_split(fate: U8) -> tuple[I64, list[int]]:
@@ -287,14 +302,16 @@ def _as_text(lines: Sequence[bytes]) -> Text:
     return Text(np.frombuffer(b"".join(lines), np.uint8), offsets)
 
 
-def _check_sample(workspace: Workspace, rows: Rows, fate: U8) -> bool:
-    """Compare a line of a chunk with the reference's, a short one. Of lists there is nothing to render; their
+def _check_sample(workspace: Workspace, rows: Rows, fate: U8, columns: Mapping[str, str] | None) -> bool:
+    """Compare a row of a chunk with the reference's, a short one. Of lists there is nothing to render; their
     texts were compared when they were encoded.
 
     Returns whether there was a row to compare.
     """
     chosen = shortest(rows, np.flatnonzero(fate == Fate.TRAIN))
-    if len(chosen) and rows.lists is None:
+    if len(chosen) and columns is not None:
+        workspace.columns(columns).require_as_reference(rows, chosen)
+    elif len(chosen):
         if rows.line_rows is not None:
             chosen = np.searchsorted(rows.line_rows, chosen)
         require_as_reference(workspace.engine, *workspace.line_columns(rows), chosen, AS_JSON)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 
-from forge_gpu.io.sinks.base import ListRows, ListSink, Positions, Sink, Written
+from forge_gpu.io.sinks.base import Positions, Sink, Written
 from forge_gpu.kernels.layout import Text
 from forge_gpu.media.placed import Embedded
 
@@ -31,10 +29,6 @@ class EmbeddingSink:
                 held, size = [], 0
         if held:
             self._give(held)
-
-    def append_lists(self, rows: ListRows) -> None:
-        """Numbers hold no files."""
-        cast(ListSink, self._sink).append_lists(rows)
 
     def begin_sync(self) -> None:
         self._sink.begin_sync()

@@ -49,14 +49,20 @@ class Stripped:
     ) -> list[Program]:
         """Of each field. whole_texts: columns of texts that a template wrote, literals and contents
         together."""
-        texts = [number for number, field in enumerate(fields) if not field.is_json]
-        result = list(programs)
-        for number in texts:
-            if self.bos and number == texts[0]:
-                result[number] = self._without_begin(result[number], whole_texts)
-            if self.eos and (number > texts[0] or len(texts) == 1):
-                result[number] = self._without_end(result[number], whole_texts)
-        return result
+        return [self.program(fields, *each, whole_texts) for each in enumerate(programs)]
+
+    def program(
+        self, fields: Sequence[Field], number: int, program: Program, whole_texts: Collection[str]
+    ) -> Program:
+        """As `programs`, of one of the fields."""
+        texts = [place for place, field in enumerate(fields) if not field.is_json]
+        if number not in texts:
+            return program
+        if self.bos and number == texts[0]:
+            program = self._without_begin(program, whole_texts)
+        if self.eos and (number > texts[0] or len(texts) == 1):
+            program = self._without_end(program, whole_texts)
+        return program
 
     def column_of(self, name: str) -> str:
         """The column that a stripped one is made of."""

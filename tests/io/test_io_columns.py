@@ -216,3 +216,9 @@ def test_source_json() -> None:
 def test_text_bytes() -> None:
     rows = [{"a": "é", "b": [{"content": "xyz"}], "n": 1}, {"a": None, "b": [], "n": 2}]
     assert text_bytes(pa.RecordBatch.from_pylist(rows)).tolist() == [5, 0]
+
+
+def test_structs_without_any_value_stay_rows() -> None:
+    spans = arrow_spans(pa.array([{"a": 1, "b": "x"}, None, {"a": None, "b": None}, {"a": None, "b": ""}]))
+    assert [spans.raw(row) for row in range(4)] == [b'{"a":1,"b":"x"}', b"", b"{}", b'{"b":""}']
+    assert spans.kind.tolist() == [JSON, NULL, JSON, JSON]

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from forge_gpu.io.sinks import batch_log, lines
-from forge_gpu.io.sinks.base import ListRows, ListSink, Positions, Sink, SplitRows
-from forge_gpu.io.sinks.lines import Blocks, blocks_of_lines
+from forge_gpu.io.sinks.base import ColumnSink, Positions, Sink, SplitRows
+from forge_gpu.io.sinks.lines import Blocks, blocks_of_lines, schema_of
 from forge_gpu.io.sinks.parquet import FORMAT
 from forge_gpu.kernels.layout import Text
 
@@ -116,10 +117,14 @@ def test_blocks_are_those_of_a_file_of_the_lines(tmp_path: Path, count: int) -> 
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_lists_make_the_file_of_their_lines(tmp_path: Path, seed: int) -> None:
-    chance, columns = random.Random(seed), {"input_ids": "ids", "labels": "ids"}
+def test_columns_make_the_file_of_their_lines(tmp_path: Path, seed: int) -> None:
+    chance, columns = random.Random(seed), {"input_ids": "ids", "text": "string", "n": "int64"}
     rows = [
-        {name: [chance.randint(-100, 2**31 - 1) for _ in range(size)] for name in columns}
+        {
+            "input_ids": [chance.randint(-100, 2**31 - 1) for _ in range(size)],
+            "text": 'é"\n' * size,
+            "n": size or None,
+        }
         for size in [chance.randint(0, 90) for _ in range(400)]
     ]
 
@@ -129,19 +134,15 @@ def test_lists_make_the_file_of_their_lines(tmp_path: Path, seed: int) -> None:
     lines = opened(tmp_path / "lines", {})
     lines.append(text([json.dumps(row, separators=(",", ":")).encode() + b"\n" for row in rows]))
     expected = [file.path.read_bytes() for file in lines.finish()]
-    offsets = np.concatenate(([0], np.cumsum([len(row["labels"]) for row in rows])))
-    numbers = {name: np.array([n for row in rows for n in row[name]], np.int32) for name in columns}
-    lists = ListRows({name: (each, offsets) for name, each in numbers.items()})
+    batch = pa.RecordBatch.from_pylist(rows, schema_of(columns))
     begin, positions = 0, dict[str, int]()
     while begin < len(rows):
         part = opened(tmp_path, positions, begin)
         end = min(begin + chance.randint(1, 90), len(rows))
-        cast(ListSink, part).append_lists(lists.between(begin, end))
+        cast(ColumnSink, part).place_columns(batch.slice(begin, end - begin))()
         begin, positions = end, positions | dict(part.sync())
-        cast(ListSink, part).append_lists(lists.between(begin, len(rows)))  # and is lost
+        cast(ColumnSink, part).place_columns(batch.slice(begin))()  # and is lost
         part.close()
     made = opened(tmp_path, positions, begin).finish()
     assert [file.path.read_bytes() for file in made] == expected and len(made) == 3
     assert pq.read_table(tmp_path / "train-00000-of-00003.parquet").to_pylist() == rows[:150]
-    some = lists.taken(np.array([7, 3, 3])).between(1, 3)
-    assert some.columns["labels"][0][some.columns["labels"][1][0] :].tolist() == 2 * rows[3]["labels"]

@@ -200,6 +200,14 @@ def test_cuts_depend_on_nothing_but_input_and_plan(
         assert jobs.content(stopped) == jobs.content(tmp_path / "whole")
 
 
+def test_pieces_are_the_same_in_lines_and_in_columns(source: Path, folder: Path, tmp_path: Path) -> None:
+    made = {}
+    for format in ("jsonl", "parquet"):
+        config = cut_plan(source, folder, "split", output={"format": format})
+        made[format] = jobs.paths(jobs.run(config, tmp_path / format))[0]
+    assert pq.read_table(made["parquet"]).to_pylist() == jobs.read_lines(made["jsonl"])
+
+
 @pytest.mark.parametrize("shape", ["conversation", "flat"])
 def test_pieces_beside_a_row_that_is_rejected(shape: str, source: Path, folder: Path, tmp_path: Path) -> None:
     """Its chunk is bound again, for what is wrong with it; the other rows' columns are then those of rows."""

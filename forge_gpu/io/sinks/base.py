@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from forge_gpu.io.growing import Write
 from forge_gpu.io.remote import RemotePath
-from forge_gpu.kernels.layout import I64, Spans, Text
+from forge_gpu.kernels.layout import Spans, Text
 from forge_gpu.plain import frozen
 
 if TYPE_CHECKING:
@@ -50,33 +50,6 @@ class Field(Protocol):
 
     def is_sound(self, column: Spans) -> npt.NDArray[np.bool_]:
         """bool[n], for the values of scanned lines."""
-
-
-@frozen
-class ListRows:
-    """n rows whose columns are all lists of numbers. columns: of each its numbers, int32[t], and where the
-    lists begin in them, int64[n + 1]."""
-
-    columns: Mapping[str, tuple[npt.NDArray[np.int32], I64]]
-
-    def __len__(self) -> int:
-        return len(next(iter(self.columns.values()))[1]) - 1
-
-    def between(self, begin: int, end: int) -> ListRows:
-        """Some consecutive rows."""
-        return ListRows({name: (n, offsets[begin : end + 1]) for name, (n, offsets) in self.columns.items()})
-
-    def taken(self, rows: I64) -> ListRows:
-        """Some rows, in this order."""
-        if len(rows) == len(self) and np.array_equal(rows, np.arange(len(self))):
-            return self
-        return ListRows({name: _taken(*column, rows) for name, column in self.columns.items()})
-
-
-def _taken(numbers: npt.NDArray[np.int32], offsets: I64, rows: I64) -> tuple[npt.NDArray[np.int32], I64]:
-    length = offsets[rows + 1] - offsets[rows]
-    bounds: I64 = np.concatenate(([0], np.cumsum(length)))
-    return numbers[np.repeat(offsets[rows] - bounds[:-1], length) + np.arange(bounds[-1])], bounds
 
 
 class Sink(Protocol):
@@ -125,11 +98,12 @@ def is_written() -> None:
     """Nothing is left to do."""
 
 
-class ListSink(Sink, Protocol):
-    """A sink of a format that takes lists."""
+class ColumnSink(Sink, Protocol):
+    """A sink of a format that takes columns."""
 
-    def append_lists(self, rows: ListRows) -> None:
-        """Add rows as numbers, where no lines are added."""
+    def place_columns(self, rows: pa.RecordBatch) -> Write:
+        """Add rows as columns, of the schema that `lines.schema_of` makes of the split's, where no lines are
+        added; what is left to do for them, as `PlacingSink.place` has it."""
 
 
 @frozen
@@ -148,8 +122,8 @@ class Format(Protocol):
     """An output format. The module of its name in this folder has one as FORMAT."""
 
     @property
-    def takes_lists(self) -> bool:
-        """Whether its sinks are a ListSink."""
+    def takes_columns(self) -> bool:
+        """Whether its sinks are a ColumnSink."""
 
     def names(self, stem: str, rows: int, rows_per_shard: int | None) -> list[tuple[str, ...]]:
         """The files of each shard of a split; the first is where the ledger says that a row is."""
@@ -194,7 +168,7 @@ class FileFormat:
 
     suffix: str
     unfinished: tuple[str, ...]
-    takes_lists: bool = False
+    takes_columns: bool = False
 
     def names(self, stem: str, rows: int, rows_per_shard: int | None) -> list[tuple[str, ...]]:
         return [(shard + self.suffix,) for shard in shard_stems(stem, rows, rows_per_shard)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from forge_gpu.io.growing import GrowingFile
+from forge_gpu.io.growing import GrowingFile, Write
 from forge_gpu.kernels.layout import I64, U8
 from forge_gpu.plain import frozen
 
@@ -46,24 +47,25 @@ class BatchLog:
         for entry in self._entries():
             self._count(entry.rows, entry.bytes)
 
-    def append(self, batch: pa.RecordBatch, capacity: int) -> None:
-        """Add rows, each to the group that it belongs to."""
-        if not len(batch):
-            return
+    def place(self, batch: pa.RecordBatch, capacity: int) -> Write:
+        """Add rows, each to the group that it belongs to; what writes them, as `GrowingFile.place` has it."""
         begin, sizes = 0, np.concatenate(([0], np.cumsum(row_bytes(batch))))
+        writes: list[Write] = []
         while begin < len(batch):
             # The least count whose bytes reach the bound.
             full = int(np.searchsorted(sizes, sizes[begin] + GROUP_BYTES - self._bytes))
             end = min(max(full, begin + 1), begin + GROUP_ROWS - self._rows, len(batch))
             size = int(sizes[end] - sizes[begin])
-            self._write(batch.slice(begin, end - begin).serialize(), end - begin, size, capacity)
+            own = batch.slice(begin, end - begin)
+            writes += self._place(own.serialize(), end - begin, size, capacity)
             self._count(end - begin, size)
             begin = end
+        return partial(_run, writes)
 
     def append_lines(self, lines: U8, capacity: int) -> None:
         """Add lines that are in no batch yet."""
         if len(lines):
-            self._write(lines.data, 0, 0, capacity)
+            _run(self._place(lines.data, 0, 0, capacity))
 
     def lines(self) -> tuple[bytes, int | None]:
         """The lines that are in no batch, and the capacity of blocks at the end; None of an empty log."""
@@ -100,10 +102,12 @@ class BatchLog:
     def close(self) -> None:
         self._file.close()
 
-    def _write(self, data: pa.Buffer | memoryview, rows: int, size: int, capacity: int) -> None:
+    def _place(
+        self, data: pa.Buffer | memoryview, rows: int, size: int, capacity: int
+    ) -> tuple[Write, Write]:
         view = memoryview(data)
-        self._file.write(np.array((view.nbytes, rows, size, capacity), _HEAD).tobytes())
-        self._file.write(view)
+        head = np.array((view.nbytes, rows, size, capacity), _HEAD)
+        return self._file.place(head.tobytes()), self._file.place(view)
 
     def _count(self, rows: int, size: int) -> None:
         self._rows, self._bytes = self._rows + rows, self._bytes + size
@@ -117,6 +121,11 @@ class BatchLog:
             length, rows, size, capacity = map(int, head)
             yield _Entry(position + _HEAD.itemsize, length, rows, size, capacity)
             position += _HEAD.itemsize + length
+
+
+def _run(writes: Iterable[Write]) -> None:
+    for write in writes:
+        write()
 
 
 def _as_one(batches: list[pa.RecordBatch]) -> pa.Table:

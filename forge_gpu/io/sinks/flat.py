@@ -13,18 +13,18 @@ import pyarrow as pa
 
 from forge_gpu.errors import ValidationError
 from forge_gpu.io.atomic import PARTIAL, replacing
-from forge_gpu.io.growing import GrowingFile
+from forge_gpu.io.growing import GrowingFile, Write
 from forge_gpu.io.sinks.base import (
     Field,
     FileFormat,
-    ListRows,
     OnBlock,
     OutputPath,
     Positions,
     Sink,
     Written,
+    is_written,
 )
-from forge_gpu.io.sinks.lines import LinesToArrow, lists_batch, schema_of
+from forge_gpu.io.sinks.lines import LinesToArrow
 from forge_gpu.io.sinks.shards import ShardedFormat, ShardRows
 from forge_gpu.io.sinks.token_rows import TokenRows, batch_of, labels_where, one_row_a_line, rows_of
 from forge_gpu.io.sinks.unfinished import UnfinishedFile
@@ -70,13 +70,14 @@ class FlatFiles:
             self._grown.append(self._mask)
         lengths = folder / (stem + LENGTHS + PARTIAL)
         self._lengths = GrowingFile(lengths, positions.get(lengths.name, 0), of=self._index)
-        self._to_arrow, self._schema = LinesToArrow(shard.columns), schema_of(shard.columns)
+        self._to_arrow = LinesToArrow(shard.columns)
 
     def append(self, lines: Text) -> None:
         self._append(self._to_arrow.batch(lines.data[lines.offsets[0] : lines.offsets[-1]]))
 
-    def append_lists(self, rows: ListRows) -> None:
-        self._append(lists_batch(rows, self._schema))
+    def place_columns(self, rows: pa.RecordBatch) -> Write:
+        self._append(rows)
+        return is_written
 
     def _append(self, batch: pa.RecordBatch) -> None:
         rows = rows_of(batch)
@@ -206,4 +207,4 @@ def _size(path: OutputPath) -> int:
 def flat(layout: Layout) -> Flat:
     """The format of a layout."""
     grown = (layout.suffix, LENGTHS, *([layout.mask] if layout.mask else []))
-    return Flat(layout.suffix, tuple(suffix + PARTIAL for suffix in grown), takes_lists=True, layout=layout)
+    return Flat(layout.suffix, tuple(suffix + PARTIAL for suffix in grown), takes_columns=True, layout=layout)

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from forge_gpu.errors import OutputError, ValidationError
+from forge_gpu.io.growing import Write
 from forge_gpu.io.sinks.base import OnBlock, OutputPath, Sink
 from forge_gpu.io.sinks.folder import FolderFormat, FolderShard, Place
 from forge_gpu.io.sinks.parquet import LOG
@@ -73,11 +74,11 @@ class FramedShard(FolderShard):
         self._framing = framing
         self._most = framing.begin(0) + shard.positions.get(shard.stem + LOG, 0)
 
-    def _append_batch(self, batch: pa.RecordBatch) -> None:
-        numbers = sum(len(batch[name].flatten()) for name in batch.schema.names)
-        self._most += 4 * numbers + _MOST_HEAD * len(batch)
+    def place_columns(self, rows: pa.RecordBatch) -> Write:
+        numbers = sum(len(rows[name].flatten()) for name in rows.schema.names)
+        self._most += 4 * numbers + _MOST_HEAD * len(rows)
         self._require_room(self._most)
-        super()._append_batch(batch)
+        return super().place_columns(rows)
 
     def _require_room(self, size: int) -> None:
         if size > MOST:
@@ -237,4 +238,4 @@ CODEC = Codec(dict.fromkeys(COLUMNS, pa.int32()), _encode, _decode)
 
 def framed(framing: Framing) -> FramedFolder:
     """The format of a library that streams."""
-    return FramedFolder(framing.suffix, (LOG,), takes_lists=True, codec=CODEC, framing=framing)
+    return FramedFolder(framing.suffix, (LOG,), takes_columns=True, codec=CODEC, framing=framing)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from forge_gpu.errors import ValidationError
-from forge_gpu.io.sinks.base import ListRows, OutputPath
+from forge_gpu.io.sinks.base import OutputPath
 from forge_gpu.io.to_arrow import numbers_to_arrow, text_to_arrow
 from forge_gpu.kernels import layout
 from forge_gpu.kernels.cpu.jsontext import decode
@@ -113,11 +113,6 @@ def lists_to_arrow(numbers: npt.NDArray[np.int32], offsets: I64) -> pa.ListArray
     own = numbers[offsets[0] : offsets[-1]]
     bounds = numbers_to_arrow((offsets - offsets[0]).astype(np.int32), pa.int32())
     return pa.ListArray.from_arrays(bounds, numbers_to_arrow(own, pa.int32()))
-
-
-def lists_batch(rows: ListRows, schema: pa.Schema) -> pa.RecordBatch:
-    """Rows of lists as a batch over their memory."""
-    return pa.record_batch([lists_to_arrow(*rows.columns[name]) for name in schema.names], schema=schema)
 
 
 class Blocks:

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 
 from forge_gpu.errors import ValidationError
 from forge_gpu.io.atomic import PARTIAL, replacing
+from forge_gpu.io.growing import Write
 from forge_gpu.io.sinks.base import (
     Field,
-    ListRows,
     OnBlock,
     OutputPath,
     Positions,
@@ -25,7 +25,7 @@ from forge_gpu.io.sinks.base import (
     Written,
 )
 from forge_gpu.io.sinks.batch_log import GROUP_ROWS, BatchLog
-from forge_gpu.io.sinks.lines import BLOCK_BYTES, Blocks, LinesToArrow, lists_batch, schema_of
+from forge_gpu.io.sinks.lines import BLOCK_BYTES, Blocks, LinesToArrow, schema_of
 from forge_gpu.io.sinks.shards import ShardedFormat, ShardRows
 from forge_gpu.kernels.layout import U8, Text
 from forge_gpu.plain import frozen
@@ -53,8 +53,9 @@ class ParquetFile:
         for block in self._blocks.add(lines):
             self._append(block)
 
-    def append_lists(self, rows: ListRows) -> None:
-        self._append_batch(lists_batch(rows, self._schema))
+    def place_columns(self, rows: pa.RecordBatch) -> Write:
+        """See `base.ColumnSink`."""
+        return self._log.place(rows, self._blocks.capacity)
 
     def begin_sync(self) -> None:
         self._log.begin_sync()
@@ -92,11 +93,7 @@ class ParquetFile:
         self._log.close()
 
     def _append(self, block: U8) -> None:
-        self._append_batch(self._to_arrow.batch(block))
-
-    def _append_batch(self, batch: pa.RecordBatch) -> None:
-        for start in range(0, len(batch), GROUP_ROWS):
-            self._log.append(batch.slice(start, GROUP_ROWS), self._blocks.capacity)
+        self.place_columns(self._to_arrow.batch(block))()
 
 
 class _Passed:
@@ -173,4 +170,4 @@ def _groups(table: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatc
         passed.add(table.metadata.row_group(group).total_byte_size)
 
 
-FORMAT = Parquet(SUFFIX, (SUFFIX + PARTIAL, LOG), takes_lists=True)
+FORMAT = Parquet(SUFFIX, (SUFFIX + PARTIAL, LOG), takes_columns=True)

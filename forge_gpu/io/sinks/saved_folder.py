@@ -107,4 +107,4 @@ class SavedFolder(FolderFormat):
 
 def saved_folder(codec: Codec) -> SavedFolder:
     """The format of a trainer."""
-    return SavedFolder(SUFFIX, (LOG,), takes_lists=True, codec=codec)
+    return SavedFolder(SUFFIX, (LOG,), takes_columns=True, codec=codec)

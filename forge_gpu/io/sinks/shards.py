@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
+import pyarrow as pa
+
 from forge_gpu.io.growing import Write
 from forge_gpu.io.sinks.base import (
+    ColumnSink,
     FileFormat,
-    ListRows,
-    ListSink,
     PlacingSink,
     Positions,
     Sink,
@@ -55,9 +56,14 @@ class Shards(PlacingSink):
         ((sink, _, _),) = self._places(len(lines))
         return placed(sink, lines)
 
-    def append_lists(self, rows: ListRows) -> None:
+    def place_columns(self, rows: pa.RecordBatch) -> Write:
+        """See `base.ColumnSink`, and `place`."""
+        left: list[Write] = []
         for sink, begin, end in self._places(len(rows)):
-            cast(ListSink, sink).append_lists(rows.between(begin, end))
+            left.append(cast(ColumnSink, sink).place_columns(rows.slice(begin, end - begin)))
+            if self._rows_per_shard is not None:
+                left.pop()()
+        return left[0] if left else is_written
 
     def _places(self, rows: int) -> Iterator[tuple[Sink, int, int]]:
         """The shards that so many rows go to, and which of them each takes."""

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from forge_gpu.io.atomic import PARTIAL
-from forge_gpu.io.sinks.base import Field, ListRows, OnBlock, OutputPath, Sink
-from forge_gpu.io.sinks.lines import lists_batch, schema_of
+from forge_gpu.io.growing import Write
+from forge_gpu.io.sinks.base import Field, OnBlock, OutputPath, Sink
 from forge_gpu.io.sinks.parquet import LOG, SUFFIX, Parquet, ParquetFile
 from forge_gpu.io.sinks.shards import ShardRows
 from forge_gpu.io.sinks.token_rows import Lists, TokenRows, arrow_of, batch_of, lists_of, rows_of
@@ -63,13 +63,10 @@ class CodedFile(ParquetFile):
 
     def __init__(self, shard: ShardRows, codec: Codec) -> None:
         super().__init__(shard, codec.schema)
-        self._codec, self._of_lines = codec, schema_of(shard.columns)
+        self._codec = codec
 
-    def append_lists(self, rows: ListRows) -> None:
-        self._append_batch(lists_batch(rows, self._of_lines))
-
-    def _append_batch(self, batch: pa.RecordBatch) -> None:
-        ParquetFile._append_batch(self, self._codec.batch(batch))
+    def place_columns(self, rows: pa.RecordBatch) -> Write:
+        return ParquetFile.place_columns(self, self._codec.batch(rows))
 
 
 @frozen
@@ -98,4 +95,4 @@ class TrainerParquet(Parquet):
 
 def trainer_parquet(codec: Codec) -> TrainerParquet:
     """The format of a trainer."""
-    return TrainerParquet(SUFFIX, (SUFFIX + PARTIAL, LOG), takes_lists=True, codec=codec)
+    return TrainerParquet(SUFFIX, (SUFFIX + PARTIAL, LOG), takes_columns=True, codec=codec)

@@ -16,6 +16,7 @@ import pyarrow.json as paj
 
 from forge_gpu.errors import OutputError
 from forge_gpu.io.atomic import PARTIAL
+from forge_gpu.io.growing import Write
 from forge_gpu.io.sinks.base import OutputPath, Sink
 from forge_gpu.io.sinks.lines import schema_of
 from forge_gpu.io.sinks.parquet import LOG, SUFFIX, Parquet, ParquetFile
@@ -34,12 +35,12 @@ class VerlFile(ParquetFile):
         schema = schema_of(shard.columns)
         super().__init__(shard, schema.set(schema.get_field_index(MESSAGES), _NESTED))
 
-    def _append_batch(self, batch: pa.RecordBatch) -> None:
+    def place_columns(self, rows: pa.RecordBatch) -> Write:
         columns = [
             _nested(column, self.path) if name == MESSAGES else column
-            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+            for name, column in zip(rows.schema.names, rows.columns, strict=True)
         ]
-        super()._append_batch(pa.record_batch(columns, schema=self._schema))
+        return super().place_columns(pa.record_batch(columns, schema=self._schema))
 
 
 def _nested(texts: pa.Array, path: OutputPath) -> pa.Array:
@@ -88,4 +89,4 @@ class Verl(Parquet):
             yield pa.record_batch(arrays, schema=schema)
 
 
-FORMAT = Verl(SUFFIX, (SUFFIX + PARTIAL, LOG))
+FORMAT = Verl(SUFFIX, (SUFFIX + PARTIAL, LOG), takes_columns=True)

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from forge_gpu.fates import Fate, name
 from forge_gpu.io.growing import Write
 from forge_gpu.io.sinks.base import (
+    ColumnSink,
     Format,
-    ListRows,
-    ListSink,
     Sink,
     SplitRows,
     Written,
@@ -32,14 +31,17 @@ from forge_gpu.kernels.layout import I64, Text
 from forge_gpu.packs.sink import Cut, PackingSink, Padding
 from forge_gpu.plain import frozen
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 
 @frozen
 class Piece:
-    """Lines of one fate, or rows that are lists alone; they need not begin where their buffer does. rank: the
+    """Rows of one fate, as lines, which need not begin where their buffer does, or as columns. rank: the
     place of each in its split where the output is shuffled."""
 
     fate: Fate
-    lines: Text | ListRows
+    rows: Text | pa.RecordBatch
     rank: I64 | None
 
 
@@ -89,12 +91,12 @@ class Outputs:
 
     def append(self, piece: Piece) -> Write:
         """Give rows their place, and what is left to write of them; see `PlacingSink.place`."""
-        if isinstance(piece.lines, ListRows):
-            cast(ListSink, self._sinks[piece.fate]).append_lists(piece.lines)
-        elif piece.rank is not None:
-            self._buckets[piece.fate].append(piece.lines, piece.rank)
-        else:
-            return placed(self._sinks[piece.fate], piece.lines)
+        sink = self._sinks[piece.fate]
+        if not isinstance(piece.rows, Text):
+            return cast(ColumnSink, sink).place_columns(piece.rows)
+        if piece.rank is None:
+            return placed(sink, piece.rows)
+        self._buckets[piece.fate].append(piece.rows, piece.rank)
         return is_written
 
     def begin_sync(self) -> None:

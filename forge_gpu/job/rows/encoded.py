@@ -14,11 +14,11 @@ import orjson
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.base import Engine
 from forge_gpu.engine.marked import Unmarked
-from forge_gpu.io.sinks.base import ListRows
 from forge_gpu.io.sinks.token_columns import ATTENTION, IDS, IGNORED, LABELS, LENGTHS
 from forge_gpu.job.rows.answers import apart, lists_apart, longest_text, pairs
 from forge_gpu.job.rows.by_library import ComparedRows
 from forge_gpu.job.rows.by_reference import require_as_reference, shortest
+from forge_gpu.job.rows.list_rows import ListRows
 from forge_gpu.job.rows.origins import RowOrigins
 from forge_gpu.job.rows.rows import Rows
 from forge_gpu.job.rows.thinking import without_thinking

@@ -14,10 +14,10 @@ from forge_gpu.config.schema import Action, Config, Near
 from forge_gpu.engine.base import Engine
 from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import ArrowChunk, Chunk
-from forge_gpu.io.sinks.base import ListRows
 from forge_gpu.io.stray_marks import without_marks
 from forge_gpu.job.rows.converted import CONVERT, made_columns
 from forge_gpu.job.rows.expansion import DETAIL, PASSED_OVER, PLACE, Expansion, Parts, expand, taken
+from forge_gpu.job.rows.list_rows import ListRows
 from forge_gpu.job.rows.media_found import amiss, counts_tokens, detail_of, tokens_beside
 from forge_gpu.job.rows.scans import DeviceChunk
 from forge_gpu.job.rows.tokenizers import control_checks
@@ -50,8 +50,8 @@ class Rows:
     parts: where the rows come from; None where each is a record. characters: int64[n], of the contents, where
     checks counted them. rules: see `quality.checks.Checked`. line_rows: int64[l], ascending: the row that
     each line of the output is made of, where rows become several; None where each is one line. line_copies:
-    int64[l], the copy that each line is of, where rows are repeated. lists: what is
-    written of rows that are lists alone, in the order of `listed`: int64[m], numbers of rows, or of lines."""
+    int64[l], the copy that each line is of, where rows are repeated. lists: of rows that are written as
+    tokens, in the order of `listed`: int64[m], numbers of rows, or of lines."""
 
     engine: Engine
     chunk: Chunk

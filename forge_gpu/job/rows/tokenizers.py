@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from forge_gpu.config.schema import Action, Config
 from forge_gpu.errors import ConfigError
 from forge_gpu.fates import Fate, Reason
-from forge_gpu.io.sinks.registry import format_of
 from forge_gpu.kernels.layout import I64, U8
 from forge_gpu.quality.control_tokens import ControlTokens, tokens_of_template
 from forge_gpu.templates.forms import form_of
@@ -59,14 +58,6 @@ def depends_on_lengths(config: Config) -> bool:
 def min_trained(config: Config) -> int:
     """The trained tokens that a row must have; none where no answers are encoded."""
     return 0 if prompt_alone(config) else config.tokens.min_trained
-
-
-def gives_lists(config: Config) -> bool:
-    """Whether rows go to their files as numbers: where they are lists alone, and come in their order."""
-    output = config.output
-    in_order = output.order == "input" and output.packing == "none"
-    is_alone = form_of(config).is_encoded and not output.columns
-    return is_alone and in_order and format_of(output.format).takes_lists
 
 
 def pack_length(config: Config) -> int:

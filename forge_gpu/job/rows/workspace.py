@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -20,17 +20,17 @@ from forge_gpu.fates import Reason
 from forge_gpu.io.chunks import Chunk, ReadBuffer
 from forge_gpu.io.json_source import OVERLAP
 from forge_gpu.io.row_bounds import bounded
-from forge_gpu.io.sinks.base import ListRows
 from forge_gpu.job.events.events import Listener
 from forge_gpu.job.events.retry import retrying
 from forge_gpu.job.rows.evaluation import Evaluation, compared_text
 from forge_gpu.job.rows.expansion import Expansions
 from forge_gpu.job.rows.expansions import required_expansions
+from forge_gpu.job.rows.list_rows import ListRows
 from forge_gpu.job.rows.media_found import DIGESTS, compares_media
 from forge_gpu.job.rows.near import NearText
 from forge_gpu.job.rows.rows import RowReader, Rows
 from forge_gpu.job.rows.scans import DeviceChunk, Found, HeldScans
-from forge_gpu.job.rows.tokenizers import gives_lists, tokenizer_plan
+from forge_gpu.job.rows.tokenizers import tokenizer_plan
 from forge_gpu.job.state.inputs import Item
 from forge_gpu.job.state.place import FOLDER as STAGED
 from forge_gpu.job.state.token_table import TokenRows, offsets_of, pieces_within
@@ -46,6 +46,7 @@ from forge_gpu.templates.stripped import Stripped
 
 if TYPE_CHECKING:
     from forge_gpu.job.rows.cuts import RowCutter
+    from forge_gpu.job.rows.output_columns import OutputColumns
 
 
 def changed(item: Item) -> InputError:
@@ -151,9 +152,9 @@ class Workspace:
         label = config.data.mapping.label
         self._compared = set(key) if key != "rendered" else {label} - set(columns)
         self._cutter = self._made_cutter()
-        self._gives_lists = gives_lists(config)
         self._stripped = Stripped.of(config)
         self._whole_texts: frozenset[str] = frozenset()
+        self._columns: OutputColumns | None = None
         self._lines = Composer(fields if plan is None else (), self._line)
         self._fields = {field: Composer((field,), lambda programs: programs[0]) for field in fields}
 
@@ -278,9 +279,8 @@ class Workspace:
         tokens = self.encoder.encode(rows, chosen).tokens
         offsets = tokens.offsets[: len(written) + 1]
         own = slice(offsets[-1])
-        self._take(
-            rows, written, self.encoder.lists(tokens.ids[own], tokens.weights[own], offsets), len(rows)
-        )
+        rows.listed = written
+        rows.lists = self.encoder.lists(tokens.ids[own], tokens.weights[own], offsets)
         return table_of(len(rows), chosen, tokens)
 
     def give_tokens(self, rows: Rows, written: I64, given: TokenRows, copies: I64 | None = None) -> None:
@@ -292,31 +292,24 @@ class Workspace:
         offsets = offsets_of(of_rows)
         at = np.arange(offsets[-1]) + np.repeat(of_rows["at"] - offsets[:-1], np.diff(offsets))
         ids, weights = given.ids[at], given.weights[at]
-        lines, count = written, len(rows)
+        rows.listed = written
         if copies is not None or self.config.tokens.cut == "split":
             pieces = np.ones(len(units), np.int64)
             if self.config.tokens.cut == "split":
                 pieces, offsets = pieces_within(offsets, self.config.model.max_length or 1)
             rows.line_rows = np.repeat(units, pieces)
             rows.line_copies = None if copies is None else np.repeat(np.arange(len(units)), pieces)
-            count = len(rows.line_rows)
-            lines = np.arange(count)
-        self._take(rows, lines, self.encoder.lists(ids, weights, offsets), count)
+            rows.listed = np.arange(len(rows.line_rows))
+        rows.lists = self.encoder.lists(ids, weights, offsets)
 
-    def lists(self, rows: Rows, chosen: I64) -> ListRows:
-        """Some of the rows of the output of a chunk, where its lines are lists alone."""
-        assert rows.lists is not None
-        place = np.empty(len(rows) if rows.line_rows is None else len(rows.line_rows), np.int64)
-        place[rows.listed] = np.arange(len(rows.listed))
-        return rows.lists.taken(place[chosen])
+    def columns(self, types: Mapping[str, str]) -> OutputColumns:
+        """What makes columns of the rows of the output, in place of `lines`. types: of them, as in the
+        manifest of the one job that this belongs to."""
+        if self._columns is None:
+            from forge_gpu.job.rows.output_columns import OutputColumns
 
-    def _take(self, rows: Rows, listed: I64, lists: ListRows, count: int) -> None:
-        """count: of the rows of the chunk, or of the lines that they become."""
-        assert self.encoder is not None
-        if self._gives_lists:
-            rows.lists, rows.listed = lists, listed
-        else:
-            rows.bound.columns |= self.encoder.columns(listed, lists, count)
+            self._columns = OutputColumns(self.config, self.engine, self._stripped, self._line_column, types)
+        return self._columns
 
     def encode_cut(self, rows: Rows, retained: I64, counted: I64) -> TokenRows:
         """The tokens of rows of a chunk as they are to be written, cut where the plan cuts them, and of
@@ -352,6 +345,8 @@ class Workspace:
         messages of each line; pieces and copies of rows have none, as their tokens are all of a row."""
         self._whole_texts = rows.bound.whole_texts
         table, program = self._lines.table(rows.bound)
+        if rows.lists is not None:
+            rows.bound.columns |= rows.once("lists", partial(self._list_columns, rows, rows.lists))
         columns = [self._line_column(rows, name) for name in table.columns]
         if rows.line_rows is None:
             return table, program, columns, rows.bound.first
@@ -361,6 +356,12 @@ class Workspace:
             for name, column in zip(table.columns, columns, strict=True)
         ]
         return table, program[rows.line_rows], columns, None
+
+    def _list_columns(self, rows: Rows, lists: ListRows) -> Mapping[str, Spans]:
+        """The tokens of rows, or of the lines that they become, as columns."""
+        assert self.encoder is not None
+        count = len(rows) if rows.line_rows is None else len(rows.line_rows)
+        return self.encoder.columns(rows.listed, lists, count)
 
     def _line(self, programs: Sequence[Program]) -> Program:
         if self._stripped:
