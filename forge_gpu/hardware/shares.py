@@ -11,8 +11,8 @@ from typing import Literal
 
 from forge_gpu.plain import frozen
 
-Stage = Literal["index", "decide", "rank", "write", "finish"]
-ALL: tuple[Stage, ...] = ("index", "decide", "rank", "write", "finish")
+Stage = Literal["open", "index", "decide", "rank", "write", "finish"]
+ALL: tuple[Stage, ...] = ("open", "index", "decide", "rank", "write", "finish")
 
 
 @frozen
@@ -30,6 +30,8 @@ class Share:
 # Of the budget of the host.
 SPOOL = Share(Fraction(1, 4), ALL)
 """Input that is spooled, or small enough to be read once."""
+OPENING = Share(Fraction(5, 8), ("open",))
+"""Inputs as they are decoded, several at once."""
 SCANS = Share(Fraction(1, 8), ALL)
 """What the first pass found by scanning, for the second."""
 GATHERED = Share(Fraction(1, 4), ("decide", "rank"))

@@ -7,7 +7,7 @@ file, each with its own. So all paths of a tree are one record, and stay in one 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +21,7 @@ from forge_gpu.io.atomic import make_folder
 from forge_gpu.io.chunks import Chunk, Origin, Source
 from forge_gpu.io.json_source import LinesSource
 from forge_gpu.io.loss import Loss
-from forge_gpu.io.spool import Spool, SpoolFile
+from forge_gpu.io.spool import Spool, SpoolFile, never
 from forge_gpu.io.stores import open_store
 
 REPLIES = "replies"
@@ -42,8 +42,11 @@ class Links(NamedTuple):
         return None if section.id is None or section.parent is None else cls(section.id, section.parent)
 
 
-def joined(origin: Origin, source: Source, links: Links, spool: Spool) -> Source:
-    """A source whose records are the trees of another's, which is closed. Raises InputError, OutputError.
+def joined(
+    origin: Origin, source: Source, links: Links, spool: Spool, check_stop: Callable[[], None] = never
+) -> Source:
+    """A source whose records are the trees of another's, which is closed. check_stop: is called between
+    pieces of them, and raises to stop. Raises InputError, OutputError.
 
     A record whose parent is not in the file is a tree of its own, and so is each record of a circle; a row
     that cannot be read stays one, to be rejected.
@@ -61,7 +64,7 @@ def joined(origin: Origin, source: Source, links: Links, spool: Spool) -> Source
 
     format = replace(source.format, kind="json")
     how = ("linked", *links, source.format, origin.max_row_bytes, origin.keep_prefix)
-    spooled = spool.keep(source.file, how, write)
+    spooled = spool.keep(source.file, how, write, check_stop)
     source.close()
     held = replace(origin, format=format).after(spooled.losses)
     return LinesSource(held, open_store(spooled.content, source.file.path))

@@ -18,9 +18,9 @@ from forge_gpu.io.json_source import ArraySource, LinesSource
 from forge_gpu.io.linked import Links, joined
 from forge_gpu.io.loss import Loss
 from forge_gpu.io.samples import fault_of, write_lines
-from forge_gpu.io.spool import Spool, Spooled, SpoolFile
+from forge_gpu.io.spool import Spool, Spooled, SpoolFile, never
 from forge_gpu.io.stores import ByteStore, MemoryStore, RemoteStore, open_store
-from forge_gpu.io.streams import ahead, decoded_blocks
+from forge_gpu.io.streams import OnRead, ahead, decoded_blocks, ignore_read
 from forge_gpu.io.tar import TarFault
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from forge_gpu.io.tables import IpcSource
 
 MAX_ROW_BYTES = 64 * 2**20
+PLAIN_JSON = (".jsonl", ".ndjson", ".jsonlines", ".json")
 _BATCH_BYTES = 2**20
 
 
@@ -46,6 +47,9 @@ def open_source(
     dialect: Dialect | None = None,
     links: Links | None = None,
     kept: KeptRows | None = None,
+    on_read: OnRead = ignore_read,
+    check_stop: Callable[[], None] = never,
+    read_ahead: bool = True,
 ) -> Source:
     """Open one input, spooling it first where it cannot be read twice or cut where it lies.
 
@@ -53,13 +57,15 @@ def open_source(
     read a remote file where it lies, if it can be, each part when it is needed: where several machines read
     it, a copy on one of them would be in their way. on_retry: is told where a remote file is asked for again.
     dialect: of tables of text; None to tell it from the content. links: by which its records are made trees.
-    kept: see `Origin`.
+    kept: see `Origin`. on_read: is told how far the file is read, where it is spooled. check_stop: is called
+    between blocks of what is spooled, and raises to stop. read_ahead: have a thread decompress blocks while
+    those before them are written.
 
-    Raises InputError (with the offset where a file is damaged, unless on_corrupt is "keep_prefix"),
-    OutputError where the spool has no room.
+    For any thread, with a spool that others use too. Raises InputError (with the offset where a file is
+    damaged, unless on_corrupt is "keep_prefix"), OutputError where the spool has no room.
     """
     if file.is_stream:
-        file = spool.capture(file)
+        file = spool.capture(file, check_stop)
     result = format if isinstance(format, Format) else detect(file, format, encoding, on_retry, dialect)
     origin = Origin(file, result, range_bytes, max_row_bytes, on_corrupt == "keep_prefix", kept=kept)
     if result.kind == "empty" and result.compression is None:
@@ -67,16 +73,22 @@ def open_source(
     if by_parts and links is None and file.size is not None and has_parts(file, result):
         return LinesSource(origin, RemoteStore(file.url, file.size), result.mark)
     in_place = is_in_place(file, result) and not (hold and links is None)
-    source = _Opening(origin, spool, on_retry).open(in_place)
-    return source if links is None else joined(origin, source, links, spool)
+    source = _Opening(origin, spool, on_retry, on_read, check_stop, read_ahead).open(in_place)
+    return source if links is None else joined(origin, source, links, spool, check_stop)
 
 
 def open_decoded(file: InputFile, format: Format, spool: Spool) -> tuple[ByteStore, int]:
     """The decoded bytes of a text, and where it begins in them. Raises InputError."""
-    opening = _Opening(Origin(file, format, RANGE_BYTES, MAX_ROW_BYTES), spool, ignore_retry)
+    opening = _Opening(Origin(file, format, RANGE_BYTES, MAX_ROW_BYTES), spool)
     in_place = is_in_place(file, format)
     content = Path(file.url) if in_place else opening.decoded().content
     return open_store(content, file.path), format.mark if in_place else 0
+
+
+def is_quick(file: InputFile, encoding: str, links: Links | None) -> bool:
+    """Whether opening a file takes no more than a look at it, by its name: it is that of plain JSON here."""
+    is_elsewhere = file.is_remote or file.is_stream
+    return not is_elsewhere and encoding == "utf-8" and links is None and file.url.endswith(PLAIN_JSON)
 
 
 def is_in_place(file: InputFile, format: Format) -> bool:
@@ -98,12 +110,21 @@ def has_parts(file: InputFile, format: Format) -> bool:
 class _Opening:
     """One input being opened, with what the job says of it."""
 
-    def __init__(self, origin: Origin, spool: Spool, on_retry: OnRetry) -> None:
+    def __init__(
+        self,
+        origin: Origin,
+        spool: Spool,
+        on_retry: OnRetry = ignore_retry,
+        on_read: OnRead = ignore_read,
+        check_stop: Callable[[], None] = never,
+        read_ahead: bool = True,
+    ) -> None:
         self.origin = origin
         self.file = origin.file
         self.format = origin.format
         self.spool = spool
-        self.on_retry = on_retry
+        self.on_retry, self.on_read, self.check_stop = on_retry, on_read, check_stop
+        self.read_ahead = read_ahead
 
     def open(self, in_place: bool) -> Source:
         if self.format.kind in ("csv", "tsv"):
@@ -126,8 +147,10 @@ class _Opening:
     def _blocks(self, encoding: str | None, losses: list[Loss]) -> Iterator[bytes]:
         keep_prefix = self.origin.keep_prefix
         compression = self.format.compression
-        blocks = decoded_blocks(self.file, compression, encoding, keep_prefix, losses, self.on_retry)
-        return blocks if compression is None else ahead(blocks)
+        blocks = decoded_blocks(
+            self.file, compression, encoding, keep_prefix, losses, self.on_retry, self.on_read
+        )
+        return ahead(blocks) if compression is not None and self.read_ahead else blocks
 
     def decoded(self) -> Spooled:
         """The file's decoded bytes, spooled."""
@@ -138,7 +161,7 @@ class _Opening:
                 spooled.write(block)
 
         how = ("bytes", self.format.compression, encoding, self.origin.keep_prefix)
-        return self.spool.keep(self.file, how, write)
+        return self.spool.keep(self.file, how, write, self.check_stop)
 
     def _as_lines(self, content: Spooled, in_place: bool) -> Spooled:
         """The records of JSON of another layout, one a line."""
@@ -160,7 +183,7 @@ class _Opening:
                 store.close()
 
         how = ("lines", layout, self.format.compression, self.format.encoding, limit, self.origin.keep_prefix)
-        return self.spool.keep(self.file, how, write)
+        return self.spool.keep(self.file, how, write, self.check_stop)
 
     def _samples(self) -> LinesSource:
         limit = self.origin.max_row_bytes
@@ -174,7 +197,7 @@ class _Opening:
                 losses.append(Loss(fault.what, fault.offset))
 
         how = ("samples", self.format.compression, limit, self.origin.keep_prefix)
-        content = self.spool.keep(self.file, how, write)
+        content = self.spool.keep(self.file, how, write, self.check_stop)
         return LinesSource(self.origin.after(content.losses), open_store(content.content, self.file.path))
 
     def _delimited(self) -> IpcSource:
@@ -231,5 +254,5 @@ class _Opening:
         from forge_gpu.io import ipc, tables
 
         how = (*how, self.origin.keep_prefix, self.origin.range_bytes)
-        spooled = self.spool.keep(self.file, how, write)
+        spooled = self.spool.keep(self.file, how, write, self.check_stop)
         return tables.IpcSource(self.origin.after(spooled.losses), ipc.open_own(spooled.content))

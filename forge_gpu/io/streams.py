@@ -25,6 +25,14 @@ ZSTD = b"\x28\xb5\x2f\xfd"
 UTF8_BOM = b"\xef\xbb\xbf"
 
 
+OnRead = Callable[[int], None]
+"""Hears up to which byte of a file, as it lies, was read; by the thread that reads."""
+
+
+def ignore_read(position: int) -> None:
+    """Hears nothing."""
+
+
 class Damaged(Exception):
     """The container cannot be read past byte `offset` of the file as it lies on disk."""
 
@@ -80,6 +88,7 @@ def decoded_blocks(
     keep_prefix: bool,
     losses: list[Loss],
     on_retry: OnRetry = ignore_retry,
+    on_read: OnRead = ignore_read,
 ) -> Iterator[bytes]:
     """The file's content, in blocks of any size: as UTF-8 without a byte order mark, or, with encoding
     None, the bytes as they are.
@@ -94,7 +103,7 @@ def decoded_blocks(
                 plain = _gunzip_fast(handle, lambda: file.open(on_retry))
             else:
                 plain = decompressed(handle, compression, file)
-            blocks = _undamaged(plain, file, keep_prefix, losses)
+            blocks = _undamaged(_told(plain, handle, on_read), file, keep_prefix, losses)
             yield from blocks if encoding is None else _without_mark(as_utf8(blocks, encoding))
     except OSError as fault:
         raise InputError(f"{file.path}: reading failed: {fault.strerror or fault}") from fault
@@ -111,6 +120,12 @@ def ahead(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 def raw_blocks(handle: BinaryIO) -> Iterator[bytes]:
     while block := handle.read(BLOCK):
+        yield block
+
+
+def _told(blocks: Iterator[bytes], handle: BinaryIO, on_read: OnRead) -> Iterator[bytes]:
+    for block in blocks:
+        on_read(handle.tell())
         yield block
 
 
@@ -210,7 +225,7 @@ def _gunzip(
 def _pieces(member: Member, block: bytes, done: int) -> Iterator[bytes]:
     """Decompress in bounded pieces."""
     while block:
-        yield member.decompress(block, 4 * BLOCK)
+        yield member.decompress(block, BLOCK)
         block = member.unconsumed_tail
 
 
@@ -220,7 +235,7 @@ def _inflate(member: Member, block: bytes, done: int) -> Iterator[bytes]:
     given, rest = 0, block
     try:
         while rest:
-            piece = member.decompress(rest, 4 * BLOCK)
+            piece = member.decompress(rest, BLOCK)
             yield piece
             given += len(piece)
             rest = member.unconsumed_tail

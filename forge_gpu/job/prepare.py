@@ -21,7 +21,7 @@ from forge_gpu.io.disk import faults_of
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.lock import FolderLock
 from forge_gpu.io.modes import make_shared
-from forge_gpu.io.spool import Spool
+from forge_gpu.io.spool import Spool, never
 from forge_gpu.job.decide.candidates import CandidateTexts
 from forge_gpu.job.decide.decide import PLACING, RETAINING, STEPS, DecisionStep, decide
 from forge_gpu.job.decide.mixture import mixture_of
@@ -46,7 +46,7 @@ from forge_gpu.job.rows.rows import RowReader
 from forge_gpu.job.rows.scans import HeldScans
 from forge_gpu.job.rows.tokenizers import depends_on_lengths, tokenizer_plan
 from forge_gpu.job.rows.workspace import Workspace
-from forge_gpu.job.run.opening import open_inputs
+from forge_gpu.job.run.opening import open_inputs, threads_to_open
 from forge_gpu.job.run.pool import Executor, OrderedPool
 from forge_gpu.job.state import decisions as decided
 from forge_gpu.job.state.checkpoint import Checkpoint, JobKey
@@ -90,7 +90,7 @@ def prepare(
     make_shared(spec.output, spec.config.output.mode)
     with faults_of(spec.output), FolderLock(spec.output, spec.wait, on_wait, check_stop):
         require_store(spec, listener)
-        opened = open_job(spec, budget, make_engine, listener, files)
+        opened = open_job(spec, budget, make_engine, listener, files, check_stop)
         if isinstance(opened, Result):
             result = opened
         else:
@@ -113,15 +113,17 @@ def open_job(
     make_engine: MakeEngine,
     listener: Listener,
     named: JobFiles | None = None,
+    check_stop: Callable[[], None] = never,
 ) -> Job | Result:
-    """Open the inputs and the checkpoint; the result, where an earlier run has finished this very job."""
+    """Open the inputs and the checkpoint; the result, where an earlier run has finished this very job. What
+    `check_stop` raises is raised while inputs are opened: those that are whole are found by the next run."""
     began, cpu_before = time.time(), cpu_seconds()
     named = named or JobFiles(spec, telling("open", listener))
     checkpoint = Checkpoint(spec.output)
     # What workers are to read as well is spooled in files, not in memory.
     spool = Spool(checkpoint.spool_folder, 0 if spec.on_cluster else shares.SPOOL.of(budget.bytes))
     files = [
-        spool.capture(file) if file.is_stream else file  # a stream is known by its content alone
+        spool.capture(file, check_stop) if file.is_stream else file  # a stream is known by its content alone
         for file in named.inputs
     ]
     against = named.against
@@ -157,7 +159,8 @@ def open_job(
     if why:
         listener(Warned("open", f"starting anew: {why}"))
     streamed = spec.on_cluster or _is_streamed(spec.config, files, budget)
-    inputs = open_inputs(spec, files, spool, streamed, listener)
+    threads, is_memory_short = threads_to_open(budget), shortage_of(budget.bytes)
+    inputs = open_inputs(spec, files, spool, streamed, listener, threads, check_stop, is_memory_short)
     if isinstance(make_engine, EngineFactory):
         facts.engines = make_engine
         make_engine.watch(

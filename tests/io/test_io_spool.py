@@ -8,6 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,9 @@ import zstandard
 from forge_gpu.errors import InputError, OutputError
 from forge_gpu.io import inputs
 from forge_gpu.io.chunks import JsonChunk
+from forge_gpu.io.loss import Loss
 from forge_gpu.io.sources import open_source
-from forge_gpu.io.spool import Spool
+from forge_gpu.io.spool import Spool, SpoolFile
 from tests.io.io_support import RECORDS, as_lines, opened, put, rows_of
 
 LINES = as_lines(RECORDS * 40)
@@ -190,6 +194,126 @@ def test_the_disk_bound_of_a_spool(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"more than the 1000 bytes"):
         open_source(file, spool=spool)
     assert spool.disk_left == 1000 and list((tmp_path / "spool").iterdir()) == []
+
+
+def test_the_memory_of_a_spool_is_that_of_all_files_together(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", 100)
+    one, two = (SpoolFile(spool, spool.folder / name) for name in "ab")
+    one.write(b"1" * 60)
+    two.write(b"2" * 60)  # beside the other there is no room for it
+    assert spool.memory_left == 40 and [path.name for path in spool.folder.iterdir()] == ["b.partial"]
+    one.write(b"1" * 41)
+    assert spool.memory_left == 100 and len(list(spool.folder.iterdir())) == 2
+    three = SpoolFile(spool, spool.folder / "c")
+    three.write(b"3" * 100)
+    assert three.finish(()).content == b"3" * 100 and spool.memory_left == 0
+    for dropped in (one, two, two):
+        dropped.drop()
+    assert spool.memory_left == 0 and list(spool.folder.iterdir()) == []
+
+
+def test_the_disk_bound_is_that_of_all_files_together(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", 0, disk_limit=100)
+    one, two = (SpoolFile(spool, spool.folder / name) for name in "ab")
+    one.write(b"1" * 60)
+    with pytest.raises(OutputError, match="more than the 100 bytes"):
+        two.write(b"2" * 41)
+    two.drop()
+    one.write(b"1" * 40)
+    one.drop()
+    assert spool.disk_left == 100
+
+
+def test_what_is_dropped_from_memory_is_given_back(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", 100)
+
+    def write(spooled: SpoolFile, losses: list[Loss]) -> None:
+        spooled.write(b"1" * 60)
+        raise InputError("damaged")
+
+    with pytest.raises(InputError):
+        spool.keep(put(tmp_path, "f", b"1"), (), write)
+    assert spool.memory_left == 100 and not spool.folder.exists()
+
+
+class Waiting(threading.Condition):
+    """A condition that says when somebody waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_waited_for = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.is_waited_for.set()
+        return super().wait(timeout)
+
+
+def two_at_once(spool: Spool, first: Callable[[], Any], second: Callable[[], Any]) -> list[Any]:
+    """What two threads give, of which the second begins while the first is in the middle of `paused`."""
+    spool._changed = changed = Waiting()
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(first)
+        assert IN_THE_MIDDLE.wait(30)
+        two = pool.submit(second)
+        is_held_up = changed.is_waited_for.wait(30)
+        GO_ON.set()
+        assert is_held_up
+        return [one.result(), two]
+
+
+IN_THE_MIDDLE, GO_ON = threading.Event(), threading.Event()
+
+
+def paused(spooled: SpoolFile, losses: list[Loss]) -> None:
+    spooled.write(b"1" * 10)
+    IN_THE_MIDDLE.set()
+    assert GO_ON.wait(30)
+
+
+@pytest.fixture
+def anew() -> None:
+    IN_THE_MIDDLE.clear()
+    GO_ON.clear()
+
+
+@pytest.mark.usefixtures("anew")
+def test_a_file_is_not_written_twice_at_once(tmp_path: Path) -> None:
+    spool, file = Spool(tmp_path / "spool"), put(tmp_path, "f", b"1")
+    written: list[SpoolFile] = []
+    one, two = two_at_once(
+        spool,
+        lambda: spool.keep(file, (), paused),
+        lambda: spool.keep(file, (), lambda spooled, losses: written.append(spooled)),
+    )
+    assert not written and one == two.result() and one.content.read_bytes() == b"1" * 10
+
+
+@pytest.mark.usefixtures("anew")
+@pytest.mark.parametrize("free", [65, 69, 75])
+def test_room_is_judged_once_it_is_known_what_others_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    one, two = (put(tmp_path, name, b"1" * 60) for name in "ab")
+
+    def quickly(spooled: SpoolFile, losses: list[Loss]) -> None:
+        spooled.write(b"2")
+
+    def left(path: Path) -> int:
+        return free - sum(each.stat().st_size for each in path.glob("*") if each.suffix != ".json")
+
+    for where in ("forge_gpu.io.disk.free_space", "forge_gpu.io.spool.free_space"):
+        monkeypatch.setattr(where, left)
+    _, second = two_at_once(
+        spool,
+        lambda: spool.keep(one, (), paused),
+        lambda: spool.keep(two, (), quickly),
+    )
+    if free - 10 >= 60:
+        assert second.result().content.read_bytes() == b"2"
+    else:
+        with pytest.raises(OutputError, match=f"decoding .*b needs 60 bytes, {free - 10} bytes are free"):
+            second.result()
 
 
 def test_clear(tmp_path: Path) -> None:

@@ -64,11 +64,11 @@ class ChunkDone(Event):
 
 @frozen
 class Progressed(Event):
-    """How far a stage is that reads no input. It may be left out, as ChunkDone may."""
+    """How far a stage is that is not counted in rows. It may be left out, as ChunkDone may."""
 
     what: str  # it is at, within the stage
     done: int
-    total: int  # of what `done` counts: rows, or steps
+    total: int  # of what `done` counts: rows, steps, or bytes of the inputs as they lie
 
 
 @frozen
