@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal, Protocol
 
 from forge_gpu.errors import InputError
 from forge_gpu.fates import Reason
+from forge_gpu.io.faults import one_line
 from forge_gpu.io.loss import Loss
 from forge_gpu.kernels.layout import I64, U8, Records, Spans
 from forge_gpu.plain import frozen
@@ -229,8 +230,7 @@ class ArrowChunk:
         try:
             yield
         except (pa.ArrowException, ValueError, OverflowError) as fault:
-            reason = " ".join(str(fault).split())[:200]
-            raise InputError(f"{self._path}: {what} cannot be read: {reason}") from fault
+            raise InputError(f"{self._path}: {what} cannot be read: {one_line(fault)}") from fault
         except InputError as fault:
             raise InputError(f"{self._path}: {what}: {fault}") from fault
 

@@ -112,3 +112,8 @@ def without_secrets(text: str) -> str:
 
 
 _SECRETS = re.compile(r"(://)(?:[^\s/'\"@]*@)?([^\s?'\"]*)(?:\?[^\s'\"]*)?")
+
+
+def one_line(fault: Exception) -> str:
+    """What a library says of a fault, for a message of ours."""
+    return " ".join(str(fault).split())[:200]

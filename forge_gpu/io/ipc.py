@@ -18,6 +18,7 @@ import pyarrow as pa
 from forge_gpu.errors import InputError
 from forge_gpu.io.arrow_rows import RowsOfArrays, can_be_cut
 from forge_gpu.io.checked import FAULTS, check
+from forge_gpu.io.faults import one_line
 from forge_gpu.io.identity import OpenFile
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.loss import Loss
@@ -423,8 +424,7 @@ def _is_in_place(batch: pa.RecordBatch, data: _Content) -> bool:
 
 
 def _damage(file: InputFile, what: str, fault: Exception) -> InputError:
-    reason = " ".join(str(fault).split())[:200]
     return InputError(
-        f"{file.path}: {what} ({reason}); write the file again, or keep what comes before with "
+        f"{file.path}: {what} ({one_line(fault)}); write the file again, or keep what comes before with "
         "data.on_corrupt: keep_prefix"
     )

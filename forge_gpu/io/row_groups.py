@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from forge_gpu.errors import InputError
 from forge_gpu.io.checked import FAULTS, check, is_list, is_text
 from forge_gpu.io.columns import arrow_spans
-from forge_gpu.io.faults import persist
+from forge_gpu.io.faults import one_line, persist
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.kernels.layout import U8
 from forge_gpu.plain import frozen
@@ -168,7 +168,3 @@ def changed(file: InputFile, row: int) -> InputError:
 def readable(content: Path | bytes) -> Any:
     """What pyarrow reads a file from."""
     return pa.BufferReader(content) if isinstance(content, bytes) else content
-
-
-def one_line(fault: Exception) -> str:
-    return " ".join(str(fault).split())[:200]
