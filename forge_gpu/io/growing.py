@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,11 @@ AT_ONCE = 2**30
 
 Write = Callable[[], None]
 """Writes bytes that have their place; by any thread, while they are as they were. Raises OutputError."""
+
+
+def write_all(writes: Iterable[Write]) -> None:
+    for write in writes:
+        write()
 
 
 def _open_own(path: Path, resume_at: int, mode: int) -> int:

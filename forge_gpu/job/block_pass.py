@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
-from forge_gpu.io.growing import Write
+from forge_gpu.io.growing import Write, write_all
 from forge_gpu.job.job import Job
 from forge_gpu.job.run import passes
 from forge_gpu.job.state.inputs import PlacedBlock
@@ -58,7 +58,7 @@ class BlockPass(passes.Pass[PlacedBlock, "Iterable[Chunk]", list[Write]], Generi
             if isinstance(made, Sequence):  # its chunks last until the task's end
                 left += writes
             else:
-                _write(writes)
+                write_all(writes)
         self._blocks += 1
         self._between_blocks = True
         if left:
@@ -71,7 +71,7 @@ class BlockPass(passes.Pass[PlacedBlock, "Iterable[Chunk]", list[Write]], Generi
             return
         failed = True
         try:
-            _write(taken)
+            write_all(taken)
             failed = False
         finally:
             taken.clear()
@@ -100,8 +100,3 @@ class BlockPass(passes.Pass[PlacedBlock, "Iterable[Chunk]", list[Write]], Generi
         self.note(self._blocks)
         self._checkpoint.save()
         self._saved = time.monotonic()
-
-
-def _write(writes: Iterable[Write]) -> None:
-    for write in writes:
-        write()

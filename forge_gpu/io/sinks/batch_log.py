@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from forge_gpu.io.growing import GrowingFile, Write
+from forge_gpu.io.growing import GrowingFile, Write, write_all
 from forge_gpu.kernels.layout import I64, U8
 from forge_gpu.plain import frozen
 
@@ -60,12 +60,12 @@ class BatchLog:
             writes += self._place(own.serialize(), end - begin, size, capacity)
             self._count(end - begin, size)
             begin = end
-        return partial(_run, writes)
+        return partial(write_all, writes)
 
     def append_lines(self, lines: U8, capacity: int) -> None:
         """Add lines that are in no batch yet."""
         if len(lines):
-            _run(self._place(lines.data, 0, 0, capacity))
+            write_all(self._place(lines.data, 0, 0, capacity))
 
     def lines(self) -> tuple[bytes, int | None]:
         """The lines that are in no batch, and the capacity of blocks at the end; None of an empty log."""
@@ -121,11 +121,6 @@ class BatchLog:
             length, rows, size, capacity = map(int, head)
             yield _Entry(position + _HEAD.itemsize, length, rows, size, capacity)
             position += _HEAD.itemsize + length
-
-
-def _run(writes: Iterable[Write]) -> None:
-    for write in writes:
-        write()
 
 
 def _as_one(batches: list[pa.RecordBatch]) -> pa.Table:
