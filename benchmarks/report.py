@@ -20,7 +20,8 @@ WIDTH = 120
 
 OVER_VERSIONS = (
     "How many times as long as Forge others took, in each version's own run of this page. Below 1× they were "
-    "faster. Figures are those of `benchmarks/versions/`. Processors differ: that of 0.6.0 has no AVX-512."
+    "faster. Figures are those of `benchmarks/versions/`. Processors differ: "
+    "those since 0.6.0 have no AVX-512."
     "\n\n![Over versions](pictures/speed.svg)"
 )
 

@@ -10,9 +10,10 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from forge_gpu.dedup.buckets import marks_in_parts, pairs_of_band
+from forge_gpu.dedup.buckets import pairs_of_band
 from forge_gpu.dedup.grouped import pairs_by_sorting
 from forge_gpu.dedup.pairs import Pairs
+from forge_gpu.dedup.parted import BYTES_A_ROW
 from forge_gpu.errors import ConfigError
 from forge_gpu.hardware import shares
 from forge_gpu.in_turn import by_threads
@@ -26,6 +27,9 @@ RECALL = 0.99
 """The share of pairs exactly at the threshold that the chosen bands must make candidates."""
 
 MAX_ROWS_A_BAND = 255
+
+ROOM_OF_BAND = 4 * 2**20
+"""Bytes, with less of which the bitmap of a band of millions of rows would say little."""
 
 ReadBand = Callable[[int], Iterable[U64]]
 """Gives band b's hashes of all rows in row order, in pieces of uint64[m]; called anew for each pass."""
@@ -87,23 +91,20 @@ def candidates(
     """Pairs of rows that share a bucket of any band, to be closed by the caller.
 
     live: bool[n]; other rows are in no bucket. threads: work on a band each, where so many bands have room at
-    once. folder: see Pairs. decided: where bands may be sorted. The pairs depend on none of the last four.
-    Memory: `budget_bytes`, and what `pairs_of_band` says of a large bucket. Raises ValueError for more rows
-    than pairs can name, OSError where the disk does not take them.
+    once. folder: see Pairs and PartedRows. decided: where bands may be sorted. The pairs depend on none of
+    the last four. Memory: `budget_bytes`, and what `pairs_of_band` says of a large bucket. Raises ValueError
+    for more rows than pairs can name, OSError where the disk does not take them.
     """
     n = len(live)
     if n > 2**32:
         raise ValueError(f"{n} rows: pairs are kept in 64 bits, so there may be at most 2**32")
     room = shares.BUCKETS.of(budget_bytes)
-    fewest = marks_in_parts(n, room)
-    at_once = max(
-        k for k in range(1, max(threads, 1) + 1) if k == 1 or marks_in_parts(n, room // k) == fewest
-    )
+    at_once = max(1, min(threads, room // max(min(ROOM_OF_BAND, BYTES_A_ROW * n), 1)))
     pairs = Pairs(n, shares.PAIRS.of(budget_bytes), folder)
     alive = np.ascontiguousarray(live).view(np.uint8)
 
     def work_on(band: int) -> None:
-        for some in pairs_of_band(lambda: read_band(band), alive, room // at_once):
+        for some in pairs_of_band(partial(read_band, band), alive, room // at_once, folder):
             pairs.add(some)
 
     def work_there(arrays: Arrays) -> bool:

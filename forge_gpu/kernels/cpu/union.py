@@ -22,7 +22,7 @@ from forge_gpu.kernels.cpu.memory import (
     word,
 )
 from forge_gpu.kernels.layout import U8, U64
-from forge_gpu.kernels.reference.union import LINKS, SMALL_BUCKET, U32, Part
+from forge_gpu.kernels.reference.union import LINKS, SMALL_BUCKET, U32
 
 AHEAD = 16
 """Rows between asking for a mark's cache line and using it."""
@@ -30,54 +30,46 @@ AHEAD = 16
 _ONE, _SIX, _LOW = np.uint64(1), np.uint64(6), np.uint64(63)
 
 
-def mark(hashes: U64, live: U8, part: Part, marks: U64) -> int:
-    """See kernels.reference.union.mark. Bytes moved: 9 a row, of one in the part a cache line of marks."""
+def mark(hashes: U64, live: U8, marks: U64) -> int:
+    """See kernels.reference.union.mark. Bytes moved: 9 a row, and a cache line of marks."""
     hashes, live = np.ascontiguousarray(hashes, np.uint64), np.ascontiguousarray(live, np.uint8)
-    return int(_mark(whole(hashes), whole(live), *_shifts(part, marks), whole(marks)))
+    return int(_mark(whole(hashes), whole(live), _shift(marks), whole(marks)))
 
 
-def gather(hashes: U64, live: U8, first: int, part: Part, marks: U64) -> tuple[U64, U32]:
-    """See kernels.reference.union.gather. Memory: 12 bytes a row of the piece. Bytes moved: 9 a row, of one
-    in the part a cache line of marks, and 24 of one that is given."""
+def gather(hashes: U64, live: U8, first: int, marks: U64) -> tuple[U64, U32]:
+    """See kernels.reference.union.gather. Memory: 12 bytes a row of the piece. Bytes moved: 9 a row, a cache
+    line of marks, and 24 of a row that is given."""
     hashes, live = np.ascontiguousarray(hashes, np.uint64), np.ascontiguousarray(live, np.uint8)
     taken, rows = np.empty(len(hashes), np.uint64), np.empty(len(hashes), np.uint32)
-    piece = whole(hashes), whole(live), first, *_shifts(part, marks)
-    count = _gather(*piece, whole(marks), whole(taken), whole(rows))
+    piece = whole(hashes), whole(live), first
+    count = _gather(*piece, _shift(marks), whole(marks), whole(taken), whole(rows))
     return taken[:count].copy(), rows[:count].copy()
 
 
-def _shifts(part: Part, marks: U64) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
-    """What a part and the bits of the marks are to the kernels: 63 - bits of the part, the part, the bits
-    that all hashes marked have in common, and 64 - bits of the number of a mark."""
-    bits = (len(marks) * 64).bit_length() - 1
-    return np.uint64(63 - part.bits), np.uint64(part.number), np.uint64(part.marked), np.uint64(64 - bits)
+def _shift(marks: U64) -> np.uint64:
+    """64 - bits of the number of a mark: what is left of a hash that is shifted so far."""
+    return np.uint64(65 - (len(marks) * 64).bit_length())
 
 
 @inner
-def _is_inside(hashes, live, row, part_shift, part):
-    inside = word(hashes, 8 * row) >> _ONE >> part_shift == part
-    return inside and byte(live, row) != 0
-
-
-@inner
-def _number(hashes, row, common, shift):
+def _number(hashes, row, shift):
     """The number of the mark of a row's hash."""
-    return word(hashes, 8 * row) << common >> shift
+    return word(hashes, 8 * row) >> shift
 
 
 @inner
-def _ask_for_mark(hashes, rows, row, common, shift, marks):
+def _ask_for_mark(hashes, rows, row, shift, marks):
     if row < rows:
-        prefetch(marks[0], np.int64(_number(hashes, row, common, shift) >> _SIX) * 16)
+        prefetch(marks[0], np.int64(_number(hashes, row, shift) >> _SIX) * 16)
 
 
 @kernel
-def _mark(hashes, live, part_shift, part, common, shift, marks):
+def _mark(hashes, live, shift, marks):
     rows, result = live[1], 0
     for row in range(rows):
-        _ask_for_mark(hashes, rows, row + AHEAD, common, shift, marks)
-        if _is_inside(hashes, live, row, part_shift, part):
-            number = _number(hashes, row, common, shift)
+        _ask_for_mark(hashes, rows, row + AHEAD, shift, marks)
+        if byte(live, row) != 0:
+            number = _number(hashes, row, shift)
             at, bit = np.int64(number >> _SIX) * 16, _ONE << (number & _LOW)
             came = word(marks, at)
             put_word(marks, at, came | bit)
@@ -87,12 +79,12 @@ def _mark(hashes, live, part_shift, part, common, shift, marks):
 
 
 @kernel
-def _gather(hashes, live, first, part_shift, part, common, shift, marks, taken, rows):
+def _gather(hashes, live, first, shift, marks, taken, rows):
     count, end = 0, live[1]
     for row in range(end):
-        _ask_for_mark(hashes, end, row + AHEAD, common, shift, marks)
-        if _is_inside(hashes, live, row, part_shift, part):
-            number = _number(hashes, row, common, shift)
+        _ask_for_mark(hashes, end, row + AHEAD, shift, marks)
+        if byte(live, row) != 0:
+            number = _number(hashes, row, shift)
             if word(marks, np.int64(number >> _SIX) * 16 + 8) >> (number & _LOW) & _ONE != 0:
                 put_word(taken, 8 * count, word(hashes, 8 * row))
                 put_half(rows, 4 * count, np.uint64(first + row))

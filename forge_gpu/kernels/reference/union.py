@@ -6,8 +6,6 @@ their larger row, and there are at most 2**32 rows.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 
@@ -23,49 +21,37 @@ LINKS = 8
 """In a larger bucket a row is paired with so many of its smallest rows, and with the row before it."""
 
 
-class Part(NamedTuple):
-    """The hashes whose upper `bits` bits are `number`. marked: how many of these bits all hashes that were
-    marked have in common; the others are of a part of that part."""
-
-    number: int = 0
-    bits: int = 0
-    marked: int = 0
-
-    def holds(self, value: int) -> bool:
-        return value >> (64 - self.bits) == self.number
-
-
-def mark(hashes: U64, live: U8, part: Part, marks: U64) -> int:
-    """Mark the hashes of a piece's live rows that are in a part; how many came upon a mark.
+def mark(hashes: U64, live: U8, marks: U64) -> int:
+    """Mark the hashes of a piece's live rows; how many came upon a mark.
 
     hashes: uint64[n]; live: uint8[n], 0 or not. marks: uint64[a power of two, 2], at first zeros: which
-    came and which came again, 64 a row, by those bits of a hash that come after the `marked` upper ones.
+    came and which came again, 64 a row, by the upper bits of a hash.
     """
     came = 0
     for value, alive in zip(hashes.tolist(), live.tolist(), strict=True):
-        if alive and part.holds(value):
-            at, bit = _bit(value, part, marks)
+        if alive:
+            at, bit = _bit(value, marks)
             came += bool(marks[at, 0] & bit)
             marks[at, 1] |= marks[at, 0] & bit
             marks[at, 0] |= bit
     return came
 
 
-def gather(hashes: U64, live: U8, first: int, part: Part, marks: U64) -> tuple[U64, U32]:
-    """What of a piece may share its hash with another row: the hashes, and the numbers, of live rows that are
-    in a part and whose mark came again. first: the number of the piece's first row."""
+def gather(hashes: U64, live: U8, first: int, marks: U64) -> tuple[U64, U32]:
+    """What of a piece may share its hash with another row: the hashes, and the numbers, of live rows whose
+    mark came again. first: the number of the piece's first row."""
     taken = []
     for row, (value, alive) in enumerate(zip(hashes.tolist(), live.tolist(), strict=True), first):
-        if alive and part.holds(value):
-            word, bit = _bit(value, part, marks)
+        if alive:
+            word, bit = _bit(value, marks)
             if marks[word, 1] & bit:
                 taken.append((value, row))
     return np.array([value for value, _ in taken], np.uint64), np.array([row for _, row in taken], np.uint32)
 
 
-def _bit(value: int, part: Part, marks: U64) -> tuple[int, np.uint64]:
+def _bit(value: int, marks: U64) -> tuple[int, np.uint64]:
     """Which words of the marks, and which bit of them, are a hash's."""
-    number = (value << part.marked & 2**64 - 1) * len(marks) * 64 >> 64
+    number = value * len(marks) * 64 >> 64
     return number >> 6, np.uint64(1 << (number & 63))
 
 
