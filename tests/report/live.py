@@ -27,7 +27,8 @@ import forge_gpu
 from forge_gpu.config.schema import Config
 
 folder = Path(sys.argv[1])
-asked = 0
+config = Config.model_validate_json((folder / "plan.json").read_text())
+asked = -len(config.data.inputs)  # each is opened without being held
 
 def check():
     global asked
@@ -35,7 +36,6 @@ def check():
     while asked > int((folder / "allowed").read_text() or 0):
         time.sleep(0.02)
 
-config = Config.model_validate_json((folder / "plan.json").read_text())
 forge_gpu.prepare(config, output=folder / "prepared", check_stop=check)
 """
 
