@@ -17,6 +17,7 @@ from forge_gpu.hardware import shares
 from forge_gpu.hardware.budget import Budget
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.kept import kept_bytes
+from forge_gpu.io.spool import never
 from forge_gpu.job.events.events import Event, JobStarted, StageDone, StageStarted
 from forge_gpu.job.events.memory import resident_memory
 from forge_gpu.job.events.processors import cpu_seconds
@@ -147,10 +148,6 @@ def _first(run: Sampler, size: int, seconds: float) -> Run:
 
 class _TooSlowError(Exception):
     """A look takes too long."""
-
-
-def never() -> None:
-    """Nobody stops it."""
 
 
 def _worth(budget: Budget) -> int:

@@ -19,9 +19,9 @@ from forge_gpu.errors import InputError
 from forge_gpu.io.arrow_rows import RowsOfArrays, can_be_cut
 from forge_gpu.io.checked import FAULTS, check
 from forge_gpu.io.faults import one_line
-from forge_gpu.io.identity import OpenFile
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.loss import Loss
+from forge_gpu.io.open_file import OpenFile
 from forge_gpu.io.weights import pieces
 from forge_gpu.plain import frozen
 

@@ -36,7 +36,7 @@ class Spooled:
 
 
 def never() -> None:
-    """Nothing stops what is spooled."""
+    """Nothing stops what is done."""
 
 
 class SpoolFile:

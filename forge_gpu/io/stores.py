@@ -7,7 +7,7 @@ from typing import Protocol
 
 from forge_gpu.errors import InputError
 from forge_gpu.io import urls
-from forge_gpu.io.identity import OpenFile
+from forge_gpu.io.open_file import OpenFile
 
 
 class ByteStore(Protocol):

@@ -18,9 +18,9 @@ from forge_gpu.io.chunks import ArrowChunk, BadRow, Origin, ParquetTexts, Range,
 from forge_gpu.io.decoded import decoded_chunks
 from forge_gpu.io.delimited import BAD_COLUMN
 from forge_gpu.io.faults import one_line
-from forge_gpu.io.identity import OpenFile
 from forge_gpu.io.inputs import InputFile
 from forge_gpu.io.loss import Loss
+from forge_gpu.io.open_file import OpenFile
 from forge_gpu.io.row_groups import RowGroups, changed, damaged, text_columns
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from forge_gpu.engine.base import Engine
 from forge_gpu.errors import ForgeError, InputError
 from forge_gpu.fates import Fate, name
 from forge_gpu.hardware.budget import Budget
+from forge_gpu.io.spool import never
 from forge_gpu.job.events.events import JobEnded, Listener
 from forge_gpu.job.job import Job
 from forge_gpu.job.output.read_back import require_rows
@@ -66,7 +67,7 @@ def _batches(
         job = open_job(spec, budget, make_engine, listener, files)
         assert isinstance(job, Job)  # a new folder holds no finished job
         with closing(job):
-            take_steps(job, deciding(spec.config), lambda: None)
+            take_steps(job, deciding(spec.config), never)
             decisions = job.decisions
             workspace = job.pool.first
             columns = workspace.columns(job.columns)

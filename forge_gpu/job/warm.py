@@ -12,6 +12,7 @@ import orjson
 from forge_gpu.config.schema import Config
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.hardware.budget import Budget
+from forge_gpu.io.spool import never
 from forge_gpu.job.prepare import prepare
 from forge_gpu.job.state.spec import JobSpec
 from forge_gpu.kernels.cache import CHECKED, cache_folder
@@ -74,7 +75,7 @@ def compile_all(on_job: Callable[[int, int], None] = lambda number, count: None)
             )
             budget = Budget(2**24, 1, 2**20, "warming")
             spec = JobSpec(config, folder, folder / "out", fresh=True)
-            prepare(spec, budget, CpuEngine, lambda event: None, lambda: None)
+            prepare(spec, budget, CpuEngine, lambda event: None, never)
     from forge_gpu.kernels.build import build, linker  # they need numba, which a library does without
 
     if linker() is None or CHECKED:

@@ -17,7 +17,8 @@ import pyarrow.parquet as parquet
 
 from forge_gpu.config.schema import Config
 from forge_gpu.foretell.pieces import Pieces, sizes_of
-from forge_gpu.foretell.sample import SHARE, Sampler, never
+from forge_gpu.foretell.sample import SHARE, Sampler
+from forge_gpu.io.spool import never
 from forge_gpu.job.decide.candidates import read_texts
 from forge_gpu.job.events.events import Event
 from forge_gpu.job.job import Job

@@ -21,7 +21,7 @@ from forge_gpu.dedup import near
 from forge_gpu.engine.cpu.engine import CpuEngine
 from forge_gpu.engine.gpu.engine import GpuEngine
 from forge_gpu.hardware.budget import Budget
-from forge_gpu.io import identity
+from forge_gpu.io import open_file
 from forge_gpu.job.events.events import FellBack, StageStarted
 from forge_gpu.job.prepare import prepare
 from forge_gpu.job.state.spec import JobSpec
@@ -139,7 +139,7 @@ def test_the_second_pass_reads_and_scans_and_uploads_nothing(
 
         monkeypatch.setattr(owner, name, counted)
 
-    counting(identity.OpenFile, "read_into", lambda store, target, offset: len(target))
+    counting(open_file.OpenFile, "read_into", lambda store, target, offset: len(target))
     counting(CpuEngine, "scan", lambda engine, data, *rest: len(data))
     counting(CpuEngine, "messages", lambda engine, column, *rest: len(column))
     counting(GpuEngine, "messages", lambda engine, column, *rest: len(column))

@@ -12,7 +12,7 @@ import pytest
 
 from forge_gpu.errors import InputError
 from forge_gpu.io.faults import ATTEMPTS, FIRST_WAIT, is_passing
-from forge_gpu.io.identity import OpenFile
+from forge_gpu.io.open_file import OpenFile
 from forge_gpu.job.events.events import Event, Retried
 from forge_gpu.job.events.retry import retrying
 from tests.job import jobs
